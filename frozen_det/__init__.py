@@ -1,0 +1,22 @@
+"""frozen_det: frozen pretrained backbones for MMDetection 3.x. Importing it builds nothing and loads no torch.
+
+It promises one side effect: a stand-in for ``mmcv._ext`` becomes importable where the compiled ops are absent
+(see :mod:`frozen_det.mmcv_ops`). It refuses to be imported without a host (mmdet, mmengine, mmcv).
+"""
+
+from importlib.util import find_spec
+
+from . import mmcv_ops
+
+__version__ = "0.1.0"
+
+_missing = [name for name in ("mmengine", "mmcv", "mmdet") if find_spec(name) is None]
+if _missing:
+    raise ImportError(
+        f"frozen_det is a plugin of MMDetection 3.x, and {', '.join(_missing)} cannot be imported here. "
+        "Install the maintained line with `pip install 'frozen-det[onedl]'` "
+        "or the original one with `pip install 'frozen-det[openmmlab]'`.")
+
+mmcv_ops.install()
+
+__all__ = ["__version__"]

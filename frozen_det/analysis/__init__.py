@@ -1,0 +1,1 @@
+"""Studies on finished runs and built models: reports, plots, measurements."""

@@ -1,0 +1,67 @@
+"""The command line: `frozen-det NAME ...` and `python tools/NAME.py ...` are the same call.
+
+Each command is one module here with a docstring, ``add_arguments(parser)`` and ``run(args) -> int | None``.
+Bad input ends in one line and exit code 2, never in a traceback (``FROZEN_DET_TRACEBACK=1`` shows it).
+"""
+
+import argparse
+import importlib
+import os
+import sys
+
+from ..errors import InputError, closest
+
+# Verb as typed -> module in this package.
+COMMANDS = {
+    "train": "train", "test": "test", "predict": "predict", "describe": "describe", "doctor": "doctor",
+    "browse": "browse", "report": "report", "export": "export", "benchmark": "benchmark",
+    "toy-scenes": "toy_scenes",
+}
+
+
+def run_command(verb: str, argv: list[str] | None = None) -> int:
+    """Parse ``argv`` for one command and run it. Returns the exit code."""
+    module = importlib.import_module(f"{__name__}.{COMMANDS[verb]}")
+    parser = argparse.ArgumentParser(prog=f"frozen-det {verb}", description=module.__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    module.add_arguments(parser)
+    args = parser.parse_args(argv)
+    try:
+        return module.run(args) or 0
+    except InputError as error:
+        if os.environ.get("FROZEN_DET_TRACEBACK"):
+            raise
+        print(f"frozen-det {verb}: {error}", file=sys.stderr)
+        return 2
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point of `frozen-det`. Returns the exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0] in ("-h", "--help"):
+        print("usage: frozen-det COMMAND ...   (each has --help)\n\ncommands:")
+        for verb, name in COMMANDS.items():
+            first_line = _first_line(name)
+            print(f"  {verb:<12}{first_line}")
+        return 0
+    if argv[0] == "--version":
+        from .. import __version__
+
+        print(__version__)
+        return 0
+    if argv[0] not in COMMANDS:
+        print(f"frozen-det: no command {argv[0]!r}; {closest(argv[0], COMMANDS) or 'see frozen-det --help'}",
+              file=sys.stderr)
+        return 2
+    return run_command(argv[0], argv[1:])
+
+
+def _first_line(name: str) -> str:
+    """First line of a command module's docstring, read without importing the module (help stays instant)."""
+    import ast
+    from pathlib import Path
+
+    path = Path(__file__).with_name(f"{name}.py")
+    if not path.exists():
+        return "(not installed)"
+    return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n")[0]

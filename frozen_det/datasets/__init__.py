@@ -1,0 +1,1 @@
+"""Datasets, transforms and samplers of frozen_det. Importing it registers them."""

@@ -1,0 +1,1 @@
+"""Metrics of frozen_det. Importing it registers them."""

@@ -1,0 +1,1 @@
+"""Pure functions on tensors and arrays: no config, no host, no state."""

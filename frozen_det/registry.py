@@ -1,0 +1,21 @@
+"""The registry nodes of frozen_det: children of mmengine's root, so `frozen_det.X` resolves in any config.
+
+Only nodes that are used stand here. Each names the package that mmengine imports when a type is first asked for.
+"""
+
+from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
+from mmengine.registry import DATASETS as MMENGINE_DATASETS
+from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import METRICS as MMENGINE_METRICS
+from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
+from mmengine.registry import Registry
+
+MODELS = Registry("model", parent=MMENGINE_MODELS, scope="frozen_det", locations=["frozen_det.models"])
+DATASETS = Registry("dataset", parent=MMENGINE_DATASETS, scope="frozen_det", locations=["frozen_det.datasets"])
+TRANSFORMS = Registry("transform", parent=MMENGINE_TRANSFORMS, scope="frozen_det",
+                      locations=["frozen_det.datasets"])
+DATA_SAMPLERS = Registry("data sampler", parent=MMENGINE_DATA_SAMPLERS, scope="frozen_det",
+                         locations=["frozen_det.datasets"])
+HOOKS = Registry("hook", parent=MMENGINE_HOOKS, scope="frozen_det", locations=["frozen_det.engine"])
+METRICS = Registry("metric", parent=MMENGINE_METRICS, scope="frozen_det", locations=["frozen_det.evaluation"])

@@ -1,0 +1,1 @@
+"""Classification: training the backbones that are worth freezing."""

@@ -1,0 +1,45 @@
+"""What every test shares: quiet threads, the folder of real data (tests skip with a reason where it is absent)."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def _data_folder() -> Path | None:
+    """The folder of real images: $FROZEN_DET_DATA, or shared/data beside the checkout."""
+    named = os.environ.get("FROZEN_DET_DATA")
+    folder = Path(named) if named else REPOSITORY.parent / "shared" / "data"
+    return folder if folder.is_dir() else None
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder with coco128, bccd, imagenet_sample, lvis_api_sample, ...; skips where it is absent."""
+    folder = _data_folder()
+    if folder is None:
+        pytest.skip("real images are absent: set FROZEN_DET_DATA to a folder that holds coco128, bccd, ...")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _two_threads_and_fixed_seed():
+    import torch
+
+    torch.set_num_threads(2)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _clean_host_scope():
+    """A Runner leaves a default scope behind; the next test must not depend on it."""
+    yield
+    import sys
+
+    if "mmengine.registry.default_scope" in sys.modules:
+        from mmengine.registry import DefaultScope
+
+        DefaultScope._instance_dict.clear()
