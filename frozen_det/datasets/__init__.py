@@ -1,1 +1,3 @@
 """Datasets, transforms and samplers of frozen_det. Importing it registers them."""
+
+from . import samplers, seeding  # noqa: F401
