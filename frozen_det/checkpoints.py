@@ -18,6 +18,9 @@ from .errors import InputError, closest
 WRAPPERS = ("state_dict", "model", "teacher", "model_state_dict", "net", "module", "backbone")
 AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")
 
+# Roots under which libraries keep the classifier: a body does not need them, whatever their shape.
+HEAD_ROOTS = frozenset({"fc", "head", "heads", "classifier", "last_linear", "head_dist", "head_drop", "pre_logits"})
+
 
 @dataclass(frozen=True)
 class LoadReport:
@@ -123,7 +126,9 @@ def load_strictly(module, state: Mapping, where: str, architecture_keys=()) -> L
     shapes = [name for name in wanted if name in mapped and mapped[name].shape != wanted[name].shape]
     allowed = set(architecture_keys)
     left = [name for name in mapped if name not in wanted]
-    unexpected = [name for name in left if name not in allowed]
+    unexpected = [name for name in left if name not in allowed and name.split(".")[0] not in HEAD_ROOTS]
+    # With a prefix removed, what stood outside it (a neck, say) belongs to another module: left out, but counted.
+    left += [name for name in state if len(mapped) < len(state) and not any(name.endswith(key) for key in mapped)]
     if missing or shapes or unexpected:
         raise InputError(_mismatch_message(where, wanted, mapped, missing, unexpected, shapes, mapping))
     # A copy into the existing tensors keeps dtype, device and sharing; strict=True guards our own arithmetic.

@@ -1,0 +1,128 @@
+"""What "frozen" covers: which parameters get no gradient and which modules stay in eval. Refuses to match nothing.
+
+Frozen means both ``requires_grad=False`` and ``.eval()``: the authors' ``backbone.trainable = False`` (Vasconcelos et
+al., CVPR 2022, released code) keeps the norm statistics too, because Keras runs an untrainable BatchNorm in inference
+mode. In PyTorch one without the other lets the running statistics drift.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import torch
+from torch import nn
+
+from ..errors import InputError, closest
+
+
+@dataclass(frozen=True)
+class FrozenPart:
+    """The frozen part of a body.
+
+    Attributes:
+        parameters: names of the parameters without gradient.
+        modules: names of the outermost modules that stay in eval mode ('' is the whole body).
+    """
+
+    parameters: frozenset[str]
+    modules: tuple[str, ...]
+
+    @property
+    def whole(self) -> bool:
+        """Whether the entire body is frozen, so that its forward pass needs no autograd."""
+        return "" in self.modules
+
+    def covers(self, name: str) -> bool:
+        """Whether a state-dict entry (parameter or buffer) belongs to the frozen part."""
+        return name in self.parameters or any(
+            module == "" or name.startswith(module + ".") for module in self.modules)
+
+
+def frozen_part(module: nn.Module, extract: Callable, num_features: int, freeze) -> FrozenPart:
+    """Work out what `freeze` means for a body.
+
+    Args:
+        module: the body.
+        extract: ``extract(module, images) -> features``.
+        num_features: number of features (stages).
+        freeze: True (all), False (nothing), a number of stages (everything the first n features depend on; 0 is
+            nothing), or a list of parameter or module names, where `*` and `?` match any text.
+
+    Raises:
+        InputError: a pattern that matches nothing, or a number of stages the body does not have.
+    """
+    names = [name for name, _ in module.named_parameters()]
+    if freeze is True:
+        chosen = set(names)
+        if not chosen:
+            raise InputError("expected a body with parameters to freeze (model.backbone.freeze=True), it has none.")
+    elif freeze is False or freeze == 0:
+        return FrozenPart(frozenset(), ())
+    elif isinstance(freeze, int):
+        if not 1 <= freeze <= num_features:
+            raise InputError(f"expected model.backbone.freeze as a number of stages from 0 to {num_features}, got "
+                             f"{freeze}. True freezes everything.")
+        chosen = _needed_by_first(module, extract, freeze)
+    elif isinstance(freeze, Sequence) and not isinstance(freeze, str):
+        chosen = _matching(names, freeze)
+    else:
+        raise InputError(f"expected model.backbone.freeze as True, False, a number of stages or a list of name "
+                         f"patterns, got {freeze!r}.")
+    return FrozenPart(frozenset(chosen), tuple(_eval_modules(module, chosen)))
+
+
+def _matching(names: Sequence[str], patterns: Sequence[str]) -> set[str]:
+    chosen = set()
+    for pattern in patterns:
+        found = {n for n in names if fnmatchcase(n, pattern) or fnmatchcase(n, f"{pattern}.*")}
+        if not found:
+            parts = {".".join(n.split(".")[:depth]) for n in names for depth in (1, 2, 3)}
+            raise InputError(f"the pattern {pattern!r} in model.backbone.freeze matches no parameter of the body; "
+                             f"{closest(pattern.strip('.*'), parts) or f'its names begin like {sorted(parts)[:6]}'}")
+        chosen |= found
+    return chosen
+
+
+class _Features(nn.Module):
+    """Gives `torch.func.functional_call` a forward that extracts features."""
+
+    def __init__(self, body, extract):
+        super().__init__()
+        self.body, self.extract = body, extract
+
+    def forward(self, images):
+        return self.extract(self.body, images)
+
+
+def _needed_by_first(module: nn.Module, extract: Callable, count: int) -> set[str]:
+    """Parameters that the first `count` features depend on, found by autograd on meta tensors: no family's own
+    stage numbering is involved."""
+    from .backbones import PROBE_SIZE_HW
+
+    was_training = module.training
+    module.eval()
+    tensors = {f"body.{n}": torch.empty_like(t, device="meta") for n, t in
+               [*module.named_parameters(), *module.named_buffers()]}
+    parameters = {n: tensors[f"body.{n}"].requires_grad_() for n, _ in module.named_parameters()}
+    features = torch.func.functional_call(_Features(module, extract), tensors,
+                                          (torch.zeros(1, 3, *PROBE_SIZE_HW, device="meta"),))
+    module.train(was_training)
+    total = sum(feature.sum() for feature in list(features)[:count])
+    grads = torch.autograd.grad(total, list(parameters.values()), allow_unused=True)
+    return {name for name, grad in zip(parameters, grads) if grad is not None}
+
+
+def _eval_modules(module: nn.Module, chosen: set[str]) -> list[str]:
+    """Outermost modules all of whose parameters are chosen (and that have any)."""
+    held = []
+
+    def visit(prefix: str, part: nn.Module):
+        own = [f"{prefix}.{n}" if prefix else n for n, _ in part.named_parameters()]
+        if own and all(n in chosen for n in own):
+            held.append(prefix)
+            return
+        for name, child in part.named_children():
+            visit(f"{prefix}.{name}" if prefix else name, child)
+
+    visit("", module)
+    return held

@@ -1,0 +1,174 @@
+"""`frozen_det.FrozenBackbone`: any pretrained body as an mmdet backbone, frozen from construction on.
+
+It promises that a frozen body is loaded completely or not used at all, that nothing the host does (``init_weights``,
+``train()``, lenient checkpoint loading) changes it, and that its keys are the library's own under ``backbone.body.``.
+It refuses to run with weights that nobody loaded, unless they are asked for by ``weights='random'``.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import InputError
+from ..fingerprint import Fingerprint, fingerprint
+from ..registry import MODELS
+from .backbones import build_body
+from .freezing import frozen_part
+from .weights import FORMS, load_weights
+
+
+@MODELS.register_module()
+class FrozenBackbone(nn.Module):
+    """A pretrained classifier's body as a detection backbone.
+
+    Args:
+        body: ``dict(type='timm', name=...)``, ``dict(type='torchvision', name=...)`` or the config of any mmdet
+            backbone. Further keys go to the library.
+        weights: where the weights come from: ``'timm'``, ``'torchvision'``, ``'package:NAME'``, a file, or
+            ``'random'``. Required: a body never runs on weights that nobody chose.
+        strides: strides of the features, ascending; what the neck receives, in this order.
+        freeze: True (all), False (fine-tune), a number of stages, or a list of name patterns.
+        adapters: config of residual adapters, e.g. ``dict(type='parallel')``; None for none.
+
+    Attributes:
+        strides, channels: of the features.
+        source: where the loaded weights came from; None until something was loaded.
+
+    Raises:
+        InputError: unknown body, stride, weights or pattern.
+    """
+
+    def __init__(self, body: dict, weights=None, strides: Sequence[int] = (4, 8, 16, 32), freeze=True, adapters=None):
+        super().__init__()
+        from ..host_state import guard_host_loader
+
+        guard_host_loader()
+        self.body_cfg = {k: v for k, v in dict(body).items() if k != "init_cfg"}
+        self.weights = weights if weights is not None else _pretrained_of(body)
+        if self.weights is None:
+            raise InputError("expected model.backbone.weights, got none: a body on random weights, frozen, learns "
+                             f"nothing and says nothing. Known forms: {FORMS}.")
+        built = build_body(body, strides)
+        self._built = built
+        self._part = frozen_part(built.module, built.extract, len(built.strides), freeze)
+        self.body = built.module
+        self.strides, self.channels = built.strides, built.channels
+        self.source = "random" if self.weights == "random" else None
+        self.adapters = None
+        for name, parameter in self.body.named_parameters():
+            if name in self._part.parameters:
+                parameter.requires_grad_(False)
+        if adapters is not None:
+            from .adapters import attach_adapters
+
+            self.adapters = attach_adapters(self.body, adapters, built)
+        self.train(self.training)
+
+    # -- weights ------------------------------------------------------------------------------------------------
+
+    def init_weights(self) -> None:
+        """Load the weights, once. The host calls this before training; a loaded body is left as it is."""
+        if self.source is not None:
+            return
+        # The keys wanted are the body's own: an adapter that sits inside it keeps them (see `adapters`).
+        report = load_weights(self._built, self.body_cfg, self.weights)
+        self.source = str(self.weights)
+        self._log(f"backbone {self._built.architecture}: {report} from {self.source}; {self.frozen_summary()}")
+
+    def _load_from_state_dict(self, state_dict, prefix, *args):
+        """Checkpoints of detectors pass here, lenient or not: all of a frozen body is in them, or none of it."""
+        wanted = self.body.state_dict()
+        base = f"{prefix}body."
+        if not any(key.startswith(base) for key in state_dict):
+            _adopt_plain_names(state_dict, prefix, wanted)
+        missing = [name for name in wanted if base + name not in state_dict]
+        reshaped = [name for name in wanted if name not in missing
+                    and state_dict[base + name].shape != wanted[name].shape]
+        if (missing or reshaped) and len(missing) < len(wanted) and self._part.parameters:
+            first = (missing + reshaped)[0]
+            raise InputError(
+                f"the checkpoint does not fit the frozen backbone: {len(missing)} of {len(wanted)} tensors missing, "
+                f"{len(reshaped)} of another shape, the first is {base}{first}. Load a checkpoint of this body "
+                f"({self._built.architecture}).")
+        if not missing and not reshaped:
+            self.source = "checkpoint"
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    # -- frozen -------------------------------------------------------------------------------------------------
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether any part of the body is frozen."""
+        return bool(self._part.parameters)
+
+    def train(self, mode: bool = True):
+        """Set the mode of what trains; the frozen part stays in eval, whatever the host asks for."""
+        super().train(mode)
+        for name in self._part.modules:
+            self.body.get_submodule(name).eval()
+        if self.adapters is not None:
+            self.adapters.train(mode)
+        return self
+
+    def frozen_tensors(self) -> dict[str, Tensor]:
+        """Every frozen persistent entry of the body's state dict (parameters and buffers), by name."""
+        return {name: value for name, value in self.body.state_dict().items() if self._part.covers(name)}
+
+    def frozen_fingerprint(self) -> Fingerprint:
+        """Digest of :meth:`frozen_tensors`."""
+        return fingerprint(self.frozen_tensors())
+
+    def frozen_summary(self) -> str:
+        """One line: how much is frozen."""
+        tensors = self.frozen_tensors()
+        names = {name for name, _ in self.body.named_parameters()}
+        count = sum(value.numel() for name, value in tensors.items() if name in names)
+        buffers = sum(name not in names for name in tensors)
+        return f"frozen: {count / 1e6:.2f} M parameters, {buffers} buffers" if tensors else "nothing frozen"
+
+    # -- forward ------------------------------------------------------------------------------------------------
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Features by stride.
+
+        Args:
+            images: (N, 3, H, W), normalised.
+
+        Returns:
+            one (N, C_i, H / stride_i, W / stride_i) per stride; without autograd history where all is frozen.
+
+        Raises:
+            InputError: no weights were loaded.
+        """
+        if self.source is None:
+            raise InputError(
+                f"the backbone {self._built.architecture} is {'frozen' if self.is_frozen else 'built'}, but nothing "
+                "was loaded into it. Call model.init_weights() (training does), load a checkpoint that holds it, or "
+                "say weights='random' in model.backbone.")
+        if self._part.whole and self.adapters is None:
+            with torch.no_grad():
+                return tuple(self._built.extract(self.body, images))
+        return tuple(self._built.extract(self.body, images))
+
+    @staticmethod
+    def _log(message: str) -> None:
+        from mmengine.logging import print_log
+
+        print_log(message, logger="current")
+
+
+def _pretrained_of(body: dict) -> str | None:
+    """The checkpoint that a stock mmdet backbone config names in its init_cfg."""
+    init = body.get("init_cfg")
+    for entry in init if isinstance(init, (list, tuple)) else [init]:
+        if isinstance(entry, dict) and entry.get("type") == "Pretrained":
+            return entry["checkpoint"]
+    return None
+
+
+def _adopt_plain_names(state_dict: dict, prefix: str, wanted: dict) -> None:
+    """Let a stock mmdet checkpoint (`backbone.conv1.weight`) fill the wrapped body (`backbone.body.conv1.weight`)."""
+    if wanted and all(prefix + name in state_dict for name in wanted):
+        for name in wanted:
+            state_dict[f"{prefix}body.{name}"] = state_dict.pop(prefix + name)

