@@ -1,1 +1,7 @@
 """Hooks and training-time parts of frozen_det. Importing it registers them."""
+
+from .frozen_proof import FrozenProofHook
+from .lean_checkpoint import LeanCheckpointHook
+from .step_seed import StepSeedHook
+
+__all__ = ["FrozenProofHook", "LeanCheckpointHook", "StepSeedHook"]

@@ -21,7 +21,7 @@ PROBE_SIZE_HW = (256, 320)
 
 @dataclass(frozen=True)
 class Preprocess:
-    """What a body expects of its input: mean and std in 0..255 units, channel order, and the size it was trained at."""
+    """What a body expects of its input: mean and std in 0..255 units, channel order, size it was trained at."""
 
     mean: tuple[float, ...] = (123.675, 116.28, 103.53)
     std: tuple[float, ...] = (58.395, 57.12, 57.375)
@@ -67,7 +67,8 @@ def build_body(cfg: dict, strides: Sequence[int]) -> Body:
     """
     cfg = dict(cfg)
     if "type" not in cfg:
-        raise InputError(f"expected `type` in model.backbone.body (timm, torchvision, or a backbone of mmdet), got {cfg}")
+        raise InputError("expected `type` in model.backbone.body (timm, torchvision, or a backbone of mmdet), got "
+                         f"{cfg}")
     kind = cfg.pop("type")
     strides = tuple(strides)
     if not strides or list(strides) != sorted(set(strides)):
@@ -163,7 +164,7 @@ def _timm_body(name: str, options: dict, strides) -> Body:
 
 
 def _timm_on_meta(name: str, options: dict):
-    """The full architecture on meta tensors, and its options with free input sizes switched on where there are such."""
+    """The full architecture on meta tensors, and its options with free input sizes switched on where it can."""
     import timm
 
     full, device = on_meta(lambda: timm.create_model(name, pretrained=False, **options))
@@ -328,8 +329,8 @@ def _mmdet_body(cfg: dict, strides) -> Body:
     from mmdet.registry import MODELS
 
     if MODELS.get(cfg["type"]) is None:
-        raise InputError(f"expected 'timm', 'torchvision' or a backbone registered in mmdet as model.backbone.body.type, "
-                         f"got {cfg['type']!r}; {closest(cfg['type'], MODELS.module_dict)}")
+        raise InputError(f"expected 'timm', 'torchvision' or a backbone registered in mmdet as "
+                         f"model.backbone.body.type, got {cfg['type']!r}; {closest(cfg['type'], MODELS.module_dict)}")
     cfg.pop("init_cfg", None)  # weights come through the one door only
     where = f"mmdet/{cfg['type']}"
     probe, device = on_meta(lambda: MODELS.build(dict(cfg)))

@@ -17,6 +17,9 @@ from .backbones import build_body
 from .freezing import frozen_part
 from .weights import FORMS, load_weights
 
+# Key under which a lean checkpoint carries the digest of the base it left out: (32,) uint8.
+BASE_DIGEST = "base_digest"
+
 
 @MODELS.register_module()
 class FrozenBackbone(nn.Module):
@@ -80,6 +83,10 @@ class FrozenBackbone(nn.Module):
         """Checkpoints of detectors pass here, lenient or not: all of a frozen body is in them, or none of it."""
         wanted = self.body.state_dict()
         base = f"{prefix}body."
+        digest = state_dict.pop(f"{prefix}{BASE_DIGEST}", None)
+        if digest is not None:
+            self._attach_base(bytes(digest.tolist()).hex())
+            state_dict.update({base + name: value for name, value in self.frozen_tensors().items()})
         if not any(key.startswith(base) for key in state_dict):
             _adopt_plain_names(state_dict, prefix, wanted)
         missing = [name for name in wanted if base + name not in state_dict]
@@ -95,7 +102,22 @@ class FrozenBackbone(nn.Module):
             self.source = "checkpoint"
         super()._load_from_state_dict(state_dict, prefix, *args)
 
+    def _attach_base(self, digest: str) -> None:
+        """A lean checkpoint leaves the frozen base out: load it through the door, and refuse any other base."""
+        self.init_weights()
+        mine = self.frozen_fingerprint().digest
+        if mine != digest:
+            raise InputError(
+                f"this lean checkpoint was trained on a base with sha256 {digest[:12]}, but the base attached to it "
+                f"({self._built.architecture} from {self.weights}) has {mine[:12]}. Give the weights it was trained "
+                "on in model.backbone.weights, and the same `freeze`.")
+
     # -- frozen -------------------------------------------------------------------------------------------------
+
+    @property
+    def architecture(self) -> str:
+        """Library and name of the body, e.g. ``timm/resnet50``."""
+        return self._built.architecture
 
     @property
     def is_frozen(self) -> bool:

@@ -1,0 +1,36 @@
+"""Evaluate a checkpoint by config: prints the AP table and writes the numbers to the work directory.
+
+    frozen-det test quickstart work_dirs/quickstart/epoch_12.pth
+"""
+
+from pathlib import Path
+
+from ..errors import InputError
+from .config_arguments import add_config, config_of, default_work_dir
+
+
+def add_arguments(parser) -> None:
+    add_config(parser)
+    parser.add_argument("checkpoint", help="checkpoint file, lean or full")
+    parser.add_argument("--work-dir", help="where logs and results go (default: work_dirs/NAME)")
+    parser.add_argument("--out", help="write the metrics to this JSON file")
+    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
+
+
+def run(args) -> int:
+    import json
+
+    from .train import build_runner
+
+    if not Path(args.checkpoint).is_file():
+        raise InputError(f"expected a checkpoint file, but {args.checkpoint} does not exist.")
+    cfg = config_of(args)
+    cfg.work_dir = args.work_dir or cfg.get("work_dir") or default_work_dir(cfg)
+    cfg.launcher = args.launcher
+    cfg.load_from = args.checkpoint
+    metrics = build_runner(cfg).test()
+    if args.out:
+        Path(args.out).parent.mkdir(parents=True, exist_ok=True)
+        Path(args.out).write_text(json.dumps({k: float(v) for k, v in metrics.items()}, indent=1), encoding="utf-8")
+        print(f"metrics written to {args.out}")
+    return 0

@@ -1,0 +1,163 @@
+"""`frozen_det.FrozenProofHook`: proves at every checkpoint, validation and the end that nothing frozen moved.
+
+A digest is taken when training starts, after all loading, and compared bit by bit later; it is written into each
+checkpoint's meta and into ``frozen_proof.json`` beside the log. A tensor that moved stops the run with its name,
+before a checkpoint with it is written.
+"""
+
+import json
+import os
+from pathlib import Path
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+
+from ..errors import InputError, closest
+from ..fingerprint import Fingerprint, fingerprint
+from ..registry import HOOKS
+
+META_KEY = "frozen"
+
+
+@HOOKS.register_module()
+class FrozenProofHook(Hook):
+    """Watch frozen modules.
+
+    Args:
+        modules: names of modules to watch, e.g. ``['backbone']`` or ``['neck.lateral_convs']``: of a
+            ``FrozenBackbone`` its frozen part, of any other module every parameter and buffer. None watches every
+            ``FrozenBackbone`` of the model that freezes something.
+
+    Raises:
+        InputError: a name the model does not have, or a tensor that moved.
+    """
+
+    # After the hooks that change the model (averaging), before the checkpoint hook (VERY_LOW) writes a file.
+    priority = "LOW"
+
+    def __init__(self, modules: list[str] | None = None):
+        self.modules = modules
+        self.start: dict[str, Fingerprint] = {}
+        self.checks: list[dict] = []
+        self._recorded: dict[str, dict] = {}
+
+    # -- the host's calls, in the order they come ---------------------------------------------------------------
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Remember what the checkpoint says its frozen tensors were."""
+        self._recorded = dict((checkpoint.get("meta") or {}).get(META_KEY) or {})
+
+    def before_train(self, runner) -> None:
+        """Take the digests everything later is compared with."""
+        self.rebase(runner, "start")
+
+    def before_test(self, runner) -> None:
+        """Compare the loaded model with what its checkpoint recorded."""
+        self._compare_with_checkpoint(self._watched(runner))
+
+    def before_val_epoch(self, runner) -> None:
+        """Check before each validation."""
+        self.check(runner, "validation")
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Check before each checkpoint, and write the digests into it."""
+        self.check(runner, "checkpoint")
+        checkpoint["meta"][META_KEY] = {
+            name: {"digest": taken.digest, "tensors": dict(taken.tensors)} for name, taken in self.start.items()}
+
+    def after_train(self, runner) -> None:
+        """Check at the end, and say so in one line."""
+        self.check(runner, "end")
+        for line in self._lines(runner):
+            runner.logger.info(f"frozen proof: {line}, unchanged after {runner.iter} iterations")
+
+    # -- the proof ----------------------------------------------------------------------------------------------
+
+    def rebase(self, runner, reason: str) -> None:
+        """Take the digests anew because what is frozen changed on purpose (`reason` goes into the record)."""
+        watched = self._watched(runner)
+        if self._recorded:
+            self._compare_with_checkpoint(watched)
+        self.start = {name: fingerprint(tensors) for name, tensors in watched.items()}
+        for line in self._lines(runner):
+            runner.logger.info(f"frozen proof: {line} ({reason})")
+        self._note(runner, reason)
+
+    def check(self, runner, when: str) -> None:
+        """Compare now; raise with the first tensor that moved.
+
+        Raises:
+            InputError: a frozen tensor differs from the start.
+        """
+        if not self.start and runner.iter == 0:
+            return  # validation alone, without training: nothing could have moved
+        for name, tensors in self._watched(runner).items():
+            moved = self.start[name].first_difference(fingerprint(tensors)) if name in self.start else None
+            if moved is not None:
+                self._note(runner, when, moved=f"{name}.{moved}")
+                raise InputError(
+                    f"frozen tensor {name}.{moved} moved between the start and iteration {runner.iter} ({when}). "
+                    "Expected it bit for bit as loaded. Something trains or overwrites it: look for hooks, "
+                    "optimisers or code that touch this module, or take it off the frozen list.")
+        self._note(runner, when)
+
+    def _watched(self, runner) -> dict[str, dict]:
+        """module name -> {tensor name: tensor} of everything watched."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        parts = dict(model.named_modules())
+        names = self.modules
+        if names is None:
+            names = [name for name, part in parts.items()
+                     if hasattr(part, "frozen_tensors") and part.is_frozen]
+        found = {}
+        for name in names:
+            if name not in parts:
+                raise InputError(f"FrozenProofHook.modules names {name!r}, which the model does not have; "
+                                 f"{closest(name, parts)}")
+            part = parts[name]
+            found[name] = part.frozen_tensors() if hasattr(part, "frozen_tensors") else part.state_dict()
+            if not found[name]:
+                raise InputError(f"FrozenProofHook.modules names {name!r}, in which nothing is frozen "
+                                 "(freeze=False?). Take it off the list.")
+        return found
+
+    def _compare_with_checkpoint(self, watched: dict) -> None:
+        for name, recorded in self._recorded.items():
+            if name not in watched:
+                continue
+            now = fingerprint(watched[name])
+            if now.digest != recorded["digest"]:
+                moved = Fingerprint(recorded["digest"], recorded["tensors"]).first_difference(now)
+                raise InputError(f"the checkpoint records a digest of {name} that its tensors do not have: {moved} "
+                                 "differs. The file was changed after it was written, or another base was "
+                                 "attached. Use the original file.")
+        self._recorded = {}
+
+    def _lines(self, runner) -> list[str]:
+        lines = []
+        for name, tensors in self._watched(runner).items():
+            floats = sum(t.numel() for t in tensors.values())
+            lines.append(f"{name}: {len(tensors)} tensors, {floats / 1e6:.2f} M values, "
+                         f"sha256 {self.start[name].digest[:12]}")
+        return lines
+
+    def _note(self, runner, when: str, moved: str | None = None) -> None:
+        """Keep the record and write ``frozen_proof.json`` (main process, atomically)."""
+        self.checks.append({"when": when, "iter": int(runner.iter), "epoch": int(runner.epoch),
+                            "unchanged": moved is None, **({"moved": moved} if moved else {})})
+        if runner.rank != 0:
+            return
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        parts = dict(model.named_modules())
+        modules = []
+        for name, tensors in self._watched(runner).items():
+            names = {n for n, _ in getattr(parts[name], "body", parts[name]).named_parameters()}
+            modules.append({
+                "name": name, "digest": self.start[name].digest if name in self.start else None,
+                "num_params": sum(t.numel() for n, t in tensors.items() if n in names),
+                "num_buffers": sum(n not in names for n in tensors),
+                "source": getattr(parts[name], "source", None) and str(parts[name].weights)})
+        path = Path(runner.work_dir) / "frozen_proof.json"
+        partial = path.with_suffix(f".{os.getpid()}.tmp")
+        partial.write_text(json.dumps({"modules": modules, "checks": self.checks}, indent=1), encoding="utf-8")
+        os.replace(partial, path)
