@@ -1,3 +1,3 @@
 """Datasets, transforms and samplers of frozen_det. Importing it registers them."""
 
-from . import samplers, seeding  # noqa: F401
+from . import coco, samplers, seeding, toy_scenes  # noqa: F401

@@ -17,7 +17,9 @@ import cv2
 import numpy as np
 
 from .. import __version__
-from ..errors import InputError
+from ..errors import InputError, closest
+from ..registry import DATASETS
+from .coco import CocoDataset
 from .polygons import mask_box_xywh, mask_segmentation
 from .toy_drawing import draw_scene, load_sources
 
@@ -26,6 +28,7 @@ DIGIT_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "e
 # Raised whenever the same parameters would give other pictures or annotations.
 _FORMAT = 1
 _SPLITS = ("train", "val")
+_PARAMETERS = ("num_train", "num_val", "size_hw", "seed", "num_objects", "object_px")
 # Each digit is this much rarer than the one before it; every class gets at least the floor of its split.
 _CLASS_DECAY = 0.72
 _MIN_INSTANCES = {"train": 1, "val": 10}
@@ -85,6 +88,30 @@ def write_toy_scenes(root: str | os.PathLike, num_train: int = 360, num_val: int
         shutil.rmtree(workshop, ignore_errors=True)
     report(f"toy scenes: wrote {num_train} train and {num_val} val images to {root}\n")
     return root
+
+
+@DATASETS.register_module()
+class ToyScenes(CocoDataset):
+    """One split of the toy scenes, which are written on first use.
+
+    Args:
+        split: ``train`` or ``val``. The classes are :data:`DIGIT_NAMES`, in this order, in both.
+        data_root: Folder of the data.
+        scenes: Parameters of :func:`write_toy_scenes` (``num_train``, ``num_val``, ``size_hw``, ``seed``, ...).
+        kwargs: As of :class:`~frozen_det.datasets.coco.CocoDataset`.
+    """
+
+    def __init__(self, split: str = "train", data_root: str = "data/toy_scenes", scenes: dict | None = None,
+                 **kwargs) -> None:
+        if split not in _SPLITS:
+            raise InputError(f"expected split to be one of {', '.join(_SPLITS)} for toy scenes, got {split!r}.")
+        for key in scenes or {}:
+            if key not in _PARAMETERS:
+                raise InputError(f"expected the parameters {', '.join(_PARAMETERS)} under scenes, got {key!r}; "
+                                 f"{closest(key, _PARAMETERS) or 'remove it.'}")
+        write_toy_scenes(data_root, **(scenes or {}))
+        super().__init__(f"annotations/{split}.json", data_root=data_root,
+                         classes_from="annotations/train.json", **kwargs)
 
 
 def _check_parameters(parameters: dict) -> None:

@@ -1,0 +1,311 @@
+"""COCO-style data whose classes come from the data, checked on reading, with reproducible samples.
+
+Label i is the i-th class by name, whatever the order or the ids in the json. Whatever is dropped is counted and
+logged once; an annotation file that keeps no image, unknown classes, missing and broken images are refused.
+"""
+
+import logging
+import os.path as osp
+from collections import Counter
+from collections.abc import Iterator
+
+from mmdet.datasets import CocoDataset as MMDetCocoDataset
+from mmengine.logging import print_log
+from mmengine.utils import is_abs
+
+from ..errors import InputError, closest
+from ..registry import DATASETS
+from .annotation_check import class_counts, read_annotations, read_classes
+from .image_files import ends_early, image_fault, missing_files
+from .layout import EXPECTED_TREES, resolve_user_data
+from .seeding import SeededSamples
+
+_FILTERS = ("filter_empty_gt", "min_size")
+
+
+@DATASETS.register_module()
+class CocoDataset(SeededSamples, MMDetCocoDataset):
+    """mmdet's CocoDataset with class names from the annotation file, checks, and seeded samples.
+
+    Args:
+        ann_file: COCO json, relative to ``data_root``.
+        split: Instead of ``ann_file``: ``train``, ``val`` or ``test`` of the user's data under ``data_root``, in
+            any tree that :func:`~frozen_det.datasets.layout.resolve_user_data` knows. The classes are then the
+            train split's.
+        classes_from: Json whose categories are the classes, relative to ``data_root`` or to the working
+            directory. Validation data need it: their own json may list other classes, or in another order.
+            ``metainfo=dict(classes=...)`` goes before it; without either, this json's own categories are taken.
+        on_broken_image: ``error``, or ``skip`` to take another sample instead, in training only.
+        on_outside_box: ``error`` for boxes wholly outside their image, or ``drop``.
+        data_root, data_prefix, metainfo, filter_cfg, pipeline, lazy_init and others: As in mmdet;
+            ``data_prefix`` is ``dict(img='images/')`` by default.
+
+    A transform of the pipeline that has a method ``bind`` gets this dataset once its annotations are read.
+
+    Raises:
+        InputError: Where data or arguments do not fit.
+    """
+
+    METAINFO: dict = {}
+    # Keys that may hold the name of an image file; the first one that an image has is taken.
+    IMAGE_NAME_KEYS: tuple[str, ...] = ("file_name",)
+
+    def __init__(self, ann_file: str = "", *, split: str | None = None, classes_from: str | None = None,
+                 on_broken_image: str = "error", on_outside_box: str = "error", data_root: str = "",
+                 data_prefix: dict | None = None, filter_cfg: dict | None = None, lazy_init: bool = False,
+                 **kwargs) -> None:
+        _check_choice("on_broken_image", on_broken_image, ("error", "skip"))
+        _check_choice("on_outside_box", on_outside_box, ("error", "drop"))
+        for key in filter_cfg or {}:
+            if key not in _FILTERS:
+                raise InputError(f"expected the keys {', '.join(_FILTERS)} in filter_cfg, got {key!r}; "
+                                 f"{closest(key, _FILTERS) or 'remove it.'}")
+        if split is not None:
+            ann_file, data_prefix, classes_from = _user_split(split, ann_file, data_root, classes_from)
+        if not ann_file:
+            raise InputError("expected ann_file, a COCO json, or split with data_root in the dataset's config, got "
+                             f"neither.\n{EXPECTED_TREES}")
+        self.classes_from = classes_from
+        self.on_broken_image, self.on_outside_box = on_broken_image, on_outside_box
+        self._whole_images: set[str] = set()
+        self._content: dict | None = None
+        super().__init__(ann_file=ann_file, data_root=data_root, filter_cfg=filter_cfg, lazy_init=True,
+                         data_prefix=data_prefix or {"img": "images/"}, **kwargs)
+        # Also before the annotations are loaded: dataset wrappers compare the classes of lazy datasets.
+        self._set_classes()
+        if lazy_init:
+            self._content = None
+        else:
+            self.full_init()
+
+    def full_init(self) -> None:
+        """Load, filter, serialize; then show the dataset to the transforms that ask for it."""
+        if self._fully_initialized:
+            return
+        super().full_init()
+        self._content = None
+        for transform in _transforms(self.pipeline):
+            if hasattr(transform, "bind"):
+                transform.bind(self)
+
+    def load_data_list(self) -> list[dict]:
+        """One dict for each image of the json, as mmdet's; boxes that cannot be used are left out and counted."""
+        content = self._read()
+        names = {category["id"]: category["name"] for category in content["categories"]}
+        labels = {name: label for label, name in enumerate(self._metainfo["classes"])}
+        self.cat2label = {i: labels[name] for i, name in names.items() if name in labels}
+        self.cat_ids = sorted(self.cat2label, key=self.cat2label.get)
+        self._dropped: Counter = Counter()
+        annotations: dict = {image["id"]: [] for image in content["images"]}
+        for annotation in content["annotations"]:
+            annotations[annotation["image_id"]].append(annotation)
+        data_list = [
+            self.parse_data_info({"raw_img_info": {**image, "img_id": image["id"]},
+                                  "raw_ann_info": annotations[image["id"]]})
+            for image in content["images"]]
+        return self._without_missing(data_list)
+
+    def parse_data_info(self, raw_data_info: dict) -> dict:
+        """mmdet's dict of one image. Rules for the boxes as in mmdet: at least 1 px wide and high, area above 0,
+        on the image, of a class asked for; crowds stay with ``ignore_flag`` 1, boxes that stick out stay whole."""
+        image, annotations = raw_data_info["raw_img_info"], raw_data_info["raw_ann_info"]
+        name = self.image_name(image)
+        data_info = super().parse_data_info({"raw_img_info": {**image, "file_name": name}, "raw_ann_info": []})
+        for annotation in annotations:
+            reason = self._unusable(annotation, image)
+            if reason:
+                self._dropped[reason] += 1
+                continue
+            x, y, width, height = annotation["bbox"]
+            crowd = int(bool(annotation.get("iscrowd", False)))
+            self._dropped["boxes"] += 1
+            self._dropped["crowds, kept as regions to ignore"] += crowd
+            instance = {"ignore_flag": crowd, "bbox": [x, y, x + width, y + height],
+                        "bbox_label": self.cat2label[annotation["category_id"]]}
+            if annotation.get("segmentation"):
+                instance["mask"] = annotation["segmentation"]
+            data_info["instances"].append(instance)
+        return data_info
+
+    def image_name(self, image: dict) -> str:
+        """Name of an image's file below ``data_prefix``, from its entry in the json."""
+        return next(image[key] for key in self.IMAGE_NAME_KEYS if key in image)
+
+    def filter_data(self) -> list[dict]:
+        """Leave out images without an instance and small ones, by ``filter_cfg`` and not in test mode; then log
+        all counts in one line. Raises InputError when nothing is left."""
+        num_images, kept = len(self.data_list), self.data_list
+        filters = {} if self.test_mode else self.filter_cfg or {}
+        min_size = filters.get("min_size", 0)
+        kept = [info for info in kept if min(info["width"], info["height"]) >= min_size]
+        self._dropped[f"images with a side below {min_size} px"] = num_images - len(kept)
+        if filters.get("filter_empty_gt", False):
+            num_large = len(kept)
+            kept = [info for info in kept if info["instances"]]
+            self._dropped["images without an object"] = num_large - len(kept)
+        if not kept:
+            raise self._nothing_left(filters)
+        self._log_counts(len(kept))
+        return kept
+
+    def prepare_data(self, idx: int):
+        """Run the pipeline on one sample; an image that cannot be decoded whole is refused or skipped."""
+        data_info = self.get_data_info(idx)
+        path = data_info["img_path"]
+        fault = self._fault_at_a_glance(path)
+        if fault is None:
+            try:
+                return self.pipeline(data_info)
+            except Exception:
+                fault = image_fault(path) if self._local else None
+                if fault is None:
+                    raise
+        message = (f"expected a readable image as sample {idx} of {self.ann_file}, got {path}: {fault}; "
+                   "replace the file, remove it from the json")
+        if self.on_broken_image == "skip" and not self.test_mode:
+            print_log(f"{message.replace('expected', 'skipped: expected', 1)}.", "current", logging.WARNING)
+            return None
+        raise InputError(f"{message}, or set on_broken_image='skip' (training only) in the dataset's config.")
+
+    @property
+    def _local(self) -> bool:
+        """Whether the images are files of this machine."""
+        return self.backend_args is None or self.backend_args.get("backend") == "local"
+
+    def _read(self) -> dict:
+        """The checked content, read once for class names and entries."""
+        if self._content is None:
+            if not osp.isfile(self.ann_file):
+                raise InputError(f"expected an annotation file at {self.ann_file} (ann_file, joined to data_root), "
+                                 f"got nothing there.\n{EXPECTED_TREES}")
+            self._content = read_annotations(self.ann_file, self.IMAGE_NAME_KEYS, labelled=not self.test_mode)
+        return self._content
+
+    def _set_classes(self) -> None:
+        """Put the class names into the metainfo: the ones given, those of ``classes_from``, or the json's own."""
+        own = tuple(class_counts(self._read()))
+        given = self._metainfo.get("classes")
+        if given is not None:
+            _check_classes(given, own, self.ann_file)
+            classes = tuple(given)
+        elif self.classes_from is not None:
+            classes = read_classes(self._classes_path())
+            if not set(classes) & set(own):
+                raise InputError(f"expected {self.ann_file} and {self._classes_path()} (classes_from) to share "
+                                 f"classes, got {_few(own)} and {_few(classes)}; name the json of the same data.")
+        else:
+            classes = own
+        self._metainfo["classes"] = classes
+
+    def _classes_path(self) -> str:
+        if not is_abs(self.classes_from) and self.data_root:
+            below_root = osp.join(self.data_root, self.classes_from)
+            if osp.exists(below_root) or not osp.exists(self.classes_from):
+                return below_root
+        return self.classes_from
+
+    def _unusable(self, annotation: dict, image: dict) -> str | None:
+        """Why an annotation is left out, in words; None if it is used."""
+        if annotation.get("ignore", False):
+            return "boxes marked ignore"
+        if annotation["category_id"] not in self.cat2label:
+            return "boxes of classes not asked for"
+        x, y, width, height = annotation["bbox"]
+        if annotation["area"] <= 0 or width < 1 or height < 1:
+            return "boxes below 1 px or without area"
+        if min(x + width, image["width"]) <= max(x, 0) or min(y + height, image["height"]) <= max(y, 0):
+            if self.on_outside_box == "error":
+                raise InputError(
+                    f"{self.ann_file}: annotation id {annotation['id']}: expected a box on its image "
+                    f"{image['id']} of {image['width']} x {image['height']} px, got [x, y, width, height] = "
+                    f"{annotation['bbox']}; correct it, or set on_outside_box='drop' in the dataset's config.")
+            return "boxes outside their image"
+        if x < -1 or y < -1 or x + width > image["width"] + 1 or y + height > image["height"] + 1:
+            self._dropped["boxes sticking out of their image, kept and clipped by the pipeline"] += 1
+        return None
+
+    def _without_missing(self, data_list: list[dict]) -> list[dict]:
+        """Images whose file is there. Raises InputError for missing ones unless they may be skipped."""
+        if not self._local:
+            return data_list
+        missing = missing_files(info["img_path"] for info in data_list)
+        if missing and (self.on_broken_image == "error" or self.test_mode):
+            first = next(info["img_path"] for info in data_list if info["img_path"] in missing)
+            raise InputError(
+                f"{self.ann_file}: expected the files of its {len(data_list)} images under "
+                f"{self.data_prefix['img']} (data_prefix), got {len(missing)} that are not there, the first "
+                f"{first}; correct data_root or data_prefix, or, for training with the rest, set "
+                f"on_broken_image='skip'.\n{EXPECTED_TREES}")
+        self._dropped["images without a file"] = len(missing)
+        return [info for info in data_list if info["img_path"] not in missing]
+
+    def _nothing_left(self, filters: dict) -> InputError:
+        counts = class_counts(self._read())
+        held = ", ".join(f"{name} {count}" for name, count in list(counts.items())[:20])
+        dropped = ", ".join(f"{n} {what}" for what, n in self._dropped.items() if n and what != "boxes")
+        return InputError(
+            f"{self.ann_file}: expected at least one usable image, got none of {len(self._read()['images'])}. "
+            f"The file holds: {held}{', ...' if len(counts) > 20 else ''}. The config asked for the classes "
+            f"{_few(self._metainfo['classes'])} and filter_cfg={filters}. Dropped: {dropped or 'nothing'}.")
+
+    def _log_counts(self, num_kept: int) -> None:
+        notes = [f"{count} {what}" for what, count in self._dropped.items() if count and what != "boxes"]
+        print_log(f"{self.ann_file}: {num_kept} of {len(self._read()['images'])} images, "
+                  f"{self._dropped['boxes']} of {len(self._read()['annotations'])} boxes, "
+                  f"{len(self._metainfo['classes'])} classes"
+                  + (f"; counted: {', '.join(notes)}" if notes else ""), "current")
+
+    def _fault_at_a_glance(self, path: str) -> str | None:
+        """A truncated file, found by its missing end; each file is looked at once in a process."""
+        if not self._local or path in self._whole_images:
+            return None
+        fault = image_fault(path) if ends_early(path) else None
+        if fault is None:
+            self._whole_images.add(path)
+        return fault
+
+
+def _transforms(pipeline) -> Iterator:
+    """All transforms of a pipeline, those inside wrappers such as RandomApply too."""
+    for transform in getattr(pipeline, "transforms", pipeline if isinstance(pipeline, list | tuple) else ()):
+        yield transform
+        yield from _transforms(getattr(transform, "transforms", ()))
+
+
+def _user_split(split: str, ann_file: str, data_root: str, classes_from: str | None) -> tuple[str, dict, str]:
+    """ann_file, data_prefix and classes_from of a split of the user's data."""
+    if ann_file:
+        raise InputError(f"expected either ann_file or split in the dataset's config, got both ({ann_file!r} and "
+                         f"{split!r}); remove one.")
+    splits = resolve_user_data(data_root)
+    if split not in splits:
+        raise InputError(f"expected split to be one of {', '.join(splits)} (what {data_root} holds), got "
+                         f"{split!r}; {closest(split, splits)}".rstrip("; "))
+    annotations, images = splits[split]
+    return str(annotations.absolute()), {"img": str(images.absolute())}, (
+        classes_from or str(splits["train"][0].absolute()))
+
+
+def _check_classes(given, own: tuple[str, ...], ann_file: str) -> None:
+    if isinstance(given, str) or not all(isinstance(name, str) for name in given):
+        raise InputError(f"expected metainfo.classes as a tuple of names, got {given!r}; a single class is written "
+                         "('name',) with its comma.")
+    doubles = [name for name, count in Counter(given).items() if count > 1]
+    if doubles or not given:
+        raise InputError(f"expected each class once in metainfo.classes, got {doubles or 'none'}; "
+                         "remove the doubles.")
+    unknown = [name for name in given if name not in own]
+    if unknown:
+        raise InputError(f"expected metainfo.classes to be among the categories of {ann_file}, got {_few(unknown)}, "
+                         f"which it lacks; {closest(unknown[0], own) or f'it holds {_few(own)}.'}")
+
+
+def _check_choice(key: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise InputError(f"expected {key} to be one of {', '.join(known)} in the dataset's config, got {value!r}; "
+                         f"{closest(value, known)}".rstrip("; "))
+
+
+def _few(names, count: int = 20) -> str:
+    names = list(names)
+    return ", ".join(map(repr, names[:count])) + (f", ... ({len(names)})" if len(names) > count else "")
