@@ -1,0 +1,212 @@
+"""``frozen_det.CocoMetric``: mmdet's CocoMetric for a config, hotcoco's speed, all digits kept.
+
+It takes mmdet's ``ann_file``, ``metric``, ``classwise``, ``iou_thrs``, ``format_only`` and ``outfile_prefix`` and
+gives mmdet's names (``coco/bbox_mAP``, ``coco/bbox_mAP_50``, ...) plus the six recalls. It departs from mmdet where
+that is wrong or lossy: numbers are not rounded, an empty result is 0 instead of missing, images that were never
+shown to the model are left out instead of counted as missed, and class-wise keys carry the kind (``bbox_``).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from mmengine.evaluator import BaseMetric
+from mmengine.fileio import get_local_path
+from mmengine.logging import MMLogger
+
+from ..errors import InputError
+from ..registry import METRICS
+from .detections import Detections
+from .engines import open_engine
+from .evaluate import Evaluation, category_ids_of_labels, evaluate_detections, log_once
+from .evaluation_log import class_table, number_lines, write_to_run_folder
+from .ground_truth import instances_of, truth_from_samples
+from .stored_results import write_stored
+
+MAX_CLASSES_PRINTED = 200
+
+
+@METRICS.register_module()
+class CocoMetric(BaseMetric):
+    """COCO's box and mask AP and AR.
+
+    Every evaluation also writes a JSON with all digits, the class-wise numbers and the notes into the run's folder
+    (``<work_dir>/<timestamp>/evaluation/``). A group without objects is -1, as in pycocotools; one warning names it.
+
+    Args:
+        ann_file: COCO json; None takes the ground truth from the data set (its samples need ``instances``).
+        metric: 'bbox', 'segm', 'proposal' or a list of them.
+        classwise: print the class-wise table and return ``{kind}_{class}_precision``.
+        iou_thrs: None for 0.50:0.05:0.95.
+        proposal_nums: detection limits of 'proposal'.
+        format_only: store the detections and compute nothing; needs ``outfile_prefix``.
+        outfile_prefix: store detections as ``{prefix}.bbox.json`` ... for
+            :func:`frozen_det.evaluation.evaluate_stored`.
+        engine: 'auto' (hotcoco, else a fall-back), 'hotcoco', 'faster-coco-eval' or 'pycocotools'.
+        backend_args, collect_device, prefix, collect_dir: as in mmengine's BaseMetric and mmdet.
+    """
+
+    default_prefix = "coco"
+    federated = False
+    kinds = ("bbox", "segm", "proposal")
+
+    def __init__(self, ann_file: str | None = None, metric: str | Sequence[str] = "bbox", classwise: bool = False,
+                 iou_thrs: float | Sequence[float] | None = None, proposal_nums: Sequence[int] = (100, 300, 1000),
+                 format_only: bool = False, outfile_prefix: str | None = None, engine: str = "auto",
+                 backend_args: dict | None = None, collect_device: str = "cpu", prefix: str | None = None,
+                 collect_dir: str | None = None) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
+        self.metrics = [metric] if isinstance(metric, str) else list(metric)
+        for one in self.metrics:
+            if one not in self.kinds:
+                raise InputError(f"expected metric among {', '.join(self.kinds)}, got {one!r} "
+                                 f"({type(self).__name__}.metric)")
+        if format_only and outfile_prefix is None:
+            raise InputError("expected outfile_prefix with format_only=True, got None: nothing would be kept "
+                             f"({type(self).__name__}.outfile_prefix)")
+        self.ann_file = ann_file
+        self.classwise = classwise
+        self.iou_thrs = [float(iou) for iou in np.atleast_1d(iou_thrs)] if iou_thrs is not None else None
+        self.proposal_nums = tuple(proposal_nums)
+        self.format_only = format_only
+        self.outfile_prefix = outfile_prefix
+        self.backend_args = backend_args
+        self._engine_name = engine
+        self._engine = None
+        self._truth_from_samples: dict | None = None
+        self._notes_given: set[str] = set()
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Keep what evaluation needs of a batch: arrays on the CPU, masks as run lengths."""
+        with_masks = "segm" in self.metrics
+        for sample in data_samples:
+            predicted = sample["pred_instances"]
+            self.results.append({
+                "img_id": sample["img_id"],
+                "boxes_xyxy": predicted["bboxes"].detach().cpu().numpy(),  # (n, 4)
+                "scores": predicted["scores"].detach().cpu().numpy(),  # (n,)
+                "labels": predicted["labels"].cpu().numpy(),  # (n,)
+                "masks": _run_lengths(predicted["masks"]) if with_masks and "masks" in predicted else None,
+                "mask_scores": predicted["mask_scores"].detach().cpu().numpy() if "mask_scores" in predicted else None,
+                "truth": None if self.ann_file is not None else self._truth_of(sample),
+            })
+
+    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
+        """Evaluate all collected results (main process only). Returns name -> value in [0, 1], or -1."""
+        logger = MMLogger.get_current_instance()
+        notes: list[str] = []
+        results = _first_of_each_image(results, notes)
+        engine = self._opened(results)
+        image_ids = self._evaluated_images(engine, results, notes)
+        category_ids = self._category_ids(engine)
+        detections = self._detections(results, category_ids, image_ids, notes)
+        settings = self._settings(image_ids, category_ids)
+        evaluation = None
+        if not self.format_only:
+            evaluation = evaluate_detections(engine, detections, **settings)
+            evaluation.notes[:0] = notes
+        if self.outfile_prefix is not None:
+            written = write_stored(self.outfile_prefix, detections, settings, self.ann_file, evaluation,
+                                   self._truth_from_samples)
+            logger.info("Detections are stored in %s", ", ".join(str(path) for path in written))
+        if evaluation is None:
+            return {}
+        log_once(evaluation.notes, self._notes_given, logger)
+        self._report(evaluation, results, logger)
+        return {**evaluation.flat(), **self._class_numbers(evaluation)}
+
+    def _truth_of(self, sample: dict) -> dict:
+        height, width = sample["ori_shape"][:2]
+        return {"img_id": sample["img_id"], "height": height, "width": width, "instances": instances_of(sample)}
+
+    def _opened(self, results: list[dict]):
+        """The ground truth in an engine; read once, whatever the number of validations."""
+        if self._engine is None and self.ann_file is not None:
+            with get_local_path(self.ann_file, backend_args=self.backend_args) as path:
+                self._engine = open_engine(str(path), self.federated, self._engine_name)
+        elif self._engine is None:
+            if not results:
+                raise InputError("expected at least one evaluated image, got none, and without ann_file there is no "
+                                 f"ground truth ({type(self).__name__}.ann_file)")
+            self._truth_from_samples = truth_from_samples([one["truth"] for one in results], self._classes_of_set())
+            self._engine = open_engine(self._truth_from_samples, self.federated, self._engine_name)
+        return self._engine
+
+    def _classes_of_set(self) -> Sequence:
+        return self.dataset_meta["classes"]
+
+    def _category_ids(self, engine) -> list[int]:
+        """Category id of each label."""
+        classes = (self.dataset_meta or {}).get("classes")
+        categories = engine.categories()
+        if classes is None or self.ann_file is None:
+            return [category["id"] for category in categories]
+        return category_ids_of_labels(classes, categories, str(self.ann_file))
+
+    def _evaluated_images(self, engine, results: list[dict], notes: list[str]) -> list[int]:
+        """Images that were shown to the model; all of the ground truth where nothing was shown at all."""
+        known = engine.image_ids()
+        shown = {one["img_id"] for one in results}
+        if not shown:
+            return known
+        unknown = shown.difference(known)
+        if unknown:
+            raise InputError(f"expected images of {self.ann_file}, got {len(unknown)} others, the first with id "
+                             f"{min(unknown, key=str)} ({type(self).__name__}.ann_file); give the metric the "
+                             "annotation file of the evaluated data set")
+        if len(shown) < len(known):
+            notes.append(f"{len(known) - len(shown)} of {len(known)} annotated images were not shown to the model "
+                         "and are left out")
+        return [image_id for image_id in known if image_id in shown]
+
+    def _detections(self, results, category_ids, image_ids, notes: list[str]) -> Detections:
+        with_masks = "segm" in self.metrics
+        if with_masks and any(one["masks"] is None for one in results):
+            raise InputError(f"expected masks in the predictions, got boxes only ({type(self).__name__}.metric="
+                             f"{self.metrics}); evaluate 'bbox' or give the detector a mask head")
+        detections = Detections.from_images(results, category_ids, with_masks)
+        finite = detections.finite()
+        if len(finite) < len(detections):
+            notes.append(f"{len(detections) - len(finite)} of {len(detections)} detections had a NaN or infinite box "
+                         "or score and were dropped")
+        return finite
+
+    def _settings(self, image_ids, category_ids) -> dict:
+        """Keyword arguments of evaluate_detections, as they are stored too."""
+        return {"federated": self.federated, "iou_types": list(self.metrics), "image_ids": list(image_ids),
+                "category_ids": list(category_ids), "iou_thresholds": self.iou_thrs,
+                "max_detections": {"proposal": list(self.proposal_nums)}, "fixed_ap": False}
+
+    def _report(self, evaluation: Evaluation, results: list[dict], logger) -> None:
+        for line in number_lines(evaluation):
+            logger.info(line)
+        if self.classwise:
+            for iou_type, rows in evaluation.classes.items():
+                if len(rows) <= MAX_CLASSES_PRINTED:
+                    logger.info("%s by class\n%s", iou_type, class_table(rows))
+        num_without = sum(len(one["scores"]) == 0 for one in results)
+        path = write_to_run_folder(evaluation, self.prefix, self.ann_file, num_without)
+        if path is not None:
+            logger.info("All digits, by class: %s", Path(path))
+
+    def _class_numbers(self, evaluation: Evaluation) -> dict[str, float]:
+        if not self.classwise:
+            return {}
+        return {f"{iou_type}_{row['name']}_precision": row["AP"]
+                for iou_type, rows in evaluation.classes.items() for row in rows}
+
+
+def _run_lengths(masks) -> list[dict]:
+    """Masks of one image, (n, h, w) bool tensor or run lengths already, as run lengths."""
+    from mmdet.structures.mask import encode_mask_results
+
+    return encode_mask_results(masks.detach().cpu().numpy()) if hasattr(masks, "detach") else list(masks)
+
+
+def _first_of_each_image(results: list[dict], notes: list[str]) -> list[dict]:
+    """Samplers of distributed runs may repeat images: an image counts once."""
+    first = {one["img_id"]: one for one in reversed(results)}
+    if len(first) == len(results):
+        return results
+    notes.append(f"{len(results) - len(first)} repeated images were counted once")
+    return [one for one in results if first[one["img_id"]] is one]

@@ -1,0 +1,135 @@
+"""Detections of a whole data set as columns: what a metric collects, what an engine is handed, what is stored.
+
+Columns instead of a list of dicts: 1.5 million detections are five arrays, not 1.5 million dicts, which is where
+pycocotools' end-to-end time and memory go. It refuses rows that no ranking can place (NaN, infinite): these are
+taken out by :meth:`Detections.finite` and counted by the caller.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Detections:
+    """N detections over all images, in the order in which they came.
+
+    Attributes:
+        image_ids: (N,) int64, ids of the annotation file.
+        boxes_xywh: (N, 4) float64, pixels of the original image: left, top, width, height.
+        scores: (N,) float64.
+        category_ids: (N,) int64, ids of the annotation file (not labels).
+        masks: None, or N run-length masks ``{"size": [h, w], "counts": bytes | str}`` of the original image.
+        mask_scores: None where masks are ranked by ``scores``, else (N,) float64 (mask-scoring heads).
+    """
+
+    image_ids: np.ndarray
+    boxes_xywh: np.ndarray
+    scores: np.ndarray
+    category_ids: np.ndarray
+    masks: list | None = None
+    mask_scores: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @classmethod
+    def from_images(cls, images: list[dict], category_ids, with_masks: bool = False) -> "Detections":
+        """Join per-image results.
+
+        Args:
+            images: one dict per image: ``img_id`` int, ``boxes_xyxy`` (n, 4), ``scores`` (n,), ``labels`` (n,) in
+                [0, K), ``masks`` list of n run-length masks or None, ``mask_scores`` (n,) or None.
+            category_ids: K category ids; label i is ``category_ids[i]``.
+            with_masks: keep the masks; every image with detections must have them.
+        """
+        counts = [len(image["scores"]) for image in images]
+        boxes = _joined([image["boxes_xyxy"] for image in images], (0, 4))
+        boxes[:, 2:] -= boxes[:, :2]
+        labels = _joined([image["labels"] for image in images], (0,), np.int64)
+        with_mask_scores = with_masks and any(image["mask_scores"] is not None for image in images)
+        return cls(
+            image_ids=np.repeat(np.array([image["img_id"] for image in images], np.int64), counts),
+            boxes_xywh=boxes,
+            scores=_joined([image["scores"] for image in images], (0,)),
+            category_ids=np.asarray(category_ids, np.int64)[labels],
+            masks=[mask for image in images for mask in image["masks"]] if with_masks else None,
+            mask_scores=_joined([image["mask_scores"] for image in images if image["mask_scores"] is not None],
+                                (0,)) if with_mask_scores else None,
+        )
+
+    @classmethod
+    def from_coco_results(cls, results: list[dict]) -> "Detections":
+        """From a COCO result list (``image_id``, ``category_id``, ``score``, ``bbox`` and/or ``segmentation``)."""
+        with_masks = bool(results) and "segmentation" in results[0]
+        boxes = [result.get("bbox", (0.0, 0.0, 0.0, 0.0)) for result in results]
+        return cls(
+            image_ids=np.array([result["image_id"] for result in results], np.int64),
+            boxes_xywh=np.array(boxes, np.float64).reshape(-1, 4),
+            scores=np.array([result["score"] for result in results], np.float64),
+            category_ids=np.array([result["category_id"] for result in results], np.int64),
+            masks=[result["segmentation"] for result in results] if with_masks else None,
+        )
+
+    def to_coco_results(self, iou_type: str) -> list[dict]:
+        """The COCO result list for ``iou_type`` 'bbox' or 'segm'; floats keep all their digits.
+
+        Mask results carry no box: with one, COCO's code would take the box area as the object's size and shift
+        the small/medium/large numbers.
+        """
+        of = self.for_iou_type(iou_type)
+        rows = zip(of.image_ids.tolist(), of.category_ids.tolist(), of.scores.tolist())
+        if iou_type == "segm":
+            return [{"image_id": image, "category_id": category, "score": score, "segmentation": mask}
+                    for (image, category, score), mask in zip(rows, of.masks)]
+        return [{"image_id": image, "category_id": category, "score": score, "bbox": box}
+                for (image, category, score), box in zip(rows, of.boxes_xywh.tolist())]
+
+    def for_iou_type(self, iou_type: str) -> "Detections":
+        """Boxes without masks for 'bbox'; masks ranked by their own scores, where there are any, for 'segm'."""
+        if iou_type != "segm":
+            return replace(self, masks=None, mask_scores=None)
+        assert self.masks is not None
+        return self if self.mask_scores is None else replace(self, scores=self.mask_scores, mask_scores=None)
+
+    def take(self, rows: np.ndarray) -> "Detections":
+        """The detections at ``rows``: (n,) int64 indices or (N,) bool, kept in that order."""
+        rows = np.flatnonzero(rows) if rows.dtype == bool else rows
+        return Detections(
+            self.image_ids[rows], self.boxes_xywh[rows], self.scores[rows], self.category_ids[rows],
+            None if self.masks is None else [self.masks[row] for row in rows.tolist()],
+            None if self.mask_scores is None else self.mask_scores[rows])
+
+    def finite(self) -> "Detections":
+        """Without the rows whose box or score is NaN or infinite."""
+        good = np.isfinite(self.boxes_xywh).all(axis=1) & np.isfinite(self.scores)
+        if self.mask_scores is not None:
+            good &= np.isfinite(self.mask_scores)
+        return self if good.all() else self.take(good)
+
+    def in_images(self, image_ids) -> "Detections":
+        """Only those in the given images."""
+        good = np.isin(self.image_ids, np.asarray(list(image_ids), np.int64))
+        return self if good.all() else self.take(good)
+
+    def best_per_image(self, num_kept: int) -> "Detections":
+        """The ``num_kept`` highest-scoring of each image, over all categories (lvis-api's LVISResults rule)."""
+        return self._best_per(self.image_ids, num_kept)
+
+    def best_per_category(self, num_kept: int) -> "Detections":
+        """The ``num_kept`` highest-scoring of each category, over all images (fixed AP, arXiv 2102.01066)."""
+        return self._best_per(self.category_ids, num_kept)
+
+    def _best_per(self, groups: np.ndarray, num_kept: int) -> "Detections":
+        """Rank within a group by score, ties by order of arrival; the order of what is kept does not change."""
+        if len(self) == 0 or np.unique(groups, return_counts=True)[1].max() <= num_kept:
+            return self
+        order = np.lexsort((-self.scores, groups))  # lexsort is stable: ties keep their order
+        sorted_groups = groups[order]
+        starts = np.flatnonzero(np.r_[True, sorted_groups[1:] != sorted_groups[:-1]])
+        rank = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
+        return self.take(np.sort(order[rank < num_kept]))
+
+
+def _joined(arrays, empty_shape, dtype=np.float64) -> np.ndarray:
+    return np.concatenate([np.zeros(empty_shape, dtype), *(np.asarray(a, dtype) for a in arrays)])

@@ -1,0 +1,172 @@
+"""From detections to numbers: COCO's twelve, LVIS's thirteen, the class-wise table, and what needs to be known.
+
+It promises a number for every name: 0 where nothing was detected, -1 where the ground truth holds no object of
+the group, and says which in ``Evaluation.notes``. It refuses detections of categories that the ground truth lacks.
+"""
+
+import logging
+from dataclasses import asdict, dataclass, field
+
+from ..errors import InputError
+from .accumulated import (
+    LVIS_GROUPS,
+    MISSING,
+    coco_numbers,
+    lvis_numbers,
+    per_class_numbers,
+    proposal_numbers,
+)
+from .engines import NO_LIMIT, Protocol
+
+COCO_LIMITS = (1, 10, 100)
+PROPOSAL_LIMITS = (100, 300, 1000)
+LVIS_LIMIT = 300
+FIXED_AP_PER_CATEGORY = 10_000  # arXiv 2102.01066, section 4: detections per class over the whole data set
+
+
+@dataclass
+class Evaluation:
+    """Numbers of one evaluation.
+
+    Attributes:
+        numbers: iou_type ('bbox', 'segm', 'proposal') -> name -> value in [0, 1], or -1 for an empty group.
+        classes: iou_type -> one dict per category (name, id, AP, AP50, AP75, APs, APm, APl, AR, frequency).
+        notes: what to know about these numbers, in sentences.
+        engine: name and version of the evaluator that counted.
+        num_images, num_detections: what was evaluated; detections per iou_type.
+    """
+
+    numbers: dict[str, dict[str, float]]
+    classes: dict[str, list[dict]]
+    engine: str
+    num_images: int
+    num_detections: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def flat(self) -> dict[str, float]:
+        """``{'bbox_mAP': 0.41, ...}``; proposal numbers carry no prefix, as in mmdet."""
+        return {name if iou_type == "proposal" else f"{iou_type}_{name}": value
+                for iou_type, numbers in self.numbers.items() for name, value in numbers.items()}
+
+    def to_json(self) -> dict:
+        """Plain dict, floats with all their digits."""
+        return asdict(self)
+
+
+def evaluate_detections(engine, detections, *, federated: bool = False, iou_types=("bbox",), image_ids=None,
+                        category_ids=None, iou_thresholds=None, max_detections=None,
+                        fixed_ap: bool = False) -> Evaluation:
+    """Evaluate one set of detections.
+
+    Args:
+        engine: the ground truth, from :func:`frozen_det.evaluation.engines.open_engine`.
+        detections: :class:`Detections` for all iou types, or a dict iou_type -> Detections or path of a result json.
+        federated: LVIS's rules and numbers (300 detections per image) instead of COCO's (1, 10, 100).
+        iou_types: among 'bbox', 'segm', 'proposal' (boxes without categories; COCO only).
+        image_ids, category_ids: restrict to these; None for all of the ground truth.
+        iou_thresholds: None for 0.50:0.05:0.95.
+        max_detections: iou_type -> limits per image, ascending; a type that is not named has the protocol's own.
+        fixed_ap: LVIS only: also the numbers ``fixed_AP...``, with no limit per image and the best 10,000 of each
+            category (arXiv 2102.01066).
+    """
+    categories = engine.categories()
+    if category_ids is not None:
+        wanted = set(category_ids)
+        categories = [category for category in categories if category["id"] in wanted]
+    image_ids = tuple(engine.image_ids() if image_ids is None else image_ids)
+    result = Evaluation({}, {}, engine.label, len(image_ids), notes=list(engine.notes))
+    by_type = detections if isinstance(detections, dict) else dict.fromkeys(iou_types, detections)
+    for iou_type in iou_types:
+        limits = (max_detections or {}).get(iou_type) or _limits(iou_type, federated)
+        protocol = Protocol(
+            iou_type="segm" if iou_type == "segm" else "bbox", federated=federated,
+            max_detections=tuple(limits), image_ids=image_ids,
+            category_ids=tuple(category["id"] for category in categories),
+            iou_thresholds=None if iou_thresholds is None else tuple(iou_thresholds),
+            with_categories=iou_type != "proposal")
+        of_type = by_type[iou_type]
+        if hasattr(of_type, "for_iou_type"):
+            of_type = of_type.for_iou_type(protocol.iou_type)
+        loaded = engine.load(of_type, protocol.max_detections[-1] if federated else None)
+        counts = engine.accumulate(loaded, protocol)
+        result.numbers[iou_type] = _numbers(iou_type, counts, categories, federated)
+        if iou_type != "proposal":
+            result.classes[iou_type] = per_class_numbers(counts, categories)
+        result.num_detections[iou_type] = engine.count(loaded)
+        if fixed_ap:
+            result.numbers[iou_type].update(_fixed_ap(engine, of_type, protocol, categories))
+    result.notes += _notes(result, categories, federated)
+    return result
+
+
+def category_ids_of_labels(classes, categories: list[dict], where: str) -> list[int]:
+    """Category ids of the named ``classes`` in label order.
+
+    Label i is the i-th category *of the json* among the named ones: the rule by which mmdet's CocoDataset counts
+    labels, whatever the order of ``classes``.
+
+    Raises:
+        InputError: a class that the ground truth does not list.
+    """
+    from ..errors import closest
+
+    names = [category["name"] for category in categories]
+    unknown = [name for name in classes if name not in names]
+    if unknown:
+        raise InputError(
+            f"expected classes that the annotations list, got {unknown[0]!r}"
+            f"{f' and {len(unknown) - 1} more' if len(unknown) > 1 else ''} in {where} (metainfo.classes); "
+            f"{closest(unknown[0], names) or f'the file lists {names[:5]}'}")
+    wanted = set(classes)
+    return [category["id"] for category in categories if category["name"] in wanted]
+
+
+def log_once(notes: list[str], seen: set[str], logger) -> None:
+    """One warning with those notes that were not given before."""
+    new = [note for note in notes if note not in seen]
+    if new:
+        seen.update(new)
+        logger.log(logging.WARNING, "Evaluation: %s.", "; ".join(new))
+
+
+def _limits(iou_type: str, federated: bool) -> tuple[int, ...]:
+    if federated:
+        return (LVIS_LIMIT,)
+    return PROPOSAL_LIMITS if iou_type == "proposal" else COCO_LIMITS
+
+
+def _numbers(iou_type: str, counts, categories, federated: bool) -> dict[str, float]:
+    if iou_type == "proposal":
+        return proposal_numbers(counts)
+    if federated:
+        return lvis_numbers(counts, {category["id"]: category.get("frequency") for category in categories})
+    return coco_numbers(counts)
+
+
+def _fixed_ap(engine, detections, protocol: Protocol, categories) -> dict[str, float]:
+    from dataclasses import replace
+
+    from .stored_results import read_results
+
+    if not hasattr(detections, "best_per_category"):
+        detections = read_results(detections)
+    loaded = engine.load(detections.best_per_category(FIXED_AP_PER_CATEGORY), NO_LIMIT)
+    counts = engine.accumulate(loaded, replace(protocol, max_detections=(NO_LIMIT,)))
+    numbers = _numbers(protocol.iou_type, counts, categories, federated=True)
+    return {f"fixed_{name}": value for name, value in numbers.items() if name.startswith("AP")}
+
+
+def _notes(result: Evaluation, categories, federated: bool) -> list[str]:
+    notes = []
+    for iou_type, numbers in result.numbers.items():
+        if result.num_detections[iou_type] == 0:
+            notes.append(f"no {iou_type} detections at all, so every number is 0")
+        empty = [name for name, value in numbers.items() if value == MISSING]
+        if empty:
+            notes.append(f"the ground truth holds no object for {iou_type} {', '.join(empty)}: shown as -1")
+    if federated:
+        ungrouped = sum(category.get("frequency") not in LVIS_GROUPS for category in categories)
+        if ungrouped:
+            notes.append(f"{ungrouped} of {len(categories)} categories have no frequency group (r, c, f) and "
+                         "count in AP only")
+    return notes

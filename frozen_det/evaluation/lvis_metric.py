@@ -1,0 +1,53 @@
+"""``frozen_det.LVISMetric``: LVIS v0.5 and v1 numbers without lvis-api, which crashes on numpy from 1.24 on.
+
+Federated rules as in lvis-api: an image judges only categories annotated in it or listed in its
+``neg_category_ids``; in ``not_exhaustive_category_ids`` an unmatched detection is no error; the 300 best detections
+of an image count, over all categories. ``fixed_ap=True`` adds the fixed AP of arXiv 2102.01066. It refuses a data
+set without the federated lists.
+"""
+
+from collections.abc import Sequence
+
+from ..errors import InputError
+from ..registry import METRICS
+from .coco_metric import CocoMetric
+
+
+@METRICS.register_module()
+class LVISMetric(CocoMetric):
+    """AP, AP50, AP75, APs/m/l, APr/c/f (rare, common, frequent), AR@300, ARs/m/l@300, as ``lvis/bbox_AP`` ...
+
+    Args:
+        fixed_ap: also ``{kind}_fixed_AP`` ...: no limit per image, the best 10,000 detections of each category over
+            the data set. The detector must give many more than 300 boxes per image for it to mean something.
+        Others as in :class:`CocoMetric`.
+    """
+
+    default_prefix = "lvis"
+    federated = True
+    kinds = ("bbox", "segm")
+
+    def __init__(self, ann_file: str | None = None, metric: str | Sequence[str] = "bbox", fixed_ap: bool = False,
+                 **settings) -> None:
+        super().__init__(ann_file=ann_file, metric=metric, **settings)
+        self.fixed_ap = fixed_ap
+
+    def _truth_of(self, sample: dict) -> dict:
+        """Without the lists of absent categories every false alarm would go unseen."""
+        lists = {name: sample[name] for name in ("neg_category_ids", "not_exhaustive_category_ids")
+                 if name in sample}
+        if len(lists) < 2:
+            raise InputError(
+                "expected neg_category_ids and not_exhaustive_category_ids in every data sample, because the metric "
+                f"has ann_file=None; got neither or one (image {sample.get('img_id')}). Give the metric the LVIS "
+                "annotation file (LVISMetric.ann_file)")
+        return {**super()._truth_of(sample), **lists}
+
+    def _classes_of_set(self) -> Sequence:
+        """Categories with their frequency groups, where the data set knows them."""
+        groups = self.dataset_meta.get("frequency", [None] * len(self.dataset_meta["classes"]))
+        return [{"name": name, **({"frequency": group} if group else {})}
+                for name, group in zip(self.dataset_meta["classes"], groups)]
+
+    def _settings(self, image_ids, category_ids) -> dict:
+        return {**super()._settings(image_ids, category_ids), "fixed_ap": self.fixed_ap}

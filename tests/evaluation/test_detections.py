@@ -1,0 +1,63 @@
+"""Columns of detections: joined, limited, cleaned, and back to COCO lists without losing a digit."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from frozen_det.evaluation.detections import Detections
+
+from ..evaluation.conftest import make_detections
+
+
+def columns(scores, groups) -> Detections:
+    n = len(scores)
+    return Detections(np.array(groups, np.int64), np.arange(4 * n, dtype=float).reshape(n, 4), np.array(scores, float),
+                      np.array(groups, np.int64) + 100)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), max_size=30), st.integers(1, 5))
+def test_the_best_of_each_image_are_those_a_stable_sort_keeps(rows, limit):
+    scores, images = [score / 4 for score, _ in rows], [image for _, image in rows]
+    kept = columns(scores, images).best_per_image(limit)
+    expected = sorted(index for image in set(images) for index in
+                      sorted((i for i in range(len(rows)) if images[i] == image), key=lambda i: -scores[i])[:limit])
+    np.testing.assert_array_equal(kept.boxes_xywh[:, 0] / 4, expected)
+
+
+def test_a_limit_per_category_counts_over_all_images():
+    three = Detections(np.array([1, 2, 3]), np.zeros((3, 4)), np.array([0.1, 0.9, 0.5]), np.array([7, 7, 7]))
+    assert three.best_per_category(2).image_ids.tolist() == [2, 3]
+
+
+def test_images_without_detections_and_no_images_at_all_join():
+    none = {"img_id": 4, "boxes_xyxy": np.zeros((0, 4)), "scores": np.zeros(0), "labels": np.zeros(0, int),
+            "masks": [], "mask_scores": None}
+    one = {"img_id": 6, "boxes_xyxy": np.array([[1, 2, 4, 8]], np.float32), "scores": [0.5], "labels": [1],
+           "masks": [{"size": [9, 9], "counts": b"x"}], "mask_scores": [0.25]}
+    joined = Detections.from_images([none, one], [11, 22], with_masks=True)
+    assert joined.image_ids.tolist() == [6] and joined.category_ids.tolist() == [22]
+    assert joined.boxes_xywh.tolist() == [[1, 2, 3, 6]]
+    assert joined.for_iou_type("segm").scores.tolist() == [0.25] and joined.for_iou_type("bbox").masks is None
+    assert len(Detections.from_images([], [11])) == 0
+
+
+def test_rows_with_nan_or_infinity_are_taken_out():
+    four = columns([0.1, np.nan, 0.3, 0.4], [1, 1, 2, 3])
+    four.boxes_xywh[3, 2] = np.inf
+    assert four.finite().scores.tolist() == [0.1, 0.3]
+    assert four.take(np.array([0, 2])).finite().scores.tolist() == [0.1, 0.3]
+
+
+def test_coco_lists_bring_back_the_same_columns(coco128):
+    detections = make_detections(coco128[1], "jittered").take(np.arange(20))
+    boxes = Detections.from_coco_results(detections.to_coco_results("bbox"))
+    np.testing.assert_array_equal(boxes.boxes_xywh, detections.boxes_xywh)
+    np.testing.assert_array_equal(boxes.scores, detections.scores)
+    masks = detections.to_coco_results("segm")
+    assert "bbox" not in masks[0] and Detections.from_coco_results(masks).masks == detections.masks
+    assert Detections.from_coco_results([]).to_coco_results("bbox") == []
+
+
+def test_only_the_asked_images_are_kept():
+    assert columns([0.1, 0.2, 0.3], [1, 2, 3]).in_images([3, 1]).image_ids.tolist() == [1, 3]
