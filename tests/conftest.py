@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import frozen_det  # noqa: F401  the stand-in for mmcv's ops must stand before a test imports mmdet
+
 os.environ.setdefault("MPLBACKEND", "Agg")
 REPOSITORY = Path(__file__).resolve().parent.parent
 
