@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from mmengine.dist import is_main_process
 from mmengine.evaluator import BaseMetric
 from mmengine.fileio import get_local_path
 from mmengine.logging import MMLogger
@@ -18,7 +19,7 @@ from ..errors import InputError
 from ..registry import METRICS
 from .detections import Detections
 from .engines import open_engine
-from .evaluate import Evaluation, category_ids_of_labels, evaluate_detections, log_once
+from .evaluate import NO_CATEGORY, Evaluation, category_ids_of_labels, evaluate_detections, log_once
 from .evaluation_log import class_table, number_lines, write_to_run_folder
 from .ground_truth import instances_of, truth_from_samples
 from .stored_results import write_stored
@@ -42,6 +43,9 @@ class CocoMetric(BaseMetric):
         format_only: store the detections and compute nothing; needs ``outfile_prefix``.
         outfile_prefix: store detections as ``{prefix}.bbox.json`` ... for
             :func:`frozen_det.evaluation.evaluate_stored`.
+        label_order: 'classes': label i is the i-th name of the data set's classes, as in frozen_det's data sets;
+            'file': the i-th category of the json among them, as mmdet's CocoDataset counts. The two differ only
+            where the classes stand in another order than in the json; a note then says so.
         engine: 'auto' (hotcoco, else a fall-back), 'hotcoco', 'faster-coco-eval' or 'pycocotools'.
         backend_args, collect_device, prefix, collect_dir: as in mmengine's BaseMetric and mmdet.
     """
@@ -52,9 +56,9 @@ class CocoMetric(BaseMetric):
 
     def __init__(self, ann_file: str | None = None, metric: str | Sequence[str] = "bbox", classwise: bool = False,
                  iou_thrs: float | Sequence[float] | None = None, proposal_nums: Sequence[int] = (100, 300, 1000),
-                 format_only: bool = False, outfile_prefix: str | None = None, engine: str = "auto",
-                 backend_args: dict | None = None, collect_device: str = "cpu", prefix: str | None = None,
-                 collect_dir: str | None = None) -> None:
+                 format_only: bool = False, outfile_prefix: str | None = None, label_order: str = "classes",
+                 engine: str = "auto", backend_args: dict | None = None, collect_device: str = "cpu",
+                 prefix: str | None = None, collect_dir: str | None = None) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
         self.metrics = [metric] if isinstance(metric, str) else list(metric)
         for one in self.metrics:
@@ -64,17 +68,30 @@ class CocoMetric(BaseMetric):
         if format_only and outfile_prefix is None:
             raise InputError("expected outfile_prefix with format_only=True, got None: nothing would be kept "
                              f"({type(self).__name__}.outfile_prefix)")
+        if label_order not in ("classes", "file"):
+            raise InputError(f"expected label_order 'classes' or 'file', got {label_order!r} "
+                             f"({type(self).__name__}.label_order)")
         self.ann_file = ann_file
+        self.label_order = label_order
         self.classwise = classwise
         self.iou_thrs = [float(iou) for iou in np.atleast_1d(iou_thrs)] if iou_thrs is not None else None
         self.proposal_nums = tuple(proposal_nums)
         self.format_only = format_only
         self.outfile_prefix = outfile_prefix
-        self.backend_args = backend_args
         self._engine_name = engine
         self._engine = None
         self._truth_from_samples: dict | None = None
         self._notes_given: set[str] = set()
+        if ann_file is not None and is_main_process():
+            with get_local_path(ann_file, backend_args=backend_args) as path:
+                self._engine = open_engine(str(path), self.federated, engine)
+
+    @BaseMetric.dataset_meta.setter
+    def dataset_meta(self, dataset_meta: dict) -> None:
+        """The data set's metainfo, checked when training starts instead of after its first epoch."""
+        self._dataset_meta = dataset_meta
+        if self._engine is not None:
+            self._category_ids(self._engine, [])
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Keep what evaluation needs of a batch: arrays on the CPU, masks as run lengths."""
@@ -98,8 +115,8 @@ class CocoMetric(BaseMetric):
         results = _first_of_each_image(results, notes)
         engine = self._opened(results)
         image_ids = self._evaluated_images(engine, results, notes)
-        category_ids = self._category_ids(engine)
-        detections = self._detections(results, category_ids, image_ids, notes)
+        category_ids = self._category_ids(engine, notes)
+        detections = self._detections(results, category_ids, notes)
         settings = self._settings(image_ids, category_ids)
         evaluation = None
         if not self.format_only:
@@ -120,11 +137,8 @@ class CocoMetric(BaseMetric):
         return {"img_id": sample["img_id"], "height": height, "width": width, "instances": instances_of(sample)}
 
     def _opened(self, results: list[dict]):
-        """The ground truth in an engine; read once, whatever the number of validations."""
-        if self._engine is None and self.ann_file is not None:
-            with get_local_path(self.ann_file, backend_args=self.backend_args) as path:
-                self._engine = open_engine(str(path), self.federated, self._engine_name)
-        elif self._engine is None:
+        """The ground truth in an engine; taken from the samples of the first validation where there is no file."""
+        if self._engine is None:
             if not results:
                 raise InputError("expected at least one evaluated image, got none, and without ann_file there is no "
                                  f"ground truth ({type(self).__name__}.ann_file)")
@@ -135,13 +149,21 @@ class CocoMetric(BaseMetric):
     def _classes_of_set(self) -> Sequence:
         return self.dataset_meta["classes"]
 
-    def _category_ids(self, engine) -> list[int]:
+    def _category_ids(self, engine, notes: list[str]) -> list[int]:
         """Category id of each label."""
         classes = (self.dataset_meta or {}).get("classes")
         categories = engine.categories()
         if classes is None or self.ann_file is None:
             return [category["id"] for category in categories]
-        return category_ids_of_labels(classes, categories, str(self.ann_file))
+        ids = category_ids_of_labels(classes, categories, str(self.ann_file), self.label_order)
+        absent = [name for name, category in zip(classes, ids) if category == NO_CATEGORY]
+        if absent:
+            notes.append(f"{len(absent)} of {len(classes)} classes are not in {self.ann_file} ({', '.join(absent[:3])}"
+                         f"{', ...' if len(absent) > 3 else ''}): their detections are left out")
+        elif ids != category_ids_of_labels(classes, categories, str(self.ann_file), "file"):
+            notes.append("the classes stand in another order than in the annotation file: label i is taken as the "
+                         "i-th class; with mmdet's own CocoDataset set label_order='file'")
+        return ids
 
     def _evaluated_images(self, engine, results: list[dict], notes: list[str]) -> list[int]:
         """Images that were shown to the model; all of the ground truth where nothing was shown at all."""
@@ -159,12 +181,14 @@ class CocoMetric(BaseMetric):
                          "and are left out")
         return [image_id for image_id in known if image_id in shown]
 
-    def _detections(self, results, category_ids, image_ids, notes: list[str]) -> Detections:
+    def _detections(self, results, category_ids, notes: list[str]) -> Detections:
         with_masks = "segm" in self.metrics
         if with_masks and any(one["masks"] is None for one in results):
             raise InputError(f"expected masks in the predictions, got boxes only ({type(self).__name__}.metric="
                              f"{self.metrics}); evaluate 'bbox' or give the detector a mask head")
         detections = Detections.from_images(results, category_ids, with_masks)
+        if NO_CATEGORY in category_ids:
+            detections = detections.take(detections.category_ids != NO_CATEGORY)
         finite = detections.finite()
         if len(finite) < len(detections):
             notes.append(f"{len(detections) - len(finite)} of {len(detections)} detections had a NaN or infinite box "
@@ -174,7 +198,8 @@ class CocoMetric(BaseMetric):
     def _settings(self, image_ids, category_ids) -> dict:
         """Keyword arguments of evaluate_detections, as they are stored too."""
         return {"federated": self.federated, "iou_types": list(self.metrics), "image_ids": list(image_ids),
-                "category_ids": list(category_ids), "iou_thresholds": self.iou_thrs,
+                "category_ids": [category for category in category_ids if category != NO_CATEGORY],
+                "iou_thresholds": self.iou_thrs,
                 "max_detections": {"proposal": list(self.proposal_nums)}, "fixed_ap": False}
 
     def _report(self, evaluation: Evaluation, results: list[dict], logger) -> None:

@@ -7,7 +7,7 @@ the group, and says which in ``Evaluation.notes``. It refuses detections of cate
 import logging
 from dataclasses import asdict, dataclass, field
 
-from ..errors import InputError
+from ..errors import InputError, closest
 from .accumulated import (
     LVIS_GROUPS,
     MISSING,
@@ -21,6 +21,7 @@ from .engines import NO_LIMIT, Protocol
 COCO_LIMITS = (1, 10, 100)
 PROPOSAL_LIMITS = (100, 300, 1000)
 LVIS_LIMIT = 300
+NO_CATEGORY = -1
 FIXED_AP_PER_CATEGORY = 10_000  # arXiv 2102.01066, section 4: detections per class over the whole data set
 
 
@@ -99,26 +100,33 @@ def evaluate_detections(engine, detections, *, federated: bool = False, iou_type
     return result
 
 
-def category_ids_of_labels(classes, categories: list[dict], where: str) -> list[int]:
-    """Category ids of the named ``classes`` in label order.
+def category_ids_of_labels(classes, categories: list[dict], where: str, label_order: str = "classes") -> list[int]:
+    """Category id of each label; ``NO_CATEGORY`` for a class that the ground truth does not list.
 
-    Label i is the i-th category *of the json* among the named ones: the rule by which mmdet's CocoDataset counts
-    labels, whatever the order of ``classes``.
+    Args:
+        classes: class names of the data set.
+        categories: of the ground truth, in the order of the json.
+        where: the file, for messages.
+        label_order: 'classes': label i is ``classes[i]`` (frozen_det's data sets); 'file': label i is the i-th
+            category of the json among ``classes`` (mmdet's CocoDataset, whatever the order of ``classes``).
 
     Raises:
-        InputError: a class that the ground truth does not list.
+        InputError: none of the classes is listed, or two categories share a name.
     """
-    from ..errors import closest
-
-    names = [category["name"] for category in categories]
-    unknown = [name for name in classes if name not in names]
-    if unknown:
+    id_of = {category["name"]: category["id"] for category in categories}
+    if classes and not set(classes) & set(id_of):
         raise InputError(
-            f"expected classes that the annotations list, got {unknown[0]!r}"
-            f"{f' and {len(unknown) - 1} more' if len(unknown) > 1 else ''} in {where} (metainfo.classes); "
-            f"{closest(unknown[0], names) or f'the file lists {names[:5]}'}")
-    wanted = set(classes)
-    return [category["id"] for category in categories if category["name"] in wanted]
+            f"expected at least one of the data set's classes among the categories of {where}, got "
+            f"{list(classes)[:5]} (metainfo.classes) against {list(id_of)[:5]} (categories); "
+            f"{closest(classes[0], id_of)}")
+    if len(id_of) < len(categories):
+        names = [category["name"] for category in categories]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"expected one category for each name, got {twice!r} more than once in {where} "
+                         "(categories); give each its own name or merge them")
+    if label_order == "classes":
+        return [id_of.get(name, NO_CATEGORY) for name in classes]
+    return [category["id"] for category in categories if category["name"] in set(classes)]
 
 
 def log_once(notes: list[str], seen: set[str], logger) -> None:

@@ -154,14 +154,32 @@ def test_an_image_seen_twice_counts_once(small_truth):
     assert once == twice and "1 repeated images" in " ".join(metric._notes_given)
 
 
-def test_labels_count_categories_in_the_order_of_the_file(small_truth, tmp_path):
+@pytest.mark.parametrize("label_order, zebra_label", [("classes", 1), ("file", 0)])
+def test_labels_count_the_classes_of_our_data_sets_or_the_categories_of_the_file(small_truth, tmp_path, label_order,
+                                                                                zebra_label):
     path = tmp_path / "truth.json"
-    path.write_text(json.dumps(small_truth))
-    metric = CocoMetric(ann_file=str(path))
-    metric.dataset_meta = {"classes": ("moth", "zebra")}  # two of three, in another order: zebra is label 0
+    path.write_text(json.dumps(small_truth))  # categories: zebra, ant, moth
+    metric = CocoMetric(ann_file=str(path), label_order=label_order)
+    metric.dataset_meta = {"classes": ("moth", "zebra")}
     sample = samples_of_masks(small_truth)[1]
+    sample["pred_instances"]["labels"][:] = zebra_label
     metric.process({}, [sample])
     assert metric.evaluate(size=1)["coco/bbox_mAP"] == pytest.approx(1)
+    assert ("another order" in " ".join(metric._notes_given)) == (label_order == "classes")
+
+
+def test_a_class_that_only_the_training_file_lists_is_left_out(small_truth, tmp_path):
+    path = tmp_path / "truth.json"
+    path.write_text(json.dumps(small_truth))
+    metric = CocoMetric(ann_file=str(path), classwise=True)
+    metric.dataset_meta = {"classes": ("ape", "zebra")}
+    sample = samples_of_masks(small_truth)[1]
+    sample["pred_instances"] = {"bboxes": torch.tensor([[5.0, 5, 65, 55], [5, 5, 65, 55]]),
+                                "scores": torch.tensor([0.9, 0.8]), "labels": torch.tensor([0, 1])}
+    metric.process({}, [sample])
+    numbers = metric.evaluate(size=1)
+    assert numbers["coco/bbox_zebra_precision"] == pytest.approx(1)
+    assert "coco/bbox_ape_precision" not in numbers and "(ape)" in " ".join(metric._notes_given)
 
 
 def test_wrong_settings_and_foreign_data_are_refused(small_truth, tmp_path):
@@ -172,9 +190,15 @@ def test_wrong_settings_and_foreign_data_are_refused(small_truth, tmp_path):
     with pytest.raises(InputError, match="outfile_prefix"):
         CocoMetric(format_only=True)
     metric = CocoMetric(ann_file=str(path))
-    metric.dataset_meta = {"classes": ("zebr",)}
-    with pytest.raises(InputError, match="did you mean 'zebra'"):
-        metric.compute_metrics([])
+    with pytest.raises(InputError, match="did you mean 'zebra'"):  # before training, not after the first epoch
+        metric.dataset_meta = {"classes": ("zebr",)}
+    with pytest.raises(InputError, match="gone.json"):
+        CocoMetric(ann_file=str(tmp_path / "gone.json"))
+    twins = tmp_path / "twins.json"
+    twins.write_text(json.dumps(dict(small_truth, categories=[dict(one, name="ant") for one in
+                                                              small_truth["categories"]])))
+    with pytest.raises(InputError, match="'ant' more than once"):
+        CocoMetric(ann_file=str(twins)).dataset_meta = {"classes": ("ant",)}
     sample = samples_of_masks(small_truth)[0]
     with pytest.raises(InputError, match="meta_keys of PackDetInputs"):
         CocoMetric().process({}, [{k: v for k, v in sample.items() if k != "instances"}])
