@@ -1,0 +1,145 @@
+"""Pictures of what the network will see: images after the whole pipeline, with boxes, masks and names.
+
+    frozen-det browse quickstart
+    frozen-det browse configs/custom_coco.py --split val --num 24 -o pictures
+    frozen-det browse quickstart --stations 3        what each transform does to sample 3
+"""
+
+from itertools import islice
+from pathlib import Path
+
+from ..errors import InputError
+from .config_arguments import add_config, config_of, default_work_dir
+
+
+def add_arguments(parser) -> None:
+    add_config(parser)
+    parser.add_argument("-o", "--output", metavar="DIR", help="for the pictures (default: work_dirs/NAME/browse)")
+    parser.add_argument("--split", choices=["train", "val", "test"], default="train", help="default: %(default)s")
+    parser.add_argument("--num", type=int, default=12, help="pictures: the first samples of the run (default: 12)")
+    parser.add_argument("--epoch", type=int, default=0, help="pass over the data, from 0 (default: 0)")
+    parser.add_argument("--stations", type=int, metavar="INDEX",
+                        help="tell what each transform does to this sample, in place of pictures")
+
+
+def run(args) -> int:
+    if args.num < 1:
+        raise InputError(f"expected --num from 1 on, got {args.num}.")
+    cfg = config_of(args)
+    dataset, loader = _dataset(cfg, args.split)
+    seed = cfg.get("randomness", {}).get("seed") or 0
+    if args.stations is not None:
+        _print_stations(cfg, dataset, args.stations, seed, args.epoch)
+        return 0
+    folder = Path(args.output or Path(default_work_dir(cfg)) / "browse")
+    pictures = _write_pictures(dataset, _first_indices(dataset, loader, seed, args), folder, args.split)
+    print(f"{pictures} pictures and {args.split}_sheet.png in {folder}")
+    return 0
+
+
+def _dataset(cfg, split: str):
+    """The dataset of a split, built and ready, and its loader's config."""
+    from mmdet.utils import register_all_modules
+    from mmengine.registry import DATASETS, DefaultScope
+
+    loader = cfg.get(f"{split}_dataloader")
+    if not loader:
+        raise InputError(f"expected the key {split}_dataloader in {cfg.filename}, got none; "
+                         "choose another --split.")
+    register_all_modules(init_default_scope=False)
+    with DefaultScope.overwrite_default_scope(cfg.get("default_scope", "mmdet")):
+        dataset = DATASETS.build(loader.dataset)
+        if hasattr(dataset, "full_init"):
+            dataset.full_init()
+    return dataset, loader
+
+
+def _first_indices(dataset, loader, seed: int, args) -> list:
+    """The indices that the config's sampler draws first, each with seed and epoch."""
+    from mmengine.registry import DATA_SAMPLERS, DefaultScope
+
+    from ..datasets.seeding import SampleIndex
+
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        sampler = DATA_SAMPLERS.build(loader.sampler, default_args={"dataset": dataset, "seed": seed})
+    sampler.set_epoch(args.epoch)
+    return [SampleIndex(int(i), seed, getattr(i, "epoch", args.epoch)) for i in islice(sampler, args.num)]
+
+
+def _write_pictures(dataset, indices: list, folder: Path, split: str) -> int:
+    """Write one picture for each index and a sheet of all. Returns their number."""
+    import cv2
+
+    from ..datasets.drawing import contact_sheet
+    from ..datasets.seeding import sample_seed, seeded
+
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = []
+    for index in indices:
+        # Datasets of the host do not seed themselves.
+        with seeded(sample_seed(index.seed, index.epoch, int(index))):
+            pictures.append(_picture(dataset[index], dataset.metainfo["classes"]))
+        cv2.imwrite(str(folder / f"{split}_{int(index):06d}.png"), pictures[-1][..., ::-1])
+    cv2.imwrite(str(folder / f"{split}_sheet.png"), contact_sheet(pictures)[..., ::-1])
+    return len(pictures)
+
+
+def _picture(sample: dict, classes):
+    """(H, W, 3) uint8 RGB of a packed sample, with its objects; regions to ignore are grey."""
+    import numpy as np
+
+    from ..datasets.drawing import draw_instances
+
+    packed = sample.get("data_samples")
+    if not hasattr(packed, "gt_instances"):
+        raise InputError("expected samples with boxes, as PackDetInputs makes them; browse shows detection configs.")
+    image = sample["inputs"].numpy().transpose(1, 2, 0)[..., ::-1]  # (3, H, W) BGR, as mmcv reads
+    boxes, labels, masks, ignored = [], [], [], []
+    for group, is_ignored in ((packed.gt_instances, False), (getattr(packed, "ignored_instances", None), True)):
+        if group is None or "bboxes" not in group or len(group) == 0:
+            continue
+        boxes.append(np.asarray(getattr(group.bboxes, "tensor", group.bboxes)))
+        labels += group.labels.tolist()
+        ignored += [is_ignored] * len(group)
+        if "masks" in group:
+            masks.append(group.masks.to_ndarray().astype(bool))
+    return draw_instances(image, np.concatenate(boxes) if boxes else np.zeros((0, 4)), labels, classes,
+                          np.concatenate(masks) if masks else None, ignored=ignored)
+
+
+def _print_stations(cfg, dataset, number: int, seed: int, epoch: int) -> None:
+    """Print all stations of one sample, and what the network gets in the end."""
+    from ..datasets.seeding import SampleIndex
+    from ..datasets.stations import innermost, walk_stations
+
+    inner, wrappers = innermost(dataset)
+    if wrappers:
+        print(f"inside {' > '.join(wrappers)} (their own steps are not shown)")
+    station = None
+    for place, station in enumerate(walk_stations(inner, SampleIndex(number, seed, epoch))):
+        print(f"{place} {station.name}")
+        for line in station.lines:
+            print(f"    {line}")
+    if not station.refused:
+        _print_network_input(cfg, station.result)
+
+
+def _print_network_input(cfg, sample: dict) -> None:
+    """Print what the model's preprocessor makes of a packed sample (a batch of one)."""
+    from mmdet.registry import MODELS
+    from mmengine.registry import DefaultScope
+
+    from ..datasets.stations import describe_value
+    from ..models.detector import fill_blanks
+
+    model = cfg.model
+    if model.type == "frozen_det.Detector":
+        model = fill_blanks(model.detector, model.get("num_classes"), model.get("classes_from"))
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        preprocessor = MODELS.build(model["data_preprocessor"])
+    batch = preprocessor({"inputs": [sample["inputs"]], "data_samples": [sample["data_samples"]]}, False)
+    print("network")
+    print(f"    inputs: {describe_value(batch['inputs'])} in {'RGB' if preprocessor._channel_conversion else 'BGR'}, "
+          f"mean {preprocessor.mean.flatten().tolist()}, std {preprocessor.std.flatten().tolist()}")
+    packed = batch["data_samples"][0]
+    print(f"    image {packed.img_shape} (height, width), padded to {packed.batch_input_shape}")
