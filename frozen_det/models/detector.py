@@ -16,7 +16,7 @@ from torch import nn
 from ..errors import InputError
 from ..registry import MODELS
 from .backbones import Preprocess, build_body, on_meta
-from .frozen_backbone import _pretrained_of
+from .frozen_backbone import _DESCRIBING, _pretrained_of
 from .weights import weights_file
 
 # Large enough that level 7 (stride 128) still has 8 x 10 cells; not square, so that axes cannot be confused.
@@ -94,7 +94,7 @@ def _card(weights):
 
     if weights is None or (isinstance(weights, str) and weights == "random"):
         return None
-    path = weights_file(weights)
+    path = None if _DESCRIBING.get() else weights_file(weights)
     return read_card(path) if path is not None and path.is_file() else None
 
 
@@ -234,6 +234,8 @@ def _number_of_classes(num_classes: int | None, classes_from) -> int | None:
     if classes_from is None:
         return num_classes
     path = Path(classes_from)
+    if not path.is_file() and _DESCRIBING.get():
+        return None  # the heads' own defaults: a description needs no data
     if not path.is_file():
         raise InputError(f"expected an annotation file in model.classes_from, but {path} does not exist.")
     try:

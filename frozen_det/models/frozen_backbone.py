@@ -6,6 +6,8 @@ It refuses to run with weights that nobody loaded, unless they are asked for by 
 """
 
 from collections.abc import Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +18,20 @@ from ..registry import MODELS
 from .backbones import build_body
 from .freezing import frozen_part
 from .weights import FORMS, load_weights
+
+# True while a model is only described: no weights are wanted, on meta tensors.
+_DESCRIBING = ContextVar("describing", default=False)
+
+
+@contextmanager
+def describing():
+    """Within this context backbones are built without weights, as if `weights='random'` had been said."""
+    token = _DESCRIBING.set(True)
+    try:
+        yield
+    finally:
+        _DESCRIBING.reset(token)
+
 
 # Key under which a lean checkpoint carries the digest of the base it left out: (32,) uint8.
 BASE_DIGEST = "base_digest"
@@ -49,6 +65,8 @@ class FrozenBackbone(nn.Module):
         guard_host_loader()
         self.body_cfg = {k: v for k, v in dict(body).items() if k != "init_cfg"}
         self.weights = weights if weights is not None else _pretrained_of(body)
+        if _DESCRIBING.get():
+            self.weights = "random"
         if self.weights is None:
             raise InputError("expected model.backbone.weights, got none: a body on random weights, frozen, learns "
                              f"nothing and says nothing. Known forms: {FORMS}.")

@@ -1,0 +1,277 @@
+"""What a config's model is: parameters, what trains, strides, FLOPs, bytes kept for backward. Needs no weights.
+
+The model is built and run on meta tensors, so a 130 M parameter detector at 1280 x 1280 is described in seconds.
+FLOPs count a multiply-add as two operations (torch's FlopCounterMode); RoIAlign, NMS and losses are left out.
+"""
+
+import copy
+from collections import defaultdict
+from dataclasses import asdict, dataclass, field
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from ..errors import InputError
+from ..models.backbones import on_meta
+from ..models.frozen_backbone import describing
+
+# Divisible by stride 128 and not square, so that every level's stride is exact.
+_LEVEL_PROBE_HW = (1024, 1280)
+_NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
+
+
+@dataclass
+class PartRow:
+    """One part of the model: a stage of the body, the neck, a head."""
+
+    name: str
+    params: int
+    trainable: int
+    norm: str
+    flops: int
+
+
+@dataclass
+class ModelDescription:
+    """See the module's docstring; counts are of scalars, FLOPs of one image, bytes of float32 values."""
+
+    total_params: int
+    trainable_params: int
+    frozen_params: int
+    trainable_share: float
+    forward_flops: int
+    training_step_flops: int
+    bytes_kept_for_backward: int
+    size_hw: tuple[int, int]
+    num_rois_training: int
+    num_rois_inference: int
+    levels: list[dict] = field(default_factory=list)
+    neck_levels: list[dict] = field(default_factory=list)
+    parts: list[PartRow] = field(default_factory=list)
+
+    def to_dict(self) -> dict:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+def describe_model(cfg, size_hw: tuple[int, int] | None = None) -> ModelDescription:
+    """Describe ``cfg.model``.
+
+    Args:
+        cfg: a loaded config.
+        size_hw: size of the padded input; by default the largest size of the training pipeline.
+    """
+    model = build_without_weights(cfg.model)
+    if not hasattr(model, "backbone"):
+        raise InputError(f"expected a detector with a backbone in {cfg.filename}, got {type(model).__name__}.")
+    size_hw = _padded(size_hw or training_size_hw(cfg), model)
+    rois_training, rois_inference = _roi_counts(cfg)
+    model.train()
+    with FlopCounterMode(display=False) as forward, _PartFlops(model, forward) as part_flops:
+        _forward(model, size_hw, rois_inference)
+    with FlopCounterMode(display=False) as step, _KeptBytes(model) as kept:
+        outputs = _forward(model, size_hw, rois_training)
+        _backward(outputs)
+    total = sum(p.numel() for p in model.parameters())
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return ModelDescription(
+        total, trainable, total - trainable, trainable / total, forward.get_total_flops(), step.get_total_flops(),
+        kept.total, size_hw, rois_training, rois_inference, _levels(model), _neck_levels(model),
+        _parts(model, part_flops))
+
+
+def build_without_weights(model_cfg) -> nn.Module:
+    """Build a model on meta tensors; pretrained weights and annotation files are not looked at."""
+    from mmdet.registry import MODELS
+    from mmengine.registry import DefaultScope
+
+    model_cfg = copy.deepcopy(model_cfg)
+    with describing(), DefaultScope.overwrite_default_scope("mmdet"):
+        model, device = on_meta(lambda: MODELS.build(model_cfg))
+    return model.to("meta")
+
+
+def training_size_hw(cfg) -> tuple[int, int]:
+    """(height, width) of the largest image the training pipeline gives; (1024, 1024) where it does not say."""
+    dataset = (cfg.get("train_dataloader") or {}).get("dataset") or {}
+    while "dataset" in dataset:
+        dataset = dataset["dataset"]
+    found = None
+    for step in dataset.get("pipeline") or []:
+        if step.get("type", "").split(".")[-1] == "LargeScaleJitter":
+            size = step.get("size_hw") or step.get("size")
+            found = tuple(size) if isinstance(size, (list, tuple)) else (size, size)
+        elif step.get("type") == "RandomCrop" and "crop_size" in step:
+            found = tuple(step["crop_size"])
+        elif step.get("type") in ("Resize", "RandomResize") and step.get("scale") and found is None:
+            scale = step["scale"]
+            scale = scale if isinstance(scale[0], int) else scale[-1]
+            found = (scale[1], scale[0])  # mmcv writes (width, height)
+    return found or (1024, 1024)
+
+
+def _padded(size_hw, model) -> tuple[int, int]:
+    divisor = getattr(model.data_preprocessor, "pad_size_divisor", 32) or 32
+    return tuple(-(-side // divisor) * divisor for side in size_hw)
+
+
+def _roi_counts(cfg) -> tuple[int, int]:
+    detector = cfg.model.get("detector", cfg.model)
+    rcnn = (detector.get("train_cfg") or {}).get("rcnn")
+    rcnn = rcnn[0] if isinstance(rcnn, (list, tuple)) else rcnn
+    training = (rcnn or {}).get("sampler", {}).get("num", 512)
+    inference = ((detector.get("test_cfg") or {}).get("rpn") or {}).get("max_per_img", 1000)
+    return int(training), int(inference)
+
+
+def _forward(model, size_hw, num_rois: int) -> list[torch.Tensor]:
+    """Everything with parameters, once, for one image; RoI features stand in for RoIAlign's."""
+    features = model.backbone(torch.zeros(1, 3, *size_hw, device="meta"))
+    if getattr(model, "with_neck", False):
+        features = model.neck(features)
+    outputs = []
+    for name in ("rpn_head", "bbox_head"):
+        head = getattr(model, name, None)
+        if head is not None:
+            outputs += _tensors(head(features))
+    roi_head = getattr(model, "roi_head", None)
+    if roi_head is None:
+        return outputs or _tensors(features)
+    link = sum(feature.mean() for feature in features)  # carries the gradient that RoIAlign would
+    channels = features[0].shape[1]
+    for heads, rois in ((getattr(roi_head, "bbox_head", None), num_rois),
+                        (getattr(roi_head, "mask_head", None), min(100, num_rois // 4))):
+        for head in heads if isinstance(heads, nn.ModuleList) else [heads]:
+            if head is None:
+                continue
+            side = getattr(head, "roi_feat_size", 14)
+            side = side if isinstance(side, int) else side[0]
+            outputs += _tensors(head(link * torch.ones(rois, channels, side, side, device="meta")))
+    return outputs
+
+
+def _tensors(value) -> list[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        return [value]
+    if isinstance(value, (list, tuple)):
+        return [tensor for item in value for tensor in _tensors(item)]
+    return []
+
+
+def _backward(outputs) -> None:
+    loss = sum(output.float().sum() for output in outputs if output.requires_grad)
+    if isinstance(loss, torch.Tensor):
+        loss.backward()
+
+
+class _KeptBytes:
+    """Counts the bytes autograd saves for backward, each storage once, parameters left out."""
+
+    def __init__(self, model):
+        self.total = 0
+        self._own = {p.untyped_storage()._cdata for p in [*model.parameters(), *model.buffers()]}
+        self._kept = {}
+
+    def __enter__(self):
+        def pack(tensor):
+            storage = tensor.untyped_storage()
+            if storage._cdata not in self._own and storage._cdata not in self._kept:
+                self._kept[storage._cdata] = tensor  # held, so that no later storage gets the same address
+                self.total += storage.nbytes()
+            return tensor
+
+        self._hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor)
+        self._hooks.__enter__()
+        return self
+
+    def __exit__(self, *error):
+        self._hooks.__exit__(*error)
+        self._kept.clear()
+
+
+class _PartFlops:
+    """Books FLOPs under the modules that were running, whether they were called alone or inside the model."""
+
+    def __init__(self, model, counter):
+        self.flops = defaultdict(int)
+        self._model, self._counter = model, counter
+        self._handles, self._open = [], {}
+
+    def __enter__(self):
+        for module in self._model.modules():
+            self._handles.append(module.register_forward_pre_hook(self._before))
+            self._handles.append(module.register_forward_hook(self._after))
+        return self
+
+    def __exit__(self, *error):
+        for handle in self._handles:
+            handle.remove()
+
+    def _before(self, module, inputs):
+        self._open[module] = self._counter.get_total_flops()
+
+    def _after(self, module, inputs, output):
+        self.flops[module] += self._counter.get_total_flops() - self._open.pop(module)
+
+    def of(self, module: nn.Module) -> int:
+        """FLOPs of a module; of one that was never called (a container), of its children."""
+        if module in self.flops:
+            return self.flops[module]
+        return sum(self.of(child) for child in module.children())
+
+
+def _levels(model) -> list[dict]:
+    return _measured(model.backbone(torch.zeros(1, 3, *_LEVEL_PROBE_HW, device="meta")))
+
+
+def _neck_levels(model) -> list[dict]:
+    if not getattr(model, "with_neck", False):
+        return []
+    return _measured(model.neck(model.backbone(torch.zeros(1, 3, *_LEVEL_PROBE_HW, device="meta"))))
+
+
+def _measured(features) -> list[dict]:
+    return [{"stride": round(_LEVEL_PROBE_HW[0] / f.shape[2]), "channels": f.shape[1]} for f in features]
+
+
+def _parts(model, part_flops: _PartFlops) -> list[PartRow]:
+    rows = []
+    for name, part in _named_parts(model):
+        params = list(part.parameters())
+        if params:
+            rows.append(PartRow(name, sum(p.numel() for p in params),
+                                sum(p.numel() for p in params if p.requires_grad), _norm_mode(part),
+                                part_flops.of(part)))
+    return rows
+
+
+def _named_parts(model):
+    """Stages of the body, then neck and heads, one level into the RoI head."""
+    backbone = model.backbone
+    body, prefix = (backbone.body, "backbone.body") if hasattr(backbone, "body") else (backbone, "backbone")
+    for name, child in body.named_children():
+        # Many families keep all stages in one container; its children are the stages.
+        stages = list(child.named_children()) if isinstance(child, (nn.Sequential, nn.ModuleList)) else []
+        if len(stages) > 1 and name in ("blocks", "stages", "layers", "features", "trunk_output"):
+            yield from ((f"{prefix}.{name}.{inner}", stage) for inner, stage in stages)
+        else:
+            yield f"{prefix}.{name}", child
+    if getattr(backbone, "adapters", None) is not None:
+        yield "backbone.adapters", backbone.adapters
+    for name, part in model.named_children():
+        if name in ("backbone", "data_preprocessor"):
+            continue
+        if name == "roi_head":
+            for inner, head in part.named_children():
+                several = head.named_children() if isinstance(head, nn.ModuleList) else [(None, head)]
+                yield from ((f"roi_head.{inner}" + (f".{i}" if i is not None else ""), h) for i, h in several)
+        else:
+            yield name, part
+
+
+def _norm_mode(part: nn.Module) -> str:
+    modes = {module.training for module in part.modules() if isinstance(module, _NORMS)}
+    if not modes:
+        return "-"
+    return "mixed" if len(modes) == 2 else ("train" if modes.pop() else "eval")

@@ -1,0 +1,56 @@
+"""Describe a config's model: what trains, strides and channels, FLOPs, memory. Needs neither weights nor data.
+
+    frozen-det describe quickstart
+    frozen-det describe configs/detection/NAME.py --json
+"""
+
+from .config_arguments import add_config, config_of
+
+
+def add_arguments(parser) -> None:
+    add_config(parser)
+    parser.add_argument("--json", action="store_true", help="machine-readable, one object on standard output")
+    parser.add_argument("--size", type=int, nargs="+", metavar="PX", help="input height and width (default: the "
+                        "training pipeline's)")
+
+
+def run(args) -> int:
+    import contextlib
+    import json
+    import sys
+
+    from ..analysis.model_description import describe_model
+    from ..errors import InputError
+
+    if args.size and len(args.size) > 2:
+        raise InputError(f"expected one or two numbers after --size, got {args.size}.")
+    # Hosts talk on standard output while a model is built; with --json that channel is for the result alone.
+    with contextlib.redirect_stdout(sys.stderr):
+        cfg = config_of(args)
+        description = describe_model(cfg, (args.size * 2)[:2] if args.size else None)
+    if args.json:
+        print(json.dumps(description.to_dict()))
+    else:
+        print(_table(cfg, description))
+    return 0
+
+
+def _table(cfg, d) -> str:
+    width = max(len(row.name) for row in d.parts) + 2
+    lines = [f"{cfg.filename}", "",
+             f"{'part':<{width}}{'params M':>10}{'trains M':>10}{'norms':>8}{'GFLOPs':>10}"]
+    for row in d.parts:
+        lines.append(f"{row.name:<{width}}{row.params / 1e6:>10.3f}{row.trainable / 1e6:>10.3f}{row.norm:>8}"
+                     f"{row.flops / 1e9:>10.2f}")
+    lines += ["",
+              "backbone  " + ", ".join(f"stride {v['stride']}: {v['channels']} ch" for v in d.levels)]
+    if d.neck_levels:
+        lines.append("neck      " + ", ".join(f"stride {v['stride']}: {v['channels']} ch" for v in d.neck_levels))
+    lines += [f"parameters {d.total_params / 1e6:.2f} M, trained {d.trainable_params / 1e6:.2f} M "
+              f"({100 * d.trainable_share:.1f} %), frozen {d.frozen_params / 1e6:.2f} M",
+              f"one image of {d.size_hw[0]} x {d.size_hw[1]}: forward {d.forward_flops / 1e9:.1f} GFLOPs "
+              f"({d.num_rois_inference} RoIs), training step {d.training_step_flops / 1e9:.1f} GFLOPs "
+              f"({d.num_rois_training} RoIs)",
+              f"kept for backward: about {d.bytes_kept_for_backward / 2**20:.0f} MiB an image in float32; weights, "
+              f"gradients and two optimiser moments: {(4 * d.total_params + 12 * d.trainable_params) / 2**20:.0f} MiB"]
+    return "\n".join(lines)
