@@ -1,0 +1,123 @@
+"""Time and memory of evaluation against pycocotools and faster-coco-eval, loading and hand-over counted.
+
+Every tool starts in a process of its own with the same annotation json and the same detections in memory (arrays
+and run-length masks, as a detector leaves them). Its clock runs from there to the numbers; peak memory is what the
+process took beyond the detections it was given. The numbers of all tools must agree to 1e-6, or the run fails.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from ..errors import InputError
+from .made_evaluation_sets import SETS, read_made_detections, write_made_set
+
+TOOLS = {"frozen_det": "hotcoco", "faster-coco-eval": "faster-coco-eval", "pycocotools": "pycocotools"}
+
+
+def add_arguments(parser) -> None:
+    parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS),
+                        help="coco: 5,000 images, 500,000 detections; lvis: 5,000 images, 1,500,000 detections")
+    parser.add_argument("--iou-types", nargs="+", choices=["bbox", "segm"], default=["bbox", "segm"])
+    parser.add_argument("--shares", nargs="+", type=float, default=[0.0625, 0.25, 1.0],
+                        help="shares of the full size (default: three, to see the growth)")
+    parser.add_argument("--tools", nargs="+", choices=list(TOOLS), default=list(TOOLS))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true", help="print one JSON list instead of a table")
+
+
+def run(args) -> int:
+    rows = []
+    for name in args.sets:
+        for iou_type in args.iou_types:
+            for share in args.shares:
+                rows += _one_set(name, iou_type, share, args)
+    print(json.dumps(rows, indent=1) if args.json else table(rows))
+    return 0
+
+
+def table(rows: list[dict]) -> str:
+    """The measurements as text; times relative to ours."""
+    ours = {_key(row): row["seconds"] for row in rows if row["tool"] == "frozen_det"}
+    lines = [f"{'set':<6}{'kind':<6}{'detections':>11}  {'tool':<18}{'seconds':>9}{'load':>8}{'hand':>8}{'count':>8}"
+             f"{'peak MiB':>10}{'x ours':>8}"]
+    for row in rows:
+        times = row["seconds"] / ours[_key(row)] if _key(row) in ours else float("nan")
+        lines.append(f"{row['set']:<6}{row['kind']:<6}{row['num_detections']:>11,}  {row['tool']:<18}"
+                     f"{row['seconds']:>9.2f}{row['load_seconds']:>8.2f}{row['hand_over_seconds']:>8.2f}"
+                     f"{row['count_seconds']:>8.2f}{row['peak_mib']:>10.0f}{times:>8.1f}")
+    return "\n".join(lines)
+
+
+def _key(row: dict) -> tuple:
+    return row["set"], row["kind"], row["num_detections"]
+
+
+def _one_set(name: str, iou_type: str, share: float, args) -> list[dict]:
+    """Every tool on one made set; their numbers compared."""
+    size = SETS[name].part(share)
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        write_made_set(size, Path(folder), iou_type == "segm", args.seed)
+        for tool in args.tools:
+            if size.federated and tool == "pycocotools":
+                continue  # it does not know LVIS's rules
+            done = subprocess.run(
+                [sys.executable, "-m", __spec__.name, TOOLS[tool], folder, iou_type, str(int(size.federated))],
+                capture_output=True, text=True)
+            if done.returncode != 0:
+                raise InputError(f"expected {tool} to evaluate the {name} set, got:\n{done.stderr.strip()[-2000:]}")
+            rows.append({"set": name, "kind": iou_type, "tool": tool, **json.loads(done.stdout.splitlines()[-1])})
+    first = rows[0]["numbers"]
+    for row in rows[1:]:
+        for number, value in row["numbers"].items():
+            assert abs(value - first[number]) < 1e-6, (name, iou_type, row["tool"], number, value, first[number])
+    return rows
+
+
+def measure(engine_name: str, folder: Path, iou_type: str, federated: bool) -> dict:
+    """Evaluate one set in this process and measure it."""
+    from ..evaluation.engines import open_engine
+    from ..evaluation.evaluate import evaluate_detections
+
+    detections = read_made_detections(folder / "detections.npz")
+    stages, before = {}, _memory("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak of reading the input
+    start = time.perf_counter()
+    engine = _timed(open_engine(str(folder / "truth.json"), federated, engine_name), stages)
+    stages["load_seconds"] = time.perf_counter() - start
+    numbers = evaluate_detections(engine, detections, federated=federated, iou_types=(iou_type,)).flat()
+    seconds = time.perf_counter() - start
+    return {"num_detections": len(detections), "seconds": seconds,
+            "load_seconds": stages["load_seconds"], "hand_over_seconds": stages["load"],
+            "count_seconds": seconds - stages["load_seconds"] - stages["load"],
+            "peak_mib": (_memory("VmHWM") - before) / 1024, "numbers": numbers}
+
+
+def _timed(engine, stages: dict):
+    """Note how long the engine's hand-over takes."""
+    load = engine.load
+
+    def timed_load(*args):
+        start = time.perf_counter()
+        loaded = load(*args)
+        stages["load"] = time.perf_counter() - start
+        return loaded
+
+    engine.load = timed_load
+    return engine
+
+
+def _memory(field: str) -> int:
+    """A line of /proc/self/status in KiB (Linux)."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field):
+            return int(line.split()[1])
+    raise InputError("expected Linux's /proc to read the memory of a process from, got none")
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(sys.argv[1], Path(sys.argv[2]), sys.argv[3], sys.argv[4] == "1")))
