@@ -1,0 +1,120 @@
+"""Contracts of the house: import direction, names in tools/, no heavy import, commands and types that stay."""
+
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "frozen_det"
+
+# Who may import whom: a module's level may import levels below it (larger numbers) and its own.
+LEVELS = [{"cli"}, {"upstream", "analysis"}, {"models", "datasets", "engine", "evaluation"},
+          {"export", "checkpoints", "host_state", "weights_card", "config", "safe_pickle", "fingerprint"},
+          {"registry"}, {"mmcv_ops"}, {"ops"}]
+ANYWHERE = {"errors", "__init__", "frozen_det"}
+
+
+def _level(name: str) -> int | None:
+    return next((i for i, names in enumerate(LEVELS) if name in names), None)
+
+
+def _imported(path: Path):
+    """(line, first part below frozen_det) of every import of our own package in a file."""
+    inside = path.relative_to(PACKAGE).parts
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = list(inside[:-1])[: len(inside) - node.level] + (node.module.split(".") if node.module else [])
+            if base:
+                yield node.lineno, base[0]
+            else:
+                yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("frozen_det."):
+            yield node.lineno, node.module.split(".")[1]
+        elif isinstance(node, ast.Import):
+            yield from ((node.lineno, a.name.split(".")[1]) for a in node.names if a.name.startswith("frozen_det."))
+
+
+def test_imports_go_down_only():
+    wrong = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        if own in ANYWHERE:
+            continue
+        assert _level(own) is not None, f"{path} has no level: add it to LEVELS and to CONTRIBUTING.md"
+        for line, name in _imported(path):
+            level = _level(name)
+            if name not in ANYWHERE and level is not None and level < _level(own):
+                wrong.append(f"{path.relative_to(ROOT)}:{line} imports {name}")
+    assert wrong == []
+
+
+def test_no_tool_hides_a_module_of_the_standard_library():
+    names = {path.stem for path in (ROOT / "tools").glob("*.py")}
+    assert names & set(sys.stdlib_module_names) == set()
+
+
+def test_every_command_is_a_tool_and_has_help():
+    from frozen_det.cli import COMMANDS
+
+    tools = {path.stem for path in (ROOT / "tools").glob("*.py")}
+    assert {verb.replace("-", "_") for verb in COMMANDS} == tools
+    for name in COMMANDS.values():
+        module = importlib.import_module(f"frozen_det.cli.{name}")
+        assert module.__doc__ and callable(module.run) and callable(module.add_arguments)
+
+
+@pytest.mark.parametrize("verb", ["train", "describe", "doctor"])
+def test_a_tool_prints_help_and_exits_with_zero(verb):
+    done = subprocess.run([sys.executable, str(ROOT / "tools" / f"{verb}.py"), "--help"], capture_output=True, text=True)
+    assert done.returncode == 0 and f"frozen-det {verb}" in done.stdout
+
+
+def test_importing_the_package_loads_no_torch_and_no_host():
+    code = "import frozen_det, sys; print([m for m in ('torch', 'mmdet', 'mmcv', 'numpy', 'cv2') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_types_resolve_by_scope_without_custom_imports():
+    code = ("from mmdet.registry import *; "
+            "print(MODELS.get('frozen_det.FrozenBackbone'), DATASETS.get('frozen_det.CocoDataset'), "
+            "HOOKS.get('frozen_det.FrozenProofHook'), METRICS.get('frozen_det.CocoMetric'))")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "None" not in done.stdout.splitlines()[-1]
+
+
+def test_the_contracted_types_are_registered():
+    from mmdet.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS
+
+    for registry, names in ((MODELS, ["Detector", "FrozenBackbone", "FPN", "NASFPN", "ConvNeck", "CascadeRoIHead"]),
+                            (DATASETS, ["CocoDataset", "ToyScenes"]),
+                            (TRANSFORMS, ["LargeScaleJitter", "CopyPaste"]),
+                            (HOOKS, ["FrozenProofHook", "LeanCheckpointHook", "UnfreezeHook"]),
+                            (METRICS, ["CocoMetric", "LVISMetric"])):
+        assert [n for n in names if registry.get(f"frozen_det.{n}") is None] == []
+
+
+def test_no_unknown_verb_is_guessed():
+    from frozen_det.cli import main
+
+    assert main(["trian"]) == 2
+
+
+def test_no_committed_text_names_a_path_of_one_machine():
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    import re
+
+    found = []
+    for name in listed.stdout.split():
+        path = ROOT / name
+        if name.startswith(".ci/") or path.suffix in (".png", ".jpg", ".html") or not path.is_file():
+            continue
+        if re.search(r"(^|[\s\"'`(=])/(work|root|home)/", path.read_text(encoding="utf-8", errors="ignore")):
+            found.append(name)
+    assert found == []
