@@ -5,10 +5,12 @@ without a card is fine; a card that cannot be read is an error.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from .errors import InputError
+from .fingerprint import fingerprint
 
 KEY = "frozen_det_card"
 
@@ -28,6 +30,7 @@ class WeightsCard:
         num_classes: of the classifier that came with the body.
         digest: SHA-256 of the tensors (:mod:`frozen_det.fingerprint`).
         parent_digest: digest of the weights these were made from.
+        source: where those came from: a library's tag, a package, or a file's name.
         licence: of the weights.
     """
 
@@ -45,11 +48,34 @@ class WeightsCard:
     num_classes: int | None = None
     digest: str | None = None
     parent_digest: str | None = None
+    source: str | None = None
     licence: str | None = None
 
     def to_json(self) -> str:
         """One line of JSON, unknown fields left out."""
         return json.dumps({k: v for k, v in asdict(self).items() if v is not None}, sort_keys=True)
+
+
+def first_known(*cards: WeightsCard | None) -> WeightsCard:
+    """One card out of several: for each field the first value that is known."""
+    names = [field.name for field in fields(WeightsCard)]
+    return WeightsCard(**{name: next((value for card in cards if card is not None
+                                      and (value := getattr(card, name)) is not None), None) for name in names})
+
+
+def verify(card: WeightsCard, tensors: Mapping, where: str) -> None:
+    """Compare a card's digest with the tensors it came with. A card without a digest says nothing to compare.
+
+    Raises:
+        InputError: the digest is of other tensors.
+    """
+    if card.digest is None:
+        return
+    digest = fingerprint(tensors).digest
+    if digest != card.digest:
+        raise InputError(f"the weights card in {where} states sha256 {card.digest[:12]}, but the tensors beside it "
+                         f"have {digest[:12]}: they were changed after the card was written, or the card belongs to "
+                         "other weights. Nothing was loaded. Get the file again from its source.")
 
 
 def from_json(text: str, where: str) -> WeightsCard:
@@ -70,9 +96,24 @@ def from_json(text: str, where: str) -> WeightsCard:
     return WeightsCard(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 
+def card_of(checkpoint, where: str) -> WeightsCard | None:
+    """The card inside a checkpoint object that :func:`frozen_det.checkpoints.read` gave, or None.
+
+    Raises:
+        InputError: a card that cannot be read.
+    """
+    meta = checkpoint.get("meta") if isinstance(checkpoint, Mapping) else None
+    for holder in (meta.get("safetensors"), meta) if isinstance(meta, Mapping) else ():
+        if isinstance(holder, Mapping) and holder.get(KEY):
+            return from_json(holder[KEY], where)
+    return None
+
+
 def read_card(path) -> WeightsCard | None:
     """The card inside a weights file, or None if it has none. Reads no more of a safetensors file than its header."""
     path = Path(path).expanduser()
+    if not path.is_file():
+        raise InputError(f"expected a weights file, but {path} does not exist.")
     if path.suffix == ".safetensors":
         from safetensors import SafetensorError, safe_open
 
@@ -82,10 +123,7 @@ def read_card(path) -> WeightsCard | None:
         except (SafetensorError, OSError) as error:
             raise InputError(f"expected a whole safetensors file, but {path} is broken or incomplete ({error}). "
                              "Copy or download it again.") from error
-    else:
-        from .checkpoints import read
+        return from_json(text, str(path)) if text else None
+    from .checkpoints import read
 
-        checkpoint = read(path)
-        meta = checkpoint.get("meta") if isinstance(checkpoint, dict) else None
-        text = meta.get(KEY) if isinstance(meta, dict) else None
-    return from_json(text, str(path)) if text else None
+    return card_of(read(path), str(path))

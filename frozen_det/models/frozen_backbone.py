@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..fingerprint import Fingerprint, fingerprint
 from ..registry import MODELS
 from .backbones import build_body
-from .freezing import frozen_part
+from .freezing import FrozenPart, frozen_part
 from .weights import FORMS, load_weights
 
 # True while a model is only described: no weights are wanted, on meta tensors.
@@ -72,18 +72,17 @@ class FrozenBackbone(nn.Module):
                              f"nothing and says nothing. Known forms: {FORMS}.")
         built = build_body(body, strides)
         self._built = built
-        self._part = frozen_part(built.module, built.extract, len(built.strides), freeze)
+        self._part = FrozenPart(frozenset(), ())
         self.body = built.module
         self.strides, self.channels = built.strides, built.channels
         self.source = "random" if self.weights == "random" else None
         self.adapters = None
-        for name, parameter in self.body.named_parameters():
-            if name in self._part.parameters:
-                parameter.requires_grad_(False)
+        self._set_part(frozen_part(built.module, built.extract, len(built.strides), freeze))
         if adapters is not None:
             from .adapters import attach_adapters
 
             self.adapters = attach_adapters(self.body, adapters, built)
+            self._set_part(self._part.training(self.adapters.trained_norms))
         self.train(self.training)
 
     # -- weights ------------------------------------------------------------------------------------------------
@@ -92,7 +91,6 @@ class FrozenBackbone(nn.Module):
         """Load the weights, once. The host calls this before training; a loaded body is left as it is."""
         if self.source is not None:
             return
-        # The keys wanted are the body's own: an adapter that sits inside it keeps them (see `adapters`).
         report = load_weights(self._built, self.body_cfg, self.weights)
         self.source = str(self.weights)
         self._log(f"backbone {self._built.architecture}: {report} from {self.source}; {self.frozen_summary()}")
@@ -101,10 +99,15 @@ class FrozenBackbone(nn.Module):
         """Checkpoints of detectors pass here, lenient or not: all of a frozen body is in them, or none of it."""
         wanted = self.body.state_dict()
         base = f"{prefix}body."
+        if self.adapters is not None and self.adapters.merged:
+            raise InputError("expected unmerged adapters to load a checkpoint into; call unmerge() on the backbone "
+                             "first.")
         digest = state_dict.pop(f"{prefix}{BASE_DIGEST}", None)
         if digest is not None:
-            self._attach_base(bytes(digest.tolist()).hex())
-            state_dict.update({base + name: value for name, value in self.frozen_tensors().items()})
+            # What the file leaves out is what was frozen when it was written; part of it may train by now.
+            absent = [name for name in wanted if base + name not in state_dict]
+            state_dict.update({base + name: value for name, value in
+                               self._attach_base(absent, bytes(digest.tolist()).hex()).items()})
         if not any(key.startswith(base) for key in state_dict):
             _adopt_plain_names(state_dict, prefix, wanted)
         missing = [name for name in wanted if base + name not in state_dict]
@@ -120,15 +123,24 @@ class FrozenBackbone(nn.Module):
             self.source = "checkpoint"
         super()._load_from_state_dict(state_dict, prefix, *args)
 
-    def _attach_base(self, digest: str) -> None:
+    def _attach_base(self, names: Sequence[str], digest: str) -> dict[str, Tensor]:
         """A lean checkpoint leaves the frozen base out: load it through the door, and refuse any other base."""
         self.init_weights()
-        mine = self.frozen_fingerprint().digest
+        entries = self.body.state_dict()
+        base = {name: entries[name] for name in names}
+        mine = fingerprint(base).digest
         if mine != digest:
             raise InputError(
                 f"this lean checkpoint was trained on a base with sha256 {digest[:12]}, but the base attached to it "
                 f"({self._built.architecture} from {self.weights}) has {mine[:12]}. Give the weights it was trained "
                 "on in model.backbone.weights, and the same `freeze`.")
+        return base
+
+    def describe_weights(self):
+        """The :class:`frozen_det.weights_card.WeightsCard` of what is loaded, without a digest."""
+        from .weights_origin import describe_weights
+
+        return describe_weights(self._built, self.weights)
 
     # -- frozen -------------------------------------------------------------------------------------------------
 
@@ -147,13 +159,44 @@ class FrozenBackbone(nn.Module):
         super().train(mode)
         for name in self._part.modules:
             self.body.get_submodule(name).eval()
-        if self.adapters is not None:
-            self.adapters.train(mode)
+        for name in self._part.trained:
+            self.body.get_submodule(name).train(mode)
         return self
 
+    def unfreeze(self, what=True) -> list[str]:
+        """Let part of the body train from now on.
+
+        Args:
+            what: True for all of it, or a list of name patterns as in `freeze`.
+
+        Returns:
+            Names in the body of the parameters that begin to train.
+
+        Raises:
+            InputError: nothing matches, or nothing of it is frozen.
+        """
+        before = self._part.parameters
+        self._set_part(self._part.without(self.body, what))
+        self.train(self.training)
+        return [name for name, _ in self.body.named_parameters() if name in before - self._part.parameters]
+
+    def _set_part(self, part: FrozenPart) -> None:
+        """Make `part` the frozen part; parameters that were never frozen keep what their library set."""
+        for name, parameter in self.body.named_parameters():
+            if name in part.parameters:
+                parameter.requires_grad_(False)
+            elif name in self._part.parameters:
+                parameter.requires_grad_(True)
+        self._part = part
+
     def frozen_tensors(self) -> dict[str, Tensor]:
-        """Every frozen persistent entry of the body's state dict (parameters and buffers), by name."""
-        return {name: value for name, value in self.body.state_dict().items() if self._part.covers(name)}
+        """Every frozen persistent entry of the body's state dict (parameters and buffers), by name.
+
+        While adapters are merged, the stored originals stand for the entries that merging changed.
+        """
+        originals = {} if self.adapters is None else self.adapters.originals()
+        return {name: originals.get(name, value) for name, value in self.body.state_dict().items()
+                if self._part.covers(name)}
 
     def frozen_fingerprint(self) -> Fingerprint:
         """Digest of :meth:`frozen_tensors`."""
@@ -165,7 +208,35 @@ class FrozenBackbone(nn.Module):
         names = {name for name, _ in self.body.named_parameters()}
         count = sum(value.numel() for name, value in tensors.items() if name in names)
         buffers = sum(name not in names for name in tensors)
-        return f"frozen: {count / 1e6:.2f} M parameters, {buffers} buffers" if tensors else "nothing frozen"
+        text = f"frozen: {count / 1e6:.2f} M parameters, {buffers} buffers" if tensors else "nothing frozen"
+        if self.adapters is not None:
+            text += f"; {self.adapters.summary()}"
+        return text
+
+    # -- adapters -----------------------------------------------------------------------------------------------
+
+    def sites(self) -> list:
+        """All places of the body where adapters could stand, as :class:`frozen_det.models.adapters.Site`."""
+        from .adapters import list_sites
+
+        return list_sites(self._built) if self.adapters is None else list(self.adapters.all_sites)
+
+    def merge(self) -> None:
+        """Fold the adapters into the body's weights, for inference; the stored originals stay the frozen base.
+
+        The state dict is then that of a plain body: without adapters, under the same names.
+
+        Raises:
+            InputError: no adapters, or one that cannot be merged (nothing is changed then).
+        """
+        if self.adapters is None:
+            raise InputError("expected a backbone with adapters to merge, got one without (model.backbone.adapters).")
+        self.adapters.merge(self.body)
+
+    def unmerge(self) -> None:
+        """Put the base's original bytes back; the adapters act beside it again."""
+        if self.adapters is not None:
+            self.adapters.unmerge(self.body)
 
     # -- forward ------------------------------------------------------------------------------------------------
 
@@ -186,7 +257,10 @@ class FrozenBackbone(nn.Module):
                 f"the backbone {self._built.architecture} is {'frozen' if self.is_frozen else 'built'}, but nothing "
                 "was loaded into it. Call model.init_weights() (training does), load a checkpoint that holds it, or "
                 "say weights='random' in model.backbone.")
-        if self._part.whole and self.adapters is None:
+        merged = self.adapters is not None and self.adapters.merged
+        if merged and self.training:
+            raise InputError("expected unmerged adapters in training; call unmerge() on the backbone first.")
+        if self._part.whole and (self.adapters is None or merged):
             with torch.no_grad():
                 return tuple(self._built.extract(self.body, images))
         return tuple(self._built.extract(self.body, images))

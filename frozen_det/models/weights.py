@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..checkpoints import LoadReport, load_strictly, read, state_dict_of
 from ..errors import InputError
+from ..weights_card import card_of, verify
 from .backbones import Body
 
 FORMS = ("'timm' or 'timm:TAG', 'torchvision' or 'torchvision:IMAGENET1K_V2', 'package:NAME' (weights that an "
@@ -58,7 +59,11 @@ def _fetch(body: Body, body_cfg: dict, weights):
         if not path.exists():
             raise InputError(f"expected weights in model.backbone.weights, but {path} does not exist. Known forms: "
                              f"{FORMS}.")
-        state = state_dict_of(read(path), str(path), key)
+        checkpoint = read(path)
+        state = state_dict_of(checkpoint, str(path), key)
+        card = card_of(checkpoint, str(path))
+        if card is not None and key is None:  # a card speaks of the weights that are taken by default
+            verify(card, state, str(path))
         return str(path), _family_names(body, state)
     library, _, tag = weights.partition(":")
     if library == "timm":

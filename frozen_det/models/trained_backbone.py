@@ -1,0 +1,60 @@
+"""The backbone of a trained model, alone: built from the model's config, filled strictly from its checkpoint.
+
+The rest of the model is not built, so neither annotation files nor class names are needed.
+"""
+
+from pathlib import Path
+
+from ..checkpoints import read, state_dict_of
+from ..errors import InputError
+from .detector import _as_frozen_backbone
+from .frozen_backbone import FrozenBackbone
+
+PREFIX = "backbone."
+
+
+def backbone_config(model: dict, where: str) -> dict:
+    """The `frozen_det.FrozenBackbone` config inside the config of a detector or classifier.
+
+    Args:
+        model: ``cfg.model``.
+        where: the config file, for messages.
+
+    Raises:
+        InputError: no backbone in it.
+    """
+    for holder in (model.get("detector"), model):
+        if holder and "backbone" in holder:
+            return _as_frozen_backbone(holder["backbone"])
+    raise InputError(f"expected `backbone` in model or model.detector of {where}, got the keys {sorted(model)}.")
+
+
+def trained_backbone(model: dict, checkpoint, where: str) -> FrozenBackbone:
+    """Build the backbone of a model and fill it from a checkpoint.
+
+    Args:
+        model: ``cfg.model`` of a detector or classifier.
+        checkpoint: file, lean or full.
+        where: the config file, for messages.
+
+    Returns:
+        the backbone in eval mode.
+
+    Raises:
+        InputError: the checkpoint does not hold this backbone.
+    """
+    config = {k: v for k, v in backbone_config(model, where).items() if k != "type"}
+    backbone = FrozenBackbone(**config)
+    path = Path(checkpoint).expanduser()
+    state = {name.removeprefix(PREFIX): value for name, value in state_dict_of(read(path), str(path)).items()
+             if name.startswith(PREFIX)}
+    if not state:
+        raise InputError(f"expected a checkpoint of the model in {where}, but {path} has no entry that begins with "
+                         f"{PREFIX!r}.")
+    try:
+        backbone.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        lines = " ".join(line.strip() for line in str(error).splitlines()[1:4])
+        raise InputError(f"the backbone in {path} does not fit the one in {where}: {lines[:600]} Give a checkpoint "
+                         "that this config trained.") from error
+    return backbone.eval()

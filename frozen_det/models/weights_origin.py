@@ -1,0 +1,77 @@
+"""What is known about the weights of a backbone: from its body, its library, and the file they started from."""
+
+import dataclasses
+import importlib
+import importlib.metadata
+from pathlib import Path
+
+from ..checkpoints import read, state_dict_of
+from ..fingerprint import fingerprint
+from ..weights_card import WeightsCard, first_known, read_card
+from .backbones import Body
+from .weights import weights_file
+
+
+def describe_weights(body: Body, weights) -> WeightsCard:
+    """The card of weights that were loaded into a body, without a digest of their own.
+
+    Args:
+        body: the body.
+        weights: where they came from, as :class:`frozen_det.models.FrozenBackbone` takes it.
+    """
+    parent, library = _parent_card(weights), body.architecture.split("/")[0]
+    of_body = WeightsCard(
+        architecture=body.architecture, library_version=f"{library} {importlib.import_module(library).__version__}",
+        strides=tuple(body.strides), channels=tuple(body.channels), parent_digest=parent.digest,
+        source=_source_name(weights))
+    # A file's own card knows its mean and std better than the library's default for the architecture.
+    return first_known(of_body, dataclasses.replace(parent, digest=None), _of_preprocess(body),
+                       WeightsCard(licence=_licence(body, weights)))
+
+
+def _of_preprocess(body: Body) -> WeightsCard:
+    known = body.preprocess
+    if known is None:
+        return WeightsCard()
+    return WeightsCard(mean=tuple(known.mean), std=tuple(known.std), channel_order=known.channel_order,
+                       input_size=known.input_size, crop_ratio=known.crop_ratio, interpolation=known.interpolation)
+
+
+def _parent_file(weights) -> Path | None:
+    path = None if weights in (None, "random") else weights_file(weights)
+    return path if path is not None and path.is_file() else None
+
+
+def _parent_card(weights) -> WeightsCard:
+    """The card of the file that the body was filled from; its digest is worked out where the file states none."""
+    path = _parent_file(weights)
+    if path is None:
+        return WeightsCard()
+    card = read_card(path) or WeightsCard()
+    if card.digest:
+        return card
+    key = weights.get("key") if isinstance(weights, dict) else None
+    return dataclasses.replace(card, digest=fingerprint(state_dict_of(read(path), str(path), key)).digest)
+
+
+def _source_name(weights) -> str | None:
+    """Where the weights came from, without the folders of the machine they were on."""
+    if isinstance(weights, dict):
+        return Path(weights["path"]).name
+    path = _parent_file(weights)
+    return path.name if path is not None and not weights.startswith("package:") else weights
+
+
+def _licence(body: Body, weights) -> str | None:
+    """What the library or the package says about the weights; None where it says nothing."""
+    if isinstance(weights, str) and weights.startswith("package:"):
+        about = importlib.metadata.metadata(weights.removeprefix("package:"))
+        stated = about.get("License-Expression") or about.get("License")
+        return stated if stated and stated.upper() != "UNKNOWN" else None
+    if isinstance(weights, str) and weights.split(":")[0] == "timm":
+        import timm
+
+        name, _, tag = body.architecture.removeprefix("timm/").partition(".")
+        tag = weights.partition(":")[2] or tag
+        return getattr(timm.models.get_pretrained_cfg(f"{name}.{tag}" if tag else name), "license", None)
+    return None
