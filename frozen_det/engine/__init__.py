@@ -3,5 +3,6 @@
 from .frozen_proof import FrozenProofHook
 from .lean_checkpoint import LeanCheckpointHook
 from .step_seed import StepSeedHook
+from .validation_pictures import ValidationPicturesHook
 
-__all__ = ["FrozenProofHook", "LeanCheckpointHook", "StepSeedHook"]
+__all__ = ["FrozenProofHook", "LeanCheckpointHook", "StepSeedHook", "ValidationPicturesHook"]
