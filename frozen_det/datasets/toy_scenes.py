@@ -133,8 +133,13 @@ def _check_parameters(parameters: dict) -> None:
 
 def _state(root: Path, parameters: dict) -> str:
     """``absent``, ``same`` (complete, these parameters), ``other`` (toy scenes, but other or damaged), ``foreign``."""
-    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
+    try:
+        if not any(root.iterdir()):
+            return "absent"
+    except FileNotFoundError:
         return "absent"
+    except OSError:
+        return "foreign"  # a file, or not ours to look into
     try:
         manifest = json.loads((root / "manifest.json").read_text(encoding="utf-8"))
         is_ours = manifest["made_by"] == "frozen_det toy scenes"
