@@ -19,3 +19,5 @@ DATA_SAMPLERS = Registry("data sampler", parent=MMENGINE_DATA_SAMPLERS, scope="f
                          locations=["frozen_det.datasets"])
 HOOKS = Registry("hook", parent=MMENGINE_HOOKS, scope="frozen_det", locations=["frozen_det.engine"])
 METRICS = Registry("metric", parent=MMENGINE_METRICS, scope="frozen_det", locations=["frozen_det.evaluation"])
+# Kinds of residual adapters, by the short names that configs use: adapters=dict(type='parallel').
+ADAPTERS = Registry("adapter", scope="frozen_det", locations=["frozen_det.models.adapters"])

@@ -22,20 +22,44 @@ class FrozenPart:
     Attributes:
         parameters: names of the parameters without gradient.
         modules: names of the outermost modules that stay in eval mode ('' is the whole body).
+        trained: names of modules inside those that train nevertheless (norms, beside adapters).
     """
 
     parameters: frozenset[str]
     modules: tuple[str, ...]
+    trained: tuple[str, ...] = ()
 
     @property
     def whole(self) -> bool:
         """Whether the entire body is frozen, so that its forward pass needs no autograd."""
-        return "" in self.modules
+        return "" in self.modules and not self.trained
 
     def covers(self, name: str) -> bool:
         """Whether a state-dict entry (parameter or buffer) belongs to the frozen part."""
+        if any(name.startswith(module + ".") for module in self.trained):
+            return False
         return name in self.parameters or any(
             module == "" or name.startswith(module + ".") for module in self.modules)
+
+    def training(self, names: Sequence[str]) -> "FrozenPart":
+        """This part with the modules `names` taken out of it, whatever surrounds them."""
+        trained = (*self.trained, *names)
+        kept = (p for p in self.parameters if not any(p.startswith(f"{name}.") for name in trained))
+        return FrozenPart(frozenset(kept), self.modules, trained)
+
+    def without(self, module: nn.Module, what) -> "FrozenPart":
+        """This part of `module` with the parameters that `what` names (True, or patterns) taken out of it.
+
+        Raises:
+            InputError: a pattern that matches no parameter, or nothing of what it matches is frozen.
+        """
+        names = [name for name, _ in module.named_parameters()]
+        chosen = set(names) if what is True else _matching(names, what, "the patterns to unfreeze")
+        kept = self.parameters - chosen
+        if kept == self.parameters:
+            raise InputError(f"expected something frozen to unfreeze, but all that {what!r} matches trains already.")
+        held = kept | {n for n in names if any(n.startswith(f"{t}.") for t in self.trained)} if kept else kept
+        return FrozenPart(kept, tuple(_eval_modules(module, held)), self.trained if kept else ())
 
 
 def frozen_part(module: nn.Module, extract: Callable, num_features: int, freeze) -> FrozenPart:
@@ -71,13 +95,13 @@ def frozen_part(module: nn.Module, extract: Callable, num_features: int, freeze)
     return FrozenPart(frozenset(chosen), tuple(_eval_modules(module, chosen)))
 
 
-def _matching(names: Sequence[str], patterns: Sequence[str]) -> set[str]:
+def _matching(names: Sequence[str], patterns: Sequence[str], where: str = "model.backbone.freeze") -> set[str]:
     chosen = set()
     for pattern in patterns:
         found = {n for n in names if fnmatchcase(n, pattern) or fnmatchcase(n, f"{pattern}.*")}
         if not found:
             parts = {".".join(n.split(".")[:depth]) for n in names for depth in (1, 2, 3)}
-            raise InputError(f"the pattern {pattern!r} in model.backbone.freeze matches no parameter of the body; "
+            raise InputError(f"the pattern {pattern!r} in {where} matches no parameter of the body; "
                              f"{closest(pattern.strip('.*'), parts) or f'its names begin like {sorted(parts)[:6]}'}")
         chosen |= found
     return chosen

@@ -5,6 +5,7 @@ It promises that a frozen body is loaded completely or not used at all, that not
 It refuses to run with weights that nobody loaded, unless they are asked for by ``weights='random'``.
 """
 
+import copy
 from collections.abc import Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -162,6 +163,16 @@ class FrozenBackbone(nn.Module):
         for name in self._part.trained:
             self.body.get_submodule(name).train(mode)
         return self
+
+    def __deepcopy__(self, memo: dict) -> "FrozenBackbone":
+        """A copy in the same modes: a traced body's own copy wakes up in training and moves its frozen statistics."""
+        twin = type(self).__new__(type(self))
+        memo[id(self)] = twin
+        twin.__dict__ = copy.deepcopy(self.__dict__, memo)
+        parts = dict(twin.named_modules())
+        for name, part in self.named_modules():
+            parts[name].training = part.training
+        return twin
 
     def unfreeze(self, what=True) -> list[str]:
         """Let part of the body train from now on.

@@ -1,0 +1,15 @@
+"""Residual adapters on a body: `attach_adapters` puts them at sites, without renaming or wrapping any base module.
+
+A further kind is one more file with a class registered in `ADAPTERS`; see :class:`.adapter.Adapter`.
+"""
+
+from .adapter import Adapter, SiteHook
+from .attach import Adapters, attach_adapters
+from .conv_adapter import ConvAdapter
+from .lora import LoRA
+from .parallel import ParallelAdapter
+from .series import SeriesAdapter
+from .sites import ROLES, Site, list_sites
+
+__all__ = ["Adapter", "Adapters", "ConvAdapter", "LoRA", "ParallelAdapter", "ROLES", "SeriesAdapter", "Site",
+           "SiteHook", "attach_adapters", "list_sites"]
