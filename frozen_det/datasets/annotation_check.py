@@ -123,15 +123,16 @@ def _check_boxes(annotations: list, path) -> None:
         return
     try:
         # (N, 5): x, y, width, height, area. Fast for the millions; which entry is bad is looked up afterwards.
-        numbers = np.array([(*a["bbox"], a["area"]) for a in annotations], dtype=float)
-        good = numbers.ndim == 2 and numbers.shape[1] == 5
+        numbers = np.array([(*a["bbox"], a["area"]) for a in annotations])
+        # The kind is left to numpy: it would turn texts and None into numbers if asked for numbers.
+        good = numbers.ndim == 2 and numbers.shape[1] == 5 and numbers.dtype.kind in "iuf"
     except (TypeError, ValueError):
         good = False
     if not good:
         _check_each(annotations, "annotations", path, _is_box, "bbox as four numbers [x, y, width, height] "
                     "and area as a number", lambda a: f"bbox {a['bbox']!r}, area {a['area']!r}",
                     "write all five in px")
-        numbers = np.array([(*a["bbox"], a["area"]) for a in annotations], dtype=float)
+        numbers = np.array([(*a["bbox"], a["area"]) for a in annotations], dtype=float)  # tuples, huge integers
     finite = np.isfinite(numbers).all(1)
     _check_flags(finite, annotations, path, "finite numbers in bbox and area",
                  "remove the annotation or write its real box")
@@ -162,7 +163,7 @@ def _check_segmentations(content: dict, path) -> None:
 
 def _is_box(annotation: dict) -> bool:
     box = annotation["bbox"]
-    return isinstance(box, list) and len(box) == 4 and all(
+    return isinstance(box, list | tuple) and len(box) == 4 and all(
         isinstance(n, int | float) and not isinstance(n, bool) for n in (*box, annotation["area"]))
 
 
