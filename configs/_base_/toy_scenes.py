@@ -24,5 +24,6 @@ val_dataloader = dict(
     dataset=dict(type="frozen_det.ToyScenes", data_root=data_root, split="val", test_mode=True,
                  pipeline=test_pipeline))
 test_dataloader = val_dataloader
-val_evaluator = dict(type="frozen_det.CocoMetric", metric="bbox", classwise=True)
+val_evaluator = dict(type="frozen_det.CocoMetric", ann_file=f"{data_root}/annotations/val.json", metric="bbox",
+                     classwise=True)
 test_evaluator = val_evaluator
