@@ -1,4 +1,4 @@
-"""Simple Copy-Paste (arXiv 2012.07177) in a plain pipeline: objects of a random other image onto this one.
+"""Simple Copy-Paste (arXiv 2012.07177) in a plain pipeline: objects of a random image onto this one.
 
 uint8 in, uint8 out; no second full image, no copies beyond the objects' boxes. It refuses to run without a dataset
 to draw donors from, and to mix objects with and without masks.

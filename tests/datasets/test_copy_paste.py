@@ -1,0 +1,489 @@
+"""Copy-Paste: whose pixels, whose boxes, and the same samples whatever runs beside."""
+
+import copy
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mmdet.datasets import MultiImageMixDataset
+from mmdet.datasets.transforms import CopyPaste as MMDetCopyPaste
+from mmdet.structures.bbox import HorizontalBoxes
+from mmdet.structures.mask import BitmapMasks, PolygonMasks
+from mmengine.registry import DefaultScope
+from torch.utils.data import DataLoader
+
+from frozen_det.datasets.boxed_masks import BoxedMasks
+from frozen_det.datasets.coco import CocoDataset
+from frozen_det.datasets.copy_paste import CopyPaste
+from frozen_det.datasets.copy_paste_donors import Donation
+from frozen_det.datasets.copy_paste_patches import Patch
+from frozen_det.datasets.large_scale_jitter import LargeScaleJitter
+from frozen_det.datasets.samplers import EpochSampler
+from frozen_det.datasets.seeding import seeded
+from frozen_det.errors import InputError
+from frozen_det.ops.windows import JitterDraw
+
+WHOLE = JitterDraw(1.0, 0.0, 0.0, False)
+FILL = (1, 2, 3)
+
+
+class Scenes:
+    """A dataset in memory; image i has the one colour 40 * (i + 1)."""
+
+    metainfo = dict(classes=("a", "b", "c"))
+
+    def __init__(self, scenes: list[dict]) -> None:
+        self.scenes = scenes
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+    def get_data_info(self, index: int) -> dict:
+        return copy.deepcopy(self.scenes[index]) | dict(sample_idx=index)
+
+
+def square(left, top, right, bottom, label=0, **further) -> dict:
+    polygon = [float(v) for v in (left, top, right, top, right, bottom, left, bottom)]
+    return dict(bbox=[left, top, right, bottom], bbox_label=label, ignore_flag=0, mask=[polygon]) | further
+
+
+def image_of(index: int, height: int, width: int, instances: list[dict], **further) -> dict:
+    return dict(img=np.full((height, width, 3), 40 * (index + 1), np.uint8), img_id=100 + index,
+                img_path=f"scene {index}", instances=instances) | further
+
+
+def made_scenes(seed: int) -> Scenes:
+    """Four images of different sizes with 0 to 6 triangles, about one in five a crowd, some of a pixel."""
+    generator = np.random.default_rng(seed)
+    scenes = []
+    for index in range(4):
+        height, width = (int(v) for v in generator.integers(3, 90, 2))
+        instances = []
+        for _ in range(generator.integers(0, 7)):
+            side = int(generator.choice([1, 3, 12, 60]))
+            corner = generator.uniform(-2, [width - 1, height - 1])
+            points = np.clip(corner + generator.uniform(0, side, (3, 2)), 0, [width, height])
+            box = [*points.min(axis=0), *points.max(axis=0)]
+            instances.append(dict(bbox=box, bbox_label=int(generator.integers(3)), mask=[points.ravel().tolist()],
+                                  ignore_flag=int(generator.random() < 0.2)))
+        scenes.append(image_of(index, height, width, instances))
+    return Scenes(scenes)
+
+
+def bound(dataset, size=64, **settings_) -> CopyPaste:
+    settings_.setdefault("donor_pipeline", [LargeScaleJitter(size)])
+    paste = CopyPaste(fill_bgr=FILL, **settings_)
+    paste.bind(dataset)
+    return paste
+
+
+def loaded(size_hw=(100, 100), objects=(), colour=50, crowds=(), kind=BitmapMasks) -> dict:
+    """A sample after mmdet's loading; ``objects`` are boxes, their masks are whole boxes."""
+    height, width = size_hw
+    full = np.zeros((len(objects), height, width), np.uint8)
+    for bitmap, (x1, y1, x2, y2) in zip(full, objects):
+        bitmap[y1:y2, x1:x2] = 1
+    flags = np.zeros(len(objects), bool)
+    flags[list(crowds)] = True
+    if kind is PolygonMasks:
+        masks = PolygonMasks([[np.array([x1, y1, x2, y1, x2, y2, x1, y2], float)] for x1, y1, x2, y2 in objects],
+                             height, width)
+    else:
+        masks = BitmapMasks(full, height, width)
+    return dict(img=np.full((height, width, 3), colour, np.uint8), img_shape=size_hw, gt_masks=masks,
+                gt_bboxes=HorizontalBoxes(np.array(objects, np.float32).reshape(-1, 4)), gt_ignore_flags=flags,
+                gt_bboxes_labels=np.arange(len(objects), dtype=np.int64))
+
+
+def patch(left, top, right, bottom, colour=200, label=9, **further) -> Patch:
+    size = bottom - top, right - left
+    return Patch(np.full((*size, 3), colour, np.uint8), np.ones(size, np.uint8), left, top, label, **further)
+
+
+def pasted(results: dict, *patches: Patch, **settings_) -> dict:
+    donation = Donation(list(patches), {"sample_idx": 5, "img_id": 7})
+    return CopyPaste(fill_bgr=FILL, **settings_).apply(results, donation)
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["subset", "one", "all"]),
+       st.sampled_from(["per_object", "authors"]), st.sampled_from([0, 1.0]))
+@settings(max_examples=150, deadline=None)
+def test_a_composed_image_keeps_every_promise(seed, objects, rule, cache_mb):
+    dataset = made_scenes(seed)
+    generator = np.random.default_rng(seed)
+    jitter = LargeScaleJitter(64)
+    paste = bound(dataset, objects=objects, occlusion_rule=rule, donor_cache_mb=cache_mb)
+    before = jitter.apply(dataset.get_data_info(0), jitter.draw(generator))
+    donation = paste.donors.draw(generator)
+    after = paste.apply(copy.deepcopy(before), donation)
+
+    num = len(after["gt_bboxes_labels"])
+    for key in ("gt_bboxes", "gt_masks", "gt_ignore_flags", "gt_origins"):
+        assert len(after[key]) == num, key
+    assert len(after["gt_masks"].areas) == num and after["gt_masks"].masks.shape == (num, *after["img"].shape[:2])
+    assert after["img"].dtype == np.uint8 and after["img_shape"] == after["img"].shape[:2] <= (64, 64)
+    # Every box is the tight box of its mask, and no mask is empty.
+    tight = HorizontalBoxes.from_instance_masks(BitmapMasks(after["gt_masks"].masks, *after["img_shape"]))
+    assert torch.equal(after["gt_bboxes"].tensor, tight.tensor) and (after["gt_masks"].areas > 0).all()
+
+    num_pasted = len(donation.patches)
+    full = after["gt_masks"].masks.astype(bool)
+    covered = full[num - num_pasted:].any(axis=0) if num_pasted else np.zeros(after["img_shape"], bool)
+    # Pixels of pasted objects are the donor's, all others the target's, or the fill where there was no image.
+    if num_pasted:
+        assert (after["img"][covered] == 40 * (donation.data_info["sample_idx"] + 1)).all()
+        assert not after["gt_ignore_flags"][num - num_pasted:].any()
+        assert set(after["gt_origins"][num - num_pasted:]) == {donation.data_info["sample_idx"]}
+    height, width = before["img_shape"]
+    own = np.zeros(after["img_shape"], bool)
+    own[:height, :width] = True
+    assert (after["img"][own & ~covered] == 40).all()
+    assert (after["img"][~own & ~covered] == FILL).all()
+
+    survivors = after["gt_masks"][np.arange(num - num_pasted)].masks
+    old = before["gt_masks"].pad(after["img_shape"]).masks
+    rest = np.where(before["gt_ignore_flags"][:, None, None], old, old & ~covered)
+    kept = [i for i in range(len(old)) if rest[i].any() and (
+        before["gt_ignore_flags"][i] or rule == "authors" or not occluded(old[i], rest[i]))]
+    if rule == "authors":
+        limit = 300 * np.prod(before["scale_factor"])
+        moved = any(box_moved(o, r) > 10 * min(before["scale_factor"]) for o, r in zip(old, rest))
+        kept = [i for i in kept if not moved or rest[i].sum() > limit or before["gt_ignore_flags"][i]]
+        if len(set(before["scale_factor"])) > 1 and len(kept) != len(survivors):
+            return  # the two axes' pixels differ by a rounding; the threshold may fall in between
+    np.testing.assert_array_equal(survivors, rest[kept])
+    assert after["num_occluded"] == len(old) - len(kept)
+
+
+def box_moved(old: np.ndarray, new: np.ndarray) -> float:
+    if not new.any():
+        return np.inf
+    boxes = [cv2.boundingRect(m) for m in (old, new)]
+    (x1, y1, w1, h1), (x2, y2, w2, h2) = boxes
+    return max(abs(x1 - x2), abs(y1 - y2), abs(x1 + w1 - x2 - w2), abs(y1 + h1 - y2 - h2))
+
+
+def occluded(old: np.ndarray, new: np.ndarray) -> bool:
+    return box_moved(old, new) > 10 and new.sum() <= 300
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=40, deadline=None)
+def test_all_objects_pasted_are_what_mmdet_pastes(seed):
+    generator = np.random.default_rng(seed)
+
+    def boxes(count):
+        corners = np.sort(generator.integers(0, 60, (count, 2, 2)), axis=1)
+        return [(x1 + 20, y1 + 20, x2 + 22, y2 + 22) for (x1, y1), (x2, y2) in corners.tolist()]
+
+    target, donor = loaded(objects=boxes(5)), loaded(objects=boxes(3))
+    for sample in (target, donor):
+        sample["img"] = generator.integers(0, 256, (100, 100, 3), np.uint8)
+        noise = generator.random(sample["gt_masks"].masks.shape) < 0.8
+        sample["gt_masks"].masks &= noise
+        sample["gt_bboxes"] = sample["gt_masks"].get_bboxes("hbox")
+    theirs = MMDetCopyPaste(selected=False)(copy.deepcopy(target) | {"mix_results": [copy.deepcopy(donor)]})
+    ours = CopyPaste(objects="all")(copy.deepcopy(target) | {"mix_results": [copy.deepcopy(donor)]})
+    order = np.argsort(ours["gt_bboxes_labels"][-3:], kind="stable") + len(ours["gt_bboxes_labels"]) - 3
+    order = np.concatenate([np.arange(len(ours["gt_bboxes_labels"]) - 3), order])
+    np.testing.assert_array_equal(ours["img"], theirs["img"])
+    assert ours["img"].dtype == np.uint8
+    # mmdet keeps a wholly covered object whose box lay within 10 px of the corner, with an empty mask.
+    there = theirs["gt_masks"].areas > 0
+    np.testing.assert_array_equal(ours["gt_bboxes_labels"][order], theirs["gt_bboxes_labels"][there])
+    assert torch.equal(ours["gt_bboxes"].tensor[order], theirs["gt_bboxes"].tensor[there])
+    np.testing.assert_array_equal(ours["gt_masks"][order].masks, theirs["gt_masks"].masks[there])
+
+
+def test_pasted_objects_are_cut_out_along_their_outline():
+    donor = image_of(1, 80, 80, [square(20, 30, 50, 60)])
+    donor["img"][30:60, 20:50] = 250
+    paste = bound(Scenes([donor]), objects="all", donor_pipeline=[LargeScaleJitter(200, (1.7, 1.9))])
+    for seed in range(20):
+        target = LargeScaleJitter(200).apply(image_of(0, 80, 80, []), WHOLE)
+        results = paste.apply(target, paste.donors.draw(np.random.default_rng(seed)))
+        mask = results["gt_masks"].masks[0].astype(bool) if len(results["gt_masks"]) else np.zeros(0, bool)
+        if mask.sum() > 200:
+            inner = cv2.erode(mask.astype(np.uint8), np.ones((7, 7))).astype(bool)
+            assert (results["img"][inner] == 250).all()
+            assert results["img"][mask].mean() > 235
+
+
+def test_a_covered_object_shrinks_or_goes_and_the_others_stay():
+    target = loaded(objects=[(0, 0, 40, 40), (60, 60, 80, 80), (5, 85, 25, 95)])
+    results = pasted(target, patch(0, 0, 20, 60), patch(60, 60, 80, 79))
+    assert results["gt_bboxes_labels"].tolist() == [0, 2, 9, 9]
+    assert results["gt_bboxes"].tensor.tolist() == [[20, 0, 40, 40], [5, 85, 25, 95], [0, 0, 20, 60],
+                                                    [60, 60, 80, 79]]
+    assert results["gt_masks"].areas.tolist() == [800, 200, 1200, 380]
+    assert results["gt_origins"].tolist() == [-1, -1, 5, 5]
+    assert (results["num_pasted"], results["num_occluded"], results["donor_img_id"]) == (2, 1, 7)
+
+
+def test_a_wholly_covered_small_object_goes_also_near_the_corner():
+    assert pasted(loaded(objects=[(0, 0, 8, 8)]), patch(0, 0, 9, 9))["gt_bboxes_labels"].tolist() == [9]
+
+
+def test_one_occluded_object_takes_all_small_ones_with_it_only_by_the_authors_rule():
+    objects = [(0, 0, 40, 40), (60, 60, 70, 70), (50, 0, 90, 40)]
+    per_object = pasted(loaded(objects=objects), patch(0, 0, 20, 40))
+    authors = pasted(loaded(objects=objects), patch(0, 0, 20, 40), occlusion_rule="authors")
+    assert per_object["gt_bboxes_labels"].tolist() == [0, 1, 2, 9]
+    assert authors["gt_bboxes_labels"].tolist() == [0, 2, 9]
+    # They count pixels of the source: at four times its size, 800 px are 50, and 20 px are 5.
+    enlarged = loaded(objects=objects) | dict(scale_factor=(4.0, 4.0))
+    assert pasted(enlarged, patch(0, 0, 20, 40), occlusion_rule="authors")["gt_bboxes_labels"].tolist() == [0, 1, 2, 9]
+    halved = loaded(objects=objects) | dict(scale_factor=(0.5, 0.5))
+    assert pasted(halved, patch(0, 0, 20, 40), occlusion_rule="authors")["gt_bboxes_labels"].tolist() == [0, 1, 2, 9]
+
+
+def test_a_crowd_is_neither_pasted_nor_changed():
+    results = pasted(loaded(objects=[(0, 0, 40, 40), (50, 50, 60, 60)], crowds=[0]), patch(0, 0, 50, 50))
+    assert results["gt_ignore_flags"].tolist() == [True, False, False]
+    assert results["gt_masks"].areas.tolist() == [1600, 100, 2500]
+    crowd = image_of(1, 80, 80, [square(0, 0, 60, 60, ignore_flag=1)])
+    paste = bound(Scenes([crowd]), objects="all")
+    assert all(not paste.donors.draw(np.random.default_rng(seed)).patches for seed in range(20))
+    mixed = CopyPaste(objects="all")(loaded() | {"mix_results": [loaded(objects=[(1, 1, 9, 9)], crowds=[0])]})
+    assert len(mixed["gt_bboxes"]) == 0
+
+
+def test_an_empty_target_receives_and_an_empty_donor_gives_nothing():
+    results = pasted(loaded(), patch(10, 10, 20, 30))
+    assert results["gt_bboxes"].tensor.tolist() == [[10, 10, 20, 30]]
+    untouched = loaded(objects=[(0, 0, 9, 9)])
+    results = pasted(copy.deepcopy(untouched))
+    np.testing.assert_array_equal(results["img"], untouched["img"])
+    assert results["gt_bboxes"].tensor.tolist() == [[0, 0, 9, 9]] and results["num_pasted"] == 0
+    assert results["gt_origins"].tolist() == [-1] and results["donor_img_id"] is None
+
+
+def test_an_object_beyond_the_target_grows_the_image_with_the_fill():
+    results = pasted(loaded((50, 40)), patch(35, 10, 70, 30))
+    assert results["img"].shape == (50, 70, 3) and results["img_shape"] == (50, 70)
+    assert (results["img"][10:30, 35:70] == 200).all() and (results["img"][:, :35] == 50).all()
+    assert (results["img"][:10, 40:] == FILL).all() and (results["img"][30:, 40:] == FILL).all()
+    assert (results["gt_masks"].height, results["gt_masks"].width) == (50, 70)
+
+
+@pytest.mark.parametrize("kind", [BitmapMasks, PolygonMasks, BoxedMasks])
+def test_all_kinds_of_masks_are_taken(kind):
+    target = loaded(objects=[(0, 0, 40, 40)], kind=kind)
+    if kind is BoxedMasks:
+        target["gt_masks"] = BoxedMasks.of(target["gt_masks"])
+    results = pasted(target, patch(0, 0, 20, 40))
+    assert isinstance(results["gt_masks"], BoxedMasks) and results["gt_masks"].areas.tolist() == [800, 800]
+    donor = loaded(objects=[(2, 2, 12, 12)], colour=90, kind=BitmapMasks if kind is BoxedMasks else kind)
+    results = CopyPaste(objects="all")(loaded() | {"mix_results": [donor]})
+    assert (results["img"][2:12, 2:12] == 90).all() and results["gt_masks"].areas.tolist() == [100]
+
+
+def boxes_only(sample: dict) -> dict:
+    return {key: value for key, value in sample.items() if key != "gt_masks"}
+
+
+def test_boxes_are_pasted_where_that_is_asked_for():
+    target = boxes_only(loaded(objects=[(0, 0, 40, 40), (60, 60, 80, 80)]))
+    target["gt_bboxes"].tensor[1] += 0.25
+    donor = boxes_only(loaded(objects=[(0, 0, 25, 40)], colour=90))
+    with pytest.raises(InputError, match="set paste_by_box=True"):
+        CopyPaste(objects="all")(copy.deepcopy(target) | {"mix_results": [donor]})
+    results = CopyPaste(objects="all", paste_by_box=True)(target | {"mix_results": [donor]})
+    assert "gt_masks" not in results
+    # The covered box shrinks to what is left of it, the other keeps its fractions.
+    assert results["gt_bboxes"].tensor.tolist() == [[25, 0, 40, 40], [60.25, 60.25, 80.25, 80.25], [0, 0, 25, 40]]
+    assert (results["img"][:40, :25] == 90).all()
+
+
+def test_boxes_without_masks_go_through_the_fast_way_too():
+    dataset = Scenes([image_of(0, 60, 60, [square(10, 10, 30, 40)])])
+    del dataset.scenes[0]["instances"][0]["mask"]
+    jitter = LargeScaleJitter(60, (1.0, 1.0), flip_prob=0, with_mask=False)
+    paste = bound(dataset, donor_pipeline=[jitter], objects="all", paste_by_box=True)
+    results = paste(jitter(image_of(1, 60, 60, [])))
+    assert results["gt_bboxes"].tensor.tolist() == [[10, 10, 30, 40]] and "gt_masks" not in results
+    assert (results["img"][10:40, 10:30] == 40).all()
+    with pytest.raises(InputError, match="set paste_by_box=True"):
+        bound(dataset, donor_pipeline=[jitter])(jitter(image_of(1, 60, 60, [])))
+
+
+def test_boxes_are_not_pasted_as_masks_onto_an_image_with_masks():
+    with pytest.raises(InputError, match="set with_mask=False"):
+        pasted(loaded(), patch(0, 0, 9, 9, made_up_mask=True))
+
+
+def test_pasted_pixels_carry_the_donors_segmentation():
+    donor = image_of(1, 80, 80, [square(20, 30, 50, 60)], gt_seg_map=np.full((80, 80), 3, np.uint8))
+    donor["gt_seg_map"][30:60, 20:50] = 8
+    jitter = LargeScaleJitter(80, (1.0, 1.0), flip_prob=0)
+    paste = bound(Scenes([donor]), donor_pipeline=[jitter], objects="all")
+    target = jitter(image_of(0, 40, 80, [], gt_seg_map=np.full((40, 80), 5, np.uint8)))
+    seg_map = paste(target)["gt_seg_map"]
+    mask = np.zeros((60, 80), bool)
+    mask[30:60, 20:50] = True
+    assert seg_map.shape == (60, 80) and (seg_map[mask] == 8).all()
+    assert (seg_map[:40][~mask[:40]] == 5).all() and (seg_map[40:][~mask[40:]] == 255).all()
+    with pytest.raises(InputError, match="with_seg=True"):
+        pasted(loaded() | dict(gt_seg_map=np.zeros((100, 100), np.uint8)), patch(0, 0, 5, 5))
+
+
+def test_blending_mixes_only_near_the_outline():
+    dataset = Scenes([image_of(4, 80, 80, [square(20, 20, 60, 60)])])
+    jitter = LargeScaleJitter(80, (1.0, 1.0), flip_prob=0)
+    images = {}
+    for blending in (None, "gaussian"):
+        paste = bound(dataset, donor_pipeline=[jitter], objects="all", blending=blending)
+        results = paste(jitter(image_of(0, 80, 80, [])))
+        assert results["gt_bboxes"].tensor.tolist() == [[20, 20, 60, 60]]
+        images[blending] = results["img"]
+    plain, blended = images[None], images["gaussian"]
+    assert set(np.unique(plain)) == {40, 200}
+    assert (blended[22:58, 22:58] == 200).all() and (blended[:18] == 40).all() and (blended[62:] == 40).all()
+    assert 60 < blended[20, 40, 0] < 180 and 60 < blended[19, 40, 0] < 180
+
+
+def test_max_num_pasted_is_reached_and_never_passed():
+    donor = image_of(1, 90, 90, [square(10 * i, 0, 10 * i + 8, 8) for i in range(8)])
+    counts = {}
+    for objects, limit in (("subset", 3), ("all", 3), ("subset", None), ("all", None), ("one", None)):
+        paste = bound(Scenes([donor]), donor_pipeline=[LargeScaleJitter(90, (1.0, 1.0))], objects=objects,
+                      max_num_pasted=limit)
+        counts[objects, limit] = [len(paste.donors.draw(np.random.default_rng(s)).patches) for s in range(120)]
+    assert set(counts["subset", 3]) == {0, 1, 2, 3} and set(counts["all", 3]) == {3}
+    assert set(counts["subset", None]) == set(range(9)) and set(counts["all", None]) == {8}
+    assert set(counts["one", None]) == {1}
+
+
+def test_a_share_of_samples_can_be_left_as_they_are():
+    dataset = Scenes([image_of(1, 60, 60, [square(10, 10, 30, 40)])])
+    paste = bound(dataset, objects="all", prob=0.5, donor_pipeline=[LargeScaleJitter(60, (1.0, 1.0))])
+    counts = []
+    for seed in range(60):
+        with seeded(seed):
+            counts.append(paste(LargeScaleJitter(60, (1.0, 1.0))(image_of(0, 60, 60, [])))["num_pasted"])
+    assert 15 < sum(counts) < 45 and set(counts) == {0, 1}
+
+
+def test_donors_go_through_any_other_pipeline_too():
+    class Dimmed:
+        def __call__(self, info):
+            return loaded(objects=[(5, 5, 15, 15)], colour=77) if info["sample_idx"] == 0 else None
+
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        paste = CopyPaste(donor_pipeline=[Dimmed(), dict(type="RandomFlip", prob=1.0)], objects="all")
+    paste.bind(Scenes([image_of(0, 9, 9, []), image_of(1, 9, 9, [])]))
+    boxes = []
+    for seed in range(12):
+        with seeded(seed):
+            boxes.append(paste(loaded())["gt_bboxes"].tensor.tolist())
+    # The second donor is refused by its pipeline.
+    assert [[85, 5, 95, 15]] in boxes and [] in boxes
+
+
+def test_labelled_objects_are_pasted_onto_pseudo_labelled_images_and_not_the_other_way():
+    labelled = Scenes([image_of(2, 60, 60, [square(10, 10, 30, 40)])])
+    pseudo = Scenes([image_of(0, 60, 60, [square(0, 0, 9, 9, pseudo=True)])])
+    jitter = LargeScaleJitter(60, (1.0, 1.0), flip_prob=0)
+    own = bound(pseudo, donor_pipeline=[jitter], objects="all")
+    assert own(jitter(pseudo.get_data_info(0)))["num_pasted"] == 0
+    results = bound(labelled, donor_pipeline=[jitter], objects="all")(jitter(pseudo.get_data_info(0)))
+    assert results["gt_bboxes"].tensor.tolist() == [[0, 0, 9, 9], [10, 10, 30, 40]]
+
+
+def test_donors_of_another_dataset_must_have_its_classes(coco_root, coco_content):
+    root = coco_root()
+    dataset = Scenes([image_of(0, 30, 40, [])])
+    config = dict(type="frozen_det.CocoDataset", ann_file="annotations/train.json", data_root=str(root), pipeline=[])
+    paste = CopyPaste(donor_dataset=config, donor_pipeline=[LargeScaleJitter(40, with_mask=False)],
+                      objects="all", paste_by_box=True)
+    with pytest.raises(InputError, match="expected donors with the dataset's classes"):
+        paste.bind(dataset)
+    dataset.metainfo = dict(classes=("cat", "dog"))
+    paste.bind(dataset)
+    assert len(paste.donors.dataset) == 2
+
+
+def test_inside_multi_image_mix_dataset_it_takes_the_donor_it_is_given(toy_root):
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        inner = CocoDataset("annotations/train.json", data_root=str(toy_root), pipeline=[LargeScaleJitter(96)])
+        mixed = MultiImageMixDataset(inner, [dict(type="frozen_det.CopyPaste", objects="all"),
+                                             dict(type="PackDetInputs", meta_keys=("num_pasted",))])
+    with seeded(3):
+        samples = [mixed[index]["data_samples"] for index in range(6)]
+    assert sum(sample.num_pasted for sample in samples) > 6
+    assert all(len(sample.gt_instances) == len(sample.gt_instances.masks) for sample in samples)
+
+
+def test_wrong_settings_and_missing_keys_are_refused_by_name():
+    with pytest.raises(InputError, match=r"'subsets' for objects .* did you mean 'subset'"):
+        CopyPaste(objects="subsets")
+    with pytest.raises(InputError, match="blending"):
+        CopyPaste(blending="poisson")
+    with pytest.raises(InputError, match="or call bind"):
+        CopyPaste()(loaded())
+    with pytest.raises(InputError, match=r"put frozen_det\.LargeScaleJitter before"):
+        pasted({"img_path": "x.jpg"})
+    with pytest.raises(InputError, match="float64 before"):
+        pasted(loaded() | dict(img=np.zeros((9, 9, 3))))
+
+
+def paste_config(root, **settings_) -> CocoDataset:
+    jitter = dict(type="frozen_det.LargeScaleJitter", size_hw=96)
+    pipeline = [jitter, dict(type="frozen_det.CopyPaste", donor_pipeline=[jitter], planar=True, **settings_),
+                dict(type="PackDetInputs", meta_keys=("donor_img_id", "num_pasted", "gt_origins"))]
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        return CocoDataset("annotations/train.json", data_root=str(root), pipeline=pipeline)
+
+
+def samples_by(root, num_workers: int = 0, epoch: int = 0, **settings_) -> list:
+    dataset = paste_config(root, **settings_)
+    sampler = EpochSampler(dataset, shuffle=True, seed=5)
+    sampler.set_epoch(epoch)
+    loader = DataLoader(dataset, batch_size=4, sampler=sampler, num_workers=num_workers, collate_fn=list)
+    return [sample for batch in loader for sample in batch]
+
+
+def assert_same(one: list, other: list) -> None:
+    for a, b in zip(one, other, strict=True):
+        assert torch.equal(a["inputs"], b["inputs"])
+        ours, theirs = a["data_samples"], b["data_samples"]
+        assert torch.equal(ours.gt_instances.bboxes.tensor, theirs.gt_instances.bboxes.tensor)
+        assert torch.equal(ours.gt_instances.labels, theirs.gt_instances.labels)
+        np.testing.assert_array_equal(ours.gt_instances.masks.masks, theirs.gt_instances.masks.masks)
+        assert ours.donor_img_id == theirs.donor_img_id
+
+
+def test_samples_do_not_depend_on_the_number_of_workers_and_differ_between_epochs(toy_root):
+    alone, two, later = samples_by(toy_root), samples_by(toy_root, 2), samples_by(toy_root, epoch=1)
+    assert_same(alone, two)
+    donors = [[sample["data_samples"].donor_img_id for sample in samples] for samples in (alone, later)]
+    assert donors[0] != donors[1] and len(set(donors[0])) > 3
+    assert sum(sample["data_samples"].num_pasted for sample in alone) > 5
+
+
+def test_what_the_cache_holds_changes_no_sample(toy_root):
+    dataset = paste_config(toy_root, donor_cache_mb=0.3)
+    sampler = EpochSampler(dataset, shuffle=True, seed=5)
+    first, second = ([dataset[index] for index in sampler] for _ in range(2))
+    cache = dataset.pipeline.transforms[1].donors.cache
+    assert 0 < len(cache) < 12 and 0 < cache.num_bytes <= 0.3 * 2**20
+    assert_same(first, second)
+    assert_same(first, samples_by(toy_root, num_workers=2, donor_cache_mb=64))
+
+
+def test_donors_of_a_subset_come_from_the_subset(toy_root):
+    whole = paste_config(toy_root)
+    subset = whole.get_subset([0, 1])
+    donors = {subset[0]["data_samples"].donor_img_id for _ in range(40)} - {None}
+    expected = {subset.get_data_info(i)["img_id"] for i in range(2)}
+    assert donors == expected and len(whole.pipeline.transforms[1].donors.dataset) == 12
+
+
+def test_packing_keeps_the_origins_for_pictures(toy_root):
+    samples = [sample["data_samples"] for sample in samples_by(toy_root, objects="all")]
+    for sample in samples:
+        assert len(sample.gt_origins) == len(sample.gt_instances) + len(sample.ignored_instances)
+    assert any(len(set(sample.gt_origins.tolist())) == 2 for sample in samples)
