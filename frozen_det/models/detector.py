@@ -31,7 +31,8 @@ class Detector:
         detector: config of any mmdet detector. A backbone that is not a ``frozen_det.FrozenBackbone`` is wrapped
             into a frozen one; its ``init_cfg`` checkpoint becomes the weights.
         num_classes: number of classes, for every head.
-        classes_from: annotation file (COCO json) whose categories are the classes; instead of `num_classes`.
+        classes_from: annotation file (COCO json) whose categories are the classes, or a folder with the user's data;
+            instead of `num_classes`.
         init_cfg: not accepted; weights come through the backbone.
 
     Raises:
@@ -234,6 +235,10 @@ def _number_of_classes(num_classes: int | None, classes_from) -> int | None:
     if classes_from is None:
         return num_classes
     path = Path(classes_from)
+    if path.is_dir():
+        from ..datasets.layout import resolve_user_data
+
+        path = Path(resolve_user_data(path)["train"][0])
     if not path.is_file() and _DESCRIBING.get():
         return None  # the heads' own defaults: a description needs no data
     if not path.is_file():
