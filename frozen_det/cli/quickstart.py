@@ -50,9 +50,17 @@ class _Stages:
         self.done = json.loads(self.memory.read_text(encoding="utf-8")) if self.memory.is_file() else {}
 
     def forget_unless(self, config_text: str) -> None:
-        """A changed config makes every stage stale."""
-        if self.done.get("config") != config_text:
-            self.done = {"config": config_text, "seconds": {}}
+        """A changed config makes every stage stale; checkpoints of the old one are moved aside, never overwritten."""
+        if self.done.get("config") == config_text:
+            return
+        self.done = {"config": config_text, "seconds": {}}
+        old = sorted(self.memory.parent.glob("*.pth"))
+        if old:
+            aside = self.memory.parent / f"previous-{time.strftime('%Y%m%d-%H%M%S')}"
+            aside.mkdir()
+            for path in old:
+                path.rename(aside / path.name)
+            print(f"the config changed: {len(old)} checkpoints of the old one moved to {aside}")
 
     @contextmanager
     def __call__(self, name: str, always: bool = False):
