@@ -1,9 +1,15 @@
 """The models of frozen_det: bodies, frozen backbones, decoders and heads. Importing it registers them."""
 
+from .box_heads import ConvFCBBoxHead
+from .cascade import CascadeRoIHead
 from .conv_neck import ConvNeck
 from .detector import Detector, fill_blanks
 from .fpn import FPN
 from .frozen_backbone import FrozenBackbone
+from .huber import HuberLoss
 from .nas_fpn import NASFPN
+from .retina_head import RetinaHead
+from .rpn import RPNHead
 
-__all__ = ["FPN", "NASFPN", "ConvNeck", "Detector", "FrozenBackbone", "fill_blanks"]
+__all__ = ["FPN", "NASFPN", "CascadeRoIHead", "ConvFCBBoxHead", "ConvNeck", "Detector", "FrozenBackbone", "HuberLoss",
+           "RPNHead", "RetinaHead", "fill_blanks"]
