@@ -49,13 +49,16 @@ class BoxedMasks(BitmapMasks):
         return cls(tight, boxes_xyxy, height, width)
 
     @classmethod
-    def of(cls, masks: BitmapMasks | PolygonMasks) -> "BoxedMasks":
-        """Any of mmdet's masks, in this form."""
+    def of(cls, masks: BitmapMasks | PolygonMasks, indices: np.ndarray | None = None) -> "BoxedMasks":
+        """Any of mmdet's masks, or those at (n,) ``indices``, in this form. Full bitmaps are looked at, not copied."""
         if isinstance(masks, cls):
-            return masks
-        full = masks.to_ndarray()
-        full = full.view(np.uint8) if full.dtype == bool else full.astype(np.uint8, copy=False)
-        return cls.tightened(list(full), np.zeros((len(full), 2), int), masks.height, masks.width)
+            return masks if indices is None else masks[indices]
+        if isinstance(masks, BitmapMasks):
+            chosen = range(len(masks)) if indices is None else indices
+            bitmaps = [masks.masks[i].astype(np.uint8, copy=False) for i in chosen]
+        else:
+            bitmaps = list((masks if indices is None else masks[indices]).to_ndarray().astype(np.uint8, copy=False))
+        return cls.tightened(bitmaps, np.zeros((len(bitmaps), 2), int), masks.height, masks.width)
 
     @property
     def masks(self) -> np.ndarray:

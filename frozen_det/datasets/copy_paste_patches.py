@@ -146,18 +146,18 @@ def patches_of(results: dict, choose_objects, paste_by_box: bool, border_px: int
     """
     image = interleaved(results["img"])
     labels = np.asarray(results["gt_bboxes_labels"], np.int64)
+    usable = np.arange(len(labels))
+    if "gt_ignore_flags" in results:
+        usable = np.flatnonzero(~np.asarray(results["gt_ignore_flags"], bool))
+    chosen = usable[choose_objects(labels[usable])]
     made_up = results.get("gt_masks") is None
     if made_up:
         refuse_without_masks(paste_by_box, results.get("img_path"))
-        masks = box_masks(results["gt_bboxes"].numpy(), *image.shape[:2])
+        masks = box_masks(results["gt_bboxes"].numpy()[chosen], *image.shape[:2])
     else:
-        masks = BoxedMasks.of(results["gt_masks"])
-    usable = np.array([crop.size > 0 for crop in masks.crops], dtype=bool)
-    if "gt_ignore_flags" in results:
-        usable &= ~np.asarray(results["gt_ignore_flags"], bool)
-    usable = np.flatnonzero(usable)
-    return [_cut(image, (masks.crops[i], *masks.boxes_xyxy[i, :2].tolist()), int(labels[i]), border_px, made_up,
-                 results.get("gt_seg_map")) for i in usable[choose_objects(labels[usable])]]
+        masks = BoxedMasks.of(results["gt_masks"], chosen)
+    return [_cut(image, (crop, *box[:2].tolist()), int(labels[i]), border_px, made_up, results.get("gt_seg_map"))
+            for i, crop, box in zip(chosen, masks.crops, masks.boxes_xyxy) if crop.size]
 
 
 def refuse_without_masks(paste_by_box: bool, where) -> None:
