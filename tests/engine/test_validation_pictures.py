@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 from PIL import Image
 
 from frozen_det.engine import ValidationPicturesHook
-from frozen_det.engine.validation_pictures import predictions_of, spread_over
+from frozen_det.engine.validation_pictures import predictions_of, spread_over, truth_of
 from frozen_det.errors import InputError
 
 
@@ -66,7 +66,8 @@ def run(data, epochs: int = 2, **hook) -> Runner:
         train_cfg=dict(by_epoch=True, max_epochs=epochs, val_interval=1), val_cfg=dict(),
         optim_wrapper=dict(type="OptimWrapper", optimizer=dict(type="SGD", lr=0.1)),
         default_hooks=dict(logger=dict(type="LoggerHook", interval=1000), checkpoint=None),
-        custom_hooks=[dict(type="frozen_det.ValidationPicturesHook", **hook)], default_scope="mmengine", experiment_name=data.name,
+        custom_hooks=[dict(type="frozen_det.ValidationPicturesHook", **hook)],
+        default_scope="mmengine", experiment_name=data.name,
         visualizer=dict(type="Visualizer", vis_backends=[dict(type="LocalVisBackend"),
                                                          dict(type="TensorboardVisBackend")]))))
     runner.train()
@@ -86,8 +87,15 @@ def test_every_validation_draws_the_same_images_into_its_own_folder(data):
     picture = np.asarray(Image.open(folders[0] / "02_7.jpg")).astype(int)
     assert picture.shape == (360, 2 * 540 + 8, 3)
     assert abs(picture[330, 30] - 140).max() < 6  # image 7 is grey 140
-    # The truth has a mask (tinted, half of its box), the prediction has none.
-    assert abs(picture[100, 200] - picture[100, 548 + 200]).max() > 40
+    # The detector has no masks, so the truth is drawn without them too.
+    np.testing.assert_allclose(picture[100, 200], picture[100, 548 + 200], atol=6)
+
+
+def test_truth_has_masks_where_the_detector_has_them():
+    info = {"instances": [{"bbox": [1, 1, 9, 9], "bbox_label": 0, "mask": [[1, 1, 9, 1, 9, 9, 1, 9]]}]}
+    assert truth_of(info, (10, 10)).masks[0].sum() == 64
+    assert truth_of(info, (10, 10), with_masks=False).masks is None
+    assert truth_of({"instances": []}, (10, 10)).boxes_xyxy.shape == (0, 4)
 
 
 def test_tensorboard_gets_the_pictures_and_the_disk_no_second_copy(data):

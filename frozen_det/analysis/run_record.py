@@ -1,0 +1,217 @@
+"""What a work directory tells about its run: numbers, curves, proof, pictures, environment. Read-only.
+
+A part that is not there stays None or empty and is named in ``RunRecord.missing``; nothing is guessed. Runs that
+were resumed are joined: where a later run repeats steps of an earlier one, the later run's count. It refuses a
+folder in which no run ever logged anything.
+"""
+
+import json
+import re
+import statistics
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import InputError
+
+# Facts of mmengine's log worth a line in a report; the compiler flags are not.
+ENVIRONMENT_KEYS = ("sys.platform", "Python", "PyTorch", "TorchVision", "MMEngine", "CUDA available", "GPU 0",
+                    "Distributed training", "seed")
+
+
+@dataclass
+class RunRecord:
+    """One work directory.
+
+    Attributes:
+        work_dir: its path.
+        name: of the config.
+        train: one dict per logged training step: iter, epoch, lr, loss, loss_*, time (s per step), memory (MiB).
+        validations: one dict per validation: iter, epoch, and the metrics by full name (``coco/bbox_mAP``).
+        evaluations: records of the metric with all digits, by class, in the order of training; the test's last.
+        proof: ``frozen_proof.json``, or None.
+        pictures: ``index.json`` of the newest pictures with ``folder``, or None.
+        environment: short facts from the log.
+        config: mmengine's Config, or None; config_text: as written.
+        stages: name and seconds of each stage, from ``stages.json``.
+        missing: what was looked for and not found, in words.
+    """
+
+    work_dir: Path
+    name: str
+    train: list[dict] = field(default_factory=list)
+    validations: list[dict] = field(default_factory=list)
+    evaluations: list[dict] = field(default_factory=list)
+    proof: dict | None = None
+    pictures: dict | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+    config: object = None
+    config_text: str = ""
+    stages: list[dict] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+    @property
+    def seed(self) -> int | None:
+        """Run seed, from the config or the log."""
+        seed = (self.config.get("randomness") or {}).get("seed") if self.config is not None else None
+        logged = self.environment.get("seed")
+        return seed if seed is not None else int(logged) if logged and logged.isdigit() else None
+
+    def main_metric(self, kind: str = "bbox") -> str | None:
+        """Full name of the headline number (``coco/bbox_mAP`` or ``lvis/bbox_AP``)."""
+        names = [name for one in self.validations for name in one]
+        return next((name for name in names if re.fullmatch(rf"[^/]+/{kind}_m?AP", name)), None)
+
+    def last(self, metric: str) -> float | None:
+        """The metric at the last validation that has it."""
+        return next((one[metric] for one in reversed(self.validations) if metric in one), None)
+
+    def best(self, metric: str) -> dict | None:
+        """The validation at which the metric was highest."""
+        having = [one for one in self.validations if metric in one]
+        return max(having, key=lambda one: one[metric]) if having else None
+
+    def step_seconds(self) -> float | None:
+        """Median time of a training step in seconds, the warm-up of the first logged stretch left out."""
+        times = [one["time"] for one in self.train if "time" in one]
+        return statistics.median(times[1:] or times) if times else None
+
+    def training_seconds(self) -> float | None:
+        """Time spent in training steps, resumed runs included."""
+        total, before = 0.0, 0
+        for one in self.train:
+            total += one.get("time", 0.0) * max(0, one["iter"] - before)
+            before = one["iter"]
+        return total or None
+
+    def peak_memory_mib(self) -> float | None:
+        """Highest memory of the accelerator in MiB; None on a CPU, where it is not logged."""
+        return max((one["memory"] for one in self.train if one.get("memory")), default=None)
+
+
+def read_run(work_dir) -> RunRecord:
+    """Read one work directory.
+
+    Raises:
+        InputError: no such folder, or no run in it.
+    """
+    work_dir = Path(work_dir)
+    if not work_dir.is_dir():
+        raise InputError(f"expected a work directory, got {work_dir}, which does not exist (report WORK_DIR)")
+    runs = sorted(path.parent.parent for path in work_dir.glob("*/vis_data/config.py"))
+    training = [run for run in runs if _lines(run / "vis_data" / "scalars.json")]
+    if not runs:
+        raise InputError(f"expected the work directory of a run, got {work_dir}, which has no */vis_data/config.py "
+                         "(report WORK_DIR); train first, or give the folder above the one with a date")
+    newest = (training or runs)[-1]
+    record = RunRecord(work_dir, name=work_dir.name)
+    record.train, record.validations = joined_scalars([_lines(run / "vis_data" / "scalars.json") for run in training])
+    record.evaluations = _evaluations(runs, record)
+    record.environment = _environment(newest)
+    record.config_text = (newest / "vis_data" / "config.py").read_text(encoding="utf-8")
+    record.config = _config(newest / "vis_data" / "config.py", record)
+    copied = [path.stem for path in work_dir.glob("*.py")]
+    record.name = copied[0] if len(copied) == 1 else work_dir.name
+    record.proof = _json(work_dir / "frozen_proof.json")
+    record.stages = _json(work_dir / "stages.json") or []
+    record.pictures = newest_pictures(work_dir)
+    record.missing += [text for text, found in (
+        ("training steps (scalars.json)", record.train), ("validations (scalars.json)", record.validations),
+        ("the frozen proof (frozen_proof.json)", record.proof), ("stage times (stages.json)", record.stages),
+        ("numbers by class (evaluation/*.json)", record.evaluations), ("pictures (pictures/)", record.pictures),
+        ("the environment (*.log)", record.environment)) if not found]
+    return record
+
+
+def joined_scalars(runs: list[list[dict]]) -> tuple[list[dict], list[dict]]:
+    """Join the scalars of runs in the order of time. Returns training steps and validations.
+
+    A run that starts at step s replaces what earlier runs logged from s on: it was resumed from before there, or
+    started anew.
+    """
+    train: list[dict] = []
+    validations: list[dict] = []
+    for lines in runs:
+        steps = [line["iter"] for line in lines if "loss" in line and "iter" in line]
+        if steps:
+            train = [one for one in train if one["iter"] < steps[0]]
+            validations = [one for one in validations if one["iter"] < steps[0]]
+        at = {"iter": train[-1]["iter"] if train else 0, "epoch": train[-1].get("epoch") if train else None}
+        for line in lines:
+            if "loss" in line and "iter" in line:
+                train.append(line)
+                at = {"iter": line["iter"], "epoch": line.get("epoch")}
+            elif any("/" in name for name in line):
+                validations.append({**line, **at})
+    return train, validations
+
+
+def newest_pictures(work_dir: Path) -> dict | None:
+    """The index of the newest folder of validation pictures, with its ``folder``."""
+    found = []
+    for path in Path(work_dir, "pictures").glob("*/index*.json"):
+        index = _json(path)
+        found.append((index.get("iter", 0), path.parent.name, {**index, "folder": path.parent}))
+    if not found:
+        return None
+    newest = max(found, key=lambda one: one[:2])
+    others = [index for at, name, index in found if name == newest[1]]  # one index per process of a run
+    pictures = sorted((one for index in others for one in index["pictures"]), key=lambda one: one["file"])
+    return {**newest[2], "pictures": pictures}
+
+
+def _lines(path: Path) -> list[dict]:
+    """The JSON lines of a file; a last line that a kill cut short is left out."""
+    if not path.is_file():
+        return []
+    lines = []
+    for text in path.read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(text))
+        except json.JSONDecodeError:
+            break
+    return lines
+
+
+def _json(path: Path):
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def _evaluations(runs: list[Path], record: RunRecord) -> list[dict]:
+    """Evaluation records of all runs: those of validations that still count, then those of tests."""
+    found: dict = {}
+    for run in runs:
+        for path in sorted(run.glob("evaluation/*.json")):
+            one = _json(path)
+            found[one["stage"], one["iter"] if one["stage"] == "val" else 0] = one  # a later run's replaces
+    end = max((one["iter"] for one in record.train), default=float("inf")) + _stretch(record)
+    still_count = [one for one in found.values() if one["stage"] == "test" or (one["iter"] or 0) <= end]
+    return sorted(still_count, key=lambda one: (one["stage"] == "test", one["iter"] or 0))
+
+
+def _stretch(record: RunRecord) -> int:
+    """Steps between two logged lines: a validation may come that much after the last one."""
+    steps = [one["iter"] for one in record.train]
+    return max((b - a for a, b in zip(steps, steps[1:])), default=steps[0] if steps else 0)
+
+
+def _environment(run: Path) -> dict[str, str]:
+    """``key: value`` lines of the newest log's head that are in ENVIRONMENT_KEYS."""
+    logs = sorted(run.glob("*.log"))
+    facts = {}
+    if logs:
+        head = logs[-1].read_text(encoding="utf-8", errors="replace")[:20_000].split("Config:")[0]
+        for line in head.splitlines():
+            key, colon, value = line.strip().partition(": ")
+            if colon and key in ENVIRONMENT_KEYS:
+                facts[key] = re.sub(r"\s*\(main.*", "", value)
+    return facts
+
+
+def _config(path: Path, record: RunRecord):
+    from mmengine.config import Config
+
+    try:
+        return Config.fromfile(str(path))
+    except Exception as error:  # any fault of a foreign file; the report goes on without what needs the config
+        record.missing.append(f"the config ({type(error).__name__} in {path.name})")
+        return None

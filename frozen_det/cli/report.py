@@ -1,0 +1,23 @@
+"""Write a report of one run, or of many side by side: one HTML file and its Markdown twin.
+
+    frozen-det report work_dirs/quickstart
+    frozen-det report work_dirs/frozen_s0 work_dirs/frozen_s1 work_dirs/finetune_s0 -o comparison.html
+"""
+
+
+def add_arguments(parser) -> None:
+    parser.add_argument("work_dirs", nargs="+", metavar="WORK_DIR", help="work directories of runs, finished or not")
+    parser.add_argument("-o", "--out", metavar="FILE", help="HTML file (default: report.html in the first WORK_DIR)")
+
+
+def run(args) -> int:
+    import contextlib
+    import sys
+
+    from ..analysis.report import write_report
+
+    # Hosts talk on standard output while a model is built; that channel is for the paths alone.
+    with contextlib.redirect_stdout(sys.stderr):
+        html, markdown = write_report(args.work_dirs, args.out)
+    print(f"{html}\n{markdown}")
+    return 0

@@ -1,0 +1,149 @@
+"""The page says what the files say, needs nothing from elsewhere, and opens in a browser at every width."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from frozen_det.analysis.report import write_report
+from frozen_det.analysis.report_blocks import Page, Section, Table
+from frozen_det.analysis.report_html import html_page
+from frozen_det.analysis.report_markdown import markdown_page
+from frozen_det.analysis.report_words import duration, percent
+from frozen_det.analysis.run_arms import group_arms, mean_and_spread
+from frozen_det.analysis.run_record import read_run
+from frozen_det.cli import main
+from frozen_det.errors import InputError
+
+from .conftest import train_line, write_run, write_work_dir
+
+
+@pytest.fixture
+def one_page(work_dir):
+    return write_report(work_dir)
+
+
+def test_one_run_gives_a_page_with_every_section_and_its_twin(one_page, work_dir):
+    html, markdown = one_page
+    assert html == work_dir / "report.html" and markdown == work_dir / "report.md"
+    text, twin = html.read_text(), markdown.read_text()
+    for title in ("Results", "Training", "By class", "Ground truth and predictions", "The backbone stayed frozen",
+                  "What ran", "The same on your own data", "Not found"):
+        assert f"<h2>{title}</h2>" in text and f"## {title}" in twin
+    assert "Box AP 40.0 after epoch 2; 2.96 M parameters stayed frozen, bit for bit." in text
+    assert "2,958,848 frozen parameters and 144 buffers of backbone" in text
+    assert "compared 3 times, never a difference" in text
+    assert "stage times (stages.json)" in text and "parameters and FLOPs" in text  # said to be missing
+    assert "frozen-det train custom_coco" in twin
+
+
+def test_the_table_holds_last_and_best_numbers_right_aligned_and_dashes_for_empty_groups(one_page):
+    html, markdown = one_page
+    rows = re.findall(r"\| box, last \(epoch 2\) \|(.*)\|", markdown.read_text())
+    assert [cell.strip() for cell in rows[0].split("|")] == ["40.0", "60.0", "30.0", "40.0", "40.0", "–"]
+    assert [cell.strip() for cell in rows[1].split("|")] == ["40.0", "50.0"]
+    assert '<td class="none">–</td>' in html.read_text()
+    assert "text-align: right" in html.read_text() and '<td class="word">box, last (epoch 2)</td>' in html.read_text()
+
+
+def test_names_of_the_data_cannot_break_the_page(one_page):
+    text = one_page[0].read_text()
+    assert "&lt;zebra&gt;" in text and "<zebra>" not in text and "ant &amp; bee" in text
+
+
+def test_nothing_comes_from_elsewhere(one_page):
+    text = one_page[0].read_text()
+    for match in re.findall(r"""(?:src|href)=["']([^"']*)""", text):
+        assert match.startswith(("#", "data:image/jpeg;base64,")), match
+    assert "@import" not in text and "<script" not in text and "<link" not in text
+    assert not re.search(r"url\((?!#)", text)
+    assert set(re.findall(r"https?://[^\s\"'<]+", text)) <= {"http://www.w3.org/2000/svg"}
+
+
+def test_ids_of_two_drawings_do_not_collide(one_page):
+    text = one_page[0].read_text()
+    ids = re.findall(r'\sid="([^"]+)"', text)
+    assert len(ids) == len(set(ids)) > 20
+    assert set(re.findall(r"url\(#([^)]+)\)", text)) <= set(ids)
+
+
+def test_the_markdown_page_links_files_that_are_there(one_page):
+    markdown = one_page[1]
+    links = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", markdown.read_text())
+    assert len(links) == 3  # two curves, one picture
+    assert all((markdown.parent / link).is_file() for link in links)
+
+
+def test_seeds_of_one_config_are_one_arm_and_another_config_is_another(tmp_path):
+    for number, (name, seed, shift, config) in enumerate((("arm", 0, 0.0, ""), ("arm", 1, 0.02, ""),
+                                                          ("arm", 0, 0.3, "lr = 2\n"), ("other", 0, -0.1, ""))):
+        write_work_dir(tmp_path / f"run{number}", seed, shift, name, config)
+    runs = [read_run(tmp_path / f"run{number}") for number in range(4)]
+    arms = group_arms(runs)
+    assert [(arm.label, len(arm.runs)) for arm in arms] == [("arm (run0)", 2), ("arm (run2)", 1), ("other", 1)]
+    html, markdown = write_report([run.work_dir for run in runs], tmp_path / "all" / "page.html")
+    twin = markdown.read_text()
+    assert "| arm (run0) | 0, 1 | 41.0 ± 1.4 |" in twin
+    assert "| arm (run2) | 0 | **70.0** |" in twin and "| other | 0 | 30.0 |" in twin
+    assert "3 arms, 4 runs" in html.read_text()
+    assert "| <zebra> | 41.0 ± 1.4 | 70.0 | 30.0 |" in twin
+
+
+def test_a_run_without_validations_still_has_a_page(tmp_path):
+    write_run(tmp_path / "young", "20260101_000000", [train_line(10, 4.0)])
+    text = write_report(tmp_path / "young")[0].read_text()
+    assert "No validation was logged yet." in text and "No proof was written" in text
+
+
+def test_a_moved_tensor_is_the_first_thing_one_reads(work_dir):
+    proof = work_dir / "frozen_proof.json"
+    proof.write_text(proof.read_text().replace('"iter": 40, "epoch": 0, "unchanged": true',
+                                               '"iter": 40, "epoch": 0, "unchanged": false, "moved": "backbone.w"'))
+    text = write_report(work_dir)[0].read_text()
+    assert "a frozen tensor moved: backbone.w" in text and "Do not use this run." in text
+    assert "MOVED at iteration 40" in text and "never a difference" not in text
+
+
+def test_a_bar_in_a_cell_does_not_split_the_markdown_table(tmp_path):
+    page = Page("t", "s", [Section("a", [Table(["x", "y"], [["a|b", ""]], best={(0, 0)})])])
+    assert "| **a\\|b** | – |" in markdown_page(page, tmp_path / "files")
+    assert "<b>a|b</b>" in html_page(page)
+
+
+@pytest.mark.parametrize("seconds, words", [(5.25, "5.2 s"), (75, "1 min 15 s"), (6000, "1 h 40 min")])
+def test_durations_in_words(seconds, words):
+    assert duration(seconds) == words
+
+
+def test_percent_and_spread():
+    assert percent(0.41249) == "41.2" and percent(-1) == percent(None) == ""
+    assert mean_and_spread([]) is None and mean_and_spread([2.0]) == (2.0, None)
+    assert mean_and_spread([1.0, 3.0]) == (2.0, pytest.approx(2**0.5))
+
+
+def test_the_command_prints_both_paths_and_refuses_other_files(work_dir, capsys):
+    assert main(["report", str(work_dir), "-o", str(work_dir / "page.html")]) == 0
+    assert capsys.readouterr().out.split() == [str(work_dir / "page.html"), str(work_dir / "page.md")]
+    with pytest.raises(InputError, match="page.html"):
+        write_report(work_dir, work_dir / "page.pdf")
+    assert main(["report", str(work_dir / "nothing")]) == 2
+
+
+def test_a_browser_shows_all_pictures_and_no_width_scrolls_the_page(one_page, tmp_path):
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if browser is None:
+        pytest.skip("no Chromium here: install the package chromium to open the report in a browser")
+    probe = """<script>document.documentElement.dataset.probe = [document.documentElement.scrollWidth, innerWidth,
+        [...document.images].filter(one => one.naturalWidth == 0).length, document.images.length,
+        document.querySelectorAll('figure svg').length].join(' ')</script>"""
+    page = tmp_path / "probed.html"
+    page.write_text(one_page[0].read_text().replace("</body>", f"{probe}</body>"))
+    for width in (390, 1200):
+        shown = subprocess.run(
+            [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+             "--disable-background-networking", "--disable-component-update", "--disable-sync",
+             f"--user-data-dir={tmp_path / f'profile{width}'}", f"--window-size={width},900", "--dump-dom",
+             page.as_uri()], capture_output=True, text=True, timeout=120).stdout
+        content, window, broken, images, drawings = map(int, re.search(r'data-probe="([^"]+)"', shown)[1].split())
+        assert content <= window and broken == 0 and images == 1 and drawings == 2
