@@ -10,7 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 AREAS = ("all", "small", "medium", "large")  # up to 32 squared, up to 96 squared, beyond; pixels
-LVIS_GROUPS = {"r": "rare", "c": "common", "f": "frequent"}  # seen in 1-10, 11-100, more training images
+LVIS_GROUPS = {"r": "rare", "c": "common", "f": "frequent"}
+# Seen in up to 10, up to 100, more images of the training set (arXiv 1908.03195, section 4).
+RARE_IMAGES, COMMON_IMAGES = 10, 100
 MISSING = -1.0
 
 
@@ -98,6 +100,16 @@ def lvis_numbers(counts: Accumulated, frequency_of: dict[int, str]) -> dict[str,
     return numbers
 
 
+def frequency_group(category: dict) -> str | None:
+    """'r', 'c' or 'f' of a category of the json: its ``frequency``, else by its ``image_count``, else None."""
+    if category.get("frequency") is not None:
+        return category["frequency"] if category["frequency"] in LVIS_GROUPS else None
+    count = category.get("image_count")
+    if not isinstance(count, int) or isinstance(count, bool):
+        return None
+    return "r" if count <= RARE_IMAGES else "c" if count <= COMMON_IMAGES else "f"
+
+
 def per_class_numbers(counts: Accumulated, categories: list[dict]) -> list[dict]:
     """One dict per category, in the order of ``categories``: name, id, AP, AP50, AP75, APs, APm, APl, AR.
 
@@ -117,8 +129,8 @@ def per_class_numbers(counts: Accumulated, categories: list[dict]) -> list[dict]
     for category in categories:
         numbers = {"name": category["name"], "id": category["id"]}
         numbers.update((name, float(column[row_of[category["id"]]])) for name, column in columns.items())
-        if "frequency" in category:
-            numbers["frequency"] = category["frequency"]
+        if frequency_group(category):
+            numbers["frequency"] = frequency_group(category)
         table.append(numbers)
     return table
 

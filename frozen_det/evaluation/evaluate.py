@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, field
 
 from ..errors import InputError, closest
 from .accumulated import (
-    LVIS_GROUPS,
     MISSING,
     coco_numbers,
+    frequency_group,
     lvis_numbers,
     per_class_numbers,
     proposal_numbers,
@@ -147,7 +147,7 @@ def _numbers(iou_type: str, counts, categories, federated: bool) -> dict[str, fl
     if iou_type == "proposal":
         return proposal_numbers(counts)
     if federated:
-        return lvis_numbers(counts, {category["id"]: category.get("frequency") for category in categories})
+        return lvis_numbers(counts, {category["id"]: frequency_group(category) for category in categories})
     return coco_numbers(counts)
 
 
@@ -173,7 +173,7 @@ def _notes(result: Evaluation, categories, federated: bool) -> list[str]:
         if empty:
             notes.append(f"the ground truth holds no object for {iou_type} {', '.join(empty)}: shown as -1")
     if federated:
-        ungrouped = sum(category.get("frequency") not in LVIS_GROUPS for category in categories)
+        ungrouped = sum(frequency_group(category) is None for category in categories)
         if ungrouped:
             notes.append(f"{ungrouped} of {len(categories)} categories have no frequency group (r, c, f) and "
                          "count in AP only")

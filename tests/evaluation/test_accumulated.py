@@ -1,12 +1,14 @@
 """Means over what exists, and -1 where nothing does."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from frozen_det.evaluation.accumulated import (
     Accumulated,
     coco_numbers,
+    frequency_group,
     lvis_numbers,
     mean_of_present,
     per_class_numbers,
@@ -48,6 +50,13 @@ def test_a_frequency_group_without_classes_is_minus_one():
     np.testing.assert_allclose(numbers["APr"], counts.precision[:, :, 0, 0].mean())
     np.testing.assert_allclose(numbers["APf"], counts.precision[:, :, 1:, 0].mean())
     assert numbers["APc"] == -1 and len(numbers) == 13
+
+
+@pytest.mark.parametrize("count, group", [(0, "r"), (10, "r"), (11, "c"), (100, "c"), (101, "f")])
+def test_groups_follow_from_image_counts_where_none_is_written(count, group):
+    assert frequency_group({"name": "x", "image_count": count}) == group
+    assert frequency_group({"name": "x", "image_count": count, "frequency": "c"}) == "c"
+    assert frequency_group({"name": "x"}) is None
 
 
 def test_each_class_has_its_own_row_in_the_order_of_the_file():
