@@ -2,7 +2,8 @@
 
 from .frozen_proof import FrozenProofHook
 from .lean_checkpoint import LeanCheckpointHook
+from .nan_guard import NaNGuardHook
 from .step_seed import StepSeedHook
 from .validation_pictures import ValidationPicturesHook
 
-__all__ = ["FrozenProofHook", "LeanCheckpointHook", "StepSeedHook", "ValidationPicturesHook"]
+__all__ = ["FrozenProofHook", "LeanCheckpointHook", "NaNGuardHook", "StepSeedHook", "ValidationPicturesHook"]

@@ -73,5 +73,5 @@ def test_without_cascade_the_layers_of_the_published_configs_fall_short_of_the_p
     head = (4 * (conv(256, 256, 3) + 512) + conv(256 * 49, 1024, 1) + conv(1024, 1024, 1) + 2 * 2048
             + conv(1024, 91, 1) + conv(1024, 360, 1))
     assert trainable == neck_size + 596_495 + head
-    # The cause is not known. It is not the authors' box output for background, 4100 parameters that are not built here.
+    # The cause is not known. The authors' box output for background, not built here, is 4100 parameters only.
     assert papers - trainable / 1e6 == pytest.approx(missing, abs=0.01)
