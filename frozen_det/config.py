@@ -189,9 +189,10 @@ def _resolve(name: str):
     for node in nodes:
         registry = getattr(host, node)
         registry.import_from_location()
-        found = registry.module_dict.get(name.removeprefix("mmdet."))
-        if found is not None:
-            return found
+        for level in (registry, registry.parent):  # hooks and basic transforms live in the root
+            found = level.module_dict.get(name.removeprefix("mmdet."))
+            if found is not None:
+                return found
     return None
 
 

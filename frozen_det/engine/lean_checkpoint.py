@@ -6,11 +6,13 @@ unless ``full=True``, frozen base weights are left out and replaced by their dig
 base through the one door and refuses another base (see :class:`frozen_det.models.FrozenBackbone`).
 """
 
+import inspect
 from pathlib import Path
 
 from mmengine.hooks import CheckpointHook
 from mmengine.model import is_model_wrapper
 
+from ..errors import InputError, closest
 from ..fingerprint import canonical
 from ..host_state import plain_message_hub
 from ..registry import HOOKS
@@ -30,6 +32,11 @@ class LeanCheckpointHook(CheckpointHook):
     """
 
     def __init__(self, full: bool = False, **kwargs):
+        # The parent swallows unknown names (it hands them to torch.save, where they do nothing).
+        known = set(inspect.signature(CheckpointHook.__init__).parameters) - {"self", "kwargs"}
+        for name in set(kwargs) - known:
+            raise InputError(f"LeanCheckpointHook has no argument {name!r} (default_hooks.checkpoint); "
+                             f"{closest(name, known)}")
         atomic_files.register()
         kwargs.setdefault("backend_args", dict(backend=atomic_files.NAME))
         super().__init__(**kwargs)

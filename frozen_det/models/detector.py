@@ -41,11 +41,12 @@ class Detector:
 
     def __new__(cls, detector: dict, num_classes: int | None = None, classes_from: str | None = None):
         from mmdet.registry import MODELS as MMDET_MODELS
+        from mmengine.config import ConfigDict
         from mmengine.registry import DefaultScope
 
         # Types without a scope are mmdet's here, also where no Runner has set the default scope yet.
         with DefaultScope.overwrite_default_scope("mmdet"):
-            return MMDET_MODELS.build(fill_blanks(detector, num_classes, classes_from))
+            return MMDET_MODELS.build(ConfigDict(fill_blanks(detector, num_classes, classes_from)))
 
 
 def fill_blanks(detector: dict, num_classes: int | None = None, classes_from: str | None = None) -> dict:

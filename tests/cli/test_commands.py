@@ -1,0 +1,94 @@
+"""The commands as a user calls them: exit codes, one line for bad input, results where they are promised."""
+
+import json
+
+import pytest
+
+from frozen_det.cli import main
+from tests.training_runs import tiny_config, tiny_scenes, train
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """(config file, checkpoint, folder of images) of a tiny finished run."""
+    folder = tmp_path_factory.mktemp("run")
+    scenes = tiny_scenes(folder / "toy")
+    cfg = tiny_config(scenes, folder / "work", train_cfg__max_epochs=1)
+    cfg.dump(str(folder / "config.py"))
+    train(cfg)
+    return folder / "config.py", folder / "work" / "epoch_1.pth", scenes / "images"
+
+
+def test_describe_prints_the_contracted_numbers_as_json(capsys):
+    assert main(["describe", "quickstart", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+    assert {"total_params", "trainable_params", "frozen_params", "trainable_share", "forward_flops",
+            "training_step_flops"} <= set(found)
+    assert found["frozen_params"] == 2958848 and found["total_params"] == found["trainable_params"] + 2958848
+    assert [(v["stride"], v["channels"]) for v in found["levels"]] == [(4, 24), (8, 40), (16, 112), (32, 320)]
+
+
+def test_describe_shows_what_freezing_saves(capsys):
+    def step(*options):
+        main(["describe", "quickstart", "--json", *options])
+        return json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+
+    frozen = step()
+    tuned = step("--cfg-options", "model.detector.backbone.freeze=False")
+    assert frozen["forward_flops"] == tuned["forward_flops"]
+    assert frozen["training_step_flops"] < tuned["training_step_flops"]
+    assert frozen["bytes_kept_for_backward"] < 0.5 * tuned["bytes_kept_for_backward"]
+    assert tuned["trainable_share"] == 1.0
+
+
+def test_describe_needs_neither_weights_nor_data(capsys):
+    code = main(["describe", "quickstart", "--json", "--cfg-options", "model.detector.backbone.weights=nowhere.pth",
+                 "data_root=nowhere"])
+    assert code == 0, capsys.readouterr().err
+
+
+def test_predict_draws_and_writes_coco_json_from_a_lean_checkpoint(trained, tmp_path, capsys):
+    config, checkpoint, images = trained
+    code = main(["predict", str(images), "--config", str(config), "--checkpoint", str(checkpoint), "-o",
+                 str(tmp_path / "out"), "--device", "cpu"])
+    assert code == 0, capsys.readouterr().err
+    written = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert len(written["images"]) == 12 == len(list((tmp_path / "out").glob("*.jpg")))
+    assert {c["name"] for c in written["categories"]} >= {"zero", "nine"}
+    assert all(0 <= a["score"] <= 1 and a["bbox"][2] >= 0 for a in written["annotations"])
+
+
+def test_test_writes_metrics(trained, tmp_path):
+    config, checkpoint, _ = trained
+    code = main(["test", str(config), str(checkpoint), "--work-dir", str(tmp_path), "--out", str(tmp_path / "m.json")])
+    assert code == 0
+    assert 0 <= json.loads((tmp_path / "m.json").read_text())["coco/bbox_mAP"] <= 1
+
+
+@pytest.mark.parametrize(("argv", "message"), [
+    (["train", "quikstart"], "did you mean 'quickstart'"),
+    (["train", "quickstart", "--cfg-options", "nonsense"], "expected --cfg-options as KEY=VALUE"),
+    (["train", "quickstart", "--resume", "gone.pth"], "gone.pth does not exist"),
+    (["test", "quickstart", "gone.pth"], "gone.pth does not exist"),
+    (["predict", "gone.jpg", "--config", "quickstart", "--checkpoint", "x.pth"], "gone.jpg does not exist"),
+    (["describe", "quickstart", "--size", "1", "2", "3"], "one or two numbers after --size"),
+])
+def test_bad_input_is_one_line_and_exit_code_2(argv, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(argv) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith(f"frozen-det {argv[0]}:")]
+    assert len(lines) == 1 and message in lines[0]
+
+
+def test_a_checkpoint_of_another_model_is_refused(trained, tmp_path, capsys):
+    _, checkpoint, images = trained
+    code = main(["predict", str(images), "--config", "quickstart", "--checkpoint", str(checkpoint),
+                 "-o", str(tmp_path)])
+    assert code == 2
+    assert "does not fit the model" in capsys.readouterr().err
+
+
+def test_doctor_names_versions_ops_and_advice(capsys):
+    assert main(["doctor", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+    assert found["versions"]["torch"] and found["ops"] and isinstance(found["tested"], bool)
