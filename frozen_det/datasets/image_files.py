@@ -1,8 +1,9 @@
-"""Is an image file there, and whole? OpenCV decodes a truncated JPEG without an error; here it is found out."""
+"""Is an image file there, and whole? Some OpenCV versions decode a truncated JPEG without an error, others do not."""
 
 import os
 from collections.abc import Iterable
 
+import cv2
 from PIL import Image
 
 # How a complete file ends. Files of these kinds that end otherwise may still be whole, and are decoded to see.
@@ -19,6 +20,9 @@ def image_fault(path: str | os.PathLike) -> str | None:
         return "there is no such file"
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         return str(error) if str(error) else type(error).__name__
+    # Pillow forgives a JPEG without its end mark, OpenCV from 4.12 on does not.
+    if cv2.imread(str(path), cv2.IMREAD_UNCHANGED) is None:
+        return "OpenCV cannot decode it (Pillow can: save it again)"
     return None
 
 

@@ -51,6 +51,7 @@ def test_classes_and_labels_follow_the_order_of_the_json(coco_root):
     assert dataset.metainfo["classes"] == ("cat", "dog") and len(dataset) == 2
     instances = dataset.get_data_info(0)["instances"]
     assert [(i["bbox_label"], i["bbox"]) for i in instances] == [(0, [2, 3, 12, 11]), (1, [20, 5, 32, 25])]
+    assert dataset.cat_ids == [7, 3]
 
 
 def test_labels_follow_the_classes_asked_for_by_name(coco_root):
@@ -170,6 +171,15 @@ def test_a_broken_image_is_one_error_that_names_file_and_index(coco_root, conten
     dataset = _dataset(path.parent.parent, pipeline=LOAD)
     assert dataset[0]["inputs"].shape == (3, 30, 40)
     with pytest.raises(InputError, match=r"sample 1 of .*train\.json, got .*b\.jpg: .*on_broken_image='skip'"):
+        dataset[1]
+
+
+def test_a_truncated_image_is_found_even_where_the_decoder_would_forgive_it(coco_root):
+    path = coco_root() / "images" / "b.jpg"
+    path.write_bytes(path.read_bytes()[:-200])
+    dataset = _dataset(path.parent.parent, pipeline=[lambda sample: sample])
+    assert dataset[0]["img_id"] == 1
+    with pytest.raises(InputError, match="sample 1 of .*truncated"):
         dataset[1]
 
 
