@@ -161,13 +161,14 @@ def test_a_split_deals_each_image_and_its_objects_to_one_side(classes_of_images,
         assert part["categories"] == content["categories"]
 
 
-@given(st.lists(st.integers(1, 4), min_size=2, max_size=40), st.integers(0, 5))
-def test_with_one_class_an_image_every_class_with_two_images_is_on_both_sides(classes, seed):
-    parts = split_content(_content([[c] for c in classes]), 0.2, seed)
+@given(st.lists(st.integers(1, 4), min_size=2, max_size=40), st.sampled_from([0.2, 0.9]), st.integers(0, 5))
+def test_with_one_class_an_image_every_class_with_two_images_is_on_both_sides(classes, val_share, seed):
+    parts = split_content(_content([[c] for c in classes]), val_share, seed)
     for category in set(classes):
         count = classes.count(category)
         num_train, num_val = _sides(parts, category)
-        assert num_val == (max(1, round(0.2 * count)) if count > 1 else 0) and num_train == count - num_val
+        assert num_val == (min(max(1, round(val_share * count)), count - 1) if count > 1 else 0)
+        assert num_train == count - num_val
 
 
 def test_a_split_follows_from_the_seed_and_not_from_the_order():
