@@ -188,9 +188,8 @@ def _chosen(found: Survey, kind: str, cls: type, wanted, stem: bool, start_stage
     chosen = {}
     for entry in (*wanted, *(("stem",) if stem else ())):
         by_role = entry in ROLES
-        matching = [site for site in found.sites
-                    if (site.role == entry if by_role else fnmatchcase(site.name, entry)
-                        or fnmatchcase(site.name, f"{entry}.*"))]
+        matching = [site for site in found.sites if site.role == entry or fnmatchcase(site.name, entry)
+                    or fnmatchcase(site.name, f"{entry}.*")]
         if not by_role and not matching:
             raise InputError(f"the pattern {entry!r} in model.backbone.adapters.sites matches no site of {where}; "
                              f"{closest(entry, [*ROLES, *(site.name for site in found.sites)])} Roles: "
