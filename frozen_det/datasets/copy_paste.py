@@ -33,7 +33,8 @@ class CopyPaste(BaseTransform):
     Modified keys: all of these, and ``img_shape``: the image grows at bottom and right as far as pasted objects
     reach. Masks come out as BoxedMasks, boxes as their tight boxes. Without ``gt_masks`` none are made up: boxes
     shrink to what is left of them. Added: ``gt_origins`` (N,), the sample each object comes from; ``donor_img_id``;
-    ``donor`` (the donor's info and window, for pictures); ``num_pasted`` and ``num_occluded``.
+    ``num_pasted`` and ``num_occluded``; for pictures ``donor`` (the donor's info and window) and ``occluded_objects``
+    (the places, before the paste, of those that went).
 
     Args:
         donor_pipeline: How a donor is loaded and jittered: one ``frozen_det.LargeScaleJitter`` (the fast way), or
@@ -125,6 +126,7 @@ class CopyPaste(BaseTransform):
         own_origin = results.get("sample_idx", -1)
         origins = results.get("gt_origins", np.full(len(results["gt_bboxes_labels"]), own_origin, np.int64))
         results.update(gt_origins=origins, num_pasted=len(patches), num_occluded=0,
+                       occluded_objects=np.zeros(0, np.int64),
                        donor_img_id=donation.data_info.get("img_id") if patches else None,
                        donor=(donation.data_info, donation.window))
         if patches:
@@ -183,6 +185,7 @@ class CopyPaste(BaseTransform):
         results["gt_ignore_flags"] = np.concatenate([results["gt_ignore_flags"][kept], np.zeros(len(labels), bool)])
         results["gt_origins"] = np.concatenate([results["gt_origins"][kept],
                                                 np.full(len(labels), donor_origin, np.int64)])
+        results["occluded_objects"] = np.flatnonzero(~kept)
         results["num_occluded"] = int((~kept).sum())
 
     def _uncover(self, results: dict, covered: np.ndarray) -> tuple[np.ndarray, BoxedMasks, np.ndarray]:
