@@ -3,11 +3,27 @@
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
 VERSION = next(
     line.split('"')[1] for line in (HERE / "frozen_det" / "__init__.py").read_text().splitlines()
     if line.startswith("__version__"))
+
+
+
+class BuildWithStartupFile(build_py):
+    """Also ships a one-line .pth file, which makes the stand-in for mmcv's ops known when Python starts.
+
+    mmdet's own tools import mmdet before they read a config, so a config's `custom_imports` comes too late for them.
+    (An editable install does not copy it: `python -m frozen_det.mmcv_ops` writes it there.)
+    """
+
+    def run(self):
+        super().run()
+        if not self.editable_mode:
+            self.copy_file(str(HERE / "frozen_det_ops.pth"), str(Path(self.build_lib) / "frozen_det_ops.pth"))
+
 
 setup(
     name="frozen-det",
@@ -18,6 +34,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     # The configs live at the top level of the repository and travel in the wheel as data.
+    cmdclass={"build_py": BuildWithStartupFile},
     packages=find_packages(include=["frozen_det", "frozen_det.*"]) + ["frozen_det.configs"],
     package_dir={"frozen_det": "frozen_det", "frozen_det.configs": "configs"},
     package_data={"frozen_det": ["py.typed"], "frozen_det.configs": ["*.py", "*/*.py"]},

@@ -106,3 +106,21 @@ def _only_average(pool_mode: int) -> None:
         raise NotImplementedError(
             "mmcv's RoIAlign was asked for pool_mode='max', which torchvision does not have. "
             "Use pool_mode='avg', or install mmcv with its compiled ops.")
+
+
+def write_startup_file() -> str:
+    """Write the .pth file that installs the stand-in when Python starts; returns its path.
+
+    A wheel of frozen_det carries this file. An editable install does not; it calls this once.
+    """
+    import sysconfig
+    from pathlib import Path
+
+    target = Path(sysconfig.get_path("purelib")) / "frozen_det_ops.pth"
+    target.write_text("import sys; exec(\"try:\\n    from frozen_det import mmcv_ops\\n    mmcv_ops.install()\\n"
+                      "except ImportError:\\n    pass\")\n", encoding="utf-8")
+    return str(target)
+
+
+if __name__ == "__main__":
+    print(f"stand-in for mmcv's compiled ops known from the start of Python: {write_startup_file()}")

@@ -16,6 +16,8 @@ default_hooks = dict(
 custom_hooks = [
     dict(type="frozen_det.StepSeedHook"),
     dict(type="frozen_det.FrozenProofHook"),
+    dict(type="frozen_det.NaNGuardHook"),
+    dict(type="frozen_det.ValidationPicturesHook", num_images=8),
 ]
 randomness = dict(seed=0)
 env_cfg = dict(cudnn_benchmark=False, mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),
