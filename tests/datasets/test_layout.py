@@ -93,15 +93,15 @@ def test_pascal_voc_is_converted_and_split_by_seed(tmp_path, folders):
 
 
 def test_pascal_voc_follows_its_lists(tmp_path):
-    for name in "abc":
+    for name in "abcdef":
         write_image(tmp_path / f"JPEGImages/{name}.jpg")
         write_voc(tmp_path / f"Annotations/{name}.xml", [("cat" if name == "a" else "dog", 5, 5, 50, 50, 0)])
     write_labels(tmp_path / "ImageSets/Main/train.txt", "a", "c")
-    write_labels(tmp_path / "ImageSets/Main/val.txt", "b")
+    write_labels(tmp_path / "ImageSets/Main/val.txt", "b", "d", "e", "f")
     splits = resolve_user_data(tmp_path)
     contents = {split: read_annotations(path) for split, (path, _) in splits.items()}
     assert [i["file_name"] for i in contents["train"]["images"]] == ["a.jpg", "c.jpg"]
-    assert contents["train"]["categories"] == contents["val"]["categories"] and len(contents["val"]["images"]) == 1
+    assert contents["train"]["categories"] == contents["val"]["categories"] and len(contents["val"]["images"]) == 4
 
 
 def test_pascal_voc_without_images_says_where_they_should_be(tmp_path):
