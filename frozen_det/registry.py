@@ -8,6 +8,7 @@ from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import Registry
 
@@ -18,6 +19,8 @@ TRANSFORMS = Registry("transform", parent=MMENGINE_TRANSFORMS, scope="frozen_det
 DATA_SAMPLERS = Registry("data sampler", parent=MMENGINE_DATA_SAMPLERS, scope="frozen_det",
                          locations=["frozen_det.datasets"])
 HOOKS = Registry("hook", parent=MMENGINE_HOOKS, scope="frozen_det", locations=["frozen_det.engine"])
+OPTIM_WRAPPER_CONSTRUCTORS = Registry("optimizer wrapper constructor", parent=MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
+                                      scope="frozen_det", locations=["frozen_det.engine"])
 METRICS = Registry("metric", parent=MMENGINE_METRICS, scope="frozen_det", locations=["frozen_det.evaluation"])
 # Kinds of residual adapters, by the short names that configs use: adapters=dict(type='parallel').
 ADAPTERS = Registry("adapter", scope="frozen_det", locations=["frozen_det.models.adapters"])
