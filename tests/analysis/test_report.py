@@ -44,7 +44,8 @@ def test_the_table_holds_last_and_best_numbers_right_aligned_and_dashes_for_empt
     assert [cell.strip() for cell in rows[0].split("|")] == ["40.0", "60.0", "30.0", "40.0", "40.0", "–"]
     assert [cell.strip() for cell in rows[1].split("|")] == ["40.0", "50.0"]
     assert '<td class="none">–</td>' in html.read_text()
-    assert "text-align: right" in html.read_text() and '<td class="word">box, last (epoch 2)</td>' in html.read_text()
+    assert "<td>30.0</td>" in html.read_text() and "text-align: right" in html.read_text()
+    assert '<td class="word">box, last (epoch 2)</td>' in html.read_text()
 
 
 def test_names_of_the_data_cannot_break_the_page(one_page):
@@ -106,9 +107,9 @@ def test_a_moved_tensor_is_the_first_thing_one_reads(work_dir):
 
 
 def test_a_bar_in_a_cell_does_not_split_the_markdown_table(tmp_path):
-    page = Page("t", "s", [Section("a", [Table(["x", "y"], [["a|b", ""]], best={(0, 0)})])])
-    assert "| **a\\|b** | – |" in markdown_page(page, tmp_path / "files")
-    assert "<b>a|b</b>" in html_page(page)
+    page = Page("t", "s", [Section("a", [Table(["x", "y", "z"], [["a|b", "", "<1"]], best={(0, 0), (0, 2)})])])
+    assert "| **a\\|b** | – | **<1** |" in markdown_page(page, tmp_path / "files")
+    assert "<b>a|b</b>" in html_page(page) and "<td><b>&lt;1</b></td>" in html_page(page)
 
 
 @pytest.mark.parametrize("seconds, words", [(5.25, "5.2 s"), (75, "1 min 15 s"), (6000, "1 h 40 min")])

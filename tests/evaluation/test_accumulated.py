@@ -20,6 +20,7 @@ def made_counts(num_classes=3, limits=(1, 10, 100), thresholds=(0.5, 0.75)) -> A
     precision = rng.random((len(thresholds), 101, num_classes, 4, len(limits)))
     recall = rng.random((len(thresholds), num_classes, 4, len(limits)))
     precision[:, :, 1, 2], recall[:, 1, 2] = -1, -1  # the second class has no medium object
+    precision[0, :5, 0, 1] = -1
     precision[:, :, :, 3], recall[:, :, 3] = -1, -1  # no class has a large one
     return Accumulated(precision, recall, thresholds, tuple(range(10, 10 + num_classes)), limits)
 
@@ -66,6 +67,8 @@ def test_each_class_has_its_own_row_in_the_order_of_the_file():
     np.testing.assert_allclose(rows[0]["AP50"], counts.precision[0, :, 2, 0, -1].mean())
     np.testing.assert_allclose(rows[0]["APm"], counts.average_precision(area="medium", categories=[2]))
     np.testing.assert_allclose(rows[1]["AR"], counts.recall[:, 1, 0, -1].mean())
+    first = per_class_numbers(counts, [{"id": 10, "name": "a"}])[0]
+    np.testing.assert_allclose(first["APs"], counts.average_precision(area="small", categories=[0]))
     assert rows[1]["APm"] == -1 and rows[0]["APl"] == -1
 
 

@@ -6,7 +6,7 @@ import logging
 import numpy as np
 import pytest
 import torch
-from mmengine.logging import MMLogger
+from mmengine.logging import MessageHub, MMLogger
 
 from frozen_det.errors import InputError
 from frozen_det.evaluation import CocoMetric
@@ -220,6 +220,22 @@ def test_all_digits_and_the_classes_are_written_into_the_run_folder(small_truth,
     assert record["numbers"]["bbox"]["mAP"] == numbers["coco/bbox_mAP"]
     assert [row["name"] for row in record["classes"]["bbox"]] == ["zebra", "ant", "moth"]
     assert record["engine"].startswith("hotcoco") and record["num_images_without_detections"] == 1
+
+
+def test_validations_of_a_run_are_told_apart_by_their_iteration(small_truth, tmp_path):
+    folder = tmp_path / "20260101_000000"
+    folder.mkdir()
+    logger = MMLogger.get_instance("told-apart", log_file=str(folder / "run.log"))
+    hub = MessageHub.get_instance("told-apart")
+    for name, value in (("loop_stage", "val"), ("epoch", 0), ("iter", 44)):  # the host counts from 0
+        hub.update_info(name, value)
+    try:
+        with using_logger(logger):
+            evaluate(CocoMetric(), samples_of_masks(small_truth), small_truth)
+    finally:
+        MessageHub._instance_dict.pop("told-apart")
+    record = json.loads((folder / "evaluation" / "coco_val_iter_45.json").read_text())
+    assert (record["stage"], record["epoch"], record["iter"]) == ("val", 1, 45)
 
 
 class using_logger:
