@@ -7,12 +7,14 @@ regions, which weighs boxes more. Each is a switch; ``norm_cfg=None, act_cfg=dic
 box_loss_divisor='sampled'`` is mmdet's head.
 """
 
+import torch
 from mmdet.models.roi_heads.bbox_heads import ConvFCBBoxHead as HostConvFCBBoxHead
 from torch import nn
 
 from ..errors import InputError
 from ..registry import MODELS
 from .conv_norm import AUTHORS_NORM, SWISH, ConvNormAct, LinearNormAct
+from .recompute import run_keeping_convolutions_only
 
 
 @MODELS.register_module()
@@ -26,6 +28,8 @@ class ConvFCBBoxHead(HostConvFCBBoxHead):
         separable: depthwise-separable convolutions.
         box_loss_divisor: 'positives' divides the summed box loss by 4 x positives + 0.01 (authors), 'sampled' by
             the number of sampled regions (mmdet).
+        with_checkpoint: keep only the shared convolutions' outputs for backward and recompute norms and activations:
+            a third of the memory of this part, no convolution runs twice.
         reg_class_agnostic: one box per region (the authors' cascade) or one per class.
         init_cfg: mmengine's; None keeps the authors' initial weights.
 
@@ -39,7 +43,7 @@ class ConvFCBBoxHead(HostConvFCBBoxHead):
 
     def __init__(self, num_shared_convs: int = 4, num_shared_fcs: int = 2, norm_cfg: dict | None = AUTHORS_NORM,
                  act_cfg: dict = SWISH, separable: bool = False, box_loss_divisor: str = "positives",
-                 reg_class_agnostic: bool = True, init_cfg=None, **kwargs):
+                 reg_class_agnostic: bool = True, with_checkpoint: bool = False, init_cfg=None, **kwargs):
         if box_loss_divisor not in ("positives", "sampled"):
             raise InputError(f"expected box_loss_divisor 'positives' or 'sampled', got {box_loss_divisor!r}, in "
                              "model.roi_head.bbox_head of type frozen_det.ConvFCBBoxHead. Correct that key.")
@@ -48,8 +52,8 @@ class ConvFCBBoxHead(HostConvFCBBoxHead):
         self._separable = separable
         super().__init__(num_shared_convs=num_shared_convs, num_shared_fcs=num_shared_fcs, norm_cfg=norm_cfg,
                          reg_class_agnostic=reg_class_agnostic, init_cfg=init_cfg, **kwargs)
-        self.box_loss_divisor = box_loss_divisor
-        self.relu = nn.Identity()  # every layer has its own activation
+        self.box_loss_divisor, self.with_checkpoint = box_loss_divisor, with_checkpoint
+        del self.relu  # every layer has its own activation
         self.init_cfg = init_cfg
         self._set_initial_weights()
 
@@ -78,6 +82,30 @@ class ConvFCBBoxHead(HostConvFCBBoxHead):
             if isinstance(output, nn.Linear):
                 nn.init.normal_(output.weight, 0.0, std)
                 nn.init.zeros_(output.bias)
+
+    def forward(self, x: torch.Tensor) -> tuple:  # (R, C, 7, 7)
+        if self.with_checkpoint:
+            x = run_keeping_convolutions_only(self.shared_convs, x)
+        else:
+            for conv in self.shared_convs:
+                x = conv(x)
+        if self.num_shared_fcs:
+            x = self._run_fcs(self.shared_fcs, x)
+        x_cls = x_reg = x
+        for conv in self.cls_convs:
+            x_cls = conv(x_cls)
+        for conv in self.reg_convs:
+            x_reg = conv(x_reg)
+        x_cls, x_reg = self._run_fcs(self.cls_fcs, x_cls), self._run_fcs(self.reg_fcs, x_reg)
+        # (R, num_classes + 1), (R, 4) or (R, 4 * num_classes)
+        return self.fc_cls(x_cls) if self.with_cls else None, self.fc_reg(x_reg) if self.with_reg else None
+
+    def _run_fcs(self, fcs: nn.ModuleList, x: torch.Tensor) -> torch.Tensor:
+        if x.dim() > 2:
+            x = (self.avg_pool(x) if self.with_avg_pool else x).flatten(1)
+        for fc in fcs:
+            x = fc(x)
+        return x
 
     def loss(self, cls_score, bbox_pred, rois, labels, label_weights, bbox_targets, bbox_weights,
              reduction_override: str | None = None) -> dict:

@@ -132,7 +132,11 @@ class ConvNormAct(nn.Module):
         self.act = build_activation(act_cfg)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:  # (N, C_in, H, W)
-        return self.act(apply_norm(self.norm, self.conv(x)))  # (N, C_out, H, W)
+        return self.norm_act(self.conv(x))  # (N, C_out, H, W)
+
+    def norm_act(self, x: torch.Tensor) -> torch.Tensor:
+        """What follows the convolution, (N, C_out, H, W) -> the same."""
+        return self.act(apply_norm(self.norm, x))
 
 
 class LinearNormAct(nn.Linear):

@@ -5,6 +5,7 @@ variance twice. Here the second run does not touch them.
 """
 
 import contextlib
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -28,16 +29,43 @@ def running_statistics_kept(module: nn.Module):
             norm.num_batches_tracked.copy_(count)
 
 
-def checkpointed(module: nn.Module, *args):
-    """``module(*args)``, its inner activations dropped and recomputed in backward.
+def checkpointed(function: Callable, *args, owner: nn.Module | None = None):
+    """``function(*args)``, its inner activations dropped and recomputed in backward.
 
     Outputs, gradients, random draws and running statistics are those of a plain call. Without gradients it is a
     plain call.
+
+    Args:
+        function: a module, or a function of modules inside ``owner``.
+        args: its tensors; these are kept.
+        owner: holds the batch norms that ``function`` runs; by default ``function`` itself.
     """
     if not torch.is_grad_enabled():
-        return module(*args)
+        return function(*args)
 
     def contexts():
-        return contextlib.nullcontext(), running_statistics_kept(module)
+        return contextlib.nullcontext(), running_statistics_kept(owner or function)
 
-    return checkpoint(module, *args, use_reentrant=False, context_fn=contexts)
+    return checkpoint(function, *args, use_reentrant=False, context_fn=contexts, early_stop=False)
+
+
+def run_keeping_convolutions_only(layers: Sequence[nn.Module], x: torch.Tensor) -> torch.Tensor:
+    """``layers`` one after the other on ``x`` (N, C, H, W); for backward, only outputs of convolutions are kept.
+
+    Of conv -> norm -> activation three maps are kept in a plain run (the norm's input, the activation's, the next
+    convolution's). Here norm and activation, cheap beside a 3x3 convolution, run again in backward; no convolution
+    does.
+
+    Args:
+        layers: modules with ``conv`` and ``norm_act``, such as ConvNormAct.
+    """
+    if not layers:
+        return x
+    x = layers[0].conv(x)
+    for layer, following in zip(layers, [*layers[1:], None]):
+        def rest(y, layer=layer, following=following):
+            y = layer.norm_act(y)
+            return y if following is None else following.conv(y)
+
+        x = checkpointed(rest, x, owner=layer)
+    return x

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from mmdet.models.losses import SmoothL1Loss
 from mmdet.models.roi_heads.bbox_heads import ConvFCBBoxHead as HostHead
 from mmdet.registry import MODELS
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from frozen_det.errors import InputError
 from frozen_det.models.box_heads import ConvFCBBoxHead
@@ -17,6 +18,16 @@ from frozen_det.models.huber import HuberLoss
 
 SMALL = dict(num_shared_convs=2, num_shared_fcs=2, in_channels=4, conv_out_channels=6, fc_out_channels=16,
              num_classes=3)
+
+
+class CountConvolutions(TorchDispatchMode):
+    """Counts forward convolutions that run while it is entered."""
+
+    forward_calls = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.forward_calls += func.overloadpacket in (torch.ops.aten.convolution, torch.ops.aten.mkldnn_convolution)
+        return func(*args, **(kwargs or {}))
 
 
 def targets(labels, num_classes=3):
@@ -57,6 +68,36 @@ def test_every_convolution_and_linear_layer_is_followed_by_norm_and_swish():
         y = norm_act(y @ fc.weight.T + fc.bias, 0)
     expected = [y @ out.weight.T + out.bias for out in (head.fc_cls, head.fc_reg)]
     assert all(torch.allclose(a, b, rtol=1e-9, atol=1e-12) for a, b in zip(head(x), expected))
+
+
+def test_checkpointing_keeps_less_and_changes_nothing_and_runs_no_convolution_twice():
+    plain = ConvFCBBoxHead(**{**SMALL, "num_shared_convs": 4}).double().train()
+    saving = copy.deepcopy(plain)
+    saving.with_checkpoint = True
+    x = torch.randn(6, 4, 7, 7, dtype=torch.float64)
+    results, kept = [], []
+    for head in (plain, saving):
+        sizes, own = {}, {p.data_ptr() for p in head.parameters()}
+
+        def pack(t, sizes=sizes, own=own):
+            if t.data_ptr() not in own and t.dim() == 4 and t.shape[1] == 6:
+                sizes[t.untyped_storage().data_ptr()] = t.numel()
+            return t
+
+        leaf = x.clone().requires_grad_()
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+            out = head(leaf)
+        kept.append(sum(sizes.values()))
+        with CountConvolutions() as counted:
+            grads = torch.autograd.grad(sum(o.square().sum() for o in out), [leaf, *head.parameters()])
+        assert counted.forward_calls == 0
+        results.append([*out, *grads, *head.buffers()])
+    with CountConvolutions() as counted, torch.no_grad():
+        copy.deepcopy(plain)(x)
+    assert counted.forward_calls == 4
+    assert kept[1] < 0.4 * kept[0]
+    assert all(torch.allclose(a, b, rtol=1e-12, atol=1e-14) for a, b in zip(*results))
+    assert all(int(b) == 1 for name, b in saving.named_buffers() if name.endswith("num_batches_tracked"))
 
 
 @pytest.mark.parametrize("labels", [[0, 3, 2, 3, 1, 3, 3, 3], [3, 3], [1]])
