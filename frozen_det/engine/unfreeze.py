@@ -123,6 +123,8 @@ def add_group(runner, group: dict, lr_mult: float) -> None:
         # A scheduler keeps one base value per group; the host's own pseudo-group, if any, stays last.
         initial = group.get(f"initial_{scheduler.param_name}", group.get(scheduler.param_name))
         scheduler.base_values.insert(len(groups) - 1, initial)
+        if hasattr(scheduler, "min_values"):
+            scheduler.min_values.insert(len(groups) - 1, scheduler.min_values[-1])
 
 
 def _schedulers(runner) -> list:

@@ -67,7 +67,7 @@ class Recorder(Hook):
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         if batch_idx == 0:
-            self.rates.append([group["lr"] for group in runner.optim_wrapper.optimizer.param_groups])
+            self.rates.append(rates_of(runner))
 
     def after_train_epoch(self, runner):
         self.moved.append({n for n, p in runner.model.backbone.body.named_parameters()
@@ -75,7 +75,7 @@ class Recorder(Hook):
 
 
 def make_runner(folder, hooks, resume=None, constructor="frozen_det.RoleParameterGroups", full=True, model=None,
-                load_from=None):
+                load_from=None, scheduler=None):
     optimizer = dict(type="SGD", lr=0.05, momentum=0.9, weight_decay=1e-4)
     return Runner(
         model=model or Regressor(), work_dir=str(folder), experiment_name=f"{Path(folder).name}-{resume is not None}",
@@ -83,11 +83,16 @@ def make_runner(folder, hooks, resume=None, constructor="frozen_det.RoleParamete
                               sampler=dict(type="DefaultSampler", shuffle=False)),
         train_cfg=dict(type="EpochBasedTrainLoop", max_epochs=4),
         optim_wrapper=dict(type="OptimWrapper", optimizer=optimizer, constructor=constructor),
-        param_scheduler=[dict(type="LinearLR", start_factor=0.5, by_epoch=False, begin=0, end=6),
-                         dict(type="MultiStepLR", milestones=[3], gamma=0.1, by_epoch=True)],
+        param_scheduler=scheduler or [
+            dict(type="LinearLR", start_factor=0.5, by_epoch=False, begin=0, end=6),
+            dict(type="MultiStepLR", milestones=[3], gamma=0.1, by_epoch=True)],
         default_hooks=dict(checkpoint=LeanCheckpointHook(full=full, interval=1), logger=dict(type="LoggerHook")),
         custom_hooks=hooks, resume=resume is not None, load_from=str(resume) if resume else load_from,
         default_scope="mmengine", randomness=dict(seed=0), log_level="WARNING")
+
+
+def rates_of(runner):
+    return [group["lr"] for group in runner.optim_wrapper.optimizer.param_groups]
 
 
 def weights_of(runner):
@@ -116,6 +121,27 @@ def test_a_part_unfrozen_during_warm_up_warms_up_with_the_others(tmp_path):
     make_runner(tmp_path, [UnfreezeHook(1, lr_mult=0.5), recorder]).train()
     assert recorder.rates[1][0] < 0.05
     assert all(rates[2] == pytest.approx(0.5 * rates[0]) for rates in recorder.rates[1:])
+
+
+@pytest.mark.parametrize("scheduler", [
+    dict(type="CosineAnnealingLR", T_max=8, by_epoch=False, eta_min=0),
+    dict(type="CosineRestartLR", periods=[3, 5], restart_weights=[1, 0.5], by_epoch=False, eta_min=0),
+    dict(type="PolyLR", power=0.9, eta_min=0, by_epoch=False, end=8),
+], ids=lambda cfg: cfg["type"])
+def test_schedules_that_keep_base_rates_hold_the_new_group_at_its_share(tmp_path, scheduler):
+    class Rates(Hook):
+        found = []
+
+        def before_train_iter(self, runner, batch_idx, data_batch=None):
+            self.found.append(rates_of(runner))
+
+    runner = make_runner(tmp_path, [UnfreezeHook(1, lr_mult=0.5), Rates()], scheduler=[scheduler])
+    runner.train()
+    assert [len(rates) for rates in Rates.found] == [2, 2, 3, 3, 3, 3, 3, 3]
+    assert len({rates[0] for rates in Rates.found}) == 8
+    for rates in Rates.found[2:]:
+        assert rates == pytest.approx([rates[0], rates[0], 0.5 * rates[0]])
+    assert runner.optim_wrapper.get_lr()["base_lr"] == pytest.approx([rates_of(runner)[0]])
 
 
 @pytest.mark.parametrize("constructor", ["frozen_det.RoleParameterGroups", "DefaultOptimWrapperConstructor"])

@@ -52,6 +52,15 @@ def test_a_deep_copy_runs_on_its_own_adapters(family, kind):
     assert largest_difference(own, features_of(twin, images())) > 1e-3
 
 
+@pytest.mark.parametrize("mode", [True, False], ids=["training", "evaluation"])
+def test_a_deep_copy_of_a_traced_body_keeps_its_modes(mode):
+    backbone = small_backbone("torchvision-resnet", "series").train(mode)
+    twin = copy.deepcopy(backbone)
+    assert [n for n, module in twin.body.named_modules() if module.training] == []
+    assert all(module.training == mode for module in twin.adapters.modules())
+    assert twin.training == mode
+
+
 @pytest.mark.parametrize(("family", "kind"), [("timm-resnet", "parallel"), ("torchvision-resnet", "series"),
                                               ("timm-mbconv", "conv_adapter"), ("mmdet-swin", "lora")])
 def test_an_average_follows_the_adapters_and_leaves_the_base_alone(family, kind):
