@@ -102,8 +102,11 @@ def _described(sample: dict) -> dict[str, tuple[str, str]]:
 
 
 def _digest(value) -> str:
+    array = getattr(value, "tensor", value)
     try:
-        return hashlib.sha1(pickle.dumps(value)).hexdigest()
+        # Numbers alone: a pickled tensor also tells of its storage, which a clone changes.
+        numbers = np.ascontiguousarray(array) if hasattr(array, "dtype") else None
+        return hashlib.sha1(pickle.dumps(value) if numbers is None else numbers.tobytes()).hexdigest()
     except Exception:  # not everything pickles; its description then has to do
         return describe_value(value)
 

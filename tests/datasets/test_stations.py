@@ -45,6 +45,15 @@ def test_what_stays_and_what_goes_is_told(toy_root):
     assert len(stations[2].lines) == 1 and stations[2].lines[0].startswith("- img_path, ")
 
 
+def test_equal_boxes_in_another_tensor_are_no_change_and_moved_ones_are(toy_root):
+    def times(factor):
+        return lambda s: {**s, "gt_bboxes": type(s["gt_bboxes"])(s["gt_bboxes"].tensor * factor)}
+
+    stations = list(walk_stations(_dataset(toy_root, [*PIPELINE[:2], times(1), times(2)]), SampleIndex(0, 0, 0)))
+    assert stations[3].lines == ["nothing changed"]
+    assert len(stations[4].lines) == 1 and stations[4].lines[0].startswith("~ gt_bboxes: HorizontalBoxes")
+
+
 def test_a_refused_sample_ends_the_walk(toy_root):
     stations = list(walk_stations(_dataset(toy_root, [lambda s: None, lambda s: 1 / 0]), SampleIndex(0, 0, 0)))
     assert len(stations) == 2 and stations[-1].refused and "refused" in stations[-1].lines[0]
