@@ -91,6 +91,16 @@ def test_seeds_of_one_config_are_one_arm_and_another_config_is_another(tmp_path)
     assert "| <zebra> | 41.0 ± 1.4 | 70.0 | 30.0 |" in twin
 
 
+def test_lvis_runs_have_their_groups_and_limits(tmp_path):
+    numbers = {"AP": 0.3, "AP50": 0.5, "APs": 0.1, "APr": -1.0, "APc": 0.2, "APf": 0.4, "AR@300": 0.35, "ARs@300": 0.2}
+    lines = [train_line(10, 4.0), {**{f"lvis/bbox_{name}": value for name, value in numbers.items()}, "step": 1}]
+    write_run(tmp_path / "lvis", "20260101_000000", lines)
+    twin = write_report(tmp_path / "lvis")[1].read_text()
+    assert "|  | AP | AP50 | small | rare | common | frequent |" in twin
+    assert "| box, last (epoch 1) | 30.0 | 50.0 | 10.0 | – | 20.0 | 40.0 |" in twin
+    assert "| box, last (epoch 1) | 35.0 | 20.0 |" in twin
+
+
 def test_a_run_without_validations_still_has_a_page(tmp_path):
     write_run(tmp_path / "young", "20260101_000000", [train_line(10, 4.0)])
     text = write_report(tmp_path / "young")[0].read_text()

@@ -90,8 +90,8 @@ def test_the_thirteen_lvis_numbers_equal_faster_coco_eval(lvis100, kind):
                                    reference_lvis_numbers(path, detections, iou_type), atol=1e-6, rtol=0)
 
 
-def test_lvis_keeps_the_300_best_of_an_image_over_all_categories_in_both_engines(lvis100):
-    path, truth = lvis100
+def test_lvis_keeps_the_300_best_of_an_image_over_all_categories_in_both_engines(crowded_lvis):
+    path, truth = crowded_lvis
     detections = make_detections(truth, "thousands")
     assert np.unique(detections.image_ids, return_counts=True)[1].max() > 300
     capped = reference_lvis_numbers(path, detections.best_per_image(300), "bbox")
@@ -101,8 +101,8 @@ def test_lvis_keeps_the_300_best_of_an_image_over_all_categories_in_both_engines
     assert abs(reference_lvis_numbers(path, detections, "bbox")[0] - capped[0]) > 1e-4  # the limit matters here
 
 
-def test_a_limit_of_ones_own_holds_per_image_in_both_engines(lvis100):
-    path, truth = lvis100
+def test_a_limit_of_ones_own_holds_per_image_in_both_engines(crowded_lvis):
+    path, truth = crowded_lvis
     detections = make_detections(truth, "jittered")
     numbers = [evaluate_detections(open_engine(str(path), federated=True, name=name), detections, federated=True,
                                    max_detections={"bbox": [5]}).numbers["bbox"]
@@ -112,8 +112,8 @@ def test_a_limit_of_ones_own_holds_per_image_in_both_engines(lvis100):
     assert numbers[0]["AR@5"] < whole["AR@300"] - 0.1
 
 
-def test_fixed_ap_counts_every_detection_of_an_image(lvis100):
-    path, truth = lvis100
+def test_fixed_ap_counts_every_detection_of_an_image(crowded_lvis):
+    path, truth = crowded_lvis
     detections = make_detections(truth, "thousands")
     ours, other = (evaluate_detections(open_engine(str(path), federated=True, name=name), detections, federated=True,
                                        fixed_ap=True).numbers["bbox"] for name in ("hotcoco", "faster-coco-eval"))

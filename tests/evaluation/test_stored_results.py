@@ -28,8 +28,8 @@ def test_stored_detections_are_evaluated_again_to_the_last_digit(coco128, tmp_pa
     assert half.numbers["bbox"]["mAP"] == pytest.approx(numbers["coco/bbox_mAP_50"])
 
 
-def test_lvis_detections_keep_their_rules(lvis100, tmp_path):
-    path, truth = lvis100
+def test_lvis_detections_keep_their_rules(crowded_lvis, tmp_path):
+    path, truth = crowded_lvis
     prefix = tmp_path / "run"
     numbers = evaluate(LVISMetric(ann_file=str(path), outfile_prefix=str(prefix), fixed_ap=True),
                        samples_of(truth, "thousands"), truth)
