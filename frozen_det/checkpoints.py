@@ -12,6 +12,7 @@ from pathlib import Path
 
 from . import safe_pickle
 from .errors import InputError, closest
+from .layouts import is_derived, renamed_to_fit
 
 # Where projects keep the weights inside a checkpoint, in the order they are tried. Averaged weights are never
 # picked silently: ask for them with `weights=dict(path=..., key='state_dict_ema')`.
@@ -122,11 +123,17 @@ def load_strictly(module, state: Mapping, where: str, architecture_keys=()) -> L
 
     wanted = module.state_dict()
     mapped, mapping = _map_names(state, wanted)
+    # Not learnt: what follows from the architecture, and the step counts of norms, which old files lack.
+    kept = {name: value for name, value in wanted.items()
+            if name not in mapped and (is_derived(name) or name.endswith("num_batches_tracked"))}
+    if len(kept) < len(wanted):
+        mapped.update(kept)
     missing = [name for name in wanted if name not in mapped]
     shapes = [name for name in wanted if name in mapped and mapped[name].shape != wanted[name].shape]
     allowed = set(architecture_keys)
     left = [name for name in mapped if name not in wanted]
-    unexpected = [name for name in left if name not in allowed and name.split(".")[0] not in HEAD_ROOTS]
+    unexpected = [name for name in left if name not in allowed and name.split(".")[0] not in HEAD_ROOTS
+                  and not is_derived(name)]
     # With a prefix removed, what stood outside it (a neck, say) belongs to another module: left out, but counted.
     left += [name for name in state if len(mapped) < len(state) and not any(name.endswith(key) for key in mapped)]
     if missing or shapes or unexpected:
@@ -165,8 +172,27 @@ def _map_names(state: Mapping, wanted: Mapping) -> tuple[dict, str]:
         ordered = _by_order(names, wanted)
         if ordered is not None:
             candidates.append((ordered, f"{text}, `_blocks.` names matched by order, kind and shape"))
-    return max(candidates, key=lambda pair: sum(
-        name in wanted and value.shape == wanted[name].shape for name, value in pair[0].items()))
+    def fits(names) -> int:
+        return sum(name in wanted and value.shape == wanted[name].shape for name, value in names.items())
+
+    best = max(candidates, key=lambda pair: fits(pair[0]))
+    if fits(best[0]) < len(wanted):
+        # Names of another library: tried last, because it is slow and the plain ways never need it.
+        for prefix in ("", *_common_prefixes(state)):
+            stripped = {name[len(prefix):]: value for name, value in state.items() if name.startswith(prefix)}
+            renamed = renamed_to_fit(stripped, wanted, HEAD_ROOTS)
+            if renamed is not None and fits(renamed[0]) > fits(best[0]):
+                best = renamed[0], renamed[1] + (f", prefix {prefix!r} removed" if prefix else "")
+    return dict(best[0]), best[1]
+
+
+def _common_prefixes(state: Mapping) -> list[str]:
+    """Leading parts (`module.`, `backbone.`, `module.backbone.`) that more than half of the names begin with."""
+    votes = Counter()
+    for name in state:
+        parts = name.split(".")[:-1]
+        votes.update(".".join(parts[:depth]) + "." for depth in range(1, min(len(parts), 3) + 1))
+    return [prefix for prefix, count in votes.items() if 2 * count > len(state)]
 
 
 def _prefixes(state: Mapping, wanted: Mapping) -> list[str]:

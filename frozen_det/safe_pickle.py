@@ -127,8 +127,8 @@ def _careful_pickle(path: Path):
                 return type("Inert", (Inert,), {"origin": f"{module}.{name}"})
             raise InputError(
                 f"expected tensors, numbers and plain containers, but {path} asks for `{module}.{name}` while it is "
-                "read, which could run code. Nothing was run. If you trust the file's author, save its state_dict "
-                "again with `torch.save(model.state_dict(), path)` or as .safetensors on their side.")
+                "read, which could run code. Nothing was run. If you trust the file's author: "
+                f"frozen-det convert --trust {path} -o {path.with_suffix('.safetensors').name}")
 
     module = types.ModuleType("careful_pickle")
     module.Unpickler = Unpickler

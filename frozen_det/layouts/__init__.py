@@ -1,0 +1,163 @@
+"""Key layouts: the same tensors under timm's, torchvision's, mmdet's and mmpretrain's names.
+
+It promises that :func:`to_layout` and :func:`to_timm` undo each other bit for bit. An architecture whose names are
+not known is refused, never guessed.
+"""
+
+from collections.abc import Mapping
+
+from ..errors import InputError
+from . import efficientnet
+from .families import RULES
+from .templates import Rule, fill, match
+
+LAYOUTS = ("timm", "torchvision", "mmdet", "mmpretrain")
+_READ = (*LAYOUTS, "official")
+FAMILIES = (*RULES, "efficientnet")
+
+# Computed from the architecture, not learnt: some libraries store them, some do not.
+DERIVED = ("relative_position_index", "relative_coords_table", "attn_mask")
+
+_TIMM_HEADS = ("head", "fc", "classifier")
+
+
+def is_derived(name: str) -> bool:
+    """Whether a state-dict entry follows from the architecture, so that a file need not hold it."""
+    return name.rsplit(".", 1)[-1] in DERIVED
+
+
+def find_family(state: Mapping, layout: str) -> str | None:
+    """The family whose names in `layout` these are, all of them; None if there is none."""
+    return next((family for family in FAMILIES if _to_timm_names(family, layout, state) is not None), None)
+
+
+def to_timm(state: Mapping, family: str, layout: str) -> dict:
+    """Rename a state from a layout to timm's names.
+
+    Args:
+        state: name -> tensor.
+        family, layout: as :func:`find_family` found them.
+    """
+    names = _to_timm_names(family, layout, state)
+    assert names is not None, (family, layout)
+    return {timm: state[name] if change is None else change(state[name]) for name, (timm, change) in names.items()}
+
+
+def to_layout(state: Mapping, layout: str, where: str) -> dict:
+    """Rename a state in timm's names to another layout; mmpretrain's names begin with `backbone.`, as its files do.
+
+    A classifier that the layout keeps outside the backbone is left out.
+
+    Raises:
+        InputError: an architecture whose names in `layout` are not known.
+    """
+    family = find_family(state, "timm")
+    if layout == "timm":
+        return dict(state)
+    if family is None or not (family == "efficientnet" or layout in RULES[family]):
+        raise InputError(f"expected an architecture whose names in the layout {layout!r} are known, got {where}. "
+                         f"Known: {_known(layout)}. Export it with --layout plain.")
+    learnt = {name: value for name, value in state.items() if not is_derived(name)}
+    renamed = {}
+    if family == "efficientnet":
+        renamed = {text: learnt[name] for name, text in efficientnet.names_of(layout, learnt).items()}
+    else:
+        for name, value in learnt.items():
+            found = _rule_of(RULES[family][layout], name)
+            if found is not None:
+                rule, values = found
+                value = value if rule.to_other is None else rule.to_other(value).contiguous()
+                renamed[fill(rule.other, values)] = value
+            elif name.split(".")[0] not in _TIMM_HEADS:
+                raise InputError(f"the layout {layout!r} has no place for {name} of {where}: that library's {family} "
+                                 "lacks this part. Export it with --layout plain.")
+    return {f"backbone.{name}": value for name, value in renamed.items()} if layout == "mmpretrain" else renamed
+
+
+def renamed_to_fit(state: Mapping, wanted: Mapping, heads: frozenset[str]) -> tuple[dict, str] | None:
+    """Bring a file's tensors under the names of a body, through timm's names.
+
+    Args:
+        state: the file's tensors, without any common prefix.
+        wanted: the body's own state dict; only shapes are read.
+        heads: roots of names that belong to classifiers; they may have any name below.
+
+    Returns:
+        the renamed tensors and a description of the mapping, or None where no family has both kinds of names.
+    """
+    state, classifier = _without_heads(state, heads)
+    target_names, _ = _without_heads(wanted, heads)
+    best, fits = None, 0
+    for family in FAMILIES:
+        for theirs in _READ:
+            source = _to_timm_names(family, theirs, state)
+            for ours in LAYOUTS if source else ():
+                if ours == theirs or _to_timm_names(family, ours, target_names) is None:
+                    continue
+                mapped = _joined(to_timm(state, family, theirs), wanted, family, ours)
+                count = sum(name in mapped and mapped[name].shape == value.shape for name, value in wanted.items())
+                if count > fits:
+                    best = {**classifier, **mapped}, f"{theirs} names of the {family} family read as {ours}'s"
+                    fits = count
+    return best
+
+
+def _without_heads(state: Mapping, heads: frozenset[str]) -> tuple[dict, dict]:
+    """Learnt tensors of the body, and those of the classifier."""
+    learnt = {name: value for name, value in state.items() if not is_derived(name)}
+    body = {name: value for name, value in learnt.items() if name.split(".")[0] not in heads}
+    return body, {name: value for name, value in learnt.items() if name not in body}
+
+
+def _joined(timm_state: Mapping, wanted: Mapping, family: str, ours: str) -> dict:
+    """Tensors in timm's names under the names of `ours`, shaped as the body has them."""
+    mapped = {}
+    renames = efficientnet.names_of(ours, timm_state) if family == "efficientnet" and ours != "timm" else {}
+    for timm, value in timm_state.items():
+        name = renames.get(timm, timm)
+        if ours != "timm" and family != "efficientnet":
+            found = _rule_of(RULES[family][ours], timm)
+            if found is not None:
+                name = fill(found[0].other, found[1])
+                value = value if found[0].to_other is None else found[0].to_other(value)
+        if name in wanted and _squeezed(value) == _squeezed(wanted[name]):
+            value = value.reshape(wanted[name].shape)  # a linear layer is a 1x1 convolution
+        mapped[name] = value
+    return mapped
+
+
+def _squeezed(value) -> tuple[int, ...]:
+    return tuple(size for size in value.shape if size != 1)
+
+
+def _to_timm_names(family: str, layout: str, state: Mapping) -> dict | None:
+    """Name in `state` -> (timm's name, what happens to the tensor); None unless all names are the family's."""
+    learnt = {name: value for name, value in state.items() if not is_derived(name)}
+    if family == "efficientnet":
+        names = None if layout == "official" else efficientnet.timm_names(layout, learnt)
+        return None if names is None else {name: (timm, None) for name, timm in names.items()}
+    tables = RULES[family]
+    if layout == "timm":
+        every = [rule for rules in tables.values() for rule in rules]
+        known = all(any(match(rule.timm, name) is not None for rule in every) for name in learnt)
+        return {name: (name, None) for name in learnt} if known and learnt else None
+    names = {}
+    for name in learnt if layout in tables else ():
+        found = _rule_of(tables[layout], name, reading=True)
+        if found is None:
+            return None
+        names[name] = (fill(found[0].timm, found[1]), found[0].to_timm)
+    return names or None
+
+
+def _rule_of(rules: tuple[Rule, ...], name: str, reading: bool = False):
+    """The rule for a name and its fields: timm's name, or the other library's when reading."""
+    for rule in rules:
+        values = match(rule.other if reading else rule.timm, name)
+        if values is not None:
+            return rule, values
+    return None
+
+
+def _known(layout: str) -> str:
+    return ", ".join(family for family in FAMILIES if family == "efficientnet" or layout in RULES[family])
