@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..evaluation.detections import Detections
+from ..evaluation.detections import Detections, PackedMasks
 
 SIZE_HW = (480, 640)
 NUM_CORNERS = 24
@@ -50,9 +50,8 @@ def write_made_set(size: SetSize, folder: Path, with_masks: bool, seed: int = 0)
     columns = {"image_ids": detections.image_ids, "boxes_xywh": detections.boxes_xywh, "scores": detections.scores,
                "category_ids": detections.category_ids}
     if with_masks:
-        counts = [mask["counts"] for mask in detections.masks]
-        columns["mask_bytes"] = np.frombuffer(b"".join(counts), np.uint8)
-        columns["mask_ends"] = np.cumsum([len(one) for one in counts])
+        packed = PackedMasks.pack(detections.masks)
+        columns.update(mask_bytes=packed.data, mask_ends=packed.ends)
     np.savez(detections_path, **columns)
     return truth_path, detections_path
 
@@ -62,8 +61,7 @@ def read_made_detections(path: Path) -> Detections:
     with np.load(path) as columns:
         masks = None
         if "mask_ends" in columns:
-            data, ends = columns["mask_bytes"].tobytes(), columns["mask_ends"].tolist()
-            masks = [{"size": list(SIZE_HW), "counts": data[start:end]} for start, end in zip([0, *ends], ends)]
+            masks = PackedMasks(SIZE_HW, columns["mask_bytes"], columns["mask_ends"]).unpacked()
         return Detections(columns["image_ids"], columns["boxes_xywh"], columns["scores"], columns["category_ids"],
                           masks)
 

@@ -17,7 +17,7 @@ from mmengine.logging import MMLogger
 
 from ..errors import InputError
 from ..registry import METRICS
-from .detections import Detections
+from .detections import Detections, PackedMasks
 from .engines import open_engine
 from .evaluate import NO_CATEGORY, Evaluation, category_ids_of_labels, evaluate_detections, log_once
 from .evaluation_log import class_table, number_lines, write_to_run_folder
@@ -103,7 +103,7 @@ class CocoMetric(BaseMetric):
                 "boxes_xyxy": predicted["bboxes"].detach().cpu().numpy(),  # (n, 4)
                 "scores": predicted["scores"].detach().cpu().numpy(),  # (n,)
                 "labels": predicted["labels"].cpu().numpy(),  # (n,)
-                "masks": _run_lengths(predicted["masks"]) if with_masks and "masks" in predicted else None,
+                "masks": _packed(predicted["masks"]) if with_masks and "masks" in predicted else None,
                 "mask_scores": predicted["mask_scores"].detach().cpu().numpy() if "mask_scores" in predicted else None,
                 "truth": None if self.ann_file is not None else self._truth_of(sample),
             })
@@ -221,11 +221,11 @@ class CocoMetric(BaseMetric):
                 for iou_type, rows in evaluation.classes.items() for row in rows}
 
 
-def _run_lengths(masks) -> list[dict]:
-    """Masks of one image, (n, h, w) bool tensor or run lengths already, as run lengths."""
+def _packed(masks) -> PackedMasks:
+    """Masks of one image, (n, h, w) bool tensor or run lengths already."""
     from mmdet.structures.mask import encode_mask_results
 
-    return encode_mask_results(masks.detach().cpu().numpy()) if hasattr(masks, "detach") else list(masks)
+    return PackedMasks.pack(encode_mask_results(masks.detach().cpu().numpy()) if hasattr(masks, "detach") else masks)
 
 
 def _first_of_each_image(results: list[dict], notes: list[str]) -> list[dict]:

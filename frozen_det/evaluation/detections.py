@@ -11,6 +11,38 @@ import numpy as np
 
 
 @dataclass(frozen=True)
+class PackedMasks:
+    """The run-length masks of one image in two arrays.
+
+    A tenth of the memory of a dict per mask, and one object where mmengine otherwise walks through every dict when
+    it collects results.
+
+    Attributes:
+        size_hw: height and width of the image.
+        data: (B,) uint8, the compressed counts of all masks, joined.
+        ends: (n,) int64, where each mask ends in ``data``.
+    """
+
+    size_hw: tuple[int, int]
+    data: np.ndarray
+    ends: np.ndarray
+
+    @classmethod
+    def pack(cls, masks: list[dict]) -> "PackedMasks":
+        """From run-length masks ``{"size": [h, w], "counts": bytes | str}`` of one image."""
+        counts = [mask["counts"].encode("ascii") if isinstance(mask["counts"], str) else mask["counts"]
+                  for mask in masks]
+        size_hw = tuple(int(side) for side in masks[0]["size"]) if masks else (0, 0)
+        return cls(size_hw, np.frombuffer(b"".join(counts), np.uint8),
+                   np.cumsum([len(one) for one in counts], dtype=np.int64))
+
+    def unpacked(self) -> list[dict]:
+        """Run-length masks ``{"size": [h, w], "counts": bytes}``."""
+        data, ends = self.data.tobytes(), self.ends.tolist()
+        return [{"size": list(self.size_hw), "counts": data[start:end]} for start, end in zip([0, *ends], ends)]
+
+
+@dataclass(frozen=True)
 class Detections:
     """N detections over all images, in the order in which they came.
 
@@ -39,7 +71,7 @@ class Detections:
 
         Args:
             images: one dict per image: ``img_id`` int, ``boxes_xyxy`` (n, 4), ``scores`` (n,), ``labels`` (n,) in
-                [0, K), ``masks`` list of n run-length masks or None, ``mask_scores`` (n,) or None.
+                [0, K), ``masks`` as :class:`PackedMasks` or None, ``mask_scores`` (n,) or None.
             category_ids: K category ids; label i is ``category_ids[i]``.
             with_masks: keep the masks; every image with detections must have them.
         """
@@ -53,7 +85,7 @@ class Detections:
             boxes_xywh=boxes,
             scores=_joined([image["scores"] for image in images], (0,)),
             category_ids=np.asarray(category_ids, np.int64)[labels],
-            masks=[mask for image in images for mask in image["masks"]] if with_masks else None,
+            masks=[mask for image in images for mask in image["masks"].unpacked()] if with_masks else None,
             mask_scores=_joined([image["mask_scores"] for image in images if image["mask_scores"] is not None],
                                 (0,)) if with_mask_scores else None,
         )

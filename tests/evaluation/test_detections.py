@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from frozen_det.evaluation.detections import Detections
+from frozen_det.evaluation.detections import Detections, PackedMasks
 
 from ..evaluation.conftest import make_detections
 
@@ -32,14 +32,21 @@ def test_a_limit_per_category_counts_over_all_images():
 
 def test_images_without_detections_and_no_images_at_all_join():
     none = {"img_id": 4, "boxes_xyxy": np.zeros((0, 4)), "scores": np.zeros(0), "labels": np.zeros(0, int),
-            "masks": [], "mask_scores": None}
+            "masks": PackedMasks.pack([]), "mask_scores": None}
     one = {"img_id": 6, "boxes_xyxy": np.array([[1, 2, 4, 8]], np.float32), "scores": [0.5], "labels": [1],
-           "masks": [{"size": [9, 9], "counts": b"x"}], "mask_scores": [0.25]}
+           "masks": PackedMasks.pack([{"size": [9, 9], "counts": "xyz"}]), "mask_scores": [0.25]}
     joined = Detections.from_images([none, one], [11, 22], with_masks=True)
     assert joined.image_ids.tolist() == [6] and joined.category_ids.tolist() == [22]
     assert joined.boxes_xywh.tolist() == [[1, 2, 3, 6]]
+    assert joined.masks == [{"size": [9, 9], "counts": b"xyz"}]
     assert joined.for_iou_type("segm").scores.tolist() == [0.25] and joined.for_iou_type("bbox").masks is None
     assert len(Detections.from_images([], [11])) == 0
+
+
+@given(st.lists(st.binary(max_size=5), max_size=6))
+def test_packed_masks_come_back_as_they_were(counts):
+    masks = [{"size": [3, 4], "counts": one} for one in counts]
+    assert PackedMasks.pack(masks).unpacked() == masks
 
 
 def test_rows_with_nan_or_infinity_are_taken_out():
