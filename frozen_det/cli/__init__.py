@@ -31,8 +31,13 @@ def run_command(verb: str, argv: list[str] | None = None) -> int:
     except InputError as error:
         if os.environ.get("FROZEN_DET_TRACEBACK"):
             raise
-        print(f"frozen-det {verb}: {error}", file=sys.stderr)
+        print(f"frozen-det {verb}: {_own_words(error)}", file=sys.stderr)
         return 2
+
+
+def _own_words(error: InputError) -> str:
+    """The message alone: torch wraps what a data worker raised into the worker's whole traceback."""
+    return str(error).rpartition("frozen_det.errors.InputError: ")[2].strip()
 
 
 def main(argv: list[str] | None = None) -> int:

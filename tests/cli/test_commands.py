@@ -92,3 +92,18 @@ def test_doctor_names_versions_ops_and_advice(capsys):
     assert main(["doctor", "--json"]) == 0
     found = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
     assert found["versions"]["torch"] and found["ops"] and isinstance(found["tested"], bool)
+
+
+def test_what_a_data_worker_raised_is_shown_without_its_traceback(trained, tmp_path, capsys):
+    config, _, images = trained
+    import shutil
+
+    root = tmp_path / "broken"
+    shutil.copytree(images.parent, root)
+    victim = sorted((root / "images").glob("train_*.jpg"))[0]
+    victim.write_bytes(victim.read_bytes()[:500])
+    code = main(["train", str(config), "--work-dir", str(tmp_path / "work"), "--cfg-options",
+                 f"train_dataloader.dataset.data_root={root}", "train_dataloader.num_workers=1"])
+    said = capsys.readouterr().err
+    line = next(line for line in said.splitlines() if line.startswith("frozen-det train:"))
+    assert code == 2 and "Traceback" not in line and victim.name in line
