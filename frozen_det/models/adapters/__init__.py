@@ -9,7 +9,7 @@ from .conv_adapter import ConvAdapter
 from .lora import LoRA
 from .parallel import ParallelAdapter
 from .series import SeriesAdapter
-from .sites import ROLES, Site, list_sites
+from .sites import ROLES, Site, list_sites, site_table
 
 __all__ = ["Adapter", "Adapters", "ConvAdapter", "LoRA", "ParallelAdapter", "ROLES", "SeriesAdapter", "Site",
-           "SiteHook", "attach_adapters", "list_sites"]
+           "SiteHook", "attach_adapters", "list_sites", "site_table"]

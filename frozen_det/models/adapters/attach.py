@@ -121,7 +121,7 @@ class Adapters(nn.Module):
             site, reason = refused[0]
             raise InputError(f"expected adapters that can be merged, but {len(refused)} of {len(self.adapted)} of "
                              f"kind {self.kind!r} cannot be: at {site.name} ({site.layer}) {reason}. Nothing was "
-                             "changed. Keep them beside the body (export does so), or leave such sites out in "
+                             "changed. Keep the adapters beside the body, or leave such sites out in "
                              "model.backbone.adapters.sites.")
         return changed
 

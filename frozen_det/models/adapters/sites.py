@@ -6,7 +6,7 @@ really runs on the way to the features. What is there but cannot be adapted is l
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -102,6 +102,18 @@ def survey(body: Body) -> Survey:
     sites = tuple(_with_fits(site, body.module) for site in sites)
     norms = {name: max(stages) for name, stages in trace.norm_stages.items() if max(stages) > 0}
     return Survey(sites, norms)
+
+
+def site_table(sites: Sequence[Site]) -> str:
+    """Sites as text, one a line: where, what, and the kinds that fit or the reason why none does."""
+    width = max((len(site.name) for site in sites), default=4) + 2
+    lines = [f"{'site':<{width}}{'role':<13}{'stage':>5}{'stride':>7}{'channels':>12}  {'layer':<22}kinds that fit"]
+    for site in sites:
+        channels = f"{site.in_channels}>{site.out_channels}"
+        fits = ", ".join(site.fits) or f"none: {next(iter(site.reasons.values()))}"
+        lines.append(f"{site.name:<{width}}{site.role:<13}{site.stage:>5}{site.stride or '-':>7}{channels:>12}  "
+                     f"{site.layer:<22}{fits}")
+    return "\n".join(lines)
 
 
 # ---- one run -------------------------------------------------------------------------------------------------------

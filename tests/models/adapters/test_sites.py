@@ -6,7 +6,7 @@ import pytest
 
 from frozen_det.errors import InputError
 from frozen_det.models import FrozenBackbone
-from frozen_det.models.adapters import ROLES, list_sites
+from frozen_det.models.adapters import ROLES, list_sites, site_table
 from frozen_det.models.backbones import build_body
 
 from .families import FAMILIES, backbone_of
@@ -107,3 +107,14 @@ def test_listing_sites_leaves_modes_and_values_alone():
 
 def test_a_backbone_with_adapters_lists_the_sites_it_had_before():
     assert backbone_of("timm-mbconv", dict(type="parallel")).sites() == backbone_of("timm-mbconv").sites()
+
+
+def test_the_table_has_a_line_a_site_with_kinds_or_the_reason():
+    lines = site_table(list(sites_of("timm-mbconv").values())).splitlines()
+    assert len(lines) == 1 + 16
+    assert lines[2].split() == ["blocks.0.0.conv", "conv3x3", "1", "2", "24>16", "3x3", "conv_adapter,", "parallel,",
+                                "series"]
+    gate = next(line for line in lines if "se.conv_reduce" in line)
+    assert gate.split()[3] == "-"
+    assert gate.endswith("none: it works on pooled features: there is no map to adapt")
+    assert site_table([]).startswith("site")
