@@ -1,5 +1,6 @@
 """The page says what the files say, needs nothing from elsewhere, and opens in a browser at every width."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ from frozen_det.analysis.run_record import read_run
 from frozen_det.cli import main
 from frozen_det.errors import InputError
 
-from .conftest import train_line, write_run, write_work_dir
+from .conftest import train_line, write_evaluation, write_run, write_work_dir
 
 
 @pytest.fixture
@@ -89,6 +90,18 @@ def test_seeds_of_one_config_are_one_arm_and_another_config_is_another(tmp_path)
     assert "| arm (run2) | 0 | **70.0** |" in twin and "| other | 0 | 30.0 |" in twin
     assert "3 arms, 4 runs" in html.read_text()
     assert "| <zebra> | 41.0 ± 1.4 | 70.0 | 30.0 |" in twin
+
+
+def test_a_test_of_the_checkpoint_is_one_more_row(work_dir):
+    write_run(work_dir, "20260103_000000", [], seed=9)
+    write_evaluation(work_dir, "20260103_000000", 40, 0.5)
+    path = work_dir / "20260103_000000" / "evaluation" / "coco_val_iter_40.json"
+    record = json.loads(path.read_text())
+    path.rename(path.with_name("coco_test.json")).write_text(json.dumps({**record, "stage": "test", "iter": None}))
+    run = read_run(work_dir)
+    assert run.seed == 0 and [one["stage"] for one in run.evaluations] == ["val", "val", "test"]
+    twin = write_report(work_dir)[1].read_text()
+    assert "| box, test | 50.0 |" in twin and "| ant & bee | 40.0 |" in twin  # classes: of the last validation
 
 
 def test_lvis_runs_have_their_groups_and_limits(tmp_path):
