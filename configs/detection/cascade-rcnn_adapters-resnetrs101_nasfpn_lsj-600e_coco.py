@@ -1,0 +1,11 @@
+"""Cascade R-CNN, NAS-FPN, on a frozen ImageNet ResNet-RS-101, parallel adapters: 600 epochs, 1280 x 1280.
+
+Paper: Vasconcelos et al., "Proper Reuse of Image Classification Features Improves Object Detection", CVPR 2022
+(arXiv 2204.00484), Table 7. expected: 53.0 box AP, AP50 71.5. Not run on COCO here.
+The authors run the backbone's norms with eps 1e-4, after training it with 1e-3; timm's 1e-5 is used here.
+Expected numbers are those with ImageNet weights; the paper's JFT-300M weights are not public.
+    frozen-det train cascade-rcnn_adapters-resnetrs101_nasfpn_lsj-600e_coco
+"""
+_base_ = ["cascade-rcnn_frozen-resnetrs101_nasfpn_lsj-600e_coco.py"]
+
+model = dict(detector=dict(backbone=dict(adapters=dict(type="parallel"))))

@@ -1,0 +1,21 @@
+"""Cascade R-CNN, FPN, on a frozen ImageNet ResNet-RS-101: 600 epochs, 1280 x 1280.
+
+Paper: Vasconcelos et al., "Proper Reuse of Image Classification Features Improves Object Detection", CVPR 2022
+(arXiv 2204.00484), the authors' YAML files. expected: not published. Not run on COCO here.
+The authors run the backbone's norms with eps 1e-4, after training it with 1e-3; timm's 1e-5 is used here.
+    frozen-det train cascade-rcnn_frozen-resnetrs101_fpn_lsj-600e_coco
+"""
+_base_ = [
+    "../_base_/runtime.py",
+    "../_base_/cascade_rcnn.py",
+    "../_base_/coco_lsj_1280.py",
+    "../_base_/coco_eval_square_1280.py",
+    "../_base_/schedule_600e.py",
+]
+
+model = dict(detector=dict(
+    backbone=dict(
+        type="frozen_det.FrozenBackbone",
+        body=dict(type="timm", name="resnetrs101.tf_in1k"),
+        weights="timm", strides=(4, 8, 16, 32), freeze=True),
+    neck=dict(type="frozen_det.FPN"),))

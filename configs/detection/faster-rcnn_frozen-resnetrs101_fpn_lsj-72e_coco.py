@@ -1,0 +1,22 @@
+"""Faster R-CNN, FPN, on a frozen ImageNet ResNet-RS-101: 72 epochs, 1024 x 1024.
+
+Paper: Vasconcelos et al., "Proper Reuse of Image Classification Features Improves Object Detection", CVPR 2022
+(arXiv 2204.00484), read off Figure 3 (to 0.2). expected: 41.0 box AP. Not run on COCO here.
+The authors run the backbone's norms with eps 1e-4, after training it with 1e-3; timm's 1e-5 is used here.
+Expected numbers are those with ImageNet weights; the paper's JFT-300M weights are not public.
+    frozen-det train faster-rcnn_frozen-resnetrs101_fpn_lsj-72e_coco
+"""
+_base_ = [
+    "../_base_/runtime.py",
+    "../_base_/faster_rcnn.py",
+    "../_base_/coco_lsj_1024.py",
+    "../_base_/coco_eval_square_1024.py",
+    "../_base_/schedule_72e.py",
+]
+
+model = dict(detector=dict(
+    backbone=dict(
+        type="frozen_det.FrozenBackbone",
+        body=dict(type="timm", name="resnetrs101.tf_in1k"),
+        weights="timm", strides=(4, 8, 16, 32), freeze=True),
+    neck=dict(type="frozen_det.FPN"),))

@@ -1,0 +1,9 @@
+"""Faster R-CNN, NAS-FPN, on a randomly initialised ResNet-RS-101: 600 epochs, 1024 x 1024.
+
+Paper: Vasconcelos et al., "Proper Reuse of Image Classification Features Improves Object Detection", CVPR 2022
+(arXiv 2204.00484), Table 1. expected: 47.2 box AP, AP50 68.2. Not run on COCO here.
+    frozen-det train faster-rcnn_scratch-resnetrs101_nasfpn_lsj-600e_coco
+"""
+_base_ = ["faster-rcnn_frozen-resnetrs101_nasfpn_lsj-600e_coco.py"]
+
+model = dict(detector=dict(backbone=dict(weights="random", freeze=False)))

@@ -1,0 +1,22 @@
+"""RetinaNet, NAS-FPN, on a frozen ImageNet ResNet-RS-101: 72 epochs, 640 x 640.
+
+Paper: Vasconcelos et al., "Proper Reuse of Image Classification Features Improves Object Detection", CVPR 2022
+(arXiv 2204.00484), the authors' YAML files. expected: not published. Not run on COCO here.
+timm's eps 1e-5 is used in the backbone's norms; the authors train and run it with 1e-3.
+    frozen-det train retinanet_frozen-resnetrs101_nasfpn_lsj-72e_coco
+"""
+_base_ = [
+    "../_base_/runtime.py",
+    "../_base_/retinanet.py",
+    "../_base_/coco_lsj_640.py",
+    "../_base_/coco_eval_square_640.py",
+    "../_base_/schedule_retinanet_72e.py",
+]
+
+model = dict(detector=dict(
+    backbone=dict(
+        type="frozen_det.FrozenBackbone",
+        body=dict(type="timm", name="resnetrs101.tf_in1k"),
+        weights="timm", strides=(8, 16, 32), freeze=True),
+    neck=dict(type="frozen_det.NASFPN", act_cfg=dict(type="ReLU"),
+              norm_cfg=dict(type="BN", eps=1e-3, momentum=0.01)),))
