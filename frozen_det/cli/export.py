@@ -1,24 +1,101 @@
-"""Export the backbone of a trained detector, with its weights card; read back and compared before it counts.
+"""Export the backbone of a trained model: a weights file with its card, or a program (ONNX, torch.export); checked.
 
     frozen-det export quickstart work_dirs/quickstart/epoch_10.pth -o backbone.safetensors
+    frozen-det export quickstart work_dirs/quickstart/epoch_10.pth -o backbone.onnx
 """
 
+from pathlib import Path
+
+from ..errors import InputError
 from .config_arguments import add_config, config_of
+
+# Suffix of the output -> what is written.
+FORMATS = {".safetensors": "safetensors", ".pth": "pth", ".onnx": "onnx", ".pt2": "torch-export"}
 
 
 def add_arguments(parser) -> None:
     add_config(parser)
     parser.add_argument("checkpoint", help="checkpoint that the config trained, lean or full")
-    parser.add_argument("-o", "--out", required=True, metavar="FILE", help="what to write: .safetensors or .pth")
+    parser.add_argument("-o", "--out", required=True, metavar="FILE",
+                        help=f"what to write, by suffix: {', '.join(FORMATS)}")
+    parser.add_argument("--format", choices=sorted(set(FORMATS.values())),
+                        help="the format, where it should be said twice (default: by suffix)")
+    parser.add_argument("--layout", default="plain", choices=["plain", "timm", "torchvision", "mmdet", "mmpretrain"],
+                        help="whose key names a weights file gets (default: the body's own library)")
+    parser.add_argument("--fold-bn", action="store_true", help="fold BatchNorms into the convolutions before them")
+    parser.add_argument("--size", type=int, nargs="+", metavar="PX",
+                        help="programs: fix the input height and width (default: open)")
+    parser.add_argument("--part", choices=["backbone", "detector"], default="backbone",
+                        help="programs: the whole detector up to its raw outputs, where its ops allow it")
 
 
 def run(args) -> int:
-    from ..export import export_backbone
     from ..models.trained_backbone import trained_backbone
 
+    kind = _format(args)
+    if args.part == "detector":
+        return _export_detector(args, kind)
     cfg = config_of(args)
     backbone = trained_backbone(cfg.model, args.checkpoint, cfg.filename)
-    card = export_backbone(backbone, args.out)
+    if kind in ("onnx", "torch-export"):
+        _export_program(args, backbone, kind)
+    else:
+        _export_weights(args, backbone)
+    return 0
+
+
+def _format(args) -> str:
+    suffix = Path(args.out).suffix
+    if suffix not in FORMATS:
+        raise InputError(f"expected an output file that ends in one of {', '.join(FORMATS)}, got {args.out}.")
+    kind = FORMATS[suffix]
+    if args.format and args.format != kind:
+        raise InputError(f"--format {args.format} does not go with {args.out}, whose suffix says {kind}.")
+    program = kind in ("onnx", "torch-export")
+    if program and args.layout != "plain":
+        raise InputError(f"--layout {args.layout} is for weights files; a {kind} program holds no key names to map.")
+    if not program and (args.size or args.part == "detector"):
+        raise InputError(f"--size and --part are for programs (.onnx, .pt2), got {args.out}.")
+    return kind
+
+
+def _size(args) -> tuple[int, int] | None:
+    if args.size and (len(args.size) > 2 or min(args.size) < 1):
+        raise InputError(f"expected one or two positive numbers after --size, got {args.size}.")
+    return tuple((args.size * 2)[:2]) if args.size else None
+
+
+def _export_weights(args, backbone) -> None:
+    from ..export import export_backbone
+
+    card = export_backbone(backbone, args.out, layout=args.layout, fold_norms=args.fold_bn)
     print(f"{args.out}: {card.architecture}, strides {list(card.strides)}, channels {list(card.channels)}, "
           f"sha256 {card.digest[:12]}, read back and equal bit for bit")
+    if args.layout in ("mmdet", "mmpretrain") and args.out.endswith(".safetensors"):
+        print(f"{args.layout} without frozen_det reads .pth only: export to a file that ends so if it has to")
+
+
+def _export_program(args, backbone, kind: str) -> None:
+    from ..export import export_program
+
+    report = export_program(backbone, args.out, kind, _size(args), args.fold_bn)
+    if report.fixed_hw:
+        size = f"height and width fixed at {report.fixed_hw[0]} x {report.fixed_hw[1]}, batch open"
+    elif report.step == 1:
+        size = "batch, height and width open"
+    else:
+        size = f"batch open, height and width open in multiples of {report.step}"
+    checked = ", ".join(f"{n} x 3 x {h} x {w}" for n, h, w in report.checked)
+    print(f"{args.out}: {report.card.architecture}, input `images` ({size}), outputs {', '.join(report.outputs)}\n"
+          f"differs from eager by at most {report.largest_difference:.1e} of the largest magnitude on {checked}")
+
+
+def _export_detector(args, kind: str) -> int:
+    from ..analysis.inference import load_detector
+    from ..export.detector_program import export_detector
+
+    detector = load_detector(args.config, args.checkpoint, device="cpu")
+    report = export_detector(detector.model, args.out, kind, _size(args))
+    print(f"{args.out}: raw outputs {', '.join(report.outputs)}, differ from eager by at most "
+          f"{report.largest_difference:.1e} of the largest magnitude")
     return 0

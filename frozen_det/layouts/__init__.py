@@ -1,7 +1,7 @@
 """Key layouts: the same tensors under timm's, torchvision's, mmdet's and mmpretrain's names.
 
-It promises that :func:`to_layout` and :func:`to_timm` undo each other bit for bit. An architecture whose names are
-not known is refused, never guessed.
+It promises that renaming there and back gives the same bits. An architecture whose names are not known is refused,
+never guessed.
 """
 
 from collections.abc import Mapping
@@ -43,35 +43,57 @@ def to_timm(state: Mapping, family: str, layout: str) -> dict:
     return {timm: state[name] if change is None else change(state[name]) for name, (timm, change) in names.items()}
 
 
-def to_layout(state: Mapping, layout: str, where: str) -> dict:
-    """Rename a state in timm's names to another layout; mmpretrain's names begin with `backbone.`, as its files do.
+def rename(state: Mapping, source: str, target: str, where: str) -> tuple[dict, dict[str, str]]:
+    """Rename a state from one library's layout to another's.
 
-    A classifier that the layout keeps outside the backbone is left out.
+    mmpretrain's names begin with `backbone.`, as its files do. A classifier that the target keeps outside the
+    backbone is left out, and so is what is computed and not learnt.
+
+    Args:
+        state: name -> tensor, all of one body.
+        source, target: of :data:`LAYOUTS`.
+        where: the architecture, for messages.
+
+    Returns:
+        the renamed tensors, and name in `state` -> new name.
 
     Raises:
-        InputError: an architecture whose names in `layout` are not known.
+        InputError: an architecture whose names are not known in both.
     """
-    family = find_family(state, "timm")
-    if layout == "timm":
-        return dict(state)
-    if family is None or not (family == "efficientnet" or layout in RULES[family]):
-        raise InputError(f"expected an architecture whose names in the layout {layout!r} are known, got {where}. "
-                         f"Known: {_known(layout)}. Export it with --layout plain.")
     learnt = {name: value for name, value in state.items() if not is_derived(name)}
-    renamed = {}
+    family = next((family for family in FAMILIES if _to_timm_names(family, source, learnt) is not None
+                   and (target == "timm" or family == "efficientnet" or target in RULES[family])), None)
+    if family is None:
+        raise InputError(f"expected an architecture whose names in the layout {target!r} are known, got {where}. "
+                         f"Known families: {_known(target)}. Export it with --layout plain.")
+    first = _to_timm_names(family, source, learnt)
+    second = _from_timm_names(family, target, to_timm(learnt, family, source), where)
+    prefix = "backbone." if target == "mmpretrain" else ""
+    renamed, names = {}, {}
+    for name, (timm, change) in first.items():
+        if timm not in second:
+            continue
+        value = state[name] if change is None else change(state[name])
+        names[name], change = prefix + second[timm][0], second[timm][1]
+        renamed[names[name]] = value if change is None else change(value).contiguous()
+    return renamed, names
+
+
+def _from_timm_names(family: str, layout: str, state: Mapping, where: str) -> dict:
+    """timm's name -> (the name in `layout`, what happens to the tensor)."""
+    if layout == "timm":
+        return {name: (name, None) for name in state}
     if family == "efficientnet":
-        renamed = {text: learnt[name] for name, text in efficientnet.names_of(layout, learnt).items()}
-    else:
-        for name, value in learnt.items():
-            found = _rule_of(RULES[family][layout], name)
-            if found is not None:
-                rule, values = found
-                value = value if rule.to_other is None else rule.to_other(value).contiguous()
-                renamed[fill(rule.other, values)] = value
-            elif name.split(".")[0] not in _TIMM_HEADS:
-                raise InputError(f"the layout {layout!r} has no place for {name} of {where}: that library's {family} "
-                                 "lacks this part. Export it with --layout plain.")
-    return {f"backbone.{name}": value for name, value in renamed.items()} if layout == "mmpretrain" else renamed
+        return {name: (text, None) for name, text in efficientnet.names_of(layout, state).items()}
+    names = {}
+    for name in state:
+        found = _rule_of(RULES[family][layout], name)
+        if found is not None:
+            names[name] = (fill(found[0].other, found[1]), found[0].to_other)
+        elif name.split(".")[0] not in _TIMM_HEADS:
+            raise InputError(f"the layout {layout!r} has no place for {name} of {where}: that library's {family} "
+                             "lacks this part. Export it with --layout plain.")
+    return names
 
 
 def renamed_to_fit(state: Mapping, wanted: Mapping, heads: frozenset[str]) -> tuple[dict, str] | None:

@@ -12,8 +12,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "frozen_det"
 
 # Who may import whom: a module's level may import levels below it (larger numbers) and its own.
-LEVELS = [{"cli"}, {"upstream", "analysis"}, {"models", "datasets", "engine", "evaluation"},
-          {"export", "checkpoints", "host_state", "weights_card", "config", "safe_pickle", "fingerprint"},
+LEVELS = [{"cli"}, {"upstream", "analysis"}, {"export"}, {"models", "datasets", "engine", "evaluation"},
+          {"checkpoints", "host_state", "weights_card", "config", "safe_pickle", "fingerprint", "layouts",
+           "atomic_write", "trusted_conversion"},
           {"registry"}, {"mmcv_ops"}, {"ops"}]
 ANYWHERE = {"errors", "__init__", "frozen_det"}
 

@@ -1,0 +1,96 @@
+"""Whole detectors as programs, up to the raw outputs of their heads; refuses those whose ops a program cannot hold.
+
+Boxes are decoded and suppressed afterwards by whoever runs the program. Two-stage detectors choose proposals inside
+the network; how many there are depends on the image, and the op that does it is named in the refusal.
+"""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ..errors import InputError
+from ..fingerprint import fingerprint
+from ..weights_card import WeightsCard
+from .programs import ProgramReport, write_program
+
+# What mmdet's dense heads return, in this order, each a list over levels.
+_KINDS = ("scores", "boxes", "third", "fourth")
+
+
+def export_detector(model: nn.Module, path, kind: str, size_hw: tuple[int, int] | None = None) -> ProgramReport:
+    """Write a detector's network as a program with the outputs ``scores_level0``, ``boxes_level0``, ...
+
+    Args:
+        model: a loaded mmdet detector in eval mode. The input is normalised images (N, 3, H, W), float32.
+        path, kind, size_hw: as :func:`frozen_det.export.export_program`.
+
+    Raises:
+        InputError: an op that a program cannot hold, by name; otherwise as `export_program`.
+    """
+    _refuse_data_dependent(model, size_hw or (256, 320))
+    backbone, where = model.backbone, type(model).__name__
+    card = WeightsCard(architecture=f"{where} on {getattr(backbone, 'architecture', type(backbone).__name__)}",
+                       digest=fingerprint(dict(model.state_dict())).digest, **_preprocessing(model))
+    # An independent copy: tracing may leave marks on the modules it runs.
+    network = RawOutputs(copy.deepcopy(model).eval().requires_grad_(False))
+    with torch.no_grad():
+        names = tuple(network(torch.zeros(1, 3, *(size_hw or (256, 320)))))
+    unit = max(getattr(backbone, "strides", (32,)))
+    return write_program(network, RawOutputs(model), path, kind, size_hw, unit, names, card, where)
+
+
+class RawOutputs(nn.Module):
+    """A single-stage detector as a function from images to the maps of its head, by kind and level."""
+
+    def __init__(self, detector: nn.Module):
+        super().__init__()
+        self.detector = detector
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        outputs = self.detector(images, None, mode="tensor")
+        return {f"{kind}_level{level}": value for kind, values in zip(_KINDS, outputs)
+                for level, value in enumerate(values)}
+
+
+def _preprocessing(model: nn.Module) -> dict:
+    """Card fields of the input, from the model's preprocessor."""
+    given = model.data_preprocessor
+    if not getattr(given, "_enable_normalize", False):
+        return {}
+    return dict(mean=tuple(given.mean.flatten().tolist()), std=tuple(given.std.flatten().tolist()),
+                channel_order="rgb" if given._channel_conversion else "bgr")
+
+
+def _refuse_data_dependent(model: nn.Module, size_hw) -> None:
+    """Run once in eager and raise if an op ran whose number of results depends on values."""
+    from mmdet.structures import DetDataSample
+
+    sample = DetDataSample(metainfo=dict(img_shape=size_hw, ori_shape=size_hw, batch_input_shape=size_hw,
+                                         pad_shape=size_hw, scale_factor=(1.0, 1.0), img_id=0))
+    with torch.no_grad(), _Ops() as ops:
+        model(torch.zeros(1, 3, *size_hw), [sample], mode="tensor")
+    if ops.found:
+        raise InputError(
+            f"{type(model).__name__} cannot be exported as a program: it calls {', '.join(ops.found)}, whose results "
+            "depend in number on the image. Export its backbone (--part backbone), or a single-stage detector such "
+            "as RetinaNet.")
+
+
+class _Ops(TorchDispatchMode):
+    """Notes ops that no program can hold, those from outside torch first."""
+
+    def __init__(self):
+        super().__init__()
+        self._names = {}
+
+    @property
+    def found(self) -> list[str]:
+        return sorted(self._names, key=lambda name: name.startswith("aten::"))
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        tags = {torch.Tag.dynamic_output_shape, torch.Tag.data_dependent_output}
+        if func.namespace not in ("aten", "prim", "prims") or tags & set(func.tags):
+            self._names[func._schema.name] = None
+        return func(*args, **(kwargs or {}))
