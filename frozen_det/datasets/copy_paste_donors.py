@@ -98,19 +98,22 @@ class Donors:
         self.dataset, self.jitter = dataset, jitter
         self.selection, self.max_num, self.paste_by_box = selection, max_num, paste_by_box
         self.border_px = border_px
+        self.sampling, self.rare_threshold = sampling, rare_threshold
         self.image_shares, self.class_weights = None, None
         if sampling != "uniform":
-            self._weigh(sampling, rare_threshold)
+            self._weigh()
         self.cache = DonorCache(cache_mb) if cache_mb else None
 
     def draw(self, generator: np.random.Generator) -> Donation:
         """Draw a donor, its jitter and its objects."""
         num_images = len(self.dataset)
+        if self.image_shares is not None and len(self.image_shares) != num_images:
+            self._weigh()  # the dataset has become a subset of itself
         index = int(generator.integers(num_images) if self.image_shares is None
                     else generator.choice(num_images, p=self.image_shares))
         data_info = self.dataset.get_data_info(index)
         if isinstance(self.jitter, LargeScaleJitter):
-            return self._through_window(data_info, index, generator)
+            return self._through_window(data_info, generator)
         results = self.jitter(dict(data_info))
         patches = [] if results is None else patches_of(
             results, lambda labels: self.choose(labels, generator), self.paste_by_box, self.border_px)
@@ -121,7 +124,7 @@ class Donors:
         weights = None if self.class_weights is None else self.class_weights[labels]
         return choose(len(labels), self.selection, self.max_num, generator, weights)
 
-    def _through_window(self, data_info: dict, index: int, generator: np.random.Generator) -> Donation:
+    def _through_window(self, data_info: dict, generator: np.random.Generator) -> Donation:
         """Geometry first, then the pixels of the chosen objects only; no pixels at all where none is chosen."""
         jitter, image = self.jitter, None
         draw = jitter.draw(generator)
@@ -131,7 +134,7 @@ class Donors:
         window = jitter.pixels.plan(data_info, draw)
         if self.cache is not None or window is None:
             # Cached pixels have the full resolution, also those that are just being cached.
-            image = self._full_donor(index, data_info, objects)
+            image = self._full_donor(data_info, objects)
             window = jitter_window(draw, image.source_hw, jitter.size_hw, reduce=False)
         extents = objects.extents_xyxy()
         visible = np.array([i for i, extent in enumerate(extents)
@@ -147,26 +150,28 @@ class Donors:
                                  data_info.get("gt_seg_map")) for i in chosen]
         return Donation([patch for patch in patches if patch is not None], data_info, window)
 
-    def _full_donor(self, index: int, data_info: dict, objects: SourceObjects) -> DonorImage:
-        image = None if self.cache is None else self.cache.get(index)
+    def _full_donor(self, data_info: dict, objects: SourceObjects) -> DonorImage:
+        # By path: an index means another image once the dataset has become a subset.
+        path = data_info.get("img_path")
+        image = self.cache.get(path) if self.cache is not None else None
         if image is None:
             image = cropped_donor(self.jitter.pixels.read(data_info), objects)
             if self.cache is not None:
-                self.cache.put(index, image)
+                self.cache.put(path, image)
         return image
 
-    def _weigh(self, sampling: str, threshold: float) -> None:
+    def _weigh(self) -> None:
         """One pass over the annotations: how likely each image and each class is."""
         labels_of_images = [pasteable_labels(self.dataset.get_data_info(i)) for i in range(len(self.dataset))]
         if not any(len(labels) for labels in labels_of_images):
             raise InputError(f"expected donors with at least one object, got none in a "
                              f"{type(self.dataset).__name__} of {len(self.dataset)} images; look at its ann_file.")
         num_classes = 1 + max(int(labels.max()) for labels in labels_of_images if len(labels))
-        factors = repeat_factors(labels_of_images, num_classes, threshold)
-        total = np.max if sampling == "rare_images" else np.sum
+        factors = repeat_factors(labels_of_images, num_classes, self.rare_threshold)
+        total = np.max if self.sampling == "rare_images" else np.sum
         weights = np.array([total(factors[labels]) if len(labels) else 0.0 for labels in labels_of_images])
         self.image_shares = weights / weights.sum()
-        if sampling == "rare_objects":
+        if self.sampling == "rare_objects":
             self.class_weights = factors
 
 

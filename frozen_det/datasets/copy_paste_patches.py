@@ -74,22 +74,22 @@ class DonorCache:
     def __init__(self, max_mb: float) -> None:
         self.max_bytes = max_mb * 2**20
         self.num_bytes = 0
-        self._images: OrderedDict[int, DonorImage] = OrderedDict()
+        self._images: OrderedDict[str, DonorImage] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._images)
 
-    def get(self, index: int) -> DonorImage | None:
-        """The donor, now the one used last, or None."""
-        if index not in self._images:
+    def get(self, path: str) -> DonorImage | None:
+        """The donor of a file, now the one used last, or None."""
+        if path not in self._images:
             return None
-        self._images.move_to_end(index)
-        return self._images[index]
+        self._images.move_to_end(path)
+        return self._images[path]
 
-    def put(self, index: int, image: DonorImage) -> None:
+    def put(self, path: str, image: DonorImage) -> None:
         """Keep a new donor and drop the ones that were not used for longest."""
-        assert index not in self._images
-        self._images[index] = image
+        assert path not in self._images
+        self._images[path] = image
         self.num_bytes += image.num_bytes()
         while self.num_bytes > self.max_bytes:
             _, oldest = self._images.popitem(last=False)

@@ -36,12 +36,14 @@ def uncovered(mask: np.ndarray, covered: np.ndarray, left: int, top: int) -> np.
     """What pasted objects leave of a mask.
 
     Args:
-        mask: (h, w) uint8, 0 or 1, of one object, at ``left``, ``top`` of the image.
+        mask: (h, w) uint8, 0 or 1, of one object, at ``left``, ``top`` of the image; may be (0, 0).
         covered: (H, W) uint8, 0 or 1: pixels of pasted objects.
 
     Returns:
         (h, w) uint8, 0 or 1; None if nothing of the object was covered, so that it need not be looked at again.
     """
+    if mask.size == 0:
+        return None
     over = covered[top:top + mask.shape[0], left:left + mask.shape[1]]
     rest = np.greater(mask, over).view(np.uint8)
     return None if cv2.countNonZero(rest) == cv2.countNonZero(mask) else rest

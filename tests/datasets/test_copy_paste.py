@@ -261,6 +261,11 @@ def test_an_empty_target_receives_and_an_empty_donor_gives_nothing():
     assert results["gt_origins"].tolist() == [-1] and results["donor_img_id"] is None
 
 
+def test_an_object_that_came_with_an_empty_mask_goes():
+    target = loaded(objects=[(0, 0, 40, 40), (5, 5, 5, 5)])
+    assert pasted(target, patch(60, 60, 70, 70))["gt_bboxes_labels"].tolist() == [0, 9]
+
+
 def test_an_object_beyond_the_target_grows_the_image_with_the_fill():
     results = pasted(loaded((50, 40)), patch(35, 10, 70, 30))
     assert results["img"].shape == (50, 70, 3) and results["img_shape"] == (50, 70)
@@ -475,11 +480,19 @@ def test_what_the_cache_holds_changes_no_sample(toy_root):
 
 
 def test_donors_of_a_subset_come_from_the_subset(toy_root):
-    whole = paste_config(toy_root)
-    subset = whole.get_subset([0, 1])
-    donors = {subset[0]["data_samples"].donor_img_id for _ in range(40)} - {None}
-    expected = {subset.get_data_info(i)["img_id"] for i in range(2)}
-    assert donors == expected and len(whole.pipeline.transforms[1].donors.dataset) == 12
+    whole = paste_config(toy_root, donor_cache_mb=64, donor_sampling="rare_objects")
+    for _ in range(20):
+        whole[0]
+    subset = whole.get_subset([4, 5])
+    samples = [subset[0]["data_samples"] for _ in range(40)]
+    expected = {subset.get_data_info(i)["img_id"]: len(subset.get_data_info(i)["instances"]) for i in range(2)}
+    assert {sample.donor_img_id for sample in samples} - {None} == set(expected)
+    assert len(whole.pipeline.transforms[1].donors.dataset) == 12
+    # The cache knows files, not places: a donor never gives another image's pixels for its own objects.
+    assert all(sample.num_pasted <= expected.get(sample.donor_img_id, 0) for sample in samples)
+    path = subset.get_data_info(0)["img_path"]
+    cached = subset.pipeline.transforms[1].donors.cache.get(path)
+    assert cached is None or cached.source_hw == cv2.imread(path).shape[:2]
 
 
 def test_packing_keeps_the_origins_for_pictures(toy_root):

@@ -86,6 +86,14 @@ def test_images_without_objects_are_no_donors_where_rare_classes_count():
         Donors(Labelled([[0], [1]], pseudo=True), None, sampling="rare_objects")
 
 
+def test_weights_follow_the_dataset_when_it_becomes_a_subset():
+    dataset = Labelled(LONG_TAIL)
+    donors = Donors(dataset, LargeScaleJitter(60), sampling="rare_objects", rare_threshold=0.4)
+    dataset.labels_of_images = [[1], [0], [0, 1]]
+    donors.draw(np.random.default_rng(0))
+    np.testing.assert_allclose(donors.image_shares, [1 / 4, 1 / 4, 2 / 4])
+
+
 def test_a_donor_of_which_nothing_is_chosen_is_not_decoded(tmp_path):
     class OnDisk(Labelled):
         def get_data_info(self, index):
@@ -102,11 +110,11 @@ def test_a_donor_of_which_nothing_is_chosen_is_not_decoded(tmp_path):
 def test_the_cache_drops_what_was_not_used_for_longest():
     cache = DonorCache(max_mb=3 * 100 / 2**20)
     images = [DonorImage((10, 10), [(np.zeros((10, 10), np.uint8), (0, 0))] * 2) for _ in range(4)]
-    for index in (0, 1, 2):
-        cache.put(index, images[index])
-    assert cache.get(0) is images[0] and cache.num_bytes == 300
-    cache.put(3, images[3])
-    assert cache.get(1) is None and cache.get(0) is images[0] and len(cache) == 3
+    for name, image in zip("abc", images):
+        cache.put(name, image)
+    assert cache.get("a") is images[0] and cache.num_bytes == 300
+    cache.put("d", images[3])
+    assert cache.get("b") is None and cache.get("a") is images[0] and len(cache) == 3
 
 
 def test_a_donor_is_cut_to_its_objects_unless_that_is_more_than_the_image():
