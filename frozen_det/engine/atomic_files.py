@@ -4,10 +4,11 @@ mmengine writes checkpoints in place and removes the outdated one (also the prev
 successor: a kill in between loses a finished checkpoint.
 """
 
-import os
 from pathlib import Path
 
 from mmengine.fileio import LocalBackend, register_backend
+
+from ..atomic_write import replacing
 
 NAME = "frozen_det_atomic"
 _outdated: list[Path] = []
@@ -27,17 +28,9 @@ class AtomicBackend(LocalBackend):
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write bytes to `path` through a temporary file in the same folder, synchronised to disk before renaming."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with open(partial, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    """Write bytes to `path` so that it is whole or absent."""
+    with replacing(path) as partial:
+        partial.write_bytes(data)
 
 
 def remove_outdated(keep: Path | None = None) -> None:

@@ -11,6 +11,7 @@ from ..checkpoints import LoadReport, load_strictly, read, state_dict_of
 from ..errors import InputError
 from ..weights_card import card_of, verify
 from .backbones import Body
+from .same_architecture import refusal
 
 FORMS = ("'timm' or 'timm:TAG', 'torchvision' or 'torchvision:IMAGENET1K_V2', 'package:NAME' (weights that an "
          "installed Python package carries), a .pth or .safetensors file, dict(path=..., key='state_dict_ema'), or "
@@ -64,6 +65,9 @@ def _fetch(body: Body, body_cfg: dict, weights):
         card = card_of(checkpoint, str(path))
         if card is not None and key is None:  # a card speaks of the weights that are taken by default
             verify(card, state, str(path))
+            reason = refusal(card, body.architecture, str(path))
+            if reason:
+                raise InputError(reason)
         return str(path), _family_names(body, state)
     library, _, tag = weights.partition(":")
     if library == "timm":
