@@ -14,7 +14,7 @@ from ..errors import InputError, closest
 # Verb as typed -> module in this package.
 COMMANDS = {
     "train": "train", "test": "test", "predict": "predict", "describe": "describe", "doctor": "doctor",
-    "browse": "browse", "report": "report", "export": "export", "benchmark": "benchmark",
+    "browse": "browse", "report": "report", "export": "export", "convert": "convert", "benchmark": "benchmark",
     "toy-scenes": "toy_scenes", "quickstart": "quickstart",
 }
 
