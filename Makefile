@@ -27,7 +27,7 @@ $(VENV)/.installed: constraints.txt setup.py
 	$(PYTHON) -m venv $(VENV)
 	@echo "installing torch, mmdet and friends (about 2 GB, a few minutes)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[onedl,quickstart,export,test]'
-	$(BIN)/python -m frozen_det.mmcv_ops
+	$(BIN)/python -c 'from frozen_det.mmcv_ops import write_startup_file; write_startup_file()'
 	@touch $@
 
 clean:

@@ -120,7 +120,3 @@ def write_startup_file() -> str:
     target.write_text("import sys; exec(\"try:\\n    from frozen_det import mmcv_ops\\n    mmcv_ops.install()\\n"
                       "except ImportError:\\n    pass\")\n", encoding="utf-8")
     return str(target)
-
-
-if __name__ == "__main__":
-    print(f"stand-in for mmcv's compiled ops known from the start of Python: {write_startup_file()}")

@@ -70,7 +70,8 @@ def test_every_command_is_a_tool_and_has_help():
 
 @pytest.mark.parametrize("verb", ["train", "describe", "doctor"])
 def test_a_tool_prints_help_and_exits_with_zero(verb):
-    done = subprocess.run([sys.executable, str(ROOT / "tools" / f"{verb}.py"), "--help"], capture_output=True, text=True)
+    tool = str(ROOT / "tools" / f"{verb}.py")
+    done = subprocess.run([sys.executable, tool, "--help"], capture_output=True, text=True)
     assert done.returncode == 0 and f"frozen-det {verb}" in done.stdout
 
 
