@@ -251,6 +251,19 @@ def test_a_crowd_is_neither_pasted_nor_changed():
     assert len(mixed["gt_bboxes"]) == 0
 
 
+def test_a_small_crowd_outlasts_the_authors_rule():
+    results = pasted(loaded(objects=[(0, 0, 40, 40), (60, 60, 70, 70), (80, 80, 90, 90)], crowds=[1]),
+                     patch(0, 0, 20, 40), occlusion_rule="authors")
+    assert results["gt_bboxes_labels"].tolist() == [0, 1, 9]
+
+
+def test_objects_keep_their_origin_when_further_ones_are_pasted():
+    results = pasted(loaded(objects=[(0, 0, 40, 40), (60, 60, 70, 70)]), patch(80, 0, 95, 9), patch(80, 20, 95, 29))
+    results = CopyPaste().apply(results, Donation([patch(0, 0, 40, 40)], {"sample_idx": 8}))
+    assert results["gt_bboxes_labels"].tolist() == [1, 9, 9, 9]
+    assert results["gt_origins"].tolist() == [-1, 5, 5, 8]
+
+
 def test_an_empty_target_receives_and_an_empty_donor_gives_nothing():
     results = pasted(loaded(), patch(10, 10, 20, 30))
     assert results["gt_bboxes"].tensor.tolist() == [[10, 10, 20, 30]]
@@ -331,6 +344,10 @@ def test_pasted_pixels_carry_the_donors_segmentation():
     mask[30:60, 20:50] = True
     assert seg_map.shape == (60, 80) and (seg_map[mask] == 8).all()
     assert (seg_map[:40][~mask[:40]] == 5).all() and (seg_map[40:][~mask[40:]] == 255).all()
+    corner = np.triu(np.ones((10, 10), np.uint8))
+    results = pasted(loaded() | dict(gt_seg_map=np.zeros((100, 100), np.uint8)),
+                     Patch(np.zeros((10, 10, 3), np.uint8), corner, 4, 6, 1, seg_map=np.full((10, 10), 2, np.uint8)))
+    np.testing.assert_array_equal(results["gt_seg_map"][6:16, 4:14], 2 * corner)
     with pytest.raises(InputError, match="with_seg=True"):
         pasted(loaded() | dict(gt_seg_map=np.zeros((100, 100), np.uint8)), patch(0, 0, 5, 5))
 
@@ -477,6 +494,24 @@ def test_what_the_cache_holds_changes_no_sample(toy_root):
     assert 0 < len(cache) < 12 and 0 < cache.num_bytes <= 0.3 * 2**20
     assert_same(first, second)
     assert_same(first, samples_by(toy_root, num_workers=2, donor_cache_mb=64))
+
+
+def test_a_cached_donor_gives_the_objects_of_an_uncached_one_also_at_small_scales(toy_root):
+    draws = {}
+    for cache_mb in (0, 64):
+        dataset = paste_config(toy_root, objects="all", donor_cache_mb=cache_mb)
+        donors = dataset.pipeline.transforms[1].donors
+        donors.jitter.scale_range = (0.6, 1.1)
+        draws[cache_mb] = [donors.draw(np.random.default_rng(seed)) for seed in range(12)]
+    assert {donation.window.reduction for donation in draws[0]} == {2}
+    colours = []
+    for plain, cached in zip(draws[0], draws[64]):
+        assert plain.data_info["img_id"] == cached.data_info["img_id"] and cached.window.reduction == 1
+        places = [[(p.left, p.top, *p.mask.shape) for p in donation.patches] for donation in (plain, cached)]
+        # A reduced source gives objects on its own, coarser grid.
+        assert np.abs(np.array(places[0]) - np.array(places[1])).max() <= 2
+        colours += [[p.pixels[p.mask > 0].mean() for p in pair] for pair in zip(plain.patches, cached.patches)]
+    assert len(colours) > 20 and np.abs(np.diff(colours)).mean() < 6
 
 
 def test_donors_of_a_subset_come_from_the_subset(toy_root):
