@@ -83,7 +83,7 @@ def _known(module: str, name: str):
     import numpy
     import torch
 
-    if module in ("builtins", "__builtin__") and name in (
+    if module == "builtins" and name in (
             "set", "frozenset", "dict", "list", "tuple", "int", "float", "bool", "complex", "str", "bytes",
             "bytearray", "slice", "range"):
         return getattr(__import__("builtins"), name)
@@ -120,6 +120,7 @@ def _careful_pickle(path: Path):
 
     class Unpickler(pickle.Unpickler):
         def find_class(self, module, name):
+            module = "builtins" if module == "__builtin__" else module  # torch.save writes Python 2's name
             found = _known(module, name)
             if found is not None:
                 return found
