@@ -140,7 +140,12 @@ def test_a_full_checkpoint_holds_everything_and_a_tampered_one_is_found(scenes, 
 
 
 _KILLED = """
-import sys
+import os, sys, time
+real = os.fsync
+def slow(descriptor):  # a slow disk: the moment of writing lasts long enough to strike in it
+    time.sleep(0.3)
+    real(descriptor)
+os.fsync = slow
 from tests.training_runs import tiny_config, train
 cfg = tiny_config(sys.argv[1], sys.argv[2], train_cfg__max_epochs=400, train_cfg__val_interval=1000)
 cfg.default_hooks.checkpoint.max_keep_ckpts = 1
@@ -149,7 +154,7 @@ train(cfg)
 """
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.013, 0.04])
+@pytest.mark.parametrize("delay", [0.0, 0.1, 0.25])
 def test_a_kill_while_saving_leaves_the_last_complete_checkpoint_whole(scenes, tmp_path, delay):
     repository = Path(__file__).resolve().parents[1]
     process = subprocess.Popen([sys.executable, "-c", _KILLED, str(scenes), str(tmp_path)], cwd=repository,
