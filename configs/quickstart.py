@@ -5,7 +5,7 @@ Command: frozen-det train quickstart        Measured numbers: README.md
 """
 _base_ = ["_base_/runtime.py", "_base_/toy_scenes.py", "_base_/faster_rcnn_fpn_small.py"]
 
-epochs = 10
+epochs = 8
 model = dict(
     num_classes=10,
     detector=dict(
