@@ -1,6 +1,6 @@
 """Evaluate a checkpoint by config: prints the AP table and writes the numbers to the work directory.
 
-    frozen-det test quickstart work_dirs/quickstart/epoch_12.pth
+    frozen-det test quickstart work_dirs/quickstart/epoch_8.pth
 """
 
 from pathlib import Path
