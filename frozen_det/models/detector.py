@@ -236,7 +236,7 @@ def _number_of_classes(num_classes: int | None, classes_from) -> int | None:
     if classes_from is None:
         return num_classes
     path = Path(classes_from)
-    if path.is_dir():
+    if path.is_dir() or (path.suffix != ".json" and not _DESCRIBING.get()):
         from ..datasets.layout import resolve_user_data
 
         path = Path(resolve_user_data(path)["train"][0])
