@@ -45,3 +45,8 @@ def _clean_host_scope():
         from mmengine.registry import DefaultScope
 
         DefaultScope._instance_dict.clear()
+    if "mmengine.logging.message_hub" in sys.modules:
+        from mmengine.logging import MessageHub
+
+        # The newest hub is the current one: what a finished run left in it would name another test's files.
+        MessageHub._instance_dict.clear()
