@@ -116,10 +116,11 @@ def renamed_to_fit(state: Mapping, wanted: Mapping, heads: frozenset[str]) -> tu
             for ours in LAYOUTS if source else ():
                 if ours == theirs or _to_timm_names(family, ours, target_names) is None:
                     continue
-                mapped = _joined(to_timm(state, family, theirs), wanted, family, ours)
+                mapped = _joined(to_timm(state, family, theirs) | _classifier_to_timm(classifier, family, theirs),
+                                 wanted, family, ours)
                 count = sum(name in mapped and mapped[name].shape == value.shape for name, value in wanted.items())
                 if count > fits:
-                    best = {**classifier, **mapped}, f"{theirs} names of the {family} family read as {ours}'s"
+                    best = mapped, f"{theirs} names of the {family} family read as {ours}'s"
                     fits = count
     return best
 
@@ -131,10 +132,25 @@ def _without_heads(state: Mapping, heads: frozenset[str]) -> tuple[dict, dict]:
     return body, {name: value for name, value in learnt.items() if name not in body}
 
 
+def _classifier_to_timm(classifier: Mapping, family: str, layout: str) -> dict:
+    """Tensors of a classifier under timm's names, where they are known; the others keep theirs."""
+    named = {}
+    for name, value in classifier.items():
+        if family == "efficientnet":
+            named[efficientnet.classifier_name(layout, name)] = value
+            continue
+        found = _rule_of(RULES[family].get(layout, ()), name, reading=True)
+        named[name if found is None else fill(found[0].timm, found[1])] = value
+    return named
+
+
 def _joined(timm_state: Mapping, wanted: Mapping, family: str, ours: str) -> dict:
     """Tensors in timm's names under the names of `ours`, shaped as the body has them."""
     mapped = {}
-    renames = efficientnet.names_of(ours, timm_state) if family == "efficientnet" and ours != "timm" else {}
+    renames = {}
+    if family == "efficientnet" and ours != "timm":
+        known = efficientnet.timm_names("timm", timm_state) or {}
+        renames = efficientnet.names_of(ours, {name: timm_state[name] for name in known})
     for timm, value in timm_state.items():
         name = renames.get(timm, timm)
         if ours != "timm" and family != "efficientnet":

@@ -76,6 +76,12 @@ def names_of(layout: str, state: Mapping) -> dict[str, str]:
     return {name: text for name, text in names.items() if text is not None}
 
 
+def classifier_name(layout: str, name: str) -> str:
+    """timm's name of a classifier's tensor; another name is given back as it is."""
+    module, _, leaf = name.rpartition(".")
+    return f"{_ENDS['timm']['head']}.{leaf}" if module == _ENDS[layout].get("head") else name
+
+
 def _parse(layout: str, state: Mapping) -> dict[str, _Entry] | None:
     ends = {text: part for part, text in _ENDS[layout].items()}
     entries, inside = {}, {}
