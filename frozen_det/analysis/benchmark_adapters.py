@@ -8,6 +8,7 @@ neither time nor memory depends on them.
 import json
 import statistics
 import time
+import weakref
 from dataclasses import asdict, dataclass
 
 import torch
@@ -174,19 +175,25 @@ class _Step:
         """Bytes autograd keeps for the backward pass: distinct storages, without parameters, buffers and images."""
         own = {t.untyped_storage().data_ptr()
                for t in [*self.model.parameters(), *self.model.buffers(), self.images]}
-        kept = {}
+        alive = weakref.WeakSet()
 
-        def note(tensor):
-            storage = tensor.untyped_storage()
-            if storage.data_ptr() not in own:
-                kept[storage.data_ptr()] = storage.nbytes()
-            return tensor
+        def keep(tensor):
+            alive.add(held := _Held(tensor))
+            return held
 
-        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda held: held.tensor):
             loss = self.loss()
-        total = sum(kept.values())
+        kept = {storage.data_ptr(): storage.nbytes()
+                for storage in (held.tensor.untyped_storage() for held in alive) if storage.data_ptr() not in own}
         del loss
-        return total
+        return sum(kept.values())
+
+
+class _Held:
+    """A saved tensor that can be watched: it is gone once autograd lets go of it."""
+
+    def __init__(self, tensor: torch.Tensor):
+        self.tensor = tensor
 
 
 def _kinds() -> list[str]:

@@ -81,9 +81,11 @@ class FrozenBackbone(nn.Module):
         self._set_part(frozen_part(built.module, built.extract, len(built.strides), freeze))
         if adapters is not None:
             from .adapters import attach_adapters
+            from .frozen_norms import release_norm_inputs
 
             self.adapters = attach_adapters(self.body, adapters, built)
             self._set_part(self._part.training(self.adapters.trained_norms))
+            release_norm_inputs(self.body)
         self.train(self.training)
 
     # -- weights ------------------------------------------------------------------------------------------------

@@ -126,14 +126,15 @@ def test_under_ddp_only_adapters_are_reduced_and_names_gain_the_wrappers_prefix_
     assert backbone.frozen_fingerprint().digest == digest
 
 
-def test_recomputed_blocks_run_their_adapters_again():
-    def gradients(recompute):
-        backbone = small_backbone("timm-convnext", "parallel").train()
+@pytest.mark.parametrize("family", ["timm-convnext", "timm-resnet", "timm-mbconv"])
+def test_recomputed_blocks_run_their_adapters_again(family):
+    def gradients(family, recompute):
+        backbone = small_backbone(family, "parallel").train()
         stir(backbone.adapters)
         backbone.body.set_grad_checkpointing(recompute)
         sum(feature.square().mean() for feature in backbone(images())).backward()
         return [p.grad for p in backbone.adapters.parameters()]
 
-    for kept, recomputed in zip(gradients(False), gradients(True), strict=True):
+    for kept, recomputed in zip(gradients(family, False), gradients(family, True), strict=True):
         assert torch.equal(kept, recomputed)
         assert kept.abs().max() > 0
