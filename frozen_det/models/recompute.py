@@ -29,7 +29,7 @@ def running_statistics_kept(module: nn.Module):
             norm.num_batches_tracked.copy_(count)
 
 
-def checkpointed(function: Callable, *args, owner: nn.Module | None = None):
+def checkpointed(function: Callable, *args, owner: nn.Module | None = None, early_stop: bool = False):
     """``function(*args)``, its inner activations dropped and recomputed in backward.
 
     Outputs, gradients, random draws and running statistics are those of a plain call. Without gradients it is a
@@ -39,6 +39,7 @@ def checkpointed(function: Callable, *args, owner: nn.Module | None = None):
         function: a module, or a function of modules inside ``owner``.
         args: its tensors; these are kept.
         owner: holds the batch norms that ``function`` runs; by default ``function`` itself.
+        early_stop: end the recomputation with the last tensor that backward needs.
     """
     if not torch.is_grad_enabled():
         return function(*args)
@@ -46,7 +47,7 @@ def checkpointed(function: Callable, *args, owner: nn.Module | None = None):
     def contexts():
         return contextlib.nullcontext(), running_statistics_kept(owner or function)
 
-    return checkpoint(function, *args, use_reentrant=False, context_fn=contexts, early_stop=False)
+    return checkpoint(function, *args, use_reentrant=False, context_fn=contexts, early_stop=early_stop)
 
 
 def run_keeping_convolutions_only(layers: Sequence[nn.Module], x: torch.Tensor) -> torch.Tensor:
@@ -67,5 +68,6 @@ def run_keeping_convolutions_only(layers: Sequence[nn.Module], x: torch.Tensor) 
             y = layer.norm_act(y)
             return y if following is None else following.conv(y)
 
-        x = checkpointed(rest, x, owner=layer)
+        # The convolution's input is the last tensor needed, so stopping there spares the convolution itself.
+        x = checkpointed(rest, x, owner=layer, early_stop=True)
     return x
