@@ -105,7 +105,7 @@ def read_run(work_dir) -> RunRecord:
     newest = (training or runs)[-1]
     record = RunRecord(work_dir, name=work_dir.name)
     record.train, record.validations = joined_scalars([_lines(run / "vis_data" / "scalars.json") for run in training])
-    record.evaluations = _evaluations(runs, record)
+    record.evaluations = _evaluations(record)
     record.environment = _environment(newest)
     record.config_text = (newest / "vis_data" / "config.py").read_text(encoding="utf-8")
     record.config = _config(newest / "vis_data" / "config.py", record)
@@ -176,13 +176,13 @@ def _json(path: Path):
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
-def _evaluations(runs: list[Path], record: RunRecord) -> list[dict]:
+def _evaluations(record: RunRecord) -> list[dict]:
     """Evaluation records of all runs: those of validations that still count, then those of tests."""
     found: dict = {}
-    for run in runs:
-        for path in sorted(run.glob("evaluation/*.json")):
-            one = _json(path)
-            found[one["stage"], one["iter"] if one["stage"] == "val" else 0] = one  # a later run's replaces
+    # A test in the process that trained has no vis_data of its own, so all dated folders are looked through.
+    for path in sorted(record.work_dir.glob("*/evaluation/*.json")):
+        one = _json(path)
+        found[one["stage"], one["iter"] if one["stage"] == "val" else 0] = one  # a later run's replaces
     end = max((one["iter"] for one in record.train), default=float("inf")) + _stretch(record)
     still_count = [one for one in found.values() if one["stage"] == "test" or (one["iter"] or 0) <= end]
     return sorted(still_count, key=lambda one: (one["stage"] == "test", one["iter"] or 0))

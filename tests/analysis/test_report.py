@@ -92,8 +92,11 @@ def test_seeds_of_one_config_are_one_arm_and_another_config_is_another(tmp_path)
     assert "| <zebra> | 41.0 ± 1.4 | 70.0 | 30.0 |" in twin
 
 
-def test_a_test_of_the_checkpoint_is_one_more_row(work_dir):
+@pytest.mark.parametrize("own_process", [True, False])
+def test_a_test_of_the_checkpoint_is_one_more_row(work_dir, own_process):
     write_run(work_dir, "20260103_000000", [], seed=9)
+    if not own_process:
+        shutil.rmtree(work_dir / "20260103_000000" / "vis_data")
     write_evaluation(work_dir, "20260103_000000", 40, 0.5)
     path = work_dir / "20260103_000000" / "evaluation" / "coco_val_iter_40.json"
     record = json.loads(path.read_text())
