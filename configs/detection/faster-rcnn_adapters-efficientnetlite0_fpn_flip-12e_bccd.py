@@ -1,0 +1,8 @@
+"""Blood cells (BCCD), the adapter arm: parallel 1x1 adapters beside a frozen body; else its `frozen` sibling.
+
+expected: not published; measured numbers with two seeds: docs/results.md.
+    frozen-det train CONFIG --seed 0 --cfg-options data_root=DIR
+"""
+_base_ = ["faster-rcnn_frozen-efficientnetlite0_fpn_flip-12e_bccd.py"]
+
+model = dict(detector=dict(backbone=dict(adapters=dict(type="parallel"))))

@@ -1,0 +1,10 @@
+"""Faster R-CNN with the authors' FPN on a frozen EfficientNet-Lite0, narrow, on toy scenes: minutes on one CPU core.
+
+In small what arXiv 2204.00484 asks. expected: not published; measured: docs/results.md.
+    frozen-det train faster-rcnn_frozen-efficientnetlite0_fpn_plain-8e_toy
+    frozen-det train faster-rcnn_frozen-efficientnetlite0_fpn_plain-8e_toy --cfg-options model.detector.backbone.freeze=False
+"""
+_base_ = ["../_base_/runtime.py", "../_base_/toy_scenes.py", "../_base_/faster_rcnn_narrow.py", "../_base_/schedule_toy_8e.py"]
+
+model = dict(detector=dict(
+    neck=dict(type="frozen_det.FPN", out_channels=48, norm_cfg=dict(type="BN", momentum=0.1))))
