@@ -38,6 +38,5 @@ def refusal(card: WeightsCard, architecture: str, where: str) -> str | None:
     difference = first_difference(card.architecture, architecture) if card.architecture else None
     if difference is None:
         return None
-    return (f"{where} holds weights of {card.architecture}, by its card, and the body is {architecture}: the shapes "
-            f"agree, the functions do not ({difference}). Nothing was loaded. Set model.backbone.body to "
-            f"{card.architecture}.")
+    return (f"{where} holds weights of {card.architecture}, by its card, and the body is {architecture}: not the same "
+            f"function ({difference}). Nothing was loaded. Set model.backbone.body to {card.architecture}.")

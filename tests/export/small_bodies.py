@@ -1,0 +1,41 @@
+"""Small bodies of five families, as configs and as timm's classifiers with random weights and lively statistics."""
+
+import timm
+import torch
+
+from frozen_det.models import FrozenBackbone
+
+BODIES = {
+    "resnet": (dict(type="timm", name="resnet10t"), (4, 8, 16, 32)),
+    "efficientnet": (dict(type="timm", name="efficientnet_lite0"), (4, 8, 16, 32)),
+    "convnext": (dict(type="timm", name="convnext_atto", depths=(1, 1, 1, 1), dims=(8, 16, 24, 32)), (4, 8, 16, 32)),
+    "swin": (dict(type="timm", name="swin_tiny_patch4_window7_224", embed_dim=24, depths=(2, 1, 1, 1),
+                  num_heads=(1, 1, 1, 1)), (4, 8, 16, 32)),
+    "vit": (dict(type="timm", name="vit_tiny_patch16_224", depth=2, embed_dim=48, num_heads=3), (16,)),
+}
+
+
+def classifier(family: str, seed: int = 0):
+    """timm's full model, in eval mode, with norms that do something; ready for images of any size."""
+    options = {k: v for k, v in BODIES[family][0].items() if k not in ("type", "name")}
+    if family == "vit":
+        options["dynamic_img_size"] = True
+    if family == "swin":
+        options["strict_img_size"] = False
+    torch.manual_seed(seed)
+    model = timm.create_model(BODIES[family][0]["name"], **options).eval()
+    for name, value in model.state_dict().items():
+        if name.endswith("running_var"):
+            value.uniform_(0.5, 2)
+        elif name.endswith("running_mean") or ("norm" in name and name.endswith("bias")):
+            value.normal_(std=0.1)
+    return model
+
+
+def filled(family: str, folder) -> FrozenBackbone:
+    """A frozen backbone, filled from a file `upstream.pth` of the classifier."""
+    body, strides = BODIES[family]
+    torch.save({"state_dict": classifier(family).state_dict()}, folder / "upstream.pth")
+    backbone = FrozenBackbone(body, weights=str(folder / "upstream.pth"), strides=strides).eval()
+    backbone.init_weights()
+    return backbone

@@ -1,0 +1,54 @@
+"""Whole detectors: single-stage ones export their raw maps, two-stage ones are refused by the op."""
+
+import pytest
+import torch
+
+from frozen_det.errors import InputError
+from frozen_det.export.detector_program import export_detector
+
+from .small_bodies import BODIES
+
+
+@pytest.fixture(scope="module")
+def retina():
+    from mmdet.utils import register_all_modules
+
+    register_all_modules(init_default_scope=False)
+    from frozen_det.models import Detector
+
+    torch.manual_seed(0)
+    body, _ = BODIES["convnext"]
+    return Detector(dict(
+        type="RetinaNet", backbone=dict(type="frozen_det.FrozenBackbone", body=body, weights="random", strides=(8, 16)),
+        neck=dict(type="FPN", out_channels=8, num_outs=2),
+        bbox_head=dict(type="RetinaHead", stacked_convs=1, feat_channels=8,
+                       anchor_generator=dict(type="AnchorGenerator", scales=[4], ratios=[1.0]),
+                       bbox_coder=dict(type="DeltaXYWHBBoxCoder")),
+        test_cfg=dict(nms_pre=10, score_thr=0.1, max_per_img=5, nms=dict(type="nms", iou_threshold=0.5))),
+        num_classes=3).eval()
+
+
+def test_a_single_stage_detector_gives_the_maps_of_its_head(retina, tmp_path):
+    report = export_detector(retina, tmp_path / "a.pt2", "torch-export", size_hw=(64, 96))
+    assert report.outputs == ("scores_level0", "scores_level1", "boxes_level0", "boxes_level1")
+    images = torch.randn(1, 3, 64, 96)
+    got = torch.export.load(tmp_path / "a.pt2").module()(images)
+    scores, boxes = retina(images, None, mode="tensor")
+    assert torch.allclose(got["scores_level1"], scores[1], rtol=1e-5, atol=1e-6)
+    assert torch.allclose(got["boxes_level0"], boxes[0], rtol=1e-5, atol=1e-6)
+    assert report.card.architecture == "RetinaNet on timm/convnext_atto" and report.card.mean[0] > 1
+
+
+def test_a_two_stage_detector_is_refused_by_the_op_that_chooses_proposals(tmp_path):
+    from mmengine.config import Config
+
+    from frozen_det.config import find_config
+    from frozen_det.models import Detector
+
+    base = find_config("quickstart").parent / "_base_" / "faster_rcnn_fpn_small.py"
+    cfg = Config.fromfile(str(base)).model.detector
+    cfg.backbone = dict(type="frozen_det.FrozenBackbone", body=BODIES["convnext"][0], weights="random")
+    model = Detector(cfg, num_classes=3).eval()
+    with pytest.raises(InputError, match=r"FasterRCNN cannot be exported.*it calls torchvision::.*--part backbone"):
+        export_detector(model, tmp_path / "a.onnx", "onnx")
+    assert list(tmp_path.iterdir()) == []
