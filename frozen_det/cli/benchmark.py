@@ -14,6 +14,7 @@ WHAT = {
     "adapters": "benchmark_adapters",
     "copy-paste": "benchmark_copy_paste",
     "evaluation": "benchmark_evaluation",
+    "train-step": "benchmark_train_step",
 }
 
 
