@@ -73,7 +73,8 @@ class Row:
 
 
 def add_arguments(parser) -> None:
-    parser.add_argument("--size", type=int, default=512, help="side of the square image, a multiple of 128 from 256 on (512)")
+    parser.add_argument("--size", type=int, default=512, help="side of the square image, a multiple of 128 from "
+                        "256 on (default 512)")
     parser.add_argument("--batch", type=int, default=1, help="images a step (default 1)")
     parser.add_argument("--rois", type=int, default=512, help="regions an image in the second stage (default 512)")
     parser.add_argument("--repeats", type=int, default=5, help="cells of the NAS-FPN in every arm (default 5)")
@@ -92,8 +93,8 @@ def run(args) -> int:
     import torch
 
     if args.size < 256 or args.size % 128:
-        raise InputError("expected --size as a multiple of 128 (level 7 of the pyramid) from 256 on (below, level 7 is a "
-                         f"single value, without statistics for its norms), got {args.size}.")
+        raise InputError("expected --size as a multiple of 128 (level 7 of the pyramid) from 256 on (below, level 7 "
+                         f"is a single value, without statistics for its norms), got {args.size}.")
     if min(args.batch, args.rois, args.repeats) < 1 or args.steps < 0:
         raise InputError("expected --batch, --rois and --repeats from 1 on and --steps from 0 on, got "
                          f"{args.batch}, {args.rois}, {args.repeats} and {args.steps}.")
