@@ -15,7 +15,7 @@ from ..errors import InputError, closest
 COMMANDS = {
     "train": "train", "test": "test", "predict": "predict", "describe": "describe", "doctor": "doctor",
     "browse": "browse", "report": "report", "export": "export", "convert": "convert", "benchmark": "benchmark",
-    "toy-scenes": "toy_scenes", "quickstart": "quickstart",
+    "chain": "chain", "sweep": "sweep", "toy-scenes": "toy_scenes", "quickstart": "quickstart",
 }
 
 

@@ -20,16 +20,18 @@ def add_arguments(parser) -> None:
 def run(args) -> int:
     import json
 
-    from .train import build_runner
+    from mmengine.dist import is_main_process
+
+    from .train import build_runner, set_launcher
 
     if not Path(args.checkpoint).is_file():
         raise InputError(f"expected a checkpoint file, but {args.checkpoint} does not exist.")
     cfg = config_of(args)
     cfg.work_dir = args.work_dir or cfg.get("work_dir") or default_work_dir(cfg)
-    cfg.launcher = args.launcher
+    set_launcher(cfg, args.launcher)
     cfg.load_from = args.checkpoint
     metrics = build_runner(cfg).test()
-    if args.out:
+    if args.out and is_main_process():
         Path(args.out).parent.mkdir(parents=True, exist_ok=True)
         Path(args.out).write_text(json.dumps({k: float(v) for k, v in metrics.items()}, indent=1), encoding="utf-8")
         print(f"metrics written to {args.out}")

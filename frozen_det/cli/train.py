@@ -2,6 +2,7 @@
 
     frozen-det train quickstart
     frozen-det train configs/custom_coco.py --cfg-options data_root=my/data --resume
+    frozen-det train quickstart --fraction 0.1 --same-updates --seed 1
 """
 
 from pathlib import Path
@@ -19,12 +20,41 @@ def add_arguments(parser) -> None:
     parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none",
                         help="how several processes were started; pytorch is torchrun")
     parser.add_argument("--seed", type=int, help="run seed (default: the config's)")
+    add_fraction(parser)
+
+
+def add_fraction(parser) -> None:
+    """Add `--fraction-seed` and `--same-updates`, and `--fraction`."""
+    parser.add_argument("--fraction", type=float, metavar="F",
+                        help="train on this share of the images, in (0, 1], at least one image of every class; the ids "
+                             "go to fraction_ids.json")
+    add_fraction_details(parser)
+
+
+def add_fraction_details(parser) -> None:
+    """Add what belongs to a fraction, or to several."""
+    parser.add_argument("--fraction-seed", type=int, default=0, metavar="N",
+                        help="seed of the draw of the fraction; the run's seed does not change it (default: 0)")
+    parser.add_argument("--same-updates", action="store_true",
+                        help="with a fraction F, 1/F times the epochs: all that the schedule counts in epochs is "
+                             "stretched, so that every fraction trains for as many updates")
 
 
 def run(args) -> int:
+    cfg = training_config(args)
+    _resume(cfg, args.resume)
+    if "accumulate" in options_of(args):
+        print(f"gradient accumulation: {cfg.accumulate} steps of {cfg.train_dataloader.batch_size} images make one "
+              f"update of {cfg.accumulate * cfg.train_dataloader.batch_size}")
+    build_runner(cfg).train()
+    return 0
+
+
+def training_config(args):
+    """The config of a training run with all that the command's options say, but for `--resume`."""
     cfg = config_of(args)
     cfg.work_dir = args.work_dir or cfg.get("work_dir") or default_work_dir(cfg)
-    cfg.launcher = args.launcher
+    set_launcher(cfg, args.launcher)
     if args.seed is not None:
         cfg.randomness = {**cfg.get("randomness", {}), "seed": args.seed}
     if args.amp:
@@ -32,12 +62,35 @@ def run(args) -> int:
             raise InputError(f"--amp works with optim_wrapper.type='OptimWrapper', got {cfg.optim_wrapper.type!r}.")
         cfg.optim_wrapper.type = "AmpOptimWrapper"
         cfg.optim_wrapper.setdefault("loss_scale", "dynamic")
-    _resume(cfg, args.resume)
-    if "accumulate" in options_of(args):
-        print(f"gradient accumulation: {cfg.accumulate} steps of {cfg.train_dataloader.batch_size} images make one "
-              f"update of {cfg.accumulate * cfg.train_dataloader.batch_size}")
-    build_runner(cfg).train()
-    return 0
+    _fraction(cfg, args)
+    return cfg
+
+
+def _fraction(cfg, args) -> None:
+    """Give the training data their fraction, write down which images it is, and stretch the schedule if asked."""
+    from ..datasets.data_fraction import fraction_of, put_fraction
+    from ..engine.longer_schedule import stretch_schedule
+
+    if args.fraction is not None:
+        put_fraction(cfg, args.fraction, args.fraction_seed)
+    fraction = fraction_of(cfg)
+    if fraction is not None:
+        hooks = list(cfg.get("custom_hooks") or [])
+        if not any(hook.get("type") == "frozen_det.FractionRecordHook" for hook in hooks):
+            cfg.custom_hooks = [*hooks, dict(type="frozen_det.FractionRecordHook")]
+    if args.same_updates:
+        changed = stretch_schedule(cfg, 1 / fraction["share"]) if fraction else []
+        print("as many updates as with all the data: " + (", ".join(changed) or "the schedule stays as it is"))
+
+
+def set_launcher(cfg, launcher: str) -> None:
+    """How the processes were started; without a GPU they talk by gloo, where the config says nccl."""
+    import torch
+
+    cfg.launcher = launcher
+    talk = (cfg.get("env_cfg") or {}).get("dist_cfg") or {}
+    if launcher != "none" and talk.get("backend", "nccl") == "nccl" and not torch.cuda.is_available():
+        cfg.env_cfg = {**(cfg.get("env_cfg") or {}), "dist_cfg": {**talk, "backend": "gloo"}}
 
 
 def _resume(cfg, wanted: str | None) -> None:

@@ -16,6 +16,7 @@ from mmengine.utils import is_abs
 from ..errors import InputError, closest
 from ..registry import DATASETS
 from .annotation_check import class_counts, read_annotations, read_classes
+from .data_fraction import check_fraction, draw_fraction, fraction_record
 from .image_files import ends_early, image_fault, missing_files
 from .layout import EXPECTED_TREES, resolve_user_data
 from .seeding import SeededSamples
@@ -37,9 +38,12 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
             ``metainfo=dict(classes=...)`` goes before it; without either, this json's own categories are taken.
         on_broken_image: ``error``, or ``skip`` to take another sample instead, in training only.
         on_outside_box: ``error`` for boxes wholly outside their image, or ``drop``.
+        fraction: Share of the images to train on, a number in (0, 1] or ``dict(share=0.1, seed=0)``; drawn by
+            :func:`~frozen_det.datasets.data_fraction.draw_fraction` after the filters, told by ``fraction_record``.
         data_root, data_prefix, metainfo, filter_cfg, pipeline, lazy_init and others: As in mmdet;
             ``data_prefix`` is ``dict(img='images/')`` by default.
 
+    An annotation with a true ``pseudo`` is a pseudo label, which is trained on but never pasted elsewhere.
     A transform of the pipeline that has a method ``bind`` gets this dataset once its annotations are read.
 
     Raises:
@@ -53,7 +57,7 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
     def __init__(self, ann_file: str = "", *, split: str | None = None, classes_from: str | None = None,
                  on_broken_image: str = "error", on_outside_box: str = "error", data_root: str = "",
                  data_prefix: dict | None = None, filter_cfg: dict | None = None, lazy_init: bool = False,
-                 **kwargs) -> None:
+                 fraction: float | dict | None = None, **kwargs) -> None:
         _check_choice("on_broken_image", on_broken_image, ("error", "skip"))
         _check_choice("on_outside_box", on_outside_box, ("error", "drop"))
         for key in filter_cfg or {}:
@@ -62,6 +66,11 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
                                  f"{closest(key, _FILTERS) or 'remove it.'}")
         if split is not None:
             ann_file, data_prefix, classes_from = _user_split(split, ann_file, data_root, classes_from)
+        if fraction is not None and kwargs.get("test_mode"):
+            raise InputError(f"expected fraction in training data only, got {fraction!r} with test_mode=True; numbers "
+                             "from a part of the validation images would not compare. Remove it from the dataset.")
+        self._fraction = None if fraction is None else check_fraction(fraction)
+        self.fraction_record: dict | None = None
         if not ann_file:
             raise InputError("expected ann_file, a COCO json, or split with data_root in the dataset's config, got "
                              f"neither.\n{EXPECTED_TREES}")
@@ -124,6 +133,8 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
                         "bbox_label": self.cat2label[annotation["category_id"]]}
             if annotation.get("segmentation"):
                 instance["mask"] = annotation["segmentation"]
+            if annotation.get("pseudo"):
+                instance["pseudo"] = True
             data_info["instances"].append(instance)
         return data_info
 
@@ -145,8 +156,21 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
             self._dropped["images without an object"] = num_large - len(kept)
         if not kept:
             raise self._nothing_left(filters)
+        if self._fraction is not None:
+            kept = self._drawn(kept)
         self._log_counts(len(kept))
         return kept
+
+    def _drawn(self, data_list: list[dict]) -> list[dict]:
+        """The fraction of the images; crowds and boxes to ignore are no reason to keep an image."""
+        share, seed = self._fraction
+        labels = {info["img_id"]: {i["bbox_label"] for i in info["instances"] if not i["ignore_flag"]}
+                  for info in data_list}
+        ids = draw_fraction(labels, share, seed)
+        self.fraction_record = fraction_record(ids, share, seed, len(data_list), self.ann_file)
+        self._dropped[f"images outside the fraction {share:g} of seed {seed}"] = len(data_list) - len(ids)
+        drawn = set(ids)
+        return [info for info in data_list if info["img_id"] in drawn]
 
     def prepare_data(self, idx: int):
         """Run the pipeline on one sample; an image that cannot be decoded whole is refused or skipped."""
