@@ -57,7 +57,7 @@ class RunRecord:
         return seed if seed is not None else int(logged) if logged and logged.isdigit() else None
 
     def main_metric(self, kind: str = "bbox") -> str | None:
-        """Full name of the headline number (``coco/bbox_mAP`` or ``lvis/bbox_AP``)."""
+        """Full name of a detector's headline number (``coco/bbox_mAP`` or ``lvis/bbox_AP``)."""
         names = [name for one in self.validations for name in one]
         return next((name for name in names if re.fullmatch(rf"[^/]+/{kind}_m?AP", name)), None)
 
@@ -86,6 +86,20 @@ class RunRecord:
     def peak_memory_mib(self) -> float | None:
         """Highest memory of the accelerator in MiB; None on a CPU, where it is not logged."""
         return max((one["memory"] for one in self.train if one.get("memory")), default=None)
+
+
+def headline(metrics, preferred: str | None = None) -> str | None:
+    """Name of the number to show for a run: ``preferred`` if it is there, a detector's box AP, a classifier's top-1
+    accuracy, else the first that is no time; None where there is none."""
+    names = list(metrics)
+    patterns = ([re.escape(preferred)] if preferred else []) + [
+        r"[^/]+/bbox_m?AP", r"[^/]+/segm_m?AP", r"accuracy/top1", r"[^/]+/top1", r"[^/]+/.*"]
+    return next((name for pattern in patterns for name in names if re.fullmatch(pattern, name)), None)
+
+
+def metric_word(name: str) -> str:
+    """What a line calls a metric: 'AP' for ``coco/bbox_mAP``, else the part behind the slash."""
+    return "AP" if re.fullmatch(r"[^/]+/bbox_m?AP", name) else name.rpartition("/")[2]
 
 
 def read_run(work_dir) -> RunRecord:
