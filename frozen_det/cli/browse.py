@@ -1,5 +1,8 @@
 """Pictures of what the network will see: images after the whole pipeline, with boxes, masks and names.
 
+With Copy-Paste in the pipeline, a second picture of each sample shows the image, its donor, the jittered image and
+the composed one, with the outlines of own, pasted and covered objects.
+
     frozen-det browse quickstart
     frozen-det browse configs/custom_coco.py --split val --num 24 -o pictures
     frozen-det browse quickstart --stations 3        what each transform does to sample 3
@@ -67,7 +70,7 @@ def _first_indices(dataset, loader, seed: int, args) -> list:
 
 
 def _write_pictures(dataset, indices: list, folder: Path, split: str) -> int:
-    """Write one picture for each index and a sheet of all. Returns their number."""
+    """Write one picture for each index, one of its origins with Copy-Paste, and a sheet. Returns the first's number."""
     import cv2
 
     from ..datasets.drawing import contact_sheet
@@ -80,8 +83,20 @@ def _write_pictures(dataset, indices: list, folder: Path, split: str) -> int:
         with seeded(sample_seed(index.seed, index.epoch, int(index))):
             pictures.append(_picture(dataset[index], dataset.metainfo["classes"]))
         cv2.imwrite(str(folder / f"{split}_{int(index):06d}.png"), pictures[-1][..., ::-1])
+        origins = _picture_of_origins(dataset, index)
+        if origins is not None:
+            cv2.imwrite(str(folder / f"{split}_{int(index):06d}_copy_paste.png"), origins[..., ::-1])
     cv2.imwrite(str(folder / f"{split}_sheet.png"), contact_sheet(pictures)[..., ::-1])
     return len(pictures)
+
+
+def _picture_of_origins(dataset, index):
+    """Which object of a sample came from where; None without Copy-Paste, or where a wrapper decides on the samples."""
+    from ..datasets.copy_paste_pictures import picture_of_sample
+
+    if not hasattr(getattr(dataset, "pipeline", None), "transforms"):
+        return None
+    return picture_of_sample(dataset, index)
 
 
 def _picture(sample: dict, classes):

@@ -52,6 +52,26 @@ def test_validation_pictures_come_in_order_also_through_a_wrapper(config, tmp_pa
         "val_000000.png", "val_000001.png", "val_000002.png"]
 
 
+def test_with_copy_paste_a_second_picture_shows_which_objects_came_from_where(config, tmp_path):
+    from frozen_det.datasets.copy_paste_pictures import COLOURS
+
+    jitter = "dict(type='frozen_det.LargeScaleJitter', size_hw=96, scale_range=(0.8, 1.25))"
+    text = (tmp_path / "scenes.py").read_text()
+    pasting = text.replace("pipeline=pipeline))\nval", f"pipeline=[{jitter}, dict(type='frozen_det.CopyPaste', "
+                           f"objects='all', donor_pipeline=[{jitter}]), dict(type='PackDetInputs')]))\nval")
+    assert pasting != text
+    (tmp_path / "pasting.py").write_text(pasting)
+    assert main(["browse", str(tmp_path / "pasting.py"), "-o", str(tmp_path / "out"), "--num", "2"]) == 0
+    pictures = [cv2.imread(str(path)) for path in sorted((tmp_path / "out").glob("*_copy_paste.png"))]
+    assert len(pictures) == 2 and len(list((tmp_path / "out").iterdir())) == 5
+    # Image, donor, jittered and composed image, 512 px each, 8 px apart.
+    assert all(picture.shape[1] == 4 * 512 + 3 * 8 for picture in pictures)
+    for kind in ("own", "pasted"):
+        assert all((abs(picture[..., ::-1].astype(int) - COLOURS[kind]).max(axis=2) <= 2).any() for picture in pictures)
+    assert main(["browse", config, "-o", str(tmp_path / "plain"), "--num", "2"]) == 0
+    assert not list((tmp_path / "plain").glob("*_copy_paste.png"))
+
+
 def test_stations_end_with_what_the_network_gets(config, capsys):
     assert main(["browse", config, "--stations", "2"]) == 0
     out = capsys.readouterr().out
