@@ -1,6 +1,7 @@
 """Copy-Paste: whose pixels, whose boxes, and the same samples whatever runs beside."""
 
 import copy
+import json
 
 import cv2
 import numpy as np
@@ -413,6 +414,28 @@ def test_labelled_objects_are_pasted_onto_pseudo_labelled_images_and_not_the_oth
     assert own(jitter(pseudo.get_data_info(0)))["num_pasted"] == 0
     results = bound(labelled, donor_pipeline=[jitter], objects="all")(jitter(pseudo.get_data_info(0)))
     assert results["gt_bboxes"].tensor.tolist() == [[0, 0, 9, 9], [10, 10, 30, 40]]
+
+
+def test_self_training_pastes_the_labelled_set_onto_annotations_marked_as_pseudo_labels(toy_root, tmp_path):
+    content = json.loads((toy_root / "annotations/train.json").read_text())
+    for annotation in content["annotations"]:
+        annotation["pseudo"] = 1
+    (tmp_path / "pseudo.json").write_text(json.dumps(content))
+    labelled = dict(type="frozen_det.CocoDataset", ann_file="annotations/val.json", data_root=str(toy_root),
+                    pipeline=[])
+    counts, donor_ids = {}, set()
+    for donor_dataset in (None, labelled):
+        jitter = dict(type="frozen_det.LargeScaleJitter", size_hw=96)
+        pipeline = [jitter, dict(type="frozen_det.CopyPaste", donor_pipeline=[jitter], objects="all",
+                                 donor_dataset=donor_dataset)]
+        with DefaultScope.overwrite_default_scope("mmdet"):
+            dataset = CocoDataset(str(tmp_path / "pseudo.json"), data_root=str(toy_root), pipeline=pipeline)
+        with seeded(1):
+            samples = [dataset[index] for index in range(12)]
+        counts[donor_dataset is None] = sum(sample["num_pasted"] for sample in samples)
+        donor_ids |= {path for sample in samples for path in [sample["donor"][0].get("img_path")] if donor_dataset}
+    assert counts[True] == 0 and counts[False] > 20
+    assert all("val_" in path for path in donor_ids)
 
 
 def test_donors_of_another_dataset_must_have_its_classes(coco_root, coco_content):
