@@ -1,0 +1,12 @@
+"""Toy scenes with standard jitter, one convolution for a neck, the fine-tuned arm: everything trains, norm statistics too.
+
+Else its `frozen` sibling. expected: not published; measured: docs/results.md.
+    frozen-det train faster-rcnn_finetune-efficientnetlite0_convneck1_ssj-8e_toy --seed 0 --fraction 0.1
+"""
+_base_ = ["../_base_/runtime.py", "../_base_/toy_scenes_ssj.py", "../_base_/faster_rcnn_narrow.py",
+          "../_base_/schedule_toy_8e.py"]
+
+model = dict(detector=dict(
+    backbone=dict(freeze=False),
+    neck=dict(type="frozen_det.ConvNeck", out_channels=48, num_convs=1, num_outs=5,
+              norm_cfg=dict(type="BN", momentum=0.1))))
