@@ -4,8 +4,6 @@
 """
 
 import json
-import time
-from contextlib import contextmanager
 from pathlib import Path
 
 CONFIG = "quickstart"
@@ -17,64 +15,38 @@ def add_arguments(parser) -> None:
 
 
 def run(args) -> int:
+    from ..analysis.chain import data_files
+    from ..analysis.stages import Stages, set_aside
+
     work_dir = Path(args.work_dir)
-    work_dir.mkdir(parents=True, exist_ok=True)
-    stages = _Stages(work_dir)
+    stages = Stages(work_dir, "quickstart.json", say=lambda line: print(line, flush=True))
     cfg = _config(args)
-    stages.forget_unless(cfg.pretty_text)
-    with stages("data") as todo:
-        if todo:
+    settings = {key: value for key, value in cfg.to_dict().items() if key != "work_dir"}
+    with stages("data", settings) as stage:
+        if stage.todo:
             _write_data(cfg)
-    with stages("train") as todo:
-        if todo:
+            stage.outputs = data_files(cfg)
+    with stages("train", settings, stage.outputs) as stage:
+        if stage.todo:
+            if not stage.goes_on:
+                set_aside(sorted(work_dir.glob("*.pth")), work_dir, stages.say)
             _train(cfg)
-    with stages("evaluate") as todo:
-        if todo:
+            stage.outputs = [_best(work_dir)]
+    best = stage.outputs
+    with stages("evaluate", settings, best) as stage:
+        if stage.todo:
             _evaluate(args, work_dir)
-    with stages("export") as todo:
-        if todo:
+            stage.outputs = [work_dir / "metrics.json"]
+    with stages("export", settings, best) as stage:
+        if stage.todo:
             _export(cfg, work_dir)
+            stage.outputs = [work_dir / "backbone.safetensors"]
     with stages("report", always=True):
         page = _report(work_dir)
     _print_table(work_dir)
     print(f"\nreport     {page}\nbackbone   {work_dir / 'backbone.safetensors'}\n"
           f"your data  frozen-det train custom_coco --cfg-options data_root=my/data")
     return 0
-
-
-class _Stages:
-    """Runs stages once: prints each one's time, remembers it in a file, skips it the next time."""
-
-    def __init__(self, work_dir: Path):
-        self.memory, self.times = work_dir / "quickstart.json", work_dir / "stages.json"
-        self.done = json.loads(self.memory.read_text(encoding="utf-8")) if self.memory.is_file() else {}
-
-    def forget_unless(self, config_text: str) -> None:
-        """A changed config makes every stage stale; checkpoints of the old one are moved aside, never overwritten."""
-        if self.done.get("config") == config_text:
-            return
-        self.done = {"config": config_text, "seconds": {}}
-        old = sorted(self.memory.parent.glob("*.pth"))
-        if old:
-            aside = self.memory.parent / f"previous-{time.strftime('%Y%m%d-%H%M%S')}"
-            aside.mkdir()
-            for path in old:
-                path.rename(aside / path.name)
-            print(f"the config changed: {len(old)} checkpoints of the old one moved to {aside}")
-
-    @contextmanager
-    def __call__(self, name: str, always: bool = False):
-        known = self.done["seconds"].get(name)
-        todo = always or known is None
-        print(f"[{name}] {'...' if todo else f'reused (took {known:.0f} s the first time)'}", flush=True)
-        start = time.perf_counter()
-        yield todo
-        if todo:
-            self.done["seconds"][name] = round(time.perf_counter() - start, 1)
-            self.memory.write_text(json.dumps(self.done, indent=1), encoding="utf-8")
-            self.times.write_text(json.dumps([dict(name=n, seconds=s) for n, s in self.done["seconds"].items()]),
-                                  encoding="utf-8")
-            print(f"[{name}] {self.done['seconds'][name]:.0f} s", flush=True)
 
 
 def _config(args):
@@ -105,16 +77,21 @@ def _train(cfg) -> None:
     build_runner(cfg).train()
 
 
-def _evaluate(args, work_dir: Path) -> None:
+def _best(work_dir: Path) -> Path:
     from ..errors import InputError
-    from .train import build_runner
 
     best = sorted(work_dir.glob("best_*.pth"))
     if not best:
         raise InputError(f"expected a best checkpoint in {work_dir} after training, found none. Remove the folder and "
                          "start again.")
+    return best[-1]
+
+
+def _evaluate(args, work_dir: Path) -> None:
+    from .train import build_runner
+
     cfg = _config(args)
-    cfg.load_from = str(best[-1])
+    cfg.load_from = str(_best(work_dir))
     cfg.experiment_name = "quickstart_evaluation"
     metrics = build_runner(cfg).test()
     (work_dir / "metrics.json").write_text(json.dumps({k: float(v) for k, v in metrics.items()}, indent=1),
@@ -130,8 +107,7 @@ def _export(cfg, work_dir: Path) -> None:
 
     with DefaultScope.overwrite_default_scope("mmdet"):
         model = MODELS.build(cfg.model)
-    best = sorted(work_dir.glob("best_*.pth"))[-1]
-    model.load_state_dict(read(best)["state_dict"], strict=True)
+    model.load_state_dict(read(_best(work_dir))["state_dict"], strict=True)
     card = export_backbone(model.backbone, work_dir / "backbone.safetensors")
     print(f"backbone exported: {card.architecture}, sha256 {card.digest[:12]}")
 

@@ -1,0 +1,314 @@
+"""From a classifier to a measured frozen detector: weights, export, training, evaluation, report, one after another.
+
+A chain's config says where the weights come from (`upstream`) and which detector freezes them (`detector`). Every
+stage is reused while nothing it depends on has changed (:mod:`.stages`). The digest of the exported body is compared
+with the one that the detector's training proved: what came out of the classifier is what stayed frozen.
+"""
+
+import copy
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import InputError, closest
+from .stages import Stages, set_aside
+
+KEYS = ("upstream", "fixres", "detector", "work_dir")
+UPSTREAM = {"given": {"type", "weights"}, "train": {"type", "config", "options", "checkpoint"}}
+DETECTOR = {"config", "options", "checkpoint"}
+BACKBONE = "backbone.safetensors"
+
+
+@dataclass(frozen=True)
+class ChainResult:
+    """What a chain made.
+
+    Attributes:
+        backbone: the exported weights file.
+        checkpoint: the detector's, that was evaluated.
+        metrics: of the evaluation, by name.
+        report: the HTML page.
+        proven: what the checkpoint proves to be frozen is bit for bit what was exported; None where the detector's
+            config has no FrozenProofHook.
+    """
+
+    backbone: Path
+    checkpoint: Path
+    metrics: dict[str, float]
+    report: Path
+    proven: bool | None
+
+
+def run_chain(cfg, work_dir, say: Callable[[str], None] = print) -> ChainResult:
+    """Run a chain, or what is left of it.
+
+    Args:
+        cfg: config of a chain, from :func:`frozen_det.config.load_config`.
+        work_dir: where everything goes: ``upstream/``, ``backbone.safetensors``, ``detector/``, ``report.html``.
+        say: prints a line.
+
+    Raises:
+        InputError: a config that is no chain, weights that do not fit the detector's body, or a proof that fails.
+    """
+    check_chain(cfg)
+    work_dir = Path(work_dir)
+    stages = Stages(work_dir, times=work_dir / "detector" / "stages.json", say=say)
+    detector = _loaded(cfg.detector, work_dir / "detector")
+    source = _Given(cfg.upstream.weights, detector) if cfg.upstream.type == "given" else _trained(cfg, work_dir, stages)
+    backbone = _export(source, work_dir / BACKBONE, stages)
+    _freeze_onto(detector, backbone)
+    data = _write_data("data", detector, stages)
+    checkpoint = _train("train", detector, [backbone, *data], stages, cfg.detector.get("checkpoint"))
+    proven = _compare_proof(backbone, checkpoint, detector)
+    metrics = _evaluate(detector, checkpoint, stages)
+    with stages("report", always=True):
+        from .report import write_report
+
+        report = write_report([work_dir / "detector"], work_dir / "report.html")[0]
+    return ChainResult(backbone, checkpoint, metrics, report, proven)
+
+
+def check_chain(cfg) -> None:
+    """Refuse what is no chain's config, before anything is run.
+
+    Raises:
+        InputError: a key that is missing, unknown, or not built yet.
+    """
+    for key in cfg:
+        if key not in KEYS and not key.startswith("_"):
+            raise InputError(f"a chain's config has no key {key!r} ({cfg.filename}); "
+                             f"{closest(key, KEYS) or f'it has {list(KEYS)}'}")
+    if cfg.get("fixres"):
+        raise InputError("fixres: this version does not correct the train-test resolution discrepancy yet. Set "
+                         f"fixres=None in {cfg.filename}.")
+    upstream, detector = cfg.get("upstream") or {}, cfg.get("detector") or {}
+    kind = upstream.get("type")
+    if kind not in UPSTREAM:
+        raise InputError(f"expected upstream=dict(type='given', weights=...) or dict(type='train', config=...) in "
+                         f"{cfg.filename}, got upstream={dict(upstream)}.")
+    source = "weights" if kind == "given" else "config"
+    for name, part, known, needed in (("upstream", upstream, UPSTREAM[kind], source),
+                                      ("detector", detector, DETECTOR, "config")):
+        for key in part:
+            if key not in known:
+                raise InputError(f"{name} in {cfg.filename} has no key {key!r}; "
+                                 f"{closest(key, known) or f'it has {sorted(known)}'}")
+        if not part.get(needed):
+            raise InputError(f"expected {name}.{needed} in {cfg.filename}, got none.")
+        if part.get("checkpoint") not in (None, "best", "last"):
+            raise InputError(f"expected {name}.checkpoint to be 'best' or 'last' in {cfg.filename}, got "
+                             f"{part.checkpoint!r}.")
+
+
+# ---- weights -------------------------------------------------------------------------------------------------------
+
+
+class _Given:
+    """Weights that exist: the detector's own body, filled through the one door."""
+
+    def __init__(self, weights, detector):
+        from ..models.trained_backbone import backbone_config
+        from ..models.weights import weights_file
+
+        self.config = {**backbone_config(detector.model, detector.filename), "weights": weights, "freeze": True}
+        self.config.pop("adapters", None)
+        file = weights_file(weights)
+        if file is not None and not file.is_file():
+            raise InputError(f"expected the weights of upstream.weights, but {file} does not exist.")
+        self.inputs = [] if file is None else [file]
+        self.settings = {"given": weights, "body": self.config["body"], "strides": self.config.get("strides")}
+
+    def load(self):
+        from ..models import FrozenBackbone
+
+        backbone = FrozenBackbone(**{k: v for k, v in self.config.items() if k != "type"})
+        backbone.init_weights()
+        return backbone.eval()
+
+
+class _Trained:
+    """The backbone of a model that the chain trained."""
+
+    def __init__(self, cfg, checkpoint: Path):
+        self.cfg, self.checkpoint = cfg, checkpoint
+        self.inputs, self.settings = [checkpoint], {"trained": str(cfg.filename), "model": cfg.model.to_dict()}
+
+    def load(self):
+        from ..models.trained_backbone import trained_backbone
+
+        return trained_backbone(self.cfg.model, self.checkpoint, self.cfg.filename)
+
+
+def _trained(cfg, work_dir: Path, stages: Stages) -> _Trained:
+    """Train the upstream model by its config."""
+    upstream = _loaded(cfg.upstream, work_dir / "upstream")
+    data = _write_data("upstream data", upstream, stages)
+    return _Trained(upstream, _train("upstream", upstream, data, stages, cfg.upstream.get("checkpoint")))
+
+
+def _export(source, path: Path, stages: Stages) -> Path:
+    from ..export import export_backbone
+
+    with stages("export", source.settings, source.inputs) as stage:
+        if stage.todo:
+            card = export_backbone(source.load(), path)
+            stages.say(f"backbone: {card.architecture}, sha256 {card.digest[:12]}, {path}")
+        stage.outputs = [path]
+    return path
+
+
+# ---- the detector --------------------------------------------------------------------------------------------------
+
+
+def _loaded(part, work_dir: Path):
+    """The training config that `upstream` or `detector` names, with its overrides."""
+    from ..config import load_config
+
+    cfg = load_config(part.config, dict(_flat(part.get("options") or {})))
+    cfg.work_dir = str(work_dir)
+    return cfg
+
+
+def _flat(options: dict, prefix: str = "") -> Iterator[tuple[str, object]]:
+    """``{'a': {'b': 1}}`` as ``('a.b', 1)``: the form in which overrides are given on the command line."""
+    for key, value in options.items():
+        if hasattr(value, "items") and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _freeze_onto(detector, backbone: Path) -> None:
+    """Let the detector's backbone start from the exported weights."""
+    from ..models.trained_backbone import backbone_config
+
+    found = backbone_config(detector.model, detector.filename)
+    holder = detector.model.detector if "detector" in detector.model else detector.model
+    holder.backbone = {**found, "weights": str(backbone)}
+
+
+def _write_data(name: str, cfg, stages: Stages) -> list[Path]:
+    """Build the data sets once (some write themselves on first use); returns the files that describe them."""
+    from mmdet.registry import DATASETS
+
+    loaders = [cfg.get(f"{split}_dataloader") for split in ("train", "val", "test")]
+    wanted = {repr(loader.dataset.to_dict()): loader.dataset for loader in loaders if loader}
+    with stages(name, sorted(wanted)) as stage:
+        if stage.todo:
+            with _host_scope():
+                for dataset in wanted.values():
+                    DATASETS.build(copy.deepcopy(dataset))
+        stage.outputs = data_files(cfg)
+    return list(stage.outputs)
+
+
+def data_files(cfg) -> list[Path]:
+    """Annotation files that a training config names or that lie in its data sets' folders; images are not looked at."""
+    found = set()
+    for split in ("train", "val", "test"):
+        dataset = (cfg.get(f"{split}_dataloader") or {}).get("dataset") or {}
+        root = Path(dataset.get("data_root") or ".")
+        annotations = dataset.get("ann_file")
+        if annotations and (root / annotations).is_file():
+            found.add(root / annotations)
+        if dataset.get("data_root"):
+            found.update((root / "annotations").glob("*.json"))
+    return sorted(found)
+
+
+def _train(name: str, cfg, inputs, stages: Stages, which: str | None) -> Path:
+    """Train by config, or go on; returns the checkpoint to take."""
+    from mmengine.runner import Runner
+
+    from ..engine.lean_checkpoint import latest_checkpoint
+
+    work_dir = Path(cfg.work_dir)
+    with stages(name, _settings(cfg), inputs) as stage:
+        if stage.todo:
+            if not stage.goes_on:
+                times = stages.times.name
+                set_aside([path for path in work_dir.glob("*") if path.name != times
+                           and not path.name.startswith("previous-")], work_dir, stages.say)
+            latest = latest_checkpoint(work_dir) if stage.goes_on else None
+            run = copy.deepcopy(cfg)
+            run.experiment_name = f"{name}-{stages.work_dir.name}"
+            if latest is not None:
+                run.resume, run.load_from = True, str(latest)
+                stages.say(f"resuming from {latest}")
+            with _host_scope():
+                Runner.from_cfg(run).train()
+            stage.outputs = [_checkpoint(work_dir, which)]
+    return stage.outputs[0]
+
+
+def _checkpoint(work_dir: Path, which: str | None) -> Path:
+    """The best checkpoint of a training, or its last; by default the best where one was kept."""
+    from ..engine.lean_checkpoint import latest_checkpoint
+
+    best = sorted(work_dir.glob("best_*.pth"), key=lambda path: path.stat().st_mtime_ns)
+    if which == "best" and not best:
+        raise InputError(f"expected a best checkpoint in {work_dir} (checkpoint='best'), but the training kept none. "
+                         "Set default_hooks.checkpoint.save_best in its config, or checkpoint='last'.")
+    found = best[-1] if best and which != "last" else latest_checkpoint(work_dir)
+    if found is None:
+        raise InputError(f"expected a checkpoint in {work_dir} after training, found none. Set "
+                         "default_hooks.checkpoint in the config.")
+    return found
+
+
+def _settings(cfg) -> dict:
+    """What decides about a training: its config, but for where it runs."""
+    return {key: value for key, value in cfg.to_dict().items() if key != "work_dir"}
+
+
+def _compare_proof(backbone: Path, checkpoint: Path, detector) -> bool | None:
+    """Whether the training proved the very tensors that were exported.
+
+    Raises:
+        InputError: it proved other ones.
+    """
+    from ..checkpoints import read, state_dict_of
+    from ..fingerprint import Fingerprint, canonical, fingerprint
+
+    recorded = ((read(checkpoint).get("meta") or {}).get("frozen") or {}).get("backbone")
+    if recorded is None:
+        return None
+    exported = state_dict_of(read(backbone), str(backbone))
+    # The classifier's body may go further than the detector's, which ends at its last stride.
+    exported = {name: value for name, value in exported.items() if canonical(name) in recorded["tensors"]}
+    moved = Fingerprint(recorded["digest"], recorded["tensors"]).first_difference(fingerprint(exported))
+    if moved is not None:
+        raise InputError(f"the detector's checkpoint {checkpoint} proves another backbone than the exported "
+                         f"{backbone}: {moved} differs. Remove {detector.work_dir} and run the chain again.")
+    return True
+
+
+def _evaluate(cfg, checkpoint: Path, stages: Stages) -> dict[str, float]:
+    """Test the checkpoint by the detector's config; numbers go to ``metrics.json`` in the work directory."""
+    from mmengine.runner import Runner
+
+    out = stages.work_dir / "metrics.json"
+    with stages("evaluate", _settings(cfg), [checkpoint]) as stage:
+        if stage.todo:
+            run = copy.deepcopy(cfg)
+            run.load_from, run.experiment_name = str(checkpoint), f"evaluate-{stages.work_dir.name}"
+            with _host_scope():
+                metrics = Runner.from_cfg(run).test()
+            numbers = {name: float(value) for name, value in metrics.items()}
+            out.write_text(json.dumps(numbers, indent=1), encoding="utf-8")
+        stage.outputs = [out]
+    return json.loads(out.read_text(encoding="utf-8"))
+
+
+@contextmanager
+def _host_scope() -> Iterator[None]:
+    """Types without a scope are mmdet's; torch and mmengine keep what no user could act on to themselves."""
+    import warnings
+
+    from mmengine.registry import DefaultScope
+
+    with warnings.catch_warnings(), DefaultScope.overwrite_default_scope("mmdet"):
+        warnings.filterwarnings("ignore", message=".*torch.meshgrid.*")
+        yield

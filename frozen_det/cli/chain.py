@@ -1,0 +1,28 @@
+"""Classifier weights, export, frozen detector, evaluation, report: one config, resumable stage by stage.
+
+    frozen-det chain chain/given-efficientnetlite0_faster-rcnn-fpn_toy
+    frozen-det chain my_chain.py --cfg-options detector.options.data_root=my/data
+"""
+
+from .config_arguments import add_config, config_of, default_work_dir
+
+
+def add_arguments(parser) -> None:
+    add_config(parser)
+    parser.add_argument("--work-dir", help="where everything goes (default: work_dirs/NAME)")
+
+
+def run(args) -> int:
+    from ..analysis.chain import run_chain
+    from ..analysis.run_record import headline, metric_word
+
+    cfg = config_of(args)
+    result = run_chain(cfg, args.work_dir or cfg.get("work_dir") or default_work_dir(cfg),
+                       say=lambda line: print(line, flush=True))
+    name = headline(result.metrics)
+    proof = {True: "frozen as exported, bit for bit", None: "no proof (the detector's config has no FrozenProofHook)"}
+    if name:
+        print(f"\n{metric_word(name):<11}{result.metrics[name]:.3f}")
+    print(f"{'backbone':<11}{result.backbone}   {proof[result.proven]}\n"
+          f"{'detector':<11}{result.checkpoint}\n{'report':<11}{result.report}")
+    return 0
