@@ -34,7 +34,8 @@ class TrainStep:
         torch.manual_seed(0)
         with DefaultScope.overwrite_default_scope("mmdet"):
             self.model = MODELS.build(ConfigDict(model_cfg))
-        self.model.init_weights()
+        with _quiet_host():
+            self.model.init_weights()
         self.model.to(setting.device).train()
         self.setting, self.last_loss = setting, math.nan
         self.images, self.samples = made_batch(setting.batch, setting.size, setting.device)
@@ -101,6 +102,20 @@ class TrainStep:
         total = sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
         del loss
         return total
+
+
+@contextlib.contextmanager
+def _quiet_host():
+    """mmengine logs every parameter that it initialises: thousands of lines in front of one table."""
+    from mmengine.logging import MMLogger
+
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel("WARNING")
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def made_batch(batch: int, size: int, device: str):
