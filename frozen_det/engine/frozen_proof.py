@@ -17,6 +17,7 @@ from ..fingerprint import Fingerprint, canonical, fingerprint
 from ..registry import HOOKS
 
 META_KEY = "frozen"
+REST = "the rest of the model"  # what a model as a whole proves, beside its frozen backbone
 
 
 @HOOKS.register_module()
@@ -26,7 +27,8 @@ class FrozenProofHook(Hook):
     Args:
         modules: names of modules to watch, e.g. ``['backbone']`` or ``['neck.lateral_convs']``: of a
             ``FrozenBackbone`` its frozen part, of any other module every parameter and buffer. None watches every
-            ``FrozenBackbone`` of the model that freezes something.
+            ``FrozenBackbone`` of the model that freezes something, and in a ``ClassifierStage`` all but its final
+            layers ('the rest of the model').
 
     Raises:
         InputError: a name the model does not have, or a tensor that moved.
@@ -94,9 +96,10 @@ class FrozenProofHook(Hook):
         for name, tensors in self._watched(runner).items():
             moved = self.start[name].first_difference(fingerprint(tensors)) if name in self.start else None
             if moved is not None:
-                self._note(runner, when, moved=f"{name}.{moved}")
+                full_name = f"{name}.{moved}" if name else moved
+                self._note(runner, when, moved=full_name)
                 raise InputError(
-                    f"frozen tensor {name}.{moved} moved between the start and iteration {runner.iter} ({when}). "
+                    f"frozen tensor {full_name} moved between the start and iteration {runner.iter} ({when}). "
                     "Expected it bit for bit as loaded. Something trains or overwrites it: look for hooks, "
                     "optimisers or code that touch this module, or take it off the frozen list.")
         self._note(runner, when)
@@ -130,8 +133,8 @@ class FrozenProofHook(Hook):
                                if canonical(key) in recorded["tensors"]})
             if now.digest != recorded["digest"]:
                 moved = Fingerprint(recorded["digest"], recorded["tensors"]).first_difference(now)
-                raise InputError(f"the checkpoint records a digest of {name} that its tensors do not have: {moved} "
-                                 "differs. The file was changed after it was written, or another base was "
+                raise InputError(f"the checkpoint records a digest of {name or REST} that its tensors do not have: "
+                                 f"{moved} differs. The file was changed after it was written, or another base was "
                                  "attached. Use the original file.")
         self._recorded = {}
 
@@ -139,7 +142,7 @@ class FrozenProofHook(Hook):
         lines = []
         for name, tensors in self._watched(runner).items():
             floats = sum(t.numel() for t in tensors.values())
-            lines.append(f"{name}: {len(tensors)} tensors, {floats / 1e6:.2f} M values, "
+            lines.append(f"{name or REST}: {len(tensors)} tensors, {floats / 1e6:.2f} M values, "
                          f"sha256 {self.start[name].digest[:12]}")
         return lines
 
@@ -155,11 +158,31 @@ class FrozenProofHook(Hook):
         for name, tensors in self._watched(runner).items():
             names = {n for n, _ in getattr(parts[name], "body", parts[name]).named_parameters()}
             modules.append({
-                "name": name, "digest": self.start[name].digest if name in self.start else None,
+                "name": name or REST, "digest": self.start[name].digest if name in self.start else None,
                 "num_params": sum(t.numel() for n, t in tensors.items() if n in names),
                 "num_buffers": sum(n not in names for n in tensors),
                 "source": getattr(parts[name], "source", None) and str(parts[name].weights)})
         path = Path(runner.work_dir) / "frozen_proof.json"
         partial = path.with_suffix(f".{os.getpid()}.tmp")
-        partial.write_text(json.dumps({"modules": modules, "checks": self.checks}, indent=1), encoding="utf-8")
+        record = {"modules": modules, "checks": self.checks, "trained": trained_names(model)}
+        partial.write_text(json.dumps(record, indent=1), encoding="utf-8")
         os.replace(partial, path)
+
+
+def trained_names(model) -> list[str]:
+    """What has gradients, shortened to the outermost modules that train whole (adapters, neck, heads, one layer)."""
+    names = []
+
+    def visit(prefix: str, part) -> None:
+        flags = [parameter.requires_grad for parameter in part.parameters()]
+        if prefix and flags and all(flags):
+            names.append(prefix)
+        elif any(flags):
+            own = (f"{prefix}.{name}" if prefix else name
+                   for name, parameter in part.named_parameters(recurse=False) if parameter.requires_grad)
+            names.extend(own)
+            for name, child in part.named_children():
+                visit(f"{prefix}.{name}" if prefix else name, child)
+
+    visit("", model)
+    return names

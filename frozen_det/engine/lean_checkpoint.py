@@ -70,7 +70,8 @@ def make_lean(model, checkpoint: dict) -> dict:
 
     described = {}
     for name, part in model.named_modules():
-        if not hasattr(part, "frozen_tensors") or not part.is_frozen or part.weights == "random":
+        # Backbones alone: of what else is frozen (a second stage's decoder) there is no file to attach again.
+        if not hasattr(part, "frozen_fingerprint") or not part.is_frozen or part.weights == "random":
             continue
         frozen = part.frozen_tensors()
         taken = part.frozen_fingerprint()

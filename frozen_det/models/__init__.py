@@ -2,6 +2,9 @@
 
 from .box_heads import ConvFCBBoxHead
 from .cascade import CascadeRoIHead
+from .cifar_resnet import CifarResNet
+from .class_balance import ClassBalancedLoss
+from .classifier_stage import ClassifierStage
 from .conv_neck import ConvNeck
 from .detector import Detector, fill_blanks
 from .fpn import FPN
@@ -11,5 +14,5 @@ from .nas_fpn import NASFPN
 from .retina_head import RetinaHead
 from .rpn import RPNHead
 
-__all__ = ["FPN", "NASFPN", "CascadeRoIHead", "ConvFCBBoxHead", "ConvNeck", "Detector", "FrozenBackbone", "HuberLoss",
-           "RPNHead", "RetinaHead", "fill_blanks"]
+__all__ = ["FPN", "NASFPN", "CascadeRoIHead", "CifarResNet", "ClassBalancedLoss", "ClassifierStage", "ConvFCBBoxHead", "ConvNeck",
+           "Detector", "FrozenBackbone", "HuberLoss", "RPNHead", "RetinaHead", "fill_blanks"]
