@@ -12,8 +12,10 @@ from ..errors import InputError
 # WHAT as typed -> module frozen_det.analysis.<name>, which has add_arguments(parser) and run(args).
 WHAT = {
     "adapters": "benchmark_adapters",
+    "checkpoint": "benchmark_checkpoint",
     "copy-paste": "benchmark_copy_paste",
     "evaluation": "benchmark_evaluation",
+    "export": "benchmark_export",
     "train-step": "benchmark_train_step",
 }
 
