@@ -103,6 +103,7 @@ def test_a_checkpoint_that_froze_something_else_is_refused(tmp_path):
     frozen = {"backbone": {"digest": taken.digest, "tensors": dict(taken.tensors)}}
     torch.save({"state_dict": {}, "meta": {"frozen": frozen}}, tmp_path / "detector.pth")
     detector = load_config("quickstart")
+    detector.work_dir = str(tmp_path)
     torch.save({**tensors, "stage5.weight": torch.ones(1)}, tmp_path / "longer.pth")
     assert _compare_proof(tmp_path / "longer.pth", tmp_path / "detector.pth", detector) is True
     torch.save({**tensors, "b": torch.full((3,), 1e-9)}, tmp_path / "other.pth")
