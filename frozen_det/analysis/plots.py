@@ -5,6 +5,7 @@ Matplotlib draws; what is black becomes ``currentColor``. It refuses nothing: a 
 
 import io
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 # Okabe and Ito's colours (jfly.uni-koeln.de/color), which most colour-blind readers can tell apart; the blue a
@@ -15,7 +16,8 @@ _INK = "#010203"
 
 @dataclass
 class Curve:
-    """One line: points (x, y); ``dashed`` for the second-rank ones; ``marks`` to show each point."""
+    """One line: points (x, y); ``dashed`` for the second-rank ones; ``marks`` to show each point; ``errors`` for a bar
+    of that half-length at each point; with a ``marker`` of matplotlib's, points without a line."""
 
     label: str
     x: list[float]
@@ -23,17 +25,22 @@ class Curve:
     dashed: bool = False
     marks: bool = False
     color: str | None = None
+    errors: list[float] | None = None
+    marker: str | None = None
 
 
 @dataclass
 class Plot:
-    """A plot of curves with its axes' names."""
+    """A plot of curves with its axes' names; ``x_ticks`` names the places that get a mark; ``notes`` are words at
+    points."""
 
     curves: list[Curve]
     x_label: str
     y_label: str
     y_from_zero: bool = False
     log_y: bool = False
+    log_x: bool = False
+    x_ticks: list[tuple[float, str]] = field(default_factory=list)
     notes: list[tuple[float, float, str]] = field(default_factory=list)
 
 
@@ -43,6 +50,61 @@ def draw_svg(plot: Plot, name: str, width_in: float = 4.6, height_in: float = 2.
     Args:
         name: unique on the page; the ids inside the drawing carry it.
     """
+    with _figure(name, width_in, height_in) as (axes, written):
+        shown = [curve for curve in plot.curves if curve.x]
+        for number, curve in enumerate(shown):
+            color = curve.color or COLORS[number % len(COLORS)]
+            line = "none" if curve.marker else "--" if curve.dashed else "-"
+            axes.plot(curve.x, curve.y, label=curve.label, color=color, linestyle=line,
+                      marker=curve.marker or ("o" if curve.marks else None), markersize=6 if curve.marker else 3)
+            if curve.errors and any(curve.errors):
+                axes.errorbar(curve.x, curve.y, yerr=curve.errors, fmt="none", ecolor=color, elinewidth=0.8, capsize=2)
+        _set_axes(axes, plot, shown)
+        # Two seeds of an arm share a name; matplotlib leaves out those that start with a dash.
+        if len({curve.label for curve in shown if not curve.label.startswith("_")}) > 1:
+            axes.legend(fontsize=8)
+    return written[0]
+
+
+def _set_axes(axes, plot: Plot, shown: list[Curve]) -> None:
+    if plot.log_y and shown:
+        axes.set_yscale("log")
+    if plot.log_x and shown:
+        axes.set_xscale("log")
+    if plot.x_ticks:
+        axes.set_xticks([x for x, _ in plot.x_ticks], [text for _, text in plot.x_ticks])
+        axes.set_xticks([], minor=True)
+    if plot.y_from_zero:
+        axes.set_ylim(bottom=0)
+    if plot.notes:
+        axes.margins(x=0.16, y=0.16)  # room for the words
+    for x, y, text in plot.notes:
+        axes.annotate(text, (x, y), xytext=(0, 5), textcoords="offset points", ha="center", va="bottom", fontsize=8)
+    axes.set_xlabel(plot.x_label)
+    axes.set_ylabel(plot.y_label)
+
+
+def draw_bars_svg(values: list[tuple[str, float]], x_label: str, name: str, width_in: float = 4.6) -> str:
+    """Horizontal bars from zero, the first on top, positive and negative in two colours, as SVG text.
+
+    Args:
+        values: (name, length) pairs, at least one.
+        name: unique on the page.
+    """
+    with _figure(name, width_in, 0.7 + 0.2 * len(values)) as (axes, written):
+        places = range(len(values))[::-1]
+        axes.barh(places, [value for _, value in values], height=0.7,
+                  color=[COLORS[0] if value >= 0 else COLORS[1] for _, value in values])
+        axes.set_yticks(places, [text for text, _ in values])
+        axes.axvline(0, color=_INK, linewidth=0.6)
+        axes.set_xlabel(x_label)
+        axes.margins(y=0.01)
+    return written[0]
+
+
+@contextmanager
+def _figure(name: str, width_in: float, height_in: float):
+    """Axes to draw on, and a list that holds the SVG text afterwards."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -52,26 +114,15 @@ def draw_svg(plot: Plot, name: str, width_in: float = 4.6, height_in: float = 2.
              "axes.labelcolor": _INK, "xtick.color": _INK, "ytick.color": _INK, "axes.linewidth": 0.6,
              "xtick.major.width": 0.6, "ytick.major.width": 0.6, "axes.spines.top": False,
              "axes.spines.right": False, "legend.frameon": False, "lines.linewidth": 1.4}
+    written: list[str] = []
     with plt.rc_context(style):
         figure, axes = plt.subplots(figsize=(width_in, height_in), layout="constrained")
-        for number, curve in enumerate(curve for curve in plot.curves if curve.x):
-            axes.plot(curve.x, curve.y, label=curve.label, color=curve.color or COLORS[number % len(COLORS)],
-                      linestyle="--" if curve.dashed else "-", marker="o" if curve.marks else None, markersize=3)
-        if plot.log_y and any(curve.y for curve in plot.curves):
-            axes.set_yscale("log")
-        if plot.y_from_zero:
-            axes.set_ylim(bottom=0)
-        for x, y, text in plot.notes:
-            axes.annotate(text, (x, y), xytext=(0, 5), textcoords="offset points", ha="center", va="bottom")
-        axes.set_xlabel(plot.x_label)
-        axes.set_ylabel(plot.y_label)
         axes.grid(axis="y", color="#888888", alpha=0.25, linewidth=0.5)
-        if len([curve for curve in plot.curves if curve.x]) > 1:
-            axes.legend(fontsize=8)
+        yield axes, written
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
         plt.close(figure)
-    return _inline(buffer.getvalue(), name)
+    written.append(_inline(buffer.getvalue(), name))
 
 
 def _inline(svg: str, name: str) -> str:

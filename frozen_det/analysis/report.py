@@ -28,9 +28,10 @@ def write_report(work_dirs, out=None) -> tuple[Path, Path]:
     if out.suffix not in (".html", ".htm"):
         raise InputError(f"expected an HTML file to write, got {out} (-o); name it {out.with_suffix('.html')}")
     runs = [read_run(one) for one in work_dirs]
-    page = page_of_one(runs[0]) if len(runs) == 1 else page_of_many(runs)
+    files = out.parent / f"{out.stem}_files"
+    page = page_of_one(runs[0], files) if len(runs) == 1 else page_of_many(runs, files)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(html_page(page), encoding="utf-8")
     markdown = out.with_suffix(".md")
-    markdown.write_text(markdown_page(page, out.parent / f"{out.stem}_files"), encoding="utf-8")
+    markdown.write_text(markdown_page(page, files), encoding="utf-8")
     return out, markdown

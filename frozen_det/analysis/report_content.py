@@ -4,47 +4,68 @@ Numbers come from files only; what is not there is shown as a dash and listed at
 decimal, as papers print it; all digits stay in the JSON files that the report names.
 """
 
+import os
+from pathlib import Path
+
 from .plots import COLORS, Curve, Plot, draw_svg
-from .report_blocks import MISSING, Figure, KeyFigures, Page, Section, Table, Text
+from .report_arms import AP_COLUMNS, KIND_WORDS, compared, comparisons, in_order, side_by_side, stage_of
+from .report_blocks import Figure, KeyFigures, Page, Section, Table, Text
+from .report_classes import by_class
 from .report_evidence import footer, missing, own_data, pictures, proof, what_ran
+from .report_images import best_and_worst
+from .report_trade_offs import trade_offs
 from .report_words import duration, millions, percent
-from .run_arms import Arm, describe, group_arms, mean_and_spread
+from .run_arms import Arm, describe, describe_all, group_arms, share_words
 from .run_record import RunRecord
 
-KIND_WORDS = {"bbox": "box", "segm": "mask"}
-AP_COLUMNS = {"AP": ("mAP", "AP"), "AP50": ("mAP_50", "AP50"), "AP75": ("mAP_75", "AP75"),
-              "small": ("mAP_s", "APs"), "medium": ("mAP_m", "APm"), "large": ("mAP_l", "APl"),
-              "rare": ("APr",), "common": ("APc",), "frequent": ("APf",)}
 AR_COLUMNS = {"AR 1": ("AR@1",), "AR 10": ("AR@10",), "AR 100": ("AR@100",), "AR 300": ("AR@300",),
               "small": ("AR_s@100", "ARs@300"), "medium": ("AR_m@100", "ARm@300"), "large": ("AR_l@100", "ARl@300")}
-MAX_CLASSES = 120
-NUM_EXTREMES = 15
+NUM_PICTURES = 4  # of each arm, in a comparison
+MAX_ARMS_WITH_PICTURES = 6
 
 
-def page_of_one(run: RunRecord) -> Page:
-    """The report of a single run."""
+def page_of_one(run: RunRecord, files: Path) -> Page:
+    """The report of a single run; pictures drawn for it go to the folder ``files``."""
     arm = Arm(run.name, [run])
     describe(arm)
     sections = [Section("Results", _results(run, arm)), Section("Training", _curves([arm])),
-                Section("By class", _by_class([arm])), Section("Ground truth and predictions", pictures(run)),
+                Section("By class", by_class([arm])), Section("Ground truth and predictions", pictures(run)),
+                Section("Best and worst images", best_and_worst(run, files, count=4)),
                 Section("The backbone stayed frozen", proof([run])), Section("What ran", what_ran([run])),
                 Section("The same on your own data", own_data()), Section("Not found", missing([run]))]
     return Page(run.name, _sentence(run, arm), [section for section in sections if section.blocks], footer())
 
 
-def page_of_many(runs: list[RunRecord]) -> Page:
-    """The report of several runs, arm by arm."""
-    arms = group_arms(runs)
-    for arm in arms:
-        describe(arm)
-    of_arms = [block for arm in arms for block in pictures(arm.runs[0], arm.label, limit=4)]
-    sections = [Section("Side by side", _side_by_side(arms)), Section("Training", _curves(arms)),
-                Section("By class", _by_class(arms)), Section("Ground truth and predictions", of_arms),
+def page_of_many(runs: list[RunRecord], files: Path) -> Page:
+    """The report of several runs, arm by arm; pictures drawn for it go to the folder ``files``."""
+    _name_apart(runs)
+    arms = in_order(group_arms(runs))
+    describe_all(arms)
+    stage = stage_of(runs)
+    pairs = comparisons(arms)
+    shown = [block for arm in arms[:MAX_ARMS_WITH_PICTURES]
+             for block in pictures(next((run for run in arm.runs if run.pictures), arm.runs[0]), arm.label,
+                                   limit=NUM_PICTURES)]
+    extremes = [block for arm in arms[:MAX_ARMS_WITH_PICTURES]
+                for block in best_and_worst(arm.runs[0], files, arm.label, count=2)]
+    sections = [Section("Side by side", side_by_side(arms, stage)),
+                Section("What can be told apart", compared(pairs, arms, stage)),
+                Section("What it costs", trade_offs(arms, stage)), Section("Training", _curves(arms)),
+                Section("By class", by_class(arms, stage, pairs)), Section("Ground truth and predictions", shown),
+                Section("Best and worst images", extremes),
                 Section("What stayed frozen", proof(runs)), Section("What ran", what_ran(runs)),
-                Section("The same on your own data", own_data()), Section("Not found", missing(runs))]
+                Section("Not found", missing(runs))]
     title = f"{len(arms)} arms, {len(runs)} runs" if len(arms) > 1 else f"{arms[0].label}, {len(runs)} runs"
-    return Page(title, "Side by side: " + ", ".join(arm.label for arm in arms) + ".",
+    return Page(title, "Side by side: " + "; ".join(arm.label for arm in arms) + ".",
                 [section for section in sections if section.blocks], footer())
+
+
+def _name_apart(runs: list[RunRecord]) -> None:
+    """Give runs whose folders share a name more of their paths, from where the paths part."""
+    if len({run.title for run in runs}) < len(runs):
+        top = os.path.commonpath([run.work_dir.absolute() for run in runs])
+        for run in runs:
+            run.title = str(run.work_dir.absolute().relative_to(top)) or Path(top).name
 
 
 # -- results ------------------------------------------------------------------------------------------------------
@@ -62,6 +83,8 @@ def _sentence(run: RunRecord, arm: Arm) -> str:
         count = sum(module["num_params"] for module in run.proof["modules"])
         parts.append(f"a frozen tensor moved: {moved[0].get('moved', '')}" if moved else
                      f"{millions(count)} M parameters stayed frozen, bit for bit")
+    if run.share not in (None, 1):
+        parts.append(f"trained on {share_words(run.share)}")
     if arm.description is not None:
         parts.append(f"{100 * arm.description.trainable_share:.0f} % of the model trained")
     return "; ".join(parts) + "." if parts else ""
@@ -121,62 +144,7 @@ def _first(values: dict, names: list[str]):
     return next((values[name] for name in names if name in values), None)
 
 
-# -- arms ---------------------------------------------------------------------------------------------------------
-
-
-def _side_by_side(arms: list[Arm]) -> list:
-    kinds = [kind for kind in KIND_WORDS if any(run.main_metric(kind) for arm in arms for run in arm.runs)]
-    blocks = []
-    for kind in kinds:
-        columns = [name for name, keys in AP_COLUMNS.items()
-                   if any(_number(run, kind, keys) is not None for arm in arms for run in arm.runs)]
-        values = [[mean_and_spread([value for run in arm.runs
-                                    if (value := _number(run, kind, AP_COLUMNS[name])) is not None])
-                   for name in columns] for arm in arms]
-        best = {(max((row for row in range(len(arms)) if values[row][column]),
-                     key=lambda row: values[row][column][0]), column + 2)
-                for column in range(len(columns)) if len(arms) > 1 and any(row[column] for row in values)}
-        blocks.append(Table(
-            ["arm", "seeds", *columns],
-            [[arm.label, arm.seeds, *(_spread(value) for value in row)] for arm, row in zip(arms, values)],
-            f"{KIND_WORDS[kind].capitalize()} AP in percent at the last validation: mean ± sample standard deviation "
-            "over seeds. The best mean of a column is bold.", num_left=2, best=best))
-    blocks.append(Table(
-        ["arm", "parameters M", "trained M", "trained %", "step GFLOPs", "step s", "peak GiB", "training"],
-        [_cost_row(arm) for arm in arms],
-        "What an arm costs: FLOPs of a training step on one image, median time of a step, peak memory of the "
-        "accelerator (not logged on a CPU), time in training steps."))
-    return blocks
-
-
-def _number(run: RunRecord, kind: str, names) -> float | None:
-    metric = run.main_metric(kind)
-    if metric is None:
-        return None
-    value = _first(run.validations[-1], [f"{metric.split('/')[0]}/{kind}_{name}" for name in names])
-    return None if value == -1 else value
-
-
-def _spread(value) -> str:
-    if value is None:
-        return MISSING
-    mean, spread = value
-    return percent(mean) if spread is None else f"{percent(mean)} ± {percent(spread)}"
-
-
-def _cost_row(arm: Arm) -> list[str]:
-    d = arm.description
-    sizes = [MISSING] * 4 if d is None else [millions(d.total_params), millions(d.trainable_params),
-                                             f"{100 * d.trainable_share:.0f}", f"{d.training_step_flops / 1e9:.1f}"]
-    step = mean_and_spread(arm.values(RunRecord.step_seconds))
-    memory = max(arm.values(RunRecord.peak_memory_mib), default=None)
-    training = mean_and_spread(arm.values(RunRecord.training_seconds))
-    return [arm.label, *sizes, MISSING if step is None else f"{step[0]:.2f}",
-            MISSING if memory is None else f"{memory / 1024:.1f}",
-            MISSING if training is None else duration(training[0])]
-
-
-# -- curves and classes -------------------------------------------------------------------------------------------
+# -- curves ---------------------------------------------------------------------------------------------------------
 
 
 def _curves(arms: list[Arm]) -> list:
@@ -226,35 +194,3 @@ def _points(lines: list[dict], name: str | None, factor: float = 1.0) -> tuple[l
 def _short(metric: str) -> str:
     kind, name = metric.split("/")[1].split("_", 1)
     return f"{KIND_WORDS[kind]} {name.replace('mAP', 'AP').replace('_', '')}"
-
-
-def _by_class(arms: list[Arm]) -> list:
-    """Class-wise numbers at the last validation: all columns for one run, AP of each arm for several."""
-    blocks = []
-    for kind, word in KIND_WORDS.items():
-        tables = [[one["classes"][kind] for run in arm.runs for one in _last_evaluation(run)
-                   if kind in one["classes"]] for arm in arms]
-        if not any(tables):
-            continue
-        if len(arms) == 1 and len(tables[0]) == 1:
-            columns = [name for name in tables[0][0][0] if name not in ("name", "id", "frequency")]
-            rows = [[row["name"], *(percent(row[column]) for column in columns)] for row in tables[0][0]]
-        else:
-            columns = [arm.label for arm in arms]
-            rows = [[row["name"], *(_spread(mean_and_spread([
-                table[place]["AP"] for table in of_arm if table[place]["AP"] != -1])) for of_arm in tables)]
-                    for place, row in enumerate(next(of_arm[0] for of_arm in tables if of_arm))]
-        caption = f"{word.capitalize()} numbers of each class in percent, last validation; a dash where the " \
-                  "validation set holds no such object."
-        if len(rows) > MAX_CLASSES:
-            ranked = sorted((row for row in rows if row[1] != MISSING), key=lambda row: float(row[1].split(" ")[0]))
-            caption += f" Of {len(rows)} classes the {NUM_EXTREMES} best and the {NUM_EXTREMES} worst are shown."
-            rows = ranked[::-1][:NUM_EXTREMES] + ranked[:NUM_EXTREMES][::-1]
-            blocks.append(Table(["class", *columns], rows, caption, rule_before=[NUM_EXTREMES]))
-        else:
-            blocks.append(Table(["class", *columns], rows, caption))
-    return blocks
-
-
-def _last_evaluation(run: RunRecord) -> list[dict]:
-    return [one for one in run.evaluations if one["stage"] == "val"][-1:]

@@ -1,5 +1,7 @@
 """What a report shows besides numbers: pictures, the frozen proof, environment, times, config, the way on."""
 
+from collections import Counter
+
 from .report_blocks import MISSING, Code, Pair, Pairs, Table, Text
 from .report_words import counted, duration, millions
 from .run_record import RunRecord
@@ -28,10 +30,10 @@ def proof(runs: list[RunRecord]) -> list:
         moved = [check for check in checks if not check["unchanged"]]
         verdict = f"MOVED at iteration {moved[0]['iter']}" if moved else "unchanged ✓"
         for module in run.proof["modules"]:
-            rows.append([*([run.work_dir.name] if len(runs) > 1 else []), module["name"],
+            rows.append([*([run.title] if len(runs) > 1 else []), module["name"],
                          module.get("source") or MISSING, (module["digest"] or "")[:12], verdict,
                          millions(module["num_params"]), str(module["num_buffers"]), str(len(checks))])
-        notes += [f"{run.work_dir.name}: {check['moved']} moved ({check['when']})" for check in moved
+        notes += [f"{run.title}: {check['moved']} moved ({check['when']})" for check in moved
                   if check.get("moved")]
     if not rows:
         return [Text("No proof was written: the run had no frozen_det.FrozenProofHook, or froze nothing.")]
@@ -67,9 +69,8 @@ def what_ran(runs: list[RunRecord]) -> list:
     blocks = []
     keys = list(dict.fromkeys(key for run in runs for key in run.environment))
     if keys:
-        header = ["", *(run.work_dir.name for run in runs)] if len(runs) > 1 else ["", ""]
-        blocks.append(Table(header, [[key, *(run.environment.get(key, MISSING) for run in runs)] for key in keys],
-                            "Environment, from the log.", num_left=len(header)))
+        blocks.append(Table(["", ""], [[key, _of_all(key, runs)] for key in keys if key != "seed" or len(runs) == 1],
+                            "Environment, from the log.", num_left=2))
     for run in runs:
         stages = [[stage["name"], duration(stage["seconds"])] for stage in run.stages]
         steps = run.step_seconds()
@@ -83,8 +84,16 @@ def what_ran(runs: list[RunRecord]) -> list:
     return blocks
 
 
+def _of_all(key: str, runs: list[RunRecord]) -> str:
+    """A fact of the environment: once where all runs share it, else each value with its number of runs."""
+    counts = Counter(run.environment.get(key, "not known") for run in runs)
+    if len(counts) == 1:
+        return next(iter(counts))
+    return "; ".join(f"{value} ({counted(count, 'run')})" for value, count in counts.most_common())
+
+
 def _of(run: RunRecord, runs: list[RunRecord]) -> str:
-    return f" of {run.work_dir.name}" if len(runs) > 1 else ""
+    return f" of {run.title}" if len(runs) > 1 else ""
 
 
 def own_data() -> list:
@@ -102,7 +111,14 @@ def own_data() -> list:
 
 
 def missing(runs: list[RunRecord]) -> list:
-    return [Text(f"{run.work_dir}: {', '.join(run.missing)}.", note=True) for run in runs if run.missing]
+    """What was looked for in vain; runs that lack the same things share a line."""
+    lacking: dict[str, list[str]] = {}
+    for run in runs:
+        if run.missing:
+            lacking.setdefault(", ".join(dict.fromkeys(run.missing)), []).append(
+                run.title if len(runs) > 1 else str(run.work_dir))
+    return [Text(f"{'all runs' if len(titles) == len(runs) > 1 else ', '.join(titles)}: {what}.", note=True)
+            for what, titles in lacking.items()]
 
 
 def footer() -> str:

@@ -1,5 +1,6 @@
 """The same report as Markdown: tables as text, curves and pictures as files in a folder beside it."""
 
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -31,14 +32,22 @@ def _block(block, folder: Path) -> str:
         return f"![{block.caption}]({folder.name}/{path.name})"
     if isinstance(block, Pairs):
         lines = [f"Left {block.left}, right {block.right}."]
-        for pair in block.pairs:
-            name = f"{pair.path.parent.name}_{pair.path.name}"
-            shutil.copyfile(pair.path, folder / name)
-            lines.append(f"![{pair.caption}]({folder.name}/{name})")
+        lines += [f"![{pair.caption}]({folder.name}/{_copied(pair.path, folder)})" for pair in block.pairs]
         return "\n\n".join(lines)
     assert isinstance(block, Code)
     fence = f"```\n{block.text}\n```"
     return f"<details><summary>{block.summary}</summary>\n\n{fence}\n\n</details>" if block.summary else fence
+
+
+def _copied(path: Path, folder: Path) -> str:
+    """Name of the picture below ``folder``, copied there unless it lies there."""
+    if folder in path.parents:
+        return path.relative_to(folder).as_posix()
+    # Runs draw the same images: the digest of the whole path keeps their pictures apart.
+    place = hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:6]
+    name = f"{path.parent.name}_{place}_{path.name}"
+    shutil.copyfile(path, folder / name)
+    return name
 
 
 def _table(block: Table) -> str:

@@ -11,6 +11,7 @@ import statistics
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..datasets.data_fraction import fraction_of
 from ..errors import InputError
 
 # Facts of mmengine's log worth a line in a report; the compiler flags are not.
@@ -34,6 +35,7 @@ class RunRecord:
         config: mmengine's Config, or None; config_text: as written.
         stages: name and seconds of each stage, from ``stages.json``.
         missing: what was looked for and not found, in words.
+        title: what a page calls it; the work directory's name, or more of its path where names repeat.
     """
 
     work_dir: Path
@@ -48,6 +50,10 @@ class RunRecord:
     config_text: str = ""
     stages: list[dict] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    title: str = ""
+
+    def __post_init__(self):
+        self.title = self.title or self.work_dir.name
 
     @property
     def seed(self) -> int | None:
@@ -55,6 +61,28 @@ class RunRecord:
         seed = (self.config.get("randomness") or {}).get("seed") if self.config is not None else None
         logged = self.environment.get("seed")
         return seed if seed is not None else int(logged) if logged and logged.isdigit() else None
+
+    @property
+    def share(self) -> float | None:
+        """Share of the training images in (0, 1]; None where the config is not known."""
+        if self.config is None:
+            return None
+        fraction = fraction_of(self.config)
+        return fraction["share"] if fraction else 1.0
+
+    @property
+    def unfinished(self) -> str | None:
+        """'epoch 4 of 12' for a run that has not reached its end; None for one that has, or whose end is not known."""
+        loop = (self.config.get("train_cfg") or {}) if self.config is not None else {}
+        for unit, key in (("epoch", "max_epochs"), ("iter", "max_iters")):
+            if loop.get(key) and self.train:
+                # The last steps of a run may not be logged: within an epoch, a logged stretch counts as the whole.
+                at = self.train[-1].get(unit) or 0
+                if unit == "iter":
+                    at += _stretch(self)
+                word = "epoch" if unit == "epoch" else "iteration"
+                return f"{word} {self.train[-1].get(unit)} of {loop[key]}" if at < loop[key] else None
+        return None
 
     def main_metric(self, kind: str = "bbox") -> str | None:
         """Full name of a detector's headline number (``coco/bbox_mAP`` or ``lvis/bbox_AP``)."""
@@ -69,6 +97,26 @@ class RunRecord:
         """The validation at which the metric was highest."""
         having = [one for one in self.validations if metric in one]
         return max(having, key=lambda one: one[metric]) if having else None
+
+    def tested(self) -> dict[str, float]:
+        """The test's numbers by full name, from its record or ``test.json``; empty where no test was run."""
+        last = [one for one in self.evaluations if one["stage"] == "test"][-1:]
+        if not last:
+            stored = _json(self.work_dir / "test.json") or {}
+            return {name: value for name, value in stored.items() if "/" in name}
+        return {f"{last[0]['prefix']}/{kind}_{name}": value for kind, numbers in last[0]["numbers"].items()
+                for name, value in numbers.items()}
+
+    def numbers(self, stage: str) -> dict[str, float]:
+        """Numbers by full name: ``test``, or ``val`` for those of the last validation."""
+        if stage == "test":
+            return self.tested()
+        return {name: value for name, value in (self.validations[-1] if self.validations else {}).items()
+                if "/" in name}
+
+    def classes(self, stage: str) -> dict[str, list[dict]]:
+        """Kind -> rows of the class-wise table at that stage; empty where there is none."""
+        return next((one["classes"] for one in reversed(self.evaluations) if one["stage"] == stage), {})
 
     def step_seconds(self) -> float | None:
         """Median time of a training step in seconds, the warm-up of the first logged stretch left out."""

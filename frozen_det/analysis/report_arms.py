@@ -1,0 +1,238 @@
+"""Arms side by side: what they are, their numbers over seeds, what can be told apart, and what each costs.
+
+Numbers are those of the test where every run has been tested, else of the last validation; the captions say which.
+"""
+
+from dataclasses import dataclass
+
+from .report_blocks import MISSING, Table, Text
+from .report_statistics import FEWEST_SEEDS, PairedTest, correct, paired_test
+from .report_words import counted, duration, millions, percent
+from .run_arms import Arm, mean_and_spread
+from .run_record import RunRecord, headline, metric_word
+
+KIND_WORDS = {"bbox": "box", "segm": "mask"}
+AP_COLUMNS = {"AP": ("mAP", "AP"), "AP50": ("mAP_50", "AP50"), "AP75": ("mAP_75", "AP75"),
+              "small": ("mAP_s", "APs"), "medium": ("mAP_m", "APm"), "large": ("mAP_l", "APl"),
+              "rare": ("APr",), "common": ("APc",), "frequent": ("APf",)}
+# In a comparison "frozen minus fine-tuned", not the other way round.
+_TRAINING_ORDER = ("scratch", "fine-tuned", "partly frozen", "frozen")
+MAX_COMPARISONS = 24
+_STAGE_WORDS = {"test": "of the test", "val": "at the last validation"}
+
+
+@dataclass
+class Comparison:
+    """Two arms that differ in one thing; differences are second minus first."""
+
+    first: Arm
+    second: Arm
+    test: PairedTest | None = None
+
+    @property
+    def words(self) -> str:
+        """'second − first'."""
+        return f"{self.second.label} − {self.first.label}"
+
+
+def stage_of(runs: list[RunRecord]) -> str:
+    """``test`` where every run has been tested, else ``val``."""
+    return "test" if all(run.tested() for run in runs) else "val"
+
+
+def score(run: RunRecord, stage: str) -> float | None:
+    """The run's headline number at a stage, AP in percent; None where it has none."""
+    numbers = run.numbers(stage)
+    name = headline(numbers)
+    return None if name is None or numbers[name] == -1 else numbers[name] * scale(name)
+
+
+def score_name(arms: list[Arm], stage: str) -> str:
+    """What the headline number of the arms is called: 'box AP', or a classifier's metric."""
+    names = {headline(run.numbers(stage)) for arm in arms for run in arm.runs} - {None}
+    words = {"box AP" if metric_word(name) == "AP" else metric_word(name) for name in names}
+    return " / ".join(sorted(words)) or "score"
+
+
+def scale(name: str) -> float:
+    """100 for the AP and AR of detectors, which are kept as shares; 1 for what is printed as it is."""
+    return 100.0 if name.rpartition("/")[2].split("_")[0] in KIND_WORDS else 1.0
+
+
+# -- blocks ---------------------------------------------------------------------------------------------------------
+
+
+def side_by_side(arms: list[Arm], stage: str) -> list:
+    """Number tables of all kinds, of other metrics where there is no detector, and the costs."""
+    kinds = [kind for kind in KIND_WORDS
+             if any(_number(run, stage, kind, AP_COLUMNS["AP"]) is not None for arm in arms for run in arm.runs)]
+    blocks = [_numbers(arms, stage, kind) for kind in kinds] or [_other_numbers(arms, stage)]
+    return [block for block in [_unfinished(arms), _what_they_are(arms), *blocks, _costs(arms)] if block]
+
+
+def in_order(arms: list[Arm]) -> list[Arm]:
+    """Arms of one decoder together, little data first, from scratch to frozen; as given where configs do not tell."""
+    if any(arm.facts is None for arm in arms):
+        return arms
+    decoders = list(dict.fromkeys((arm.facts.backbone, arm.facts.decoder) for arm in arms))
+    return sorted(arms, key=lambda arm: (decoders.index((arm.facts.backbone, arm.facts.decoder)), arm.facts.share,
+                                         _training_rank(arm)))
+
+
+def comparisons(arms: list[Arm]) -> list[Comparison]:
+    """Pairs that differ in the training or in the decoder alone; all pairs of few arms whose configs do not tell."""
+    pairs = [(a, b) for number, a in enumerate(arms) for b in arms[number + 1:]]
+    chosen = [Comparison(*_ordered(a, b)) for a, b in pairs if a.facts and b.facts and _one_difference(a, b)]
+    if not chosen and len(arms) <= 4:
+        chosen = [Comparison(*_ordered(a, b)) for a, b in pairs]
+    return chosen[:MAX_COMPARISONS]
+
+
+def compared(pairs: list[Comparison], arms: list[Arm], stage: str) -> list:
+    """The paired test of every pair, with a sentence that claims no more than the seeds carry."""
+    if not pairs:
+        return []
+    for pair in pairs:
+        pair.test = paired_test(*(arm.by_seed(lambda run: score(run, stage)) for arm in (pair.first, pair.second)))
+    correct([pair.test for pair in pairs])
+    what = score_name(arms, stage)
+    table = Table(
+        ["difference", "n", what, "95 % interval", "p", "p corrected", "verdict"],
+        [[pair.words, str(pair.test.num_seeds), *_test_cells(pair.test), pair.test.verdict] for pair in pairs],
+        f"Paired t test over the n seeds that both arms share, {_STAGE_WORDS[stage]}: mean difference with its 95 % "
+        f"interval; p two-sided, corrected by Holm's method for the comparisons in this table. Below "
+        f"{FEWEST_SEEDS} seeds nothing is claimed. Seeds vary initial weights and the order of samples, not the data.")
+    return [Text(_sentence(pairs)), table]
+
+
+def _sentence(pairs: list[Comparison]) -> str:
+    enough = [pair for pair in pairs if pair.test.num_seeds >= FEWEST_SEEDS]
+    told = [pair for pair in enough if pair.test.verdict in ("higher", "lower")]
+    few = max(pair.test.num_seeds for pair in pairs)
+    if not enough:
+        return (f"Not distinguishable: with {counted(few, 'common seed')} a difference between arms cannot be told "
+                "from chance. The differences below are what was seen, not what is so.")
+    parts = [f"{pair.second.label} is {pair.test.verdict} than {pair.first.label} (n = {pair.test.num_seeds})"
+             for pair in told]
+    rest = len(pairs) - len(told)
+    parts += [f"{counted(rest, 'other comparison')} not distinguishable" if told else
+              f"{counted(rest, 'comparison')}, not distinguishable"] if rest else []
+    return f"{'; '.join(parts)}."
+
+
+def _test_cells(test: PairedTest) -> list[str]:
+    cells = [MISSING if test.mean is None else f"{test.mean:+.1f}",
+             MISSING if test.interval is None else f"{test.interval[0]:+.1f} to {test.interval[1]:+.1f}"]
+    cells = [cell.replace("-", "−") for cell in cells]
+    return cells + [MISSING if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}" for p in (test.p, test.p_holm)]
+
+
+def _ordered(a: Arm, b: Arm) -> tuple[Arm, Arm]:
+    return (a, b) if _training_rank(a) <= _training_rank(b) else (b, a)
+
+
+def _training_rank(arm: Arm) -> tuple[int, bool]:
+    word = arm.facts.training if arm.facts else ""
+    return next((i for i, start in enumerate(_TRAINING_ORDER) if word.startswith(start)), 0), "with adapters" in word
+
+
+def _one_difference(a: Arm, b: Arm) -> bool:
+    one, other = a.facts, b.facts
+    differ = (one.training != other.training) + ((one.decoder, one.backbone) != (other.decoder, other.backbone))
+    return differ == 1 and (one.share, one.schedule) == (other.share, other.schedule)
+
+
+# -- tables ---------------------------------------------------------------------------------------------------------
+
+
+def _unfinished(arms: list[Arm]) -> Text | None:
+    """A warning about runs that have not reached their end."""
+    young = [f"{arm.label}, {run.title} ({words})" for arm in arms for run in arm.runs if (words := run.unfinished)]
+    return Text(f"Not finished, so the numbers below are those of the way: {'; '.join(young)}.") if young else None
+
+
+def _what_they_are(arms: list[Arm]) -> Table | None:
+    if any(arm.facts is None for arm in arms):
+        return None
+    rows = [[arm.label, arm.facts.training, arm.facts.backbone, arm.facts.neck, arm.facts.detector,
+             percent(arm.facts.share).removesuffix(".0"), arm.facts.schedule, arm.runs[0].name] for arm in arms]
+    header = ["arm", "backbone is", "backbone", "neck", "detector", "data %", "schedule", "config"]
+    varied = [column for column in range(1, 7) if len({row[column] for row in rows}) > 1]
+    same = [f"{header[column]} {rows[0][column]}" for column in range(1, 7) if column not in varied and rows[0][column]]
+    keep = [0] + [column for column in varied if any(row[column] != row[0] for row in rows)] + [7]
+    return Table([header[column] for column in keep], [[row[column] for column in keep] for row in rows],
+                 f"What the arms differ in; the same for all: {', '.join(same)}." if same and len(arms) > 1 else
+                 "What was trained.", num_left=len(keep))
+
+
+def _numbers(arms: list[Arm], stage: str, kind: str) -> Table:
+    columns = [name for name, keys in AP_COLUMNS.items()
+               if any(_number(run, stage, kind, keys) is not None for arm in arms for run in arm.runs)]
+    values = [[mean_and_spread(arm.values(lambda run, name=name: _number(run, stage, kind, AP_COLUMNS[name])))
+               for name in columns] for arm in arms]
+    return Table(["arm", "seeds", *columns],
+                 [[arm.label, arm.seeds, *(spread(value) for value in row)] for arm, row in zip(arms, values)],
+                 f"{KIND_WORDS[kind].capitalize()} AP in percent {_STAGE_WORDS[stage]}: mean ± sample standard "
+                 "deviation over seeds. The best mean of a column is bold, distinguishable or not.",
+                 num_left=2, best=_best(values))
+
+
+def _other_numbers(arms: list[Arm], stage: str) -> Table | None:
+    """All metrics of runs that are no detectors."""
+    columns = list(dict.fromkeys(name for arm in arms for run in arm.runs for name in run.numbers(stage)))
+    if not columns:
+        return None
+    values = [[mean_and_spread(arm.values(lambda run, name=name: run.numbers(stage).get(name))) for name in columns]
+              for arm in arms]
+    shown = [[MISSING if value is None else f"{value[0]:.4g}" + (f" ± {value[1]:.2g}" if value[1] is not None else "")
+              for value in row] for row in values]
+    return Table(["arm", "seeds", *columns], [[arm.label, arm.seeds, *row] for arm, row in zip(arms, shown)],
+                 f"Numbers {_STAGE_WORDS[stage]}: mean ± sample standard deviation over seeds.", num_left=2)
+
+
+def _best(values: list[list]) -> set[tuple[int, int]]:
+    """Cells (row, column) of the best means, in a table whose first two columns are words."""
+    if len(values) < 2:
+        return set()
+    best = set()
+    for column in range(len(values[0])):
+        having = [row for row in range(len(values)) if values[row][column]]
+        if having:
+            best.add((max(having, key=lambda row: values[row][column][0]), column + 2))
+    return best
+
+
+def _costs(arms: list[Arm]) -> Table:
+    return Table(
+        ["arm", "parameters M", "trained M", "trained %", "step GFLOPs", "step s", "peak GiB", "training"],
+        [_cost_row(arm) for arm in arms],
+        "What an arm costs: FLOPs of a training step on one image, median time of a step, peak memory of the "
+        "accelerator (not logged on a CPU), time in training steps.")
+
+
+def _cost_row(arm: Arm) -> list[str]:
+    d = arm.description
+    sizes = [MISSING] * 4 if d is None else [millions(d.total_params), millions(d.trainable_params),
+                                             f"{100 * d.trainable_share:.0f}", f"{d.training_step_flops / 1e9:.1f}"]
+    step = mean_and_spread(arm.values(RunRecord.step_seconds))
+    memory = max(arm.values(RunRecord.peak_memory_mib), default=None)
+    training = mean_and_spread(arm.values(RunRecord.training_seconds))
+    return [arm.label, *sizes, MISSING if step is None else f"{step[0]:.2f}",
+            MISSING if memory is None else f"{memory / 1024:.1f}",
+            MISSING if training is None else duration(training[0])]
+
+
+def _number(run: RunRecord, stage: str, kind: str, names) -> float | None:
+    """The first of the metric's names that the run has, as a share; None for none and for empty groups."""
+    for full, value in run.numbers(stage).items():
+        if any(full.rpartition("/")[2] == f"{kind}_{name}" for name in names):
+            return None if value == -1 else value
+    return None
+
+
+def spread(value) -> str:
+    """'41.0 ± 1.4' of a mean and spread given as shares."""
+    if value is None:
+        return MISSING
+    mean, deviation = value
+    return percent(mean) if deviation is None else f"{percent(mean)} ± {percent(deviation)}"

@@ -1,0 +1,72 @@
+"""Class by class: the table of AP, and for pairs of arms the classes that gain and lose."""
+
+from .plots import draw_bars_svg
+from .report_arms import KIND_WORDS, Comparison, spread
+from .report_blocks import MISSING, Figure, Table
+from .report_words import percent
+from .run_arms import Arm, mean_and_spread
+
+MAX_CLASSES = 120
+NUM_EXTREMES = 15
+MAX_PICTURES = 4
+_STAGE_WORDS = {"test": "test", "val": "last validation"}
+
+
+def by_class(arms: list[Arm], stage: str = "val", pairs: list[Comparison] | None = None) -> list:
+    """All columns for one run; AP of each arm for several, then the differences of the pairs."""
+    blocks = []
+    for kind, word in KIND_WORDS.items():
+        tables = [[run.classes(stage)[kind] for run in arm.runs if kind in run.classes(stage)] for arm in arms]
+        if any(tables):
+            blocks.append(_table(arms, tables, word, stage))
+    return blocks + _differences(pairs or [], stage)
+
+
+def _table(arms: list[Arm], tables: list, word: str, stage: str) -> Table:
+    if len(arms) == 1 and len(tables[0]) == 1:
+        columns = [name for name in tables[0][0][0] if name not in ("name", "id", "frequency")]
+        rows = [[row["name"], *(percent(row[column]) for column in columns)] for row in tables[0][0]]
+    else:
+        columns = [arm.label for arm in arms]
+        means = [_class_means(of_arm) for of_arm in tables]
+        names = dict.fromkeys(name for of_arm in tables for table in of_arm for name in (row["name"] for row in table))
+        rows = [[name, *(spread(of_arm.get(name)) for of_arm in means)] for name in names]
+    caption = f"{word.capitalize()} numbers of each class in percent, {_STAGE_WORDS[stage]}; a dash where its set " \
+              "holds no such object."
+    if len(rows) <= MAX_CLASSES:
+        return Table(["class", *columns], rows, caption)
+    ranked = sorted((row for row in rows if row[1] != MISSING), key=lambda row: float(row[1].split(" ")[0]))
+    caption += f" Of {len(rows)} classes the {NUM_EXTREMES} best and the {NUM_EXTREMES} worst are shown."
+    return Table(["class", *columns], ranked[::-1][:NUM_EXTREMES] + ranked[:NUM_EXTREMES][::-1], caption,
+                 rule_before=[NUM_EXTREMES])
+
+
+def _class_means(tables: list[list[dict]]) -> dict:
+    """Class name -> mean and spread of AP over the tables of an arm's runs."""
+    values: dict[str, list[float]] = {}
+    for table in tables:
+        for row in table:
+            if row["AP"] != -1:
+                values.setdefault(row["name"], []).append(row["AP"])
+    return {name: mean_and_spread(found) for name, found in values.items()}
+
+
+def _differences(pairs: list[Comparison], stage: str) -> list[Figure]:
+    """Bars of the classes by their difference, for the first pairs."""
+    figures = []
+    for kind, word in KIND_WORDS.items():
+        for pair in pairs:
+            first, second = (_class_means([run.classes(stage)[kind] for run in arm.runs if kind in run.classes(stage)])
+                             for arm in (pair.first, pair.second))
+            found = sorted(((name, 100 * (second[name][0] - first[name][0])) for name in first if name in second),
+                           key=lambda one: -one[1])
+            if not found or len(figures) == MAX_PICTURES:
+                continue
+            shown, note = found, ""
+            if len(found) > 2 * NUM_EXTREMES:
+                shown, note = found[:NUM_EXTREMES] + found[-NUM_EXTREMES:], f" Of {len(found)} classes the " \
+                    f"{NUM_EXTREMES} at each end."
+            name = f"classes-{kind}-{len(figures)}"
+            figures.append(Figure(draw_bars_svg(shown, f"difference of {word} AP, points", name),
+                                  f"{pair.words}, class by class, means over seeds.{note}", name))
+    return figures
