@@ -25,6 +25,7 @@ from .run_record import headline, metric_word
 MEMORY = "sweep.json"
 LOG = "sweep.log"
 RESULT = "test.json"
+DETECTIONS = "detections/test"
 # Where a run's files lie, and whether it goes on from a checkpoint, does not make it another run.
 _NOT_SETTINGS = ("work_dir", "resume", "load_from", "launcher")
 
@@ -181,7 +182,7 @@ class Sweep:
             if checkpoint is None:
                 return "training left no checkpoint (default_hooks.checkpoint)"
             code = self._call(["test", run.config, str(checkpoint), *where, "--out", str(run.folder / RESULT),
-                               *options], log, lock)
+                               "--detections", str(run.folder / DETECTIONS), *options], log, lock)
         return f"the test ended with exit code {code}" if code else None
 
     def _call(self, arguments: list[str], log, lock: int) -> int:

@@ -14,6 +14,9 @@ def add_arguments(parser) -> None:
     parser.add_argument("checkpoint", help="checkpoint file, lean or full")
     parser.add_argument("--work-dir", help="where logs and results go (default: work_dirs/NAME)")
     parser.add_argument("--out", help="write the metrics to this JSON file")
+    parser.add_argument("--detections", metavar="PREFIX",
+                        help="store the detections too, as PREFIX.bbox.json and so on: they can be evaluated again and "
+                             "drawn by `report` (metrics of frozen_det)")
     parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
 
 
@@ -30,9 +33,19 @@ def run(args) -> int:
     cfg.work_dir = args.work_dir or cfg.get("work_dir") or default_work_dir(cfg)
     set_launcher(cfg, args.launcher)
     cfg.load_from = args.checkpoint
+    if args.detections:
+        store_detections(cfg, args.detections)
     metrics = build_runner(cfg).test()
     if args.out and is_main_process():
         Path(args.out).parent.mkdir(parents=True, exist_ok=True)
         Path(args.out).write_text(json.dumps({k: float(v) for k, v in metrics.items()}, indent=1), encoding="utf-8")
         print(f"metrics written to {args.out}")
     return 0
+
+
+def store_detections(cfg, prefix: str) -> None:
+    """Let the test's metrics of this package store what they evaluate, unless the config says where already."""
+    evaluators = cfg.get("test_evaluator") or []
+    for one in evaluators if isinstance(evaluators, list | tuple) else [evaluators]:
+        if one.get("type") in ("frozen_det.CocoMetric", "frozen_det.LVISMetric") and not one.get("outfile_prefix"):
+            one["outfile_prefix"] = prefix

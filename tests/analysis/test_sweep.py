@@ -1,0 +1,178 @@
+"""A sweep repeats nothing that is done, resumes what is half done, and survives runs that fail."""
+
+import json
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from frozen_det.analysis.run_record import headline, metric_word
+from frozen_det.analysis.sweep import Sweep, SweepRun
+from frozen_det.errors import InputError
+
+
+def a_run(root, name="arm", seed=0, share=1.0, settings='{"lr": 1}', options=()) -> SweepRun:
+    return SweepRun(f"{name}.py", name, seed, share, root / name / f"seed-{seed}", ["--seed", str(seed)],
+                    list(options), settings)
+
+
+class Commands:
+    """Stands for the two commands: training leaves a checkpoint, the test a number; `fail` names what breaks."""
+
+    def __init__(self, monkeypatch, fail=(), seconds=0.0):
+        self.calls, self.fail, self.seconds, self.at_once, self.most_at_once = [], set(fail), seconds, 0, 0
+        self.lock = threading.Lock()
+        commands = self
+        monkeypatch.setattr(Sweep, "_call", lambda sweep, arguments, log, lock: commands(arguments))
+
+    def __call__(self, arguments):
+        folder = arguments[arguments.index("--work-dir") + 1]
+        with self.lock:
+            self.calls.append(arguments)
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
+        time.sleep(self.seconds)
+        with self.lock:
+            self.at_once -= 1
+        if (arguments[0], arguments[1]) in self.fail:
+            return 3
+        if arguments[0] == "train":
+            open(os.path.join(folder, "epoch_1.pth"), "wb").close()
+        else:
+            with open(arguments[arguments.index("--out") + 1], "w") as file:
+                json.dump({"coco/bbox_mAP": 0.4125, "coco/bbox_mAP_50": 0.7}, file)
+        return 0
+
+    @property
+    def verbs(self):
+        return [arguments[0] for arguments in self.calls]
+
+
+def test_each_run_is_trained_then_tested_on_its_final_checkpoint(tmp_path, monkeypatch):
+    commands, lines = Commands(monkeypatch), []
+    run = a_run(tmp_path, options=["a=1"])
+    result = Sweep([run], say=lines.append).run()
+    train, test = commands.calls
+    assert train == ["train", "arm.py", "--work-dir", str(run.folder), "--resume", "--seed", "0", "--cfg-options",
+                     "a=1"]
+    assert test[:3] == ["test", "arm.py", str(run.folder / "epoch_1.pth")] and test[-2:] == ["--cfg-options", "a=1"]
+    assert result.done == [run.folder] and not result.failed
+    assert lines[-1] == "[1/1] arm fraction 1 seed 0: 0 s, AP 0.412"
+
+
+def test_a_finished_run_is_not_repeated_and_a_half_one_goes_on(tmp_path, monkeypatch):
+    commands = Commands(monkeypatch, fail=[("test", "arm.py")])
+    run = a_run(tmp_path)
+    assert len(Sweep([run], say=str).run().failed) == 1
+    commands.fail.clear()
+    assert Sweep([run], say=str).run().done == [run.folder]
+    assert commands.verbs == ["train", "test"] * 2  # training is called with --resume and finds its checkpoint
+    assert not list(run.folder.parent.glob("*.previous-*"))
+    lines = []
+    result = Sweep([run], say=lines.append).run()
+    assert commands.verbs == ["train", "test"] * 2 and result.reused == 1 and result.done == [run.folder]
+    assert "finished before" in lines[0] and "AP 0.412" in lines[0]
+
+
+def test_other_settings_move_the_old_run_aside_and_say_what_changed(tmp_path, monkeypatch):
+    commands, lines = Commands(monkeypatch), []
+    Sweep([a_run(tmp_path)], say=str).run()
+    Sweep([a_run(tmp_path, settings='{"lr": 2}')], say=lines.append).run()
+    old = list((tmp_path / "arm").glob("seed-0.previous-*"))
+    assert len(old) == 1 and (old[0] / "epoch_1.pth").is_file()
+    assert "the settings changed (lr)" in lines[0] and str(old[0]) in lines[0]
+    assert commands.verbs == ["train", "test"] * 2
+
+
+def test_files_of_an_unknown_run_are_moved_aside_not_overwritten(tmp_path, monkeypatch):
+    Commands(monkeypatch)
+    run, lines = a_run(tmp_path), []
+    run.folder.mkdir(parents=True)
+    (run.folder / "epoch_9.pth").write_text("precious")
+    Sweep([run], say=lines.append).run()
+    old = list((tmp_path / "arm").glob("seed-0.previous-*"))
+    assert (old[0] / "epoch_9.pth").read_text() == "precious" and not (run.folder / "epoch_9.pth").exists()
+
+
+@pytest.mark.parametrize(("fail", "fault"), [("train", "training ended with exit code 3"),
+                                             ("test", "the test ended with exit code 3")])
+def test_a_failed_run_is_named_with_its_log_and_the_others_go_on(tmp_path, monkeypatch, fail, fault):
+    commands, lines = Commands(monkeypatch, fail=[(fail, "bad.py")]), []
+    runs = [a_run(tmp_path, name) for name in ("one", "bad", "two")]
+    result = Sweep(runs, say=lines.append).run()
+    assert [(run.name, what) for run, what in result.failed] == [("bad", fault)]
+    assert result.done == [runs[0].folder, runs[2].folder]
+    assert any("FAILED" in line and str(runs[1].folder / "sweep.log") in line for line in lines)
+    assert commands.calls[-1][1] == "two.py"
+
+
+def test_two_jobs_run_side_by_side_with_their_share_of_the_cores(tmp_path, monkeypatch):
+    commands = Commands(monkeypatch, seconds=0.05)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    sweep = Sweep([a_run(tmp_path, seed=seed) for seed in range(4)], jobs=2, say=str)
+    assert sweep.threads == 4 and Sweep([], jobs=2, processes=2).threads == 2 and Sweep([], jobs=16).threads == 1
+    assert len(sweep.run().done) == 4 and commands.most_at_once == 2
+
+
+def test_two_sweeps_of_one_folder_share_the_work(tmp_path, monkeypatch):
+    commands, lines = Commands(monkeypatch, seconds=0.3), []
+    first = threading.Thread(target=Sweep([a_run(tmp_path)], say=str).run)
+    first.start()
+    while not commands.calls:
+        time.sleep(0.01)
+    result = Sweep([a_run(tmp_path)], say=lines.append).run()
+    first.join()
+    assert commands.verbs == ["train", "test"] and "left to another sweep" in lines[0] and not result.done
+
+
+def test_the_time_left_is_told_by_what_the_finished_runs_took(tmp_path, monkeypatch):
+    Commands(monkeypatch)
+    clock = iter([0.0, 36.0, 36.0, 100.0, 100.0, 100.0, 100.0, 100.0])
+    monkeypatch.setattr("frozen_det.analysis.sweep.time.perf_counter", lambda: next(clock))
+    runs, lines = [a_run(tmp_path, seed=seed) for seed in range(3)], []
+    for run, weight in zip(runs, (0.1, 0.1, 1.0)):
+        run.weight = weight
+    monkeypatch.setattr("frozen_det.analysis.sweep._remember", lambda folder, memory: None)
+    Sweep(runs, say=lines.append)._guarded(1, runs[0])
+    assert lines[-1].endswith("about 7 min left")  # 36 s for weight 0.1; 1.1 are left
+
+
+def test_the_command_runs_in_a_process_of_its_own_with_its_threads_and_its_log(tmp_path):
+    sweep = Sweep([], jobs=2, say=str)
+    with open(tmp_path / "log", "ab") as log, open(tmp_path / "lock", "w") as lock:
+        assert sweep._call(["--version"], log, lock.fileno()) == 0
+        assert sweep._call(["unheard"], log, lock.fileno()) == 2
+    text = (tmp_path / "log").read_text()
+    assert "frozen_det.cli --version\n" in text and "no command 'unheard'" in text
+
+
+def test_a_kill_ends_the_children(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.executable", str(tmp_path / "sleep.sh"))
+    (tmp_path / "sleep.sh").write_text("#!/bin/sh\nsleep 60\n")
+    (tmp_path / "sleep.sh").chmod(0o755)
+    sweep = Sweep([a_run(tmp_path), a_run(tmp_path, seed=1)], say=str)
+    threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGTERM)).start()
+    start = time.perf_counter()
+    with pytest.raises(SystemExit):
+        sweep.run()
+    assert time.perf_counter() - start < 20 and not sweep._children
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_no_jobs_are_refused():
+    with pytest.raises(InputError, match="at least 1"):
+        Sweep([], jobs=0)
+
+
+@pytest.mark.parametrize(("metrics", "preferred", "name", "word"), [
+    (["coco/segm_mAP", "coco/bbox_mAP_50", "coco/bbox_mAP"], None, "coco/bbox_mAP", "AP"),
+    (["lvis/bbox_APr", "lvis/bbox_AP"], None, "lvis/bbox_AP", "AP"),
+    (["accuracy/top5", "accuracy/top1"], None, "accuracy/top1", "top1"),
+    (["coco/bbox_mAP", "coco/bbox_mAP_50"], "coco/bbox_mAP_50", "coco/bbox_mAP_50", "bbox_mAP_50"),
+    (["coco/bbox_mAP"], "auto", "coco/bbox_mAP", "AP"), (["own/score"], None, "own/score", "score"),
+])
+def test_the_headline_number_follows_from_what_the_run_recorded(metrics, preferred, name, word):
+    assert headline(dict.fromkeys(metrics, 0.5), preferred) == name and metric_word(name) == word
+    assert headline({"time": 1.0}) is None

@@ -1,0 +1,62 @@
+"""The sweep as a user calls it: settings checked before anything runs, results and one report at the end."""
+
+import json
+
+import pytest
+
+from frozen_det.analysis.sweep import Sweep
+from frozen_det.cli import main
+from tests.training_runs import tiny_config, tiny_scenes
+
+
+@pytest.fixture
+def config(tmp_path):
+    cfg = tiny_config(tiny_scenes(tmp_path / "toy"), tmp_path / "unused", train_cfg__max_epochs=1)
+    cfg.pop("experiment_name")  # each run gets one by its time
+    cfg.dump(str(tmp_path / "tiny.py"))
+    return tmp_path / "tiny.py"
+
+
+def test_a_sweep_ends_with_results_ids_and_a_report_and_repeats_nothing(config, tmp_path, monkeypatch, capsys):
+    calls = []
+    # The same commands in this process: starting Python twice takes longer than the runs.
+    monkeypatch.setattr(Sweep, "_call", lambda sweep, arguments, log, lock: calls.append(arguments[0]) or
+                        main(arguments))
+    argv = ["sweep", str(config), "--seeds", "3", "--fractions", "0.5", "--same-updates", "--work-dir",
+            str(tmp_path / "out")]
+    assert main(argv) == 0
+    folder = tmp_path / "out" / "tiny" / "fraction-0.5" / "seed-3"
+    assert calls == ["train", "test"] and (folder / "epoch_2.pth").is_file()  # half the images, twice the epochs
+    record = json.loads((folder / "fraction_ids.json").read_text())["datasets"][0]
+    assert record["num_images"] == len(record["ids"]) and (record["of_images"], record["share"]) == (8, 0.5)
+    assert "coco/bbox_mAP" in json.loads((folder / "test.json").read_text())
+    said = capsys.readouterr().out
+    assert "as many updates as with all the data: max_epochs 1 -> 2" in said
+    assert "[1/1] tiny fraction 0.5 seed 3:" in said and "1 of 1 runs have results (0 from before), 0 failed" in said
+    assert "trained on 50 % of the data" in (tmp_path / "out" / "report.md").read_text()
+    assert main(argv) == 0
+    assert calls == ["train", "test"] and "(1 from before)" in capsys.readouterr().out
+
+
+def test_a_dry_run_names_the_runs_and_starts_none(tmp_path, capsys):
+    code = main(["sweep", "quickstart", "--seeds", "0", "1", "--fractions", "1", "0.1", "--work-dir",
+                 str(tmp_path / "out"), "--dry-run"])
+    lines = capsys.readouterr().out.splitlines()
+    assert code == 0 and not (tmp_path / "out").exists()
+    assert "4 runs: 1 configs x 2 fractions x 2 seeds" in lines
+    assert lines[-4:] == [f"quickstart fraction {f} seed {s} -> {tmp_path}/out/quickstart/fraction-{f}/seed-{s}"
+                          for f in ("0.1", "1") for s in (0, 1)]  # little data first
+
+
+@pytest.mark.parametrize(("argv", "message"), [
+    (["unheard"], "there is no 'unheard'"),
+    (["quickstart", "--fractions", "0"], "expected a fraction in (0, 1], got 0.0"),
+    (["quickstart", "quickstart.py"], "expected configs of different names"),
+    (["quickstart", "--seeds", "1", "1"], "each value once in --seeds"),
+    (["quickstart", "--nproc", "2"], "--launch torchrun"),
+    (["quickstart", "--jobs", "0"], "at least 1 as --jobs"),
+])
+def test_bad_settings_are_one_line_before_anything_runs(argv, message, tmp_path, capsys):
+    assert main(["sweep", *argv, "--work-dir", str(tmp_path / "out")]) == 2
+    error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("frozen-det sweep:")]
+    assert len(error) == 1 and message in error[0] and not (tmp_path / "out").exists()
