@@ -1,5 +1,6 @@
 """Pasting on arrays: whose pixel it is, what stays of a mask, who survives."""
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -27,6 +28,19 @@ def test_a_tight_box_touches_the_mask_on_all_sides(mask):
 def test_a_mask_without_pixels_has_no_box():
     assert pasting.tight_box(np.zeros((0, 0), np.uint8)) is None
     assert pasting.tight_box(np.zeros((3, 3), np.uint8)) is None
+    assert pasting.tight_box(np.zeros((200, 200), np.uint8)) is None
+
+
+@pytest.mark.parametrize("rows", [slice(None), slice(None, None, 2)], ids=["whole", "every other row"])
+def test_the_tight_box_of_a_large_mask_is_opencvs(rows):
+    generator = np.random.default_rng(0)
+    for _ in range(20):
+        height, width = (int(v) for v in generator.integers(370, 600, 2))
+        mask = np.zeros((height, width), np.uint8)[rows]
+        for y, x in zip(generator.integers(0, mask.shape[0], 3), generator.integers(0, width, 3)):
+            mask[y, x] = generator.choice([1, 255])
+        left, top, box_width, box_height = cv2.boundingRect(np.ascontiguousarray(mask))
+        assert pasting.tight_box(mask) == (left, top, left + box_width, top + box_height)
 
 
 @given(masks, st.integers(0, 5), st.integers(0, 5), st.integers(0, 2**32 - 1))
