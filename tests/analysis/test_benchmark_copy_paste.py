@@ -18,7 +18,7 @@ def scenes(tmp_path_factory):
 
 
 def settings_of(scenes, **further):
-    return dict(data=scenes, size=96, num=4, seed=0, cache=8.0, objects=[3], batch_size=2) | further
+    return dict(data=scenes, size=96, num=4, seed=0, cache=8.0, objects=[3], trials=2, batch_size=2) | further
 
 
 def parsed(*argv):
@@ -50,7 +50,7 @@ def test_both_arms_see_the_same_images_in_the_same_order_and_repeat(scenes):
 
 
 def test_the_paste_alone_is_timed_only_where_both_give_the_same_picture():
-    rows = benchmark_copy_paste.measure_paste(dict(objects=[3], size=96, seed=0))
+    rows = benchmark_copy_paste.measure_paste(dict(objects=[3], size=96, seed=0, trials=2))
     assert [row["of"] for row in rows] == [
         f"ms, 3 objects, {selection}, {kind}" for selection in ("subset", "all")
         for kind in ("our masks", "full bitmaps in", "full bitmaps in, out")]
