@@ -332,7 +332,8 @@ def _mmdet_body(cfg: dict, strides) -> Body:
         raise InputError(f"expected 'timm', 'torchvision' or a backbone registered in mmdet as "
                          f"model.backbone.body.type, got {cfg['type']!r}; {closest(cfg['type'], MODELS.module_dict)}")
     cfg.pop("init_cfg", None)  # weights come through the one door only
-    where = f"mmdet/{cfg['type']}"
+    own = cfg["type"].startswith("frozen_det.")
+    where = f"frozen_det/{cfg['type'].removeprefix('frozen_det.')}" if own else f"mmdet/{cfg['type']}"
     probe, device = on_meta(lambda: MODELS.build(dict(cfg)))
     probe.eval()  # not chained: mmdet's ResNet returns None from train()
     with torch.no_grad():
@@ -341,4 +342,5 @@ def _mmdet_body(cfg: dict, strides) -> Body:
         features = [features]
     indices, channels = select_by_stride([tuple(f.shape) for f in features], strides, where)
     return Body(MODELS.build(cfg), tuple(strides), tuple(channels), _ListFeatures(indices),
-                f"{where}{cfg.get('depth', '')}", frozenset())
+                f"{where}{cfg.get('depth', '')}", getattr(probe, "head_keys", frozenset()),
+                getattr(probe, "preprocess", None))
