@@ -14,5 +14,5 @@ from .nas_fpn import NASFPN
 from .retina_head import RetinaHead
 from .rpn import RPNHead
 
-__all__ = ["FPN", "NASFPN", "CascadeRoIHead", "CifarResNet", "ClassBalancedLoss", "ClassifierStage", "ConvFCBBoxHead", "ConvNeck",
-           "Detector", "FrozenBackbone", "HuberLoss", "RPNHead", "RetinaHead", "fill_blanks"]
+__all__ = ["FPN", "NASFPN", "CascadeRoIHead", "CifarResNet", "ClassBalancedLoss", "ClassifierStage", "ConvFCBBoxHead",
+           "ConvNeck", "Detector", "FrozenBackbone", "HuberLoss", "RPNHead", "RetinaHead", "fill_blanks"]
