@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frozen_det.errors import InputError
@@ -39,12 +39,14 @@ def test_rare_classes_are_cut_at_5_and_frequent_ones_at_a_hundredth():
     assert set(effective_number_weights([1] * 9 + [10**6], beta=0.999)[9:]) == {0.01}
 
 
+@settings(deadline=None)
 @given(COUNTS, BETAS)
 def test_more_instances_never_weigh_more(counts, beta):
     weights = effective_number_weights(sorted(counts), beta)
     assert (np.diff(weights) <= 1e-12).all()
 
 
+@settings(deadline=None)
 @given(COUNTS, BETAS)
 def test_before_the_cut_the_mean_is_one_and_after_it_all_lie_within(counts, beta):
     assert effective_number_weights(counts, beta, UNCLIPPED).mean() == pytest.approx(1.0, rel=1e-9)
@@ -52,6 +54,7 @@ def test_before_the_cut_the_mean_is_one_and_after_it_all_lie_within(counts, beta
     assert cut.min() >= 0.01 and cut.max() <= 5.0
 
 
+@settings(deadline=None)
 @given(COUNTS, BETAS, st.integers(1, 5))
 def test_classes_without_instances_weigh_like_those_with_one_and_move_no_other(counts, beta, absent):
     alone = effective_number_weights(counts, beta, UNCLIPPED)
