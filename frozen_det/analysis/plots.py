@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 # Okabe and Ito's colours (jfly.uni-koeln.de/color), which most colour-blind readers can tell apart; the blue a
-# little lighter, so that all hold on white and on black.
-COLORS = ("#1f83c6", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+# little lighter, so that all hold on white and on black; two more for many arms.
+COLORS = ("#1f83c6", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a63b8", "#8a8a8a")
+_MOST_IN_PLACE = 4  # names that find room inside the axes; more stand below
 _INK = "#010203"
 
 
@@ -50,8 +51,11 @@ def draw_svg(plot: Plot, name: str, width_in: float = 4.6, height_in: float = 2.
     Args:
         name: unique on the page; the ids inside the drawing carry it.
     """
-    with _figure(name, width_in, height_in) as (axes, written):
-        shown = [curve for curve in plot.curves if curve.x]
+    shown = [curve for curve in plot.curves if curve.x]
+    # Two seeds of an arm share a name; matplotlib leaves out those that start with a dash.
+    names = {curve.label for curve in shown if not curve.label.startswith("_")}
+    below = len(names) > _MOST_IN_PLACE or any(curve.marker for curve in shown)
+    with _figure(name, width_in, height_in + 0.17 * len(names) * below) as (axes, written):
         for number, curve in enumerate(shown):
             color = curve.color or COLORS[number % len(COLORS)]
             line = "none" if curve.marker else "--" if curve.dashed else "-"
@@ -60,8 +64,9 @@ def draw_svg(plot: Plot, name: str, width_in: float = 4.6, height_in: float = 2.
             if curve.errors and any(curve.errors):
                 axes.errorbar(curve.x, curve.y, yerr=curve.errors, fmt="none", ecolor=color, elinewidth=0.8, capsize=2)
         _set_axes(axes, plot, shown)
-        # Two seeds of an arm share a name; matplotlib leaves out those that start with a dash.
-        if len({curve.label for curve in shown if not curve.label.startswith("_")}) > 1:
+        if len(names) > 1 and below:
+            axes.figure.legend(loc="outside lower left", fontsize=8, borderaxespad=0.1, labelspacing=0.2)
+        elif len(names) > 1:
             axes.legend(fontsize=8)
     return written[0]
 

@@ -31,8 +31,13 @@ class Comparison:
 
     @property
     def words(self) -> str:
-        """'second − first'."""
-        return f"{self.second.label} − {self.first.label}"
+        """'second − first (what both are)'."""
+        first, second = self.first.label.split(", "), self.second.label.split(", ")
+        common = [part for part in first if part in second]
+        rest = [[part for part in parts if part not in common] for parts in (second, first)]
+        if not common or not all(rest):
+            return f"{self.second.label} − {self.first.label}"
+        return f"{', '.join(rest[0])} − {', '.join(rest[1])} ({', '.join(common)})"
 
 
 def stage_of(runs: list[RunRecord]) -> str:
@@ -71,11 +76,16 @@ def side_by_side(arms: list[Arm], stage: str) -> list:
 
 
 def in_order(arms: list[Arm]) -> list[Arm]:
-    """Arms of one decoder together, little data first, from scratch to frozen; as given where configs do not tell."""
+    """Arms of one decoder together, smaller models first, little data first, from scratch to frozen; as given where
+    configs do not tell."""
     if any(arm.facts is None for arm in arms):
         return arms
-    decoders = list(dict.fromkeys((arm.facts.backbone, arm.facts.decoder) for arm in arms))
-    return sorted(arms, key=lambda arm: (decoders.index((arm.facts.backbone, arm.facts.decoder)), arm.facts.share,
+    sizes: dict[tuple, int] = {}
+    for arm in arms:  # adapters belong to the arm, not to its decoder: the smallest counts
+        kind, size = (arm.facts.backbone, arm.facts.decoder), getattr(arm.description, "total_params", 0)
+        sizes[kind] = min(sizes.get(kind, size), size)
+    kinds = sorted(sizes, key=sizes.get)
+    return sorted(arms, key=lambda arm: (kinds.index((arm.facts.backbone, arm.facts.decoder)), arm.facts.share,
                                          _training_rank(arm)))
 
 
@@ -85,6 +95,7 @@ def comparisons(arms: list[Arm]) -> list[Comparison]:
     chosen = [Comparison(*_ordered(a, b)) for a, b in pairs if a.facts and b.facts and _one_difference(a, b)]
     if not chosen and len(arms) <= 4:
         chosen = [Comparison(*_ordered(a, b)) for a, b in pairs]
+    chosen.sort(key=lambda pair: _same_training(pair))  # what is trained is the first question
     return chosen[:MAX_COMPARISONS]
 
 
@@ -127,6 +138,11 @@ def _test_cells(test: PairedTest) -> list[str]:
     return cells + [MISSING if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}" for p in (test.p, test.p_holm)]
 
 
+def _same_training(pair: Comparison) -> bool:
+    facts = pair.first.facts, pair.second.facts
+    return None not in facts and facts[0].training == facts[1].training
+
+
 def _ordered(a: Arm, b: Arm) -> tuple[Arm, Arm]:
     return (a, b) if _training_rank(a) <= _training_rank(b) else (b, a)
 
@@ -147,7 +163,7 @@ def _one_difference(a: Arm, b: Arm) -> bool:
 
 def _unfinished(arms: list[Arm]) -> Text | None:
     """A warning about runs that have not reached their end."""
-    young = [f"{arm.label}, {run.title} ({words})" for arm in arms for run in arm.runs if (words := run.unfinished)]
+    young = [f"{arm.label}, seed {run.seed} ({words})" for arm in arms for run in arm.runs if (words := run.unfinished)]
     return Text(f"Not finished, so the numbers below are those of the way: {'; '.join(young)}.") if young else None
 
 
@@ -159,10 +175,12 @@ def _what_they_are(arms: list[Arm]) -> Table | None:
     header = ["arm", "backbone is", "backbone", "neck", "detector", "data %", "schedule", "config"]
     varied = [column for column in range(1, 7) if len({row[column] for row in rows}) > 1]
     same = [f"{header[column]} {rows[0][column]}" for column in range(1, 7) if column not in varied and rows[0][column]]
-    keep = [0] + [column for column in varied if any(row[column] != row[0] for row in rows)] + [7]
+    # The labels are made of what differs; only what they leave out needs a column.
+    named = all(row[1] in arm.label or 1 not in varied for row, arm in zip(rows, arms))
+    keep = [0, *(column for column in varied if not named or column == 6), 7]
     return Table([header[column] for column in keep], [[row[column] for column in keep] for row in rows],
-                 f"What the arms differ in; the same for all: {', '.join(same)}." if same and len(arms) > 1 else
-                 "What was trained.", num_left=len(keep))
+                 f"The arms; the same for all: {', '.join(same)}." if same and len(arms) > 1 else "What was trained.",
+                 num_left=len(keep))
 
 
 def _numbers(arms: list[Arm], stage: str, kind: str) -> Table:

@@ -39,8 +39,9 @@ def page_of_one(run: RunRecord, files: Path) -> Page:
 def page_of_many(runs: list[RunRecord], files: Path) -> Page:
     """The report of several runs, arm by arm; pictures drawn for it go to the folder ``files``."""
     _name_apart(runs)
-    arms = in_order(group_arms(runs))
+    arms = group_arms(runs)
     describe_all(arms)
+    arms = in_order(arms)
     stage = stage_of(runs)
     pairs = comparisons(arms)
     shown = [block for arm in arms[:MAX_ARMS_WITH_PICTURES]
@@ -56,7 +57,9 @@ def page_of_many(runs: list[RunRecord], files: Path) -> Page:
                 Section("What stayed frozen", proof(runs)), Section("What ran", what_ran(runs)),
                 Section("Not found", missing(runs))]
     title = f"{len(arms)} arms, {len(runs)} runs" if len(arms) > 1 else f"{arms[0].label}, {len(runs)} runs"
-    return Page(title, "Side by side: " + "; ".join(arm.label for arm in arms) + ".",
+    names = "; ".join(arm.label for arm in arms) if len(arms) <= 4 else "seeds " + ", ".join(
+        map(str, sorted({run.seed for run in runs if run.seed is not None})))
+    return Page(title, f"Side by side: {names}.",
                 [section for section in sections if section.blocks], footer())
 
 

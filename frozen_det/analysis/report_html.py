@@ -42,10 +42,11 @@ th { font-weight: 600; border-bottom: 1px solid var(--ink); }
 th, td { padding: .34rem .75rem; text-align: right; white-space: nowrap; vertical-align: baseline; }
 th:first-child, td:first-child { padding-left: .1rem; } th:last-child, td:last-child { padding-right: .1rem; }
 th.word, td.word { text-align: left; }
+th.long { white-space: normal; min-width: 6.5rem; }
 td.long { white-space: normal; min-width: 11rem; overflow-wrap: anywhere; }
 tr.rule td { border-top: 1px solid var(--rule); } td.none { color: var(--soft); } td b { font-weight: 700; }
 .caption { margin: .5rem 0 0; max-width: 44rem; line-height: 1.45; }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); gap: 1.2rem 2rem; }
+.plots { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 24rem), 1fr)); gap: 1.2rem 2rem; }
 figure { margin: 0 0 1.2rem; } figure svg { display: block; width: 100%; height: auto;
   font-family: ui-sans-serif, system-ui, "Segoe UI", "DejaVu Sans", Helvetica, Arial, sans-serif; }
 figcaption { margin-top: .45rem; line-height: 1.4; }
@@ -128,7 +129,8 @@ def _cell(cell: str, column: int, best: bool, block: Table) -> str:
 
 
 def _word(column: int, block: Table) -> str:
-    return ' class="word"' if column < block.num_left else ""
+    names = ["word"] * (column < block.num_left) + ["long"] * (len(block.header[column]) > 16)
+    return f' class="{" ".join(names)}"' if names else ""
 
 
 def _pairs(block: Pairs) -> str:

@@ -37,19 +37,24 @@ def trade_offs(arms: list[Arm], stage: str) -> list[Figure]:
 
 
 def _against(arms: list[Arm], stage: str, x_label: str, y_label: str, of) -> Plot | None:
-    """One point for each arm on the largest share of the data: its decoder's colour, its training's shape."""
-    largest = max((arm.facts.share for arm in arms if arm.facts), default=None)
-    curves: list[Curve] = []
-    colors: dict[str, str] = {}
+    """One point for each arm on the largest share of the data that has two: its decoder's colour, its training's
+    shape."""
+    points: dict[float, list[tuple]] = {}
     for arm in arms:
         found = mean_and_spread(arm.values(lambda run: score(run, stage)))
-        if arm.description is None or found is None or (arm.facts and arm.facts.share != largest):
-            continue
+        if arm.description is not None and found is not None:
+            points.setdefault(arm.facts.share if arm.facts else 1.0, []).append((arm, *found))
+    enough = [share for share, having in points.items() if len(having) > 1]
+    if not enough:
+        return None
+    curves: list[Curve] = []
+    colors: dict[str, str] = {}
+    for arm, mean, deviation in points[max(enough)]:
         decoder, training = (arm.facts.decoder, arm.facts.training) if arm.facts else (arm.label, "")
         color = colors.setdefault(decoder, COLORS[len(colors) % len(COLORS)])
-        curves.append(Curve(arm.label, [of(arm.description)], [found[0]], color=color, errors=[found[1] or 0.0],
+        curves.append(Curve(arm.label, [of(arm.description)], [mean], color=color, errors=[deviation or 0.0],
                             marker=_MARKERS.get(training, "o")))
-    return Plot(curves, x_label, y_label) if len(curves) > 1 else None
+    return Plot(curves, x_label, y_label)
 
 
 def _against_fraction(arms: list[Arm], stage: str, what: str) -> Plot | None:
@@ -58,7 +63,7 @@ def _against_fraction(arms: list[Arm], stage: str, what: str) -> Plot | None:
     for arm in arms:
         found = mean_and_spread(arm.values(lambda run: score(run, stage)))
         if arm.facts is not None and found is not None:
-            parts = [arm.facts.training, arm.facts.backbone, arm.facts.neck, arm.facts.detector]
+            parts = [arm.facts.training, arm.facts.backbone, arm.facts.decoder]
             lines.setdefault("|".join(parts), []).append((100 * arm.facts.share, *found))
     lines = {name: sorted(points) for name, points in lines.items() if len({one[0] for one in points}) > 1}
     if not lines:

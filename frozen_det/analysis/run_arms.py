@@ -63,8 +63,9 @@ class ArmFacts:
 
     @property
     def decoder(self) -> str:
-        """Neck and detector."""
-        return f"{self.neck}, {self.detector}"
+        """Neck and detector as the paper's tables name them; Faster R-CNN goes without saying."""
+        more = {"Faster R-CNN": "", "Cascade R-CNN": " + Cascade"}.get(self.detector, f" + {self.detector}")
+        return self.neck + more
 
 
 def group_arms(runs: list[RunRecord]) -> list[Arm]:
@@ -141,7 +142,7 @@ def _short_labels(arms: list[Arm]) -> list[str] | None:
 
     # A schedule stretched with the fraction says nothing that the fraction does not.
     schedules = {(one.share, one.schedule) for one in facts}
-    shown = [name for name in ("training", "backbone", "neck", "detector") if differ(name)]
+    shown = [name for name in ("training", "backbone", "decoder") if differ(name)]
     labels = []
     for one in facts:
         parts = [getattr(one, name) for name in shown]
@@ -152,8 +153,8 @@ def _short_labels(arms: list[Arm]) -> list[str] | None:
 
 
 def share_words(share: float) -> str:
-    """0.1 -> '10 % of the data', 1 -> 'all data'."""
-    return "all data" if share == 1 else f"{100 * share:.3g} % of the data"
+    """0.1 -> '10 % data', 1 -> 'all data'."""
+    return "all data" if share == 1 else f"{100 * share:.3g} % data"
 
 
 def describe(arm: Arm) -> None:

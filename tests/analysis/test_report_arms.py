@@ -61,11 +61,16 @@ def test_labels_name_what_differs_and_arms_stand_in_order(tmp_path):
     runs = runs_of(tmp_path, (config(FROZEN, share=1), 0), (config(TUNED, share=1), 0), (config(FROZEN, share=0.1), 0),
                    (config(SCRATCH, share=0.1, epochs=20), 0), seeds=(0,))
     assert [arm.label for arm in in_order(group_arms(runs))] == [
-        "scratch, 10 % of the data, 20 epochs", "frozen, 10 % of the data, 2 epochs", "fine-tuned, all data, 2 epochs",
+        "scratch, 10 % data, 20 epochs", "frozen, 10 % data, 2 epochs", "fine-tuned, all data, 2 epochs",
         "frozen, all data, 2 epochs"]
     stretched = runs_of(tmp_path / "b", (config(FROZEN, "NASFPN"), 0), (config(FROZEN, "FPN", share=0.1, epochs=20), 0),
                         seeds=(0,))
-    assert [arm.label for arm in group_arms(stretched)] == ["NAS-FPN, all data", "FPN, 10 % of the data"]
+    assert [arm.label for arm in group_arms(stretched)] == ["NAS-FPN, all data", "FPN, 10 % data"]
+
+
+def test_a_decoder_is_named_as_in_the_paper(tmp_path):
+    runs = runs_of(tmp_path, (config(neck="NASFPN", detector="CascadeRCNN"), 0), (config(neck="FPN"), 0), seeds=(0,))
+    assert [arm.label for arm in group_arms(runs)] == ["NAS-FPN + Cascade", "FPN"]
 
 
 def test_hooks_that_only_look_on_do_not_make_another_arm(tmp_path):
@@ -79,8 +84,8 @@ def test_pairs_differ_in_one_thing_and_read_later_minus_earlier(tmp_path):
     arms = group_arms(runs_of(tmp_path, *((config(how, neck, share=share), 0) for share in (0.1, 1.0)
                                           for neck in ("FPN", "NASFPN") for how in (FROZEN, TUNED)), seeds=(0,)))
     words = [pair.words for pair in comparisons(arms)]
-    assert len(words) == 8 and words[0] == "frozen, FPN, 10 % of the data − fine-tuned, FPN, 10 % of the data"
-    assert "frozen, NAS-FPN, all data − frozen, FPN, all data" in words
+    assert len(words) == 8 and words[0] == "frozen − fine-tuned (FPN, 10 % data)"
+    assert "NAS-FPN − FPN (frozen, all data)" in words
 
 
 @pytest.mark.parametrize(("seeds", "words"), [
@@ -109,7 +114,7 @@ def test_a_comparison_has_all_its_pictures_and_tables(tmp_path, described):
     assert len(set(pictures)) == 4  # one of each arm: the same image of several runs keeps several files
     assert all((tmp_path / link).is_file() for link in links)
     assert "| fine-tuned, all data | 10.00 | 10.00 | 100 | 30.0 | 0.50 | – |" in twin
-    assert "| frozen, 10 % of the data | 10.00 | 4.00 | 40 | 10.0 |" in twin
+    assert "| frozen, 10 % data | 10.00 | 4.00 | 40 | 10.0 |" in twin
     assert "the same for all: backbone r50, neck FPN, detector Faster R-CNN, schedule 2 epochs" in twin
     assert "arm0/seed-0" in twin  # runs whose folders share a name are told apart
     assert "https://" not in re.sub(r"https?://www\.w3\.org\S*", "", html.read_text())
@@ -119,7 +124,7 @@ def test_an_unfinished_run_is_named_before_its_numbers(tmp_path, described):
     runs = runs_of(tmp_path, (config(TUNED, epochs=2), 0), (config(FROZEN, epochs=12), 0), seeds=(0,))
     assert [run.unfinished for run in runs] == [None, "epoch 2 of 12"]
     twin = write_report([run.work_dir for run in runs], tmp_path / "page.html")[1].read_text()
-    assert "those of the way: frozen, 12 epochs, arm1/seed-0 (epoch 2 of 12)." in twin
+    assert "those of the way: frozen, 12 epochs, seed 0 (epoch 2 of 12)." in twin
 
 
 def test_missing_numbers_are_dashes(tmp_path):
