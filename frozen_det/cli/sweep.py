@@ -40,12 +40,12 @@ def run(args) -> int:
         return 0
     sweep = Sweep(runs, args.jobs, args.nproc, say=lambda line: print(line, flush=True))
     result = sweep.run()
-    if result.done:
-        _report(sorted(result.done, key=[one.folder for one in runs].index), Path(args.work_dir) / "report.html")
     for one, fault in result.failed:
         print(f"failed: {one.title}: {fault}; log {one.folder / 'sweep.log'}")
     print(f"{len(result.done)} of {len(runs)} runs have results ({result.reused} from before), "
-          f"{len(result.failed)} failed")
+          f"{len(result.failed)} failed", flush=True)
+    if result.done:
+        _report(sorted(result.done, key=[one.folder for one in runs].index), Path(args.work_dir) / "report.html")
     return 1 if result.failed else 0
 
 
