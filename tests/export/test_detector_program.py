@@ -39,6 +39,19 @@ def test_a_single_stage_detector_gives_the_maps_of_its_head(retina, tmp_path):
     assert report.card.architecture == "RetinaNet on timm/convnext_atto" and report.card.mean[0] > 1
 
 
+def test_a_single_stage_detector_is_an_onnx_file_too(retina, tmp_path):
+    pytest.importorskip("onnxscript")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    report = export_detector(retina, tmp_path / "a.onnx", "onnx", size_hw=(64, 96))
+    session = onnxruntime.InferenceSession(str(tmp_path / "a.onnx"), providers=["CPUExecutionProvider"])
+    assert tuple(output.name for output in session.get_outputs()) == report.outputs
+    images = torch.randn(2, 3, 64, 96)
+    scores, boxes = retina(images, None, mode="tensor")
+    got = dict(zip(report.outputs, session.run(None, {"images": images.numpy()})))
+    for name, wanted in {"scores_level0": scores[0], "boxes_level1": boxes[1]}.items():
+        assert abs(got[name] - wanted.detach().numpy()).max() <= 1e-4 * wanted.abs().max().item()
+
+
 def test_a_two_stage_detector_is_refused_by_the_op_that_chooses_proposals(tmp_path):
     from mmengine.config import Config
 
