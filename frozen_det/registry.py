@@ -5,22 +5,30 @@ Only nodes that are used stand here. Each names the package that mmengine import
 
 from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
+from mmengine.registry import FUNCTIONS as MMENGINE_FUNCTIONS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
+from mmengine.registry import OPTIMIZERS as MMENGINE_OPTIMIZERS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import Registry
 
-MODELS = Registry("model", parent=MMENGINE_MODELS, scope="frozen_det", locations=["frozen_det.models"])
-DATASETS = Registry("dataset", parent=MMENGINE_DATASETS, scope="frozen_det", locations=["frozen_det.datasets"])
+MODELS = Registry("model", parent=MMENGINE_MODELS, scope="frozen_det",
+                  locations=["frozen_det.models", "frozen_det.upstream"])
+DATASETS = Registry("dataset", parent=MMENGINE_DATASETS, scope="frozen_det",
+                    locations=["frozen_det.datasets", "frozen_det.upstream"])
 TRANSFORMS = Registry("transform", parent=MMENGINE_TRANSFORMS, scope="frozen_det",
-                      locations=["frozen_det.datasets"])
+                      locations=["frozen_det.datasets", "frozen_det.upstream"])
 DATA_SAMPLERS = Registry("data sampler", parent=MMENGINE_DATA_SAMPLERS, scope="frozen_det",
-                         locations=["frozen_det.datasets"])
+                         locations=["frozen_det.datasets", "frozen_det.upstream"])
+FUNCTIONS = Registry("function", parent=MMENGINE_FUNCTIONS, scope="frozen_det", locations=["frozen_det.upstream"])
 HOOKS = Registry("hook", parent=MMENGINE_HOOKS, scope="frozen_det", locations=["frozen_det.engine"])
 OPTIM_WRAPPER_CONSTRUCTORS = Registry("optimizer wrapper constructor", parent=MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
-                                      scope="frozen_det", locations=["frozen_det.engine"])
-METRICS = Registry("metric", parent=MMENGINE_METRICS, scope="frozen_det", locations=["frozen_det.evaluation"])
+                                      scope="frozen_det",
+                                      locations=["frozen_det.engine", "frozen_det.upstream"])
+METRICS = Registry("metric", parent=MMENGINE_METRICS, scope="frozen_det",
+                   locations=["frozen_det.evaluation", "frozen_det.upstream"])
+OPTIMIZERS = Registry("optimizer", parent=MMENGINE_OPTIMIZERS, scope="frozen_det", locations=["frozen_det.upstream"])
 # Kinds of residual adapters, by the short names that configs use: adapters=dict(type='parallel').
 ADAPTERS = Registry("adapter", scope="frozen_det", locations=["frozen_det.models.adapters"])
