@@ -177,8 +177,9 @@ def _resolve(name: str):
     from . import registry as own
 
     own_name = name.removeprefix("frozen_det.")
-    nodes = ("MODELS", "DATASETS", "TRANSFORMS", "HOOKS", "METRICS", "DATA_SAMPLERS")
+    nodes = ("MODELS", "DATASETS", "TRANSFORMS", "HOOKS", "METRICS", "DATA_SAMPLERS", "OPTIMIZERS", "FUNCTIONS")
     if name.startswith("frozen_det."):
+        nodes = [node for node in nodes if hasattr(own, node)]
         for node in nodes:
             registry = getattr(own, node)
             registry.import_from_location()
@@ -186,7 +187,7 @@ def _resolve(name: str):
                 return registry.module_dict[own_name]
         known = [f"frozen_det.{n}" for node in nodes for n in getattr(own, node).module_dict]
         raise InputError(f"frozen_det has no type {name!r}; {closest(name, known)}")
-    for node in nodes:
+    for node in (node for node in nodes if hasattr(host, node)):
         registry = getattr(host, node)
         registry.import_from_location()
         for level in (registry, registry.parent):  # hooks and basic transforms live in the root
