@@ -1,3 +1,13 @@
-"""Classification: training the backbones that are worth freezing."""
+"""Classification: training the backbones that are worth freezing. Importing it registers its types."""
 
-from . import collation  # noqa: F401
+from . import (
+    classifier,  # noqa: F401
+    collation,  # noqa: F401
+    datasets,  # noqa: F401
+    losses,  # noqa: F401
+    metrics,  # noqa: F401
+    mixing,  # noqa: F401
+    optimisers,  # noqa: F401
+    preprocessor,  # noqa: F401
+    small_image_transforms,  # noqa: F401
+)
