@@ -66,7 +66,7 @@ def load_config(name, options: dict | None = None):
         cfg.merge_from_dict(options)
         if "data_root" in options and old_root:
             _move_root(cfg, old_root, str(options["data_root"]))
-    _apply_accumulation(cfg, options or {})
+    _apply_accumulation(cfg)
     check_config(cfg, str(path))
     return cfg
 
@@ -111,11 +111,11 @@ def _runner_keys() -> set[str]:
     return set(inspect.signature(Runner.__init__).parameters) - {"self", "cfg"}
 
 
-def _apply_accumulation(cfg, options: dict) -> None:
+def _apply_accumulation(cfg) -> None:
     """One number, `accumulate`, sets gradient accumulation and keeps the learning rate right for the whole batch.
 
     mmengine scales by the loader's batch alone; dividing its base batch by the number of accumulated steps gives
-    lr * (batch * accumulate) / base.
+    lr * (batch * accumulate) / base. In a config `base_batch_size` is therefore the batch of a whole update.
     """
     count = cfg.get("accumulate")
     if count is None:
@@ -125,7 +125,7 @@ def _apply_accumulation(cfg, options: dict) -> None:
     if cfg.get("optim_wrapper"):
         cfg.optim_wrapper.accumulative_counts = count
     scale = cfg.get("auto_scale_lr")
-    if scale and "accumulate" in options and count > 1:
+    if scale and count > 1:
         scale.base_batch_size = scale.base_batch_size / count
 
 

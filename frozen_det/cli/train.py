@@ -8,7 +8,7 @@
 from pathlib import Path
 
 from ..errors import InputError
-from .config_arguments import add_config, config_of, default_work_dir, options_of
+from .config_arguments import add_config, config_of, default_work_dir
 
 
 def add_arguments(parser) -> None:
@@ -43,11 +43,24 @@ def add_fraction_details(parser) -> None:
 def run(args) -> int:
     cfg = training_config(args)
     _resume(cfg, args.resume)
-    if "accumulate" in options_of(args):
-        print(f"gradient accumulation: {cfg.accumulate} steps of {cfg.train_dataloader.batch_size} images make one "
-              f"update of {cfg.accumulate * cfg.train_dataloader.batch_size}")
-    build_runner(cfg).train()
+    runner = build_runner(cfg)
+    if cfg.get("accumulate", 1) > 1:
+        print(accumulation_words(cfg, runner.world_size))
+    runner.train()
     return 0
+
+
+def accumulation_words(cfg, num_processes: int) -> str:
+    """The arithmetic of gradient accumulation: images of one update, and the learning rate that follows."""
+    steps, batch = cfg.accumulate, cfg.train_dataloader.batch_size
+    update = steps * num_processes * batch
+    text = (f"gradient accumulation: {steps} steps x {num_processes} process{'es' if num_processes > 1 else ''} x "
+            f"{batch} images = {update} images for one update")
+    scale, rate = cfg.get("auto_scale_lr") or {}, cfg.optim_wrapper.optimizer.get("lr")
+    if rate is None or not scale.get("enable"):
+        return f"{text}; the learning rate {rate} is as given, whatever the batch"
+    base = scale.base_batch_size * steps  # the config's own number, before it was divided for the host
+    return f"{text}; learning rate {rate:g} x {update} / {base:g} = {rate * update / base:g} (linear in the batch)"
 
 
 def training_config(args):

@@ -6,6 +6,7 @@ unless ``full=True``, frozen base weights are left out and replaced by their dig
 base through the one door and refuses another base (see :class:`frozen_det.models.FrozenBackbone`).
 """
 
+import dataclasses
 import inspect
 from pathlib import Path
 
@@ -13,9 +14,10 @@ from mmengine.hooks import CheckpointHook
 from mmengine.model import is_model_wrapper
 
 from ..errors import InputError, closest
-from ..fingerprint import canonical
+from ..fingerprint import canonical, fingerprint
 from ..host_state import plain_message_hub
 from ..registry import HOOKS
+from ..weights_card import KEY
 from . import atomic_files
 
 FORMAT_VERSION = 1
@@ -46,9 +48,11 @@ class LeanCheckpointHook(CheckpointHook):
         """Make the checkpoint plain and, unless full, lean. Called last of all hooks (lowest priority)."""
         checkpoint["message_hub"] = plain_message_hub(checkpoint["message_hub"])
         checkpoint["meta"] = plain_meta(checkpoint["meta"])
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        if hasattr(model, "weights_card"):
+            checkpoint["meta"][KEY] = _card(model, runner, checkpoint["state_dict"])
         if self.full:
             return
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         lean = make_lean(model, checkpoint)
         if lean:
             checkpoint["meta"]["lean"] = {"version": FORMAT_VERSION, "modules": lean}
@@ -57,6 +61,26 @@ class LeanCheckpointHook(CheckpointHook):
         """Finish: nothing outdated is left behind."""
         super().after_train(runner)
         atomic_files.remove_outdated()
+
+
+def _card(model, runner, state: dict) -> str:
+    """The card of a classifier's weights as JSON: what they are, what trained them, the digest of what is stored."""
+    recipe = Path(runner.cfg.filename).stem if runner.cfg.filename else None
+    card = model.weights_card(recipe, evaluation_settings(runner.cfg))
+    return dataclasses.replace(card, digest=fingerprint(state).digest).to_json()
+
+
+def evaluation_settings(cfg) -> dict:
+    """`input_size`, `crop_ratio` and `interpolation` that the validation's or test's transforms state."""
+    loader = cfg.get("val_dataloader") or cfg.get("test_dataloader") or {}
+    steps = (loader.get("dataset") or {}).get("transform") or []
+    found = {}
+    for step in steps if isinstance(steps, (list, tuple)) else [steps]:
+        names = {"size": "input_size", "crop_ratio": "crop_ratio", "interpolation": "interpolation"}
+        found.update({name: step[key] for key, name in names.items() if step.get(key) is not None})
+    if not isinstance(found.get("input_size", 0), int):
+        found["input_size"] = max(found["input_size"])
+    return found
 
 
 def make_lean(model, checkpoint: dict) -> dict:

@@ -14,23 +14,38 @@ from .backbones import Body
 from .same_architecture import refusal
 
 FORMS = ("'timm' or 'timm:TAG', 'torchvision' or 'torchvision:IMAGENET1K_V2', 'package:NAME' (weights that an "
-         "installed Python package carries), a .pth or .safetensors file, dict(path=..., key='state_dict_ema'), or "
-         "'random'")
+         "installed Python package carries), a .pth or .safetensors file, the work directory of a classifier's "
+         "training, dict(path=..., key='state_dict_ema'), or 'random'")
 
 
 def weights_file(weights) -> Path | None:
     """The local file that `weights` names, or None if it names a library or chance.
 
+    A work directory stands for its newest checkpoint.
+
     Raises:
-        InputError: a package that is not installed or carries no weights.
+        InputError: a package that is not installed or carries no weights; a folder without a checkpoint.
     """
     if isinstance(weights, dict):
-        return Path(weights["path"]).expanduser()
+        return _newest(Path(weights["path"]).expanduser())
     if weights.startswith("package:"):
         return _package_file(weights.removeprefix("package:"))
     if weights == "random" or weights.split(":")[0] in ("timm", "torchvision", "http", "https", "open-mmlab"):
         return None
-    return Path(weights).expanduser()
+    return _newest(Path(weights).expanduser())
+
+
+def _newest(path: Path) -> Path:
+    """A file as it is; of a work directory, the checkpoint that was written last."""
+    if not path.is_dir():
+        return path
+    from ..engine.lean_checkpoint import latest_checkpoint
+
+    found = latest_checkpoint(path)
+    if found is None:
+        raise InputError(f"expected a checkpoint (epoch_N.pth or iter_N.pth) in the work directory {path}, which "
+                         "stands for weights, but there is none. Train first, or give a file.")
+    return found
 
 
 def load_weights(body: Body, body_cfg: dict, weights) -> LoadReport | None:
@@ -49,11 +64,12 @@ def load_weights(body: Body, body_cfg: dict, weights) -> LoadReport | None:
     """
     if weights == "random":
         return None
-    where, state = _fetch(body, body_cfg, weights)
+    where, state = tensors_of(body, body_cfg, weights)
     return load_strictly(body.module, state, where, body.head_keys)
 
 
-def _fetch(body: Body, body_cfg: dict, weights):
+def tensors_of(body: Body, body_cfg: dict, weights) -> tuple[str, dict]:
+    """The source's name and its tensors, under the names it has; arguments as of :func:`load_weights`."""
     path = weights_file(weights)
     if path is not None:
         key = weights.get("key") if isinstance(weights, dict) else None
@@ -68,6 +84,7 @@ def _fetch(body: Body, body_cfg: dict, weights):
             reason = refusal(card, body.architecture, str(path))
             if reason:
                 raise InputError(reason)
+        _say_averaged(checkpoint, key, str(path))
         return str(path), _family_names(body, state)
     library, _, tag = weights.partition(":")
     if library == "timm":
@@ -75,6 +92,16 @@ def _fetch(body: Body, body_cfg: dict, weights):
     if library == "torchvision":
         return weights, _from_torchvision(body_cfg, tag)
     return weights, _from_url(weights)
+
+
+def _say_averaged(checkpoint, key: str | None, where: str) -> None:
+    """mmengine's EMAHook writes the averaged weights as `state_dict` and the raw ones as `ema_state_dict`."""
+    from mmengine.logging import print_log
+
+    meta = checkpoint.get("meta") if isinstance(checkpoint, dict) else None
+    if isinstance(meta, dict) and "mmengine_version" in meta and "ema_state_dict" in checkpoint:
+        which = "raw weights, by key" if key == "ema_state_dict" else "averaged weights (EMA)"
+        print_log(f"{where}: {which} are taken, of a run that kept both", logger="current")
 
 
 def _package_file(name: str) -> Path:

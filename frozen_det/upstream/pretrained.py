@@ -1,0 +1,89 @@
+"""Weights into a whole classifier through the one door: all of it, or all of it but a head that was asked to be new.
+
+Refuses a head of another number of classes unless ``head='new'`` says that it is to be replaced.
+"""
+
+from torch import nn
+
+from ..checkpoints import LoadReport
+from ..errors import InputError
+from ..models.backbones import Body
+from ..models.weights import load_weights, tensors_of
+from .networks import Network
+
+HEADS = ("keep", "new")
+
+
+def load_classifier(network: Network, backbone: dict, weights, num_classes: int) -> LoadReport:
+    """Fill a classifier.
+
+    Args:
+        network: from :func:`frozen_det.upstream.networks.build_network`.
+        backbone: the config it was built from.
+        weights: a form that ``FrozenBackbone`` takes, or ``dict(path=<such a form>, head='new')`` to load all but the
+            head, which then stays as it was initialised.
+        num_classes: of the classifier, for messages.
+
+    Returns:
+        What was loaded.
+
+    Raises:
+        InputError: the source cannot be reached, or does not fit.
+    """
+    source, head = split_head(weights)
+    module = _WithoutHead(network.module, network.head_names) if head == "new" else network.module
+    body = Body(module, (), (), None, network.architecture, network.head_names, network.preprocess)
+    try:
+        return load_weights(body, backbone, source)
+    except InputError as error:
+        stated = None if head == "new" else _other_classes(network, body, backbone, source)
+        if stated is None:
+            raise
+        raise InputError(f"expected a head of {num_classes} classes (model.num_classes) in {source}, got one of "
+                         f"{stated}. To train a new head on these weights: model.weights=dict(path={source!r}, "
+                         "head='new').") from error
+
+
+def split_head(weights) -> tuple[object, str]:
+    """(the form that the one door takes, ``keep`` or ``new``).
+
+    Raises:
+        InputError: another word for the head, or a dict without `path`.
+    """
+    if not isinstance(weights, dict):
+        return weights, "keep"
+    rest = dict(weights)
+    head = rest.pop("head", "keep")
+    if head not in HEADS or "path" not in rest or set(rest) - {"path", "key"}:
+        raise InputError("expected model.weights=dict(path=..., head='keep' or 'new', key=...), got "
+                         f"{dict(weights)}.")
+    return (rest if rest.get("key") else rest["path"]), head
+
+
+def _other_classes(network: Network, body: Body, backbone: dict, source) -> int | None:
+    """The number of classes of the file's head, if the file has one of another number; None otherwise."""
+    wanted = network.module.state_dict()
+    try:
+        tensors = tensors_of(body, backbone, source)[1]
+    except InputError:
+        return None
+    for name in network.head_names:
+        for key, value in tensors.items():
+            same = key == name or key.endswith(f".{name}")
+            if same and value.shape != wanted[name].shape and value.shape[1:] == wanted[name].shape[1:]:
+                return int(value.shape[0])
+    return None
+
+
+class _WithoutHead:
+    """A classifier as the door sees it when its head stays as it is."""
+
+    def __init__(self, module: nn.Module, head_names: frozenset[str]):
+        self._module, self._head = module, head_names
+
+    def state_dict(self) -> dict:
+        return {name: value for name, value in self._module.state_dict().items() if name not in self._head}
+
+    def load_state_dict(self, state: dict, strict: bool = True) -> None:
+        kept = {name: value for name, value in self._module.state_dict().items() if name in self._head}
+        self._module.load_state_dict({**state, **kept}, strict=strict)
