@@ -1,0 +1,73 @@
+"""Repeated augmentation: each image of an epoch comes several times, with draws of its own each time.
+
+Seeded by run seed and epoch. It refuses an empty dataset and fewer than one repeat. Without repeats, and for data to
+measure on, the sampler is :class:`frozen_det.datasets.samplers.EpochSampler`: its padding (at most one image a rank)
+carries indices that were there before, so a metric can tell.
+"""
+
+import math
+from collections.abc import Iterator, Sized
+
+import torch
+from mmengine.dist import get_dist_info, sync_random_seed
+from torch.utils.data import Sampler
+
+from ..datasets.seeding import SampleIndex, sample_seed
+from ..errors import InputError
+from ..registry import DATA_SAMPLERS
+
+
+@DATA_SAMPLERS.register_module()
+class RepeatAugSampler(Sampler):
+    """Repeated augmentation (Hoffer et al., arXiv 1901.09335; Berman et al., arXiv 1902.05509), as in DeiT and RSB.
+
+    An epoch has as many samples as the dataset, so it shows ``N / num_repeats`` distinct images: with three repeats,
+    300 epochs show each image 100 times three. Repeats stand next to each other in the order that all ranks share, and
+    rank r of W takes every W-th: they spread over the ranks. In one process they are neighbours in the batch.
+
+    Departures from timm's sampler: the order follows from the run's seed, not from the epoch alone; it works in one
+    process; the length is not rounded down to a multiple of 256.
+
+    Args:
+        dataset: N samples.
+        num_repeats: Times that a shown image comes.
+        shuffle: False takes the first images in order.
+        seed: Of the run; the Runner passes it. None agrees on one between the ranks.
+
+    Raises:
+        InputError: An empty dataset, or ``num_repeats`` below 1.
+    """
+
+    def __init__(self, dataset: Sized, num_repeats: int = 3, shuffle: bool = True, seed: int | None = None) -> None:
+        if isinstance(num_repeats, bool) or not isinstance(num_repeats, int) or num_repeats < 1:
+            raise InputError(f"expected num_repeats as a whole number from 1 on, got {num_repeats!r} "
+                             "(sampler.num_repeats).")
+        if len(dataset) == 0:
+            raise InputError(f"expected a dataset with at least one sample, got an empty {type(dataset).__name__} "
+                             "for the sampler; look at its files and its fraction.")
+        self.rank, self.world_size = get_dist_info()
+        self.size, self.num_repeats, self.shuffle = len(dataset), num_repeats, shuffle
+        self.seed = sync_random_seed() if seed is None else seed
+        self.epoch = 0
+        self.num_samples = math.ceil(self.size / self.world_size)
+
+    def __iter__(self) -> Iterator[SampleIndex]:
+        if self.shuffle:
+            # Mixed, not added up: seed 0 in epoch 1 is not to have the order of seed 1 in epoch 0.
+            generator = torch.Generator().manual_seed(sample_seed(self.seed, self.epoch, self.size) % 2**63)
+            order = torch.randperm(self.size, generator=generator)
+        else:
+            order = torch.arange(self.size)
+        # A repeat would have the draws of the first showing, were the seed the run's in each.
+        seeds = [self.seed] + [sample_seed(self.seed, repeat, self.size) for repeat in range(1, self.num_repeats)]
+        for place in range(self.rank, self.num_samples * self.world_size, self.world_size):
+            shown, repeat = divmod(place, self.num_repeats)
+            yield SampleIndex(int(order[shown % self.size]), seeds[repeat], self.epoch)
+
+    def __len__(self) -> int:
+        """Samples of this rank in an epoch: what iterations are counted by."""
+        return self.num_samples
+
+    def set_epoch(self, epoch: int) -> None:
+        """Tell the epoch, from 0; the training loop does."""
+        self.epoch = epoch
