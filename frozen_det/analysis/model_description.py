@@ -63,6 +63,8 @@ def describe_model(cfg, size_hw: tuple[int, int] | None = None) -> ModelDescript
         size_hw: size of the padded input; by default the largest size of the training pipeline.
     """
     model = build_without_weights(cfg.model)
+    if hasattr(model, "network"):
+        return _describe_classifier(cfg, model, size_hw)
     if not hasattr(model, "backbone"):
         raise InputError(f"expected a detector with a backbone in {cfg.filename}, got {type(model).__name__}.")
     size_hw = _padded(size_hw or training_size_hw(cfg), model)
@@ -79,6 +81,26 @@ def describe_model(cfg, size_hw: tuple[int, int] | None = None) -> ModelDescript
         total, trainable, total - trainable, trainable / total, forward.get_total_flops(), step.get_total_flops(),
         kept.total, size_hw, rois_training, rois_inference, _levels(model), _neck_levels(model),
         _parts(model, part_flops))
+
+
+def _describe_classifier(cfg, model, size_hw) -> ModelDescription:
+    from ..upstream.description import input_size_hw, levels, parts
+
+    size_hw = tuple(size_hw or input_size_hw(cfg, model))
+    images = torch.zeros(2, 3, *size_hw, device="meta")  # norms in training want more than one value
+    model.train()
+    with FlopCounterMode(display=False) as forward, _PartFlops(model, forward) as part_flops:
+        model(images)
+    with FlopCounterMode(display=False) as step, _KeptBytes(model) as kept:
+        _backward([model(images)])
+    total = sum(p.numel() for p in model.parameters())
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    rows = [PartRow(name, sum(p.numel() for p in part.parameters()),
+                    sum(p.numel() for p in part.parameters() if p.requires_grad), _norm_mode(part),
+                    part_flops.of(part) // 2) for name, part in parts(model.network) if list(part.parameters())]
+    return ModelDescription(
+        total, trainable, total - trainable, trainable / total, forward.get_total_flops() // 2,
+        step.get_total_flops() // 2, kept.total // 2, size_hw, 0, 0, levels(cfg.model.backbone), [], rows)
 
 
 def build_without_weights(model_cfg) -> nn.Module:

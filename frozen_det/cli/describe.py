@@ -48,9 +48,14 @@ def _table(cfg, d) -> str:
         lines.append("neck      " + ", ".join(f"stride {v['stride']}: {v['channels']} ch" for v in d.neck_levels))
     lines += [f"parameters {d.total_params / 1e6:.2f} M, trained {d.trainable_params / 1e6:.2f} M "
               f"({100 * d.trainable_share:.1f} %), frozen {d.frozen_params / 1e6:.2f} M",
-              f"one image of {d.size_hw[0]} x {d.size_hw[1]}: forward {d.forward_flops / 1e9:.1f} GFLOPs "
-              f"({d.num_rois_inference} RoIs), training step {d.training_step_flops / 1e9:.1f} GFLOPs "
-              f"({d.num_rois_training} RoIs)",
+              f"one image of {d.size_hw[0]} x {d.size_hw[1]}: forward {_work(d.forward_flops, d.num_rois_inference)}, "
+              f"training step {_work(d.training_step_flops, d.num_rois_training)}",
               f"kept for backward: about {d.bytes_kept_for_backward / 2**20:.0f} MiB an image in float32; weights, "
               f"gradients and two optimiser moments: {(4 * d.total_params + 12 * d.trainable_params) / 2**20:.0f} MiB"]
     return "\n".join(lines)
+
+
+def _work(flops: int, num_rois: int) -> str:
+    if num_rois:
+        return f"{flops / 1e9:.1f} GFLOPs ({num_rois} RoIs)"
+    return f"{flops / 1e9:.3g} GFLOPs"  # a classifier, which may be small

@@ -1,6 +1,7 @@
-"""Evaluate a checkpoint by config: prints the AP table and writes the numbers to the work directory.
+"""Evaluate a checkpoint by config: prints the AP table (of a classifier: accuracies), writes the numbers down.
 
     frozen-det test quickstart work_dirs/quickstart/epoch_8.pth
+    frozen-det test upstream/efficientnet-lite0_given_imagenet1k      (a classifier: the weights its config names)
 """
 
 from pathlib import Path
@@ -11,7 +12,8 @@ from .config_arguments import add_config, config_of, default_work_dir
 
 def add_arguments(parser) -> None:
     add_config(parser)
-    parser.add_argument("checkpoint", help="checkpoint file, lean or full")
+    parser.add_argument("checkpoint", nargs="?", help="checkpoint file, lean or full; may be left out for a classifier "
+                        "with model.weights, which are tested then")
     parser.add_argument("--work-dir", help="where logs and results go (default: work_dirs/NAME)")
     parser.add_argument("--out", help="write the metrics to this JSON file")
     parser.add_argument("--detections", metavar="PREFIX",
@@ -27,15 +29,21 @@ def run(args) -> int:
 
     from .train import build_runner, set_launcher
 
-    if not Path(args.checkpoint).is_file():
+    if args.checkpoint and not Path(args.checkpoint).is_file():
         raise InputError(f"expected a checkpoint file, but {args.checkpoint} does not exist.")
     cfg = config_of(args)
+    if not args.checkpoint and not (cfg.model.type == "frozen_det.ImageClassifier" and cfg.model.get("weights")):
+        raise InputError(f"expected a checkpoint file after the config: {cfg.filename} is not a classifier whose "
+                         "model.weights could be tested without training.")
     cfg.work_dir = args.work_dir or cfg.get("work_dir") or default_work_dir(cfg)
     set_launcher(cfg, args.launcher)
     cfg.load_from = args.checkpoint
     if args.detections:
         store_detections(cfg, args.detections)
-    metrics = build_runner(cfg).test()
+    runner = build_runner(cfg)
+    if not args.checkpoint:
+        getattr(runner.model, "module", runner.model).init_weights()  # the host does this for training alone
+    metrics = runner.test()
     if args.out and is_main_process():
         Path(args.out).parent.mkdir(parents=True, exist_ok=True)
         Path(args.out).write_text(json.dumps({k: float(v) for k, v in metrics.items()}, indent=1), encoding="utf-8")

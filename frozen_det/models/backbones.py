@@ -106,6 +106,41 @@ def select_by_stride(shapes: Sequence[tuple[int, ...]], strides: Sequence[int], 
     return [by_stride[s][0] for s in strides], [by_stride[s][1] for s in strides]
 
 
+def body_strides(cfg: dict) -> tuple[int, ...]:
+    """All strides at which a body has features, ascending, measured on meta tensors.
+
+    Args:
+        cfg: as of :func:`build_body`.
+
+    Raises:
+        InputError: an unknown model.
+    """
+    cfg = {key: value for key, value in cfg.items() if key not in ("init_cfg", "pretrained_cfg_overlay")}
+    kind, name = cfg.pop("type", None), cfg.pop("name", None) if cfg.get("type") in ("timm", "torchvision") else None
+    if kind == "timm":
+        import timm
+
+        if not timm.is_model(name):
+            raise InputError(f"timm has no model {name!r}; {closest(name.split('.')[0], timm.list_models())}")
+        full, device, _ = _timm_on_meta(name, cfg)
+        size_hw, shapes = _timm_shapes(full, device, f"timm/{name}")
+    elif kind == "torchvision":
+        import torchvision
+
+        probe, device = on_meta(lambda: torchvision.models.get_model(name, weights=None, **cfg))
+        size_hw = PROBE_SIZE_HW
+        shapes = [shape for _, shape, _ in _torchvision_nodes(probe.eval(), device, f"torchvision/{name}")]
+    else:
+        from mmdet.registry import MODELS
+
+        probe, device = on_meta(lambda: MODELS.build({"type": kind, **cfg}))
+        probe.eval()
+        with torch.no_grad():
+            features = probe(torch.zeros(1, 3, *PROBE_SIZE_HW, device=device))
+        size_hw, shapes = PROBE_SIZE_HW, [tuple(f.shape) for f in features]
+    return tuple(sorted({round(size_hw[0] / shape[2]) for shape in shapes}))
+
+
 def on_meta(build: Callable[[], nn.Module]) -> tuple[nn.Module, str]:
     """`build()` on meta tensors, and where it ended up: 'meta', or 'cpu' for the few constructors that read values."""
     try:

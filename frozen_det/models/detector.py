@@ -18,6 +18,7 @@ from ..registry import MODELS
 from .backbones import Preprocess, build_body, on_meta
 from .frozen_backbone import _DESCRIBING, _pretrained_of
 from .weights import weights_file
+from .weights_origin import body_of_weights
 
 # Large enough that level 7 (stride 128) still has 8 x 10 cells; not square, so that axes cannot be confused.
 _NECK_PROBE_HW = (1024, 1280)
@@ -104,6 +105,8 @@ def _as_frozen_backbone(backbone: dict) -> dict:
     backbone = dict(backbone)
     if str(backbone.get("type", "")).endswith("FrozenBackbone"):
         backbone["type"] = "frozen_det.FrozenBackbone"
+        if backbone.get("body") is None:
+            backbone["body"] = body_of_weights(backbone.get("weights"))
         if backbone.get("weights") is None:
             backbone["weights"] = _pretrained_of(backbone["body"])
         return backbone

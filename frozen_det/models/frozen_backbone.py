@@ -19,6 +19,7 @@ from ..registry import MODELS
 from .backbones import build_body
 from .freezing import FrozenPart, frozen_part
 from .weights import FORMS, load_weights
+from .weights_origin import body_of_weights
 
 # True while a model is only described: no weights are wanted, on meta tensors.
 _DESCRIBING = ContextVar("describing", default=False)
@@ -44,9 +45,10 @@ class FrozenBackbone(nn.Module):
 
     Args:
         body: ``dict(type='timm', name=...)``, ``dict(type='torchvision', name=...)`` or the config of any mmdet
-            backbone. Further keys go to the library.
-        weights: where the weights come from: ``'timm'``, ``'torchvision'``, ``'package:NAME'``, a file, or
-            ``'random'``. Required: a body never runs on weights that nobody chose.
+            backbone. Further keys go to the library. None: what the card of `weights` names.
+        weights: where the weights come from: ``'timm'``, ``'torchvision'``, ``'package:NAME'``, a file, the work
+            directory of a classifier's training, or ``'random'``. Required: a body never runs on weights that nobody
+            chose.
         strides: strides of the features, ascending; what the neck receives, in this order.
         freeze: True (all), False (fine-tune), a number of stages, or a list of name patterns.
         adapters: config of residual adapters, e.g. ``dict(type='parallel')``; None for none.
@@ -59,11 +61,13 @@ class FrozenBackbone(nn.Module):
         InputError: unknown body, stride, weights or pattern.
     """
 
-    def __init__(self, body: dict, weights=None, strides: Sequence[int] = (4, 8, 16, 32), freeze=True, adapters=None):
+    def __init__(self, body: dict | None = None, weights=None, strides: Sequence[int] = (4, 8, 16, 32), freeze=True,
+                 adapters=None):
         super().__init__()
         from ..host_state import guard_host_loader
 
         guard_host_loader()
+        body = body if body is not None else body_of_weights(weights)
         self.body_cfg = {k: v for k, v in dict(body).items() if k != "init_cfg"}
         self.weights = weights if weights is not None else _pretrained_of(body)
         if _DESCRIBING.get():

@@ -7,10 +7,17 @@ from pathlib import Path
 
 from ..checkpoints import read, state_dict_of
 from ..errors import InputError
+from .backbones import body_strides
 from .detector import _as_frozen_backbone
 from .frozen_backbone import FrozenBackbone
 
 PREFIX = "backbone."
+# Of a classifier's backbone: what its body does without, because it acts in training alone or sits in the head.
+HEAD_OPTIONS = ("drop_rate", "drop_path_rate", "drop_block_rate", "num_classes", "stochastic_depth_prob")
+
+
+def _is_classifier(model: dict) -> bool:
+    return str(model.get("type")) == "frozen_det.ImageClassifier"
 
 
 def backbone_config(model: dict, where: str) -> dict:
@@ -23,6 +30,10 @@ def backbone_config(model: dict, where: str) -> dict:
     Raises:
         InputError: no backbone in it.
     """
+    if _is_classifier(model):
+        body = {k: v for k, v in model["backbone"].items() if k not in HEAD_OPTIONS}
+        return dict(type="frozen_det.FrozenBackbone", body=body, weights=model.get("weights") or "random",
+                    strides=body_strides(body), freeze=True)
     for holder in (model.get("detector"), model):
         if holder and "backbone" in holder:
             return _as_frozen_backbone(holder["backbone"])
@@ -44,6 +55,10 @@ def trained_backbone(model: dict, checkpoint, where: str) -> FrozenBackbone:
         InputError: the checkpoint does not hold this backbone.
     """
     config = {k: v for k, v in backbone_config(model, where).items() if k != "type"}
+    if _is_classifier(model):
+        backbone = FrozenBackbone(**{**config, "weights": str(checkpoint)})
+        backbone.init_weights()
+        return backbone.eval()
     backbone = FrozenBackbone(**config)
     path = Path(checkpoint).expanduser()
     state = {name.removeprefix(PREFIX): value for name, value in state_dict_of(read(path), str(path)).items()

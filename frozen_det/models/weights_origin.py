@@ -3,9 +3,11 @@
 import dataclasses
 import importlib
 import importlib.metadata
+import re
 from pathlib import Path
 
 from ..checkpoints import read, state_dict_of
+from ..errors import InputError
 from ..fingerprint import fingerprint
 from ..weights_card import WeightsCard, first_known, read_card
 from .backbones import Body
@@ -27,6 +29,40 @@ def describe_weights(body: Body, weights) -> WeightsCard:
     # A file's own card knows its mean and std better than the library's default for the architecture.
     return first_known(of_body, dataclasses.replace(parent, digest=None), _of_preprocess(body),
                        WeightsCard(licence=_licence(body, weights)))
+
+
+def body_of_weights(weights) -> dict:
+    """The body config that the card of a weights file, or of a training's work directory, names.
+
+    Raises:
+        InputError: no file, no card in it, or a card that does not say enough.
+    """
+    path = _parent_file(weights)
+    card = read_card(path) if path is not None else None
+    if card is None or card.architecture is None:
+        raise InputError(f"expected model.backbone.body, got none, and weights={weights!r} carry no card that names an "
+                         "architecture. Give body=dict(type='timm', name=...), or weights with a card.")
+    return body_of(card.architecture, str(path))
+
+
+def body_of(architecture: str, where: str) -> dict:
+    """The body config of an architecture as weights cards name it.
+
+    Args:
+        architecture: library and name, e.g. ``timm/resnet50`` or ``frozen_det/CifarResNet20``.
+        where: the weights, for messages.
+
+    Raises:
+        InputError: mmdet's architectures, of which the name does not say enough.
+    """
+    library, _, name = architecture.partition("/")
+    if library in ("timm", "torchvision"):
+        return dict(type=library, name=name)
+    found = re.fullmatch(r"CifarResNet(\d+)", name) if library == "frozen_det" else None
+    if found is None:
+        raise InputError(f"expected model.backbone.body: {where} holds weights of {architecture}, by its card, which "
+                         "does not say all that building it needs.")
+    return dict(type="frozen_det.CifarResNet", depth=int(found[1]))
 
 
 def _of_preprocess(body: Body) -> WeightsCard:
