@@ -169,9 +169,8 @@ def mixup_drawn(maps: Tensor, draw: MixingDraw, in_place: bool = False) -> Tenso
     partners, weight = draw.partners, 1 - draw.lam
     if weight == 0:
         return maps if in_place else maps.clone()
-    if in_place and maps.device.type == "cpu":
-        _along_cycles(maps.unbind(0), partners, lambda own, other: _lerp_(own, other, weight))
-        return maps
+    if _map_by_map(maps):
+        return _each(maps, partners, lambda own, other: _lerp_(own, other, weight), in_place)
     others = maps.index_select(0, partners_on(maps.device, partners))
     if maps.is_floating_point():
         return maps.lerp_(others, weight) if in_place else torch.lerp(maps, others, weight)
@@ -185,22 +184,19 @@ def paste_partners(maps: Tensor, partners: Tensor, box_xyxy, in_place: bool = Fa
         maps: (N, C, H, W).
         partners: (N,) int64 on the CPU, a permutation.
         box_xyxy: whole pixels; may be empty.
-        in_place: write into ``maps``. On a CPU the copy then follows the permutation's cycles and needs room for
-            one image's box only.
+        in_place: write into ``maps``. On a CPU one map is then kept aside, not all.
 
     Returns:
         (N, C, H, W).
     """
     x1, y1, x2, y2 = box_xyxy
-    mixed = maps if in_place else maps.clone()
     if x1 >= x2 or y1 >= y2:
-        return mixed
-    target = mixed[..., y1:y2, x1:x2]
-    if in_place and maps.device.type == "cpu":
-        _along_cycles(target.unbind(0), partners, lambda own, other: own.copy_(other))
-    else:
-        source = maps[..., y1:y2, x1:x2]
-        target.copy_(source.index_select(0, partners_on(maps.device, partners)))
+        return maps if in_place else maps.clone()
+    if _map_by_map(maps):
+        return _each(maps, partners, Tensor.copy_, in_place, (..., slice(y1, y2), slice(x1, x2)))
+    source = maps[..., y1:y2, x1:x2].index_select(0, partners_on(maps.device, partners))
+    mixed = maps if in_place else maps.clone()
+    mixed[..., y1:y2, x1:x2] = source
     return mixed
 
 
@@ -259,17 +255,30 @@ def _beta(alpha: float, generator: torch.Generator | None) -> float:
     return float(np.random.default_rng(seed).beta(alpha, alpha))
 
 
-def _along_cycles(maps: tuple[Tensor, ...], partners: Tensor, write: Callable[[Tensor, Tensor], object]) -> None:
-    """Call ``write(maps[i], maps[partners[i]])`` for all i so that no map is read after it was written.
+def _map_by_map(maps: Tensor) -> bool:
+    """Whether to mix one map after the other: on a CPU, for its caches; not on a GPU, nor where autograd watches."""
+    return maps.device.type == "cpu" and not (maps.requires_grad and torch.is_grad_enabled())
 
-    Each map is written right after it was read by the one before, while it is still in the processor's cache; one
-    map per cycle has to be kept aside.
+
+def _each(maps: Tensor, partners: Tensor, write: Callable[[Tensor, Tensor], object], in_place: bool,
+          part=...) -> Tensor:
+    """Call ``write(mixed[i], maps[partners[i]])`` for all i, on a part of each map; mixed[i] is map i or a copy.
+
+    In place, the order is that of the permutation's cycles: no map is read after it was written, one map per cycle is
+    kept aside, and each is written right after it was read, while it is still in the processor's cache.
     """
+    sources = maps[part].unbind(0)
+    if not in_place:
+        mixed = maps.clone()
+        for target, other in zip(mixed[part].unbind(0), partners.tolist()):
+            write(target, sources[other])
+        return mixed
     for cycle in _cycles(partners.tolist()):
-        first = maps[cycle[0]].clone()
+        first = sources[cycle[0]].clone()
         for own, other in zip(cycle, cycle[1:]):
-            write(maps[own], maps[other])
-        write(maps[cycle[-1]], first)
+            write(sources[own], sources[other])
+        write(sources[cycle[-1]], first)
+    return maps
 
 
 def _cycles(partners: list[int]) -> Iterator[list[int]]:

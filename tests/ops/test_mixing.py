@@ -143,11 +143,11 @@ def test_with_lam_one_a_batch_stays_bit_for_bit(in_place):
 @given(st.floats(0, 1), st.sampled_from([0.0, 0.1, 0.3]), st.integers(0, 100))
 @settings(max_examples=60, deadline=None)
 def test_two_losses_are_one_loss_of_soft_labels(lam, smoothing, seed):
-    logits = 3 * torch.randn(12, 7, generator=seeded(seed))
+    logits = 3 * torch.randn(12, 7, generator=seeded(seed), dtype=torch.float64)
     labels_a, labels_b = torch.randint(0, 7, (2, 12), generator=seeded(seed + 1))
     mixed = Mixed(logits, labels_a, labels_b, lam)
     two = two_term_loss(lambda x, y: F.cross_entropy(x, y, label_smoothing=smoothing), logits, mixed)
-    one = F.cross_entropy(logits, soft_targets(labels_a, labels_b, lam, 7, smoothing))
+    one = F.cross_entropy(logits, soft_targets(labels_a, labels_b, lam, 7, smoothing).double())
     assert two.item() == pytest.approx(one.item(), abs=1e-6)
 
 
@@ -247,6 +247,37 @@ def test_holes_by_a_mask_are_those_by_slices():
     sliced = erase_boxes(images.clone(), boxes_xyxy, 2.0)
     assert torch.equal(images.masked_fill(mixing._inside_boxes(images, boxes_xyxy), 2.0), sliced)
     assert torch.equal(sliced[3], images[3]) and (sliced[4] == 2).all()
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.uint8])
+def test_off_the_cpu_no_value_is_read_back_by_the_host(in_place, dtype):
+    # Meta tensors have no values: reading one raises, as waiting for a GPU would cost.
+    images, labels = torch.zeros(6, 3, 16, 12, dtype=dtype, device="meta"), torch.arange(6).to("meta")
+    with pytest.raises(RuntimeError):
+        labels.tolist()
+    for mix in (cutmix, mixup):
+        mixed = mix(images, labels, 1.0, seeded(), in_place=in_place)
+        assert mixed.images.is_meta and mixed.labels_b.is_meta and isinstance(mixed.lam, float)
+        assert (mixed.images is images) == in_place
+        assert soft_targets(mixed.labels_a, mixed.labels_b, mixed.lam, 9, 0.1).shape == (6, 9)
+        assert mixed_top1(torch.zeros(6, 9, device="meta"), mixed).shape == ()
+    assert cutout(images, 5, seeded(), in_place=in_place).shape == images.shape
+
+
+def test_off_the_cpu_the_same_pixels_are_mixed(monkeypatch):
+    images = torch.randn(6, 3, 16, 12)
+    draws = [draw_mixing(6, 1.0, seeded(s)) for s in range(5)]
+    expected = [(cutmix_drawn(images, d)[0], mixup_drawn(images, d)) for d in draws]
+    monkeypatch.setattr(mixing, "_map_by_map", lambda maps: False)
+    for draw, (pasted, blended) in zip(draws, expected):
+        for in_place in (False, True):
+            assert torch.equal(cutmix_drawn(images.clone(), draw, in_place=in_place)[0], pasted)
+            assert torch.equal(mixup_drawn(images.clone(), draw, in_place), blended)
+    levels = (50 * images).clamp(0, 255).to(torch.uint8)
+    whole_batch = [mixup_drawn(levels, draw) for draw in draws]
+    monkeypatch.undo()
+    assert all(torch.equal(mixup_drawn(levels, draw), mixed) for draw, mixed in zip(draws, whole_batch))
 
 
 def test_a_hit_counts_as_much_as_its_class_weighs():

@@ -200,6 +200,19 @@ def test_the_callers_batch_is_overwritten_only_where_that_is_allowed():
     assert torch.allclose(images.grad, torch.tensor(1 / 256))
 
 
+@pytest.mark.parametrize("level", ["image", "feature"])
+def test_off_the_cpu_no_value_is_read_back_by_the_host(level):
+    from frozen_det.upstream.losses import BinaryCrossEntropy, SoftTargetCrossEntropy
+
+    mixing, network = BatchMixing(cutmix_alpha=1.0, mixup_alpha=1.0, cutout_size=4, level=level), Watched()
+    images, labels = constant_images().to("meta"), torch.arange(8).to("meta")
+    for seed in range(6):
+        logits, mixed = mixing(network, images, labels, seeded(seed))
+        assert logits.is_meta and mixed.labels_b.is_meta and isinstance(mixed.lam, float)
+        for loss in (SoftTargetCrossEntropy(0.1), BinaryCrossEntropy(0.1, 0.2)):
+            assert loss(logits, loss.targets(mixed.labels_a, mixed.labels_b, mixed.lam, 3)).shape == ()
+
+
 def test_a_module_used_twice_is_mixed_once():
     class Twice(nn.Module):
         def __init__(self):
