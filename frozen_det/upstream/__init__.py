@@ -9,6 +9,7 @@ from . import (
     mixing,  # noqa: F401
     optimisers,  # noqa: F401
     preprocessor,  # noqa: F401
+    pyramidnet,  # noqa: F401
     samplers,  # noqa: F401
     small_image_transforms,  # noqa: F401
     transforms,  # noqa: F401

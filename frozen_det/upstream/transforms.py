@@ -30,6 +30,9 @@ PRESETS = {
     "cutmix-imagenet": dict(interpolation="bilinear", color_jitter=0.4, lighting=0.1),
     # torchvision's references/classification for its IMAGENET1K_V2 weights, with size=176.
     "torchvision-v2": dict(interpolation="bilinear", trivial_augment=True, erase_prob=0.1),
+    # Touvron et al., arXiv 2012.12877; facebookresearch/deit, main.py. timm's loader leaves its jitter out beside
+    # RandAugment.
+    "deit": dict(rand_augment="rand-m9-mstd0.5-inc1", erase_prob=0.25, erase_mode="noise"),
 }
 
 
@@ -50,28 +53,34 @@ class TrainTransform:
         trivial_augment: TrivialAugmentWide (arXiv 2103.10158).
         color_jitter: Strength of brightness, contrast and saturation changes, in random order; 0 for none.
         lighting: Standard deviation of AlexNet's PCA noise; 0 for none.
-        erase_prob: Probability of erasing a rectangle, which takes ImageNet's mean pixel: torchvision's recipe writes
-            zeros after normalising.
+        erase_prob: Probability of erasing a rectangle.
+        erase_mode: "mean": it takes ImageNet's mean pixel (torchvision's recipe writes zeros after normalising).
+            "noise": every pixel takes normal noise of ImageNet's mean and deviation, timm's mode "pixel", cut to
+            0..255; rectangles are timm's.
 
     Raises:
-        InputError: An unknown preset or interpolation, a bad size, or RandAugment with TrivialAugment.
+        InputError: An unknown preset, interpolation or mode, a bad size, or RandAugment with TrivialAugment.
     """
 
     def __init__(self, preset: str | None = None, size: int = 224, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3),
                  interpolation: str | None = None, flip: float = 0.5, rand_augment: str | None = None,
                  trivial_augment: bool | None = None, color_jitter: float | None = None,
-                 lighting: float | None = None, erase_prob: float | None = None) -> None:
+                 lighting: float | None = None, erase_prob: float | None = None,
+                 erase_mode: str | None = None) -> None:
         if preset is not None and preset not in PRESETS:
             raise InputError(f"expected transform.preset as one of {sorted(PRESETS)}, got {preset!r}; "
                              f"{closest(preset, PRESETS)}".rstrip("; ") + ".")
         chosen = dict(interpolation="bicubic", rand_augment="", trivial_augment=False, color_jitter=0.0, lighting=0.0,
-                      erase_prob=0.0)
+                      erase_prob=0.0, erase_mode="mean")
         given = dict(interpolation=interpolation, rand_augment=rand_augment, trivial_augment=trivial_augment,
-                     color_jitter=color_jitter, lighting=lighting, erase_prob=erase_prob)
+                     color_jitter=color_jitter, lighting=lighting, erase_prob=erase_prob,
+                     erase_mode=erase_mode)
         chosen.update(PRESETS[preset or "basic"])
         chosen.update({key: value for key, value in given.items() if value is not None})
         if chosen["rand_augment"] and chosen["trivial_augment"]:
             raise InputError("expected rand_augment or trivial_augment, got both (transform).")
+        if chosen["erase_mode"] not in ("mean", "noise"):
+            raise InputError(f"expected erase_mode as 'mean' or 'noise', got {chosen['erase_mode']!r} (transform).")
         mode, size = _interpolation(chosen["interpolation"]), _size(size)
         on_image = [v2.RandomResizedCrop(size, scale=tuple(scale), ratio=tuple(ratio), interpolation=mode),
                     v2.RandomHorizontalFlip(flip)]
@@ -85,7 +94,8 @@ class TrainTransform:
         if chosen["lighting"]:
             on_pixels.append(_Lighting(chosen["lighting"]))
         if chosen["erase_prob"]:
-            on_pixels.append(v2.RandomErasing(p=chosen["erase_prob"], value=list(MEAN_PIXEL)))
+            on_pixels.append(v2.RandomErasing(p=chosen["erase_prob"], value=list(MEAN_PIXEL))
+                             if chosen["erase_mode"] == "mean" else _NoiseErasing(chosen["erase_prob"]))
         self.size, self.settings, self.on_image, self.on_pixels = size, chosen, on_image, on_pixels
 
     def __call__(self, image: Image.Image) -> Tensor:
@@ -151,6 +161,22 @@ def rand_augment_like_timm(config: str, size: int, interpolation: str):
     except (AssertionError, ValueError) as error:
         raise InputError("expected timm's notation, such as 'rand-m7-mstd0.5-inc1', got "
                          f"{config!r} (transform.rand_augment): {error or 'unknown part'}") from error
+
+
+class _NoiseErasing:
+    """timm's random erasing, which works on normalised pixels."""
+
+    MEAN = torch.tensor((0.485, 0.456, 0.406))[:, None, None] * 255
+    DEVIATION = torch.tensor((0.229, 0.224, 0.225))[:, None, None] * 255
+
+    def __init__(self, prob: float) -> None:
+        from timm.data.random_erasing import RandomErasing
+
+        self.erase = RandomErasing(prob, mode="pixel", device="cpu")
+
+    def __call__(self, pixels: Tensor) -> Tensor:  # (3, H, W) uint8
+        erased = self.erase((pixels - self.MEAN) / self.DEVIATION)
+        return (erased * self.DEVIATION + self.MEAN).round_().clamp_(0, 255).to(torch.uint8)
 
 
 class _Lighting:

@@ -82,13 +82,16 @@ def test_presets_hold_the_values_of_their_recipes():
     def settings(preset, **given):
         return TrainTransform(preset, **given).settings
 
-    rest = dict(trivial_augment=False, color_jitter=0.0, lighting=0.0, erase_prob=0.0)
+    rest = dict(trivial_augment=False, color_jitter=0.0, lighting=0.0, erase_prob=0.0, erase_mode="mean")
     assert settings("rsb") == dict(interpolation="bicubic", rand_augment="rand-m7-mstd0.5-inc1", **rest)
     assert settings("rsb-a3") == dict(interpolation="bicubic", rand_augment="rand-m6-mstd0.5-inc1", **rest)
     assert settings("cutmix-imagenet") == dict(interpolation="bilinear", rand_augment="", trivial_augment=False,
-                                               color_jitter=0.4, lighting=0.1, erase_prob=0.0)
+                                               color_jitter=0.4, lighting=0.1, erase_prob=0.0, erase_mode="mean")
     assert settings("torchvision-v2") == dict(interpolation="bilinear", rand_augment="", trivial_augment=True,
-                                              color_jitter=0.0, lighting=0.0, erase_prob=0.1)
+                                              color_jitter=0.0, lighting=0.0, erase_prob=0.1, erase_mode="mean")
+    assert settings("deit") == dict(interpolation="bicubic", rand_augment="rand-m9-mstd0.5-inc1",
+                                    trivial_augment=False, color_jitter=0.0, lighting=0.0, erase_prob=0.25,
+                                    erase_mode="noise")
     assert settings("rsb", rand_augment="", color_jitter=0.2)["rand_augment"] == ""
 
 
@@ -114,6 +117,19 @@ def test_an_erased_rectangle_has_the_mean_pixel():
     torch.manual_seed(0)
     erased = transform(Image.new("RGB", (32, 32)))
     assert set(map(tuple, erased.flatten(1).T.tolist())) == {(0, 0, 0), (124, 116, 104)}
+
+
+def test_a_rectangle_of_noise_has_the_colours_of_imagenet_and_the_rest_stays():
+    transform = TrainTransform("basic", size=64, erase_prob=1.0, erase_mode="noise")
+    torch.manual_seed(0)
+    random.seed(0)
+    image = Image.new("RGB", (64, 64), (1, 2, 3))
+    erased = torch.cat([transform(image).flatten(1) for _ in range(40)], dim=1).float()  # (3, pixels)
+    noise = erased[:, (erased != torch.tensor([[1.0], [2.0], [3.0]])).any(0)]
+    assert 0.02 < noise.shape[1] / erased.shape[1] < 1 / 3
+    # Cutting to 0..255 pulls the mean and the deviation in a little.
+    assert noise.mean(1).tolist() == pytest.approx([124, 116, 104], abs=3)
+    assert noise.std(1).tolist() == pytest.approx([57, 56, 56], abs=4)
 
 
 def test_batches_of_augmented_files_do_not_depend_on_the_workers(tmp_path):
@@ -143,6 +159,7 @@ def test_a_sample_leaves_the_runs_own_randomness_alone(tmp_path):
     (lambda: TrainTransform(interpolation="cubic"), r"got 'cubic' \(transform.interpolation\)"),
     (lambda: TrainTransform("rsb", trivial_augment=True), "rand_augment or trivial_augment, got both"),
     (lambda: TrainTransform(rand_augment="m7"), r"timm's notation.* got 'm7' \(transform.rand_augment\)"),
+    (lambda: TrainTransform(erase_mode="pixel"), "'mean' or 'noise', got 'pixel'"),
     (lambda: EvalTransform(rounding="up"), r"'floor' or 'round', got 'up'"),
     (lambda: EvalTransform(crop_ratio=1.5), r"crop_ratio in \(0, 1\], got 1.5"),
     (lambda: EvalTransform(224, resize=200), "at least the crop's 224 px, got 200"),
