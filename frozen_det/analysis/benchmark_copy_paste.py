@@ -59,7 +59,7 @@ def table(rows: list[dict]) -> str:
     lines = [f"{'allocator':<10}{'part':<9}{'of what':<44}{'mmdet':>10}{'ours':>10}{'times':>8}"]
     for row in rows:
         lines.append(f"{row['allocator']:<10}{row['part']:<9}{row['of']:<44}{row['mmdet']:>10.4g}"
-                     f"{row['frozen_det']:>10.4g}{row['times']:>8.2f}")
+                     f"{row['frozen_det']:>10.4g}" + (f"{'-':>8}" if row["times"] is None else f"{row['times']:>8.2f}"))
     return "\n".join(lines)
 
 
@@ -76,7 +76,8 @@ def _measured(part: str, allocator: str, data: str, args) -> list[dict]:
                     objects=args.objects, trials=args.trials, batch_size=args.batch_size)
     if part == "memory":
         ours, theirs = (_in_process("memory", allocator, settings | dict(arm=arm)) for arm in ("frozen_det", "mmdet"))
-        return [_row(of, theirs[of], ours[of], theirs[of] / ours[of]) for of in theirs]
+        # Small scenes can fit into what the start had already taken: nothing beyond it, and no ratio.
+        return [_row(of, theirs[of], ours[of], theirs[of] / ours[of] if ours[of] else None) for of in theirs]
     if part == "loader":
         rows = []
         for workers in args.workers:
@@ -87,7 +88,7 @@ def _measured(part: str, allocator: str, data: str, args) -> list[dict]:
     return _in_process(part, allocator, settings)
 
 
-def _row(of: str, theirs: float, ours: float, times: float) -> dict:
+def _row(of: str, theirs: float, ours: float, times: float | None) -> dict:
     return {"of": of, "mmdet": theirs, "frozen_det": ours, "times": times}
 
 

@@ -65,6 +65,14 @@ def test_bytes_of_a_sample_are_at_least_those_of_its_pixels(scenes):
         assert rows[arm]["MiB of a worker at most, in all"] > 100
 
 
+def test_a_worker_that_took_nothing_beyond_its_start_has_no_ratio(scenes, monkeypatch, capsys):
+    peaks = {"frozen_det": 0.0, "mmdet": 12.0}
+    monkeypatch.setattr(benchmark_copy_paste, "_in_process",
+                        lambda part, allocator, settings: {"MiB beyond": peaks[settings["arm"]]})
+    assert benchmark_copy_paste.run(parsed("--data", scenes, "--parts", "memory", "--allocator", "kept")) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[-3:] == ["12", "0", "-"]
+
+
 def test_each_allocator_setting_reaches_the_measuring_process_and_the_table(scenes, monkeypatch, capsys):
     seen = []
 
