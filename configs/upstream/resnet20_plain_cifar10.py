@@ -13,8 +13,6 @@ model = dict(
     type="frozen_det.ImageClassifier",
     backbone=dict(type="frozen_det.CifarResNet", depth=20),
     num_classes=10,
-    weights=None,
-    mixing=None,
     loss=dict(type="frozen_det.SoftTargetCrossEntropy"))
 
 optim_wrapper = dict(type="OptimWrapper", optimizer=dict(type="SGD", lr=0.1, momentum=0.9, weight_decay=1e-4))
