@@ -44,7 +44,7 @@ def test_evaluation_and_the_handed_over_weights_are_the_averaged_ones(averaged):
     cfg, runner = averaged
     path = f"{cfg.work_dir}/epoch_3.pth"
     stored = state_dict_of(read(path), path)
-    raw = {name: value for name, value in runner.model.state_dict().items()}
+    raw = runner.model.state_dict()
     assert not torch.equal(stored["network.linear.weight"], raw["network.linear.weight"])
     assert not torch.equal(stored["network.bn1.running_mean"], raw["network.bn1.running_mean"])  # buffers too
     backbone = FrozenBackbone(weights=cfg.work_dir, strides=(4,)).eval()
