@@ -125,8 +125,11 @@ def _apply_accumulation(cfg) -> None:
     if cfg.get("optim_wrapper"):
         cfg.optim_wrapper.accumulative_counts = count
     scale = cfg.get("auto_scale_lr")
-    if scale and count > 1:
-        scale.base_batch_size = scale.base_batch_size / count
+    if scale and scale.get("base_batch_size"):
+        # Said in the config, because the Runner writes it down and it may be read again.
+        base = scale.base_batch_size * scale.get("divided_by", 1)
+        if count > 1 or "divided_by" in scale:
+            scale.base_batch_size, scale.divided_by = base / count, count
 
 
 def check_config(cfg, where: str) -> None:

@@ -44,7 +44,7 @@ def run(args) -> int:
     cfg = training_config(args)
     _resume(cfg, args.resume)
     runner = build_runner(cfg)
-    if cfg.get("accumulate", 1) > 1:
+    if cfg.get("accumulate", 1) > 1 and runner.rank == 0:
         print(accumulation_words(cfg, runner.world_size))
     runner.train()
     return 0
@@ -59,7 +59,7 @@ def accumulation_words(cfg, num_processes: int) -> str:
     scale, rate = cfg.get("auto_scale_lr") or {}, cfg.optim_wrapper.optimizer.get("lr")
     if rate is None or not scale.get("enable"):
         return f"{text}; the learning rate {rate} is as given, whatever the batch"
-    base = scale.base_batch_size * steps  # the config's own number, before it was divided for the host
+    base = scale.base_batch_size * scale.get("divided_by", 1)  # the config's own number
     return f"{text}; learning rate {rate:g} x {update} / {base:g} = {rate * update / base:g} (linear in the batch)"
 
 
@@ -102,8 +102,15 @@ def set_launcher(cfg, launcher: str) -> None:
 
     cfg.launcher = launcher
     talk = (cfg.get("env_cfg") or {}).get("dist_cfg") or {}
-    if launcher != "none" and talk.get("backend", "nccl") == "nccl" and not torch.cuda.is_available():
+    if launcher == "none" or torch.cuda.is_available():
+        return
+    if talk.get("backend", "nccl") == "nccl":
         cfg.env_cfg = {**(cfg.get("env_cfg") or {}), "dist_cfg": {**talk, "backend": "gloo"}}
+    if launcher == "pytorch" and not torch.distributed.is_initialized():
+        # The host would set a CUDA device first, and name one to the wrapper; neither is there.
+        torch.distributed.init_process_group("gloo")
+        cfg.setdefault("model_wrapper_cfg", dict(type="MMDistributedDataParallel", device_ids=None,
+                                                 broadcast_buffers=False))
 
 
 def _resume(cfg, wanted: str | None) -> None:

@@ -6,6 +6,7 @@ import torch
 
 from frozen_det.checkpoints import read, state_dict_of
 from frozen_det.cli import run_command
+from frozen_det.config import load_config
 from frozen_det.errors import InputError
 from frozen_det.models import FrozenBackbone
 from frozen_det.models.detector import fill_blanks
@@ -117,10 +118,32 @@ def test_accumulated_steps_make_one_update_and_say_so(data, tmp_path, capsys):
     assert cfg.optim_wrapper.accumulative_counts == 2
     assert accumulation_words(cfg, 1) == ("gradient accumulation: 2 steps x 1 process x 8 images = 16 images for one "
                                           "update; learning rate 0.1 x 16 / 32 = 0.05 (linear in the batch)")
+    cfg.dump(str(tmp_path / "again.py"))  # as the Runner does: read again, the rate is not divided again
+    again = load_config(tmp_path / "again.py")
+    assert accumulation_words(again, 1) == accumulation_words(cfg, 1)
     cfg.model.mixing = MIXING
     runner = run(cfg)
     assert runner.optim_wrapper.get_lr()["lr"] == pytest.approx([0.05])
     assert runner.optim_wrapper.inner_count == 4
+
+
+def test_the_distributed_wrapper_runs_without_a_gpu_and_every_parameter_is_used(data, tmp_path, monkeypatch):
+    """One process here; two on a CPU gave one update of 2 x 8 x 2 images and 7 of 7 test images."""
+    from mmengine.model import MMDistributedDataParallel
+
+    from frozen_det.cli.train import set_launcher
+
+    for name, value in dict(RANK=0, LOCAL_RANK=0, WORLD_SIZE=1, MASTER_ADDR="127.0.0.1", MASTER_PORT=0).items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    cfg = tiny_config(data, tmp_path, 1, ema=True, model__mixing=MIXING)
+    try:
+        set_launcher(cfg, "pytorch")
+        runner = run(cfg)
+        assert isinstance(runner.model, MMDistributedDataParallel) and not runner.model.find_unused_parameters
+        assert len(losses(runner)) == 4 and read_card(tmp_path / "epoch_1.pth").num_classes == 3
+    finally:
+        torch.distributed.destroy_process_group()
 
 
 def test_labels_beyond_the_models_classes_stop_training_with_one_error(data, tmp_path):
@@ -135,7 +158,6 @@ def test_a_test_without_a_checkpoint_needs_weights_in_the_config(capsys):
 
 def test_describe_counts_a_classifier():
     from frozen_det.analysis.model_description import describe_model
-    from frozen_det.config import load_config
 
     found = describe_model(load_config("upstream/resnet20_plain_cifar10"))
     assert found.total_params == 269722 and found.size_hw == (32, 32)
