@@ -35,7 +35,8 @@ class CifarPyramidNet(nn.Module):
     """
 
     head_keys = frozenset({"fc.weight", "fc.bias"})
-    preprocess = Preprocess(input_size=32, crop_ratio=1.0)
+    # CIFAR's own statistics, as in clovaai/CutMix-PyTorch, train.py.
+    preprocess = Preprocess(mean=(125.3, 123.0, 113.9), std=(63.0, 62.1, 66.7), input_size=32, crop_ratio=1.0)
 
     def __init__(self, depth: int = 200, alpha: float = 240, bottleneck: bool = True, shake_drop: float = 0.0,
                  num_classes: int | None = None) -> None:
