@@ -1,8 +1,8 @@
-"""ResNet-18 by all of RSB A2 for 20 iterations of 50 images: shows that the recipe runs and its loss falls.
+"""ResNet-18 by all of RSB A2 for 20 iterations of 100 images: shows that the recipe runs and its loss falls.
 
 Wightman et al., arXiv 2110.00476. Only batch, length and data differ from resnet18_rsb-a2_imagenet1k; the rate is the one
 for 2048 images, unscaled, so that 20 steps show something. The data are a list file, `data_root/labels.txt`, with lines
-`path index`, and 10 iterations make an epoch, so a run that is stopped can go on in the middle.
+`path index`, 1000 of them: 10 iterations make an epoch, so a run that is stopped can go on in the middle.
 expected: a loss from 0.72 to about 0.3; no accuracy worth the name.
     frozen-det train CONFIG --cfg-options data_root=DIR
 """
@@ -12,13 +12,13 @@ data_root = "data/imagenet_sample"
 epochs = 2
 model = dict(backbone=dict(type="timm", name="resnet18", drop_path_rate=0.05))
 train_dataloader = dict(
-    batch_size=50, num_workers=1, pin_memory=False,
+    batch_size=100, num_workers=1, pin_memory=False,
     dataset=dict(_delete_=True, type="frozen_det.ImageList", ann_file=f"{data_root}/labels.txt", num_classes=1000,
-                 num_images=500, transform=dict(type="frozen_det.TrainTransform", preset="rsb", size=224)))
+                 transform=dict(type="frozen_det.TrainTransform", preset="rsb", size=224)))
 val_dataloader = dict(
     batch_size=50, num_workers=1, pin_memory=False,
     dataset=dict(_delete_=True, type="frozen_det.ImageList", ann_file=f"{data_root}/labels.txt", num_classes=1000,
-                 num_images=100, test_mode=True,
+                 test_mode=True,
                  transform=dict(type="frozen_det.EvalTransform", size=224, crop_ratio=0.95)))
 test_dataloader = val_dataloader
 

@@ -38,7 +38,7 @@ class ClassificationDataset(Dataset):
         test_mode: Whether this is data to measure on.
         fraction: Share of the images, a number or ``dict(share=0.1, seed=0)``, drawn as for detection (no class is
             left without an image); ``train --fraction`` sets it.
-        num_images: The same as a number of images. Not both.
+        num_images: The same as a number of images, at least one of each class. Not both.
     """
 
     def __init__(self, records: ImageRecords, transform=None, in_memory: bool = False, on_broken: str = "error",
@@ -192,6 +192,9 @@ class ClassificationDataset(Dataset):
         names = [path.decode(errors="surrogateescape") for path in records.paths]
         labels = records.labels.tolist()
         drawn = draw_fraction({place: [label] for place, label in enumerate(labels)}, share, seed)
+        if num_images is not None and len(drawn) > num_images:
+            raise InputError(f"expected num_images of at least {len(drawn)}, one image of each class in "
+                             f"{records.source}, got {num_images} (dataset.num_images).")
         listing = "\n".join(f"{name} {label}" for name, label in zip(names, labels))
         digest = hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest()
         self.fraction_record = dict(share=share, seed=seed, num_images=len(drawn), of_images=len(records),

@@ -108,6 +108,7 @@ def test_a_class_that_train_lacks_is_one_error(root):
     (lambda root: ImageFolder(root, split="train/ash", classes_from=None), "one folder for each class in .*, got none"),
     (lambda root: ImageFolder(root, on_broken="hide"), r"'error' or 'skip', got 'hide' \(dataset.on_broken\)"),
     (lambda root: ImageFolder(root, num_images=13), r"num_images in 1\.\.12.* got 13"),
+    (lambda root: ImageFolder(root, num_images=2), r"num_images of at least 3, one image of each class in .*, got 2"),
     (lambda root: ImageFolder(root, num_images=3, fraction=0.5), "fraction or num_images, got both"),
     (lambda root: ImageFolder(root, transform=[PAD_CROP_FLIP, PAD_CROP_FLIP]), "whole batches by itself"),
     (lambda root: ImageFolder(root, transform=dict(type="frozen_det.CifarTrain", flip=2)), r"probability .* got 2 "),

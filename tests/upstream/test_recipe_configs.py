@@ -80,8 +80,8 @@ def test_a_config_builds_all_its_parts(path):
             assert FUNCTIONS.get(loader.collate_fn.type) is not None
             assert DATA_SAMPLERS.get(loader.sampler.type) is not None
     if cfg.get("train_dataloader"):
-        steps = [scheduler for scheduler in cfg.param_scheduler if scheduler.get("end")]
-        assert all(scheduler.end <= cfg.train_cfg.max_epochs for scheduler in steps)
+        ends = [scheduler.end for scheduler in cfg.param_scheduler if scheduler.by_epoch and scheduler.get("end")]
+        assert all(end <= cfg.train_cfg.max_epochs for end in ends)
 
 
 def test_all_fifteen_recipes_of_rsb_are_there():
