@@ -53,10 +53,18 @@ class ClassificationMetric(BaseMetric):
         Args:
             data_batch: not used.
             data_samples: one dict per image with `logits` (C,) and `label`, and `index`, `labels_multi` where known.
+
+        Raises:
+            InputError: another number of scores than the data set has classes, or a label without a score.
         """
+        classes = (self.dataset_meta or {}).get("classes")
         for sample in data_samples:
             logits = sample["logits"].double().cpu().numpy()  # (C,)
             label, count = int(sample["label"]), len(logits)
+            if classes is not None and len(classes) != count:
+                raise InputError(f"expected one score for each of the data set's {len(classes)} classes, got {count} "
+                                 f"(model.num_classes). Set model.num_classes={len(classes)}, or give the data set "
+                                 f"the {count} classes of the model.")
             if not 0 <= label < count:
                 raise InputError(f"expected labels in 0..{count - 1}, one per score, got {label} "
                                  f"({sample.get('path', 'no path')}). Set model.num_classes to the data's.")

@@ -71,6 +71,13 @@ def test_a_label_without_a_score_is_refused(label):
         evaluated([sample([0.0, 1.0], label, 0, path="a.png")])
 
 
+def test_another_number_of_scores_than_of_classes_is_refused():
+    metric = ClassificationMetric()
+    metric.dataset_meta = dict(classes=["ash", "birch"])
+    with pytest.raises(InputError, match=r"data set's 2 classes, got 3 .*model.num_classes=2"):
+        metric.process(None, [sample([0.0, 1.0, 2.0], 1, 0)])
+
+
 def test_no_image_at_all_and_impossible_settings_are_refused():
     with pytest.raises(InputError, match="at least one classified image"):
         ClassificationMetric().compute_metrics([])
