@@ -71,6 +71,10 @@ def training_config(args):
     if args.seed is not None:
         cfg.randomness = {**cfg.get("randomness", {}), "seed": args.seed}
     if args.amp:
+        import torch
+
+        if not torch.cuda.is_available():
+            raise InputError("--amp needs a GPU: the host's mixed precision runs on no CPU. Leave --amp out here.")
         if cfg.optim_wrapper.type not in ("OptimWrapper", "AmpOptimWrapper"):
             raise InputError(f"--amp works with optim_wrapper.type='OptimWrapper', got {cfg.optim_wrapper.type!r}.")
         cfg.optim_wrapper.type = "AmpOptimWrapper"

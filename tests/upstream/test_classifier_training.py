@@ -156,6 +156,12 @@ def test_a_test_without_a_checkpoint_needs_weights_in_the_config(capsys):
     assert "expected a checkpoint file after the config" in capsys.readouterr().err
 
 
+def test_mixed_precision_without_a_gpu_is_one_error(capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert run_command("train", ["upstream/resnet20_plain_cifar10", "--amp"]) == 2
+    assert "--amp needs a GPU" in capsys.readouterr().err
+
+
 def test_describe_counts_a_classifier():
     from frozen_det.analysis.model_description import describe_model
 
