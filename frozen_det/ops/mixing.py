@@ -242,13 +242,6 @@ def two_term_loss(loss: Callable[[Tensor, Tensor], Tensor], logits: Tensor, mixe
     return mixed.lam * loss(logits, mixed.labels_a) + (1 - mixed.lam) * loss(logits, mixed.labels_b)
 
 
-def mixed_top1(logits: Tensor, mixed: Mixed) -> Tensor:
-    """Share of correct predictions in [0, 1], a scalar: a hit on either class counts as much as the class weighs."""
-    best = logits.argmax(1)
-    hits_a, hits_b = ((best == labels).float().mean() for labels in (mixed.labels_a, mixed.labels_b))
-    return mixed.lam * hits_a + (1 - mixed.lam) * hits_b
-
-
 def _beta(alpha: float, generator: torch.Generator | None) -> float:
     """From Beta(alpha, alpha). numpy draws it (torch has no public one with a generator), seeded from ours."""
     seed = int(torch.randint(2**62, (), generator=generator))
