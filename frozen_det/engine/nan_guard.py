@@ -153,6 +153,9 @@ def _wrappers(runner) -> list:
 
 def _image_names(batch) -> str:
     samples = batch.get("data_samples") if isinstance(batch, Mapping) else None
-    paths = [str(s.metainfo["img_path"]) for s in samples or [] if "img_path" in getattr(s, "metainfo", {})]
+    if isinstance(samples, Mapping):  # a classifier's batch
+        paths = [str(path) for path in samples.get("path") or []]
+    else:
+        paths = [str(s.metainfo["img_path"]) for s in samples or [] if "img_path" in getattr(s, "metainfo", {})]
     more = f" and {len(paths) - MAX_NAMED_IMAGES} more" if len(paths) > MAX_NAMED_IMAGES else ""
     return ", ".join(paths[:MAX_NAMED_IMAGES]) + more if paths else "not named by the batch"

@@ -114,6 +114,28 @@ def test_a_folder_without_checkpoints_and_weights_without_a_card_are_one_error(t
         FrozenBackbone(weights=str(bare))
 
 
+def test_a_timm_classifiers_features_come_back_bit_for_bit_by_path_alone(data, tmp_path):
+    cfg = tiny_config(data, tmp_path, 1)
+    cfg.model.backbone = dict(type="timm", name="resnet18", drop_path_rate=0.05)
+    cfg.train_dataloader.batch_size, cfg.train_dataloader.drop_last = 15, True
+    run(cfg)
+    model = ImageClassifier(cfg.model.backbone, 3).eval()
+    model.load_state_dict(state_dict_of(read(tmp_path / "epoch_1.pth"), "x"))
+    backbone = FrozenBackbone(weights=str(tmp_path)).eval()
+    backbone.init_weights()
+    images = torch.randn(2, 3, 64, 96)
+    with torch.no_grad():
+        features = model.network.forward_intermediates(images, indices=[1, 2, 3, 4], intermediates_only=True)
+    assert backbone.architecture == "timm/resnet18" and backbone.strides == (4, 8, 16, 32)
+    assert all(torch.equal(a, b) for a, b in zip(backbone(images), features))
+
+
+def test_a_loss_that_is_not_finite_names_the_images(data, tmp_path):
+    cfg = tiny_config(data, tmp_path, 1, optim_wrapper__optimizer__lr=1e30)
+    with pytest.raises(InputError, match=r"train/\w+/\d+.png"):
+        run(cfg)
+
+
 def test_accumulated_steps_make_one_update_and_say_so(data, tmp_path, capsys):
     from frozen_det.cli.train import accumulation_words
 
