@@ -11,6 +11,7 @@ from . import (
     preprocessor,  # noqa: F401
     pyramidnet,  # noqa: F401
     samplers,  # noqa: F401
+    shards,  # noqa: F401
     small_image_transforms,  # noqa: F401
     transforms,  # noqa: F401
 )

@@ -151,7 +151,7 @@ def read_list(ann_file, image_root="", num_classes: int | None = None, classes=N
         if line.strip():
             image, _, label = line.strip().rpartition(" ")
             paths.append(image.strip())
-            labels.append(_label(label, num_classes, f"{path}, line {number}"))
+            labels.append(parse_label(label, num_classes, f"{path}, line {number}"))
             if not image.strip():
                 raise InputError(f"expected 'path index', got {line.strip()!r} ({path}, line {number}).")
     return _records(image_root or path.parent, paths, labels, names, str(path))
@@ -190,7 +190,8 @@ def with_multi_labels(records: ImageRecords, file) -> ImageRecords:
     except (KeyError, IndexError) as error:
         raise InputError(f"expected labels for every image, got none for {error} ({file}, multi_labels).") from error
     count = len(records.classes)
-    multi = [[_label(label, count, f"{file}, {name}") for label in labels] for name, labels in zip(relative, found)]
+    multi = [[parse_label(label, count, f"{file}, {name}") for label in labels]
+             for name, labels in zip(relative, found)]
     return replace(records, labels_multi=multi)
 
 
@@ -223,7 +224,12 @@ def _images_below(folder: Path) -> list[str]:
     return sorted(found)
 
 
-def _label(text, num_classes: int, where: str) -> int:
+def parse_label(text, num_classes: int, where: str) -> int:
+    """A label from text or a number.
+
+    Raises:
+        InputError: No whole number in [0, num_classes); ``where`` names its place.
+    """
     try:
         label = int(text)
     except (TypeError, ValueError):
