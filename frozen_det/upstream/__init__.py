@@ -7,9 +7,11 @@ from . import (
     datasets,  # noqa: F401
     fixres,  # noqa: F401
     fixres_transform,  # noqa: F401
+    joined_images,  # noqa: F401
     joint_batches,  # noqa: F401
     losses,  # noqa: F401
     metrics,  # noqa: F401
+    mixed_pictures,  # noqa: F401
     mixing,  # noqa: F401
     noisy_classifier,  # noqa: F401
     optimisers,  # noqa: F401
