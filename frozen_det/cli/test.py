@@ -15,7 +15,8 @@ def add_arguments(parser) -> None:
     parser.add_argument("checkpoint", nargs="?", help="checkpoint file, lean or full; may be left out for a classifier "
                         "with model.weights, which are tested then")
     parser.add_argument("--work-dir", help="where logs and results go (default: work_dirs/NAME)")
-    parser.add_argument("--out", help="write the metrics to this JSON file")
+    parser.add_argument("--out", help="write the metrics to this JSON file; of a classifier, the accuracy of every "
+                        "class goes to NAME.classes.json beside it")
     parser.add_argument("--detections", metavar="PREFIX",
                         help="store the detections too, as PREFIX.bbox.json and so on: they can be evaluated again and "
                              "drawn by `report` (metrics of frozen_det)")
@@ -32,7 +33,8 @@ def run(args) -> int:
     if args.checkpoint and not Path(args.checkpoint).is_file():
         raise InputError(f"expected a checkpoint file, but {args.checkpoint} does not exist.")
     cfg = config_of(args)
-    if not args.checkpoint and not (cfg.model.type == "frozen_det.ImageClassifier" and cfg.model.get("weights")):
+    classifiers = ("frozen_det.ImageClassifier", "frozen_det.FixResClassifier")
+    if not args.checkpoint and not (cfg.model.type in classifiers and cfg.model.get("weights")):
         raise InputError(f"expected a checkpoint file after the config: {cfg.filename} is not a classifier whose "
                          "model.weights could be tested without training.")
     cfg.work_dir = args.work_dir or cfg.get("work_dir") or default_work_dir(cfg)
@@ -40,6 +42,8 @@ def run(args) -> int:
     cfg.load_from = args.checkpoint
     if args.detections:
         store_detections(cfg, args.detections)
+    if args.out:
+        store_classes(cfg, args.out)
     runner = build_runner(cfg)
     if not args.checkpoint:
         getattr(runner.model, "module", runner.model).init_weights()  # the host does this for training alone
@@ -57,3 +61,14 @@ def store_detections(cfg, prefix: str) -> None:
     for one in evaluators if isinstance(evaluators, list | tuple) else [evaluators]:
         if one.get("type") in ("frozen_det.CocoMetric", "frozen_det.LVISMetric") and not one.get("outfile_prefix"):
             one["outfile_prefix"] = prefix
+
+
+def store_classes(cfg, out: str) -> None:
+    """Let a classifier's metric write the accuracy of every class beside `out`, unless the config says where already.
+    Of several such metrics the first does."""
+    evaluators = cfg.get("test_evaluator") or []
+    for one in evaluators if isinstance(evaluators, list | tuple) else [evaluators]:
+        if one.get("type") == "frozen_det.ClassificationMetric":
+            if not one.get("outfile"):
+                one["outfile"] = str(Path(out).with_suffix(".classes.json"))
+            return

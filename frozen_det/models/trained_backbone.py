@@ -17,7 +17,7 @@ HEAD_OPTIONS = ("drop_rate", "drop_path_rate", "drop_block_rate", "num_classes",
 
 
 def _is_classifier(model: dict) -> bool:
-    return str(model.get("type")) == "frozen_det.ImageClassifier"
+    return str(model.get("type")) in ("frozen_det.ImageClassifier", "frozen_det.FixResClassifier")
 
 
 def backbone_config(model: dict, where: str) -> dict:
