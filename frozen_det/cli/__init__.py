@@ -15,7 +15,7 @@ from ..errors import InputError, closest
 COMMANDS = {
     "train": "train", "test": "test", "predict": "predict", "describe": "describe", "doctor": "doctor",
     "browse": "browse", "report": "report", "export": "export", "convert": "convert", "benchmark": "benchmark",
-    "chain": "chain", "sweep": "sweep", "toy-scenes": "toy_scenes", "quickstart": "quickstart",
+    "chain": "chain", "noisy_student": "noisy_student", "sweep": "sweep", "fixres": "fixres", "toy-scenes": "toy_scenes", "quickstart": "quickstart",
 }
 
 
