@@ -16,6 +16,7 @@ from . import (
     noisy_classifier,  # noqa: F401
     optimisers,  # noqa: F401
     preprocessor,  # noqa: F401
+    pseudo_labelled,  # noqa: F401
     pyramidnet,  # noqa: F401
     samplers,  # noqa: F401
     shards,  # noqa: F401
