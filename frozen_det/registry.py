@@ -23,7 +23,8 @@ TRANSFORMS = Registry("transform", parent=MMENGINE_TRANSFORMS, scope="frozen_det
 DATA_SAMPLERS = Registry("data sampler", parent=MMENGINE_DATA_SAMPLERS, scope="frozen_det",
                          locations=["frozen_det.datasets", "frozen_det.upstream"])
 FUNCTIONS = Registry("function", parent=MMENGINE_FUNCTIONS, scope="frozen_det", locations=["frozen_det.upstream"])
-HOOKS = Registry("hook", parent=MMENGINE_HOOKS, scope="frozen_det", locations=["frozen_det.engine"])
+HOOKS = Registry("hook", parent=MMENGINE_HOOKS, scope="frozen_det",
+                 locations=["frozen_det.engine", "frozen_det.upstream"])
 OPTIM_WRAPPER_CONSTRUCTORS = Registry("optimizer wrapper constructor", parent=MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
                                       scope="frozen_det",
                                       locations=["frozen_det.engine", "frozen_det.upstream"])

@@ -17,6 +17,8 @@ default_hooks = dict(
 custom_hooks = [
     dict(type="frozen_det.StepSeedHook"),
     dict(type="frozen_det.NaNGuardHook"),
+    dict(type="frozen_det.MixedPicturesHook"),  # mixed/batch.png: what training is fed
+    dict(type="frozen_det.HostMemoryHook"),
 ]
 # Averaged weights: --cfg-options is not enough; add dict(type="EMAHook", ema_type="ExponentialMovingAverage",
 # momentum=1e-4, update_buffers=True) to custom_hooks. Validation and the checkpoint's `state_dict` are the average.
