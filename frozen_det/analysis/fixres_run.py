@@ -1,7 +1,7 @@
 """What ``frozen-det fixres`` does: tune at the test size and prove what stayed, measure before and after, sweep sizes.
 
-Reported are training and test size, before and after, at the last epoch. Everything that did not move is compared bit for
-bit with the classifier that was given; a tensor that moved and should not have stops the run.
+Reported are training and test size, before and after, at the last epoch. Everything that did not move is compared bit
+for bit with the classifier that was given; a tensor that moved and should not have stops the run.
 """
 
 import copy
@@ -182,8 +182,9 @@ def hand_over_words(strides: dict[str, list[int]]) -> str:
     if not strides["moved"]:
         return (f"Handed over to a detector nothing changes: the features of strides {strides['same']} are bit for bit "
                 "those before. What moved lies behind them.")
-    return (f"Handed over to a detector, the features of stride {', '.join(map(str, strides['moved']))} differ (through "
-            f"the last norm); those of strides {strides['same']} are bit for bit as before. Expect no more of it.")
+    return (f"Handed over to a detector, the features of stride {', '.join(map(str, strides['moved']))} differ "
+            f"(through the last norm); those of strides {strides['same']} are bit for bit as before. Expect no more "
+            "of it.")
 
 
 def _study(cfg, images: SizedImages, request: Request, record: dict, sections: list[Section]) -> None:

@@ -31,8 +31,8 @@ def add_arguments(parser) -> None:
     tuning.add_argument("--resume", action="store_true", help="go on from the newest checkpoint of the work directory")
     tuning.add_argument("--seed", type=int, help="run seed (default: the config's)")
     study = parser.add_argument_group("test sizes")
-    study.add_argument("--sweep", type=int, nargs="+", metavar="PX", help="measure at these test sizes; nothing is tuned "
-                       "unless --test-size is given too, and then both are measured")
+    study.add_argument("--sweep", type=int, nargs="+", metavar="PX", help="measure at these test sizes; nothing is "
+                       "tuned unless --test-size is given too, and then both are measured")
     study.add_argument("--crop-ratios", type=float, nargs="+", metavar="R", help="for --sweep: one for all sizes, one "
                        "for each, or several to be combined with each (default: the config's)")
     study.add_argument("--also", nargs="+", default=[], metavar="NAME=CHECKPOINT", help="for --sweep: further "
