@@ -16,6 +16,7 @@ WHAT = {
     "copy-paste": "benchmark_copy_paste",
     "evaluation": "benchmark_evaluation",
     "export": "benchmark_export",
+    "labelling": "benchmark_labelling",
     "mixing": "benchmark_mixing",
     "train-step": "benchmark_train_step",
 }

@@ -18,6 +18,8 @@ import numpy as np
 from ..atomic_write import replacing
 from ..errors import InputError
 
+# Beside the parts: what they are to be made from, what they hold together, which images do not decode.
+PLAN, LABELS, UNDECODABLE = "plan.json", "labels.json", "undecodable.txt"
 _ROW_GROUP = 16_384
 _META = b"frozen_det"
 # Below it float16 is -inf, which times zero is no number.
@@ -32,6 +34,7 @@ def import_pyarrow():
     """
     try:
         import pyarrow
+        import pyarrow.compute
         import pyarrow.parquet
     except ImportError as error:
         raise InputError("expected the package pyarrow for pseudo-labels, got none: pip install "
@@ -93,6 +96,21 @@ def soft_label(vector: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     """(C,) float32 probabilities from a stored vector (C,) float16: softmax(logits / temperature)."""
     scaled = np.exp(vector.astype(np.float32) / np.float32(temperature))
     return scaled / scaled.sum()
+
+
+def write_rows(folder, number: int, columns: Mapping, record: Mapping) -> None:
+    """Write the rows of a part whose vectors are there already, from whole columns.
+
+    Args:
+        folder, number: Of the part.
+        columns: Name -> values, as in :func:`rows_schema`.
+        record: The part's metadata, see :func:`part_record`.
+    """
+    pa = import_pyarrow()
+    with replacing(rows_path(folder, number)) as partial, \
+            pa.parquet.ParquetWriter(partial, rows_schema(), compression="zstd") as file:
+        file.write_table(pa.table(dict(columns), schema=rows_schema()), row_group_size=_ROW_GROUP)
+        file.add_key_value_metadata({_META: json.dumps(dict(record)).encode()})
 
 
 class PartWriter:

@@ -26,11 +26,10 @@ from ..atomic_write import replacing
 from ..errors import InputError
 from ..fingerprint import fingerprint
 from ..registry import MODELS, TRANSFORMS
-from .label_parts import PartWriter, import_pyarrow, part_record, rows_path, vectors_path
+from .label_parts import LABELS, PLAN, UNDECODABLE, PartWriter, import_pyarrow, part_record, rows_path, vectors_path
 from .pool import Part, Pool, content_hash, read_part
 from .transforms import EvalTransform
 
-PLAN, LABELS, UNDECODABLE = "plan.json", "labels.json", "undecodable.txt"
 # Python's names of objects hold their place in memory, which no two processes share.
 _WITHOUT_PLACE = re.compile(r" (object )?at 0x[0-9a-f]+")
 

@@ -18,8 +18,7 @@ import numpy as np
 
 from ..atomic_write import replacing
 from ..errors import InputError
-from .label_parts import import_pyarrow, read_vectors, soft_label
-from .labelling import LABELS
+from .label_parts import LABELS, import_pyarrow, read_vectors, soft_label
 
 GRID = 100
 _META = b"frozen_det"
@@ -144,7 +143,7 @@ def read_manifest(path, *, soft: bool = False, temperature: float = 1.0, share: 
 
     Args:
         path: The Parquet file.
-        soft: Give ``soft_label`` (C,) float32 as well, probabilities at `temperature`; of each label file the rows
+        soft: Give ``soft_labels`` (C,) float32 as well, probabilities at `temperature`; of each label file the rows
             that are needed are read, and no other.
         temperature: The teacher's logits are divided by it before they are normalised.
         share: (i, n): every n-th batch of rows from the i-th on, for rank or worker i of n.
@@ -166,7 +165,7 @@ def read_manifest(path, *, soft: bool = False, temperature: float = 1.0, share: 
                     if row["part"] != number:
                         number = row["part"]
                         vectors = read_vectors(record["labels"], number, record["num_classes"])
-                    row["soft_label"] = soft_label(kept_vector(vectors, row["vector"], path), temperature)
+                    row["soft_labels"] = soft_label(kept_vector(vectors, row["vector"], path), temperature)
                 yield row
 
 
@@ -272,7 +271,8 @@ def _write_manifest(database, out: Path, balanced: list[dict], per_class: int, s
     database.execute("CREATE TABLE balanced AS SELECT * FROM balanced_table")
     # The draw is copies_of() in SQL: md5 is the same in every version of every library.
     draw = f"('0x' || substr(md5(content_hash || ':' || {int(seed)}), 1, 13))::BIGINT / 4503599627370496.0"
-    query = (f"SELECT {', '.join(_COLUMNS)} FROM (SELECT kept.*, "
+    columns = ", ".join(f'"{name}"' for name in _COLUMNS)  # "offset" is a word of SQL's
+    query = (f"SELECT {columns} FROM (SELECT kept.*, "
              f"(floor(ratio) + ({draw} < ratio - floor(ratio))::INTEGER)::INTEGER AS copies "
              "FROM kept JOIN balanced USING (label) WHERE confidence::DOUBLE >= threshold) WHERE copies > 0")
     told = json.dumps(record).replace("'", "''")
