@@ -23,7 +23,7 @@ class JointDataset(Dataset):
     """Labelled images, then pseudo-labelled ones.
 
     A batch has besides `label`, `index` and `path`: `is_pseudo` (N,) bool, `soft_labels` (N, C) float32, the teacher's
-    probabilities, one-hot for labelled images.
+    probabilities; one-hot for labelled images and hard pseudo-labels.
 
     Args:
         labelled: a classification data set or its config.
@@ -78,12 +78,11 @@ class JointDataset(Dataset):
             fetched = [one for one in fetched if one is not None]
         samples.update(batch["data_samples"])
         labels = samples["label"]
-        if not is_pseudo:
+        if isinstance(fetched, list) and fetched and "soft_labels" in fetched[0]["data_samples"]:
+            samples["soft_labels"] = torch.stack([one["data_samples"]["soft_labels"] for one in fetched])
+        soft = samples.get("soft_labels")
+        if soft is None:
             soft = torch.nn.functional.one_hot(labels, self.num_classes).float()
-        elif "soft_labels" in samples:
-            soft = torch.as_tensor(samples["soft_labels"]).float()
-        else:
-            soft = torch.stack([torch.as_tensor(one["data_samples"]["soft_labels"]) for one in fetched]).float()
         samples.update(soft_labels=soft, is_pseudo=torch.full((len(labels),), is_pseudo))
         return dict(inputs=batch["inputs"], data_samples=samples)
 

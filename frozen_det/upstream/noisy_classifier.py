@@ -7,7 +7,7 @@ soft ones. Refuses batch mixing, which the source does not have.
 from torch import Tensor
 
 from ..errors import InputError
-from ..ops.soft_labels import at_temperature, joint_loss
+from ..ops.joint_loss import joint_loss
 from ..registry import MODELS
 from .classifier import ImageClassifier, target_share
 from .network_noise import add_dropout, add_stochastic_depth
@@ -20,8 +20,8 @@ class NoisyClassifier(ImageClassifier):
     """A teacher or a student; on batches without pseudo-labels an ordinary classifier with noise.
 
     Args:
-        pseudo: ``dict(labels='soft' or 'hard', temperature=1.0, weighting='sum' or 'mean')``; see
-            :func:`~frozen_det.ops.soft_labels.at_temperature` and :func:`~frozen_det.ops.soft_labels.joint_loss`.
+        pseudo: ``dict(labels='soft' or 'hard', weighting='sum' or 'mean')``; see
+            :func:`~frozen_det.ops.joint_loss.joint_loss`. A temperature is the data set's.
         noise: ``dict(dropout=0.5, stochastic_depth=0.2, branches='layer*.*.bn2')`` for networks without arguments of
             their own; see :mod:`.network_noise`. None for none.
         others: of :class:`~.classifier.ImageClassifier`.
@@ -33,9 +33,9 @@ class NoisyClassifier(ImageClassifier):
         if self.mixing is not None:
             raise InputError("expected no batch mixing with frozen_det.NoisyClassifier, got model.mixing; set "
                              "mixing=None.")
-        pseudo = {"labels": "soft", "temperature": 1.0, "weighting": "sum", **(pseudo or {})}
+        pseudo = {"labels": "soft", "weighting": "sum", **(pseudo or {})}
         noise = {"dropout": 0.0, "stochastic_depth": 0.0, "branches": "layer*.*.bn2", **(noise or {})}
-        _refuse_unknown(pseudo, ("labels", "temperature", "weighting"), "model.pseudo")
+        _refuse_unknown(pseudo, ("labels", "weighting"), "model.pseudo")
         _refuse_unknown(noise, ("dropout", "stochastic_depth", "branches"), "model.noise")
         if pseudo["labels"] not in KINDS:
             raise InputError(f"expected model.pseudo.labels as one of {list(KINDS)}, got {pseudo['labels']!r}.")
@@ -68,7 +68,7 @@ class NoisyClassifier(ImageClassifier):
         if self.pseudo["labels"] == "hard":
             targets = self._smoothed(labels[is_pseudo])
         else:
-            targets = at_temperature(samples["soft_labels"][is_pseudo], self.pseudo["temperature"])
+            targets = samples["soft_labels"][is_pseudo]
         unlabelled = self.loss(theirs, targets.to(theirs.device))
         agreed = target_share(theirs.detach(), labels[is_pseudo], labels[is_pseudo], 1.0)
         # mmengine adds up what is called "loss..."; the parts are shown only.

@@ -1,31 +1,13 @@
-"""Arithmetic of pseudo-labels: temperature, and the weight of pseudo-labelled images in a joint loss.
+"""The weight of pseudo-labelled images in a joint loss.
 
 Xie et al., arXiv 1911.04252, and ``main.py`` of its released code.
 """
 
-import torch
 from torch import Tensor
 
 from ..errors import InputError
 
 WEIGHTINGS = ("sum", "mean")
-
-
-def at_temperature(probabilities: Tensor, temperature: float) -> Tensor:
-    """The distribution that a softmax at temperature T gives, from the one at 1.
-
-    ``softmax(z / T)`` is ``p ** (1 / T)``, normalised, for ``p = softmax(z)``: so T need not be known when images are
-    labelled.
-
-    Args:
-        probabilities: (N, C) float, rows of at least one positive number; they are normalised, too (stored as
-            float16 they are off by some 1e-3).
-        temperature: above 0.
-    """
-    if not temperature > 0:
-        raise InputError(f"expected a temperature above 0, got {temperature!r} (temperature).")
-    powers = probabilities.double().clamp_min(0).pow(1 / temperature)
-    return (powers / powers.sum(1, keepdim=True)).to(torch.float32)
 
 
 def joint_loss(labelled: Tensor, pseudo: Tensor, ratio: float, weighting: str) -> Tensor:

@@ -1,0 +1,42 @@
+"""Noisy Student: a teacher labels a pool, a student learns from it and becomes teacher; any number of rounds.
+
+    frozen-det noisy_student noisy_student/resnet20_cifar10 --cfg-options data_root=my/cifar10
+    frozen-det noisy_student my_loop.py --work-dir runs/loop        (again: goes on where it stopped)
+"""
+
+from .config_arguments import add_config, config_of, default_work_dir
+
+
+def add_arguments(parser) -> None:
+    add_config(parser)
+    parser.add_argument("--work-dir", help="where everything goes (default: work_dirs/NAME)")
+    parser.add_argument("--seed", type=int, help="of the split, the selection and every training (default: the "
+                                                 "configs')")
+
+
+def run(args) -> int:
+    from ..upstream.noisy_student import run_noisy_student
+
+    cfg = config_of(args)
+    if args.seed is not None:
+        set_seed(cfg, args.seed)
+    result = run_noisy_student(cfg, args.work_dir or cfg.get("work_dir") or default_work_dir(cfg),
+                               say=lambda line: print(line, flush=True))
+    print()
+    for model in result.models:
+        numbers = result.metrics.get(model.name) or {}
+        shown = f"top-1 {numbers['top1']:6.2f}   " if "top1" in numbers else ""
+        print(f"{model.name:<11}{shown}{model.checkpoint}")
+    print(f"{'report':<11}{result.report}")
+    return 0
+
+
+def set_seed(cfg, seed: int) -> None:
+    """Give all parts of a loop one seed."""
+    if cfg.get("split"):
+        cfg.split["seed"] = seed
+    for part in (cfg.teacher, *cfg.rounds, cfg.get("fixres")):
+        if part:
+            part["options"] = {**(part.get("options") or {}), "randomness": dict(seed=seed)}
+    for part in cfg.rounds:
+        part["seed"] = seed
