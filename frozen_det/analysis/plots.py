@@ -5,12 +5,14 @@ Matplotlib draws; what is black becomes ``currentColor``. It refuses nothing: a 
 
 import io
 import re
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 # Okabe and Ito's colours (jfly.uni-koeln.de/color), which most colour-blind readers can tell apart; the blue a
 # little lighter, so that all hold on white and on black; two more for many arms.
 COLORS = ("#1f83c6", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a63b8", "#8a8a8a")
+_DOT_BINS = 60  # over the whole range of a histogram of dots
 _MOST_IN_PLACE = 4  # names that find room inside the axes; more stand below
 _INK = "#010203"
 
@@ -18,7 +20,8 @@ _INK = "#010203"
 @dataclass
 class Curve:
     """One line: points (x, y); ``dashed`` for the second-rank ones; ``marks`` to show each point; ``errors`` for a bar
-    of that half-length at each point; with a ``marker`` of matplotlib's, points without a line."""
+    of that half-length at each point, ``band`` for a shade of that half-width; with a ``marker`` of matplotlib's,
+    points without a line."""
 
     label: str
     x: list[float]
@@ -28,6 +31,7 @@ class Curve:
     color: str | None = None
     errors: list[float] | None = None
     marker: str | None = None
+    band: list[float] | None = None
 
 
 @dataclass
@@ -61,6 +65,9 @@ def draw_svg(plot: Plot, name: str, width_in: float = 4.6, height_in: float = 2.
             line = "none" if curve.marker else "--" if curve.dashed else "-"
             axes.plot(curve.x, curve.y, label=curve.label, color=color, linestyle=line,
                       marker=curve.marker or ("o" if curve.marks else None), markersize=6 if curve.marker else 3)
+            if curve.band:
+                low, high = ([y + sign * half for y, half in zip(curve.y, curve.band)] for sign in (-1, 1))
+                axes.fill_between(curve.x, low, high, color=color, alpha=0.18, linewidth=0)
             if curve.errors and any(curve.errors):
                 axes.errorbar(curve.x, curve.y, yerr=curve.errors, fmt="none", ecolor=color, elinewidth=0.8, capsize=2)
         _set_axes(axes, plot, shown)
@@ -104,6 +111,37 @@ def draw_bars_svg(values: list[tuple[str, float]], x_label: str, name: str, widt
         axes.axvline(0, color=_INK, linewidth=0.6)
         axes.set_xlabel(x_label)
         axes.margins(y=0.01)
+    return written[0]
+
+
+def draw_dots_svg(rows: list[tuple[str, list[float]]], x_label: str, name: str, width_in: float = 4.6) -> str:
+    """Histograms of dots, one row for each name, the first on top: a dot for each value, stacked where values fall
+    into one bin; a bar at the mean. As SVG text.
+
+    Args:
+        rows: (name, values) with at least one value in all.
+        name: unique on the page.
+    """
+    everything = [value for _, values in rows for value in values]
+    step = (max(everything) - min(everything)) / _DOT_BINS or 1.0
+    stacks = [Counter(round(value / step) for value in values) for _, values in rows]
+    tallest = max(max(stack.values(), default=1) for stack in stacks)
+    with _figure(name, width_in, 0.75 + len(rows) * (0.28 + 0.06 * tallest)) as (axes, written):
+        axes.grid(visible=False, axis="y")
+        axes.grid(axis="x", color="#888888", alpha=0.25, linewidth=0.5)
+        for place, ((_, values), stack) in enumerate(zip(rows, stacks)):
+            base, color = len(rows) - 1 - place, COLORS[place % len(COLORS)]
+            rise = 0.7 / max(tallest, 2)
+            axes.plot([bin_ * step for bin_, count in stack.items() for _ in range(count)],
+                      [base + rise * level for count in stack.values() for level in range(count)],
+                      linestyle="none", marker="o", markersize=4.5, color=color, alpha=0.9, markeredgewidth=0)
+            if len(values) > 1:
+                mean = sum(values) / len(values)
+                axes.plot([mean, mean], [base - 0.3, base + 0.45], color=color, linewidth=1.2)
+        axes.set_yticks(range(len(rows)), [text for text, _ in reversed(rows)])
+        axes.set_ylim(-0.45, len(rows) - 0.35)
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlabel(x_label)
     return written[0]
 
 

@@ -3,13 +3,17 @@
 from pathlib import Path
 
 from ..errors import InputError
+from .report_classifiers import page_of_classifiers
 from .report_content import page_of_many, page_of_one
 from .report_html import html_page
 from .report_markdown import markdown_page
-from .run_record import read_run
+from .run_record import RunRecord, read_run
+
+SECOND_TEST = "second_test.json"
 
 
-def write_report(work_dirs, out=None) -> tuple[Path, Path]:
+def write_report(work_dirs, out=None, baseline: str | None = None,
+                 second_test: str = SECOND_TEST) -> tuple[Path, Path]:
     """Write a report.
 
     Args:
@@ -17,11 +21,16 @@ def write_report(work_dirs, out=None) -> tuple[Path, Path]:
         out: path of the HTML file; by default ``report.html`` in the (first) work directory. The Markdown page is
             written beside it with the suffix ``.md``, its pictures in ``<name>_files/``.
 
+        baseline: of classifiers, the config that differences are taken against; by default the recipe ``plain``,
+            else the first.
+        second_test: of classifiers, the file in a work directory that holds the numbers on a second test set.
+
     Returns:
         Paths of the HTML and the Markdown page.
 
     Raises:
-        InputError: a folder that holds no run, or an ``out`` that is not an HTML file.
+        InputError: a folder that holds no run, an ``out`` that is not an HTML file, detectors together with
+            classifiers, or a baseline that is none of the configs.
     """
     work_dirs = [Path(one) for one in ([work_dirs] if isinstance(work_dirs, str | Path) else work_dirs)]
     out = Path(out) if out is not None else work_dirs[0] / "report.html"
@@ -29,9 +38,24 @@ def write_report(work_dirs, out=None) -> tuple[Path, Path]:
         raise InputError(f"expected an HTML file to write, got {out} (-o); name it {out.with_suffix('.html')}")
     runs = [read_run(one) for one in work_dirs]
     files = out.parent / f"{out.stem}_files"
-    page = page_of_one(runs[0], files) if len(runs) == 1 else page_of_many(runs, files)
+    if _are_classifiers(runs):
+        page = page_of_classifiers(runs, files, baseline, second_test)
+    elif baseline is not None:
+        raise InputError(f"expected --baseline with classification runs alone, got --baseline {baseline} with "
+                         f"{runs[0].work_dir}, which trained no frozen_det.ImageClassifier; leave it out.")
+    else:
+        page = page_of_one(runs[0], files) if len(runs) == 1 else page_of_many(runs, files)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(html_page(page), encoding="utf-8")
     markdown = out.with_suffix(".md")
     markdown.write_text(markdown_page(page, files), encoding="utf-8")
     return out, markdown
+
+
+def _are_classifiers(runs: list[RunRecord]) -> bool:
+    """Whether all runs trained classifiers; False for none."""
+    kinds = {run.is_classification: run for run in runs}
+    if len(kinds) == 2:
+        raise InputError(f"expected detection runs or classification runs, got both: {kinds[True].work_dir} trained a "
+                         f"classifier, {kinds[False].work_dir} did not (report WORK_DIR); write one report of each.")
+    return True in kinds

@@ -66,6 +66,14 @@ class Pairs:
 
 
 @dataclass
+class Picture:
+    """One picture over the whole width."""
+
+    path: Path
+    caption: str
+
+
+@dataclass
 class Code:
     """Commands or a file, word for word; ``summary`` folds it away behind a line."""
 

@@ -38,7 +38,7 @@ def page_of_one(run: RunRecord, files: Path) -> Page:
 
 def page_of_many(runs: list[RunRecord], files: Path) -> Page:
     """The report of several runs, arm by arm; pictures drawn for it go to the folder ``files``."""
-    _name_apart(runs)
+    name_apart(runs)
     arms = group_arms(runs)
     describe_all(arms)
     arms = in_order(arms)
@@ -63,7 +63,7 @@ def page_of_many(runs: list[RunRecord], files: Path) -> Page:
                 [section for section in sections if section.blocks], footer())
 
 
-def _name_apart(runs: list[RunRecord]) -> None:
+def name_apart(runs: list[RunRecord]) -> None:
     """Give runs whose folders share a name more of their paths, from where the paths part."""
     if len({run.title for run in runs}) < len(runs):
         top = os.path.commonpath([run.work_dir.absolute() for run in runs])

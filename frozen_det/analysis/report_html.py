@@ -3,7 +3,7 @@
 from html import escape
 
 from .pictures import data_uri
-from .report_blocks import Code, Figure, KeyFigures, Page, Pairs, Table, Text
+from .report_blocks import Code, Figure, KeyFigures, Page, Pairs, Picture, Table, Text
 
 STYLE = """
 :root { color-scheme: light dark; --paper: #fdfdfc; --ink: #1c1e21; --soft: #62676e; --rule: #d9dbde;
@@ -53,6 +53,7 @@ figcaption { margin-top: .45rem; line-height: 1.4; }
 .pairs { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); gap: 1.3rem 1.6rem;
   margin-bottom: 1rem; }
 .pairs img { display: block; width: 100%; height: auto; border-radius: 4px; background: var(--ground); }
+figure.wide { max-width: 46rem; } figure.wide img { display: block; width: 100%; height: auto; border-radius: 4px; }
 .halves { display: grid; grid-template-columns: 1fr 1fr; color: var(--soft); margin-bottom: .25rem;
   font: .76rem/1.3 ui-sans-serif, system-ui, "Segoe UI", Helvetica, Arial, sans-serif; letter-spacing: .02em; }
 pre { background: var(--ground); border-radius: 6px; padding: .8rem 1rem; overflow-x: auto; margin: 0 0 1rem;
@@ -141,6 +142,11 @@ def _pairs(block: Pairs) -> str:
     return f'<div class="pairs">{figures}</div>'
 
 
+def _picture(block: Picture) -> str:
+    return (f'<figure class="wide"><img src="{data_uri(block.path)}" alt="{escape(block.caption)}">'
+            f"<figcaption>{escape(block.caption)}</figcaption></figure>")
+
+
 def _code(block: Code) -> str:
     text = f"<pre>{escape(block.text)}</pre>"
     return f"<details><summary>{escape(block.summary)}</summary>{text}</details>" if block.summary else text
@@ -150,4 +156,4 @@ def _anchor(title: str) -> str:
     return "-".join(title.lower().split())
 
 
-_RENDER = {Text: _text, KeyFigures: _key_figures, Table: _table, Pairs: _pairs, Code: _code}
+_RENDER = {Text: _text, KeyFigures: _key_figures, Table: _table, Pairs: _pairs, Picture: _picture, Code: _code}

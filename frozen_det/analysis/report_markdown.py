@@ -4,7 +4,7 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from .report_blocks import Code, Figure, KeyFigures, Page, Pairs, Table, Text
+from .report_blocks import Code, Figure, KeyFigures, Page, Pairs, Picture, Table, Text
 
 
 def markdown_page(page: Page, folder: Path) -> str:
@@ -34,6 +34,8 @@ def _block(block, folder: Path) -> str:
         lines = [f"Left {block.left}, right {block.right}."]
         lines += [f"![{pair.caption}]({folder.name}/{_copied(pair.path, folder)})" for pair in block.pairs]
         return "\n\n".join(lines)
+    if isinstance(block, Picture):
+        return f"![{block.caption}]({folder.name}/{_copied(block.path, folder)})"
     assert isinstance(block, Code)
     fence = f"```\n{block.text}\n```"
     return f"<details><summary>{block.summary}</summary>\n\n{fence}\n\n</details>" if block.summary else fence

@@ -15,7 +15,8 @@ from .run_record import RunRecord
 # What may differ between two seeds of one arm: places, and what only looks on.
 _PLACES = ("work_dir", "load_from", "resume", "randomness", "experiment_name", "launcher", "log_level", "default_hooks",
            "visualizer", "vis_backends", "log_processor", "env_cfg")
-_ONLOOKERS = ("FrozenProofHook", "NaNGuardHook", "ValidationPicturesHook", "FractionRecordHook")
+_ONLOOKERS = ("FrozenProofHook", "NaNGuardHook", "ValidationPicturesHook", "FractionRecordHook", "MixedPicturesHook",
+              "HostMemoryHook")
 
 
 @dataclass
@@ -89,7 +90,7 @@ def arm_facts(run: RunRecord) -> ArmFacts | None:
     from ..models.trained_backbone import backbone_config
 
     cfg = run.config
-    if cfg is None or not cfg.get("model"):
+    if cfg is None or not cfg.get("model") or run.is_classification:
         return None
     detector = cfg.model.get("detector") or cfg.model
     try:

@@ -17,6 +17,7 @@ from ..errors import InputError
 # Facts of mmengine's log worth a line in a report; the compiler flags are not.
 ENVIRONMENT_KEYS = ("sys.platform", "Python", "PyTorch", "TorchVision", "MMEngine", "CUDA available", "GPU 0",
                     "Distributed training", "seed")
+_NO_METRICS = ("time", "data_time", "step", "iter", "epoch", "memory")
 
 
 @dataclass
@@ -54,6 +55,12 @@ class RunRecord:
 
     def __post_init__(self):
         self.title = self.title or self.work_dir.name
+
+    @property
+    def is_classification(self) -> bool:
+        """Whether the run trained a ``frozen_det.ImageClassifier``; False where the config is not known."""
+        model = (self.config.get("model") or {}) if self.config is not None else {}
+        return str(model.get("type", "")).rpartition(".")[2] == "ImageClassifier"
 
     @property
     def seed(self) -> int | None:
@@ -102,8 +109,7 @@ class RunRecord:
         """The test's numbers by full name, from its record or ``test.json``; empty where no test was run."""
         last = [one for one in self.evaluations if one["stage"] == "test"][-1:]
         if not last:
-            stored = _json(self.work_dir / "test.json") or {}
-            return {name: value for name, value in stored.items() if "/" in name}
+            return _metrics(_json(self.work_dir / "test.json") or {})
         return {f"{last[0]['prefix']}/{kind}_{name}": value for kind, numbers in last[0]["numbers"].items()
                 for name, value in numbers.items()}
 
@@ -111,8 +117,7 @@ class RunRecord:
         """Numbers by full name: ``test``, or ``val`` for those of the last validation."""
         if stage == "test":
             return self.tested()
-        return {name: value for name, value in (self.validations[-1] if self.validations else {}).items()
-                if "/" in name}
+        return _metrics(self.validations[-1] if self.validations else {})
 
     def classes(self, stage: str) -> dict[str, list[dict]]:
         """Kind -> rows of the class-wise table at that stage; empty where there is none."""
@@ -141,7 +146,7 @@ def headline(metrics, preferred: str | None = None) -> str | None:
     accuracy, else the first that is no time; None where there is none."""
     names = list(metrics)
     patterns = ([re.escape(preferred)] if preferred else []) + [
-        r"[^/]+/bbox_m?AP", r"[^/]+/segm_m?AP", r"accuracy/top1", r"[^/]+/top1", r"[^/]+/.*"]
+        r"[^/]+/bbox_m?AP", r"[^/]+/segm_m?AP", r"accuracy/top1", r"([^/]+/)?top1", r"[^/]+/.*"]
     return next((name for pattern in patterns for name in names if re.fullmatch(pattern, name)), None)
 
 
@@ -176,11 +181,13 @@ def read_run(work_dir) -> RunRecord:
     record.proof = _json(work_dir / "frozen_proof.json")
     record.stages = _json(work_dir / "stages.json") or []
     record.pictures = newest_pictures(work_dir)
-    record.missing += [text for text, found in (
-        ("training steps (scalars.json)", record.train), ("validations (scalars.json)", record.validations),
-        ("the frozen proof (frozen_proof.json)", record.proof), ("stage times (stages.json)", record.stages),
-        ("numbers by class (evaluation/*.json)", record.evaluations), ("pictures (pictures/)", record.pictures),
-        ("the environment (*.log)", record.environment)) if not found]
+    looked_for = [("training steps (scalars.json)", record.train), ("validations (scalars.json)", record.validations),
+                  ("the environment (*.log)", record.environment)]
+    if not record.is_classification:
+        looked_for[2:2] = [
+            ("the frozen proof (frozen_proof.json)", record.proof), ("stage times (stages.json)", record.stages),
+            ("numbers by class (evaluation/*.json)", record.evaluations), ("pictures (pictures/)", record.pictures)]
+    record.missing += [text for text, found in looked_for if not found]
     return record
 
 
@@ -202,9 +209,17 @@ def joined_scalars(runs: list[list[dict]]) -> tuple[list[dict], list[dict]]:
             if "loss" in line and "iter" in line:
                 train.append(line)
                 at = {"iter": line["iter"], "epoch": line.get("epoch")}
-            elif any("/" in name for name in line):
+            elif _metrics(line):
                 validations.append({**line, **at})
     return train, validations
+
+
+def _metrics(line: dict) -> dict[str, float]:
+    """The metrics among the numbers of a logged line or a result file: names with a slash; all but times and steps
+    where a classifier's plain ``top1`` is among them."""
+    plain = "top1" in line and "lr" not in line
+    return {name: value for name, value in line.items()
+            if "/" in name or (plain and name not in _NO_METRICS)}
 
 
 def newest_pictures(work_dir: Path) -> dict | None:

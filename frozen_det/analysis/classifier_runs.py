@@ -1,0 +1,227 @@
+"""What the runs of a classifier tell: numbers of the final checkpoint, the gap to the best epoch, spread over seeds.
+
+Nothing here picks a checkpoint by a validation set. The final checkpoint's numbers are those of the run's test, or of
+its last validation where not every run was tested. Architecture and recipe are read from the config and its name.
+"""
+
+import json
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import InputError
+from .report_statistics import PairedTest, correct, paired_test
+from .run_arms import Arm, mean_and_spread, share_words
+from .run_record import RunRecord
+
+# Name of a number -> (its words, decimals, whether more is better). `top1` leads everywhere.
+NUMBERS = {"top1": ("top-1, %", 2, True), "top5": ("top-5, %", 2, True), "loss": ("loss", 3, False),
+           "ece": ("ECE", 4, False), "real": ("ReaL, %", 2, True), "mean_class": ("mean of classes, %", 2, True)}
+MAIN = "top1"
+CLASSES_SUFFIX = ".classes.json"
+# In a backbone's config these belong to the recipe, not to the architecture.
+_RECIPE_KEYS = ("drop_path_rate", "drop_rate", "drop_block_rate", "pretrained", "init_cfg", "type", "name",
+                "with_cp", "grad_checkpointing", "img_size")
+
+
+@dataclass
+class ArmPair:
+    """Two arms, differences second minus first.
+
+    Attributes:
+        test: the paired test on top-1 of the final checkpoints.
+        first_spread: sample standard deviation of the first arm; None below two seeds.
+        difference: of the arms' means over all their seeds; None where an arm has no number.
+    """
+
+    first: Arm
+    second: Arm
+    test: PairedTest
+    first_spread: float | None
+    difference: float | None
+
+    @property
+    def words(self) -> str:
+        """'second − first'."""
+        return f"{self.second.label} − {self.first.label}"
+
+    @property
+    def within_noise(self) -> bool | None:
+        """Whether the mean difference is below two standard deviations of the first arm; None where one is unknown."""
+        if self.first_spread is None or self.difference is None:
+            return None
+        return abs(self.difference) < 2 * self.first_spread
+
+
+def final_stage(runs: list[RunRecord]) -> str:
+    """``test`` where every run was tested, else ``val``."""
+    return "test" if all(number(run.tested(), MAIN) is not None for run in runs) else "val"
+
+
+def number(numbers: dict[str, float], name: str) -> float | None:
+    """A metric by its plain name, whatever the evaluator's prefix; None for none and for -1, the mark of an empty set.
+    """
+    found = next((value for full, value in numbers.items() if full.rpartition("/")[2] == name
+                  and not full.startswith("class/")), None)
+    return None if found is None or found == -1 else found
+
+
+def final(run: RunRecord, stage: str, name: str = MAIN) -> float | None:
+    """A number of the final checkpoint."""
+    return number(run.numbers(stage), name)
+
+
+def best_minus_final(run: RunRecord) -> tuple[float, float, int] | None:
+    """(top-1 at the best validation, how much it is above the last one, its epoch or iteration); None without any."""
+    found = [(number(one, MAIN), moment(one)) for one in run.validations if number(one, MAIN) is not None]
+    if not found:
+        return None
+    best = max(found, key=lambda one: one[0])
+    return best[0], best[0] - found[-1][0], best[1]
+
+
+def moment(validation: dict) -> int:
+    """Epoch of a validation; its iteration where the run does not count epochs."""
+    return validation.get("epoch") or validation["iter"]
+
+
+def along_epochs(arm: Arm, name: str = MAIN) -> list[tuple[int, float, float | None]]:
+    """(epoch, mean, sample standard deviation or None) over the arm's runs, at epochs that all its runs validated."""
+    curves = [{moment(one): value for one in run.validations if (value := number(one, name)) is not None}
+              for run in arm.runs]
+    curves = [curve for curve in curves if curve]
+    common = sorted(set.intersection(*(set(curve) for curve in curves))) if curves else []
+    return [(epoch, *mean_and_spread([curve[epoch] for curve in curves])) for epoch in common]
+
+
+def disagreement(run: RunRecord) -> tuple[float, float] | None:
+    """(tested, last validation) top-1 where both were measured on the same data and differ: the test then was not of
+    the final checkpoint. None otherwise."""
+    cfg, tested, last = run.config, final(run, "test"), final(run, "val")
+    if None in (cfg, tested, last) or cfg.get("val_dataloader") is None:
+        return None
+    same = _data(cfg.val_dataloader) == _data(cfg.get("test_dataloader") or {})
+    return (tested, last) if same and abs(tested - last) > 0.05 else None
+
+
+def _data(loader) -> str:
+    return repr(loader.get("dataset"))
+
+
+# -- files beside a run ---------------------------------------------------------------------------------------------
+
+
+def second_numbers(run: RunRecord, file_name: str) -> dict[str, float]:
+    """Numbers on a second test set from a file in the work directory; empty where there is none."""
+    path = Path(run.work_dir, file_name)
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def class_accuracies(run: RunRecord, stage: str) -> dict[str, float]:
+    """Class -> accuracy in percent, from ``test.classes.json`` or ``class/NAME`` numbers; empty where not recorded."""
+    path = run.work_dir / f"test{CLASSES_SUFFIX}"
+    if stage == "test" and path.is_file():
+        found = json.loads(path.read_text(encoding="utf-8"))["class"]
+        return {name: value for name, value in found.items() if value is not None}
+    return {full.split("class/", 1)[1]: value for full, value in run.numbers(stage).items()
+            if full.startswith("class/") or "/class/" in full}
+
+
+def host_memory_mib(run: RunRecord) -> float | None:
+    """Peak memory of the training process in MiB, as ``frozen_det.HostMemoryHook`` wrote it."""
+    path = run.work_dir / "host_memory.json"
+    return json.loads(path.read_text(encoding="utf-8"))["peak_mib"] if path.is_file() else None
+
+
+def settings_tried(runs: list[RunRecord]) -> int:
+    """How many settings a sweep's folders show to have been tried, runs that it moved aside included; 0 where no sweep
+    made these runs. Seeds and shares of the data are no settings."""
+    roots = {run.work_dir.absolute().parents[2] for run in runs if (run.work_dir / "sweep.json").is_file()}
+    tried = set()
+    for root in roots:
+        for path in root.glob("*/fraction-*/seed-*/sweep.json"):
+            settings = json.loads(json.loads(path.read_text(encoding="utf-8"))["settings"])
+            settings.pop("randomness", None)
+            (settings.get("train_dataloader", {}).get("dataset") or {}).pop("fraction", None)
+            tried.add((path.parents[2].name, json.dumps(settings, sort_keys=True)))
+    return len(tried)
+
+
+# -- arms -----------------------------------------------------------------------------------------------------------
+
+
+def architecture(arm: Arm) -> str:
+    """The network in words: ``resnet50``, ``CifarResNet depth=20``."""
+    backbone = ((arm.runs[0].config or {}).get("model") or {}).get("backbone") or {}
+    name = backbone.get("name") or str(backbone.get("type", "not known")).rpartition(".")[2]
+    more = [f"{key}={value}" for key, value in backbone.items()
+            if key not in _RECIPE_KEYS and isinstance(value, int | float | str)]
+    return " ".join([str(name), *more])
+
+
+def recipe(arm: Arm) -> str:
+    """The middle of a config's name ``ARCHITECTURE_RECIPE_DATA``; the whole name of one that is not made so."""
+    parts = arm.runs[0].name.split("_")
+    return parts[1] if len(parts) == 3 else arm.runs[0].name
+
+
+def name_shortly(arms: list[Arm]) -> None:
+    """Label arms by the parts of ``ARCHITECTURE_RECIPE_DATA`` and the shares that they differ in, where that tells
+    them apart; otherwise labels stay."""
+    names = [arm.runs[0].name.split("_") for arm in arms]
+    if len(arms) < 2 or any(len(parts) != 3 for parts in names):
+        return
+    varied = [place for place in range(3) if len({parts[place] for parts in names}) > 1]
+    shares = [arm.runs[0].share or 1.0 for arm in arms]
+    labels = [" ".join(parts[place] for place in varied) for parts in names]
+    if len(set(shares)) > 1:
+        labels = [", ".join(filter(None, (label, share_words(share)))) for label, share in zip(labels, shares)]
+    if len(set(labels)) == len(labels):
+        for arm, label in zip(arms, labels):
+            arm.label = label
+
+
+def baseline_of(arms: list[Arm], wanted: str | None) -> Arm:
+    """The arm that others are compared with: of the config `wanted`, else of the recipe ``plain``, else the first.
+
+    Raises:
+        InputError: no arm of that name.
+    """
+    if wanted is not None:
+        found = [arm for arm in arms if wanted in (arm.runs[0].name, arm.label)]
+        if not found:
+            raise InputError(f"expected --baseline as one of {sorted({arm.runs[0].name for arm in arms})}, got "
+                             f"{wanted!r}.")
+        return found[0]
+    return next((arm for arm in arms if recipe(arm) == "plain"), arms[0])
+
+
+def pairs_of(arms: list[Arm], baseline: Arm, stage: str) -> list[ArmPair]:
+    """Every arm against the baseline, and every other pair of up to four arms; p values corrected together."""
+    others = [arm for arm in arms if arm is not baseline]
+    chosen = [(baseline, arm) for arm in others]
+    if len(arms) <= 4:
+        chosen += [(a, b) for place, a in enumerate(others) for b in others[place + 1:]]
+    pairs = []
+    for first, second in chosen:
+        tops = [arm.values(lambda run: final(run, stage)) for arm in (first, second)]
+        seeds = [arm.by_seed(lambda run: final(run, stage)) for arm in (first, second)]
+        pairs.append(ArmPair(first, second, paired_test(*seeds),
+                             statistics.stdev(tops[0]) if len(tops[0]) > 1 else None,
+                             statistics.mean(tops[1]) - statistics.mean(tops[0]) if all(tops) else None))
+    correct([pair.test for pair in pairs])
+    return pairs
+
+
+def rank_agreement(first: list[float], second: list[float]) -> float | None:
+    """Kendall's tau-a of two lists of the same length: share of pairs in one order less those in the other, -1 to 1;
+    None for fewer than two."""
+    pairs = [(a, b) for a in range(len(first)) for b in range(a + 1, len(first))]
+    if not pairs:
+        return None
+    signs = [_sign(first[a] - first[b]) * _sign(second[a] - second[b]) for a, b in pairs]
+    return sum(signs) / len(pairs)
+
+
+def _sign(value: float) -> int:
+    return (value > 0) - (value < 0)

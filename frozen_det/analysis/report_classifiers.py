@@ -1,0 +1,105 @@
+"""The report of classification runs, one or many: the blocks of a detection report, with the noise of the measurement.
+
+Refuses a baseline that is none of the arms.
+"""
+
+from pathlib import Path
+
+from .classifier_runs import NUMBERS, baseline_of, best_minus_final, final, final_stage, name_shortly, pairs_of
+from .report_blocks import KeyFigures, Page, Picture, Section, Text
+from .report_evidence import footer, missing, what_ran
+from .report_noise import (
+    STAGE_WORDS,
+    best_against_final,
+    curves,
+    final_numbers,
+    second_test,
+    spread_along_epochs,
+    told_apart,
+)
+from .report_recipes import by_class, costs, grid, what_they_are
+from .report_words import counted, duration
+from .run_arms import Arm, describe_all, group_arms
+from .run_record import RunRecord
+
+MAX_PICTURES = 8
+MIXED_PICTURE = "mixed/batch.png"
+
+
+def page_of_classifiers(runs: list[RunRecord], files: Path, baseline: str | None = None,
+                        second_test_file: str = "second_test.json") -> Page:
+    """The report of one classification run or of several, arm by arm; runs that differ in the seed alone are one arm.
+
+    Args:
+        runs: of classifiers.
+        files: folder for pictures drawn for the page; not needed here.
+        baseline: config that differences are taken against; None for the recipe ``plain``, else the first.
+        second_test_file: name of the json in a work directory with the numbers on a second test set.
+
+    Raises:
+        InputError: a baseline that is none of the arms.
+    """
+    from .report_content import name_apart
+
+    name_apart(runs)
+    arms = group_arms(runs)
+    name_shortly(arms)
+    base = baseline_of(arms, baseline)
+    arms = [base, *(arm for arm in arms if arm is not base)]
+    describe_all(arms)
+    stage = final_stage(runs)
+    pairs = pairs_of(arms, base, stage)
+    result = [what_they_are(arms), *final_numbers(arms, stage)]
+    if len(arms) == 1:
+        result.insert(0, _key_figures(arms[0], stage))
+    sections = [
+        Section("Final checkpoint", result), Section("What can be told apart", told_apart(pairs, base, stage)),
+        Section("On a second test set", second_test(arms, stage, second_test_file)),
+        Section("Architectures under each other's recipes", grid(arms, stage)),
+        Section("Spread along the epochs", spread_along_epochs(arms)), Section("Best epoch and last epoch",
+                                                                               best_against_final(arms)),
+        Section("Training", curves(arms)), Section("What it cost", costs(arms)),
+        Section("By class", by_class(arms, base, stage)), Section("Training batches", _pictures(arms)),
+        Section("What ran", what_ran(runs)), Section("Not found", missing(runs))]
+    return Page(_title(arms, runs), _subtitle(arms, base, stage),
+                [section for section in sections if section.blocks], footer())
+
+
+def _title(arms: list[Arm], runs: list[RunRecord]) -> str:
+    if len(arms) == 1:
+        return arms[0].label if len(runs) == 1 else f"{arms[0].label}, {counted(len(runs), 'run')}"
+    return f"{counted(len(arms), 'classifier')}, {counted(len(runs), 'run')}"
+
+
+def _subtitle(arms: list[Arm], base: Arm, stage: str) -> str:
+    seeds = sorted({run.seed for arm in arms for run in arm.runs if run.seed is not None})
+    words = f"Top-1 of the final checkpoint {STAGE_WORDS[stage]}; seed{'s' * (len(seeds) != 1)} " \
+            f"{', '.join(map(str, seeds)) or 'not known'}"
+    return words + (f"; differences are against {base.label}." if len(arms) > 1 else ".")
+
+
+def _key_figures(arm: Arm, stage: str) -> KeyFigures:
+    figures = []
+    for name in list(NUMBERS)[:4]:
+        values, (words, digits, _) = arm.values(lambda run, name=name: final(run, stage, name)), NUMBERS[name]
+        if values:
+            seeds = f", mean of {counted(len(values), 'seed')}" if len(values) > 1 else ""
+            figures.append((f"{sum(values) / len(values):.{digits}f}", f"{words.replace(', %', ' in percent')}{seeds}"))
+    gaps = [found[1] for run in arm.runs if (found := best_minus_final(run))]
+    if gaps:
+        figures.append((f"{sum(gaps) / len(gaps):.2f}", "points more at the best epoch, which is not reported"))
+    seconds = [value for run in arm.runs if (value := run.training_seconds())]
+    if seconds:
+        figures.append((duration(sum(seconds) / len(seconds)), "of training steps"))
+    return KeyFigures(figures)
+
+
+def _pictures(arms: list[Arm]) -> list:
+    found = [(arm, path) for arm in arms if (path := next(
+        (run.work_dir / MIXED_PICTURE for run in arm.runs if (run.work_dir / MIXED_PICTURE).is_file()), None))]
+    if not found:
+        return []
+    more = f" The first {MAX_PICTURES} of {len(found)} arms." if len(found) > MAX_PICTURES else ""
+    return [Text("What training was fed: eight images of the first batch, each by a draw of its own from the run's "
+                 f"mixing, with the weights of both labels.{more}"),
+            *(Picture(path, arm.label) for arm, path in found[:MAX_PICTURES])]

@@ -1,0 +1,256 @@
+"""How much a classifier's numbers move with the seed, and what may be said in spite of it.
+
+After "ResNet strikes back" (arXiv 2110.00476, section on the seed study): final checkpoints, mean with spread, least
+and most, every seed as a dot; differences below two standard deviations of the baseline are marked; the order of arms
+is checked on a second test set.
+"""
+
+from .classifier_runs import (
+    MAIN,
+    NUMBERS,
+    ArmPair,
+    along_epochs,
+    best_minus_final,
+    disagreement,
+    final,
+    moment,
+    number,
+    rank_agreement,
+    second_numbers,
+)
+from .plots import COLORS, Curve, Plot, draw_dots_svg, draw_svg
+from .report_blocks import MISSING, Figure, Table, Text
+from .report_statistics import FEWEST_SEEDS
+from .report_words import counted
+from .run_arms import Arm, mean_and_spread
+from .run_record import RunRecord
+
+STAGE_WORDS = {"test": "in the test", "val": "at the last validation"}
+MAX_DOTS = 24
+
+
+def final_numbers(arms: list[Arm], stage: str) -> list:
+    """The table of every number of the final checkpoint, and the dots of top-1."""
+    rows, rules, best = [], [], set()
+    for name, (words, digits, more_is_better) in NUMBERS.items():
+        found = [arm.values(lambda run, name=name: final(run, stage, name)) for arm in arms]
+        if not any(found) or (name == "mean_class" and _same_as_top1(arms, stage)):
+            continue
+        rules.append(len(rows))
+        means = [sum(values) / len(values) for values in found if values]
+        top = max(means) if more_is_better else min(means)
+        for arm, values in zip(arms, found):
+            if len(means) > 1 and values and sum(values) / len(values) == top:
+                best.add((len(rows), 3))
+            rows.append([words, arm.label, str(len(values)), *_spread_cells(values, digits)])
+    if not rows:
+        return [Text("No accuracy was measured yet.")]
+    blocks = [_doubts(arms), Table(
+        ["number", "arm", "seeds", "mean", "std", "min", "max"], rows,
+        f"The final checkpoint {STAGE_WORDS[stage]}; no checkpoint was picked by it. std is the sample standard "
+        "deviation over seeds. The best mean is bold, distinguishable or not. ECE, the expected calibration error, is "
+        "in 0 to 1.", num_left=2, rule_before=rules[1:], best=best)]
+    dots = [(_short(arm.label), arm.values(lambda run: final(run, stage))) for arm in arms[:MAX_DOTS]]
+    if any(values for _, values in dots):
+        blocks.append(Figure(draw_dots_svg(dots, "top-1 of the final checkpoint, %", "final-dots"),
+                             "Every seed is a dot; dots of one bin stand upon each other; the line is the mean.",
+                             "final-dots"))
+    return [block for block in blocks if block]
+
+
+def _same_as_top1(arms: list[Arm], stage: str) -> bool:
+    """Whether the mean over classes says nothing new, as on a test set with equally many images of each class."""
+    runs = [run for arm in arms for run in arm.runs]
+    return all((a := final(run, stage, "mean_class")) is None
+               or abs(a - (final(run, stage) or 0)) < 1e-6 for run in runs)
+
+
+def _spread_cells(values: list[float], digits: int) -> list[str]:
+    found = mean_and_spread(values)
+    if found is None:
+        return [MISSING] * 4
+    mean, deviation = found
+    return [f"{mean:.{digits}f}", MISSING if deviation is None else f"{deviation:.{digits}f}",
+            f"{min(values):.{digits}f}", f"{max(values):.{digits}f}"]
+
+
+def _doubts(arms: list[Arm]) -> Text | None:
+    """Runs that are not at their end, and tests that were not of the final checkpoint."""
+    young = [f"{arm.label}, seed {run.seed} ({words})" for arm in arms for run in arm.runs if (words := run.unfinished)]
+    odd = [f"{arm.label}, seed {run.seed} (test {found[0]:.2f}, last validation {found[1]:.2f})"
+           for arm in arms for run in arm.runs if (found := disagreement(run))]
+    parts = [f"Not finished, so the numbers below are those of the way: {'; '.join(young)}."] if young else []
+    parts += [f"Tested on the data of the validation with another result, so not the final checkpoint was tested: "
+              f"{'; '.join(odd)}."] if odd else []
+    return Text(" ".join(parts)) if parts else None
+
+
+# -- along the epochs -----------------------------------------------------------------------------------------------
+
+
+def curves(arms: list[Arm]) -> list[Figure]:
+    """Training loss and validation top-1 of every run."""
+    loss, scores = [], []
+    for place, arm in enumerate(arms):
+        for seed, run in enumerate(arm.runs):
+            label, color = (arm.label if seed == 0 else "_"), COLORS[place % len(COLORS)]
+            loss.append(Curve(label, *_points(run.train, "loss", "iter"), color=color))
+            scores.append(Curve(label, *_points(run.validations, MAIN), marks=len(run.validations) < 30, color=color))
+    figures = []
+    if any(curve.x for curve in loss):
+        figures.append(Figure(draw_svg(Plot(loss, "iteration", "training loss"), "loss"),
+                              "Training loss of every run. With mixed batches it is the loss on mixed labels: not to "
+                              "be compared between arms.", "loss"))
+    if any(curve.x for curve in scores):
+        figures.append(Figure(draw_svg(Plot(scores, _axis(arms), "validation top-1, %"), "top1"),
+                              "Top-1 at each validation of every run.", "top1"))
+    return figures
+
+
+def spread_along_epochs(arms: list[Arm]) -> list[Figure]:
+    """Mean with a band of one standard deviation, and the deviation itself; nothing below two seeds."""
+    bands, deviations = [], []
+    for place, arm in enumerate(arms):
+        points = [one for one in along_epochs(arm) if one[2] is not None]
+        if not points:
+            continue
+        color, epochs = COLORS[place % len(COLORS)], [one[0] for one in points]
+        bands.append(Curve(arm.label, epochs, [one[1] for one in points], color=color, band=[one[2] for one in points]))
+        deviations.append(Curve(arm.label, epochs, [one[2] for one in points], color=color))
+    if not bands:
+        return []
+    axis = _axis(arms)
+    return [Figure(draw_svg(Plot(bands, axis, "validation top-1, %"), "band"),
+                   "Mean over seeds; the band is one standard deviation to each side.", "band"),
+            Figure(draw_svg(Plot(deviations, axis, "std over seeds, points", y_from_zero=True), "deviation"),
+                   "The standard deviation over seeds along the run: it commonly shrinks as the learning rate does.",
+                   "deviation")]
+
+
+def best_against_final(arms: list[Arm]) -> list:
+    """What picking the best epoch by the validation set would have added."""
+    rows = []
+    for arm in arms:
+        found = [one for run in arm.runs if (one := best_minus_final(run))]
+        if not found:
+            continue
+        gaps = [one[1] for one in found]
+        last = sum(one[0] - one[1] for one in found) / len(found)
+        best = sum(one[0] for one in found) / len(found)
+        rows.append([arm.label, str(len(found)), f"{last:.2f}", f"{best:.2f}", f"{sum(gaps) / len(gaps):.2f}",
+                     f"{max(gaps):.2f}", ", ".join(str(one[2]) for one in found[:6]) + ", …" * (len(found) > 6)])
+    if not rows:
+        return []
+    return [Table(["arm", "seeds", "final", "best", "gap", "largest gap", f"best {_axis(arms)}"], rows,
+                  "Validation top-1 in percent, means over seeds. The gap is what reporting the best epoch would add "
+                  "without the recipe being any better; results that name their best epoch carry it.")]
+
+
+def _axis(arms: list[Arm]) -> str:
+    return "epoch" if any(one.get("epoch") for arm in arms for run in arm.runs for one in run.validations) \
+        else "iteration"
+
+
+def _points(lines: list[dict], name: str, x: str | None = None) -> tuple[list, list]:
+    having = [(one[x] if x else moment(one), value) for one in lines if (value := number(one, name)) is not None]
+    return [one[0] for one in having], [one[1] for one in having]
+
+
+# -- between arms ---------------------------------------------------------------------------------------------------
+
+
+def told_apart(pairs: list[ArmPair], baseline: Arm, stage: str) -> list:
+    """Every pair: difference, whether it is below two standard deviations of its first arm, and the paired test."""
+    if not pairs:
+        return []
+    rows = [[pair.words, str(pair.test.num_seeds), _signed(pair.difference), _noise_mark(pair),
+             MISSING if pair.test.interval is None else " to ".join(map(_signed, pair.test.interval)),
+             *(MISSING if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+               for p in (pair.test.p, pair.test.p_holm)), pair.test.verdict] for pair in pairs]
+    small = [pair for pair in pairs if pair.within_noise and pair.first is baseline]
+    parts = [_claims(pairs)]
+    if small:
+        parts.append(f"Below two standard deviations of {baseline.label}, so of the size of noise: "
+                     f"{', '.join(pair.second.label for pair in small)}.")
+    return [Text(" ".join(parts)), Table(
+        ["difference", "n", "top-1", "2 std", "95 % interval", "p", "p corrected", "verdict"], rows,
+        f"Points of top-1 {STAGE_WORDS[stage]}. “2 std”: the difference against two sample standard deviations of the "
+        "arm that is subtracted; ✗ marks one below. Interval and p: paired t test over the n seeds that both arms "
+        f"share, two-sided, corrected by Holm's method. Below {FEWEST_SEEDS} seeds nothing is claimed. Seeds vary "
+        "initial weights, order, augmentation and mixing, not the data.", rule_before=_rule(pairs, baseline))]
+
+
+def _rule(pairs: list[ArmPair], baseline: Arm) -> list[int]:
+    return [place for place in range(1, len(pairs)) if (pairs[place].first is baseline)
+            != (pairs[place - 1].first is baseline)]
+
+
+def _noise_mark(pair: ArmPair) -> str:
+    if pair.within_noise is None:
+        return MISSING
+    return f"{'✗ below' if pair.within_noise else 'above'} {2 * pair.first_spread:.2f}"
+
+
+def _claims(pairs: list[ArmPair]) -> str:
+    few = max(pair.test.num_seeds for pair in pairs)
+    if few < FEWEST_SEEDS:
+        return (f"Not distinguishable: with {counted(few, 'common seed')} a difference between arms cannot be told "
+                "from chance. The differences below are what was seen, not what is so.")
+    told = [f"{pair.second.label} is {pair.test.verdict} than {pair.first.label} (n = {pair.test.num_seeds})"
+            for pair in pairs if pair.test.verdict in ("higher", "lower")]
+    rest = len(pairs) - len(told)
+    words = f"{counted(rest, 'other comparison' if told else 'comparison')} not distinguishable"
+    return "; ".join(told + ([words] if rest else [])) + "."
+
+
+def _signed(value: float | None) -> str:
+    return MISSING if value is None else f"{value:+.2f}".replace("-", "−")
+
+
+# -- the second test set --------------------------------------------------------------------------------------------
+
+
+def second_test(arms: list[Arm], stage: str, file_name: str) -> list:
+    """Both test sets side by side with the ranks on each; nothing where no run has a second one."""
+    def on_second(run: RunRecord) -> float | None:
+        return number(second_numbers(run, file_name), MAIN)
+
+    rows = [(arm, mean_and_spread(arm.values(lambda run: final(run, stage))), mean_and_spread(arm.values(on_second)))
+            for arm in arms]
+    both = [row for row in rows if row[1] and row[2]]
+    if not both:
+        return []
+    ranks = [_ranks([row[column][0] for row in both]) for column in (1, 2)]
+    cells = [[arm.label, _plain(first), str(a), _plain(second), str(b), f"{first[0] - second[0]:.2f}",
+              MISSING if a == b else f"{a} → {b}"] for (arm, first, second), a, b in zip(both, *ranks)]
+    return [Text(_rank_words(both)), Table(
+        ["arm", "first, %", "rank", "second, %", "rank", "drop", "moves"], cells,
+        f"Top-1 of the final checkpoint: first {STAGE_WORDS[stage]}, second from {file_name} of each run; mean ± "
+        "sample standard deviation over seeds. Arms whose rank moves were tuned to the first set, or are too close to "
+        "be ranked.")]
+
+
+def _rank_words(both: list[tuple]) -> str:
+    tau = rank_agreement([row[1][0] for row in both], [row[2][0] for row in both])
+    if tau is None:
+        return "One arm alone has a number on the second test set: there is nothing to rank."
+    swapped = [f"{a[0].label} and {b[0].label}" for place, a in enumerate(both) for b in both[place + 1:]
+               if (a[1][0] - b[1][0]) * (a[2][0] - b[2][0]) < 0]
+    if not swapped:
+        return f"The order of the {len(both)} arms is the same on both test sets (Kendall's τ = {tau:.2f})."
+    more = f" and {len(swapped) - 4} more pairs" if len(swapped) > 4 else ""
+    return (f"The order is not the same on both test sets (Kendall's τ = {tau:.2f}): {'; '.join(swapped[:4])}{more} "
+            "change places. What the first set says of them does not carry over.")
+
+
+def _ranks(values: list[float]) -> list[int]:
+    return [1 + sum(other > value for other in values) for value in values]
+
+
+def _plain(found: tuple[float, float | None]) -> str:
+    return f"{found[0]:.2f}" + ("" if found[1] is None else f" ± {found[1]:.2f}")
+
+
+def _short(label: str) -> str:
+    """A label that leaves room for the drawing."""
+    return label if len(label) <= 30 else f"{label[:14]}…{label[-15:]}"
