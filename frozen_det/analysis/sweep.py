@@ -25,6 +25,7 @@ from .run_record import headline, metric_word
 MEMORY = "sweep.json"
 LOG = "sweep.log"
 RESULT = "test.json"
+SECOND_RESULT = "second_test.json"
 DETECTIONS = "detections/test"
 # Where a run's files lie, and whether it goes on from a checkpoint, does not make it another run.
 _NOT_SETTINGS = ("work_dir", "resume", "load_from", "launcher")
@@ -43,6 +44,7 @@ class SweepRun:
         settings: resolved config as text; another text is another run.
         save_best: the metric that the config keeps its best checkpoint by, if it names one.
         weight: expected length among the runs of the sweep.
+        second_test: ``--cfg-options`` of a second test of the final checkpoint, on other images; empty for none.
     """
 
     config: str
@@ -55,6 +57,7 @@ class SweepRun:
     settings: str
     save_best: str | None = None
     weight: float = 1.0
+    second_test: list[str] = field(default_factory=list)
 
     @property
     def title(self) -> str:
@@ -137,12 +140,14 @@ class Sweep:
     def _one(self, place: str, run: SweepRun, lock: int) -> None:
         memory = self._memory(place, run)
         start = time.perf_counter()
-        if not (memory.get("finished") and (run.folder / RESULT).is_file()):
+        is_tested = bool(memory.get("finished")) and (run.folder / RESULT).is_file()
+        if not (is_tested and _second_is_done(run, memory)):
             self.say(f"{place}: started, log in {run.folder / LOG}")
-            memory["finished"] = False
-            fault = self._train_and_test(run, lock)
+            memory["finished"] = is_tested
+            fault = (None if is_tested else self._train_and_test(run, lock)) or self._second_test(run, lock)
             memory["seconds"] = round(memory.get("seconds", 0.0) + time.perf_counter() - start, 1)
-            memory["finished"] = fault is None
+            memory["finished"] = is_tested or fault is None
+            memory["second_test"] = run.second_test if fault is None else None
             _remember(run.folder, memory)
             self._count(place, run, time.perf_counter() - start, fault)
         else:
@@ -184,6 +189,22 @@ class Sweep:
             code = self._call(["test", run.config, str(checkpoint), *where, "--out", str(run.folder / RESULT),
                                "--detections", str(run.folder / DETECTIONS), *options], log, lock)
         return f"the test ended with exit code {code}" if code else None
+
+    def _second_test(self, run: SweepRun, lock: int) -> str | None:
+        """Test the final checkpoint on the second images, where there are any. Returns None, or what went wrong."""
+        from ..engine.lean_checkpoint import latest_checkpoint
+
+        if not run.second_test:
+            return None
+        checkpoint = latest_checkpoint(run.folder)
+        if checkpoint is None:
+            return "the checkpoint for the second test is gone"
+        with open(run.folder / LOG, "ab") as log:
+            code = self._call(["test", run.config, str(checkpoint), "--work-dir", str(run.folder),
+                               *(["--launcher", "pytorch"] if self.processes > 1 else []), "--out",
+                               str(run.folder / SECOND_RESULT), "--cfg-options", *run.options, *run.second_test],
+                              log, lock)
+        return f"the second test ended with exit code {code}" if code else None
 
     def _call(self, arguments: list[str], log, lock: int) -> int:
         launch = [sys.executable, "-m", "frozen_det.cli"]
@@ -244,6 +265,12 @@ def _taken(lock) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _second_is_done(run: SweepRun, memory: dict) -> bool:
+    """Whether no second test is wanted, or one with the same options has its result."""
+    return not run.second_test or (memory.get("second_test") == run.second_test
+                                   and (run.folder / SECOND_RESULT).is_file())
 
 
 def _changed(before: str | None, now: str) -> list[str]:

@@ -6,6 +6,7 @@ the composed one, with the outlines of own, pasted and covered objects.
     frozen-det browse quickstart
     frozen-det browse configs/custom_coco.py --split val --num 24 -o pictures
     frozen-det browse quickstart --stations 3        what each transform does to sample 3
+    frozen-det browse upstream/resnet20_cutmix_cifar10    a classifier's batch: mixed, with both labels and weights
 """
 
 from itertools import islice
@@ -31,12 +32,41 @@ def run(args) -> int:
     cfg = config_of(args)
     dataset, loader = _dataset(cfg, args.split)
     seed = cfg.get("randomness", {}).get("seed") or 0
+    if cfg.model.type == "frozen_det.ImageClassifier":
+        return _browse_classifier(cfg, dataset, _first_indices(dataset, loader, seed, args), args)
     if args.stations is not None:
         _print_stations(cfg, dataset, args.stations, seed, args.epoch)
         return 0
     folder = Path(args.output or Path(default_work_dir(cfg)) / "browse")
     pictures = _write_pictures(dataset, _first_indices(dataset, loader, seed, args), folder, args.split)
     print(f"{pictures} pictures and {args.split}_sheet.png in {folder}")
+    return 0
+
+
+def _browse_classifier(cfg, dataset, indices: list, args) -> int:
+    """Write one sheet of the first images as the network gets them, in training mixed and with their labels."""
+    from mmengine.registry import MODELS, DefaultScope
+
+    from ..upstream.collation import collate_images
+    from ..upstream.mixed_pictures import mixed_pictures, write_pictures
+
+    if args.stations is not None:
+        raise InputError(f"expected --stations with a detection config alone, got it with {cfg.filename}, which is a "
+                         "classifier; leave it out.")
+    batch = collate_images(dataset.__getitems__(indices) if hasattr(dataset, "__getitems__") else
+                           [dataset[index] for index in indices])
+    with DefaultScope.overwrite_default_scope(cfg.get("default_scope", "mmdet")):
+        model = MODELS.build({**cfg.model, "weights": None})
+    pictures = mixed_pictures(model, batch, dataset.metainfo["classes"], args.num, indices[0].seed,
+                              training=args.split == "train")
+    path = write_pictures(pictures, Path(args.output or Path(default_work_dir(cfg)) / "browse"), f"{args.split}_batch")
+    mean, std = ([round(value, 2) for value in of.flatten().tolist()]
+                 for of in (model.data_preprocessor.mean, model.data_preprocessor.std))
+    is_mixed = args.split == "train" and model.mixing is not None
+    height, width = batch["inputs"].shape[-2:]
+    print(f"{len(pictures)} images of {height} x {width} px (height x width), RGB, "
+          f"mean {mean}, std {std}; {f'mixed by {dict(cfg.model.mixing)}' if is_mixed else 'not mixed'}")
+    print(path)
     return 0
 
 

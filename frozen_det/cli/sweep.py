@@ -1,6 +1,7 @@
 """Train and test configs x fractions x seeds, resumable, and write one report over all of them.
 
     frozen-det sweep frozen.py finetune.py --seeds 0 1 --fractions 0.1 1.0 --work-dir work_dirs/comparison
+    frozen-det sweep upstream/resnet20_plain_cifar10 upstream/resnet20_cutmix_cifar10 --seeds 0 1 2
 Each run lies in WORK_DIR/CONFIG/fraction-F/seed-S. Called again, it goes on where it was.
 """
 
@@ -8,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from ..errors import InputError
-from .config_arguments import options_of
+from .config_arguments import config_of, options_of
 
 
 def add_arguments(parser) -> None:
@@ -20,6 +21,9 @@ def add_arguments(parser) -> None:
                         help="shares of the training images, in (0, 1] (default: 1.0)")
     parser.add_argument("--work-dir", default="work_dirs/sweep", help="where all runs and the report go")
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="overrides for all configs")
+    parser.add_argument("--second-test", nargs="+", default=[], metavar="KEY=VALUE",
+                        help="test the final checkpoint once more with these overrides, on other images; the report of "
+                             "classifiers then says whether the order of the arms holds there")
     add_fraction_details(parser)
     parser.add_argument("--amp", action="store_true", help="automatic mixed precision")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs side by side; they share the cores")
@@ -81,11 +85,24 @@ def _planned(args, config: str, name: str, share: float, seed: int):
         config=config, cfg_options=args.cfg_options, work_dir=str(folder), launcher="none", seed=seed, amp=args.amp,
         fraction=share, fraction_seed=args.fraction_seed, same_updates=same_updates))
     options_of(args)  # refuses what is no KEY=VALUE
+    _check_second_test(args, config)
     arguments = ["--seed", str(seed), "--fraction", repr(share), "--fraction-seed", str(args.fraction_seed)]
     arguments += ["--same-updates"] * same_updates + ["--amp"] * args.amp
     best = (cfg.get("default_hooks") or {}).get("checkpoint", {}).get("save_best")
     return SweepRun(config, name, seed, share, folder, arguments, list(args.cfg_options), settings_text(cfg),
-                    save_best=best if isinstance(best, str) else None, weight=1.0 if same_updates else share)
+                    save_best=best if isinstance(best, str) else None, weight=1.0 if same_updates else share,
+                    second_test=list(args.second_test))
+
+
+def _check_second_test(args, config: str) -> None:
+    """Refuse overrides of the second test that do not load, or that change nothing of the test's images."""
+    if not args.second_test:
+        return
+    both = argparse.Namespace(config=config, cfg_options=[*args.cfg_options, *args.second_test])
+    first = config_of(argparse.Namespace(config=config, cfg_options=args.cfg_options))
+    if config_of(both).get("test_dataloader") == first.get("test_dataloader"):
+        raise InputError(f"expected --second-test to name other images, as in test_dataloader.dataset.split=test2, got "
+                         f"{args.second_test}, with which test_dataloader of {config} stays as it is.")
 
 
 def _report(folders: list[Path], out: Path) -> None:
