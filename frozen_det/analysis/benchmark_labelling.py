@@ -266,8 +266,8 @@ def make_labels(folder: Path, num_rows: int, num_classes: int, rows_per_part: in
         words = rng.integers(0, 2**63, (count, 2))
         with open(vectors_path(folder, number), "wb") as file:
             for part in np.array_split(np.flatnonzero(kept), 20):
-                file.write(-np.abs(rng.standard_normal((len(part), num_classes), np.float32)).astype(
-                    np.float16).tobytes())
+                noise = rng.standard_normal((len(part), num_classes), np.float32)
+                file.write((-np.abs(noise)).astype(np.float16).tobytes())
         write_rows(folder, number, dict(
             id=words[:, 0], path=[f"images/{one // 1000:06d}/{one:09d}.jpg" for one in row], key=[""] * count,
             offset=np.full(count, -1), size=rng.integers(10_000, 200_000, count),

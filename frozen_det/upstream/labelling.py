@@ -145,8 +145,9 @@ def label_pool(model: nn.Module, pool: Pool, out_dir, *, batch_size: int = 64, n
     todo = [part for part in own if (part_record(out_dir, part.number) or {}).get("inputs") != inputs[part.number]]
     if todo:
         (out_dir / LABELS).unlink(missing_ok=True)
-    for part in todo:
-        for leftover in out_dir.glob(f".part-{part.number:06d}.*.partial*"):
+    own_numbers = {part.number for part in own}
+    for leftover in out_dir.glob(".part-*.partial*"):  # of a process that was killed
+        if int(leftover.name.split(".")[1].removeprefix("part-")) in own_numbers:
             leftover.unlink()
     counts = _label(model, todo, out_dir, inputs, batch_size, num_workers, transform, device, min_vector_confidence)
     if is_distributed():

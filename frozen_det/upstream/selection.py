@@ -219,6 +219,7 @@ def _database(scratch: Path, memory_limit: str, threads: int | None):
         database = duckdb.connect(":memory:", config=config | ({} if threads is None else dict(threads=threads)))
         # Joins keep the order of their left side, so that the manifest follows the pool's.
         database.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
+        database.execute("SET enable_progress_bar = false")
         return database
     except duckdb.Error as error:
         raise InputError(f"expected a memory limit as DuckDB takes it, such as '2GB', got {memory_limit!r} "
