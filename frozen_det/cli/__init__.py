@@ -15,9 +15,8 @@ from ..errors import InputError, closest
 COMMANDS = {
     "train": "train", "test": "test", "predict": "predict", "analyze": "analyze", "describe": "describe",
     "doctor": "doctor", "browse": "browse", "report": "report", "export": "export", "convert": "convert",
-    "benchmark": "benchmark",
-    "chain": "chain", "noisy_student": "noisy_student", "sweep": "sweep", "fixres": "fixres",
-    "toy-scenes": "toy_scenes", "quickstart": "quickstart",
+    "benchmark": "benchmark", "chain": "chain", "noisy_student": "noisy_student", "sweep": "sweep",
+    "fixres": "fixres", "toy-scenes": "toy_scenes", "quickstart": "quickstart",
 }
 
 

@@ -1,0 +1,192 @@
+"""One page over studies and candidates: a table and a picture for each, and the paper's direction beside each row.
+
+A direction is told from plain by two conditions: the mean over the seeds has its sign, and for every seed (at least
+two) the bootstrap interval of the difference lies on that side of zero. Everything else is "not distinguishable".
+"""
+
+import statistics
+from collections import defaultdict
+from pathlib import Path
+
+from ..atomic_write import replacing
+from .plots import COLORS, Curve, Plot, draw_svg
+from .report_blocks import MISSING, Figure, Page, Section, Table, Text
+from .study_numbers import Estimate, Measured, difference
+from .study_run import StudyResults
+
+TITLES = {"fgsm": "Under attack", "occlusion": "Partly hidden", "in-between": "Between two classes",
+          "ood": "Out of distribution", "calibration": "Calibration", "corruptions": "Corrupted and moved",
+          "wsol": "Localisation by class activation maps", "transfer": "Transfer"}
+AXES = {"fgsm": ("strength, 1/255", "top-1, %"), "occlusion": ("side of the hole over the image's", "top-1, %"),
+        "in-between": ("share of the second image", "error, %"), "ood": ("", "AUROC, %"),
+        "calibration": ("confidence, %", "accuracy, %"), "corruptions": ("severity", "top-1, %"),
+        "wsol": ("threshold, share of the maximum", "share of images, %"), "transfer": ("", "%")}
+#: Numbers that get a row; of a study that is not listed all do. The others are in the JSON files.
+ROWS = {"ood": ["mean, max-softmax, tnr_at_tpr95", "mean, max-softmax, auroc", "mean, max-softmax, detection_accuracy",
+                "mean, energy, auroc", "mean, max-logit, auroc", "*, max-softmax, tnr_at_tpr95",
+                "*, max-softmax, auroc"]}
+_WORDS = {"tnr_at_tpr95": "TNR at TPR 95", "auroc": "AUROC", "detection_accuracy": "detection accuracy"}
+# CutMix (Yun et al., ICCV 2019), minus the baseline: Tables 8, 10, 11 (published values), section 4.4 (words: +1, -1).
+PAPER = {
+    ("fgsm", "FGSM 8/255"): dict(mixup=16.2, cutout=3.3, cutmix=22.8),
+    ("occlusion", "centre hidden"): dict(cutout=1, cutmix=1),
+    ("occlusion", "only centre seen"): dict(cutout=1, cutmix=1),
+    ("in-between", "Mixup-ed, error"): dict(mixup=-1, cutmix=-1),
+    ("in-between", "CutMix-ed, error"): dict(cutmix=-1),
+    ("ood", "mean, max-softmax, tnr_at_tpr95"): dict(mixup=-14.5, cutout=-7.5, cutmix=42.7),
+    ("ood", "mean, max-softmax, auroc"): dict(mixup=-38.0, cutout=-18.6, cutmix=7.1),
+    ("ood", "mean, max-softmax, detection_accuracy"): dict(mixup=-21.1, cutout=-10.7, cutmix=7.1),
+    ("wsol", "top-1 localisation"): dict(mixup=-0.5, cutout=0.4, cutmix=0.95),
+}
+
+
+def write_page(results: StudyResults, out) -> tuple[Path, Path]:
+    """Write ``OUT/analysis.html`` and its Markdown twin.
+
+    Returns:
+        Paths of both.
+    """
+    from .report_html import html_page
+    from .report_markdown import markdown_page
+
+    out = Path(out)
+    page = study_page(results)
+    html, markdown = out / "analysis.html", out / "analysis.md"
+    for path, text in ((html, html_page(page)), (markdown, markdown_page(page, out / "analysis_files"))):
+        with replacing(path) as partial:
+            Path(partial).write_text(text, encoding="utf-8")
+    return html, markdown
+
+
+def study_page(results: StudyResults) -> Page:
+    """The page's content."""
+    arms = _arms(results)
+    sections = [Section(TITLES[study], _blocks(study, found, arms)) for study, found in results.found.items() if found]
+    compared = _directions(results, arms)
+    if compared:
+        sections.append(Section("Beside the paper", compared))
+    names = ", ".join(arms)
+    return Page(f"What the features are worth: {len(results.candidates)} classifiers", f"{names}.", sections,
+                "Numbers in percent unless a unit stands beside them; ± half of a 95 % bootstrap interval over images.")
+
+
+def _arms(results: StudyResults) -> dict[str, list[str]]:
+    """Arm -> labels of its candidates, in the order in which they were given."""
+    arms = defaultdict(list)
+    for candidate in results.candidates:
+        one_of_many = sum(other.arm == candidate.arm for other in results.candidates) > 1
+        seeds = candidate.label.startswith(candidate.arm + " ")
+        arms[candidate.arm if one_of_many and seeds else candidate.label].append(candidate.label)
+    return dict(arms)
+
+
+def _blocks(study: str, found: dict[str, Measured], arms: dict[str, list[str]]) -> list:
+    names = list(dict.fromkeys(name for one in found.values() for name in one.numbers if _is_row(study, name)))
+    header = ["", *arms]
+    rows = [[_words(name), *(_cell([found[label].numbers[name] for label in labels if name in found[label].numbers])
+                             for labels in arms.values())] for name in names]
+    notes = "; ".join(f"{key}: {value}" for key, value in next(iter(found.values())).notes.items()
+                      if not isinstance(value, (list, dict)))
+    several = " Of several seeds: their mean, and the seeds behind it." if any(
+        len(labels) > 1 for labels in arms.values()) else ""
+    blocks = [Table(header, rows, (notes + "." if notes else "") + several)]
+    for series in dict.fromkeys(name for one in found.values() for name in one.series):
+        blocks.append(_figure(study, series, found, arms))
+    return blocks
+
+
+def _is_row(study: str, name: str) -> bool:
+    wanted = ROWS.get(study)
+    if wanted is None:
+        return True
+    return name in wanted or any(one.startswith("*") and name.endswith(one[1:]) for one in wanted)
+
+
+def _words(name: str) -> str:
+    head, comma, last = name.rpartition(", ")
+    return f"{head}{comma}{_WORDS.get(last, last)}"
+
+
+def _cell(values: list[Estimate]) -> str:
+    if not values:
+        return MISSING
+    if len(values) == 1:
+        one = values[0]
+        return f"{one.value:.1f} ± {(one.high - one.low) / 2:.1f}"
+    return f"{statistics.mean(one.value for one in values):.1f} ({', '.join(f'{one.value:.1f}' for one in values)})"
+
+
+def _figure(study: str, series: str, found: dict[str, Measured], arms: dict[str, list[str]]) -> Figure:
+    curves, ticks = [], []
+    for number, (arm, labels) in enumerate(arms.items()):
+        for place, label in enumerate(labels):
+            one = found[label].series.get(series) if label in found else None
+            if one is None:
+                continue
+            ticks = list(zip(one.x, one.names)) or ticks
+            errors = [(high - low) / 2 for low, high in zip(one.low, one.high)] or None
+            curves.append(Curve("_" if place else arm, one.x, one.y, marks=True, color=COLORS[number % len(COLORS)],
+                                errors=errors if len(labels) == 1 else None))
+    x_label, y_label = AXES[study]
+    if study == "calibration":
+        curves.append(Curve("confidence = accuracy", [0, 100], [0, 100], dashed=True, color="#888888"))
+    name = "".join(part if part.isalnum() else "_" for part in f"{study} {series}")
+    return Figure(draw_svg(Plot(curves, x_label, y_label, y_from_zero=True, x_ticks=ticks), name), series, name)
+
+
+# -- beside the paper -------------------------------------------------------------------------------------------------
+
+
+def recipe(arm: str) -> str:
+    """``resnet20_cutmix_cifar10`` -> ``cutmix``: the second part of a config's name, empty where there is none."""
+    parts = arm.split("_")
+    return parts[1] if len(parts) > 1 else ""
+
+
+def direction(differences: list[Estimate], expected: float) -> str:
+    """``same``, ``opposite`` or ``not distinguishable``; see the module's first lines.
+
+    Args:
+        differences: of each seed, arm minus plain.
+        expected: the paper's, whose sign counts.
+    """
+    if len(differences) < 2:
+        return "not distinguishable"
+    sign = 1 if expected > 0 else -1
+    if all(min(sign * one.low, sign * one.high) > 0 for one in differences):
+        return "same"
+    if all(max(sign * one.low, sign * one.high) < 0 for one in differences):
+        return "opposite"
+    return "not distinguishable"
+
+
+def compare(found: dict[str, Measured], plain: list[str], arm: list[str], name: str) -> list[Estimate]:
+    """Differences arm minus plain of one number, seed by seed in the order given."""
+    return [difference(found[first].numbers[name], found[second].numbers[name]) for first, second in zip(plain, arm)
+            if name in found[first].numbers and name in found[second].numbers]
+
+
+def _directions(results: StudyResults, arms: dict[str, list[str]]) -> list:
+    plain = next((arm for arm, labels in arms.items() if recipe(arm) == "plain" and len(labels) > 1), None)
+    if plain is None:
+        return []
+    rows = []
+    for (study, name), expected in PAPER.items():
+        for arm, labels in arms.items():
+            if study not in results.found or recipe(arm) not in expected or len(labels) < 2:
+                continue
+            found = compare(results.found[study], arms[plain], labels, name)
+            if not found:
+                continue
+            wanted = expected[recipe(arm)]
+            words = {1: "higher", -1: "lower"}.get(wanted, f"{wanted:+.1f}")
+            rows.append([f"{TITLES[study]}: {_words(name)}", recipe(arm), words,
+                         f"{statistics.mean(one.value for one in found):+.1f}",
+                         ", ".join(f"{one.value:+.1f} [{one.low:+.1f}, {one.high:+.1f}]" for one in found),
+                         direction(found, wanted)])
+    if not rows:
+        return []
+    return [Text("Differences from the plain recipe in points. Published ones are CutMix's, of ResNet-50 on ImageNet "
+                 "(attacks) and of CIFAR-100 models (out of distribution); where the paper shows a figure alone, its "
+                 "direction in words."),
+            Table(["number", "recipe", "published", "here", "each seed, 95 %", "direction"], rows, num_left=2)]

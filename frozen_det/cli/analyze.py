@@ -1,0 +1,60 @@
+"""What a classifier's features are worth: attacks, occlusion, unknown images, calibration, corruptions, transfer.
+
+    frozen-det analyze all upstream/resnet20_plain_cifar10 a.pth upstream/resnet20_cutmix_cifar10 b.pth
+    frozen-det analyze ood work_dirs/plain work_dirs/cutmix --ood cells=DIR
+    frozen-det analyze fgsm upstream/efficientnet-lite0_given_imagenet1k --cfg-options data_root=DIR
+
+A config counts for the checkpoints behind it; a work directory brings its own; a config alone stands for the weights
+it names. Called again, studies that are done with the same inputs are read back.
+"""
+
+from ..errors import InputError
+
+
+def add_arguments(parser) -> None:
+    parser.add_argument("study", metavar="STUDY", help="fgsm, occlusion, in-between, ood, calibration, corruptions, "
+                        "wsol, transfer; all: the first six")
+    parser.add_argument("candidates", nargs="+", metavar="CONFIG CHECKPOINT",
+                        help="configs with the checkpoints behind them, work directories, or CONFIG:CHECKPOINT")
+    parser.add_argument("-o", "--out", default="work_dirs/analysis", help="folder of results and page")
+    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="overrides for all configs")
+    parser.add_argument("--num-images", type=int, default=1000, metavar="N",
+                        help="seeded draw of the config's test images; 0: all (default: 1000)")
+    parser.add_argument("--seed", type=int, default=0, help="of images, noise, pairs and resamples (default: 0)")
+    attack = parser.add_argument_group("fgsm")
+    attack.add_argument("--epsilons", type=float, nargs="+", default=[0, 1, 2, 4, 8, 16], metavar="E",
+                        help="sweep of FGSM, in 1/255 of the pixel range (default: 0 1 2 4 8 16)")
+    attack.add_argument("--epsilon", type=float, default=8, metavar="E", help="the one reported (default: 8)")
+    attack.add_argument("--pgd-steps", type=int, default=10, metavar="N", help="steps of PGD; 0: none (default: 10)")
+    attack.add_argument("--pgd-images", type=int, default=200, metavar="N", help="images under PGD (default: 200)")
+    parser.add_argument("--fill", choices=["mean", "black"], default="mean", help="occlusion: what hides")
+    parser.add_argument("--ood", nargs="+", default=[], metavar="[NAME=]DIR",
+                        help="ood: folders of other images, beside uniform and Gaussian noise")
+    parser.add_argument("--bins", type=int, default=15, metavar="N", help="calibration: bins (default: 15)")
+
+
+def run(args) -> int:
+    import contextlib
+    import sys
+
+    from ..analysis.study_candidates import read_candidates
+    from ..analysis.study_run import StudyOptions, chosen_studies, run_studies
+    from .config_arguments import options_of
+
+    if args.num_images < 0:
+        raise InputError(f"expected --num-images from 0 on, got {args.num_images}.")
+    studies = chosen_studies(args.study)
+    options = StudyOptions(
+        num_images=args.num_images or None, seed=args.seed, epsilons=tuple(args.epsilons), epsilon=args.epsilon,
+        pgd_steps=args.pgd_steps, pgd_images=args.pgd_images, fill=args.fill, ood=tuple(args.ood), num_bins=args.bins)
+    with contextlib.redirect_stdout(sys.stderr):  # hosts talk on standard output while a model is built
+        candidates = read_candidates(args.candidates, options_of(args))
+        results = run_studies(studies, candidates, options, args.out,
+                              say=lambda line: print(line, file=sys.stderr, flush=True))
+        from ..analysis.study_page import write_page
+
+        html, markdown = write_page(results, args.out)
+    total = len(studies) * len(candidates)
+    print(f"{total} results, {results.num_reused} of them from before, {results.seconds:.0f} s\n"
+          f"page: {html}\n      {markdown}")
+    return 0

@@ -1,0 +1,6 @@
+"""The command `frozen-det analyze`, for those who run tools/ from a checkout."""
+import sys
+
+from frozen_det.cli import run_command
+
+sys.exit(run_command("analyze"))
