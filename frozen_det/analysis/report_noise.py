@@ -166,7 +166,7 @@ def told_apart(pairs: list[ArmPair], baseline: Arm, stage: str) -> list:
     rows = [[pair.words, str(pair.test.num_seeds), _signed(pair.difference), _noise_mark(pair),
              MISSING if pair.test.interval is None else " to ".join(map(_signed, pair.test.interval)),
              *(MISSING if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
-               for p in (pair.test.p, pair.test.p_holm)), pair.test.verdict] for pair in pairs]
+               for p in (pair.test.p, pair.test.p_holm)), pair.test.verdict.split(" with")[0]] for pair in pairs]
     small = [pair for pair in pairs if pair.within_noise and pair.first is baseline]
     parts = [_claims(pairs)]
     if small:
