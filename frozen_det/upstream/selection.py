@@ -217,7 +217,7 @@ def _database(scratch: Path, memory_limit: str, threads: int | None):
     config = dict(memory_limit=memory_limit, temp_directory=str(scratch / ".select.tmp"))
     try:
         database = duckdb.connect(":memory:", config=config | ({} if threads is None else dict(threads=threads)))
-        # Joins keep the order of their left side, so that the manifest follows the pool's.
+        # Joins keep their sides: with the pool on the left they pass its rows on in order.
         database.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
         database.execute("SET enable_progress_bar = false")
         return database
@@ -277,6 +277,9 @@ def _write_manifest(database, out: Path, balanced: list[dict], per_class: int, s
              f"(floor(ratio) + ({draw} < ratio - floor(ratio))::INTEGER)::INTEGER AS copies "
              "FROM kept JOIN balanced USING (label) WHERE confidence::DOUBLE >= threshold) WHERE copies > 0")
     told = json.dumps(record).replace("'", "''")
+    # Several threads would write their runs of rows in whatever order they end; one follows the pool's order, so the
+    # manifest is the same every time and shards are read in sequence.
+    database.execute("SET threads = 1")
     with replacing(out) as partial:
         target = str(partial).replace("'", "''")
         database.execute(f"COPY ({query}) TO '{target}' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 100000, "
