@@ -116,7 +116,8 @@ def body_strides(cfg: dict) -> tuple[int, ...]:
         InputError: an unknown model.
     """
     cfg = {key: value for key, value in cfg.items() if key not in ("init_cfg", "pretrained_cfg_overlay")}
-    kind, name = cfg.pop("type", None), cfg.pop("name", None) if cfg.get("type") in ("timm", "torchvision") else None
+    kind = cfg.pop("type", None)
+    name = cfg.pop("name", None) if kind in ("timm", "torchvision") else None
     if kind == "timm":
         import timm
 
