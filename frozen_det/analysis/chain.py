@@ -1,6 +1,7 @@
-"""From a classifier to a measured frozen detector: weights, export, training, evaluation, report, one after another.
+"""From a classifier to a measured frozen detector: weights, FixRes, export, training, evaluation, report, in turn.
 
-A chain's config says where the weights come from (`upstream`) and which detector freezes them (`detector`). Every
+A chain's config says where the weights come from (`upstream`), whether they are tuned at their test resolution first
+(`fixres`), and which detector freezes them (`detector`). Every
 stage is reused while nothing it depends on has changed (:mod:`.stages`). The digest of the exported body is compared
 with the one that the detector's training proved: what came out of the classifier is what stayed frozen.
 """
@@ -18,6 +19,8 @@ from .stages import Stages, set_aside
 KEYS = ("upstream", "fixres", "detector", "work_dir")
 UPSTREAM = {"given": {"type", "weights"}, "train": {"type", "config", "options", "checkpoint"}}
 DETECTOR = {"config", "options", "checkpoint"}
+FIXRES_SETTINGS = {"test_size", "crop_ratio", "transform", "affine", "norm", "epochs", "lr", "label_smoothing"}
+FIXRES = {"config", "options"} | FIXRES_SETTINGS
 BACKBONE = "backbone.safetensors"
 
 
@@ -46,7 +49,8 @@ def run_chain(cfg, work_dir, say: Callable[[str], None] = print) -> ChainResult:
 
     Args:
         cfg: config of a chain, from :func:`frozen_det.config.load_config`.
-        work_dir: where everything goes: ``upstream/``, ``backbone.safetensors``, ``detector/``, ``report.html``.
+        work_dir: where everything goes: ``upstream/``, ``fixres/``, ``backbone.safetensors``,
+            ``detector/``, ``report.html``.
         say: prints a line.
 
     Raises:
@@ -57,6 +61,8 @@ def run_chain(cfg, work_dir, say: Callable[[str], None] = print) -> ChainResult:
     stages = Stages(work_dir, times=work_dir / "detector" / "stages.json", say=say)
     detector = _loaded(cfg.detector, work_dir / "detector")
     source = _Given(cfg.upstream.weights, detector) if cfg.upstream.type == "given" else _trained(cfg, work_dir, stages)
+    if cfg.get("fixres"):
+        source = _fixed(cfg, source, work_dir / "fixres", stages)
     backbone = _export(source, work_dir / BACKBONE, stages)
     _freeze_onto(detector, backbone)
     data = _write_data("data", detector, stages)
@@ -80,22 +86,20 @@ def check_chain(cfg) -> None:
         if key not in KEYS and not key.startswith("_"):
             raise InputError(f"a chain's config has no key {key!r} ({cfg.filename}); "
                              f"{closest(key, KEYS) or f'it has {list(KEYS)}'}")
-    if cfg.get("fixres"):
-        raise InputError("fixres: this version does not correct the train-test resolution discrepancy yet. Set "
-                         f"fixres=None in {cfg.filename}.")
-    upstream, detector = cfg.get("upstream") or {}, cfg.get("detector") or {}
+    upstream, detector, fixres = cfg.get("upstream") or {}, cfg.get("detector") or {}, cfg.get("fixres") or {}
     kind = upstream.get("type")
     if kind not in UPSTREAM:
         raise InputError(f"expected upstream=dict(type='given', weights=...) or dict(type='train', config=...) in "
                          f"{cfg.filename}, got upstream={dict(upstream)}.")
     source = "weights" if kind == "given" else "config"
     for name, part, known, needed in (("upstream", upstream, UPSTREAM[kind], source),
-                                      ("detector", detector, DETECTOR, "config")):
+                                      ("detector", detector, DETECTOR, "config"),
+                                      ("fixres", fixres, FIXRES, "config" if fixres and kind == "given" else None)):
         for key in part:
             if key not in known:
                 raise InputError(f"{name} in {cfg.filename} has no key {key!r}; "
                                  f"{closest(key, known) or f'it has {sorted(known)}'}")
-        if not part.get(needed):
+        if needed and not part.get(needed):
             raise InputError(f"expected {name}.{needed} in {cfg.filename}, got none.")
         if part.get("checkpoint") not in (None, "best", "last"):
             raise InputError(f"expected {name}.checkpoint to be 'best' or 'last' in {cfg.filename}, got "
@@ -146,6 +150,29 @@ def _trained(cfg, work_dir: Path, stages: Stages) -> _Trained:
     upstream = _loaded(cfg.upstream, work_dir / "upstream")
     data = _write_data("upstream data", upstream, stages)
     return _Trained(upstream, _train("upstream", upstream, data, stages, cfg.upstream.get("checkpoint")))
+
+
+def _fixed(cfg, source, work_dir: Path, stages: Stages) -> _Trained:
+    """Tune the classifier at its test resolution: its report, and what moved, lie in `work_dir`."""
+    from ..engine.lean_checkpoint import latest_checkpoint
+    from ..upstream.fixres_config import FixResSettings
+    from .fixres_run import Request, run_fixres, tuning_config
+
+    part = cfg.fixres
+    classifier = _loaded(part if part.get("config") else cfg.upstream, work_dir)
+    weights = cfg.upstream.weights if cfg.upstream.type == "given" else str(source.checkpoint)
+    settings = FixResSettings(**{key: value for key, value in part.items() if key in FIXRES_SETTINGS})
+    run = tuning_config(classifier, weights, work_dir, settings)
+    with stages("fixres", _settings(run), source.inputs) as stage:
+        if stage.todo:
+            if not stage.goes_on:
+                set_aside([path for path in work_dir.glob("*") if not path.name.startswith("previous-")], work_dir,
+                          stages.say)
+            run_fixres(classifier, Request(weights, work_dir, settings, resume=stage.goes_on,
+                                           command=f"frozen-det chain {Path(cfg.filename).stem}"), stages.say)
+            stage.outputs = [latest_checkpoint(work_dir), work_dir / "fixres.json"]
+    stages.say(json.loads((work_dir / "fixres.json").read_text(encoding="utf-8"))["hand_over"])
+    return _Trained(run, stage.outputs[0])
 
 
 def _export(source, path: Path, stages: Stages) -> Path:

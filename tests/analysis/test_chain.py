@@ -126,7 +126,8 @@ DETECTOR = 'detector = dict(config="quickstart")\n'
     (GIVEN + 'detector = dict(config="quikstart")\n', "did you mean 'quickstart'"),
     (GIVEN + 'detector = dict(config="quickstart", options=dict(modle=dict(num_classes=3)))\n', "has no key 'modle'"),
     (GIVEN + 'detector = dict(config="quickstart", checkpoint="newest")\n', "to be 'best' or 'last'"),
-    (GIVEN + DETECTOR + "fixres = dict(epochs=1)\n", "Set fixres=None"),
+    (GIVEN + DETECTOR + "fixres = dict(epochs=1)\n", "expected fixres.config"),
+    (GIVEN + DETECTOR + 'fixres = dict(config="a", epoch=1)\n', "did you mean 'epochs'?"),
     (GIVEN + DETECTOR + "detektor = None\n", "did you mean 'detector'?"),
     (GIVEN + DETECTOR, "gone.pth does not exist"),
 ])
