@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 export MALLOC_TRIM_THRESHOLD_ := 4294967296
 export MALLOC_MMAP_THRESHOLD_ := 4294967296
 export OMP_NUM_THREADS ?= 2
+# Processes of `make test`, a thread each: most tests are too small for a second thread to help.
+TEST_PROCESSES ?= 2
 
 .PHONY: quickstart test lint clean
 
@@ -16,7 +18,7 @@ quickstart: $(VENV)/.installed
 
 test: $(VENV)/.installed
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -28,10 +28,11 @@ def real_data() -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _two_threads_and_fixed_seed():
+def _few_threads_and_fixed_seed():
     import torch
 
-    torch.set_num_threads(2)
+    # Several pytest processes (pytest-xdist) share the cores: a thread each.
+    torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
     torch.manual_seed(0)
 
 
