@@ -8,6 +8,7 @@ expected: 87.6 on one image of each class (these images may be in the weights' t
 _base_ = ["../_base_/upstream_runtime.py"]
 
 data_root = "data/imagenet_sample"
+fixres = dict(train_size=224)  # side of the random crops it was trained on, for frozen-det fixres --sweep
 model = dict(
     type="frozen_det.ImageClassifier",
     backbone=dict(type="timm", name="tf_efficientnet_lite0"),

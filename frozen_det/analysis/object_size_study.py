@@ -117,14 +117,20 @@ def object_size_section(sizes: ObjectSizes) -> Section:
              f"{sizes.suggested} px."),
         Table(["object size in the test over that in training", "mean"], rows),
         Figure(_plot(sizes, ("train_share", "test_share"), ("training", "test"), "share of the image's area seen",
-                     "region"), "Region of classification, share of the images per bin.", "region"),
+                     "region", True), "Region of classification: how many crops show less than a share of the image.",
+               "region"),
         Figure(_plot(sizes, ("size_ratio",), ("test over training",), "object size, test over training", "sizes"),
                "Object size in the test over training's, over crops and this config's images.", "object_sizes")])
 
 
-def _plot(sizes: ObjectSizes, names, labels, x_label: str, name: str) -> str:
-    curves = [Curve(label, *map(list, sizes.histograms[key])) for key, label in zip(names, labels)]
-    return draw_svg(Plot(curves, x_label, "share, percent", y_from_zero=True), name)
+def _plot(sizes: ObjectSizes, names, labels, x_label: str, name: str, cumulative: bool = False) -> str:
+    """Distributions; cumulative ones where one of them is a single value, whose bin would dwarf the rest."""
+    curves = []
+    for key, label in zip(names, labels):
+        places, shares = map(list, sizes.histograms[key])
+        curves.append(Curve(label, places, np.cumsum(shares).tolist() if cumulative else shares))
+    y_label = "crops, percent, cumulative" if cumulative else "crops, percent"
+    return draw_svg(Plot(curves, x_label, y_label, y_from_zero=True), name)
 
 
 def _histogram(values: np.ndarray, low: float, high: float, bins: int = 40) -> tuple[list[float], list[float]]:
