@@ -12,6 +12,7 @@ from ..atomic_write import replacing
 from .plots import COLORS, Curve, Plot, draw_svg
 from .report_blocks import MISSING, Figure, Page, Section, Table, Text
 from .study_numbers import Estimate, Measured, difference
+from .study_ranking import ranking_section
 from .study_run import StudyResults
 
 TITLES = {"fgsm": "Under attack", "occlusion": "Partly hidden", "in-between": "Between two classes",
@@ -65,6 +66,9 @@ def study_page(results: StudyResults) -> Page:
     compared = _directions(results, arms)
     if compared:
         sections.append(Section("Beside the paper", compared))
+    ranking = ranking_section(results.found, [candidate.label for candidate in results.candidates])
+    if ranking is not None:
+        sections.append(ranking)
     names = ", ".join(arms)
     return Page(f"What the features are worth: {len(results.candidates)} classifiers", f"{names}.", sections,
                 "Numbers in percent unless a unit stands beside them; ± half of a 95 % bootstrap interval over images.")
@@ -112,6 +116,8 @@ def _cell(values: list[Estimate]) -> str:
         return MISSING
     if len(values) == 1:
         one = values[0]
+        if not one.replicates:  # one run, no images behind it to draw from
+            return f"{one.value:.1f}"
         return f"{one.value:.1f} ± {(one.high - one.low) / 2:.1f}"
     return f"{statistics.mean(one.value for one in values):.1f} ({', '.join(f'{one.value:.1f}' for one in values)})"
 

@@ -12,12 +12,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ..atomic_write import replacing
-from ..errors import InputError
+from ..errors import InputError, closest
 from .study_candidates import Candidate, StudyImages, open_classifier, read_images
 from .study_numbers import Measured
 
 #: What `all` runs, in this order; the others need data of their own.
-ALL = ("fgsm", "occlusion", "in-between", "ood", "calibration")
+ALL = ("fgsm", "occlusion", "in-between", "ood", "calibration", "corruptions")
 STUDIES = (*ALL, "wsol", "transfer")
 # Raised whenever the same inputs would give other numbers.
 _FORMAT = 1
@@ -35,8 +35,8 @@ class StudyOptions:
         ood: folders of out-of-distribution images.
         num_bins: of ``calibration``.
         corruption_images, shifted: of ``corruptions``.
-        wsol_data, last_stride, wsol_head: of ``wsol``.
-        transfer_data, detection_data, detector, detection_options: of ``transfer``.
+        wsol_data, last_stride: of ``wsol``; the data ``toy`` are written under the output.
+        transfer_data, detector, detection_options, finetune: of ``transfer``.
     """
 
     num_images: int | None = 1000
@@ -55,11 +55,13 @@ class StudyOptions:
     transfer_data: tuple[str, ...] = ()
     detector: str | None = None
     detection_options: tuple[str, ...] = ()
+    finetune: bool = False
 
 
 _OWN = {"fgsm": ("epsilons", "epsilon", "pgd_steps", "pgd_images"), "occlusion": ("fill",), "in-between": (),
         "ood": ("ood",), "calibration": ("num_bins",), "corruptions": ("corruption_images", "shifted"),
-        "wsol": ("wsol_data", "last_stride"), "transfer": ("transfer_data", "detector", "detection_options")}
+        "wsol": ("wsol_data", "last_stride"),
+        "transfer": ("transfer_data", "detector", "detection_options", "finetune")}
 
 
 @dataclass
@@ -72,15 +74,25 @@ class StudyResults:
     num_reused: int = 0
 
 
-def chosen_studies(study: str) -> tuple[str, ...]:
-    """One study, or what `all` means.
+def chosen_studies(study: str, options: StudyOptions | None = None) -> tuple[str, ...]:
+    """Studies by name, or what `all` means: the six without data of their own, and those whose data are given.
+
+    Args:
+        study: a name, several with commas between them, or ``all``.
+        options: tell which data are given.
 
     Raises:
         InputError: an unknown name.
     """
-    if study != "all" and study not in STUDIES:
-        raise InputError(f"expected STUDY as one of {', '.join(STUDIES)} or all, got {study!r}.")
-    return ALL if study == "all" else (study,)
+    names = tuple(dict.fromkeys(study.split(",")))
+    for name in names:
+        if names != ("all",) and name not in STUDIES:
+            raise InputError(f"expected STUDY as some of {', '.join(STUDIES)} with commas between them, or all, got "
+                             f"{name!r}; {closest(name, STUDIES)}".rstrip("; ") + ".")
+    if names != ("all",):
+        return names
+    options = options or StudyOptions()
+    return ALL + ("wsol",) * bool(options.wsol_data) + ("transfer",) * bool(options.transfer_data or options.detector)
 
 
 def run_studies(studies: Sequence[str], candidates: list[Candidate], options: StudyOptions, out,
@@ -123,6 +135,11 @@ def run_studies(studies: Sequence[str], candidates: list[Candidate], options: St
                 results.num_reused += 1
                 say(f"{head} · {study}: read back from {path}")
             results.found[study][candidate.label] = stored
+        for study in STUDIES:  # the page shows what is there
+            stored = None if study in studies else _stored(out / study / f"{file_name(candidate.label)}.json",
+                                                           study_key(study, candidate, images, options))
+            if stored is not None:
+                results.found.setdefault(study, {})[candidate.label] = stored
     results.seconds = time.monotonic() - started
     return results
 
@@ -166,7 +183,31 @@ def _measure(study: str, classifier, images: StudyImages, options: StudyOptions,
 
         return study_ood(classifier, images, options.ood, **common) if study == "ood" else study_calibration(
             classifier, images, options.num_bins, **common)
-    raise AssertionError(study)
+    if study == "corruptions":
+        from .study_corruptions import study_corruptions
+
+        return study_corruptions(classifier, images, options.corruption_images, options.shifted, **common)
+    if study == "wsol":
+        return _wsol(classifier, images, options, out, common)
+    from .study_transfer import study_transfer
+
+    return study_transfer(classifier, images, candidate, options.transfer_data, options.detector,
+                          options.detection_options, options.finetune,
+                          out / "probe" / file_name(candidate.label), options.num_images, **common)
+
+
+def _wsol(classifier, images: StudyImages, options: StudyOptions, out: Path, common: dict) -> Measured:
+    from .study_wsol import study_wsol
+
+    root = options.wsol_data
+    if root is None:
+        raise InputError("expected data with boxes for wsol, got none: give --wsol-data DIR, or toy.")
+    if root == "toy":
+        from ..datasets.toy_scenes import write_toy_scenes
+
+        root = write_toy_scenes(out / "toy_single_objects", num_train=400, num_val=200, num_objects=(1, 1),
+                                report=lambda line: None)
+    return study_wsol(classifier, images, root, options.last_stride, options.num_images, **common)
 
 
 def _stored(path: Path, key: str) -> Measured | None:

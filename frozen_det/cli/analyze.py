@@ -13,7 +13,8 @@ from ..errors import InputError
 
 def add_arguments(parser) -> None:
     parser.add_argument("study", metavar="STUDY", help="fgsm, occlusion, in-between, ood, calibration, corruptions, "
-                        "wsol, transfer; all: the first six")
+                        "wsol, transfer, or several as fgsm,ood; all: the first six, and the others where "
+                        "their data are given")
     parser.add_argument("candidates", nargs="+", metavar="CONFIG CHECKPOINT",
                         help="configs with the checkpoints behind them, work directories, or CONFIG:CHECKPOINT")
     parser.add_argument("-o", "--out", default="work_dirs/analysis", help="folder of results and page")
@@ -30,7 +31,24 @@ def add_arguments(parser) -> None:
     parser.add_argument("--fill", choices=["mean", "black"], default="mean", help="occlusion: what hides")
     parser.add_argument("--ood", nargs="+", default=[], metavar="[NAME=]DIR",
                         help="ood: folders of other images, beside uniform and Gaussian noise")
+    parser.add_argument("--corruption-images", type=int, default=100, metavar="N",
+                        help="corruptions: images under them; 0: none (default: 100)")
+    parser.add_argument("--shifted", nargs="+", default=[], metavar="KIND=DIR",
+                        help="corruptions: published sets as they unpack, v2, a, c, p")
     parser.add_argument("--bins", type=int, default=15, metavar="N", help="calibration: bins (default: 15)")
+    boxes = parser.add_argument_group("wsol")
+    boxes.add_argument("--wsol-data", metavar="DIR", help="images with boxes of one category each, COCO's json in "
+                       "DIR/annotations/{train,val}.json; toy: single-digit scenes, written on first use")
+    boxes.add_argument("--last-stride", type=int, choices=[1], help="let the last stage run at stride 1")
+    transfer = parser.add_argument_group("transfer")
+    transfer.add_argument("--transfer-data", nargs="+", default=[], metavar="[NAME=]DIR",
+                          help="image folders DIR/{train,test}/CLASS/* for the linear probe and neighbours")
+    transfer.add_argument("--detector", metavar="CONFIG", help="detection probe: a detector's config that takes the "
+                          "candidates' weights, trained by its own budget, e.g. "
+                          "faster-rcnn_frozen-cifarresnet20_fpn_flip-4e_bccd")
+    transfer.add_argument("--detection-options", nargs="+", default=[], metavar="KEY=VALUE",
+                          help="overrides of that config")
+    transfer.add_argument("--finetune", action="store_true", help="run the detection probe fine-tuned as well")
 
 
 def run(args) -> int:
@@ -43,10 +61,13 @@ def run(args) -> int:
 
     if args.num_images < 0:
         raise InputError(f"expected --num-images from 0 on, got {args.num_images}.")
-    studies = chosen_studies(args.study)
     options = StudyOptions(
         num_images=args.num_images or None, seed=args.seed, epsilons=tuple(args.epsilons), epsilon=args.epsilon,
-        pgd_steps=args.pgd_steps, pgd_images=args.pgd_images, fill=args.fill, ood=tuple(args.ood), num_bins=args.bins)
+        pgd_steps=args.pgd_steps, pgd_images=args.pgd_images, fill=args.fill, ood=tuple(args.ood), num_bins=args.bins,
+        corruption_images=args.corruption_images, shifted=tuple(args.shifted),
+        wsol_data=args.wsol_data, last_stride=args.last_stride, transfer_data=tuple(args.transfer_data),
+        detector=args.detector, detection_options=tuple(args.detection_options), finetune=args.finetune)
+    studies = chosen_studies(args.study, options)
     with contextlib.redirect_stdout(sys.stderr):  # hosts talk on standard output while a model is built
         candidates = read_candidates(args.candidates, options_of(args))
         results = run_studies(studies, candidates, options, args.out,

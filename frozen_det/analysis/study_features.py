@@ -1,0 +1,193 @@
+"""What lies before a classifier's head: pooled features, the map they are the mean of, a last stage at stride 1.
+
+The map is found by its value: its mean over all positions is the head's input. Refuses networks without one linear
+layer behind a global mean, for which class activation maps are not defined.
+"""
+
+import copy
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..errors import InputError
+from .study_candidates import StudyClassifier, unit
+
+
+def linear_head(network: nn.Module, num_classes: int | None = None) -> str:
+    """Name of the last linear layer of a network (with `num_classes` outputs, where given).
+
+    Raises:
+        InputError: there is none.
+    """
+    names = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)
+             and num_classes in (None, module.out_features)]
+    if not names:
+        raise InputError(f"expected a classifier that ends in a linear layer, got {type(network).__name__} without.")
+    return names[-1]
+
+
+def pooled_features(classifier: StudyClassifier, images: Tensor, head: str) -> np.ndarray:
+    """(N, D) inputs of the head for (N, 3, H, W) images."""
+    found: list[Tensor] = []
+    layer = classifier.network.get_submodule(head)
+    hook = layer.register_forward_pre_hook(lambda _, given: found.append(given[0].detach().float().cpu()))
+    try:
+        classifier.logits(images)
+    finally:
+        hook.remove()
+    return torch.cat(found).flatten(1).numpy()
+
+
+def mapped_layer(network: nn.Module, head: str, probe: Tensor) -> str:
+    """Name of the module whose output, averaged over all positions, is the head's input.
+
+    Args:
+        network: in eval mode.
+        head: of :func:`linear_head`.
+        probe: (N, 3, H, W) normalised images, not constant.
+
+    Raises:
+        InputError: no such module.
+    """
+    outputs: list[tuple[str, Tensor]] = []
+    pooled: list[Tensor] = []
+    hooks = [network.get_submodule(head).register_forward_pre_hook(lambda _, given: pooled.append(given[0]))]
+    hooks += [module.register_forward_hook(lambda _, given, out, name=name: outputs.append((name, out)))
+              for name, module in network.named_modules() if name]
+    try:
+        with torch.no_grad():
+            network(probe)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    wanted = pooled[-1].flatten(1)
+    for name, out in reversed(outputs):
+        if (isinstance(out, Tensor) and out.dim() == 4 and out.shape[1] == wanted.shape[1] and out[0, 0].numel() > 1
+                and torch.allclose(out.mean((2, 3)), wanted, rtol=1e-3, atol=1e-4)):
+            return name
+    raise InputError(f"expected a network whose head gets the mean of a feature map, got {type(network).__name__}: "
+                     f"no module's output averages to the input of {head}. Class activation maps need global average "
+                     "pooling and one linear layer.")
+
+
+def feature_maps(classifier: StudyClassifier, images: Tensor, layer: str) -> tuple[Tensor, np.ndarray]:
+    """((N, D, h, w) outputs of a layer, (N, C) logits) of images."""
+    found: list[Tensor] = []
+    hook = classifier.network.get_submodule(layer).register_forward_hook(
+        lambda _, given, out: found.append(out.detach().float().cpu()))
+    try:
+        logits = classifier.logits(images)
+    finally:
+        hook.remove()
+    return torch.cat(found), logits
+
+
+def finer_last_stage(classifier: StudyClassifier, layer: str, probe: Tensor) -> StudyClassifier:
+    """A copy of the classifier whose last stage does not stride, so that its maps have twice the side.
+
+    The weights stay: as in CutMix's protocol, which trains on from there (a new head); here nothing is trained.
+
+    Args:
+        layer: of :func:`mapped_layer`.
+        probe: (N, 3, H, W) uint8 or in [0, 1].
+
+    Raises:
+        InputError: the maps did not grow, e.g. because a shortcut slices.
+    """
+    network = copy.deepcopy(classifier.network)
+    finer = copy.copy(classifier)
+    finer.network = network
+    before = feature_maps(finer, probe[:1], layer)[0].shape[-2:]
+    modules = dict(network.named_modules())
+    striding: list[str] = []
+    hooks = [module.register_forward_hook(
+        lambda module, given, out, name=name: striding.append(name) if out.shape[-2:] == before else None)
+        for name, module in modules.items() if isinstance(module, nn.Conv2d) and max(module.stride) > 1]
+    try:
+        finer.logits(probe[:1])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for name in striding:
+        modules[name].stride = (1, 1)
+        parent = modules[name.rpartition(".")[0]]
+        if isinstance(getattr(parent, "stride", None), int):
+            parent.stride = 1  # a shortcut that slices by it
+    try:
+        after = feature_maps(finer, probe[:1], layer)[0].shape[-2:]
+    except RuntimeError as error:
+        raise InputError(f"expected a last stage that runs at stride 1, got {error} (--last-stride 1).") from error
+    if after[0] <= before[0]:
+        raise InputError(f"expected larger maps at stride 1 than {tuple(before)}, got {tuple(after)} "
+                         "(--last-stride 1); leave it out for this network.")
+    return finer
+
+
+def fit_linear(features: np.ndarray, labels: np.ndarray, num_classes: int, weight_decay: float = 1e-3,
+               num_steps: int = 200) -> tuple[np.ndarray, np.ndarray]:
+    """Multinomial logistic regression on standardised features, by L-BFGS from zero: no draw, no learning rate.
+
+    Args:
+        features: (N, D).
+        labels: (N,) in 0..num_classes - 1.
+        weight_decay: of ``mean loss + weight_decay / 2 * |W|^2`` on standardised features.
+        num_steps: most L-BFGS steps.
+
+    Returns:
+        (num_classes, D) weights and (num_classes,) biases for the features as they came in.
+    """
+    values = torch.from_numpy(features).double()
+    mean, std = values.mean(0), values.std(0).clamp_min(1e-6)
+    values, targets = (values - mean) / std, torch.from_numpy(np.asarray(labels)).long()
+    weight = torch.zeros(num_classes, values.shape[1], dtype=torch.double, requires_grad=True)
+    bias = torch.zeros(num_classes, dtype=torch.double, requires_grad=True)
+    solver = torch.optim.LBFGS([weight, bias], max_iter=num_steps, history_size=20, tolerance_grad=1e-6,
+                               line_search_fn="strong_wolfe")
+
+    def closure():
+        solver.zero_grad()
+        loss = nn.functional.cross_entropy(values @ weight.T + bias, targets) + weight_decay / 2 * weight.square().sum()
+        loss.backward()
+        return loss
+
+    solver.step(closure)
+    scaled = weight.detach() / std
+    return scaled.numpy(), (bias.detach() - scaled @ mean).numpy()
+
+
+def nearest_neighbours(train: np.ndarray, labels: np.ndarray, test: np.ndarray, num_neighbours: int = 20,
+                       temperature: float = 0.07) -> np.ndarray:
+    """(M,) classes by a vote of the nearest training features by cosine, weighted by ``exp(cosine / temperature)``
+    (Wu et al., CVPR 2018).
+
+    Args:
+        train: (N, D); labels: (N,).
+        test: (M, D).
+        num_neighbours: of N at most.
+    """
+    first, second = (torch.nn.functional.normalize(torch.from_numpy(part).float(), dim=1) for part in (train, test))
+    targets, count = torch.from_numpy(np.asarray(labels)).long(), int(np.max(labels)) + 1
+    found = []
+    for part in second.split(512):
+        near, places = (part @ first.T).topk(min(num_neighbours, len(first)), 1)
+        votes = torch.zeros(len(part), count).scatter_add_(1, targets[places], (near / temperature).exp())
+        found.append(votes.argmax(1))
+    return torch.cat(found).numpy()
+
+
+def images_through(paths, fit: Callable) -> Tensor:
+    """(N, 3, H, W) uint8 of image files."""
+    from PIL import Image
+
+    pixels = []
+    for path in paths:
+        with Image.open(path) as image:
+            pixels.append(torch.as_tensor(fit(image.convert("RGB"))))
+    return torch.stack(pixels)
+
+
+def normalised(classifier: StudyClassifier, images: Tensor) -> Tensor:
+    """What the network itself gets."""
+    return (unit(images).to(classifier.device) - classifier.mean) / classifier.std

@@ -1,0 +1,123 @@
+"""What frozen features are worth elsewhere: a linear probe and neighbours on other images, a short detection run.
+
+The probes read the input of the classifier's head and train nothing in the network. The detection probe is the number
+that a user of this toolbox is after: a chain (:mod:`.chain`) of fixed budget from the candidate's weights, frozen and
+by choice fine-tuned too, with the detector's own config, seed and data. Refuses image folders without two splits.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+from .study_candidates import Candidate, StudyClassifier, StudyImages
+from .study_features import fit_linear, images_through, linear_head, nearest_neighbours, pooled_features
+from .study_numbers import Bootstrap, Estimate, Measured
+
+NUM_NEIGHBOURS = 20
+#: Training images of a probe for each test image, at most.
+TRAIN_RATIO = 5
+
+
+def study_transfer(classifier: StudyClassifier, images: StudyImages, candidate: Candidate, folders: Sequence[str] = (),
+                   detector: str | None = None, detection_options: Sequence[str] = (), finetune: bool = False,
+                   work_dir="work_dirs/analysis/probe", num_images: int | None = 1000, seed: int = 0,
+                   say: Callable[[str], None] = print) -> Measured:
+    """Probes on every image folder, then the detection probe, in percent.
+
+    Args:
+        images: the candidate's own test images, for its transform.
+        folders: ``NAME=DIR`` or ``DIR`` with splits ``train`` and ``test`` (or ``val``).
+        detector: config of a detector whose frozen backbone takes the candidate's weights; None leaves it out.
+        detection_options: ``KEY=VALUE`` overrides of that config.
+        finetune: whether the detection probe runs a second time with nothing frozen.
+        work_dir: where detection runs go.
+        num_images: test images of a probe; five times as many to train on.
+        seed: of the draws and the bootstrap.
+
+    Raises:
+        InputError: nothing to transfer to.
+    """
+    if not folders and detector is None:
+        raise InputError("expected something to transfer to, got neither --transfer-data DIR nor --detector CONFIG.")
+    found = Measured(notes=dict(num_neighbours=NUM_NEIGHBOURS))
+    for word in folders:
+        name, sign, folder = word.partition("=")
+        path = Path(folder if sign else word).expanduser()
+        _add_probes(found, name if sign else path.name, path, classifier, images, num_images, seed, say)
+    if detector is not None:
+        for frozen in (True, False) if finetune else (True,):
+            word = "frozen" if frozen else "fine-tuned"
+            metrics = detection_probe(candidate, detector, detection_options, Path(work_dir) / word, frozen, say)
+            for short, value in metrics.items():
+                found.numbers[f"detection, {word}, {short}"] = Estimate(value, value, value)
+        found.notes["detector"] = detector
+    return found
+
+
+def _add_probes(found: Measured, name: str, root: Path, classifier, images: StudyImages, num: int | None, seed: int,
+                say) -> None:
+    from ..upstream.image_records import read_folder
+
+    split = next((one for one in ("test", "val") if (root / one).is_dir()), None)
+    if split is None:
+        raise InputError(f"expected folders train and test (or val) in {root}, got no test images (--transfer-data).")
+    head = linear_head(classifier.network)
+    features, labels, classes = {}, {}, 0
+    for part, most in (("train", num and TRAIN_RATIO * num), (split, num)):
+        records = read_folder(root, part, classes_from="train")
+        drawn = np.sort(np.random.default_rng(seed).permutation(len(records))[:most])
+        records, classes = records.take(drawn), len(records.classes)
+        parts = [pooled_features(classifier, images_through(
+            [records.path(place) for place in range(start, min(start + 500, len(records)))], images.fit), head)
+            for start in range(0, len(records), 500)]
+        features[part], labels[part] = np.concatenate(parts), records.labels
+        say(f"transfer, {name}: features of {len(records)} {part} images")
+    boot = Bootstrap(len(labels[split]), seed)
+    weights, biases = fit_linear(features["train"], labels["train"], classes)
+    predicted = {"linear probe": (features[split] @ weights.T + biases).argmax(1),
+                 f"{NUM_NEIGHBOURS}-NN": nearest_neighbours(features["train"], labels["train"], features[split],
+                                                            NUM_NEIGHBOURS)}
+    for kind, classes_found in predicted.items():
+        found.numbers[f"{name}, {kind}"] = boot.mean(100.0 * (classes_found == labels[split]))
+        say(f"transfer, {name}, {kind}: {found.numbers[f'{name}, {kind}'].value:.1f}")
+    found.notes[f"{name}, train images"] = len(labels["train"])
+
+
+def detection_probe(candidate: Candidate, detector: str, options: Sequence[str], work_dir: Path, frozen: bool = True,
+                    say: Callable[[str], None] = print) -> dict[str, float]:
+    """Box AP in percent of a short run from the candidate's weights; a finished run is read back.
+
+    Args:
+        candidate: whose weights the detector's backbone takes; its architecture must be the detector's body.
+        detector: config, path or shipped name.
+        options: ``KEY=VALUE`` overrides.
+        work_dir: of the run.
+        frozen: False trains the backbone too (``freeze=False``).
+
+    Returns:
+        ``AP`` and ``AP50``, without those that the metric does not give.
+    """
+    from mmengine.config import Config, DictAction
+
+    from ..models.weights import weights_file
+    from ..upstream.pretrained import split_head
+    from .chain import run_chain
+
+    given = {}
+    for item in options:
+        key, sign, value = item.partition("=")
+        if not sign:
+            raise InputError(f"expected --detection-options as KEY=VALUE, got {item!r}.")
+        given[key] = DictAction._parse_iterable(value)
+    if not frozen:
+        given["model.detector.backbone.freeze"] = False
+    weights = str(candidate.checkpoint) if candidate.checkpoint else split_head(candidate.cfg.model.weights)[0]
+    file = weights_file(weights)
+    chain = Config(dict(upstream=dict(type="given", weights=str(file) if candidate.checkpoint else weights),
+                        fixres=None, detector=dict(config=detector, options=given)), filename="detection probe")
+    result = run_chain(chain, work_dir, lambda line: say(f"detection probe: {line}"))
+    names = {"AP": ("bbox_mAP", "bbox_AP"), "AP50": ("bbox_mAP_50", "bbox_AP50")}
+    return {short: 100 * value for short, known in names.items() for full, value in result.metrics.items()
+            if full.rpartition("/")[2] in known}
