@@ -105,8 +105,8 @@ def adapt_halves(model, images: SizedImages, wanted: Sequence[tuple[int, float]]
                       halves_after=[one.numbers["top1"] for one in after])
         gflops = flops_at(model, size)
         common = dict(size=size, crop_ratio=ratio, gflops=gflops / 1e9)
-        rows.append(dict(label="before", top1=100 * float(was.mean()), **common))
-        rows.append(dict(label="adapted", top1=100 * float(now.mean()), **common, **counts))
+        rows.append(dict(label="before", top1=100 * float(was.mean()), loss=_mean_loss(before), **common))
+        rows.append(dict(label="adapted", top1=100 * float(now.mean()), loss=_mean_loss(after), **common, **counts))
         say(f"{size} px, crop {ratio:g}: top-1 {100 * was.mean():.2f} -> {100 * now.mean():.2f} with {norm} of the "
             f"other half ({gained} gained, {lost} lost, p = {counts['p_value']:.2f})")
     return rows
@@ -157,6 +157,11 @@ def sign_test(gained: int, lost: int) -> float:
     total = gained + lost
     tail = sum(math.comb(total, k) for k in range(min(gained, lost) + 1)) / 2**total
     return min(1.0, 2 * tail)
+
+
+def _mean_loss(parts) -> float:
+    """Mean loss over the images of several measurements."""
+    return float(np.average([one.numbers["loss"] for one in parts], weights=[len(one.right) for one in parts]))
 
 
 def _row(label: str, size: int, ratio: float, found, flops: int) -> dict:

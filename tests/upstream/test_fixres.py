@@ -157,6 +157,7 @@ def test_pseudo_labelled_images_are_mixed_in_when_asked_and_only_then(config, tm
     first, last = together[0]["data_samples"], together[32]["data_samples"]
     assert (first["index"], last["index"]) == (0, 32) and "/test/" in last["path"]
     assert together[32]["inputs"].shape == (3, 16, 16)
+    assert "/train/" in together[23]["data_samples"]["path"] and "/test/" in together[24]["data_samples"]["path"]
     pseudo = dict(type="frozen_det.ImageFolder", data_root=str(tmp_path / "trees"), split="test", classes=["ash"])
     run = fixres_config(config, "a.pth", FixResSettings(pseudo_labels=pseudo))
     with pytest.raises(InputError):
