@@ -145,7 +145,8 @@ class _Loop:
     def _say_changes(self, name: str, told: Path, settings, inputs) -> None:
         from ..analysis.stages import file_digest
 
-        now = dict(_leaves({"settings": json.loads(json.dumps(settings, default=str)),
+        text = json.dumps(settings, default=str).replace(str(self.work_dir), "WORK_DIR")
+        now = dict(_leaves({"settings": json.loads(text),
                             "inputs": {Path(path).name: file_digest(path) for path in inputs}}))
         if told.is_file() and name in self.stages.done:
             before = json.loads(told.read_text(encoding="utf-8"))
