@@ -18,6 +18,7 @@ from . import (
     preprocessor,  # noqa: F401
     pseudo_labelled,  # noqa: F401
     pyramidnet,  # noqa: F401
+    rmsprop_tf,  # noqa: F401
     samplers,  # noqa: F401
     shards,  # noqa: F401
     small_image_transforms,  # noqa: F401
