@@ -173,6 +173,11 @@ def _labels(named: list[tuple[str, Path | None]]) -> list[str]:
 # -- model and images -------------------------------------------------------------------------------------------------
 
 
+def fitting_batch(size_hw: tuple[int, int]) -> int:
+    """Images per batch: 100 of CIFAR's size, 16 of 224 px, whose gradients take about 0.1 GiB each to find."""
+    return max(1, min(100, 16 * 224 * 224 // (size_hw[0] * size_hw[1])))
+
+
 def open_classifier(candidate: Candidate, batch_size: int = 100) -> StudyClassifier:
     """The candidate's network with its weights in it."""
     from .resolution_study import load_model

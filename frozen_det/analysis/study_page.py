@@ -1,7 +1,7 @@
 """One page over studies and candidates: a table and a picture for each, and the paper's direction beside each row.
 
-A direction is told from plain by two conditions: the mean over the seeds has its sign, and for every seed (at least
-two) the bootstrap interval of the difference lies on that side of zero. Everything else is "not distinguishable".
+A direction is "same" as the paper's or "opposite" when for every seed, of at least two, the bootstrap interval of the
+difference from plain lies on that side of zero. Everything else is "not distinguishable".
 """
 
 import statistics
@@ -176,20 +176,21 @@ def _directions(results: StudyResults, arms: dict[str, list[str]]) -> list:
     plain = next((arm for arm, labels in arms.items() if recipe(arm) == "plain" and len(labels) > 1), None)
     if plain is None:
         return []
-    rows = []
+    rows: list[list[str]] = []
     for (study, name), expected in PAPER.items():
         for arm, labels in arms.items():
-            if study not in results.found or recipe(arm) not in expected or len(labels) < 2:
+            if study not in results.found or recipe(arm) not in expected:
                 continue
             found = compare(results.found[study], arms[plain], labels, name)
             if not found:
                 continue
             wanted = expected[recipe(arm)]
             words = {1: "higher", -1: "lower"}.get(wanted, f"{wanted:+.1f}")
+            told = direction(found, wanted) + (" (one seed)" if len(found) < 2 else "")
             rows.append([f"{TITLES[study]}: {_words(name)}", recipe(arm), words,
                          f"{statistics.mean(one.value for one in found):+.1f}",
                          ", ".join(f"{one.value:+.1f} [{one.low:+.1f}, {one.high:+.1f}]" for one in found),
-                         direction(found, wanted)])
+                         told])
     if not rows:
         return []
     return [Text("Differences from the plain recipe in points. Published ones are CutMix's, of ResNet-50 on ImageNet "

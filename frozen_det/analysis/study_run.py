@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..atomic_write import replacing
 from ..errors import InputError, closest
-from .study_candidates import Candidate, StudyImages, open_classifier, read_images
+from .study_candidates import Candidate, StudyImages, fitting_batch, open_classifier, read_images
 from .study_numbers import Measured
 
 #: What `all` runs, in this order; the others need data of their own.
@@ -125,7 +125,7 @@ def run_studies(studies: Sequence[str], candidates: list[Candidate], options: St
             key = study_key(study, candidate, images, options)
             stored = _stored(path, key)
             if stored is None:
-                classifier = classifier or open_classifier(candidate)
+                classifier = classifier or open_classifier(candidate, fitting_batch(images.size_hw))
                 clock = time.monotonic()
                 stored = _measure(study, classifier, images, options, candidate,
                                   lambda line, head=head: say(f"{head} · {line}"), out)

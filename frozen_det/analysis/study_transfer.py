@@ -101,6 +101,7 @@ def detection_probe(candidate: Candidate, detector: str, options: Sequence[str],
     """
     from mmengine.config import Config, DictAction
 
+    from ..config import find_config
     from ..models.weights import weights_file
     from ..upstream.pretrained import split_head
     from .chain import run_chain
@@ -116,7 +117,8 @@ def detection_probe(candidate: Candidate, detector: str, options: Sequence[str],
     weights = str(candidate.checkpoint) if candidate.checkpoint else split_head(candidate.cfg.model.weights)[0]
     file = weights_file(weights)
     chain = Config(dict(upstream=dict(type="given", weights=str(file) if candidate.checkpoint else weights),
-                        fixres=None, detector=dict(config=detector, options=given)), filename="detection probe")
+                        fixres=None, detector=dict(config=detector, options=given)),
+                   filename=str(find_config(detector)))  # for messages
     result = run_chain(chain, work_dir, lambda line: say(f"detection probe: {line}"))
     names = {"AP": ("bbox_mAP", "bbox_AP"), "AP50": ("bbox_mAP_50", "bbox_AP50")}
     return {short: 100 * value for short, known in names.items() for full, value in result.metrics.items()

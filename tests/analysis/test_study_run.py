@@ -31,6 +31,11 @@ def test_labels_name_config_and_seed_and_are_unique(tmp_path):
     assert file_name("c seed-0 #2") == "c_seed-0_2"
 
 
+def test_a_batch_of_large_images_is_small():
+    sizes = [study_candidates.fitting_batch(size_hw) for size_hw in ((32, 32), (224, 224), (4000, 4000))]
+    assert sizes == [100, 16, 1]
+
+
 def test_a_checkpoint_needs_a_config(tmp_path):
     file = tmp_path / "a.pth"
     file.touch()
@@ -68,7 +73,8 @@ def one_candidate(monkeypatch, tmp_path):
     cfg = SimpleNamespace(filename="c.py", model=SimpleNamespace(to_dict=dict, get=lambda key: None))
     images, opened = images_of(flat([0.2, 0.4, 0.6, 0.8]), [0, 0, 1, 1]), []
 
-    def open_it(candidate):
+    def open_it(candidate, batch_size):
+        assert batch_size == 100
         opened.append(candidate.label)
         return classifier(Brightness())
 

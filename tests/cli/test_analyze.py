@@ -1,0 +1,50 @@
+"""`analyze` from the command line: one classifier on real files, read back the second time, bad words in one line."""
+
+import json
+
+import pytest
+import torch
+from PIL import Image
+
+from frozen_det.cli import run_command
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Two images of each of two classes, 32 px, and a CIFAR ResNet-8's weights."""
+    for split in ("train", "test"):
+        for label, name in enumerate(("dark", "light")):
+            for number in range(2):
+                path = tmp_path / "data" / split / name / f"{number}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.new("RGB", (32, 32), (200 * label + 9 * number,) * 3).save(path)
+    from frozen_det.models.cifar_resnet import CifarResNet
+
+    torch.save(CifarResNet(8, 2).state_dict(), tmp_path / "weights.pth")
+    return tmp_path
+
+
+def words(data, study):
+    return [study, "upstream/resnet20_plain_cifar10", str(data / "weights.pth"), "--num-images", "4",
+            "--pgd-images", "2", "--corruption-images", "0", "-o", str(data / "out"), "--cfg-options",
+            f"data_root={data / 'data'}", "model.backbone.depth=8", "model.num_classes=2"]
+
+
+def test_all_writes_a_result_for_each_study_and_reads_them_back(data, capsys):
+    assert run_command("analyze", words(data, "all")) == 0
+    assert "6 results, 0 of them from before" in capsys.readouterr().out
+    stored = json.loads((data / "out" / "fgsm" / "weights.json").read_text())
+    assert stored["measured"]["notes"]["num_images"] == 4
+    assert (data / "out" / "analysis.html").is_file() and "## Calibration" in (data / "out" / "analysis.md").read_text()
+    assert run_command("analyze", words(data, "all")) == 0
+    assert "6 results, 6 of them from before" in capsys.readouterr().out
+    assert run_command("analyze", words(data, "ood,fgsm")) == 0
+    assert "## Calibration" in (data / "out" / "analysis.md").read_text()  # what is there is shown
+
+
+@pytest.mark.parametrize("change, said", [
+    (lambda one: ["odd", *one[1:]], "STUDY"), (lambda one: [one[0], one[2], *one[3:]], "config before the checkpoint"),
+    (lambda one: [*one, "data_root=nowhere"], "nowhere"), (lambda one: ["wsol", *one[1:]], "--wsol-data")])
+def test_bad_words_are_one_line_and_exit_code_two(data, capsys, change, said):
+    assert run_command("analyze", change(words(data, "ood"))) == 2
+    assert said in capsys.readouterr().err.strip().splitlines()[-1]
