@@ -228,3 +228,26 @@ def test_what_is_no_loop_is_refused_before_anything_runs(data, tmp_path, options
     with pytest.raises(InputError, match=said):
         run_noisy_student(cfg, tmp_path)
     assert list(Path(tmp_path).iterdir()) == []
+
+
+def test_the_last_student_goes_frozen_into_a_detector_by_its_path_alone(whole):
+    from mmdet.registry import MODELS
+    from mmengine.registry import DefaultScope
+
+    from frozen_det.config import load_config
+
+    student = whole[0].models[2]
+    folder = str(Path(student.checkpoint).parent)
+    cfg = load_config("detection/faster-rcnn_frozen-cifarresnet20_fpn_plain-3e_toyscenes", {
+        "model.detector.backbone.body.depth": 8, "model.detector.backbone.weights": folder})
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        detector = MODELS.build(cfg.model)
+    detector.init_weights()
+    backbone = detector.detector.backbone.eval() if hasattr(detector, "detector") else detector.backbone.eval()
+    stored = weights(student.checkpoint)
+    for name, value in backbone.body.state_dict().items():
+        assert torch.equal(value, stored[f"network.{name}"]), name  # the averaged weights
+    assert not any(parameter.requires_grad for parameter in backbone.body.parameters())
+    images = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.isfinite(backbone(images)[0]).all()
