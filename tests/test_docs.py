@@ -42,7 +42,7 @@ def test_every_command_and_every_config_it_names_exists(page):
     from frozen_det.cli.benchmark import WHAT
     from frozen_det.config import find_config
 
-    for verb, rest in re.findall(r"frozen-det ([a-z-]+)([^\n`]*)", page.read_text(encoding="utf-8")):
+    for verb, rest in re.findall(r"frozen-det ([a-z_-]+)([^\n`]*)", page.read_text(encoding="utf-8")):
         assert verb in COMMANDS, verb
         words = rest.split()
         if verb == "benchmark":

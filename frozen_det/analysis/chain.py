@@ -247,9 +247,8 @@ def data_files(cfg) -> list[Path]:
 
 def _train(name: str, cfg, inputs, stages: Stages, which: str | None) -> Path:
     """Train by config, or go on; returns the checkpoint to take."""
-    from mmengine.runner import Runner
-
     from ..engine.lean_checkpoint import latest_checkpoint
+    from ..engine.runs import new_runner
 
     work_dir = Path(cfg.work_dir)
     with stages(name, _settings(cfg), inputs) as stage:
@@ -265,7 +264,7 @@ def _train(name: str, cfg, inputs, stages: Stages, which: str | None) -> Path:
                 run.resume, run.load_from = True, str(latest)
                 stages.say(f"resuming from {latest}")
             with _host_scope():
-                Runner.from_cfg(run).train()
+                new_runner(run).train()
             stage.outputs = [_checkpoint(work_dir, which)]
     return stage.outputs[0]
 
@@ -314,7 +313,7 @@ def _compare_proof(backbone: Path, checkpoint: Path, detector) -> bool | None:
 
 def _evaluate(cfg, checkpoint: Path, stages: Stages) -> dict[str, float]:
     """Test the checkpoint by the detector's config; numbers go to ``metrics.json`` in the work directory."""
-    from mmengine.runner import Runner
+    from ..engine.runs import new_runner
 
     out = stages.work_dir / "metrics.json"
     with stages("evaluate", _settings(cfg), [checkpoint]) as stage:
@@ -322,7 +321,7 @@ def _evaluate(cfg, checkpoint: Path, stages: Stages) -> dict[str, float]:
             run = copy.deepcopy(cfg)
             run.load_from, run.experiment_name = str(checkpoint), f"evaluate-{stages.work_dir.name}"
             with _host_scope():
-                metrics = Runner.from_cfg(run).test()
+                metrics = new_runner(run).test()
             numbers = {name: float(value) for name, value in metrics.items()}
             out.write_text(json.dumps(numbers, indent=1), encoding="utf-8")
         stage.outputs = [out]

@@ -127,9 +127,9 @@ def tuning_config(cfg, checkpoint, work_dir, settings: FixResSettings):
 def train_runner(run, work_dir, resume: bool = False) -> Path:
     """Train by a tuning's config, or go on; returns the last checkpoint."""
     from mmengine.registry import DefaultScope
-    from mmengine.runner import Runner
 
     from ..engine.lean_checkpoint import latest_checkpoint
+    from ..engine.runs import new_runner
 
     run = copy.deepcopy(run)
     latest = latest_checkpoint(work_dir) if resume else None
@@ -137,7 +137,7 @@ def train_runner(run, work_dir, resume: bool = False) -> Path:
     if latest is not None:
         run.resume, run.load_from = True, str(latest)
     with DefaultScope.overwrite_default_scope("mmdet"):
-        Runner.from_cfg(run).train()
+        new_runner(run).train()
     return latest_checkpoint(work_dir)
 
 

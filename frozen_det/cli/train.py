@@ -135,9 +135,9 @@ def build_runner(cfg):
     """mmengine's Runner for a config, with memory settings of the allocator for CPU runs in place."""
     import warnings
 
-    from mmengine.runner import Runner
+    from ..engine.runs import new_runner
 
     # One line a step from torch about its own meshgrid, one from mmengine about frozen parameters: both say nothing
     # a user could act on.
     warnings.filterwarnings("ignore", message=".*torch.meshgrid.*")
-    return Runner.from_cfg(cfg)
+    return new_runner(cfg)

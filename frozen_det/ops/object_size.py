@@ -25,7 +25,8 @@ def expected_crop_side(scale: tuple[float, float] = SCALE) -> float:
         InputError: a range outside (0, 1] or upside down.
     """
     low, high = _range(scale)
-    return math.sqrt(low) if low == high else (2 / 3) * (high**1.5 - low**1.5) / (high - low)
+    # (b^1.5 - a^1.5) / (b - a) without the difference, which loses its digits in a narrow range.
+    return (2 / 3) * (low + math.sqrt(low * high) + high) / (math.sqrt(low) + math.sqrt(high))
 
 
 def expected_size_ratio(train_size: int, test_size: int, test_resize: int,

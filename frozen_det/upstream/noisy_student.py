@@ -255,7 +255,7 @@ class _Loop:
         return {model.name: self._evaluated(model) for model in models if model.cfg.get("test_dataloader")}
 
     def _evaluated(self, model: Model) -> dict[str, float]:
-        from mmengine.runner import Runner
+        from ..engine.runs import new_runner
 
         out = self.work_dir / "metrics" / f"{model.name}.json"
         settings = {key: value for key, value in _settings(model.cfg).items()
@@ -265,7 +265,7 @@ class _Loop:
                 run = _test_config(model)
                 run.work_dir = str(out.parent / model.name)
                 with _host_scope():
-                    metrics = Runner.from_cfg(run).test()
+                    metrics = new_runner(run).test()
                 with replacing(out) as partial:
                     partial.write_text(json.dumps({name: float(value) for name, value in metrics.items()}, indent=1),
                                        encoding="utf-8")
