@@ -168,6 +168,17 @@ def test_the_object_size_study_reads_the_configured_transform():
         study_object_sizes(dict(type="frozen_det.CifarTrain"), 32, 1.0, [(32, 32)])
 
 
+def test_a_grid_holds_every_checkpoint_at_every_size(small, tuned, tmp_path):
+    folder, config, cfg, checkpoint = small
+    assert main(["fixres", str(config), str(checkpoint), "--sweep", "12", "16", "--also", f"at16={tuned[0]}",
+                 "--work-dir", str(tmp_path / "grid")]) == 0
+    rows = json.loads((tmp_path / "grid" / "fixres.json").read_text())["rows"]
+    assert [(row["label"], row["size"]) for row in rows] == [("before", 12), ("before", 16), ("at16", 12), ("at16", 16)]
+    for row, path in ((rows[1], checkpoint), (rows[3], tuned[0] / "epoch_2.pth")):
+        measured = measure(load_model(cfg, path), SizedImages(cfg).batches(16, 0.875))
+        assert row["loss"] == pytest.approx(measured.numbers["loss"])
+
+
 def test_a_given_classifier_is_adapted_on_halves_by_one_command(small, capsys):
     folder, config, _, checkpoint = small
     assert main(["fixres", str(config), str(checkpoint), "--statistics-only", "--split-half", "--sweep", "12", "16",
