@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError, closest
-from ..models.backbones import Preprocess, _timm_preprocess, _torchvision_preprocess, on_meta
+from ..models.backbones import Preprocess, on_meta
+from ..models.timm_bodies import timm_preprocess
+from ..models.torchvision_bodies import torchvision_preprocess
 
 
 @dataclass
@@ -73,7 +75,7 @@ def _timm(name: str, options: dict, num_classes: int) -> Network:
         return timm.create_model(name, pretrained=False, num_classes=count, **options)
 
     module = _built(lambda: build(num_classes), f"timm/{name}", options)
-    return Network(module, f"timm/{name}", changing_names(build, num_classes), _timm_preprocess(module, overlay))
+    return Network(module, f"timm/{name}", changing_names(build, num_classes), timm_preprocess(module, overlay))
 
 
 def _torchvision(name: str, options: dict, num_classes: int) -> Network:
@@ -91,7 +93,7 @@ def _torchvision(name: str, options: dict, num_classes: int) -> Network:
     if getattr(module, "aux_logits", False):
         raise InputError(f"torchvision's {name} trains with auxiliary classifiers, which this version does not support "
                          "(model.backbone.name). Take timm's model of the same name.")
-    return Network(module, f"torchvision/{name}", changing_names(build, num_classes), _torchvision_preprocess(name))
+    return Network(module, f"torchvision/{name}", changing_names(build, num_classes), torchvision_preprocess(name))
 
 
 def _built(build: Callable[[], nn.Module], where: str, options: dict) -> nn.Module:

@@ -1,0 +1,100 @@
+"""The contract of a body: features by stride, NCHW, under the library's own keys. Refuses strides it does not have.
+
+Strides and channels are measured by running a body once on meta tensors (no weights, no memory), at a size that is
+not square.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import InputError
+
+# Not square, so that height and width, and channels-first and channels-last, cannot be confused.
+PROBE_SIZE_HW = (256, 320)
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """What a body expects of its input: mean and std in 0..255 units, channel order, size it was trained at."""
+
+    mean: tuple[float, ...] = (123.675, 116.28, 103.53)
+    std: tuple[float, ...] = (58.395, 57.12, 57.375)
+    channel_order: str = "rgb"
+    input_size: int | None = None
+    crop_ratio: float | None = None
+    interpolation: str | None = None
+
+
+@dataclass
+class Body:
+    """A feature extractor without its classifier.
+
+    Attributes:
+        module: the library's own module; its state-dict keys are the library's.
+        strides: stride of each feature, ascending.
+        channels: number of channels of each feature.
+        extract: ``extract(module, images) -> list`` of features (N, C, H / stride, W / stride), one per stride.
+        architecture: e.g. ``timm/resnet50``; library and name.
+        head_keys: state-dict keys of the full architecture that the body does not need (classifier, last stages).
+        preprocess: what the pretrained weights expect of the input.
+    """
+
+    module: nn.Module
+    strides: tuple[int, ...]
+    channels: tuple[int, ...]
+    extract: Callable[[nn.Module, Tensor], list[Tensor]]
+    architecture: str
+    head_keys: frozenset[str] = field(default_factory=frozenset)
+    preprocess: Preprocess | None = None
+
+
+def select_by_stride(shapes: Sequence[tuple[int, ...]], strides: Sequence[int], where: str,
+                     size_hw: tuple[int, int] = PROBE_SIZE_HW) -> tuple[list[int], list[int]]:
+    """The last (deepest) feature of each wanted stride.
+
+    Args:
+        shapes: (N, C, H, W) of each feature, in the order of computation.
+        strides: wanted strides.
+        where: name of the body, for the message.
+        size_hw: size of the input that gave these shapes.
+
+    Returns:
+        indices into `shapes` and channels, one per wanted stride.
+    """
+    by_stride = {}
+    for index, shape in enumerate(shapes):
+        by_stride[round(size_hw[0] / shape[2])] = (index, shape[1])
+    missing = [stride for stride in strides if stride not in by_stride]
+    if missing:
+        hint = ""
+        if len(by_stride) == 1:
+            hint = " All its features have one stride, as in plain vision transformers; ask for that stride alone."
+        raise InputError(f"expected features at strides {tuple(strides)} (model.backbone.strides), but {where} has "
+                         f"strides {tuple(sorted(by_stride))}.{hint} Ask for strides among these.")
+    return [by_stride[s][0] for s in strides], [by_stride[s][1] for s in strides]
+
+
+def on_meta(build: Callable[[], nn.Module]) -> tuple[nn.Module, str]:
+    """`build()` on meta tensors, and where it ended up: 'meta', or 'cpu' for the few constructors that read values."""
+    try:
+        with torch.device("meta"):
+            return build(), "meta"
+    except (RuntimeError, NotImplementedError):
+        return build(), "cpu"
+
+
+class ListFeatures:
+    """A module that returns a list of features already; picks some, channels first."""
+
+    def __init__(self, indices, channels_last=False):
+        self.indices, self.channels_last = list(indices), channels_last
+
+    def __call__(self, module, images):
+        features = module(images)
+        features = [features[i] for i in self.indices]
+        if self.channels_last:
+            features = [feature.permute(0, 3, 1, 2).contiguous() for feature in features]
+        return features
