@@ -26,12 +26,14 @@ class Stage:
         todo: whether its work has to be done.
         goes_on: whether it was begun before with the same settings and inputs, and did not end.
         outputs: files it made; set by the work, looked at the next time.
+        large: more files it made, too large to be read again each time: of these only the sizes are looked at.
     """
 
     name: str
     todo: bool
     goes_on: bool
     outputs: Sequence[Path] = field(default_factory=tuple)
+    large: Sequence[Path] = field(default_factory=tuple)
 
 
 class Stages:
@@ -68,7 +70,8 @@ class Stages:
         reused = same and known["state"] == "done" and self._whole(known["outputs"])
         stage = Stage(name, always or not reused, same and known["state"] == "begun")
         if not stage.todo:
-            stage.outputs = tuple(self.work_dir / path for path in known["outputs"])
+            stage.outputs = tuple(self.work_dir / path for path, mark in known["outputs"].items() if not _is_size(mark))
+            stage.large = tuple(self.work_dir / path for path, mark in known["outputs"].items() if _is_size(mark))
             self.say(f"[{name}] reused (took {known['seconds']:.0f} s the first time)")
             yield stage
             return
@@ -84,7 +87,9 @@ class Stages:
             entry = self.done[name]
             entry["seconds"] = round(spent + time.perf_counter() - start, 1)
             if ended:
-                entry.update(state="done", outputs={self._short(path): file_digest(path) for path in stage.outputs})
+                entry.update(state="done", outputs={
+                    **{self._short(path): file_digest(path) for path in stage.outputs},
+                    **{self._short(path): _size_mark(path) for path in stage.large}})
             self._write()
         self.say(f"[{name}] {entry['seconds']:.0f} s")
 
@@ -94,9 +99,10 @@ class Stages:
         return hashlib.sha256(json.dumps([text.replace(str(self.work_dir), "WORK_DIR"), files]).encode()).hexdigest()
 
     def _whole(self, outputs: dict[str, str]) -> bool:
-        """Whether every output is there with the bytes that were written."""
-        paths = {self.work_dir / name: digest for name, digest in outputs.items()}
-        return all(path.is_file() and file_digest(path) == digest for path, digest in paths.items())
+        """Whether every output is there with the bytes that were written, or for large ones as many."""
+        paths = {self.work_dir / name: mark for name, mark in outputs.items()}
+        return all(path.is_file() and (_size_mark if _is_size(mark) else file_digest)(path) == mark
+                   for path, mark in paths.items())
 
     def _short(self, path) -> str:
         """The path as seen from the work directory, so that the whole of it may be moved."""
@@ -132,6 +138,14 @@ def file_digest(path) -> str:
         raise InputError(f"expected the file {path}, which a stage reads or made, but it does not exist.")
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _by_parts(file)
+
+
+def _size_mark(path) -> str:
+    return f"size:{Path(path).stat().st_size}"
+
+
+def _is_size(mark: str) -> bool:
+    return mark.startswith("size:")
 
 
 def _by_parts(file) -> str:

@@ -20,6 +20,8 @@ from ..errors import InputError
 
 # Beside the parts: what they are to be made from, what they hold together, which images do not decode.
 PLAN, LABELS, UNDECODABLE = "plan.json", "labels.json", "undecodable.txt"
+# Ending of a part's soft vectors.
+VECTORS = ".logits"
 _ROW_GROUP = 16_384
 _META = b"frozen_det"
 # Below it float16 is -inf, which times zero is no number.
@@ -64,7 +66,7 @@ def rows_path(folder, number: int) -> Path:
 
 def vectors_path(folder, number: int) -> Path:
     """The soft vectors of a part."""
-    return Path(folder, f"part-{number:06d}.logits")
+    return Path(folder, f"part-{number:06d}{VECTORS}")
 
 
 def part_record(folder, number: int) -> dict | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..atomic_write import replacing
 from .agreement import agreement
+from .label_parts import VECTORS
 from .labelling import label_pool, load_teacher
 from .pool import Pool, open_pool, pool_hashes
 from .selection import select
@@ -56,8 +57,10 @@ def label_stage(loop, name: str, folder: Path, teacher, pool: Pool, settings: di
             done = label_pool(model, pool, folder, transform=one_by_one(transform), **settings)
             loop.say(f"[{name}] {done.num_images} images in {done.num_parts - done.num_skipped} parts, "
                      f"{done.num_undecodable} of them not readable; {done.num_skipped} parts were there")
-        stage.outputs = sorted(path for path in Path(folder).iterdir()
-                               if path.is_file() and not path.name.startswith("."))
+        made = sorted(path for path in Path(folder).iterdir() if path.is_file() and not path.name.startswith("."))
+        # Soft vectors of 300 million images are 600 GB: read once when a student needs them, not at every start.
+        stage.large = [path for path in made if path.suffix == VECTORS]
+        stage.outputs = [path for path in made if path.suffix != VECTORS]
     return Path(folder)
 
 

@@ -54,6 +54,24 @@ def test_a_result_that_is_gone_or_edited_is_made_again(folder, damage):
     assert (folder / "work" / "out.txt").read_text() == "ONE"
 
 
+def test_of_a_large_result_the_size_alone_is_looked_at(folder):
+    def run_large(folder):
+        stages = Stages(folder / "work", say=str)
+        with stages("large", "a") as stage:
+            if stage.todo:
+                (folder / "work" / "big.bin").write_bytes(b"12345")
+                stage.large = [folder / "work" / "big.bin"]
+            assert list(stage.large) == [folder / "work" / "big.bin"]
+            assert list(stage.outputs) == []
+            return stage.todo
+
+    assert [run_large(folder), run_large(folder)] == [True, False]
+    (folder / "work" / "big.bin").write_bytes(b"54321")
+    assert not run_large(folder), "as many bytes"
+    (folder / "work" / "big.bin").write_bytes(b"1234")
+    assert run_large(folder) and (folder / "work" / "big.bin").read_bytes() == b"12345"
+
+
 def test_an_interrupted_stage_goes_on_only_under_the_same_settings(folder):
     with pytest.raises(RuntimeError):
         run(folder, fail=True)

@@ -1,0 +1,58 @@
+"""The labelling benchmark: what the measurements do, the share they allow, and rows that hold what they promise."""
+
+import argparse
+import json
+import math
+
+import pytest
+
+from frozen_det.analysis import benchmark_labelling as bench
+from frozen_det.errors import InputError
+from frozen_det.upstream.label_parts import part_record, read_vectors
+from frozen_det.upstream.selection import select
+
+from ..upstream.image_sets import write_folder
+
+
+def options(*words):
+    parser = argparse.ArgumentParser()
+    bench.add_arguments(parser)
+    return parser.parse_args(list(words))
+
+
+def test_two_processes_label_all_images_between_them(tmp_path, capsys):
+    root = write_folder(tmp_path, {"ash": 5, "birch": 4}, size=64)
+    bench.run(options("--images", str(root / "train"), "--rows", "0", "--backbone", "resnet10t", "--num-images", "9",
+                      "--batch-size", "3", "--repeats", "1", "--processes", "2", "--work-dir", str(tmp_path), "--json"))
+    row, = json.loads(capsys.readouterr().out)["throughput"]
+    assert row["num_processes"] == 2 and row["labelling"] > 0
+    best = 1 / (1 / row["decoding"] + 1 / row["forward"])
+    assert math.isclose(row["of_best"], row["labelling"] / best, rel_tol=1e-9)
+
+
+def test_made_rows_are_a_labelled_pool_with_vectors_for_the_stated_share(tmp_path):
+    bench.make_labels(tmp_path / "made", num_rows=4000, num_classes=7, rows_per_part=500, vectors_share=0.25)
+    records = [part_record(tmp_path / "made", number) for number in range(8)]
+    assert [record["num_images"] for record in records] == [500] * 8
+    with_vectors = [number for number, record in enumerate(records) if record["num_vectors"]]
+    assert with_vectors == [3, 7], "every fourth part"
+    for number in with_vectors:
+        record = records[number]
+        assert record["num_vectors"] == 500 - record["num_undecodable"]
+        assert read_vectors(tmp_path / "made", number, 7).shape == (record["num_vectors"], 7)
+    found = select(tmp_path / "made", tmp_path / "manifest.parquet", num_classes=7, per_class=100, say=str)
+    assert found.num_copies == pytest.approx(700, abs=60), "100 of each class in expectation"
+
+
+def test_the_selection_is_measured_in_a_process_of_its_own(tmp_path, capsys):
+    bench.run(options("--rows", "3000", "--num-classes", "5", "--per-class", "50", "--rows-per-part", "1000",
+                      "--vectors-share", "0.5", "--work-dir", str(tmp_path)))
+    text = capsys.readouterr().out
+    assert "selection: 3,000 rows" in text and "vectors for 50% of the parts" in text
+    assert not any(tmp_path.iterdir()), "what it made is gone"
+
+
+@pytest.mark.parametrize("words, named", [(("--rows", "0"), "--images"), (("--repeats", "0"), "--repeats")])
+def test_nothing_to_measure_is_refused(words, named):
+    with pytest.raises(InputError, match=named):
+        bench.run(options(*words))
