@@ -13,6 +13,8 @@ from .huber import HuberLoss
 from .nas_fpn import NASFPN
 from .retina_head import RetinaHead
 from .rpn import RPNHead
+from .simple_pyramid import SimpleFeaturePyramid
 
 __all__ = ["FPN", "NASFPN", "CascadeRoIHead", "CifarResNet", "ClassBalancedLoss", "ClassifierStage", "ConvFCBBoxHead",
-           "ConvNeck", "Detector", "FrozenBackbone", "HuberLoss", "RPNHead", "RetinaHead", "fill_blanks"]
+           "ConvNeck", "Detector", "FrozenBackbone", "HuberLoss", "RPNHead", "RetinaHead", "SimpleFeaturePyramid",
+           "fill_blanks"]
