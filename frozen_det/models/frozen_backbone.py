@@ -18,6 +18,7 @@ from ..fingerprint import Fingerprint, fingerprint
 from ..registry import MODELS
 from .backbones import build_body
 from .freezing import FrozenPart, frozen_part
+from .sync_norms import guard_host_sync_bn
 from .weights import FORMS, load_weights
 from .weights_origin import body_of_weights
 
@@ -67,6 +68,7 @@ class FrozenBackbone(nn.Module):
         from ..host_state import guard_host_loader
 
         guard_host_loader()
+        guard_host_sync_bn()
         body = body if body is not None else body_of_weights(weights)
         self.body_cfg = {k: v for k, v in dict(body).items() if k != "init_cfg"}
         self.weights = weights if weights is not None else _pretrained_of(body)
