@@ -4,6 +4,7 @@ CutMix (Yun et al., ICCV 2019), appendix B, and MaxBoxAccV2 (Choe et al., CVPR 2
 overlaps one of its class by more than 0.5; for top-1 localisation its class must be right too. Boxes are compared in
 the original image. Data: images with boxes of one category each, COCO's json; ``toy`` writes single-digit scenes.
 Where the model does not have the categories, a linear head is fitted on frozen features of the training images.
+The map is the class activation map where the network has one, Grad-CAM++ (:mod:`.study_gradient_maps`) elsewhere.
 """
 
 import json
@@ -32,11 +33,14 @@ from .study_features import (
     linear_head,
     mapped_layer,
     normalised,
+    pooled_features,
 )
+from .study_gradient_maps import GradientLayer, gradient_layer, gradient_maps
 from .study_numbers import Bootstrap, Measured, Series
 
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 19))
 IOU = 0.5
+MAPS = ("cam", "gradcam++")
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,8 @@ def crop_geometry(size_hw: tuple[int, int], resize: int, size: int) -> tuple[tup
 
 
 def study_wsol(classifier: StudyClassifier, images: StudyImages, root, last_stride: int | None = None,
-               num_images: int | None = None, seed: int = 0, say: Callable[[str], None] = print) -> Measured:
+               num_images: int | None = None, map_kind: str | None = None, seed: int = 0,
+               say: Callable[[str], None] = print) -> Measured:
     """Localisation in percent.
 
     Args:
@@ -103,6 +108,7 @@ def study_wsol(classifier: StudyClassifier, images: StudyImages, root, last_stri
         root: data, see :func:`read_boxed`; splits ``train`` (for a fitted head) and ``val``.
         last_stride: 1: the last stage does not stride; None: as trained.
         num_images: most images of each split, drawn by seed.
+        map_kind: one of :data:`MAPS`; None: ``cam`` where it is defined, else ``gradcam++``.
     """
     if last_stride not in (None, 1):
         raise InputError(f"expected --last-stride 1 or none, got {last_stride}.")
@@ -110,29 +116,56 @@ def study_wsol(classifier: StudyClassifier, images: StudyImages, root, last_stri
     boxed = _draw(boxed, num_images, seed)
     pixels = images_through([one.path for one in boxed], images.fit)
     head = linear_head(classifier.network)
-    layer = mapped_layer(classifier.network, head, normalised(classifier, pixels[:2]))
+    layer = _layer(classifier, head, pixels, map_kind)
     if last_stride == 1:
-        classifier = finer_last_stage(classifier, layer, pixels)
-    names, weights, biases, fitted = _head(classifier, images, head, layer, root, boxed, num_images, seed)
+        if getattr(layer, "layout", "NCHW") != "NCHW":
+            raise InputError(f"expected a convolutional last stage for --last-stride 1, got {layer.layout} at "
+                             f"{layer.name}; leave it out for this network.")
+        classifier = finer_last_stage(classifier, getattr(layer, "name", layer), pixels)
+        layer = _layer(classifier, head, pixels, map_kind)
+    names, weights, biases, fitted = _head(classifier, images, head, root, boxed, num_images, seed)
     labels = np.array([names.index(one.category) for one in boxed])
     right, ious = [], []
     for start in range(0, len(boxed), classifier.batch_size):
         part = slice(start, start + classifier.batch_size)
-        maps, _ = feature_maps(classifier, pixels[part], layer)
-        right.append((maps.mean((2, 3)).numpy() @ weights.T + biases).argmax(1) == labels[part])
-        ious += [_ious(one, image, weights[label], images) for one, image, label in
-                 zip(boxed[part], maps.numpy(), labels[part])]
+        maps, scores = _maps(classifier, pixels[part], layer, head, weights, biases, labels[part])
+        right.append(scores.argmax(1) == labels[part])
+        ious += [_ious(one, map_hw, images) for one, map_hw in zip(boxed[part], maps)]
         say(f"wsol: {min(start + classifier.batch_size, len(boxed))} of {len(boxed)} images")
     return _summed(np.array(ious), np.concatenate(right), seed, dict(
+        map="CAM" if isinstance(layer, str) else f"Grad-CAM++ at {layer.name}",
         head="fitted on frozen features" if fitted else "the model's own", num_images=len(boxed),
         num_left_out=left_out, map_side=int(maps.shape[-1]), threshold=THRESHOLD))
 
 
-def _ious(one: BoxedImage, features: np.ndarray, weights: np.ndarray, images: StudyImages) -> list[float]:
+def _layer(classifier: StudyClassifier, head: str, pixels: torch.Tensor, kind: str | None) -> str | GradientLayer:
+    """Name of the layer whose mean is the head's input; where there is none or by wish, a layer for Grad-CAM++."""
+    if kind not in (None, *MAPS):
+        raise InputError(f"expected --map as one of {', '.join(MAPS)}, got {kind!r}.")
+    probe = normalised(classifier, pixels[:2])
+    if kind != "gradcam++":
+        try:
+            return mapped_layer(classifier.network, head, probe)
+        except InputError:
+            if kind == "cam":
+                raise
+    return gradient_layer(classifier.network, head, probe)
+
+
+def _maps(classifier: StudyClassifier, pixels: torch.Tensor, layer: str | GradientLayer, head: str,
+          weights: np.ndarray, biases: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """((N, h, w) maps of the given classes, (N, C) scores)."""
+    if not isinstance(layer, str):
+        return gradient_maps(classifier, pixels, layer, head, weights, biases, labels)
+    features = feature_maps(classifier, pixels, layer)[0].numpy()
+    maps = np.stack([class_activation_map(image, weights[label]) for image, label in zip(features, labels)])
+    return maps, features.mean((2, 3)) @ weights.T + biases
+
+
+def _ious(one: BoxedImage, map_hw: np.ndarray, images: StudyImages) -> list[float]:
     """IoU of one image's box with its truth, at every threshold; the box goes back to the original image."""
     size = images.size_hw[0]
     scale, offset = crop_geometry(one.size_hw, getattr(images.fit, "resize", size), size)
-    map_hw = class_activation_map(features, weights)
     boxes = [map_box(map_hw, images.size_hw, threshold) for threshold in (THRESHOLD, *THRESHOLDS)]
     return [best_iou(moved_to_original(box, scale, offset, one.size_hw), one.boxes_xyxy) for box in boxes]
 
@@ -147,7 +180,7 @@ def _summed(ious: np.ndarray, right: np.ndarray, seed: int, notes: dict) -> Meas
         {"GT-known localisation": Series(share.x, share.y, share.low, share.high)}, notes)
 
 
-def _head(classifier, images: StudyImages, head: str, layer: str, root, boxed, num_images, seed: int):
+def _head(classifier, images: StudyImages, head: str, root, boxed, num_images, seed: int):
     """(category names, weights (C, D), biases (C,), whether they were fitted)."""
     if {one.category for one in boxed} <= set(images.classes):
         linear = classifier.network.get_submodule(head)
@@ -158,7 +191,7 @@ def _head(classifier, images: StudyImages, head: str, layer: str, root, boxed, n
     features = []
     for start in range(0, len(train), classifier.batch_size):
         part = images_through([one.path for one in train[start:start + classifier.batch_size]], images.fit)
-        features.append(feature_maps(classifier, part, layer)[0].mean((2, 3)).numpy())
+        features.append(pooled_features(classifier, part, head))
     labels = np.array([names.index(one.category) for one in train])
     weights, biases = fit_linear(np.concatenate(features), labels, len(names))
     return names, weights, biases, True

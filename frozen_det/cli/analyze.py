@@ -40,6 +40,8 @@ def add_arguments(parser) -> None:
     boxes.add_argument("--wsol-data", metavar="DIR", help="images with boxes of one category each, COCO's json in "
                        "DIR/annotations/{train,val}.json; toy: single-digit scenes, written on first use")
     boxes.add_argument("--last-stride", type=int, choices=[1], help="let the last stage run at stride 1")
+    boxes.add_argument("--map", choices=["cam", "gradcam++"], help="kind of map (default: cam where the head gets "
+                       "the mean of a feature map, else gradcam++, which needs grad-cam)")
     transfer = parser.add_argument_group("transfer")
     transfer.add_argument("--transfer-data", nargs="+", default=[], metavar="[NAME=]DIR",
                           help="image folders DIR/{train,test}/CLASS/* for the linear probe and neighbours")
@@ -65,7 +67,8 @@ def run(args) -> int:
         num_images=args.num_images or None, seed=args.seed, epsilons=tuple(args.epsilons), epsilon=args.epsilon,
         pgd_steps=args.pgd_steps, pgd_images=args.pgd_images, fill=args.fill, ood=tuple(args.ood), num_bins=args.bins,
         corruption_images=args.corruption_images, shifted=tuple(args.shifted),
-        wsol_data=args.wsol_data, last_stride=args.last_stride, transfer_data=tuple(args.transfer_data),
+        wsol_data=args.wsol_data, last_stride=args.last_stride, map=args.map,
+        transfer_data=tuple(args.transfer_data),
         detector=args.detector, detection_options=tuple(args.detection_options), finetune=args.finetune)
     studies = chosen_studies(args.study, options)
     with contextlib.redirect_stdout(sys.stderr):  # hosts talk on standard output while a model is built
