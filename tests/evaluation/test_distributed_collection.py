@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 from pathlib import Path
 
 from frozen_det.evaluation import CocoMetric
@@ -19,7 +20,8 @@ def _rank(rank: int, store: str, truth: dict, folder: str) -> None:
     metric.process({}, (samples + samples[:1])[rank::2])  # three images on two ranks: one is padded
     numbers = metric.evaluate(size=len(samples))
     Path(folder, f"{rank}.json").write_text(json.dumps(numbers))
-    dist.destroy_process_group()
+    dist.barrier()
+    os._exit(0)  # one interpreter in ten that is taken down in order is aborted by gloo's own threads (torch 2.11)
 
 
 def test_both_ranks_report_the_numbers_of_a_single_process(small_truth, tmp_path):
