@@ -36,7 +36,7 @@ class StudyOptions:
         num_bins: of ``calibration``.
         corruption_images, shifted: of ``corruptions``.
         wsol_data, last_stride, map: of ``wsol``; the data ``toy`` are written under the output.
-        transfer_data, detector, detection_options, finetune: of ``transfer``.
+        transfer_data, detector, detection_options, finetune, finetune_epochs: of ``transfer``.
     """
 
     num_images: int | None = 1000
@@ -57,12 +57,13 @@ class StudyOptions:
     detector: str | None = None
     detection_options: tuple[str, ...] = ()
     finetune: bool = False
+    finetune_epochs: int = 5
 
 
 _OWN = {"fgsm": ("epsilons", "epsilon", "pgd_steps", "pgd_images"), "occlusion": ("fill",), "in-between": (),
         "ood": ("ood",), "calibration": ("num_bins",), "corruptions": ("corruption_images", "shifted"),
         "wsol": ("wsol_data", "last_stride", "map"),
-        "transfer": ("transfer_data", "detector", "detection_options", "finetune")}
+        "transfer": ("transfer_data", "detector", "detection_options", "finetune", "finetune_epochs")}
 
 
 @dataclass
@@ -194,7 +195,8 @@ def _measure(study: str, classifier, images: StudyImages, options: StudyOptions,
 
     return study_transfer(classifier, images, candidate, options.transfer_data, options.detector,
                           options.detection_options, options.finetune,
-                          out / "probe" / file_name(candidate.label), options.num_images, **common)
+                          out / "probe" / file_name(candidate.label), options.num_images, options.finetune_epochs,
+                          **common)
 
 
 def _wsol(classifier, images: StudyImages, options: StudyOptions, out: Path, common: dict) -> Measured:

@@ -1,6 +1,7 @@
 """What frozen features are worth elsewhere: a linear probe and neighbours on other images, a short detection run.
 
-The probes read the input of the classifier's head and train nothing in the network. The detection probe is the number
+The probes read the input of the classifier's head and train nothing in the network; by choice the whole network is
+trained on there too (:mod:`.study_finetune`). The detection probe is the number
 that a user of this toolbox is after: a chain (:mod:`.chain`) of fixed budget from the candidate's weights, frozen and
 by choice fine-tuned too, with the detector's own config, seed and data. Refuses image folders without two splits.
 """
@@ -13,6 +14,8 @@ import numpy as np
 from ..errors import InputError
 from .study_candidates import Candidate, StudyClassifier, StudyImages
 from .study_features import fit_linear, images_through, linear_head, nearest_neighbours, pooled_features
+from .study_finetune import EPOCHS
+from .study_finetune import finetune as train_on
 from .study_numbers import Bootstrap, Estimate, Measured
 
 NUM_NEIGHBOURS = 20
@@ -22,8 +25,8 @@ TRAIN_RATIO = 5
 
 def study_transfer(classifier: StudyClassifier, images: StudyImages, candidate: Candidate, folders: Sequence[str] = (),
                    detector: str | None = None, detection_options: Sequence[str] = (), finetune: bool = False,
-                   work_dir="work_dirs/analysis/probe", num_images: int | None = 1000, seed: int = 0,
-                   say: Callable[[str], None] = print) -> Measured:
+                   work_dir="work_dirs/analysis/probe", num_images: int | None = 1000, epochs: int = EPOCHS,
+                   seed: int = 0, say: Callable[[str], None] = print) -> Measured:
     """Probes on every image folder, then the detection probe, in percent.
 
     Args:
@@ -31,21 +34,28 @@ def study_transfer(classifier: StudyClassifier, images: StudyImages, candidate: 
         folders: ``NAME=DIR`` or ``DIR`` with splits ``train`` and ``test`` (or ``val``).
         detector: config of a detector whose frozen backbone takes the candidate's weights; None leaves it out.
         detection_options: ``KEY=VALUE`` overrides of that config.
-        finetune: whether the detection probe runs a second time with nothing frozen.
-        work_dir: where detection runs go.
+        finetune: whether a classifier is trained on each folder as well (:mod:`.study_finetune`), and the detection
+            probe runs a second time with nothing frozen.
+        work_dir: where trainings go.
         num_images: test images of a probe; five times as many to train on.
-        seed: of the draws and the bootstrap.
+        epochs: of a classifier's fine-tuning.
+        seed: of the draws, the fine-tuning and the bootstrap.
 
     Raises:
         InputError: nothing to transfer to.
     """
     if not folders and detector is None:
         raise InputError("expected something to transfer to, got neither --transfer-data DIR nor --detector CONFIG.")
-    found = Measured(notes=dict(num_neighbours=NUM_NEIGHBOURS))
+    found = Measured(notes=dict(num_neighbours=NUM_NEIGHBOURS) if folders else {})
     for word in folders:
         name, sign, folder = word.partition("=")
         path = Path(folder if sign else word).expanduser()
-        _add_probes(found, name if sign else path.name, path, classifier, images, num_images, seed, say)
+        name = name if sign else path.name
+        records, split = _records(path, num_images, seed)
+        _add_probes(found, name, records, split, classifier, images, seed, say)
+        if finetune:
+            _add_finetuned(found, name, records, split, candidate, images, Path(work_dir) / "classifiers" / name,
+                           epochs, seed, say)
     if detector is not None:
         for frozen in (True, False) if finetune else (True,):
             word = "frozen" if frozen else "fine-tuned"
@@ -56,33 +66,55 @@ def study_transfer(classifier: StudyClassifier, images: StudyImages, candidate: 
     return found
 
 
-def _add_probes(found: Measured, name: str, root: Path, classifier, images: StudyImages, num: int | None, seed: int,
-                say) -> None:
+def _records(root: Path, num: int | None, seed: int) -> tuple[dict, str]:
+    """(split -> seeded draw of its records, name of the test split)."""
     from ..upstream.image_records import read_folder
 
     split = next((one for one in ("test", "val") if (root / one).is_dir()), None)
     if split is None:
         raise InputError(f"expected folders train and test (or val) in {root}, got no test images (--transfer-data).")
-    head = linear_head(classifier.network)
-    features, labels, classes = {}, {}, 0
+    found = {}
     for part, most in (("train", num and TRAIN_RATIO * num), (split, num)):
         records = read_folder(root, part, classes_from="train")
-        drawn = np.sort(np.random.default_rng(seed).permutation(len(records))[:most])
-        records, classes = records.take(drawn), len(records.classes)
-        parts = [pooled_features(classifier, images_through(
-            [records.path(place) for place in range(start, min(start + 500, len(records)))], images.fit), head)
-            for start in range(0, len(records), 500)]
-        features[part], labels[part] = np.concatenate(parts), records.labels
-        say(f"transfer, {name}: features of {len(records)} {part} images")
-    boot = Bootstrap(len(labels[split]), seed)
-    weights, biases = fit_linear(features["train"], labels["train"], classes)
+        found[part] = records.take(np.sort(np.random.default_rng(seed).permutation(len(records))[:most]))
+    return found, split
+
+
+def _pixels(records, images: StudyImages):
+    """Tensors (N, 3, H, W) uint8 of at most 500 images each, as the candidate sees them."""
+    paths = [records.path(place) for place in range(len(records))]
+    for start in range(0, len(paths), 500):
+        yield images_through(paths[start:start + 500], images.fit)
+
+
+def _add_probes(found: Measured, name: str, records: dict, split: str, classifier, images: StudyImages, seed: int,
+                say) -> None:
+    head = linear_head(classifier.network)
+    features = {}
+    for part in records:
+        features[part] = np.concatenate([pooled_features(classifier, pixels, head)
+                                         for pixels in _pixels(records[part], images)])
+        say(f"transfer, {name}: features of {len(records[part])} {part} images")
+    train, labels = records["train"].labels, records[split].labels
+    boot = Bootstrap(len(labels), seed)
+    weights, biases = fit_linear(features["train"], train, len(records["train"].classes))
     predicted = {"linear probe": (features[split] @ weights.T + biases).argmax(1),
-                 f"{NUM_NEIGHBOURS}-NN": nearest_neighbours(features["train"], labels["train"], features[split],
-                                                            NUM_NEIGHBOURS)}
+                 f"{NUM_NEIGHBOURS}-NN": nearest_neighbours(features["train"], train, features[split], NUM_NEIGHBOURS)}
     for kind, classes_found in predicted.items():
-        found.numbers[f"{name}, {kind}"] = boot.mean(100.0 * (classes_found == labels[split]))
+        found.numbers[f"{name}, {kind}"] = boot.mean(100.0 * (classes_found == labels))
         say(f"transfer, {name}, {kind}: {found.numbers[f'{name}, {kind}'].value:.1f}")
-    found.notes[f"{name}, train images"] = len(labels["train"])
+    found.notes[f"{name}, train images"] = len(train)
+
+
+def _add_finetuned(found: Measured, name: str, records: dict, split: str, candidate: Candidate, images: StudyImages,
+                   work_dir: Path, epochs: int, seed: int, say) -> None:
+    trained = train_on(candidate, images, records["train"], work_dir, epochs, seed,
+                       lambda line: say(f"transfer, {name}: {line}"))
+    right = np.concatenate([trained.logits(pixels).argmax(1) for pixels in _pixels(records[split], images)])
+    right = right == records[split].labels
+    found.numbers[f"{name}, fine-tuned"] = Bootstrap(len(right), seed).mean(100.0 * right)
+    found.notes[f"{name}, epochs of fine-tuning"] = epochs
+    say(f"transfer, {name}, fine-tuned: {found.numbers[f'{name}, fine-tuned'].value:.1f}")
 
 
 def detection_probe(candidate: Candidate, detector: str, options: Sequence[str], work_dir: Path, frozen: bool = True,

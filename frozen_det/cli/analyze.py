@@ -50,7 +50,10 @@ def add_arguments(parser) -> None:
                           "faster-rcnn_frozen-cifarresnet20_fpn_flip-4e_bccd")
     transfer.add_argument("--detection-options", nargs="+", default=[], metavar="KEY=VALUE",
                           help="overrides of that config")
-    transfer.add_argument("--finetune", action="store_true", help="run the detection probe fine-tuned as well")
+    transfer.add_argument("--finetune", action="store_true", help="train the whole network too: on each image folder, "
+                          "and the detection probe with nothing frozen")
+    transfer.add_argument("--finetune-epochs", type=int, default=5, metavar="N",
+                          help="of a classifier on an image folder; a detector's config has its own (default: 5)")
 
 
 def run(args) -> int:
@@ -69,7 +72,8 @@ def run(args) -> int:
         corruption_images=args.corruption_images, shifted=tuple(args.shifted),
         wsol_data=args.wsol_data, last_stride=args.last_stride, map=args.map,
         transfer_data=tuple(args.transfer_data),
-        detector=args.detector, detection_options=tuple(args.detection_options), finetune=args.finetune)
+        detector=args.detector, detection_options=tuple(args.detection_options), finetune=args.finetune,
+        finetune_epochs=args.finetune_epochs)
     studies = chosen_studies(args.study, options)
     with contextlib.redirect_stdout(sys.stderr):  # hosts talk on standard output while a model is built
         candidates = read_candidates(args.candidates, options_of(args))
