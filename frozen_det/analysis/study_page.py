@@ -22,6 +22,16 @@ AXES = {"fgsm": ("strength, 1/255", "top-1, %"), "occlusion": ("side of the hole
         "in-between": ("share of the second image", "error, %"), "ood": ("", "AUROC, %"),
         "calibration": ("confidence, %", "accuracy, %"), "corruptions": ("severity", "top-1, %"),
         "wsol": ("threshold, share of the maximum", "share of images, %"), "transfer": ("", "%")}
+WORDS = {"fgsm": "Top-1 that is left when pixels are changed against the classifier; more is better.",
+         "occlusion": "Top-1 with a part of the image hidden, mean over sides of the hole; more is better.",
+         "in-between": "Pairs of images of different classes for which neither class is predicted; less is better.",
+         "ood": "Images of no known class told from test images by the classifier's own scores; more is better. An "
+                "AUROC below 50 means surer of the unknown.",
+         "calibration": "Whether confidence is accuracy; ECE less is better.",
+         "corruptions": "Flip rates: how often the class changes between neighbouring frames, less is better; under "
+                        "corruptions top-1, more is better.",
+         "wsol": "Boxes from maps held against annotated ones; more is better.",
+         "transfer": "Top-1 on other images, AP of a detector on this backbone; more is better."}
 #: Numbers that get a row; of a study that is not listed all do. The others are in the JSON files.
 ROWS = {"ood": ["mean, max-softmax, tnr_at_tpr95", "mean, max-softmax, auroc", "mean, max-softmax, detection_accuracy",
                 "mean, energy, auroc", "mean, max-logit, auroc", "*, max-softmax, tnr_at_tpr95",
@@ -62,13 +72,16 @@ def write_page(results: StudyResults, out) -> tuple[Path, Path]:
 def study_page(results: StudyResults) -> Page:
     """The page's content."""
     arms = _arms(results)
-    sections = [Section(TITLES[study], _blocks(study, found, arms)) for study, found in results.found.items() if found]
+    short = dict(zip(arms, short_names(list(arms))))
+    sections = [Section(TITLES[study], [Text(WORDS[study]), *_blocks(study, found, arms, short)])
+                for study, found in results.found.items() if found]
     compared = _directions(results, arms)
     if compared:
         sections.append(Section("Beside the paper", compared))
-    ranking = ranking_section(results.found, [candidate.label for candidate in results.candidates])
+    labels = [candidate.label for candidate in results.candidates]
+    ranking = ranking_section(results.found, labels, short_names(labels))
     if ranking is not None:
-        sections.append(ranking)
+        sections.insert(0, ranking)
     names = ", ".join(arms)
     return Page(f"What the features are worth: {len(results.candidates)} classifiers", f"{names}.", sections,
                 "Numbers in percent unless a unit stands beside them; ± half of a 95 % bootstrap interval over images.")
@@ -84,19 +97,46 @@ def _arms(results: StudyResults) -> dict[str, list[str]]:
     return dict(arms)
 
 
-def _blocks(study: str, found: dict[str, Measured], arms: dict[str, list[str]]) -> list:
+def short_names(names: list[str]) -> list[str]:
+    """What tells names of the form ``ARCHITECTURE_RECIPE_DATA [seed]`` apart; other names as they are."""
+    split = [name.partition(" ") for name in names]
+    parts = [head.split("_") for head, _, _ in split]
+    if len(names) < 2 or any(len(one) != 3 for one in parts):
+        return names
+    varied = [place for place in range(3) if len({one[place] for one in parts}) > 1] or [1]
+    short = [" ".join([*(one[place] for place in varied), *([tail] if tail else [])])
+             for one, (_, _, tail) in zip(parts, split)]
+    return short if len(set(short)) == len(short) else names
+
+
+def _blocks(study: str, found: dict[str, Measured], arms: dict[str, list[str]], short: dict[str, str]) -> list:
     names = list(dict.fromkeys(name for one in found.values() for name in one.numbers if _is_row(study, name)))
-    header = ["", *arms]
+    if study in ROWS:
+        names.sort(key=lambda name: ROWS[study].index(name) if name in ROWS[study] else len(ROWS[study]))
+    header = ["", *short.values()]
     rows = [[_words(name), *(_cell([found[label].numbers[name] for label in labels if name in found[label].numbers])
                              for labels in arms.values())] for name in names]
-    notes = "; ".join(f"{key}: {value}" for key, value in next(iter(found.values())).notes.items()
-                      if not isinstance(value, (list, dict)))
-    several = " Of several seeds: their mean, and the seeds behind it." if any(
+    several = "Of several seeds: their mean, and the seeds behind it." if any(
         len(labels) > 1 for labels in arms.values()) else ""
-    blocks = [Table(header, rows, (notes + "." if notes else "") + several)]
+    blocks = [Table(header, rows, " ".join(filter(None, (_notes(found), several))))]
     for series in dict.fromkeys(name for one in found.values() for name in one.series):
-        blocks.append(_figure(study, series, found, arms))
+        blocks.append(_figure(study, series, found, arms, short))
     return blocks
+
+
+def _notes(found: dict[str, Measured]) -> str:
+    """How it was measured: once what all share, else candidate by candidate."""
+    keys = dict.fromkeys(key for one in found.values() for key, value in one.notes.items()
+                         if not isinstance(value, (list, dict)))
+    said = []
+    for key in keys:
+        values = {label: one.notes[key] for label, one in found.items() if key in one.notes}
+        alike = len(set(map(str, values.values()))) == 1 and len(values) == len(found)
+        labels = short_names(list(values))
+        text = next(iter(values.values())) if alike else ", ".join(
+            f"{value} ({label})" for label, value in zip(labels, values.values()))
+        said.append(f"{key.removeprefix('num_').replace('_', ' ')}: {text}")
+    return "; ".join(said) + "." if said else ""
 
 
 def _is_row(study: str, name: str) -> bool:
@@ -122,7 +162,8 @@ def _cell(values: list[Estimate]) -> str:
     return f"{statistics.mean(one.value for one in values):.1f} ({', '.join(f'{one.value:.1f}' for one in values)})"
 
 
-def _figure(study: str, series: str, found: dict[str, Measured], arms: dict[str, list[str]]) -> Figure:
+def _figure(study: str, series: str, found: dict[str, Measured], arms: dict[str, list[str]],
+            short: dict[str, str]) -> Figure:
     curves, ticks = [], []
     for number, (arm, labels) in enumerate(arms.items()):
         for place, label in enumerate(labels):
@@ -131,7 +172,10 @@ def _figure(study: str, series: str, found: dict[str, Measured], arms: dict[str,
                 continue
             ticks = list(zip(one.x, one.names)) or ticks
             errors = [(high - low) / 2 for low, high in zip(one.low, one.high)] or None
-            curves.append(Curve("_" if place else arm, one.x, one.y, marks=True, color=COLORS[number % len(COLORS)],
+            # Places that are words are no axis: points beside each other, no line through them.
+            aside = 0.5 * (number / max(1, len(arms) - 1) - 0.5) if one.names and len(arms) > 1 else 0.0
+            curves.append(Curve("_" if place else short[arm], [x + aside for x in one.x], one.y, marks=True,
+                                color=COLORS[number % len(COLORS)], marker="o" if one.names else None,
                                 errors=errors if len(labels) == 1 else None))
     x_label, y_label = AXES[study]
     if study == "calibration":

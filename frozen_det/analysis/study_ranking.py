@@ -1,7 +1,7 @@
 """Which backbone is best by everything that was measured, and which upstream number predicts the detection probe.
 
 Ranks are of the candidates' values, 1 the best, ties shared. The correlation is Spearman's over candidates; with few
-of them it says little, and the page says how many there were.
+of them it says little: the page says how many there were and what chance alone would give.
 """
 
 from collections.abc import Sequence
@@ -18,8 +18,9 @@ RANKED = (("calibration", "accuracy", True), ("calibration", "ECE", False), ("fg
           ("ood", "mean, max-softmax, auroc", True), ("ood", "mean, energy, auroc", True),
           ("corruptions", "mean of corruptions", True), ("corruptions", "flip rate, shifts", False),
           ("wsol", "GT-known localisation", True))
-PROBE = "detection, frozen, AP"
+PROBES = {"detection, frozen, AP": "frozen probe", "detection, fine-tuned, AP": "fine-tuned probe"}
 _FEWEST = 3
+_LEVEL = 0.05
 
 
 def ranks(values: Sequence[float], more_is_better: bool = True) -> list[float]:
@@ -36,8 +37,26 @@ def spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
     return float(np.corrcoef(a, b)[0, 1])
 
 
-def ranking_section(found: dict[str, dict[str, Measured]], labels: Sequence[str]) -> Section | None:
-    """The ranking of candidates as part of the page; None for fewer than two, or without a number they share."""
+def chance_correlation(num: int, num_draws: int = 10_000) -> float | None:
+    """The absolute Spearman correlation that at most one in twenty random orders of `num` candidates reaches; None
+    where no order is that rare (fewer than five)."""
+    rng, order = np.random.default_rng(0), np.arange(num)
+    found = 1 - 6 * ((rng.permuted(np.tile(order, (num_draws, 1)), axis=1) - order) ** 2).sum(1) / (num**3 - num)
+    values, counts = np.unique(np.abs(found).round(9), return_counts=True)
+    reached = counts[::-1].cumsum()[::-1] / num_draws  # share at or above each value
+    rare = values[reached <= _LEVEL]
+    return float(rare[0]) if num >= 5 and len(rare) else None
+
+
+def ranking_section(found: dict[str, dict[str, Measured]], labels: Sequence[str],
+                    shown: Sequence[str] | None = None) -> Section | None:
+    """The ranking of candidates as part of the page; None for fewer than two, or without a number they share.
+
+    Args:
+        found: study -> label -> measured.
+        labels: of the candidates.
+        shown: what they are called on the page; by default their labels.
+    """
     columns = [(study, name, better) for study, name, better in (*RANKED, *_transfer(found)) if all(
         label in found.get(study, {}) and name in found[study][label].numbers for label in labels)]
     if len(labels) < 2 or not columns:
@@ -45,20 +64,29 @@ def ranking_section(found: dict[str, dict[str, Measured]], labels: Sequence[str]
     values = {(study, name): [found[study][label].numbers[name].value for label in labels]
               for study, name, _ in columns}
     table = np.array([ranks(values[study, name], better) for study, name, better in columns])  # (K, L)
-    probe = values.get(("transfer", PROBE))
-    header = ["number", *labels] + (["Spearman with the detection probe"] if probe else [])
+    probes = {words: values["transfer", name] for name, words in PROBES.items() if ("transfer", name) in values}
+    header = ["number", *(shown or labels), *(f"Spearman with the {words}" for words in probes)]
     rows = []
     for (study, name, _), row in zip(columns, table):
-        cells = [f"{study}: {name}", *(f"{rank:g}" for rank in row)]
-        if probe:
-            correlation = None if name == PROBE else spearman(values[study, name], probe)
-            cells.append(MISSING if correlation is None else f"{correlation:+.2f}")
-        rows.append(cells)
-    rows.append(["mean rank", *(f"{rank:.1f}" for rank in table.mean(0))] + ([MISSING] if probe else []))
-    words = (f"Ranks of {len(labels)} classifiers, 1 the best." + (
-        " Spearman's correlation is of the values themselves: negative where less is better and predicts well."
-        if probe else " No detection probe was run (transfer --detector CONFIG), so nothing is said about it."))
-    return Section("Ranking", [Text(words), Table(header, rows, rule_before=[len(rows) - 1])])
+        cells = [spearman(values[study, name], probe) if PROBES.get(name) != words else None
+                 for words, probe in probes.items()]
+        rows.append([f"{study}: {name}", *(f"{rank:g}" for rank in row),
+                     *(MISSING if cell is None else f"{cell:+.2f}" for cell in cells)])
+    rows.append(["mean rank", *(f"{rank:.1f}" for rank in table.mean(0)), *[MISSING] * len(probes)])
+    return Section("Ranking", [Text(_words(len(labels), len(columns), bool(probes))),
+                               Table(header, rows, rule_before=[len(rows) - 1])])
+
+
+def _words(num: int, num_columns: int, probed: bool) -> str:
+    first = f"Ranks of {num} classifiers, 1 the best."
+    if not probed:
+        return f"{first} No detection probe was run (transfer --detector CONFIG), so nothing is said about it."
+    chance = chance_correlation(num)
+    limit = (f"one in twenty random orders reaches {chance:.2f} or more, up or down" if chance is not None else
+             "so few can show nothing")
+    return (f"{first} Spearman's correlation is of the values themselves: negative where less is better and predicts "
+            f"well. Over {num} classifiers it is weak evidence: {limit}, and {num_columns} numbers are looked at. "
+            "Seeds of one recipe count as classifiers of their own.")
 
 
 def _transfer(found: dict[str, dict[str, Measured]]) -> list[tuple[str, str, bool]]:

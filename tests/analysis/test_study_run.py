@@ -11,8 +11,8 @@ from PIL import Image
 from frozen_det.analysis import study_candidates, study_run
 from frozen_det.analysis.study_candidates import Candidate, _labels
 from frozen_det.analysis.study_numbers import Bootstrap, Estimate, Measured
-from frozen_det.analysis.study_page import direction, recipe, study_page, write_page
-from frozen_det.analysis.study_ranking import ranking_section, ranks, spearman
+from frozen_det.analysis.study_page import direction, recipe, short_names, study_page, write_page
+from frozen_det.analysis.study_ranking import chance_correlation, ranking_section, ranks, spearman
 from frozen_det.analysis.study_run import StudyOptions, StudyResults, chosen_studies, file_name, run_studies
 from frozen_det.errors import InputError
 
@@ -170,6 +170,57 @@ def test_the_ranking_correlates_with_the_detection_probe():
     assert rows["calibration: ECE"] == ["3", "2", "1", "+1.00"]
     assert rows["mean rank"][:3] == ["1.7", "2.0", "2.3"]
     assert ranking_section(found, ["a"]) is None
+    for label, ap in zip(labels, (1, 3, 2)):
+        found["transfer"][label].numbers["detection, fine-tuned, AP"] = Estimate(ap, ap, ap)
+    section = ranking_section(found, labels, ["x", "y", "z"])
+    assert section.blocks[1].header == ["number", "x", "y", "z", "Spearman with the frozen probe",
+                                        "Spearman with the fine-tuned probe"]
+    rows = {row[0]: row[4:] for row in section.blocks[1].rows}
+    assert rows["calibration: accuracy"] == ["+1.00", "-0.50"] and rows["mean rank"] == ["", ""]
+    assert rows["transfer: detection, fine-tuned, AP"] == ["-0.50", ""]
+    assert "so few can show nothing" in section.blocks[0].text
+
+
+def test_chance_alone_reaches_the_tables_of_spearmans_correlation():
+    # Two-sided 5 %: Zar, Biostatistical Analysis, Table B.20.
+    assert chance_correlation(4) is None
+    assert [round(chance_correlation(num), 3) for num in (5, 6, 8, 10)] == [1.0, 0.886, 0.738, 0.648]
+
+
+def test_names_on_the_page_are_what_differs():
+    names = ["resnet20_plain_cifar10", "resnet20_cutmix_cifar10 seed-1"]
+    assert short_names(names) == ["plain", "cutmix seed-1"]
+    assert short_names([f"resnet20_plain_cifar10 seed-{seed}" for seed in (0, 1)]) == ["plain seed-0", "plain seed-1"]
+    assert short_names(["resnet20_plain_cifar10", "a"]) == ["resnet20_plain_cifar10", "a"]
+    assert short_names(names[:1]) == names[:1]
+
+
+def test_notes_that_differ_name_their_candidate():
+    found = {label: Measured({"top-1": Estimate(1, 1, 1)}, notes=dict(num_images=5, map=kind)) for label, kind in
+             (("a", "CAM"), ("b", "Grad-CAM++ at norm"))}
+    page = study_page(StudyResults([Candidate(label, label, None, None) for label in "ab"], {"wsol": found}))
+    table = next(section for section in page.sections if section.title.startswith("Localisation")).blocks[1]
+    assert table.caption == "images: 5; map: CAM (a), Grad-CAM++ at norm (b)."
+
+
+def test_a_run_that_is_stopped_goes_on_at_the_study_it_stopped_in(one_candidate, tmp_path, monkeypatch):
+    candidate, opened, _ = one_candidate
+    measure, begun = study_run._measure, []
+
+    def stop_at_calibration(study, *others):
+        begun.append(study)
+        if begun.count("calibration") == 1 and study == "calibration":
+            raise KeyboardInterrupt
+        return measure(study, *others)
+
+    monkeypatch.setattr(study_run, "_measure", stop_at_calibration)
+    words = (("occlusion", "calibration", "ood"), [candidate], StudyOptions(), tmp_path, lambda line: None)
+    with pytest.raises(KeyboardInterrupt):
+        run_studies(*words)
+    assert not (tmp_path / "calibration").exists() or not list((tmp_path / "calibration").iterdir())
+    results = run_studies(*words)
+    assert results.num_reused == 1 and begun == ["occlusion", "calibration", "calibration", "ood"]
+    assert set(results.found) == {"occlusion", "calibration", "ood"}
 
 
 def test_probes_read_frozen_features(tmp_path):
