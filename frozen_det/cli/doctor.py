@@ -3,8 +3,39 @@
     frozen-det doctor
 """
 
-# The combinations that run in tests, newest first: (torch, mmengine, mmcv, mmdet), compared by their beginnings.
-TESTED = [("2.11.", "0.10.12", "2.3.6", "3.5.1")]
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+
+class Stack(NamedTuple):
+    """Versions that were run together; `torch` by its beginning, so that a build's local part does not matter."""
+
+    torch: str
+    mmengine: str
+    mmcv: str
+    mmdet: str
+    line: str
+    how: str
+
+
+# Newest first. What ran on each is told in docs/hosts.md.
+TESTED = (
+    Stack("2.11.", "0.10.12", "2.3.6", "3.5.1", "onedl", "make test"),
+)
+
+# The parts of the host and the distributions that carry each: the maintained line first, then the original one.
+HOST = {"mmengine": ("onedl-mmengine", "mmengine", "mmengine-lite"), "mmcv": ("onedl-mmcv", "mmcv", "mmcv-lite"),
+        "mmdet": ("onedl-mmdetection", "mmdet")}
+INSTALL = {"onedl": "pip install -c constraints.txt 'frozen-det[onedl,quickstart]'", "openmmlab": "make test-openmmlab"}
+REINSTALL = "pip install --no-cache-dir --force-reinstall --no-deps onedl-mmdetection onedl-mmcv onedl-mmengine"
+
+
+class Finding(NamedTuple):
+    """Something that is off: what, what to type, and whether anything can run before it is put right."""
+
+    what: str
+    type_this: str
+    broken: bool = False
 
 
 def add_arguments(parser) -> None:
@@ -21,7 +52,8 @@ def run(args) -> int:
         width = max(map(len, facts["versions"])) + 2
         for name, version in facts["versions"].items():
             print(f"{name:<{width}}{version or 'not installed'}")
-        print(f"\nops        {facts['ops']}\ndevice     {facts['device']}\ndisk free  {facts['disk_free_gib']} GiB\n"
+        print(f"\nhost       {facts['host']}\nops        {facts['ops']}\ndevice     {facts['device']}\n"
+              f"disk free  {facts['disk_free_gib']} GiB\n"
               f"tested     {'yes, this combination' if facts['tested'] else 'not this combination'}")
         for advice in facts["advice"]:
             print(f"advice     {advice}")
@@ -29,49 +61,186 @@ def run(args) -> int:
 
 
 def examine() -> dict:
-    """Versions, ops, device, disk and advice, as plain values."""
+    """Versions, host, ops, device, disk and advice, as plain values."""
     import platform
     import shutil
     from importlib import metadata
 
     import torch
 
-    from .. import mmcv_ops
-
-    def version(*names):
-        for name in names:
-            try:
-                return f"{metadata.version(name)}" + (f" ({name})" if len(names) > 1 else "")
-            except metadata.PackageNotFoundError:
-                continue
-        return None
-
-    versions = {"python": platform.python_version(), "frozen_det": version("frozen-det"), "torch": torch.__version__,
-                "torchvision": version("torchvision"), "mmengine": version("onedl-mmengine", "mmengine"),
-                "mmcv": version("onedl-mmcv", "mmcv"), "mmdet": version("onedl-mmdetection", "mmdet"),
-                "timm": version("timm"), "numpy": version("numpy"), "hotcoco": version("hotcoco"),
-                "pycocotools": version("pycocotools"), "safetensors": version("safetensors"),
-                "onnxruntime": version("onnxruntime")}
-    advice, broken = [], False
-    try:
-        standing_in = mmcv_ops.in_use()
-        ops = ("stand-in on torchvision: NMS and RoIAlign (mmcv has no compiled ops)" if standing_in
-               else "mmcv's own compiled ops")
-    except Exception as error:
-        ops, broken = f"mmcv's ops cannot be imported: {error}", True
-        advice.append("pip install --no-cache-dir onedl-mmcv   (the wheel without ops; the stand-in serves NMS and "
-                      "RoIAlign)")
-    host = [(versions[k] or "").split(" ")[0] for k in ("mmengine", "mmcv", "mmdet")]
-    tested = any(torch.__version__.startswith(t[0]) and list(t[1:]) == host for t in TESTED)
-    if not tested:
-        advice.append("the tested versions stand in constraints.txt: pip install -c constraints.txt "
-                      "'frozen-det[onedl,quickstart]'")
-    if versions["onnxruntime"] is None:
-        advice.append("pip install onnx onnxruntime onnxscript   (only for ONNX export)")
+    # A folder that an interrupted pip left behind is a distribution without a name.
+    installed = {_name(found.metadata["Name"]): found.version for found in metadata.distributions()
+                 if found.metadata["Name"]}
+    versions = {"python": platform.python_version(), "frozen_det": installed.get("frozen-det"),
+                "torch": torch.__version__, "torchvision": installed.get("torchvision")}
+    versions |= {part: next((f"{installed[name]} ({name})" for name in names if name in installed), None)
+                 for part, names in HOST.items()}
+    versions |= {name: installed.get(name) for name in ("timm", "numpy", "hotcoco", "pycocotools", "safetensors",
+                                                       "onnxruntime")}
+    findings = list(diagnose(installed, _requirements_of))
+    line = line_of(installed)
+    ops, trouble = _ops(line)
+    findings += trouble
+    tested = tested_as(installed)
+    if tested is None:
+        findings.append(Finding("this combination was never run; those that were stand in docs/hosts.md",
+                                INSTALL.get(line, INSTALL["onedl"])))
     device = f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}" if torch.cuda.is_available() else (
         f"CPU, {torch.get_num_threads()} threads")
+    advice = [f"{found.what}. Type: {found.type_this}" for found in findings]
+    if versions["onnxruntime"] is None:
+        advice.append("only for ONNX export. Type: pip install onnx onnxruntime onnxscript")
     if not torch.cuda.is_available():
-        advice.append("on a CPU, export MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_MMAP_THRESHOLD_=4294967296 (glibc) "
-                      "spares the system time of giving large buffers back after each step")
-    return {"versions": versions, "ops": ops, "device": device, "tested": tested, "broken": broken,
+        advice.append("on a CPU this spares the system time of giving large buffers back after each step (glibc). "
+                      "Type: export MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_MMAP_THRESHOLD_=4294967296")
+    host = f"{line}, as in `{tested.how}`" if tested else line
+    return {"versions": versions, "host": host, "ops": ops, "device": device, "tested": tested is not None,
+            "broken": any(found.broken for found in findings),
             "disk_free_gib": round(shutil.disk_usage(".").free / 2**30, 1), "advice": advice}
+
+
+def line_of(installed: Mapping[str, str]) -> str:
+    """'onedl', 'openmmlab', 'mixed' or 'incomplete'.
+
+    Args:
+        installed: version of each installed distribution, by its name in lower case with dashes.
+    """
+    maintained = [names[0] in installed for names in HOST.values()]
+    original = [any(name in installed for name in names[1:]) for names in HOST.values()]
+    if any(maintained) and any(original):
+        return "mixed"
+    return "onedl" if all(maintained) else "openmmlab" if all(original) else "incomplete"
+
+
+def tested_as(installed: Mapping[str, str]) -> Stack | None:
+    """The entry of TESTED that is installed, if any."""
+    if line_of(installed) not in ("onedl", "openmmlab"):
+        return None
+    host = tuple(next(installed[name] for name in names if name in installed) for names in HOST.values())
+    return next((stack for stack in TESTED if installed.get("torch", "").startswith(stack.torch)
+                 and (stack.mmengine, stack.mmcv, stack.mmdet) == host), None)
+
+
+def diagnose(installed: Mapping[str, str], requirements: Callable[[str], Sequence[str]]) -> Iterator[Finding]:
+    """All that is off with a set of installed distributions.
+
+    Args:
+        installed: as for :func:`line_of`.
+        requirements: distribution's name -> what its metadata requires, e.g. ``["torch==2.11.0", ...]``.
+    """
+    yield from _host(installed)
+    yield from _ranges_of_mmdet(installed)
+    yield from _arrays(installed)
+    yield from _build_tools(installed)
+    yield from _below_range(installed, requirements("frozen-det"))
+    yield from _pairing(installed, requirements("torchvision"))
+
+
+def _host(installed) -> Iterator[Finding]:
+    for part, names in HOST.items():
+        present = [name for name in names if name in installed]
+        if not present:
+            wanted = "openmmlab" if line_of(installed) == "incomplete" and "mmdet" in installed else "onedl"
+            yield Finding(f"{part} is missing", INSTALL[wanted], broken=True)
+        elif len(present) > 1:
+            yield Finding(f"{' and '.join(present)} are both installed and write into one folder, {part}: what is "
+                          "imported is a mixture", f"pip uninstall -y {' '.join(present)} && {REINSTALL}", broken=True)
+    parts = {part: [name for name in names if name in installed] for part, names in HOST.items()}
+    if line_of(installed) == "mixed" and all(len(found) == 1 for found in parts.values()):
+        given = [found[0] for found in parts.values()]
+        original = [name for name in given if not name.startswith("onedl-")]
+        yield Finding(f"the host is of two lines ({', '.join(given)}), which nobody runs together",
+                      f"pip uninstall -y {' '.join(original)} && {REINSTALL}")
+
+
+def _ranges_of_mmdet(installed) -> Iterator[Finding]:
+    """The original mmdet asserts the versions it was released with; its metadata does not say so."""
+    if "mmdet" not in installed or "onedl-mmdetection" in installed:
+        return
+    for names, low, high, type_this in ((HOST["mmcv"], "2.0.0rc4", "2.2.0", INSTALL["openmmlab"]),
+                                        (HOST["mmengine"], "0.7.1", "1.0.0", "pip install mmengine==0.10.7")):
+        for name in names:
+            if name in installed and not _version(low) <= _version(installed[name]) < _version(high):
+                yield Finding(f"mmdet {installed['mmdet']} refuses {name} {installed[name]}: it wants "
+                              f">={low},<{high}", type_this, broken=True)
+
+
+def _arrays(installed) -> Iterator[Finding]:
+    numpy, torch = installed.get("numpy"), installed.get("torch")
+    if numpy and torch and _version(numpy) >= _version("2") and _version(torch) < _version("2.3"):
+        yield Finding(f"torch {torch} was built for numpy 1 and fails on arrays of numpy {numpy}",
+                      "pip install 'numpy<2' 'opencv-python<4.12'", broken=True)
+
+
+def _build_tools(installed) -> Iterator[Finding]:
+    tools = installed.get("setuptools")
+    old = [name for name in ("mmengine", "mmcv", "mmcv-lite") if name in installed]
+    if old and tools and _version(tools) >= _version("82"):
+        yield Finding(f"{' and '.join(old)} use pkg_resources, which setuptools {tools} no longer has",
+                      "pip install 'setuptools<81'")
+
+
+def _below_range(installed, required: Sequence[str]) -> Iterator[Finding]:
+    """Installed versions outside the ranges of setup.py; the host's own lines are judged by TESTED instead."""
+    host = {name for names in HOST.values() for name in names if not name.startswith("onedl-")}
+    outside = {}
+    for text in required:
+        requirement = _requirement(text)
+        name = _name(requirement.name)
+        if name in host:
+            continue
+        if name in installed and not requirement.specifier.contains(installed[name], prereleases=True):
+            outside.setdefault(name, f"{name}{requirement.specifier}")
+        elif name not in installed and "extra" not in str(requirement.marker or ""):
+            yield Finding(f"{name} is missing", f"pip install '{name}{requirement.specifier}'", broken=True)
+    for name, wanted in outside.items():
+        yield Finding(f"{name} {installed[name]} is outside the range of setup.py, {wanted}", f"pip install '{wanted}'")
+
+
+def _pairing(installed, required_by_torchvision: Sequence[str]) -> Iterator[Finding]:
+    """torchvision's operators are built against one torch."""
+    for requirement in map(_requirement, required_by_torchvision):
+        torch = installed.get("torch")
+        if _name(requirement.name) == "torch" and torch and not requirement.specifier.contains(torch, prereleases=True):
+            yield Finding(f"torchvision {installed.get('torchvision')} was built for torch{requirement.specifier}, but "
+                          f"torch {torch} is installed: its NMS and RoIAlign cannot load",
+                          "pip install --upgrade torchvision torch", broken=True)
+
+
+def _ops(line: str) -> tuple[str, list[Finding]]:
+    from .. import mmcv_ops
+
+    try:
+        if mmcv_ops.in_use():
+            return "stand-in on torchvision: NMS and RoIAlign (mmcv has no compiled ops)", []
+        return "mmcv's own compiled ops", []
+    except Exception as error:  # whatever a foreign binary raises on import
+        again = "onedl-mmcv" if line != "openmmlab" else "mmcv-lite==2.1.0"
+        return f"mmcv's ops cannot be imported: {error}", [
+            Finding("mmcv's ops do not load; the wheel without ops and the stand-in serve NMS and RoIAlign",
+                    f"pip install --no-cache-dir --force-reinstall --no-deps {again}", broken=True)]
+
+
+def _requirements_of(name: str) -> Sequence[str]:
+    from importlib import metadata
+
+    try:
+        return metadata.requires(name) or []
+    except metadata.PackageNotFoundError:
+        return []
+
+
+def _name(name: str) -> str:
+    return name.lower().replace("_", "-").replace(".", "-")
+
+
+def _version(text: str):
+    from packaging.version import Version
+
+    return Version(text)
+
+
+def _requirement(text: str):
+    from packaging.requirements import Requirement
+
+    return Requirement(text)
