@@ -17,6 +17,7 @@ custom_hooks = [
     dict(type="frozen_det.StepSeedHook"),
     dict(type="frozen_det.FrozenProofHook"),
     dict(type="frozen_det.NaNGuardHook"),
+    dict(type="frozen_det.NormStatisticsHook"),
     dict(type="frozen_det.ValidationPicturesHook", num_images=8),
 ]
 randomness = dict(seed=0)

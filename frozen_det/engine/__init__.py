@@ -4,11 +4,12 @@ from .fraction_record import FractionRecordHook
 from .frozen_proof import FrozenProofHook
 from .lean_checkpoint import LeanCheckpointHook
 from .nan_guard import NaNGuardHook
+from .norm_statistics import NormStatisticsHook
 from .parameter_groups import RoleParameterGroups
 from .second_stage import SecondStageHook
 from .step_seed import StepSeedHook
 from .unfreeze import UnfreezeHook
 from .validation_pictures import ValidationPicturesHook
 
-__all__ = ["FractionRecordHook", "FrozenProofHook", "LeanCheckpointHook", "NaNGuardHook", "RoleParameterGroups",
-           "SecondStageHook", "StepSeedHook", "UnfreezeHook", "ValidationPicturesHook"]
+__all__ = ["FractionRecordHook", "FrozenProofHook", "LeanCheckpointHook", "NaNGuardHook", "NormStatisticsHook",
+           "RoleParameterGroups", "SecondStageHook", "StepSeedHook", "UnfreezeHook", "ValidationPicturesHook"]
