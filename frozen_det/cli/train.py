@@ -110,9 +110,13 @@ def set_launcher(cfg, launcher: str) -> None:
         return
     if talk.get("backend", "nccl") == "nccl":
         cfg.env_cfg = {**(cfg.get("env_cfg") or {}), "dist_cfg": {**talk, "backend": "gloo"}}
-    if launcher == "pytorch" and not torch.distributed.is_initialized():
+    if cfg.pop("sync_bn", None) is not None:
+        print("sync_bn is left out: torch synchronises norms on GPUs only. Norms that train see their own process's "
+              "batch; frozen_det.NormStatisticsHook averages their running statistics at the end of each epoch.")
+    if launcher == "pytorch":
         # The host would set a CUDA device first, and name one to the wrapper; neither is there.
-        torch.distributed.init_process_group("gloo")
+        if not torch.distributed.is_initialized():
+            torch.distributed.init_process_group("gloo")
         cfg.setdefault("model_wrapper_cfg", dict(type="MMDistributedDataParallel", device_ids=None,
                                                  broadcast_buffers=False))
 
