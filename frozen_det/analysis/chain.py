@@ -66,7 +66,7 @@ def run_chain(cfg, work_dir, say: Callable[[str], None] = print) -> ChainResult:
     backbone = _export(source, work_dir / BACKBONE, stages)
     _freeze_onto(detector, backbone)
     data = _write_data("data", detector, stages)
-    checkpoint = _train("train", detector, [backbone, *data], stages, cfg.detector.get("checkpoint"))
+    checkpoint = train_stage("train", detector, [backbone, *data], stages, cfg.detector.get("checkpoint"))
     proven = _compare_proof(backbone, checkpoint, detector)
     metrics = _evaluate(detector, checkpoint, stages)
     with stages("report", always=True):
@@ -149,7 +149,7 @@ def _trained(cfg, work_dir: Path, stages: Stages) -> _Trained:
     """Train the upstream model by its config."""
     upstream = _loaded(cfg.upstream, work_dir / "upstream")
     data = _write_data("upstream data", upstream, stages)
-    return _Trained(upstream, _train("upstream", upstream, data, stages, cfg.upstream.get("checkpoint")))
+    return _Trained(upstream, train_stage("upstream", upstream, data, stages, cfg.upstream.get("checkpoint")))
 
 
 def _fixed(cfg, source, work_dir: Path, stages: Stages) -> _Trained:
@@ -163,7 +163,7 @@ def _fixed(cfg, source, work_dir: Path, stages: Stages) -> _Trained:
     weights = cfg.upstream.weights if cfg.upstream.type == "given" else str(source.checkpoint)
     settings = FixResSettings(**{key: value for key, value in part.items() if key in FIXRES_SETTINGS})
     run = tuning_config(classifier, weights, work_dir, settings)
-    with stages("fixres", _settings(run), source.inputs) as stage:
+    with stages("fixres", settings_of(run), source.inputs) as stage:
         if stage.todo:
             if not stage.goes_on:
                 set_aside([path for path in work_dir.glob("*") if not path.name.startswith("previous-")], work_dir,
@@ -224,7 +224,7 @@ def _write_data(name: str, cfg, stages: Stages) -> list[Path]:
     wanted = {repr(loader.dataset.to_dict()): loader.dataset for loader in loaders if loader}
     with stages(name, sorted(wanted)) as stage:
         if stage.todo:
-            with _host_scope():
+            with host_scope():
                 for dataset in wanted.values():
                     DATASETS.build(copy.deepcopy(dataset))
         stage.outputs = data_files(cfg)
@@ -245,13 +245,13 @@ def data_files(cfg) -> list[Path]:
     return sorted(found)
 
 
-def _train(name: str, cfg, inputs, stages: Stages, which: str | None) -> Path:
+def train_stage(name: str, cfg, inputs, stages: Stages, which: str | None) -> Path:
     """Train by config, or go on; returns the checkpoint to take."""
     from ..engine.lean_checkpoint import latest_checkpoint
     from ..engine.runs import new_runner
 
     work_dir = Path(cfg.work_dir)
-    with stages(name, _settings(cfg), inputs) as stage:
+    with stages(name, settings_of(cfg), inputs) as stage:
         if stage.todo:
             if not stage.goes_on:
                 times = stages.times.name
@@ -263,7 +263,7 @@ def _train(name: str, cfg, inputs, stages: Stages, which: str | None) -> Path:
             if latest is not None:
                 run.resume, run.load_from = True, str(latest)
                 stages.say(f"resuming from {latest}")
-            with _host_scope():
+            with host_scope():
                 new_runner(run).train()
             stage.outputs = [_checkpoint(work_dir, which)]
     return stage.outputs[0]
@@ -284,7 +284,7 @@ def _checkpoint(work_dir: Path, which: str | None) -> Path:
     return found
 
 
-def _settings(cfg) -> dict:
+def settings_of(cfg) -> dict:
     """What decides about a training: its config, but for where it runs."""
     return {key: value for key, value in cfg.to_dict().items() if key != "work_dir"}
 
@@ -316,11 +316,11 @@ def _evaluate(cfg, checkpoint: Path, stages: Stages) -> dict[str, float]:
     from ..engine.runs import new_runner
 
     out = stages.work_dir / "metrics.json"
-    with stages("evaluate", _settings(cfg), [checkpoint]) as stage:
+    with stages("evaluate", settings_of(cfg), [checkpoint]) as stage:
         if stage.todo:
             run = copy.deepcopy(cfg)
             run.load_from, run.experiment_name = str(checkpoint), f"evaluate-{stages.work_dir.name}"
-            with _host_scope():
+            with host_scope():
                 metrics = new_runner(run).test()
             numbers = {name: float(value) for name, value in metrics.items()}
             out.write_text(json.dumps(numbers, indent=1), encoding="utf-8")
@@ -329,7 +329,7 @@ def _evaluate(cfg, checkpoint: Path, stages: Stages) -> dict[str, float]:
 
 
 @contextmanager
-def _host_scope() -> Iterator[None]:
+def host_scope() -> Iterator[None]:
     """Types without a scope are mmdet's; torch and mmengine keep what no user could act on to themselves."""
     import warnings
 

@@ -10,7 +10,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ..errors import InputError
-from ..upstream.fixres_config import FixResSettings, check_classifier, eval_settings, fixres_config, train_size
+from ..upstream.fixres_config import (
+    FixResSettings,
+    check_classifier,
+    eval_settings,
+    fixres_config,
+    train_size,
+    without_noise,
+)
 from ..upstream.resolution import SizedImages
 from .object_size_study import object_size_section, study_object_sizes
 from .report_blocks import Section, Text
@@ -62,6 +69,7 @@ def run_fixres(cfg, request: Request, say: Callable[[str], None] = print) -> Pat
         InputError: a config of something else, options that contradict each other, or a frozen tensor that moved.
     """
     check_classifier(cfg)
+    cfg = without_noise(cfg)
     if request.split_half and not request.statistics_only:
         raise InputError("expected --split-half together with --statistics-only, got it alone: halves of the test "
                          "images are for adapting without labels.")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ..errors import InputError
 
 TYPE = "frozen_det.FixResClassifier"
+NOISY = "frozen_det.NoisyClassifier"
 TRANSFORMS = {"v1": "frozen_det.EvalTransform", "v2": "frozen_det.FixResTransform"}
 #: For a config that says nothing: the released v2 run on the CutMix ResNet-50.
 EPOCHS, LEARNING_RATE, BASE_BATCH = 11, 1e-3, 64
@@ -56,6 +57,7 @@ def fixres_config(cfg, weights, settings: FixResSettings):
     """
     check_classifier(cfg)
     _check(settings)
+    cfg = without_noise(cfg)
     out = copy.deepcopy(cfg)
     if cfg.model.type != TYPE:
         _released_recipe(out)
@@ -83,9 +85,27 @@ def check_classifier(cfg) -> None:
         InputError: another model.
     """
     kind = (cfg.get("model") or {}).get("type")
-    if kind not in ("frozen_det.ImageClassifier", TYPE):
+    if kind not in ("frozen_det.ImageClassifier", NOISY, TYPE):
         raise InputError(f"expected a classifier's config (model.type='frozen_det.ImageClassifier'), got {kind!r} in "
                          f"{cfg.filename}.")
+
+
+def without_noise(cfg):
+    """A Noisy Student's config as a plain classifier's, with its labelled images alone; any other config as it is.
+
+    The paper tunes its last student "on unaugmented labeled images" (Xie et al., arXiv 1911.04252, section 3.1).
+    """
+    if (cfg.get("model") or {}).get("type") != NOISY:
+        return cfg
+    out = copy.deepcopy(cfg)
+    out.model = {key: value for key, value in out.model.items() if key not in ("pseudo", "noise")}
+    out.model.type = "frozen_det.ImageClassifier"
+    loader = out.get("train_dataloader")
+    if loader and "labelled" in loader.dataset:
+        loader.batch_size = loader.sampler.batch_size
+        loader.dataset = loader.dataset.labelled
+        loader.sampler = dict(type="frozen_det.EpochSampler", shuffle=True)
+    return out
 
 
 def eval_settings(cfg) -> dict:

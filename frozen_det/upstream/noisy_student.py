@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..analysis.chain import _host_scope, _settings, _train
+from ..analysis.chain import host_scope, settings_of, train_stage
 from ..analysis.stages import Stages
 from ..atomic_write import replacing
 from ..errors import InputError, closest
@@ -188,9 +188,6 @@ class _Loop:
         """
         part = self.cfg.fixres
         base = classifier_config(part if part.get("config") else self.cfg.rounds[-1], self.work_dir, self.split)
-        if base.model.type == "frozen_det.NoisyClassifier":
-            base.model = {key: value for key, value in base.model.items() if key not in ("pseudo", "noise")}
-            base.model.type = "frozen_det.ImageClassifier"
         settings = FixResSettings(**{key: value for key, value in part.items() if key in FIXRES_SETTINGS})
         cfg = fixres_config(base, str(student.checkpoint), settings)
         if part.get("whole"):
@@ -205,9 +202,9 @@ class _Loop:
             told["data"] = _data_digest(sources_of(_labelled(cfg)))
         inputs = [*lists, *inputs]
         told_file = self.work_dir / "settings" / f"{name.replace(' ', '-')}.json"
-        self._say_changes(name, told_file, _settings(told), inputs)
+        self._say_changes(name, told_file, settings_of(told), inputs)
         self.say(f"[{name}] {Path(cfg.filename).stem}, {cfg.train_cfg.get('max_epochs', '?')} epochs")
-        return _train(name, told, inputs, self.stages, part.get("checkpoint"))
+        return train_stage(name, told, inputs, self.stages, part.get("checkpoint"))
 
     # -- pseudo-labels --------------------------------------------------------------------------------------------
 
@@ -230,7 +227,7 @@ class _Loop:
         from ..registry import DATASETS
 
         dataset = {**_labelled(cfg).to_dict(), "in_memory": False}
-        with _host_scope():
+        with host_scope():
             return tuple(DATASETS.build(dataset).metainfo["classes"])
 
     def _guards(self) -> list[dict]:
@@ -258,13 +255,13 @@ class _Loop:
         from ..engine.runs import new_runner
 
         out = self.work_dir / "metrics" / f"{model.name}.json"
-        settings = {key: value for key, value in _settings(model.cfg).items()
+        settings = {key: value for key, value in settings_of(model.cfg).items()
                     if key in ("model", "test_dataloader", "test_evaluator", "test_cfg")}
         with self.stage(f"test {model.name}", settings, [model.checkpoint] if model.checkpoint else []) as stage:
             if stage.todo:
                 run = _test_config(model)
                 run.work_dir = str(out.parent / model.name)
-                with _host_scope():
+                with host_scope():
                     metrics = new_runner(run).test()
                 with replacing(out) as partial:
                     partial.write_text(json.dumps({name: float(value) for name, value in metrics.items()}, indent=1),

@@ -10,7 +10,9 @@ import frozen_det.upstream  # noqa: F401
 from frozen_det.config import load_config
 from frozen_det.models.frozen_backbone import describing
 from frozen_det.registry import TRANSFORMS
+from frozen_det.upstream.fixres_config import FixResSettings, fixres_config, without_noise
 from frozen_det.upstream.networks import on_meta
+from frozen_det.upstream.student_config import student_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "fixres"
 FILES = sorted(CONFIGS.glob("*_imagenet1k.py"))
@@ -63,3 +65,18 @@ def test_a_recipe_builds_and_names_its_norms(path):
     if name == "pnasnet5large":
         assert all(norm.startswith(("cell_9", "cell_10", "cell_11")) for norm in model.norms) and model.norms
         assert "network.cell_9.conv_1x1.conv.weight" in model.tuned
+
+
+def test_a_noisy_students_config_is_tuned_as_a_plain_classifier_on_its_labelled_images():
+    cfg = load_config("noisy_student/efficientnet-b0_noisy_imagenet1k", {"train_dataloader.batch_size": 16})
+    student_config(cfg, dict(type="frozen_det.PseudoLabelled", manifest="m.parquet"), dict(ratio=3))
+    labelled = cfg.train_dataloader.dataset.labelled.to_dict()
+    run = fixres_config(cfg, "student.pth", FixResSettings(test_size=256))
+    assert run.model.type == "frozen_det.FixResClassifier" and not {"pseudo", "noise"} & set(run.model)
+    loader = run.train_dataloader
+    assert (loader.batch_size, loader.sampler.type) == (16, "frozen_det.EpochSampler")
+    assert {**loader.dataset, "transform": 0} == {**labelled, "transform": 0}
+    assert loader.dataset.transform.type == "frozen_det.EvalTransform" and loader.dataset.transform.size == 256
+    assert cfg.model.type == "frozen_det.NoisyClassifier", "the given config is left as it is"
+    plain = load_config("fixres/resnet20_rrc-24px_cifar10")
+    assert without_noise(plain) is plain
