@@ -89,6 +89,19 @@ def test_layers_behind_which_a_flat_head_reads_are_found_in_place_or_not():
     assert layer == GradientLayer("features", "NCHW", 0, (4, 4))
 
 
+def test_a_relu_in_place_behind_the_layer_is_no_obstacle():
+    class InPlace(Flat):
+        def forward(self, images):
+            maps = nn.functional.relu(self.features[:2](images), inplace=True)
+            return self.head(self.hidden(maps.flatten(1)).relu())
+
+    network, images = InPlace().eval(), torch.rand(3, 3, 8, 8)
+    layer = gradient_layer(network, "head", images)
+    assert layer.name == "features.1"
+    maps, scores = gradient_maps(classifier(network), images, layer, "head", *head_of(network), np.array([0, 1, 0]))
+    assert scores == pytest.approx(network(images).detach().numpy(), abs=1e-5) and maps.max() > 0
+
+
 @pytest.mark.parametrize("pool, name, prefix", [("token", "blocks.1.norm1", 1), ("avg", "norm", 1)])
 def test_tokens_are_laid_out_as_their_grid(pool, name, prefix):
     from timm.models.vision_transformer import VisionTransformer
