@@ -12,7 +12,7 @@ from ..atomic_write import replacing
 from .plots import COLORS, Curve, Plot, draw_svg
 from .report_blocks import MISSING, Figure, Page, Section, Table, Text
 from .study_numbers import Estimate, Measured, difference
-from .study_ranking import ranking_section
+from .study_ranking import number_words, ranking_section
 from .study_run import StudyResults
 
 TITLES = {"fgsm": "Under attack", "occlusion": "Partly hidden", "in-between": "Between two classes",
@@ -36,7 +36,6 @@ WORDS = {"fgsm": "Top-1 that is left when pixels are changed against the classif
 ROWS = {"ood": ["mean, max-softmax, tnr_at_tpr95", "mean, max-softmax, auroc", "mean, max-softmax, detection_accuracy",
                 "mean, energy, auroc", "mean, max-logit, auroc", "*, max-softmax, tnr_at_tpr95",
                 "*, max-softmax, auroc"]}
-_WORDS = {"tnr_at_tpr95": "TNR at TPR 95", "auroc": "AUROC", "detection_accuracy": "detection accuracy"}
 # CutMix (Yun et al., ICCV 2019), minus the baseline: Tables 8, 10, 11 (published values), section 4.4 (words: +1, -1).
 PAPER = {
     ("fgsm", "FGSM 8/255"): dict(mixup=16.2, cutout=3.3, cutmix=22.8),
@@ -79,7 +78,8 @@ def study_page(results: StudyResults) -> Page:
     if compared:
         sections.append(Section("Beside the paper", compared))
     labels = [candidate.label for candidate in results.candidates]
-    ranking = ranking_section(results.found, labels, short_names(labels))
+    columns = [name.replace("seed-", "s") for name in short_names(labels)]
+    ranking = ranking_section(results.found, labels, columns, TITLES)
     if ranking is not None:
         sections.insert(0, ranking)
     names = ", ".join(arms)
@@ -114,8 +114,9 @@ def _blocks(study: str, found: dict[str, Measured], arms: dict[str, list[str]], 
     if study in ROWS:
         names.sort(key=lambda name: ROWS[study].index(name) if name in ROWS[study] else len(ROWS[study]))
     header = ["", *short.values()]
-    rows = [[_words(name), *(_cell([found[label].numbers[name] for label in labels if name in found[label].numbers])
-                             for labels in arms.values())] for name in names]
+    rows = [[number_words(name), *(_cell([found[label].numbers[name] for label in labels
+                                          if name in found.get(label, Measured()).numbers])
+                                   for labels in arms.values())] for name in names]
     several = "Of several seeds: their mean, and the seeds behind it." if any(
         len(labels) > 1 for labels in arms.values()) else ""
     blocks = [Table(header, rows, " ".join(filter(None, (_notes(found), several))))]
@@ -144,11 +145,6 @@ def _is_row(study: str, name: str) -> bool:
     if wanted is None:
         return True
     return name in wanted or any(one.startswith("*") and name.endswith(one[1:]) for one in wanted)
-
-
-def _words(name: str) -> str:
-    head, comma, last = name.rpartition(", ")
-    return f"{head}{comma}{_WORDS.get(last, last)}"
 
 
 def _cell(values: list[Estimate]) -> str:
@@ -212,8 +208,8 @@ def direction(differences: list[Estimate], expected: float) -> str:
 
 def compare(found: dict[str, Measured], plain: list[str], arm: list[str], name: str) -> list[Estimate]:
     """Differences arm minus plain of one number, seed by seed in the order given."""
-    return [difference(found[first].numbers[name], found[second].numbers[name]) for first, second in zip(plain, arm)
-            if name in found[first].numbers and name in found[second].numbers]
+    pairs = [[found.get(label, Measured()).numbers.get(name) for label in pair] for pair in zip(plain, arm)]
+    return [difference(first, second) for first, second in pairs if first and second]
 
 
 def _directions(results: StudyResults, arms: dict[str, list[str]]) -> list:
@@ -231,7 +227,7 @@ def _directions(results: StudyResults, arms: dict[str, list[str]]) -> list:
             wanted = expected[recipe(arm)]
             words = {1: "higher", -1: "lower"}.get(wanted, f"{wanted:+.1f}")
             told = direction(found, wanted) + (" (one seed)" if len(found) < 2 else "")
-            rows.append([f"{TITLES[study]}: {_words(name)}", recipe(arm), words,
+            rows.append([f"{TITLES[study]}: {number_words(name)}", recipe(arm), words,
                          f"{statistics.mean(one.value for one in found):+.1f}",
                          ", ".join(f"{one.value:+.1f} [{one.low:+.1f}, {one.high:+.1f}]" for one in found),
                          told])

@@ -4,7 +4,7 @@ Ranks are of the candidates' values, 1 the best, ties shared. The correlation is
 of them it says little: the page says how many there were and what chance alone would give.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -19,6 +19,7 @@ RANKED = (("calibration", "accuracy", True), ("calibration", "ECE", False), ("fg
           ("corruptions", "mean of corruptions", True), ("corruptions", "flip rate, shifts", False),
           ("wsol", "GT-known localisation", True))
 PROBES = {"detection, frozen, AP": "frozen probe", "detection, fine-tuned, AP": "fine-tuned probe"}
+_WORDS = {"tnr_at_tpr95": "TNR at TPR 95", "auroc": "AUROC", "detection_accuracy": "detection accuracy"}
 _FEWEST = 3
 _LEVEL = 0.05
 
@@ -48,14 +49,21 @@ def chance_correlation(num: int, num_draws: int = 10_000) -> float | None:
     return float(rare[0]) if num >= 5 and len(rare) else None
 
 
-def ranking_section(found: dict[str, dict[str, Measured]], labels: Sequence[str],
-                    shown: Sequence[str] | None = None) -> Section | None:
+def number_words(name: str) -> str:
+    """A stored number's name as the pages write it: ``mean, energy, auroc`` -> ``mean, energy, AUROC``."""
+    head, comma, last = name.rpartition(", ")
+    return f"{head}{comma}{_WORDS.get(last, last)}"
+
+
+def ranking_section(found: dict[str, dict[str, Measured]], labels: Sequence[str], shown: Sequence[str] | None = None,
+                    titles: Mapping[str, str] | None = None) -> Section | None:
     """The ranking of candidates as part of the page; None for fewer than two, or without a number they share.
 
     Args:
         found: study -> label -> measured.
         labels: of the candidates.
         shown: what they are called on the page; by default their labels.
+        titles: of the studies; by default their names.
     """
     columns = [(study, name, better) for study, name, better in (*RANKED, *_transfer(found)) if all(
         label in found.get(study, {}) and name in found[study][label].numbers for label in labels)]
@@ -63,30 +71,37 @@ def ranking_section(found: dict[str, dict[str, Measured]], labels: Sequence[str]
         return None
     values = {(study, name): [found[study][label].numbers[name].value for label in labels]
               for study, name, _ in columns}
+    called = {(study, name): f"{(titles or {}).get(study, study)}: {number_words(name)}" for study, name, _ in columns}
     table = np.array([ranks(values[study, name], better) for study, name, better in columns])  # (K, L)
-    probes = {words: values["transfer", name] for name, words in PROBES.items() if ("transfer", name) in values}
-    header = ["number", *(shown or labels), *(f"Spearman with the {words}" for words in probes)]
+    rows = [[called[study, name], *(f"{rank:g}" for rank in row)] for (study, name, _), row in zip(columns, table)]
+    rows.append(["mean rank", *(f"{rank:.1f}" for rank in table.mean(0))])
+    probes = {words: name for name, words in PROBES.items() if ("transfer", name) in values}
+    blocks = [Text(f"Ranks of {len(labels)} classifiers, 1 the best." + ("" if probes else
+              " No detection probe was run (transfer --detector CONFIG), so nothing is said about it.")),
+              Table(["number", *(shown or labels)], rows, rule_before=[len(rows) - 1])]
+    if probes:
+        blocks += [Text(_words(len(labels), len(columns))), _correlations(columns, values, called, probes)]
+    return Section("Ranking", blocks)
+
+
+def _correlations(columns: list, values: dict, called: dict, probes: dict[str, str]) -> Table:
+    """Every number against every probe."""
     rows = []
-    for (study, name, _), row in zip(columns, table):
-        cells = [spearman(values[study, name], probe) if PROBES.get(name) != words else None
-                 for words, probe in probes.items()]
-        rows.append([f"{study}: {name}", *(f"{rank:g}" for rank in row),
+    for study, name, better in columns:
+        cells = [None if name == probe else spearman(values[study, name], values["transfer", probe])
+                 for probe in probes.values()]
+        rows.append([called[study, name], "more" if better else "less",
                      *(MISSING if cell is None else f"{cell:+.2f}" for cell in cells)])
-    rows.append(["mean rank", *(f"{rank:.1f}" for rank in table.mean(0)), *[MISSING] * len(probes)])
-    return Section("Ranking", [Text(_words(len(labels), len(columns), bool(probes))),
-                               Table(header, rows, rule_before=[len(rows) - 1])])
+    return Table(["number", "better", *(f"Spearman with the {words}" for words in probes)], rows, num_left=2)
 
 
-def _words(num: int, num_columns: int, probed: bool) -> str:
-    first = f"Ranks of {num} classifiers, 1 the best."
-    if not probed:
-        return f"{first} No detection probe was run (transfer --detector CONFIG), so nothing is said about it."
+def _words(num: int, num_columns: int) -> str:
     chance = chance_correlation(num)
     limit = (f"one in twenty random orders reaches {chance:.2f} or more, up or down" if chance is not None else
              "so few can show nothing")
-    return (f"{first} Spearman's correlation is of the values themselves: negative where less is better and predicts "
-            f"well. Over {num} classifiers it is weak evidence: {limit}, and {num_columns} numbers are looked at. "
-            "Seeds of one recipe count as classifiers of their own.")
+    return ("What goes along with the AP of the detection probe: Spearman's correlation of the values themselves, "
+            f"negative where less is better and predicts well. Over {num} classifiers it is weak evidence: {limit}, "
+            f"and {num_columns} numbers are looked at. Seeds of one recipe count as classifiers of their own.")
 
 
 def _transfer(found: dict[str, dict[str, Measured]]) -> list[tuple[str, str, bool]]:

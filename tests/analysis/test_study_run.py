@@ -165,20 +165,29 @@ def test_the_ranking_correlates_with_the_detection_probe():
     for label, accuracy, ap in zip(labels, (90, 80, 70), (30, 20, 10)):
         found["calibration"][label] = Measured({"accuracy": Estimate(accuracy, 0, 0), "ECE": Estimate(accuracy, 0, 0)})
         found["transfer"][label] = Measured({"detection, frozen, AP": Estimate(ap, ap, ap)})
-    rows = {row[0]: row[1:] for row in ranking_section(found, labels).blocks[1].rows}
-    assert rows["calibration: accuracy"] == ["1", "2", "3", "+1.00"]
-    assert rows["calibration: ECE"] == ["3", "2", "1", "+1.00"]
-    assert rows["mean rank"][:3] == ["1.7", "2.0", "2.3"]
+    section = ranking_section(found, labels)
+    rows = {row[0]: row[1:] for row in section.blocks[1].rows}
+    assert rows["calibration: accuracy"] == ["1", "2", "3"] and rows["calibration: ECE"] == ["3", "2", "1"]
+    assert rows["mean rank"] == ["1.7", "2.0", "2.3"]
+    assert section.blocks[3].rows == [["calibration: accuracy", "more", "+1.00"], ["calibration: ECE", "less", "+1.00"],
+                                      ["transfer: detection, frozen, AP", "more", ""]]
     assert ranking_section(found, ["a"]) is None
     for label, ap in zip(labels, (1, 3, 2)):
         found["transfer"][label].numbers["detection, fine-tuned, AP"] = Estimate(ap, ap, ap)
-    section = ranking_section(found, labels, ["x", "y", "z"])
-    assert section.blocks[1].header == ["number", "x", "y", "z", "Spearman with the frozen probe",
-                                        "Spearman with the fine-tuned probe"]
-    rows = {row[0]: row[4:] for row in section.blocks[1].rows}
-    assert rows["calibration: accuracy"] == ["+1.00", "-0.50"] and rows["mean rank"] == ["", ""]
+    section = ranking_section(found, labels, ["x", "y", "z"], {"calibration": "Calibration"})
+    assert section.blocks[1].header == ["number", "x", "y", "z"]
+    assert section.blocks[3].header[2:] == ["Spearman with the frozen probe", "Spearman with the fine-tuned probe"]
+    rows = {row[0]: row[2:] for row in section.blocks[3].rows}
+    assert rows["Calibration: accuracy"] == ["+1.00", "-0.50"]
     assert rows["transfer: detection, fine-tuned, AP"] == ["-0.50", ""]
-    assert "so few can show nothing" in section.blocks[0].text
+    assert "so few can show nothing" in section.blocks[2].text
+
+
+def test_without_a_probe_nothing_is_said_about_it():
+    found = {"ood": {label: Measured({"mean, energy, auroc": Estimate(1, 1, 1)}) for label in "ab"}}
+    section = ranking_section(found, ["a", "b"])
+    assert "No detection probe" in section.blocks[0].text and len(section.blocks) == 2
+    assert section.blocks[1].rows[0] == ["ood: mean, energy, AUROC", "1.5", "1.5"]
 
 
 def test_chance_alone_reaches_the_tables_of_spearmans_correlation():
@@ -193,6 +202,19 @@ def test_names_on_the_page_are_what_differs():
     assert short_names([f"resnet20_plain_cifar10 seed-{seed}" for seed in (0, 1)]) == ["plain seed-0", "plain seed-1"]
     assert short_names(["resnet20_plain_cifar10", "a"]) == ["resnet20_plain_cifar10", "a"]
     assert short_names(names[:1]) == names[:1]
+
+
+def test_a_study_that_only_some_candidates_have_is_shown_with_gaps():
+    labels = [f"net_{arm}_data seed-{seed}" for arm in ("plain", "cutmix") for seed in (0, 1)]
+    one = Measured({"FGSM 8/255": Estimate(3.0, 2.0, 4.0, [2.0, 4.0])})
+    page = study_page(StudyResults([Candidate(label, label.split(" ")[0], None, None) for label in labels],
+                                   {"fgsm": {labels[0]: one, labels[3]: one}}))
+    table = next(section for section in page.sections if section.title == "Under attack").blocks[1]
+    assert table.header == ["", "plain", "cutmix"] and table.rows == [["FGSM 8/255", "3.0 ± 1.0", "3.0 ± 1.0"]]
+    page = study_page(StudyResults([Candidate(label, label.split(" ")[0], None, None) for label in labels],
+                                   {"fgsm": {labels[0]: one}}))
+    table = next(section for section in page.sections if section.title == "Under attack").blocks[1]
+    assert table.rows == [["FGSM 8/255", "3.0 ± 1.0", ""]]
 
 
 def test_notes_that_differ_name_their_candidate():
