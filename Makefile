@@ -1,4 +1,6 @@
 # Two commands: `make quickstart` and `make test`. Both make .venv themselves; nothing is installed by hand.
+# Two more run the tests on other hosts, each in an environment of its own (docs/hosts.md): `make test-openmmlab` on
+# the original packages with the torch of their day, `make test-newest` on the newest torch of the registry.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,7 +13,10 @@ export OMP_NUM_THREADS ?= 2
 # Processes of `make test`, a thread each: most tests are too small for a second thread to help.
 TEST_PROCESSES ?= 2
 
-.PHONY: quickstart test lint clean
+# What the other hosts' runs test, and how: TESTS="tests/models -x" make test-openmmlab
+TESTS ?= tests
+
+.PHONY: quickstart test test-openmmlab test-newest lint clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/frozen-det quickstart --work-dir work_dirs/quickstart
@@ -19,6 +24,14 @@ quickstart: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(BIN)/ruff check .
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
+
+test-openmmlab: .venv-openmmlab/.installed
+	.venv-openmmlab/bin/frozen-det doctor
+	OMP_NUM_THREADS=1 .venv-openmmlab/bin/python -m pytest -rs -n $(TEST_PROCESSES) --dist loadfile $(TESTS)
+
+test-newest: .venv-newest/.installed
+	.venv-newest/bin/frozen-det doctor
+	OMP_NUM_THREADS=1 .venv-newest/bin/python -m pytest -rs -n $(TEST_PROCESSES) --dist loadfile $(TESTS)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
@@ -32,5 +45,26 @@ $(VENV)/.installed: constraints.txt setup.py
 	$(BIN)/python -c 'from frozen_det.mmcv_ops import write_startup_file; write_startup_file()'
 	@touch $@
 
+# torch 2.1.2 has wheels for Python 3.8 to 3.11. The constraints choose torch, numpy and OpenCV of one age.
+.venv-openmmlab/.installed: constraints-openmmlab.txt setup.py
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 11) else \
+	  f"expected Python 3.10 or 3.11, got {v[0]}.{v[1]}: make PYTHON=python3.11 test-openmmlab")'
+	$(PYTHON) -m venv .venv-openmmlab
+	@echo "installing torch 2.1.2, mmdet 3.3.0 and friends (about 3 GB, a few minutes)"
+	.venv-openmmlab/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-openmmlab.txt \
+	  -e '.[openmmlab,quickstart,export,test]'
+	.venv-openmmlab/bin/python -c 'from frozen_det.mmcv_ops import write_startup_file; write_startup_file()'
+	@touch $@
+
+# Everything as tested, but torch and what comes with it.
+.venv-newest/.installed: constraints.txt setup.py
+	$(PYTHON) -m venv .venv-newest
+	grep -vE '^(torch|torchvision|triton|nvidia-[a-z0-9-]*|cuda-[a-z-]*)==' constraints.txt > .venv-newest/constraints.txt
+	@echo "installing the newest torch (about 3 GB, a few minutes)"
+	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check -c .venv-newest/constraints.txt \
+	  -e '.[onedl,quickstart,export,test]'
+	.venv-newest/bin/python -c 'from frozen_det.mmcv_ops import write_startup_file; write_startup_file()'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) work_dirs data build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-openmmlab .venv-newest work_dirs data build *.egg-info .pytest_cache .ruff_cache .hypothesis

