@@ -26,7 +26,8 @@ TESTED = (
 # The parts of the host and the distributions that carry each: the maintained line first, then the original one.
 HOST = {"mmengine": ("onedl-mmengine", "mmengine", "mmengine-lite"), "mmcv": ("onedl-mmcv", "mmcv", "mmcv-lite"),
         "mmdet": ("onedl-mmdetection", "mmdet")}
-INSTALL = {"onedl": "pip install -c constraints.txt 'frozen-det[onedl,quickstart]'", "openmmlab": "make test-openmmlab"}
+INSTALL = {"onedl": "pip install -c constraints.txt 'frozen-det[onedl,quickstart]'",
+           "openmmlab": "pip install -c constraints-openmmlab.txt 'frozen-det[openmmlab,quickstart]'"}
 REINSTALL = "pip install --no-cache-dir --force-reinstall --no-deps onedl-mmdetection onedl-mmcv onedl-mmengine"
 
 
@@ -174,10 +175,9 @@ def _arrays(installed) -> Iterator[Finding]:
 
 def _build_tools(installed) -> Iterator[Finding]:
     tools = installed.get("setuptools")
-    old = [name for name in ("mmengine", "mmcv", "mmcv-lite") if name in installed]
-    if old and tools and _version(tools) >= _version("82"):
-        yield Finding(f"{' and '.join(old)} use pkg_resources, which setuptools {tools} no longer has",
-                      "pip install 'setuptools<81'")
+    if "mmengine" in installed and (tools is None or _version(tools) >= _version("82")):
+        yield Finding(f"mmengine {installed['mmengine']} uses pkg_resources, which came with setuptools before 82; "
+                      f"installed is {tools or 'none'}", "pip install 'setuptools<81'")
 
 
 def _below_range(installed, required: Sequence[str]) -> Iterator[Finding]:
