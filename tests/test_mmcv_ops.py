@@ -118,6 +118,15 @@ def test_real_ops_win_over_the_stand_in(tmp_path):
     assert done.stdout.strip() == "compiled", done.stderr
 
 
+def test_ops_compiled_into_the_installed_mmcv_are_used_and_reported(tmp_path):
+    """An `_ext` among the files of the mmcv that is installed here, as a build with ops leaves it."""
+    (tmp_path / "_ext.py").write_text("marker = 'compiled'\n")
+    code = (f"import frozen_det, mmcv; mmcv.__path__.insert(0, {str(tmp_path)!r}); import mmcv._ext as e; "
+            "from frozen_det.cli.doctor import _ops; print(e.marker, *_ops('onedl'))")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip().splitlines()[-1] == "compiled mmcv's own compiled ops []", done.stderr
+
+
 def test_autocast_scores_in_half_precision_are_accepted():
     from mmcv.ops import nms
 
