@@ -1,0 +1,135 @@
+"""Two processes by torchrun end with the same weights, and with those of one process that had the doubled batch.
+
+The equality with one process needs a loss whose normalisers are averaged over processes and nothing that is drawn:
+FCOS is such a detector. Faster R-CNN draws its samples by process and trains BatchNorms here, so only its processes
+are compared with each other.
+"""
+
+import copy
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from frozen_det.fingerprint import fingerprint
+from frozen_det.models import FrozenBackbone
+
+from ..training_runs import tiny_config, tiny_scenes
+from .train_in_turn import train_in_turn
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+BODIES = {
+    "timm-resnet": dict(type="timm", name="resnet10t"),
+    "timm-swin": dict(type="timm", name="swin_tiny_patch4_window7_224", embed_dim=24, depths=(1, 1, 1, 1),
+                      num_heads=(1, 2, 4, 8)),
+    "mmdet-resnet": dict(type="ResNet", depth=18, num_stages=4, out_indices=(0, 1, 2, 3)),
+    # In mmdet alone it freezes itself only after DDP was built, and the second step fails.
+    "mmdet-swin": dict(type="SwinTransformer", embed_dims=24, depths=(1, 1, 1, 1), num_heads=(1, 2, 4, 8),
+                       window_size=4, out_indices=(0, 1, 2, 3)),
+}
+FCOS = dict(
+    type="FCOS", neck=dict(type="FPN", out_channels=32, num_outs=3, start_level=1),
+    bbox_head=dict(type="FCOSHead", stacked_convs=1, feat_channels=32, strides=[8, 16, 32],
+                   regress_ranges=((-1, 32), (32, 64), (64, 1e8)), loss_bbox=dict(type="GIoULoss")),
+    train_cfg=None,
+    test_cfg=dict(nms_pre=100, min_bbox_size=0, score_thr=0.05, nms=dict(type="nms", iou_threshold=0.5),
+                  max_per_img=20))
+MMDET_INPUT = dict(type="DetDataPreprocessor", mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375],
+                   bgr_to_rgb=True)
+
+
+def write_weights(folder: Path) -> None:
+    """Random weights of every body, once: all runs load the same file."""
+    for number, (name, body) in enumerate(BODIES.items()):
+        torch.manual_seed(number)
+        torch.save(FrozenBackbone(body=dict(body), weights="random").body.state_dict(), folder / f"{name}.pth")
+
+
+def write_config(folder: Path, name: str, body: str, batch_size: int, detector: dict | None) -> Path:
+    """6 updates of 4 images by SGD; `detector` None keeps the quickstart's Faster R-CNN, with BatchNorms in its FPN."""
+    cfg = tiny_config(folder / "scenes", folder / name, train_dataloader__batch_size=batch_size,
+                      auto_scale_lr__base_batch_size=4, train_cfg__max_epochs=3, train_cfg__val_begin=99)
+    backbone = dict(type="frozen_det.FrozenBackbone", body=BODIES[body], weights=str(folder / f"{body}.pth"))
+    if detector is not None:
+        cfg.model = dict(type="frozen_det.Detector", num_classes=10, detector=copy.deepcopy(detector))
+    cfg.model.detector.backbone = backbone
+    if not body.startswith("timm"):
+        cfg.model.detector.data_preprocessor = MMDET_INPUT
+    cfg.optim_wrapper = dict(type="OptimWrapper", clip_grad=dict(max_norm=10.0),
+                             optimizer=dict(type="SGD", lr=0.02, momentum=0.9, weight_decay=1e-4))
+    cfg.param_scheduler = []
+    cfg.default_hooks.checkpoint = dict(type="frozen_det.LeanCheckpointHook", interval=3)
+    cfg.custom_hooks = [*cfg.custom_hooks, dict(type="frozen_det.NormStatisticsHook"),
+                        dict(type="frozen_det.RankStateHook")]
+    cfg.experiment_name = name
+    cfg.dump(folder / f"{name}.py")
+    return folder / f"{name}.py"
+
+
+@pytest.fixture(scope="module")
+def ends(tmp_path_factory):
+    """What the ranks of all runs ended with, by name and rank; the file of each body, by its name."""
+    folder = tmp_path_factory.mktemp("two_processes")
+    tiny_scenes(folder / "scenes")
+    write_weights(folder)
+    two = [write_config(folder, f"two-{body}", body, 2, FCOS) for body in BODIES]
+    two.append(write_config(folder, "two-faster-rcnn", "timm-resnet", 2, None))
+    one = [write_config(folder, f"one-{body}", body, 4, FCOS) for body in BODIES]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--rdzv-backend", "c10d",
+              "--rdzv-endpoint", "localhost:0", "-m", "tests.engine.train_in_turn", "pytorch", *map(str, two)]
+    done = subprocess.run(launch, cwd=REPOSITORY, capture_output=True, text=True, timeout=900,
+                          env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""})
+    assert done.returncode == 0, done.stderr[-4000:]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    assert train_in_turn("none", one) == 0
+    torch.set_num_threads(threads)
+    files = {body: folder / f"{body}.pth" for body in BODIES}
+    files |= {file.parent.name + file.stem[-1]: file for file in folder.glob("*/rank*.pth")}
+    return {name: torch.load(file) for name, file in files.items()}
+
+
+@pytest.mark.parametrize("run", [*BODIES, "faster-rcnn"])
+def test_both_processes_end_with_the_same_bits(ends, run):
+    """All parameters and all buffers, those of the norms in Faster R-CNN's FPN included."""
+    first, second = ends[f"two-{run}0"], ends[f"two-{run}1"]
+    assert fingerprint(first["end"]).digest == fingerprint(second["end"]).digest
+    assert fingerprint(first["end"]).digest != fingerprint(first["start"]).digest
+    assert first["wrapper"] == "MMDistributedDataParallel" and first["find_unused"] is False
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_two_processes_equal_one_with_the_doubled_batch(ends, body):
+    first, second, alone = ends[f"two-{body}0"], ends[f"two-{body}1"], ends[f"one-{body}0"]
+    assert [sorted(a + b) for a, b in zip(first["images"], second["images"])] == [sorted(c) for c in alone["images"]]
+    assert len(alone["images"]) == 6 and all(len(step) == 4 for step in alone["images"])
+    assert fingerprint(first["start"]).digest == fingerprint(alone["start"]).digest
+    for name, value in alone["end"].items():
+        torch.testing.assert_close(first["end"][name], value, rtol=1e-6, atol=1e-6, msg=lambda text, at=name: at + text)
+    moved = max(float((value - alone["start"][name]).abs().max()) for name, value in alone["end"].items()
+                if value.is_floating_point())
+    assert moved > 1e-2  # ten thousand times the tolerance
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_the_frozen_body_is_the_file_it_was_loaded_from(ends, body):
+    for run in (f"two-{body}0", f"two-{body}1", f"one-{body}0"):
+        inside = {name.removeprefix("backbone.body."): value for name, value in ends[run]["end"].items()
+                  if name.startswith("backbone.body.")}
+        assert fingerprint(inside).digest == fingerprint(ends[body]).digest
+
+
+def test_without_a_gpu_the_synchronised_norms_are_left_out_aloud(capsys, monkeypatch):
+    from mmengine.config import Config
+
+    from frozen_det.cli.train import set_launcher
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    cfg = Config(dict(sync_bn="torch"))
+    set_launcher(cfg, "none")
+    assert cfg.sync_bn == "torch"
+    set_launcher(cfg, "slurm")
+    assert cfg.get("sync_bn") is None and "sync_bn is left out" in capsys.readouterr().out
