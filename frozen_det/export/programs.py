@@ -92,7 +92,7 @@ def export_program(backbone, path, kind: str, size_hw: tuple[int, int] | None = 
     card = dataclasses.replace(first_known(card, backbone.describe_weights()), digest=digest)
 
     def eager(images: Tensor) -> dict[str, Tensor]:
-        return dict(zip(names, backbone(images)))
+        return dict(zip(names, backbone.plain_features(images)))
 
     model = FeaturesByStride(_program_copy(backbone, fold_norms))
     return write_program(model, eager, path, kind, size_hw, max(backbone.strides), names, card, backbone.architecture)

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
@@ -18,6 +17,7 @@ from ..fingerprint import Fingerprint, fingerprint
 from ..registry import MODELS
 from .backbones import build_body
 from .freezing import FrozenPart, frozen_part
+from .frozen_forward import ForwardSwitches, FrozenForward
 from .sync_norms import guard_host_sync_bn
 from .weights import FORMS, load_weights
 from .weights_origin import body_of_weights
@@ -53,17 +53,20 @@ class FrozenBackbone(nn.Module):
         strides: strides of the features, ascending; what the neck receives, in this order.
         freeze: True (all), False (fine-tune), a number of stages, or a list of name patterns.
         adapters: config of residual adapters, e.g. ``dict(type='parallel')``; None for none.
+        forward: how the frozen body runs, e.g. ``dict(memory_format='channels_last', autocast='bfloat16',
+            fold_norms=True, compile=True)``, see :class:`.frozen_forward.ForwardSwitches`; None for plain eager. A
+            body of which a part trains takes `memory_format` alone.
 
     Attributes:
         strides, channels: of the features.
         source: where the loaded weights came from; None until something was loaded.
 
     Raises:
-        InputError: unknown body, stride, weights or pattern.
+        InputError: unknown body, stride, weights, pattern or switch.
     """
 
     def __init__(self, body: dict | None = None, weights=None, strides: Sequence[int] = (4, 8, 16, 32), freeze=True,
-                 adapters=None):
+                 adapters=None, forward: dict | None = None):
         super().__init__()
         from ..host_state import guard_host_loader
 
@@ -77,6 +80,7 @@ class FrozenBackbone(nn.Module):
         if self.weights is None:
             raise InputError("expected model.backbone.weights, got none: a body on random weights, frozen, learns "
                              f"nothing and says nothing. Known forms: {FORMS}.")
+        self._frozen_forward = FrozenForward(ForwardSwitches.parse(forward))
         built = build_body(body, strides)
         self._built = built
         self._part = FrozenPart(frozenset(), ())
@@ -92,6 +96,7 @@ class FrozenBackbone(nn.Module):
             self.adapters = attach_adapters(self.body, adapters, built)
             self._set_part(self._part.training(self.adapters.trained_norms))
             release_norm_inputs(self.body)
+        self._require_wholly_frozen(self._frozen_forward.switches.frozen_only)
         self.train(self.training)
 
     # -- weights ------------------------------------------------------------------------------------------------
@@ -197,6 +202,10 @@ class FrozenBackbone(nn.Module):
         before = self._part.parameters
         self._set_part(self._part.without(self.body, what))
         self.train(self.training)
+        ended = self._frozen_forward.switches.frozen_only
+        if ended:
+            self._log(f"backbone {self.architecture}: part of it trains from now on, so it runs without "
+                      f"{', '.join(ended)} of model.backbone.forward")
         return [name for name, _ in self.body.named_parameters() if name in before - self._part.parameters]
 
     def _set_part(self, part: FrozenPart) -> None:
@@ -207,6 +216,7 @@ class FrozenBackbone(nn.Module):
             elif name in self._part.parameters:
                 parameter.requires_grad_(True)
         self._part = part
+        self._frozen_forward.reset()
 
     def frozen_tensors(self) -> dict[str, Tensor]:
         """Every frozen persistent entry of the body's state dict (parameters and buffers), by name.
@@ -280,9 +290,28 @@ class FrozenBackbone(nn.Module):
         if merged and self.training:
             raise InputError("expected unmerged adapters in training; call unmerge() on the backbone first.")
         if self._part.whole and (self.adapters is None or merged):
-            with torch.no_grad():
-                return tuple(self._built.extract(self.body, images))
-        return tuple(self._built.extract(self.body, images))
+            return self._frozen_forward(self._built, images)
+        return tuple(self._built.extract(self.body, self._frozen_forward.laid_out(images)))
+
+    def plain_features(self, images: Tensor) -> tuple[Tensor, ...]:
+        """What :meth:`forward` gives without any switch of `forward`; for comparisons and exports."""
+        switched, self._frozen_forward = self._frozen_forward, FrozenForward(ForwardSwitches())
+        try:
+            return self(images)
+        finally:
+            self._frozen_forward = switched
+
+    def _apply(self, *args, **kwargs):
+        """Moved or converted: what was made from the tensors as they were is void."""
+        self._frozen_forward.reset()
+        return super()._apply(*args, **kwargs)
+
+    def _require_wholly_frozen(self, switches: Sequence[str]) -> None:
+        if switches and (self.adapters is not None or not self._part.whole):
+            what = "adapters" if self.adapters is not None else "a body of which a part trains"
+            raise InputError(f"expected a wholly frozen body without adapters for {', '.join(switches)} in "
+                             f"model.backbone.forward, got {what}. Leave them out (memory_format may stay); --amp "
+                             "sets the precision of the whole model.")
 
     @staticmethod
     def _log(message: str) -> None:
