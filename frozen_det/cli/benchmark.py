@@ -16,6 +16,7 @@ WHAT = {
     "copy-paste": "benchmark_copy_paste",
     "evaluation": "benchmark_evaluation",
     "export": "benchmark_export",
+    "frozen-forward": "benchmark_frozen_forward",
     "labelling": "benchmark_labelling",
     "mixing": "benchmark_mixing",
     "train-step": "benchmark_train_step",
@@ -24,7 +25,7 @@ WHAT = {
 
 def add_arguments(parser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = "what:\n" + "\n".join(f"  {name:<12}{_first_line(module)}" for name, module in WHAT.items())
+    parser.epilog = "what:\n" + "\n".join(f"  {name:<15}{_first_line(module)}" for name, module in WHAT.items())
     parser.add_argument("what", choices=list(WHAT), metavar="WHAT", help=f"one of {', '.join(WHAT)}")
     parser.add_argument("options", nargs=argparse.REMAINDER, help="options of WHAT; see `benchmark WHAT --help`")
 
