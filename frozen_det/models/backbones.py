@@ -22,7 +22,8 @@ def build_body(cfg: dict, strides: Sequence[int]) -> Body:
 
     Args:
         cfg: ``dict(type='timm', name=...)``, ``dict(type='torchvision', name=...)`` (further keys go to the
-            library's constructor), or the config of any backbone registered in mmdet.
+            library's constructor; those of plain vision transformers: :mod:`.plain_vit`), or the config of any
+            backbone registered in mmdet.
         strides: the strides wanted, ascending, e.g. ``(4, 8, 16, 32)``.
 
     Raises:

@@ -174,9 +174,11 @@ def _fill_neck(cfg: dict, strides: list[int], channels: list[int]):
         built, device = on_meta(lambda neck=neck: MMDET_MODELS.build(dict(neck)))
         built.eval()
         with torch.no_grad():
-            features = built(tuple(torch.zeros(1, c, height // s, width // s, device=device)
+            features = built(tuple(torch.zeros(1, c, -(-height // s), -(-width // s), device=device)
                                    for c, s in zip(channels, strides)))
-        strides = [round(height / f.shape[2]) for f in features]
+        # Measured, a stride that does not divide the probe (14) would come out as its neighbour further up.
+        strides = built.out_strides(strides) if hasattr(built, "out_strides") else [
+            round(height / f.shape[2]) for f in features]
         channels = [f.shape[1] for f in features]
         divisor = max(divisor, getattr(built, "size_divisor", 1))
     cfg["neck"] = necks if several else necks[0]

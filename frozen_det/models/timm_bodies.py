@@ -7,6 +7,7 @@ from torch import nn
 
 from ..errors import InputError, closest
 from .body_contract import PROBE_SIZE_HW, Body, ListFeatures, Preprocess, on_meta, select_by_stride
+from .plain_vit import is_plain_vit, measured_channels, plain_vit_features, refuse_options, split_options
 
 
 def timm_body(name: str, options: dict, strides) -> Body:
@@ -14,25 +15,29 @@ def timm_body(name: str, options: dict, strides) -> Body:
 
     Args:
         name: as in `timm.list_models()`; ``name.tag`` is allowed.
-        options: of `timm.create_model`, and `pretrained_cfg_overlay` (changes to the weights' card).
+        options: of `timm.create_model`, `pretrained_cfg_overlay` (changes to the weights' card), and for plain
+            vision transformers those of :mod:`.plain_vit`: taps, tap_fusion, tap_norm, window.
         strides: wanted strides, ascending.
 
     Raises:
         InputError: an unknown name, or a stride that the model does not have.
     """
-    import timm
-
     _check_known(name)
+    own, options = split_options(options)
     overlay = options.pop("pretrained_cfg_overlay", None)
     full, device, options = _on_meta(name, options)
     where = f"timm/{name}"
+    if is_plain_vit(full):
+        features = plain_vit_features(full, own, strides, where)
+        channels = measured_channels(full, device, features, where)
+        module, head_keys = _pruned(name, options, full, features.taps, prune_norm=not features.norm)
+        return Body(module, tuple(strides), (channels,), features, where, head_keys, timm_preprocess(full, overlay))
+    refuse_options(own, where)
     if not hasattr(full, "forward_intermediates"):
         return _timm_features_only(name, options, strides, full, overlay)
     size_hw, shapes = _measured(full, device, where)
     indices, channels = select_by_stride(shapes, strides, where, size_hw)
-    module = timm.create_model(name, pretrained=False, num_classes=0, **options)
-    module.prune_intermediate_layers(indices, prune_norm=True, prune_head=True)
-    head_keys = frozenset(full.state_dict()) - frozenset(module.state_dict())
+    module, head_keys = _pruned(name, options, full, indices)
     return Body(module, tuple(strides), tuple(channels), _TimmFeatures(indices), where, head_keys,
                 timm_preprocess(full, overlay))
 
@@ -44,7 +49,7 @@ def timm_shapes(name: str, options: dict) -> tuple[tuple[int, int], list[tuple[i
         InputError: an unknown name, or a model that runs at none of the sizes tried.
     """
     _check_known(name)
-    full, device, _ = _on_meta(name, options)
+    full, device, _ = _on_meta(name, split_options(options)[1])
     return _measured(full, device, f"timm/{name}")
 
 
@@ -64,6 +69,15 @@ def _check_known(name: str) -> None:
     if not timm.is_model(name):
         raise InputError(f"timm has no model {name!r} (model.backbone.body.name); "
                          f"{closest(name.split('.')[0], timm.list_models()) or 'see timm.list_models()'}")
+
+
+def _pruned(name: str, options: dict, full: nn.Module, indices, prune_norm: bool = True):
+    """The model without what the features at `indices` do not need, and the state-dict keys that went."""
+    import timm
+
+    module = timm.create_model(name, pretrained=False, num_classes=0, **options)
+    module.prune_intermediate_layers(list(indices), prune_norm=prune_norm, prune_head=True)
+    return module, frozenset(full.state_dict()) - frozenset(module.state_dict())
 
 
 class _TimmFeatures:

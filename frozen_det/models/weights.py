@@ -11,6 +11,7 @@ from ..checkpoints import LoadReport, load_strictly, read, state_dict_of
 from ..errors import InputError
 from ..weights_card import card_of, verify
 from .backbones import Body
+from .plain_vit import refuse_other_grid, split_options
 from .same_architecture import refusal
 
 FORMS = ("'timm' or 'timm:TAG', 'torchvision' or 'torchvision:IMAGENET1K_V2', 'package:NAME' (weights that an "
@@ -85,6 +86,7 @@ def tensors_of(body: Body, body_cfg: dict, weights) -> tuple[str, dict]:
             if reason:
                 raise InputError(reason)
         _say_averaged(checkpoint, key, str(path))
+        refuse_other_grid(body.module, state, str(path))
         return str(path), _family_names(body, state)
     library, _, tag = weights.partition(":")
     if library == "timm":
@@ -143,7 +145,7 @@ def _from_timm(body_cfg: dict, tag: str) -> dict:
 
     if body_cfg.get("type") != "timm":
         raise InputError(f"weights='timm' fits a timm body, got model.backbone.body={body_cfg}.")
-    options = {k: v for k, v in body_cfg.items() if k not in ("type", "name")}
+    options = split_options({k: v for k, v in body_cfg.items() if k not in ("type", "name")})[1]
     name = body_cfg["name"]
     overlay = options.get("pretrained_cfg_overlay") or {}
     if overlay.get("file"):
