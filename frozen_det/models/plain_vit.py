@@ -202,9 +202,9 @@ def _one_stride(strides: Sequence[int], patch: int, where: str) -> int:
         return strides[0]
     choices = " or ".join(f"({s},)" for s in reachable)
     raise InputError(
-        f"expected features at strides {tuple(strides)} (model.backbone.strides), but {where} has patches of {patch} "
-        f"px. All its features have one stride, as in plain vision transformers; ask for that stride alone, "
-        f"{choices}, and let model.neck=dict(type='frozen_det.SimpleFeaturePyramid') make the others.")
+        f"expected features at strides {tuple(strides)} (model.backbone.strides), but {where} has strides ({patch},). "
+        f"All its features have one stride, as in plain vision transformers; ask for {choices} alone and let "
+        "model.neck=dict(type='frozen_det.SimpleFeaturePyramid') make the others.")
 
 
 def _near(stride: int, patch: int) -> bool:
