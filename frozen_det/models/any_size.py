@@ -21,12 +21,18 @@ from .body_contract import PROBE_SIZE_HW
 # A second size, not a multiple of 64 or of 7 * 32 in either direction, so that a body that passes takes multiples
 # of 32; and 224 px taller than the first, so that growth gives the stride of patches of 14 px as well.
 SECOND_SIZE_HW = (480, 352)
-# Multiples of 32 that attention windows of 4, 7, 8 and 12 cells come to.
-_MULTIPLES = (64, 128, 224, 256, 384)
+# What patches of 14 px, attention windows of 4, 7, 8 and 12 cells and pooling of 3 patches come to.
+_MULTIPLES = (14, 28, 48, 56, 64, 112, 128, 224, 256, 384)
+# Trials go beyond a body's own size up to here, in px; larger ones would take long where values are needed.
+_LARGEST_OWN = 448
 # Cells that convolutions without padding may lose along an axis.
 _MOST_LOST_CELLS = 5
 # How bodies say that a size does not suit them.
 _REFUSALS = (AssertionError, RuntimeError, ValueError, IndexError, TypeError)
+
+
+class ValuesNeeded(InputError):
+    """The forward pass reads values of tensors, which meta tensors do not have."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +80,14 @@ def measure(run: Callable[[tuple[int, int]], list[tuple[int, ...]]], own_hw: tup
 
     Raises:
         InputError: it runs at no size tried.
+        ValuesNeeded: `run` was given meta tensors, and the body reads values.
     """
     own = max(own_hw) if own_hw else 224
     trials = [(PROBE_SIZE_HW, SECOND_SIZE_HW, 1)]
-    trials += [((2 * m, 3 * m), (3 * m, m), m) for m in sorted({*_MULTIPLES, own})]
+    for multiple in sorted({*_MULTIPLES, own}):
+        beyond = min(own, _LARGEST_OWN) // multiple + 1  # a table of positions ends at its own size
+        trials.append(((beyond * multiple, (beyond + 1) * multiple), ((beyond + 2) * multiple, beyond * multiple),
+                       multiple))
     refusals, measured = [], None
     for first_hw, second_hw, multiple in trials:
         try:
@@ -93,10 +103,13 @@ def measure(run: Callable[[tuple[int, int]], list[tuple[int, ...]]], own_hw: tup
     try:
         if own_hw is not None:
             shapes = run(own_hw)
-            strides = tuple(_exact_stride(shape, own_hw) for shape in shapes)
+            strides = _nested([_exact_stride(shape, own_hw) for shape in shapes])
             return Measured(strides, _channels(shapes), SizeRule(window_hw=own_hw))
     except _REFUSALS as refusal:
         refusals.append(refusal)
+    unread = [refusal for refusal in refusals if "meta tensors" in str(refusal)]
+    if unread:
+        raise ValuesNeeded(f"{where} could not be measured without values: {unread[0]}.")
     if measured is not None:
         return measured  # it runs, but has no map of the image
     raise InputError(f"{where} could not be measured at {PROBE_SIZE_HW}, multiples of "
@@ -180,6 +193,18 @@ def _stride(first, second, first_hw, second_hw) -> int | None:
                           for shape, size_hw in ((first, first_hw), (second, second_hw))
                           for side, cells in zip(size_hw, shape[2:]))
     return stride if fits else None
+
+
+def _nested(strides) -> tuple[int | None, ...]:
+    """`strides` without those that are no multiple of the next finer one: windows must begin at whole cells of all.
+
+    Such a stride is none of the body's: 4 cells for 224 px are 3.5 of stride 64, rounded up.
+    """
+    kept = []
+    for stride in sorted({s for s in strides if s}):
+        if not kept or stride % kept[-1] == 0:
+            kept.append(stride)
+    return tuple(s if s in kept else None for s in strides)
 
 
 def _exact_stride(shape, size_hw) -> int | None:

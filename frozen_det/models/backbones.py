@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from ..errors import InputError
 from .body_contract import PROBE_SIZE_HW, Body, Preprocess, on_meta, select_by_stride
-from .mmdet_bodies import mmdet_body, mmdet_shapes
-from .timm_bodies import timm_body, timm_shapes
-from .torchvision_bodies import torchvision_body, torchvision_shapes
+from .mmdet_bodies import mmdet_body, mmdet_strides
+from .timm_bodies import timm_body, timm_strides
+from .torchvision_bodies import torchvision_body, torchvision_strides
 
 __all__ = ["PROBE_SIZE_HW", "Body", "Preprocess", "body_strides", "build_body", "on_meta", "select_by_stride"]
 
@@ -56,9 +56,9 @@ def body_strides(cfg: dict) -> tuple[int, ...]:
     cfg = {key: value for key, value in cfg.items() if key not in ("init_cfg", "pretrained_cfg_overlay")}
     kind = cfg.pop("type", None)
     if kind == "timm":
-        size_hw, shapes = timm_shapes(cfg.pop("name"), cfg)
+        found = timm_strides(cfg.pop("name"), cfg)
     elif kind == "torchvision":
-        size_hw, shapes = torchvision_shapes(cfg.pop("name"), cfg)
+        found = torchvision_strides(cfg.pop("name"), cfg)
     else:
-        size_hw, shapes = mmdet_shapes({"type": kind, **cfg})
-    return tuple(sorted({round(size_hw[0] / shape[2]) for shape in shapes}))
+        found = mmdet_strides({"type": kind, **cfg})
+    return tuple(sorted({stride for stride in found if stride is not None}))

@@ -51,30 +51,30 @@ class Body:
     preprocess: Preprocess | None = None
 
 
-def select_by_stride(shapes: Sequence[tuple[int, ...]], strides: Sequence[int], where: str,
-                     size_hw: tuple[int, int] = PROBE_SIZE_HW) -> tuple[list[int], list[int]]:
+def select_by_stride(found: Sequence[int | None], channels: Sequence[int], strides: Sequence[int],
+                     where: str) -> tuple[list[int], list[int]]:
     """The last (deepest) feature of each wanted stride.
 
     Args:
-        shapes: (N, C, H, W) of each feature, in the order of computation.
+        found: stride of each feature in the order of computation; None for one that is no map of the image.
+        channels: of each feature.
         strides: wanted strides.
         where: name of the body, for the message.
-        size_hw: size of the input that gave these shapes.
 
     Returns:
-        indices into `shapes` and channels, one per wanted stride.
+        indices into `found` and channels, one per wanted stride.
+
+    Raises:
+        InputError: a stride that is not among those found.
     """
-    by_stride = {}
-    for index, shape in enumerate(shapes):
-        by_stride[round(size_hw[0] / shape[2])] = (index, shape[1])
-    missing = [stride for stride in strides if stride not in by_stride]
-    if missing:
+    by_stride = {stride: index for index, stride in enumerate(found) if stride is not None}
+    if [stride for stride in strides if stride not in by_stride]:
         hint = ""
         if len(by_stride) == 1:
             hint = " All its features have one stride, as in plain vision transformers; ask for that stride alone."
         raise InputError(f"expected features at strides {tuple(strides)} (model.backbone.strides), but {where} has "
                          f"strides {tuple(sorted(by_stride))}.{hint} Ask for strides among these.")
-    return [by_stride[s][0] for s in strides], [by_stride[s][1] for s in strides]
+    return [by_stride[s] for s in strides], [channels[by_stride[s]] for s in strides]
 
 
 def on_meta(build: Callable[[], nn.Module]) -> tuple[nn.Module, str]:

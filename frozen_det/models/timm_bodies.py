@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from ..errors import InputError, closest
-from .body_contract import PROBE_SIZE_HW, Body, ListFeatures, Preprocess, on_meta, select_by_stride
+from .any_size import Measured, ValuesNeeded, any_size, measure
+from .body_contract import Body, ListFeatures, Preprocess, on_meta, select_by_stride
 from .plain_vit import is_plain_vit, measured_channels, plain_vit_features, refuse_options, split_options
 
 
@@ -35,22 +36,25 @@ def timm_body(name: str, options: dict, strides) -> Body:
     refuse_options(own, where)
     if not hasattr(full, "forward_intermediates"):
         return _timm_features_only(name, options, strides, full, overlay)
-    size_hw, shapes = _measured(full, device, where)
-    indices, channels = select_by_stride(shapes, strides, where, size_hw)
+    measured = _measured(full, device, where, name, options)
+    indices, channels = select_by_stride(measured.strides, measured.channels, strides, where)
     module, head_keys = _pruned(name, options, full, indices)
-    return Body(module, tuple(strides), tuple(channels), _TimmFeatures(indices), where, head_keys,
-                timm_preprocess(full, overlay))
+    return Body(module, tuple(strides), tuple(channels), any_size(_TimmFeatures(indices), strides, measured.rule),
+                where, head_keys, timm_preprocess(full, overlay))
 
 
-def timm_shapes(name: str, options: dict) -> tuple[tuple[int, int], list[tuple[int, ...]]]:
-    """Size of the probe in px (height, width), and NCHW shapes of all features of a model in order of running.
+def timm_strides(name: str, options: dict) -> tuple[int | None, ...]:
+    """Stride of each feature of a model, in order of running.
 
     Raises:
         InputError: an unknown name, or a model that runs at none of the sizes tried.
     """
     _check_known(name)
-    full, device, _ = _on_meta(name, split_options(options)[1])
-    return _measured(full, device, f"timm/{name}")
+    full, device, options = _on_meta(name, split_options(options)[1])
+    where = f"timm/{name}"
+    if not hasattr(full, "forward_intermediates"):
+        return _list_measured(name, options, where)[1].strides
+    return _measured(full, device, where, name, options).strides
 
 
 def timm_preprocess(full: nn.Module, overlay: dict | None) -> Preprocess:
@@ -108,37 +112,80 @@ def _on_meta(name: str, options: dict):
     return full, device, options
 
 
-def _measured(full: nn.Module, device: str, where: str):
-    """Shapes of all intermediate features, at the first of a few sizes that the body accepts."""
-    own = full.pretrained_cfg.get("input_size") if getattr(full, "pretrained_cfg", None) else None
-    sizes = [PROBE_SIZE_HW] + ([tuple(own[1:])] if own else [])
-    error = None
-    for size_hw in sizes:
-        try:
+def _measured(full: nn.Module, device: str, where: str, name: str, options: dict) -> Measured:
+    """All intermediate features; measured with values where meta tensors cannot tell what a size does."""
+    import timm
+
+    own = (getattr(full, "pretrained_cfg", None) or {}).get("input_size")
+    own_hw = tuple(own[1:]) if own else None
+
+    def measured(module, device):
+        def run(size_hw):
             with torch.no_grad():
-                features = full.eval().forward_intermediates(
-                    torch.zeros(1, 3, *size_hw, device=device), intermediates_only=True, output_fmt="NCHW")
-            return size_hw, [tuple(feature.shape) for feature in features]
-        except (AssertionError, RuntimeError, ValueError) as caught:
-            error = caught
-    raise InputError(f"{where} could not be measured at sizes {sizes}: {error}. Give its options (img_size=...) in "
-                     "model.backbone.body.")
+                features = module.forward_intermediates(torch.zeros(1, 3, *size_hw, device=device),
+                                                        intermediates_only=True, output_fmt="NCHW")
+            return [tuple(feature.shape) for feature in features]
+
+        module.eval()
+        return measure(run, own_hw, where)
+
+    try:
+        found = measured(full, device)
+        if device == "cpu" or found.rule.window_hw is not None or not _has_tables_of_size(full, name, options, own_hw):
+            return found
+    except ValuesNeeded:
+        pass
+    return measured(timm.create_model(name, pretrained=False, **options), "cpu")
+
+
+def _has_tables_of_size(full: nn.Module, name: str, options: dict, own_hw) -> bool:
+    """Whether parameters have other shapes where the model is made for another size, as tables of positions have.
+
+    Reading behind the end of a table is an error for values only; meta tensors let it pass.
+    """
+    import timm
+
+    if own_hw is None or "img_size" not in inspect.signature(type(full).__init__).parameters:
+        return False
+    shapes = {key: value.shape for key, value in full.named_parameters()}
+    larger = options | dict(img_size=2 * max(own_hw))
+    try:
+        other, _ = on_meta(lambda: timm.create_model(name, pretrained=False, **larger))
+    except (AssertionError, TypeError, ValueError):
+        return True  # it depends on the size in some way
+    return shapes != {key: value.shape for key, value in other.named_parameters()}
 
 
 def _timm_features_only(name, options, strides, full, overlay) -> Body:
     """Older timm families without `forward_intermediates`: timm's own list wrapper, under its own key names."""
     import timm
 
-    probe, device = on_meta(lambda: timm.create_model(name, pretrained=False, features_only=True, **options))
-    with torch.no_grad():
-        shapes = [tuple(f.shape) for f in probe.eval()(torch.zeros(1, 3, *PROBE_SIZE_HW, device=device))]
-    known = list(probe.feature_info.channels())
-    channels_last = [shape[-1] for shape in shapes] == known and [shape[1] for shape in shapes] != known
-    if channels_last:
-        shapes = [(n, c, h, w) for n, h, w, c in shapes]
-    indices, channels = select_by_stride(shapes, strides, f"timm/{name}")
+    where = f"timm/{name}"
+    probe, measured, channels_last = _list_measured(name, options, where)
+    indices, channels = select_by_stride(measured.strides, measured.channels, strides, where)
     out = list(probe.feature_info.out_indices)
     module = timm.create_model(name, pretrained=False, features_only=True,
                                out_indices=[out[i] for i in indices], **options)
-    return Body(module, tuple(strides), tuple(channels), ListFeatures(range(len(indices)), channels_last),
-                f"timm/{name}", frozenset(full.state_dict()), timm_preprocess(full, overlay))
+    extract = any_size(ListFeatures(range(len(indices)), channels_last), strides, measured.rule)
+    return Body(module, tuple(strides), tuple(channels), extract, where, frozenset(full.state_dict()),
+                timm_preprocess(full, overlay))
+
+
+def _list_measured(name: str, options: dict, where: str) -> tuple[nn.Module, Measured, bool]:
+    """timm's list wrapper, its features, and whether they come channels last."""
+    import timm
+
+    probe, device = on_meta(lambda: timm.create_model(name, pretrained=False, features_only=True, **options))
+    probe.eval()
+    known = list(probe.feature_info.channels())
+    layouts = []
+
+    def run(size_hw):
+        with torch.no_grad():
+            shapes = [tuple(f.shape) for f in probe(torch.zeros(1, 3, *size_hw, device=device))]
+        layouts.append([shape[-1] for shape in shapes] == known and [shape[1] for shape in shapes] != known)
+        return [(n, c, h, w) for n, h, w, c in shapes] if layouts[-1] else shapes
+
+    own = (getattr(probe, "pretrained_cfg", None) or {}).get("input_size")
+    measured = measure(run, tuple(own[1:]) if own else None, where)
+    return probe, measured, layouts[-1]
