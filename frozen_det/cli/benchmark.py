@@ -12,6 +12,7 @@ from ..errors import InputError
 # WHAT as typed -> module frozen_det.analysis.<name>, which has add_arguments(parser) and run(args).
 WHAT = {
     "adapters": "benchmark_adapters",
+    "backbones": "benchmark_backbones",
     "checkpoint": "benchmark_checkpoint",
     "copy-paste": "benchmark_copy_paste",
     "evaluation": "benchmark_evaluation",
