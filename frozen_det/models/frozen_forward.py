@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError, closest
+from ..ops.torch_versions import is_compiling
 from .backbones import Body
-from .frozen_twin import FrozenTwin, Originals
+from .frozen_twin import FrozenTwin, Originals, require_equal
 
 WHERE = "model.backbone.forward"
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
@@ -157,29 +158,39 @@ class FrozenForward:
                 said.append(f"{self.twin.num_folded} norms folded; the twin holds {self.twin.bytes / 2**20:.1f} MiB "
                             "beside the body")
         if self.twin is not None and self.twin.num_folded:
-            self.twin.require_equal(body, images)
+            first = images[:1]
+            require_equal(_Features(body)(first), run(first), "fold_norms", body.architecture,
+                          first.dtype.itemsize < 4)
         if self.switches.compile:
-            run = self._compiled(run, images.device.type)
+            run = self._compiled(run, images.device.type, body.architecture)
             said.append("compiled at the first forward and for new kinds of input")
         if self.switches.autocast == "float16" and images.device.type == "cpu":
             said.append("float16 is slow on most CPUs, bfloat16 is what they may have instructions for")
         _log("; ".join([f"frozen forward of {body.architecture}: {', '.join(self.switches.names)}", *said]))
         return run
 
-    def _compiled(self, run, kind: str):
+    def _compiled(self, run, kind: str, where: str):
         options = dict(self.switches.compile) if isinstance(self.switches.compile, Mapping) else {}
         if options.get("backend", "inductor") == "inductor":
             _require_compiler(kind)
-        compiled = _refusing_clearly(lambda: torch.compile(run.function(), **options))
+        # `torch.compile(dynamic=True)` loses every feature of timm's bodies, without a word (seen with torch 2.11, any
+        # backend): it opens all numbers that it meets. Here only the sizes of the images are open.
+        sizes_open = options.pop("dynamic", None)
+        compiled = _refusing_clearly(
+            lambda: torch.compile(run.function(), dynamic=False if sizes_open is False else None, **options))
 
-        def first_clearly(images: Tensor):
+        def checked(images: Tensor):
+            if sizes_open:
+                images = _with_open_sizes(images)
             if self._compiled_once:
                 return compiled(images)
             features = _refusing_clearly(lambda: compiled(images))
+            wanted = run(images)
+            require_equal(wanted, features, "compile", where, any(f.dtype.itemsize < 4 for f in wanted))
             self._compiled_once = True
             return features
 
-        return first_clearly
+        return checked
 
 
 class _Features:
@@ -235,7 +246,7 @@ def _compile_options(given) -> bool | dict:
 
 
 def _is_traced(images: Tensor) -> bool:
-    return images.is_meta or torch.jit.is_tracing() or torch.compiler.is_compiling()
+    return images.is_meta or torch.jit.is_tracing() or is_compiling()
 
 
 def _autocast_is_on(kind: str) -> bool:
@@ -273,6 +284,14 @@ def _require_compiler(kind: str) -> None:
         if importlib.util.find_spec("triton") is None:
             raise InputError(f"expected triton for {WHERE}.compile on a GPU, it is not installed. pip install triton, "
                              "or leave compile out.")
+
+
+def _with_open_sizes(images: Tensor) -> Tensor:
+    """The images (N, 3, H, W), marked as of any number and size."""
+    images = images.view_as(images)  # a mark stays with a tensor
+    for dimension in (0, 2, 3):
+        torch._dynamo.maybe_mark_dynamic(images, dimension)
+    return images
 
 
 def _refusing_clearly(call):

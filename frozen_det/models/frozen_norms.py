@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from ..ops.torch_versions import is_compiling
+
 # Norms whose forward is the framework's batch norm and nothing else.
 _PLAIN_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
 
@@ -56,7 +58,7 @@ class _ScaleGradient(torch.autograd.Function):
 
 def _without_input(norm: nn.Module, inputs: Tensor, outputs: Tensor) -> Tensor:
     """`outputs` of a norm for `inputs`, with a history that does not keep `inputs` where none of it is needed."""
-    if norm.training or not outputs.requires_grad or not inputs.requires_grad or torch.compiler.is_compiling():
+    if norm.training or not outputs.requires_grad or not inputs.requires_grad or is_compiling():
         return outputs
     if norm.running_var is None or any(parameter.requires_grad for parameter in norm.parameters(recurse=False)):
         return outputs
