@@ -18,6 +18,7 @@ from ..atomic_write import replacing
 from ..errors import InputError
 from ..fingerprint import fingerprint
 from ..models.norm_folding import fold_away
+from ..ops.torch_versions import TORCH
 from ..weights_card import KEY, WeightsCard, first_known
 from .weights_file import require_weights
 
@@ -26,6 +27,7 @@ INPUT = "images"
 # Of the largest magnitude of an output.
 TOLERANCE = 1e-4
 INSTALL = "pip install 'frozen-det[export]'"
+NEEDED_TORCH = (2, 6)
 
 # A function from images (N, 3, H, W) to named outputs.
 Named = Callable[[Tensor], dict[str, Tensor]]
@@ -83,8 +85,8 @@ def export_program(backbone, path, kind: str, size_hw: tuple[int, int] | None = 
         card: what is known about the weights beyond the backbone.
 
     Raises:
-        InputError: a size that cannot be left open, an op that the format lacks, or a difference from eager beyond
-            :data:`TOLERANCE`.
+        InputError: a size that cannot be left open, an op that the format lacks, a difference from eager beyond
+            :data:`TOLERANCE`, or a torch older than :data:`NEEDED_TORCH`.
     """
     require_weights(backbone)
     names = output_names(backbone.strides)
@@ -126,6 +128,10 @@ def write_program(model: nn.Module, eager: Named, path, kind: str, size_hw: tupl
     path = Path(path).expanduser()
     if path.suffix != SUFFIXES[kind]:
         raise InputError(f"expected an output file that ends in {SUFFIXES[kind]} for --format {kind}, got {path}.")
+    if TORCH < NEEDED_TORCH:
+        raise InputError(f"expected torch {'.'.join(map(str, NEEDED_TORCH))} or newer to write {path.name}, got "
+                         f"{torch.__version__}: programs with open sizes came with it. Export the weights instead (a "
+                         ".safetensors file), or pip install --upgrade torch torchvision.")
     attempts = _attempts(eager, size_hw, unit)
     for inputs, step in attempts:
         try:

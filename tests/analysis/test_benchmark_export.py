@@ -8,6 +8,8 @@ import torch
 from frozen_det.analysis import benchmark_export
 from frozen_det.cli import main
 
+from ..torch_versions import needs_programs
+
 
 @pytest.fixture(scope="module")
 def rows():
@@ -16,6 +18,7 @@ def rows():
     return {row.arm: row for row in benchmark_export.measure("test_resnet", (8, 16), (64, 96), 2, 3, fixed=True)}
 
 
+@needs_programs
 def test_each_arm_has_its_file_its_times_and_its_ratio(rows):
     assert list(rows) == ["eager", "onnxruntime", "torch.export"]
     eager = rows["eager"]
@@ -44,6 +47,7 @@ def test_arms_take_turns_and_each_comes_first(monkeypatch):
     assert all(len(times) == 4 for times in [*walls.values(), *cpus.values()]), "two passes warm up and do not count"
 
 
+@needs_programs
 def test_the_table_and_the_json_name_every_arm(rows, monkeypatch, capsys):
     monkeypatch.setattr(benchmark_export, "measure", lambda *_: list(rows.values()))
     assert main(["benchmark", "export", "--bodies", "test_resnet"]) == 0

@@ -7,6 +7,7 @@ from frozen_det.cli import main
 from frozen_det.cli.export import FORMATS, _format
 from frozen_det.weights_card import read_card
 
+from ..torch_versions import needs_programs
 from .test_convert import Detector, run  # noqa: F401  the fixture
 
 
@@ -25,6 +26,7 @@ def _digest(folder) -> str:
     return model.backbone.frozen_fingerprint().digest
 
 
+@needs_programs
 def test_a_program_is_written_at_a_fixed_size(run, tmp_path, capsys):  # noqa: F811
     out = tmp_path / "a.pt2"
     assert main(["export", str(run / "config.py"), str(run / "full.pth"), "-o", str(out), "--size", "64"]) == 0

@@ -6,6 +6,7 @@ import torch
 from frozen_det.errors import InputError
 from frozen_det.export.detector_program import export_detector
 
+from ..torch_versions import needs_programs
 from .small_bodies import BODIES
 
 
@@ -28,6 +29,7 @@ def retina():
         num_classes=3).eval()
 
 
+@needs_programs
 def test_a_single_stage_detector_gives_the_maps_of_its_head(retina, tmp_path):
     report = export_detector(retina, tmp_path / "a.pt2", "torch-export", size_hw=(64, 96))
     assert report.outputs == ("scores_level0", "scores_level1", "boxes_level0", "boxes_level1")
@@ -39,6 +41,7 @@ def test_a_single_stage_detector_gives_the_maps_of_its_head(retina, tmp_path):
     assert report.card.architecture == "RetinaNet on timm/convnext_atto" and report.card.mean[0] > 1
 
 
+@needs_programs
 def test_a_single_stage_detector_is_an_onnx_file_too(retina, tmp_path):
     pytest.importorskip("onnxscript")
     onnxruntime = pytest.importorskip("onnxruntime")
@@ -52,6 +55,7 @@ def test_a_single_stage_detector_is_an_onnx_file_too(retina, tmp_path):
         assert abs(got[name] - wanted.detach().numpy()).max() <= 1e-4 * wanted.abs().max().item()
 
 
+@needs_programs
 def test_a_two_stage_detector_is_refused_by_the_op_that_chooses_proposals(tmp_path):
     from mmengine.config import Config
 

@@ -14,6 +14,7 @@ from frozen_det.export.programs import whole_same_padding
 from frozen_det.models import FrozenBackbone
 from frozen_det.weights_card import KEY
 
+from ..torch_versions import needs_programs
 from .small_bodies import BODIES, filled
 
 
@@ -28,6 +29,18 @@ def session_of(onnxruntime, path):
     return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
 
+@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
+def test_a_torch_that_is_too_old_is_named_with_the_remedy(tmp_path, monkeypatch, suffix):
+    from frozen_det.export import programs
+
+    monkeypatch.setattr(programs, "TORCH", (2, 5))
+    kind = {suffix: kind for kind, suffix in programs.SUFFIXES.items()}[suffix]
+    with pytest.raises(InputError, match="expected torch 2.6 or newer to write x.*Export the weights instead"):
+        export_program(filled("resnet", tmp_path), tmp_path / f"x{suffix}", kind)
+    assert not (tmp_path / f"x{suffix}").exists()
+
+
+@needs_programs
 @pytest.mark.parametrize("family", ["resnet", "vit"])
 def test_onnx_with_open_sizes_gives_eagers_features(family, tmp_path, onnxruntime):
     backbone = filled(family, tmp_path)
@@ -44,6 +57,7 @@ def test_onnx_with_open_sizes_gives_eagers_features(family, tmp_path, onnxruntim
     assert card["architecture"] == backbone.architecture and card["mean"][0] > 1
 
 
+@needs_programs
 @pytest.mark.parametrize("family", ["efficientnet", "convnext", "swin"])
 def test_onnx_at_a_fixed_size_keeps_the_batch_open(family, tmp_path, onnxruntime):
     backbone = filled(family, tmp_path)
@@ -57,6 +71,7 @@ def test_onnx_at_a_fixed_size_keeps_the_batch_open(family, tmp_path, onnxruntime
         session.run(None, {"images": np.zeros((1, 3, 64, 64), np.float32)})
 
 
+@needs_programs
 def test_torch_export_is_read_back_with_its_card_and_refuses_sizes_it_cannot_do(tmp_path):
     backbone = filled("resnet", tmp_path)
     report = export_program(backbone, tmp_path / "a.pt2", "torch-export")
@@ -71,6 +86,7 @@ def test_torch_export_is_read_back_with_its_card_and_refuses_sizes_it_cannot_do(
         program(torch.randn(1, 3, 97, 64))
 
 
+@needs_programs
 def test_a_body_with_windows_needs_a_fixed_size_and_says_so(tmp_path):
     backbone = FrozenBackbone(BODIES["swin"][0], weights="random").eval()
     with pytest.raises(InputError, match=r"windows.*Give the one size it will run at, for example --size 512 512"):
@@ -78,6 +94,7 @@ def test_a_body_with_windows_needs_a_fixed_size_and_says_so(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@needs_programs
 def test_a_difference_from_eager_keeps_no_file(tmp_path, monkeypatch):
     from frozen_det.export import programs
 
@@ -95,6 +112,7 @@ def test_a_difference_from_eager_keeps_no_file(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["upstream.pth"]
 
 
+@needs_programs
 def test_folded_norms_leave_the_program_and_not_the_function(tmp_path):
     backbone = filled("efficientnet", tmp_path)
     for fold in (False, True):
@@ -105,6 +123,7 @@ def test_folded_norms_leave_the_program_and_not_the_function(tmp_path):
     assert backbone.body.blocks[0][0].bn1.running_var.std() > 0, "the backbone itself is left alone"
 
 
+@needs_programs
 def test_adapters_that_cannot_be_merged_stay_beside_the_body_in_a_program(tmp_path):
     backbone = FrozenBackbone(BODIES["resnet"][0], weights="random",
                               adapters=dict(type="conv_adapter", init="normal")).eval()
@@ -112,6 +131,7 @@ def test_adapters_that_cannot_be_merged_stay_beside_the_body_in_a_program(tmp_pa
     assert report.largest_difference == 0.0
 
 
+@needs_programs
 def test_onnx_without_its_packages_is_one_line_with_the_remedy(tmp_path, monkeypatch):
     import sys
 
