@@ -195,8 +195,9 @@ def test_pixels_and_targets_are_those_of_torchvision(kind, monkeypatch):
     monkeypatch.setattr(other, "_dist", torch.distributions.Beta(torch.tensor([1.0]), torch.tensor([1.0])))
     torch.manual_seed(4)
     drawn = {}
-    make = other.make_params
-    monkeypatch.setattr(other, "make_params", lambda inputs: drawn.update(make(inputs)) or drawn)
+    name = "make_params" if hasattr(other, "make_params") else "_get_params"  # before torchvision 0.21
+    make = getattr(other, name)
+    monkeypatch.setattr(other, name, lambda inputs: drawn.update(make(inputs)) or drawn)
     expected, targets = other(images, labels)
     if kind is v2.CutMix:
         mixed, lam = paste_partners(images, partners, drawn["box"]), kept_share((32, 32), drawn["box"])
