@@ -55,7 +55,9 @@ def test_a_config_builds_its_model_and_its_pipelines_without_weights_and_data(pa
     assert model.backbone.is_frozen == (state in ("frozen", "adapters"))
     assert (model.backbone.adapters is not None) == ("adapters" in state)
     backbone = cfg.model.detector.backbone
-    assert (backbone.weights == "random") == (state == "scratch")
+    # No package carries a plain ViT: its smoke config freezes chance, and says so.
+    chance = "random weights" in ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    assert (backbone.weights == "random") == (state == "scratch" or chance)
     with DefaultScope.overwrite_default_scope("mmdet"):
         for loader in (cfg.get(f"{split}_dataloader") for split in ("train", "val", "test")):
             if loader is None:  # a run that only shows that the loss falls

@@ -1,0 +1,21 @@
+"""Cascade Mask R-CNN, simple feature pyramid, on a frozen MAE ViT-B/16 (arXiv 2111.06377): 72 epochs, 1280 x 1280.
+
+Papers: Vasconcelos et al., "Proper Reuse of Image Classification Features Improves Object Detection", CVPR 2022
+(arXiv 2204.00484), where ResNet-RS and EfficientNet stand; Li et al., ViTDet (arXiv 2203.16527), which fine-tunes.
+expected: not published. Not run on COCO here.
+The last block is taken, before the final norm, as in ViTDet. The weights stand under CC BY-NC 4.0: no commercial use.
+    frozen-det train cascade-mask-rcnn_frozen-vitb16mae_simplepyramid_lsj-72e_coco
+"""
+_base_ = [
+    "../_base_/runtime.py",
+    "../_base_/cascade_mask_rcnn_vit.py",
+    "../_base_/coco_lsj_masks_1280.py",
+    "../_base_/coco_eval_masks_square_1280.py",
+    "../_base_/schedule_vit_72e.py",
+]
+
+model = dict(detector=dict(
+    backbone=dict(
+        type="frozen_det.FrozenBackbone",
+        body=dict(type="timm", name="vit_base_patch16_224.mae"),
+        weights="timm", strides=(16,), freeze=True)))

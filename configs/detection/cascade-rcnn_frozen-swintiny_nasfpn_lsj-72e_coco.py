@@ -1,0 +1,21 @@
+"""Cascade R-CNN, NAS-FPN, on a frozen Swin-T (arXiv 2103.14030): 72 epochs, 1280 x 1280.
+
+Paper: Vasconcelos et al., "Proper Reuse of Image Classification Features Improves Object Detection", CVPR 2022
+(arXiv 2204.00484), where ResNet-RS and EfficientNet stand. expected: not published. Not run on COCO here.
+Maps are padded to whole windows of 7 inside the body. The weights stand under the MIT licence.
+    frozen-det train cascade-rcnn_frozen-swintiny_nasfpn_lsj-72e_coco
+"""
+_base_ = [
+    "../_base_/runtime.py",
+    "../_base_/cascade_rcnn.py",
+    "../_base_/coco_lsj_1280.py",
+    "../_base_/coco_eval_square_1280.py",
+    "../_base_/schedule_72e.py",
+]
+
+model = dict(detector=dict(
+    backbone=dict(
+        type="frozen_det.FrozenBackbone",
+        body=dict(type="timm", name="swin_tiny_patch4_window7_224.ms_in1k"),
+        weights="timm", strides=(8, 16, 32), freeze=True),
+    neck=dict(type="frozen_det.NASFPN")))

@@ -1,0 +1,14 @@
+"""Faster R-CNN with ViTDet's simple feature pyramid on a small frozen ViT of random weights, on toy scenes.
+
+In small what arXiv 2204.00484 asks, for a body of one stride (arXiv 2203.16527). expected: not published; the loss falls, no more:
+no package carries a plain ViT, so the features are chance. Two blocks are tapped, images run in windows of 128.
+    frozen-det train faster-rcnn_frozen-vittiny_simplepyramid_plain-8e_toy
+"""
+_base_ = ["../_base_/runtime.py", "../_base_/toy_scenes.py", "../_base_/faster_rcnn_narrow.py", "../_base_/schedule_toy_8e.py"]
+
+model = dict(detector=dict(
+    backbone=dict(
+        body=dict(_delete_=True, type="timm", name="vit_tiny_patch16_224", img_size=128, depth=2, embed_dim=48, num_heads=3,
+                  taps=(0, 1), tap_norm=True, window=dict(size=128, overlap=32)),
+        weights="random", strides=(16,)),
+    neck=dict(type="frozen_det.SimpleFeaturePyramid", out_channels=48)))
