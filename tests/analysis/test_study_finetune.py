@@ -42,6 +42,13 @@ def given(tmp_path_factory):
     return Candidate("one", "c", cfg, root / "weights.pth"), root / "data"
 
 
+@pytest.fixture(autouse=True)
+def unformatted(monkeypatch):
+    """Configs as plain text in logs and checkpoints: formatting them takes longer than these trainings."""
+    monkeypatch.setattr(Config, "pretty_text", property(lambda cfg: "".join(
+        f"{name} = {value!r}\n" for name, value in cfg.to_dict().items())))
+
+
 def seen():
     images = images_of(flat([0.2], 16), [0])
     images.fit = lambda image: torch.from_numpy(

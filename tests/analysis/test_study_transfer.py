@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from mmengine.config import Config
 
 from frozen_det.analysis.study_candidates import Candidate
 from frozen_det.analysis.study_transfer import detection_probe
@@ -34,6 +35,13 @@ def probe(tmp_path_factory):
     cfg.visualizer = dict(type="DetLocalVisualizer", vis_backends=[dict(type="LocalVisBackend")], name="visualizer")
     cfg.dump(str(root / "detector.py"))
     return Candidate("one", "c", None, root / "weights.pth"), root / "detector.py"
+
+
+@pytest.fixture(autouse=True)
+def unformatted(monkeypatch):
+    """Configs as plain text in logs and checkpoints: formatting them takes longer than these trainings."""
+    monkeypatch.setattr(Config, "pretty_text", property(lambda cfg: "".join(
+        f"{name} = {value!r}\n" for name, value in cfg.to_dict().items())))
 
 
 def body_of(work_dir):
