@@ -100,6 +100,7 @@ def measure(run: Callable[[tuple[int, int]], list[tuple[int, ...]]], own_hw: tup
         measured = Measured(tuple(strides), _channels(shapes[0]), SizeRule(multiple, fill=lost))
         if any(strides):
             return measured
+        break  # it takes the size and gives no map of it: another size changes nothing
     try:
         if own_hw is not None:
             shapes = run(own_hw)
