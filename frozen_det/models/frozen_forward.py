@@ -288,7 +288,6 @@ def _require_compiler(kind: str) -> None:
 
 def _with_open_sizes(images: Tensor) -> Tensor:
     """The images (N, 3, H, W), marked as of any number and size."""
-    images = images.view_as(images)  # a mark stays with a tensor
     for dimension in (0, 2, 3):
         torch._dynamo.maybe_mark_dynamic(images, dimension)
     return images

@@ -5,6 +5,7 @@ be built anew). Writing through ``tensor.data`` is seen by neither, as by nothin
 """
 
 import copy
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -14,9 +15,9 @@ from ..errors import InputError
 from .backbones import Body
 from .norm_folding import Pair, foldable, folded, put_folded
 
-# Largest difference that folding may make, of the largest magnitude of a feature.
+# Largest difference that folding or compiling may make, of the largest magnitude of a feature.
 TOLERANCE = 1e-3
-# The same for bodies stored in 16 bits, whose folded weights are rounded to 16 bits once more.
+# The same where 16 bits are computed in, or stored.
 TOLERANCE_16_BIT = 5e-2
 
 
@@ -59,26 +60,6 @@ class FrozenTwin:
                 elif layer not in done:
                     self._refold(module, of[layer])
                     done.add(layer)
-
-    def require_equal(self, body: Body, images: Tensor) -> None:
-        """Compare the features of the first image.
-
-        Args:
-            body: what the twin was made from.
-            images: (N, 3, H, W).
-
-        Raises:
-            InputError: folding changed the features beyond rounding.
-        """
-        first = images[:1]
-        tolerance = TOLERANCE if first.dtype.itemsize >= 4 else TOLERANCE_16_BIT
-        pairs = zip(body.extract(body.module, first), body.extract(self.body.module, first), strict=True)
-        for stride, (plain, mine) in zip(body.strides, pairs):
-            difference = relative_difference(plain, mine)
-            if difference > tolerance:
-                raise InputError(f"expected the same features of {body.architecture} with its norms folded, but at "
-                                 f"stride {stride} they differ by {difference:.1e} of the largest (tolerance "
-                                 f"{tolerance:.0e}). Leave model.backbone.forward.fold_norms out for this body.")
 
     def _refold(self, module: nn.Module, pair: Pair) -> None:
         weight, bias = folded(module.get_submodule(pair.layer), module.get_submodule(pair.norm))
@@ -124,6 +105,28 @@ class Originals:
     def _now(self) -> list[Tensor]:
         return [value for part in self._modules for held in (part._parameters, part._buffers)
                 for value in held.values() if value is not None]
+
+
+def require_equal(wanted: Sequence[Tensor], found: Sequence[Tensor], switch: str, where: str, in_16_bit: bool) -> None:
+    """Raise unless a switch gives the features that the body gives.
+
+    Args:
+        wanted, found: one (N, C, H, W) per stride.
+        switch: its name, for the message.
+        where: the body's name.
+        in_16_bit: whether they were computed in bfloat16 or float16.
+
+    Raises:
+        InputError: another number of features, another shape, or a difference beyond the tolerance.
+    """
+    tolerance = TOLERANCE_16_BIT if in_16_bit else TOLERANCE
+    shapes = [[tuple(feature.shape) for feature in features] for features in (wanted, found)]
+    largest = max(map(relative_difference, wanted, found)) if shapes[0] == shapes[1] else None
+    if largest is None or largest > tolerance:
+        how = (f"the shapes {shapes[1]} instead of {shapes[0]}" if largest is None else
+               f"features that differ by {largest:.1e} of the largest (tolerance {tolerance:.0e})")
+        raise InputError(f"expected the features of {where} with model.backbone.forward.{switch}, got {how}. Leave "
+                         f"{switch} out for this body.")
 
 
 def relative_difference(wanted: Tensor, found: Tensor) -> float:

@@ -11,7 +11,7 @@ from frozen_det.errors import InputError
 from frozen_det.models import FrozenBackbone, frozen_twin
 from frozen_det.models.frozen_forward import ForwardSwitches
 from frozen_det.models.frozen_twin import relative_difference
-from frozen_det.models.norm_folding import Pair
+from frozen_det.models.norm_folding import Pair, foldable
 
 RESNET = dict(type="timm", name="test_resnet")
 VIT = dict(type="timm", name="test_vit")
@@ -157,7 +157,9 @@ def test_what_is_unfrozen_runs_plainly_and_learns():
     assert switched.body.layer3[0].conv1.weight.grad is None
 
 
-def test_building_a_twin_moves_no_random_draw():
+def test_building_a_twin_moves_no_random_draw(monkeypatch):
+    # Some bodies cannot run on meta tensors; the run that finds their norms draws its weights.
+    monkeypatch.setattr(frozen_twin, "foldable", lambda body: [torch.rand(1), foldable(body)][1])
     _, switched = pair(dict(fold_norms=True))
     torch.manual_seed(3)
     wanted = torch.rand(3)
@@ -243,9 +245,41 @@ def test_one_body_after_another_stays_compiled():
 def test_the_default_compiler_gives_the_same_features_at_several_sizes():
     torch.compiler.reset()
     plain, switched = pair(dict(compile=dict(dynamic=True), fold_norms=True), strides=(4,))
-    for images in (IMAGES, IMAGES[:, :, :32, :64]):
+    for images in (IMAGES, torch.randn(2, 3, 96, 64)):
         assert differences(plain(images), switched(images)) <= 1e-5
     assert list(switched.state_dict()) == list(plain.state_dict())
+
+
+@pytest.mark.parametrize("dynamic", [True, False, None])
+def test_sizes_are_open_or_fixed_and_features_are_all_there(dynamic):
+    """Plain `torch.compile(dynamic=True)` of a timm body returns no feature at all."""
+    torch.compiler.reset()
+    runs = []
+
+    def counting(graph, inputs):
+        runs.append(graph)
+        return graph.forward
+
+    plain, switched = pair(dict(compile=dict(dynamic=dynamic, backend=counting)))
+    for size_hw in ((64, 96), (128, 160), (96, 64)):  # beyond 1 at stride 32: poolings and norms treat 1 apart
+        images = torch.randn(2, 3, *size_hw)
+        assert differences(plain(images), switched(images)) == 0
+    assert len(runs) == {True: 1, False: 3, None: 2}[dynamic]
+
+
+def test_a_compiler_that_loses_or_changes_features_is_refused():
+    def losing(graph, inputs):
+        return lambda *given: graph.forward(*given)[:1] * 4
+
+    def changing(graph, inputs):
+        return lambda *given: [2 * feature for feature in graph.forward(*given)]
+
+    for backend, message in ((losing, r"got the shapes .* instead of .*Leave compile out"),
+                             (changing, r"differ by 1.0e\+00 of the largest \(tolerance 1e-03\).*Leave compile out")):
+        torch.compiler.reset()
+        _, switched = pair(dict(compile=dict(backend=backend)))
+        with pytest.raises(InputError, match=message):
+            switched(IMAGES)
 
 
 def test_a_missing_compiler_is_named_with_what_to_install(monkeypatch):
@@ -272,7 +306,7 @@ def test_folding_that_changes_the_features_is_refused(monkeypatch):
     wrong = [Pair("layer1.0.conv1", "layer1.0.bn2"), Pair("layer1.0.conv2", "layer1.0.bn1")]
     monkeypatch.setattr(frozen_twin, "foldable", lambda body: wrong)
     _, switched = pair(dict(fold_norms=True))
-    with pytest.raises(InputError, match=r"same features of timm/test_resnet.*stride 4.*Leave .*fold_norms out"):
+    with pytest.raises(InputError, match=r"timm/test_resnet with .*fold_norms.* differ by .*Leave fold_norms out"):
         switched(IMAGES)
 
 
