@@ -96,8 +96,9 @@ def _known(module: str, name: str):
         if name in ("ndarray", "dtype"):
             return getattr(numpy, name)
         if name in ("_reconstruct", "scalar"):
-            multiarray = getattr(numpy, "_core", None) or numpy.core
-            return getattr(multiarray.multiarray, name)
+            # numpy 1.26 has a `_core` too, an empty one for reading what numpy 2 pickled.
+            multiarray = getattr(getattr(numpy, "_core", None), "multiarray", None) or numpy.core.multiarray
+            return getattr(multiarray, name)
         scalar = getattr(numpy, name, None)
         if isinstance(scalar, type) and issubclass(scalar, numpy.generic):
             return scalar
