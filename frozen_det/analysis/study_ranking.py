@@ -80,15 +80,19 @@ def ranking_section(found: dict[str, dict[str, Measured]], labels: Sequence[str]
               " No detection probe was run (transfer --detector CONFIG), so nothing is said about it.")),
               Table(["number", *(shown or labels)], rows, rule_before=[len(rows) - 1])]
     if probes:
-        blocks += [Text(_words(len(labels), len(columns))), _correlations(columns, values, called, probes)]
+        correlations = _correlations(columns, values, called, probes)
+        blocks += [Text(_words(len(labels), len(correlations.rows))), correlations]
     return Section("Ranking", blocks)
 
 
 def _correlations(columns: list, values: dict, called: dict, probes: dict[str, str]) -> Table:
-    """Every number against every probe."""
+    """Every number against every probe but itself; the same run's AP50 tells nothing about it."""
     rows = []
     for study, name, better in columns:
-        cells = [None if name == probe else spearman(values[study, name], values["transfer", probe])
+        others = [probe for probe in probes.values() if probe != name]
+        if name.startswith("detection,") and (name not in PROBES or not others):
+            continue
+        cells = [spearman(values[study, name], values["transfer", probe]) if probe in others else None
                  for probe in probes.values()]
         rows.append([called[study, name], "more" if better else "less",
                      *(MISSING if cell is None else f"{cell:+.2f}" for cell in cells)])

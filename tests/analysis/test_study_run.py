@@ -169,17 +169,18 @@ def test_the_ranking_correlates_with_the_detection_probe():
     rows = {row[0]: row[1:] for row in section.blocks[1].rows}
     assert rows["calibration: accuracy"] == ["1", "2", "3"] and rows["calibration: ECE"] == ["3", "2", "1"]
     assert rows["mean rank"] == ["1.7", "2.0", "2.3"]
-    assert section.blocks[3].rows == [["calibration: accuracy", "more", "+1.00"], ["calibration: ECE", "less", "+1.00"],
-                                      ["transfer: detection, frozen, AP", "more", ""]]
+    assert section.blocks[3].rows == [["calibration: accuracy", "more", "+1.00"], ["calibration: ECE", "less", "+1.00"]]
     assert ranking_section(found, ["a"]) is None
     for label, ap in zip(labels, (1, 3, 2)):
         found["transfer"][label].numbers["detection, fine-tuned, AP"] = Estimate(ap, ap, ap)
+        found["transfer"][label].numbers["detection, fine-tuned, AP50"] = Estimate(ap, ap, ap)
     section = ranking_section(found, labels, ["x", "y", "z"], {"calibration": "Calibration"})
     assert section.blocks[1].header == ["number", "x", "y", "z"]
     assert section.blocks[3].header[2:] == ["Spearman with the frozen probe", "Spearman with the fine-tuned probe"]
     rows = {row[0]: row[2:] for row in section.blocks[3].rows}
     assert rows["Calibration: accuracy"] == ["+1.00", "-0.50"]
-    assert rows["transfer: detection, fine-tuned, AP"] == ["-0.50", ""]
+    assert rows["transfer: detection, fine-tuned, AP"] == ["-0.50", ""] and not any("AP50" in row for row in rows)
+    assert "4 numbers are looked at" in section.blocks[2].text
     assert "so few can show nothing" in section.blocks[2].text
 
 
