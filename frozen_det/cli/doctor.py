@@ -20,7 +20,9 @@ class Stack(NamedTuple):
 
 # Newest first. What ran on each is told in docs/hosts.md.
 TESTED = (
-    Stack("2.11.", "0.10.12", "2.3.6", "3.5.1", "onedl", "make test"),
+    Stack("2.15.", "0.10.12", "2.3.6", "3.5.1", "onedl", "`make test-newest`, of whose tests a part was run"),
+    Stack("2.11.", "0.10.12", "2.3.6", "3.5.1", "onedl", "`make test`"),
+    Stack("2.1.2", "0.10.7", "2.1.0", "3.3.0", "openmmlab", "`make test-openmmlab`, of whose tests a part was run"),
 )
 
 # The parts of the host and the distributions that carry each: the maintained line first, then the original one.
@@ -55,7 +57,7 @@ def run(args) -> int:
             print(f"{name:<{width}}{version or 'not installed'}")
         print(f"\nhost       {facts['host']}\nops        {facts['ops']}\ndevice     {facts['device']}\n"
               f"disk free  {facts['disk_free_gib']} GiB\n"
-              f"tested     {'yes, this combination' if facts['tested'] else 'not this combination'}")
+              f"tested     {facts['tested_by']}")
         for advice in facts["advice"]:
             print(f"advice     {advice}")
     return 0 if not facts["broken"] else 1
@@ -94,8 +96,9 @@ def examine() -> dict:
     if not torch.cuda.is_available():
         advice.append("on a CPU this spares the system time of giving large buffers back after each step (glibc). "
                       "Type: export MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_MMAP_THRESHOLD_=4294967296")
-    host = f"{line}, as in `{tested.how}`" if tested else line
-    return {"versions": versions, "host": host, "ops": ops, "device": device, "tested": tested is not None,
+    tested_by = f"this combination, by {tested.how}" if tested else "not this combination"
+    return {"versions": versions, "host": line, "ops": ops, "device": device, "tested": tested is not None,
+            "tested_by": tested_by,
             "broken": any(found.broken for found in findings),
             "disk_free_gib": round(shutil.disk_usage(".").free / 2**30, 1), "advice": advice}
 

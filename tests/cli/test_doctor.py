@@ -34,7 +34,7 @@ def test_nothing_is_said_about_a_sound_installation(installed):
 def test_each_tested_combination_is_recognised_and_a_neighbour_is_not(stack):
     names = {part: [n for n in names if n.startswith("onedl-") == (stack.line == "onedl")][0]
              for part, names in doctor.HOST.items()}
-    installed = {"torch": f"{stack.torch}9+cu130", names["mmengine"]: stack.mmengine, names["mmcv"]: stack.mmcv,
+    installed = {"torch": f"{stack.torch}+cu130", names["mmengine"]: stack.mmengine, names["mmcv"]: stack.mmcv,
                  names["mmdet"]: stack.mmdet}
     assert doctor.line_of(installed) == stack.line
     assert doctor.tested_as(installed) == stack
@@ -120,7 +120,7 @@ def test_the_command_shows_host_ops_and_what_to_type(capsys, monkeypatch):
     assert "\nhost " in said and "\nops " in said
     assert main(["doctor", "--json"]) == 1
     facts = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
-    assert facts["broken"] and facts["host"].split(",")[0] in ("onedl", "openmmlab", "mixed", "incomplete")
+    assert facts["broken"] and facts["host"] in ("onedl", "openmmlab", "mixed", "incomplete")
 
 
 def test_ops_that_do_not_load_are_named_with_their_reason(monkeypatch):
