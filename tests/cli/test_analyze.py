@@ -42,6 +42,24 @@ def test_all_writes_a_result_for_each_study_and_reads_them_back(data, capsys):
     assert "## Calibration" in (data / "out" / "analysis.md").read_text()  # what is there is shown
 
 
+def test_a_folder_is_probed_and_trained_on_and_both_are_read_back(data, capsys, monkeypatch):
+    from mmengine.config import Config
+
+    monkeypatch.setattr(Config, "pretty_text", property(lambda cfg: ""))  # formatting takes longer than training
+    line = ["transfer", "--transfer-data", f"own={data / 'data'}", "--finetune", "--finetune-epochs", "1",
+            *words(data, "transfer")[1:]]
+    assert run_command("analyze", line) == 0
+    stored = json.loads((data / "out" / "transfer" / "weights.json").read_text())["measured"]
+    assert set(stored["numbers"]) == {"own, linear probe", "own, 20-NN", "own, fine-tuned"}
+    assert stored["notes"]["own, epochs of fine-tuning"] == 1
+    capsys.readouterr()
+    assert run_command("analyze", line) == 0
+    assert "1 results, 1 of them from before" in capsys.readouterr().out
+    line[5] = "0"
+    assert run_command("analyze", line) == 2
+    assert "--finetune-epochs" in capsys.readouterr().err.strip().splitlines()[-1]
+
+
 @pytest.mark.parametrize("change, said", [
     (lambda one: ["odd", *one[1:]], "STUDY"), (lambda one: [one[0], one[2], *one[3:]], "config before the checkpoint"),
     (lambda one: [*one, "data_root=nowhere"], "nowhere"), (lambda one: ["wsol", *one[1:]], "--wsol-data")])
