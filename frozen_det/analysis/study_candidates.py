@@ -5,6 +5,7 @@ candidates whose configs list different test images.
 """
 
 import copy
+import dataclasses
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -56,6 +57,12 @@ class StudyImages:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def draw(self, num: int, seed: int = 0) -> "StudyImages":
+        """`num` of the images, or all, drawn by seed; the first ones would be of few classes, which come in turn."""
+        places = np.sort(np.random.default_rng(seed).permutation(len(self))[:num])
+        return dataclasses.replace(self, pixels=self.pixels[places], labels=self.labels[places],
+                                   paths=[self.paths[place] for place in places])
 
     @property
     def size_hw(self) -> tuple[int, int]:

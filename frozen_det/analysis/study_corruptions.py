@@ -50,7 +50,7 @@ def study_corruptions(classifier: StudyClassifier, images: StudyImages, num_corr
     """Flip rates, accuracy under corruptions and on shifted sets, in percent.
 
     Args:
-        num_corrupted: corruptions run on the first that many of the (seeded) images; 0 leaves them out.
+        num_corrupted: corruptions run on that many of the images, drawn by seed; 0 leaves them out.
         shifted: ``KIND=DIR``, see :func:`.study_folders.read_shifted`.
         seed: of what corruptions draw, of draws from shifted sets and of the bootstrap.
     """
@@ -62,7 +62,7 @@ def study_corruptions(classifier: StudyClassifier, images: StudyImages, num_corr
         found.numbers[f"flip rate, {movement}"] = boot.mean(100 * flip_rate(np.stack(frames, 1)))
         say(f"corruptions, {movement}: flip rate {found.numbers[f'flip rate, {movement}'].value:.1f}")
     if num_corrupted:
-        _add_corruptions(found, classifier, images, min(num_corrupted, len(images)), seed, say)
+        _add_corruptions(found, classifier, images.draw(num_corrupted, seed), seed, say)
     for word in shifted:
         kind, _, folder = word.partition("=")
         own = images.classes if all(name.startswith("n") for name in images.classes) else None
@@ -91,14 +91,14 @@ def corrupted(pixels: np.ndarray, name: str, severity: int, seeds: Sequence[int]
     return np.ascontiguousarray(np.stack(out).transpose(0, 3, 1, 2))
 
 
-def _add_corruptions(found: Measured, classifier, images: StudyImages, count: int, seed: int, say) -> None:
+def _add_corruptions(found: Measured, classifier, images: StudyImages, seed: int, say) -> None:
     try:
         from imagecorruptions import get_corruption_names
     except ImportError as error:
         found.notes["corruptions"] = f"left out: pip install imagecorruptions-imaug ({error})"
         say(f"corruptions {found.notes['corruptions']}")
         return
-    pixels, labels = images.pixels[:count].numpy(), images.labels[:count].numpy()
+    pixels, labels, count = images.pixels.numpy(), images.labels.numpy(), len(images)
     boot, names, right = Bootstrap(count, seed), get_corruption_names(), []
     for place, name in enumerate(names):
         by_severity = []

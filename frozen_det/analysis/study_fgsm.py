@@ -58,7 +58,7 @@ def study_fgsm(classifier: StudyClassifier, images: StudyImages, sweep: Sequence
         sweep: strengths in 1/255, FGSM.
         epsilon: the strength that is reported, in 1/255; FGSM and PGD.
         pgd_steps: of PGD; 0 leaves it out.
-        pgd_images: PGD runs on the first that many of the (seeded) images.
+        pgd_images: PGD runs on that many of the images, drawn by seed.
         seed: of PGD's starts and the bootstrap.
     """
     if min(sweep, default=-1) < 0 or epsilon < 0 or pgd_steps < 0:
@@ -80,26 +80,25 @@ def study_fgsm(classifier: StudyClassifier, images: StudyImages, sweep: Sequence
         table[:, strengths.index(float(epsilon))])}), {"FGSM": boot.means(strengths, table)},
         dict(space="[0, 1] pixels", norms="running statistics", num_images=len(images)))
     if pgd_steps:
-        count = min(pgd_images, len(images))
-        stood = _under_pgd(classifier, images, count, epsilon / 255, pgd_steps, seed, say)
+        attacked = images.draw(pgd_images, seed)
+        count, stood = len(attacked), _under_pgd(classifier, attacked, epsilon / 255, pgd_steps, seed, say)
         found.numbers[f"PGD-{pgd_steps} {epsilon:g}/255"] = Bootstrap(count, seed).mean(100.0 * stood)
         found.notes["num_pgd_images"] = count
     return found
 
 
-def _under_pgd(classifier, images: StudyImages, count: int, epsilon: float, num_steps: int, seed: int,
-               say) -> np.ndarray:
-    """(count,) whether an image is still classified right."""
+def _under_pgd(classifier, images: StudyImages, epsilon: float, num_steps: int, seed: int, say) -> np.ndarray:
+    """(N,) whether an image is still classified right."""
     generator, right = torch.Generator().manual_seed(seed), []
-    for start in range(0, count, classifier.batch_size):
-        pixels, labels = _batch(classifier, images, start, count)
+    for start in range(0, len(images), classifier.batch_size):
+        pixels, labels = _batch(classifier, images, start)
         attacked = pgd(classifier, pixels, labels, epsilon, num_steps, generator)
         with torch.no_grad():
             right.append((classifier(attacked).argmax(1) == labels).cpu().numpy())
-        say(f"pgd: {start + len(labels)} of {count} images")
+        say(f"pgd: {start + len(labels)} of {len(images)} images")
     return np.concatenate(right)
 
 
-def _batch(classifier, images: StudyImages, start: int, end: int | None = None) -> tuple[Tensor, Tensor]:
-    part = slice(start, min(start + classifier.batch_size, len(images) if end is None else end))
+def _batch(classifier, images: StudyImages, start: int) -> tuple[Tensor, Tensor]:
+    part = slice(start, start + classifier.batch_size)
     return unit(images.pixels[part]).to(classifier.device), images.labels[part].to(classifier.device)

@@ -20,7 +20,7 @@ from .study_numbers import Measured
 ALL = ("fgsm", "occlusion", "in-between", "ood", "calibration", "corruptions")
 STUDIES = (*ALL, "wsol", "transfer")
 # Raised whenever the same inputs would give other numbers.
-_FORMAT = 1
+_FORMATS = {"fgsm": 2, "corruptions": 2}
 
 
 @dataclass(frozen=True)
@@ -156,8 +156,8 @@ def study_key(study: str, candidate: Candidate, images: StudyImages, options: St
     file = None if weights is None else weights_file(str(weights) if candidate.checkpoint else weights)
     digest = str(weights) if file is None or not file.is_file() else hashlib.sha256(file.read_bytes()).hexdigest()
     model = {key: value for key, value in candidate.cfg.model.to_dict().items() if key not in ("mixing", "loss")}
-    text = json.dumps([_FORMAT, study, own, images.digest, list(images.size_hw), digest, model], sort_keys=True,
-                      default=str)
+    text = json.dumps([_FORMATS.get(study, 1), study, own, images.digest, list(images.size_hw), digest, model],
+                      sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

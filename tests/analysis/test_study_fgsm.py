@@ -58,3 +58,16 @@ def test_accuracies_over_a_sweep_by_hand():
 def test_a_negative_strength_is_refused():
     with pytest.raises(InputError, match="attack strengths"):
         study_fgsm(classifier(Brightness()), images_of(flat([0.3]), [0]), sweep=(-1,))
+
+
+def test_a_part_of_the_images_is_of_all_classes():
+    images = images_of(flat([0.2] * 50 + [0.8] * 50), [0] * 50 + [1] * 50)
+    part, again = images.draw(20, seed=3), images.draw(20, seed=3)
+    assert len(part) == 20 and 4 < int(part.labels.sum()) < 16 and part.paths == again.paths
+    assert torch.equal(part.labels, (part.pixels[:, 0, 0, 0] > 128).long()) and len(set(part.paths)) == 20
+    assert images.draw(500).paths == images.paths
+    # Class 1 is always answered: right for about half of a draw, for none of the first twenty.
+    network = Brightness()
+    network.forward = lambda pixels: torch.stack([pixels.mean((1, 2, 3)) * 0, pixels.mean((1, 2, 3)) * 0 + 1], 1)
+    found = study_fgsm(classifier(network), images, sweep=(0,), pgd_steps=1, pgd_images=20, say=lambda line: None)
+    assert 20 < found.numbers["PGD-1 8/255"].value < 80
