@@ -108,7 +108,7 @@ def measure(run: Callable[[tuple[int, int]], list[tuple[int, ...]]], own_hw: tup
             return Measured(strides, _channels(shapes), SizeRule(window_hw=own_hw))
     except _REFUSALS as refusal:
         refusals.append(refusal)
-    unread = [refusal for refusal in refusals if "meta tensors" in str(refusal)]
+    unread = [refusal for refusal in refusals if "meta tensors" in str(refusal) or "'Meta' backend" in str(refusal)]
     if unread:
         raise ValuesNeeded(f"{where} could not be measured without values: {unread[0]}.")
     if measured is not None:

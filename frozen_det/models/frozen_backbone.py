@@ -185,6 +185,9 @@ class FrozenBackbone(nn.Module):
         parts = dict(twin.named_modules())
         for name, part in self.named_modules():
             parts[name].training = part.training
+            for graph in ("train_graph", "eval_graph"):  # torch before 2.2 copies a traced module without them
+                if graph in part.__dict__ and graph not in parts[name].__dict__:
+                    parts[name].__dict__[graph] = copy.deepcopy(part.__dict__[graph], memo)
         return twin
 
     def unfreeze(self, what=True) -> list[str]:

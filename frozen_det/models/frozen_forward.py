@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError, closest
-from ..ops.torch_versions import is_compiling
+from ..ops.torch_versions import TORCH, is_compiling
 from .backbones import Body
 from .frozen_twin import FrozenTwin, Originals, require_equal
 
@@ -261,10 +261,14 @@ def _precision(kind: str, name: str | None):
     if name is None:
         yield
         return
-    with torch.autocast(kind, DTYPES[name] if name != "float32" else None, enabled=name != "float32"):
-        if name != "float32" and not _autocast_is_on(kind):  # older versions warn and go on in float32
-            raise InputError(f"expected a torch that runs autocast in {name} on {kind} ({WHERE}.autocast), but "
-                             f"{torch.__version__} does not. Take 'bfloat16', or leave it out.")
+    if name == "float32":
+        with torch.autocast(kind, enabled=False):
+            yield
+        return
+    if kind == "cpu" and name == "float16" and TORCH < (2, 4):  # it warns and goes on in float32, or fails inside
+        raise InputError(f"expected a torch that runs autocast in {name} on {kind} ({WHERE}.autocast), but "
+                         f"{torch.__version__} does not. Take 'bfloat16', or leave it out.")
+    with torch.autocast(kind, DTYPES[name]):
         yield
 
 

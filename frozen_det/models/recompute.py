@@ -9,7 +9,10 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
+
+from ..errors import InputError
+from ..ops.torch_versions import TORCH
 
 
 @contextlib.contextmanager
@@ -40,6 +43,9 @@ def checkpointed(function: Callable, *args, owner: nn.Module | None = None, earl
         args: its tensors; these are kept.
         owner: holds the batch norms that ``function`` runs; by default ``function`` itself.
         early_stop: end the recomputation with the last tensor that backward needs.
+
+    Raises:
+        InputError: meta tensors, with a torch that cannot recompute on them.
     """
     if not torch.is_grad_enabled():
         return function(*args)
@@ -47,7 +53,11 @@ def checkpointed(function: Callable, *args, owner: nn.Module | None = None, earl
     def contexts():
         return contextlib.nullcontext(), running_statistics_kept(owner or function)
 
-    return checkpoint(function, *args, use_reentrant=False, context_fn=contexts, early_stop=early_stop)
+    if TORCH < (2, 4) and any(isinstance(arg, torch.Tensor) and arg.is_meta for arg in args):
+        raise InputError(f"expected torch 2.4 or newer to count what recomputed layers keep without running them, got "
+                         f"{torch.__version__}. Give real tensors, or leave recomputation out.")
+    with set_checkpoint_early_stop(early_stop):  # an argument of checkpoint() in newer versions alone
+        return checkpoint(function, *args, use_reentrant=False, context_fn=contexts)
 
 
 def run_keeping_convolutions_only(layers: Sequence[nn.Module], x: torch.Tensor) -> torch.Tensor:

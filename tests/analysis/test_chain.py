@@ -82,7 +82,7 @@ def test_an_upstream_model_is_trained_first_and_its_backbone_handed_on(chain, tm
     torch.save({"state_dict": {f"backbone.{k}": v for k, v in trained.state_dict().items()}}, checkpoint)
     ran = []
     monkeypatch.setattr(module, "_write_data", lambda *_: [])
-    monkeypatch.setattr(module, "_train", lambda name, cfg, *_: ran.append((name, cfg.work_dir)) or checkpoint)
+    monkeypatch.setattr(module, "train_stage", lambda name, cfg, *_: ran.append((name, cfg.work_dir)) or checkpoint)
     (tmp_path / "chain.py").write_text(
         f'upstream = dict(type="train", config={str(folder / "detector.py")!r})\n{DETECTOR}')
     stages = Stages(tmp_path / "work", say=lambda line: None)

@@ -10,6 +10,7 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch import nn
 
+from frozen_det.checkpoints import read
 from frozen_det.engine import FrozenProofHook, LeanCheckpointHook
 from frozen_det.engine.lean_checkpoint import latest_checkpoint
 from frozen_det.engine.unfreeze import UnfreezeHook
@@ -177,7 +178,7 @@ def test_a_lean_checkpoint_from_behind_the_boundary_resumes_and_loads(tmp_path):
     whole = make_runner(tmp_path / "whole", hooks(), full=False, model=Regressor(str(base)))
     whole.train()
     file = tmp_path / "whole" / "epoch_3.pth"
-    keys = torch.load(file, weights_only=True)["state_dict"]
+    keys = read(file)["state_dict"]
     assert {key.split(".")[2] for key in keys if key.startswith("backbone.body.")} == {"layer4"}
     resumed = make_runner(tmp_path / "again", hooks(), full=False, model=Regressor(str(base)), resume=file)
     resumed.train()

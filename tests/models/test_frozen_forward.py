@@ -12,6 +12,7 @@ from frozen_det.models import FrozenBackbone, frozen_twin
 from frozen_det.models.frozen_forward import ForwardSwitches
 from frozen_det.models.frozen_twin import relative_difference
 from frozen_det.models.norm_folding import Pair, foldable
+from frozen_det.ops.torch_versions import TORCH
 
 RESNET = dict(type="timm", name="test_resnet")
 VIT = dict(type="timm", name="test_vit")
@@ -47,7 +48,8 @@ def differences(wanted, found) -> float:
     (dict(memory_format="channels_last"), 1e-5),
     (dict(fold_norms=True), 1e-5),
     (dict(autocast="bfloat16"), 3e-2),
-    (dict(autocast="float16"), 4e-3),
+    pytest.param(dict(autocast="float16"), 4e-3, marks=pytest.mark.skipif(
+        TORCH < (2, 4), reason="needs torch >= 2.4: float16 autocast on CPUs")),
     (dict(autocast="float32"), 0),
     (dict(compile=dict(backend="eager")), 0),
     (dict(memory_format="channels_last", fold_norms=True), 1e-5),
