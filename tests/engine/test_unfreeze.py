@@ -184,7 +184,7 @@ def test_a_lean_checkpoint_from_behind_the_boundary_resumes_and_loads(tmp_path):
     resumed.train()
     assert different(weights_of(whole), weights_of(resumed)) == []
     fresh = Regressor(str(base))  # as a tool does that knows nothing of the hook
-    fresh.load_state_dict(torch.load(tmp_path / "whole" / "epoch_4.pth", weights_only=True)["state_dict"])
+    fresh.load_state_dict(read(tmp_path / "whole" / "epoch_4.pth")["state_dict"])
     assert different(weights_of(whole), fresh.state_dict()) == []
 
 
