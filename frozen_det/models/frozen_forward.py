@@ -186,7 +186,9 @@ class FrozenForward:
                 return compiled(images)
             features = _refusing_clearly(lambda: compiled(images))
             wanted = run(images)
-            require_equal(wanted, features, "compile", where, any(f.dtype.itemsize < 4 for f in wanted))
+            # A norm at the end of a body gives float32 features of bfloat16 products, too.
+            in_16_bit = self.switches.autocast in ("bfloat16", "float16") or any(f.dtype.itemsize < 4 for f in wanted)
+            require_equal(wanted, features, "compile", where, in_16_bit)
             self._compiled_once = True
             return features
 

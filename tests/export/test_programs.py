@@ -12,6 +12,7 @@ from frozen_det.errors import InputError
 from frozen_det.export import export_program
 from frozen_det.export.programs import whole_same_padding
 from frozen_det.models import FrozenBackbone
+from frozen_det.ops.torch_versions import TORCH
 from frozen_det.weights_card import KEY
 
 from ..torch_versions import needs_programs
@@ -75,13 +76,18 @@ def test_onnx_at_a_fixed_size_keeps_the_batch_open(family, tmp_path, onnxruntime
 def test_torch_export_is_read_back_with_its_card_and_refuses_sizes_it_cannot_do(tmp_path):
     backbone = filled("resnet", tmp_path)
     report = export_program(backbone, tmp_path / "a.pt2", "torch-export")
-    # Its pooling in the shortcut is traced for even maps only; ONNX has no such limit.
-    assert report.step == 32 and report.largest_difference == 0.0
+    # Its pooling in the shortcut is traced for even maps only before torch 2.12 or so; ONNX has no such limit.
+    assert report.step in ((32,) if TORCH <= (2, 11) else (1, 32)) and report.largest_difference == 0.0
     extra = {f"{KEY}.json": ""}
     program = torch.export.load(tmp_path / "a.pt2", extra_files=extra).module()
     assert json.loads(extra[f"{KEY}.json"])["digest"] == report.card.digest
     images = torch.randn(2, 3, 96, 64)
     assert all(torch.equal(program(images)[name], wanted) for name, wanted in zip(report.outputs, backbone(images)))
+    if report.step == 1:
+        odd = torch.randn(1, 3, 97, 64)
+        assert all(torch.allclose(program(odd)[name], wanted, atol=1e-5)
+                   for name, wanted in zip(report.outputs, backbone(odd)))
+        return
     with pytest.raises(Exception, match="Guard failed|expected|Expected"):
         program(torch.randn(1, 3, 97, 64))
 
