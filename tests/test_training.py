@@ -164,7 +164,7 @@ def test_a_kill_while_saving_leaves_the_last_complete_checkpoint_whole(scenes, t
         deadline = time.time() + 120
         while time.time() < deadline and process.poll() is None:
             # The partial file exists only while a checkpoint is being written; strike then.
-            if list(tmp_path.glob(".*.partial")) and latest_checkpoint(tmp_path) is not None:
+            if list(tmp_path.glob(".*.partial.pth")) and latest_checkpoint(tmp_path) is not None:
                 time.sleep(delay)
                 break
             time.sleep(0.001)
