@@ -9,7 +9,6 @@ with the one that the detector's training proved: what came out of the classifie
 import copy
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -220,6 +219,8 @@ def _write_data(name: str, cfg, stages: Stages) -> list[Path]:
     """Build the data sets once (some write themselves on first use); returns the files that describe them."""
     from mmdet.registry import DATASETS
 
+    from ..engine.runs import host_scope
+
     loaders = [cfg.get(f"{split}_dataloader") for split in ("train", "val", "test")]
     wanted = {repr(loader.dataset.to_dict()): loader.dataset for loader in loaders if loader}
     with stages(name, sorted(wanted)) as stage:
@@ -247,8 +248,7 @@ def data_files(cfg) -> list[Path]:
 
 def train_stage(name: str, cfg, inputs, stages: Stages, which: str | None) -> Path:
     """Train by config, or go on; returns the checkpoint to take."""
-    from ..engine.lean_checkpoint import latest_checkpoint
-    from ..engine.runs import new_runner
+    from ..engine.runs import train
 
     work_dir = Path(cfg.work_dir)
     with stages(name, settings_of(cfg), inputs) as stage:
@@ -257,14 +257,7 @@ def train_stage(name: str, cfg, inputs, stages: Stages, which: str | None) -> Pa
                 times = stages.times.name
                 set_aside([path for path in work_dir.glob("*") if path.name != times
                            and not path.name.startswith("previous-")], work_dir, stages.say)
-            latest = latest_checkpoint(work_dir) if stage.goes_on else None
-            run = copy.deepcopy(cfg)
-            run.experiment_name = f"{name}-{stages.work_dir.name}"
-            if latest is not None:
-                run.resume, run.load_from = True, str(latest)
-                stages.say(f"resuming from {latest}")
-            with host_scope():
-                new_runner(run).train()
+            train(cfg, f"{name}-{stages.work_dir.name}", stage.goes_on, stages.say)
             stage.outputs = [_checkpoint(work_dir, which)]
     return stage.outputs[0]
 
@@ -313,7 +306,7 @@ def _compare_proof(backbone: Path, checkpoint: Path, detector) -> bool | None:
 
 def _evaluate(cfg, checkpoint: Path, stages: Stages) -> dict[str, float]:
     """Test the checkpoint by the detector's config; numbers go to ``metrics.json`` in the work directory."""
-    from ..engine.runs import new_runner
+    from ..engine.runs import host_scope, new_runner
 
     out = stages.work_dir / "metrics.json"
     with stages("evaluate", settings_of(cfg), [checkpoint]) as stage:
@@ -326,15 +319,3 @@ def _evaluate(cfg, checkpoint: Path, stages: Stages) -> dict[str, float]:
             out.write_text(json.dumps(numbers, indent=1), encoding="utf-8")
         stage.outputs = [out]
     return json.loads(out.read_text(encoding="utf-8"))
-
-
-@contextmanager
-def host_scope() -> Iterator[None]:
-    """Types without a scope are mmdet's; torch and mmengine keep what no user could act on to themselves."""
-    import warnings
-
-    from mmengine.registry import DefaultScope
-
-    with warnings.catch_warnings(), DefaultScope.overwrite_default_scope("mmdet"):
-        warnings.filterwarnings("ignore", message=".*torch.meshgrid.*")
-        yield

@@ -4,7 +4,6 @@ Reported are training and test size, before and after, at the last epoch. Everyt
 for bit with the classifier that was given; a tensor that moved and should not have stops the run.
 """
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -134,19 +133,9 @@ def tuning_config(cfg, checkpoint, work_dir, settings: FixResSettings):
 
 def train_runner(run, work_dir, resume: bool = False) -> Path:
     """Train by a tuning's config, or go on; returns the last checkpoint."""
-    from mmengine.registry import DefaultScope
+    from ..engine.runs import train
 
-    from ..engine.lean_checkpoint import latest_checkpoint
-    from ..engine.runs import new_runner
-
-    run = copy.deepcopy(run)
-    latest = latest_checkpoint(work_dir) if resume else None
-    run.experiment_name = f"fixres-{Path(work_dir).name}{'-on' if latest else ''}"
-    if latest is not None:
-        run.resume, run.load_from = True, str(latest)
-    with DefaultScope.overwrite_default_scope("mmdet"):
-        new_runner(run).train()
-    return latest_checkpoint(work_dir)
+    return train(run, f"fixres-{Path(work_dir).name}", resume)
 
 
 def compare(parent, tuned) -> dict:

@@ -92,19 +92,10 @@ def _config(candidate: Candidate, size: int, listing: Path, classes, epochs: int
 
 
 def _train(cfg, work_dir: Path, goes_on: bool, say) -> Path:
-    from mmengine.registry import DefaultScope
+    from ..engine.runs import train
 
-    from ..engine.lean_checkpoint import latest_checkpoint
-    from ..engine.runs import new_runner
-
-    run = cfg.copy()
-    run.work_dir, run.experiment_name = str(work_dir), f"finetune-{work_dir.parent.name}"
-    latest = latest_checkpoint(work_dir) if goes_on else None
-    if latest is not None:
-        run.resume, run.load_from = True, str(latest)
-        say(f"resuming from {latest}")
-    else:
+    if not goes_on:
         set_aside([work_dir], work_dir.parent, say)
-    with DefaultScope.overwrite_default_scope("mmdet"):
-        new_runner(run).train()
-    return latest_checkpoint(work_dir)
+    run = cfg.copy()
+    run.work_dir = str(work_dir)
+    return train(run, f"finetune-{work_dir.parent.name}", goes_on, say)

@@ -1,7 +1,46 @@
 """A Runner that shares nothing with the runs before it in the same process."""
 
+import copy
 import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from .lean_checkpoint import latest_checkpoint
+
+
+@contextmanager
+def host_scope() -> Iterator[None]:
+    """Types without a scope are mmdet's; torch and mmengine keep what no user could act on to themselves."""
+    from mmengine.registry import DefaultScope
+
+    with warnings.catch_warnings(), DefaultScope.overwrite_default_scope("mmdet"):
+        warnings.filterwarnings("ignore", message=".*torch.meshgrid.*")
+        yield
+
+
+def train(cfg, experiment_name: str, resume: bool, say: Callable[[str], None] = lambda line: None) -> Path | None:
+    """Train by a config in its own `work_dir`; the config is left as it is.
+
+    Args:
+        cfg: of a training.
+        experiment_name: of the run's log.
+        resume: go on from the newest checkpoint of the work directory, if it has one.
+        say: prints a line.
+
+    Returns:
+        the newest checkpoint at the end, None if the config keeps none.
+    """
+    run = copy.deepcopy(cfg)
+    run.experiment_name = experiment_name
+    latest = latest_checkpoint(run.work_dir) if resume else None
+    if latest is not None:
+        run.resume, run.load_from = True, str(latest)
+        say(f"resuming from {latest}")
+    with host_scope():
+        new_runner(run).train()
+    return latest_checkpoint(run.work_dir)
 
 
 def new_runner(cfg):

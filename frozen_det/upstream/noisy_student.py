@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..analysis.chain import host_scope, settings_of, train_stage
+from ..analysis.chain import settings_of, train_stage
 from ..analysis.stages import Stages
 from ..atomic_write import replacing
 from ..errors import InputError, closest
@@ -224,6 +224,7 @@ class _Loop:
         """Names of the labelled images' classes."""
         if self.split:
             return tuple(self.split.classes.read_text(encoding="utf-8").split("\n")[:-1])
+        from ..engine.runs import host_scope
         from ..registry import DATASETS
 
         dataset = {**_labelled(cfg).to_dict(), "in_memory": False}
@@ -252,7 +253,7 @@ class _Loop:
         return {model.name: self._evaluated(model) for model in models if model.cfg.get("test_dataloader")}
 
     def _evaluated(self, model: Model) -> dict[str, float]:
-        from ..engine.runs import new_runner
+        from ..engine.runs import host_scope, new_runner
 
         out = self.work_dir / "metrics" / f"{model.name}.json"
         settings = {key: value for key, value in settings_of(model.cfg).items()
