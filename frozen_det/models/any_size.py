@@ -135,14 +135,14 @@ class AnySize:
     def __call__(self, module: nn.Module, images: Tensor) -> list[Tensor]:
         """One (N, C, H / stride, W / stride) per stride, for images (N, 3, H, W), normalised."""
         size_hw = tuple(images.shape[-2:])
-        if self.rule.window_hw is None:
-            features = self.extract(module, _pad(images, *(-(-side // self.rule.multiple) * self.rule.multiple
-                                                           for side in size_hw)))
-        else:
+        if self.rule.window_hw is not None:
             features = self._in_windows(module, images)
-        if self.rule.fill:
-            padded_hw = [-(-side // self.rule.multiple) * self.rule.multiple for side in size_hw]
-            features = [_filled(feature, padded_hw, stride) for feature, stride in zip(features, self.strides)]
+        else:
+            padded = pad_to_multiple(images, self.rule.multiple)
+            features = self.extract(module, padded)
+            if self.rule.fill:
+                features = [_filled(feature, padded.shape[-2:], stride)
+                            for feature, stride in zip(features, self.strides)]
         return [feature[:, :, :-(-size_hw[0] // stride), :-(-size_hw[1] // stride)]
                 for feature, stride in zip(features, self.strides)]
 
@@ -150,8 +150,8 @@ class AnySize:
         """The maps of windows of the one size, side by side; the last of a row or column overlaps the one before."""
         coarse = self.strides[-1]  # windows begin at whole cells of every feature
         window_hw = self.rule.window_hw
-        images = _pad(images, *(max(-(-side // coarse) * coarse, window)
-                                for side, window in zip(images.shape[-2:], window_hw)))
+        images = pad_to_multiple(images, coarse)
+        images = _pad(images, *(max(side, window) for side, window in zip(images.shape[-2:], window_hw)))
         rows, columns = (window_spans(side // coarse, window // coarse)
                          for side, window in zip(images.shape[-2:], window_hw))
         maps = [[self.extract(module, images[:, :, r.start * coarse:r.stop * coarse, c.start * coarse:c.stop * coarse])
@@ -165,6 +165,11 @@ def _kept(feature: Tensor, row, column, scale: int) -> Tensor:
     """The part of a window's map that the whole map takes; spans in cells of `scale` times the map's stride."""
     return feature[:, :, (row.keep_start - row.start) * scale:(row.keep_stop - row.start) * scale,
                    (column.keep_start - column.start) * scale:(column.keep_stop - column.start) * scale]
+
+
+def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
+    """Zeros to the right and below, up to the next multiple of `multiple` px."""
+    return _pad(images, *(side + -side % multiple for side in images.shape[-2:]))
 
 
 def _pad(images: Tensor, height: int, width: int) -> Tensor:

@@ -31,6 +31,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError, closest
 from ..ops.window_grid import window_spans
+from .any_size import pad_to_multiple
 from .body_contract import PROBE_SIZE_HW
 
 PLAIN_VIT_OPTIONS = ("taps", "tap_fusion", "tap_norm", "window")
@@ -61,7 +62,7 @@ class PlainViTFeatures:
 
     def __call__(self, module: nn.Module, images: Tensor) -> list[Tensor]:
         """[(N, C, ceil(H / stride), ceil(W / stride))] for images (N, 3, H, W), normalised: zero is the mean colour."""
-        images = _pad_to_multiple(images, self.stride)
+        images = pad_to_multiple(images, self.stride)
         size_hw = [side // self.stride for side in images.shape[-2:]]  # in cells
         if self.patch != self.stride:
             images = F.interpolate(images, size=[side * self.patch for side in size_hw], mode="bicubic",
@@ -188,12 +189,6 @@ def refuse_other_grid(module: nn.Module, state: dict, where: str) -> None:
     raise InputError(f"{where} holds position embeddings of {sides[0]} x {sides[0]} patches, the body has {grid_hw[0]} "
                      f"x {grid_hw[1]}. Say img_size={sides[0] * patch} in model.backbone.body: images of any size "
                      "still pass, and the weights stay as they are.")
-
-
-def _pad_to_multiple(images: Tensor, stride: int) -> Tensor:
-    """Zeros to the right and below, up to the next multiple of `stride`."""
-    bottom, right = (-side % stride for side in images.shape[-2:])
-    return F.pad(images, (0, right, 0, bottom)) if bottom or right else images
 
 
 def _one_stride(strides: Sequence[int], patch: int, where: str) -> int:

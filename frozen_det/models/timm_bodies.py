@@ -116,8 +116,7 @@ def _measured(full: nn.Module, device: str, where: str, name: str, options: dict
     """All intermediate features; measured with values where meta tensors cannot tell what a size does."""
     import timm
 
-    own = (getattr(full, "pretrained_cfg", None) or {}).get("input_size")
-    own_hw = tuple(own[1:]) if own else None
+    own_hw = _own_hw(full)
 
     def measured(module, device):
         def run(size_hw):
@@ -136,6 +135,12 @@ def _measured(full: nn.Module, device: str, where: str, name: str, options: dict
     except ValuesNeeded:
         pass
     return measured(timm.create_model(name, pretrained=False, **options), "cpu")
+
+
+def _own_hw(model: nn.Module) -> tuple[int, int] | None:
+    """The size (height, width) in px that the card of a model of timm names."""
+    size = (getattr(model, "pretrained_cfg", None) or {}).get("input_size")
+    return tuple(size[1:]) if size else None
 
 
 def _has_tables_of_size(full: nn.Module, name: str, options: dict, own_hw) -> bool:
@@ -186,6 +191,5 @@ def _list_measured(name: str, options: dict, where: str) -> tuple[nn.Module, Mea
         layouts.append([shape[-1] for shape in shapes] == known and [shape[1] for shape in shapes] != known)
         return [(n, c, h, w) for n, h, w, c in shapes] if layouts[-1] else shapes
 
-    own = (getattr(probe, "pretrained_cfg", None) or {}).get("input_size")
-    measured = measure(run, tuple(own[1:]) if own else None, where)
+    measured = measure(run, _own_hw(probe), where)
     return probe, measured, layouts[-1]
