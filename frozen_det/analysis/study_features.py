@@ -5,7 +5,8 @@ layer behind a global mean, for which class activation maps are not defined.
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -40,6 +41,21 @@ def pooled_features(classifier: StudyClassifier, images: Tensor, head: str) -> n
     return torch.cat(found).flatten(1).numpy()
 
 
+@contextmanager
+def recorded(network: nn.Module, head: str) -> Iterator[tuple[list[tuple[str, Tensor]], list[Tensor]]]:
+    """What a forward pass inside gives: (name, output) of every module in order of running, and the head's inputs."""
+    outputs: list[tuple[str, Tensor]] = []
+    inputs: list[Tensor] = []
+    hooks = [network.get_submodule(head).register_forward_pre_hook(lambda _, given: inputs.append(given[0]))]
+    hooks += [module.register_forward_hook(lambda _, given, out, name=name: outputs.append((name, out)))
+              for name, module in network.named_modules() if name]
+    try:
+        yield outputs, inputs
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
 def mapped_layer(network: nn.Module, head: str, probe: Tensor) -> str:
     """Name of the module whose output, averaged over all positions, is the head's input.
 
@@ -51,17 +67,8 @@ def mapped_layer(network: nn.Module, head: str, probe: Tensor) -> str:
     Raises:
         InputError: no such module.
     """
-    outputs: list[tuple[str, Tensor]] = []
-    pooled: list[Tensor] = []
-    hooks = [network.get_submodule(head).register_forward_pre_hook(lambda _, given: pooled.append(given[0]))]
-    hooks += [module.register_forward_hook(lambda _, given, out, name=name: outputs.append((name, out)))
-              for name, module in network.named_modules() if name]
-    try:
-        with torch.no_grad():
-            network(probe)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with torch.no_grad(), recorded(network, head) as (outputs, pooled):
+        network(probe)
     wanted = pooled[-1].flatten(1)
     for name, out in reversed(outputs):
         if (isinstance(out, Tensor) and out.dim() == 4 and out.shape[1] == wanted.shape[1] and out[0, 0].numel() > 1

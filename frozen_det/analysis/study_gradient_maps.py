@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from .study_candidates import StudyClassifier
-from .study_features import normalised
+from .study_features import normalised, recorded
 
 #: Most tokens in front of the grid: class, distillation and register tokens.
 _MOST_PREFIX = 16
@@ -57,17 +57,8 @@ def gradient_layer(network: nn.Module, head: str, probe: Tensor) -> GradientLaye
     Raises:
         InputError: no such layer.
     """
-    outputs: list[tuple[str, Tensor]] = []
-    inputs: list[Tensor] = []
-    hooks = [network.get_submodule(head).register_forward_pre_hook(lambda _, given: inputs.append(given[0]))]
-    hooks += [module.register_forward_hook(lambda _, given, out, name=name: outputs.append((name, out)))
-              for name, module in network.named_modules() if name]
-    try:
-        with torch.enable_grad():
-            network(probe.clone().requires_grad_())
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with torch.enable_grad(), recorded(network, head) as (outputs, inputs):
+        network(probe.clone().requires_grad_())
     score = inputs[-1].square().sum()  # any function of all of it
     for name, out in reversed(outputs):
         layer = _layout(name, out, tuple(probe.shape[-2:]), inputs[-1].shape[-1])
