@@ -100,10 +100,10 @@ def test_maximum_pooling_is_refused_by_name():
 def test_any_other_op_raises_by_its_name_with_the_remedy():
     if not mmcv_ops.in_use():
         pytest.skip("mmcv has its compiled ops here")
-    from mmcv.ops import soft_nms
+    from mmcv.ops import nms_rotated
 
-    with pytest.raises(NotImplementedError, match="`softnms` was called.*install mmcv with ops"):
-        soft_nms(torch.tensor([[0.0, 0, 1, 1]]), torch.tensor([0.5]))
+    with pytest.raises(NotImplementedError, match="`nms_rotated` was called.*install mmcv with ops"):
+        nms_rotated(torch.tensor([[0.0, 0, 1, 1, 0.5]]), torch.tensor([0.5]), 0.5)
 
 
 def test_real_ops_win_over_the_stand_in(tmp_path):

@@ -215,12 +215,12 @@ def _ops(line: str) -> tuple[str, list[Finding]]:
 
     try:
         if mmcv_ops.in_use():
-            return "stand-in on torchvision: NMS and RoIAlign (mmcv has no compiled ops)", []
+            return "stand-ins on torchvision and torch (mmcv has no compiled ops)", []
         return "mmcv's own compiled ops", []
     except Exception as error:  # whatever a foreign binary raises on import
         again = "onedl-mmcv" if line != "openmmlab" else "mmcv-lite==2.1.0"
         return f"mmcv's ops cannot be imported: {error}", [
-            Finding("mmcv's ops do not load; the wheel without ops and the stand-in serve NMS and RoIAlign",
+            Finding("mmcv's ops do not load; the wheel without ops and our stand-ins serve",
                     f"pip install --no-cache-dir --force-reinstall --no-deps {again}", broken=True)]
 
 
