@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from .errors import InputError, closest
+from .signatures import accepted_arguments
 
 # The repository's folder when run from a checkout, the installed copy of it otherwise.
 _FOLDERS = (Path(__file__).resolve().parent.parent / "configs", Path(__file__).resolve().parent / "configs")
@@ -164,7 +165,7 @@ def _check_arguments(node, path: str, where: str) -> None:
     built = _resolve(node["type"])
     if built is None:
         return
-    accepted = _accepted_arguments(built)
+    accepted = accepted_arguments(built)
     if accepted is None:
         return
     for key in node:
@@ -197,23 +198,4 @@ def _resolve(name: str):
             found = level.module_dict.get(name.removeprefix("mmdet."))
             if found is not None:
                 return found
-    return None
-
-
-def _accepted_arguments(built) -> set[str] | None:
-    """Names of all constructor arguments, through `**kwargs` up the class hierarchy; None if it takes anything."""
-    if not inspect.isclass(built):
-        parameters = inspect.signature(built).parameters.values()
-        if any(p.kind is p.VAR_KEYWORD for p in parameters):
-            return None
-        return {p.name for p in parameters}
-    names = set()
-    for cls in built.__mro__:
-        maker = cls.__dict__.get("__init__") or cls.__dict__.get("__new__")
-        if cls is object or maker is None or not callable(getattr(maker, "__func__", maker)):
-            continue
-        parameters = list(inspect.signature(getattr(maker, "__func__", maker)).parameters.values())[1:]
-        names |= {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            return names
     return None
