@@ -5,6 +5,7 @@ ever. mmengine loads leniently (a file whose keys are all wrong passes without a
 enters a frozen body comes through here.
 """
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,15 +13,20 @@ from pathlib import Path
 
 from . import safe_pickle
 from .errors import InputError, closest
-from .layouts import is_derived, renamed_to_fit
+from .file_kinds import is_safetensors, open_safetensors, refuse_other_files
+from .fingerprint import canonical
+from .known_extras import adapter_hint, is_training_only
+from .layouts import is_derived
+from .tensor_checks import refuse_impossible, refuse_unreadable
+from .weight_names import HEAD_ROOTS, map_names, may_lack
 
 # Where projects keep the weights inside a checkpoint, in the order they are tried. Averaged weights are never
 # picked silently: ask for them with `weights=dict(path=..., key='state_dict_ema')`.
 WRAPPERS = ("state_dict", "model", "teacher", "model_state_dict", "net", "module", "backbone")
 AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")
 
-# Roots under which libraries keep the classifier: a body does not need them, whatever their shape.
-HEAD_ROOTS = frozenset({"fc", "head", "heads", "classifier", "last_linear", "head_dist", "head_drop", "pre_logits"})
+SHARDS = (" It is one part of weights in several: join them first (transformers: "
+          "model.save_pretrained(FOLDER, max_shard_size='100GB')).")
 
 
 @dataclass(frozen=True)
@@ -43,30 +49,24 @@ def read(path, map_location="cpu"):
     """Read a checkpoint file of any known kind without running code from it.
 
     Args:
-        path: `.safetensors`, or anything `torch.save` wrote.
+        path: a safetensors file, or anything `torch.save` wrote, whatever its name ends in.
         map_location: device, as in `torch.load`.
 
     Returns:
         The object in the file; for safetensors ``{"state_dict": tensors, "meta": {"safetensors": metadata}}``.
 
     Raises:
-        InputError: missing, truncated, or in need of code.
+        InputError: missing, truncated, in need of code, or no weights file at all.
     """
     path = Path(path).expanduser()
-    if path.suffix != ".safetensors":
-        return safe_pickle.load(path, map_location)
-    from safetensors import SafetensorError, safe_open
-
-    if not path.is_file():
-        raise InputError(f"expected a weights file, but {path} does not exist.")
-    device = "cpu" if callable(map_location) or map_location is None else str(map_location)
-    try:
-        with safe_open(str(path), framework="pt", device=device) as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
-            return {"state_dict": tensors, "meta": {"safetensors": file.metadata() or {}}}
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"expected a whole safetensors file, but {path} is broken or incomplete ({error}; "
-                         f"{path.stat().st_size} bytes). Copy or download it again.") from error
+    if path.is_file():
+        refuse_other_files(path)
+        if is_safetensors(path):
+            device = "cpu" if callable(map_location) or map_location is None else str(map_location)
+            with open_safetensors(path, device) as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
+                return {"state_dict": tensors, "meta": {"safetensors": file.metadata() or {}}}
+    return safe_pickle.load(path, map_location)
 
 
 def state_dict_of(checkpoint, where: str, key: str | None = None) -> dict:
@@ -75,35 +75,114 @@ def state_dict_of(checkpoint, where: str, key: str | None = None) -> dict:
     Args:
         checkpoint: what :func:`read` gave.
         where: the file, for messages.
-        key: the entry to take, e.g. `state_dict_ema`; by default the first of :data:`WRAPPERS` that is there.
+        key: the entry to take, e.g. `state_dict_ema`, or `models.ema` for one inside another; by default the first
+            of :data:`WRAPPERS` that is there.
 
     Raises:
-        InputError: no tensors found, or `key` is not there.
+        InputError: no tensors found, `key` is not there, or another entry holds the same network with other values.
     """
-    import torch
-
     if not isinstance(checkpoint, Mapping):
         raise InputError(f"expected a dictionary of tensors in {where}, got {type(checkpoint).__name__}. Save "
                          "`model.state_dict()` instead of the model.")
     if key is not None:
-        if key not in checkpoint:
-            raise InputError(f"expected the entry {key!r} in {where}, but it holds "
-                             f"{sorted(map(str, checkpoint))[:12]}; "
-                             f"{closest(key, checkpoint)}")
-        checkpoint = checkpoint[key]
-    else:
-        for _ in range(3):  # files are wrapped at most a few times
-            inner = next((name for name in WRAPPERS if isinstance(checkpoint.get(name), Mapping)), None)
+        checkpoint = _entry(checkpoint, key, where)
+    for _ in range(_DEPTH):
+        inner = next((name for name in WRAPPERS if isinstance(checkpoint.get(name), Mapping)), None)
+        if inner is None:
+            break
+        _refuse_rivals(checkpoint, inner, where)
+        checkpoint = checkpoint[inner]
+    tensors = _tensors(checkpoint)
+    if not tensors:
+        raise InputError(f"expected tensors in {where}, but none were found under its entries "
+                         f"{sorted(map(str, checkpoint))[:12]}.{_other_entries(checkpoint)}")
+    return tensors
+
+
+_DEPTH = 3  # files are wrapped at most a few times
+
+
+def _tensors(mapping) -> dict:
+    import torch
+
+    return {str(name): value for name, value in mapping.items() if isinstance(value, torch.Tensor)}
+
+
+def _entry(checkpoint: Mapping, key: str, where: str) -> Mapping:
+    """The dictionary under a key, or under a path of keys with dots between them."""
+    found = checkpoint
+    for part in [key] if key in checkpoint else key.split("."):
+        if not isinstance(found, Mapping) or part not in found:
+            known = sorted(map(str, found)) if isinstance(found, Mapping) else []
+            raise InputError(f"expected the entry {key!r} in {where}, but it holds {known[:12]}; "
+                             f"{closest(part, known)}")
+        found = found[part]
+    if not isinstance(found, Mapping):
+        raise InputError(f"expected tensors under the entry {key!r} of {where}, got {type(found).__name__}.")
+    return found
+
+
+def _networks(checkpoint: Mapping) -> dict[str, dict]:
+    """The entries of a checkpoint that hold named tensors, however deeply wrapped."""
+    found = {}
+    for name, value in checkpoint.items():
+        for _ in range(_DEPTH):
+            inner = None if not isinstance(value, Mapping) else next(
+                (key for key in WRAPPERS if isinstance(value.get(key), Mapping)), None)
             if inner is None:
                 break
-            checkpoint = checkpoint[inner]
-    tensors = {str(name): value for name, value in checkpoint.items() if isinstance(value, torch.Tensor)}
-    if not tensors:
-        averaged = [name for name in AVERAGED if isinstance(checkpoint.get(name), Mapping)]
-        hint = f" It holds averaged weights: ask for them with key={averaged[0]!r}." if averaged else ""
-        raise InputError(f"expected tensors in {where}, but none were found under its entries "
-                         f"{sorted(map(str, checkpoint))[:12]}.{hint}")
-    return tensors
+            value = value[inner]
+        tensors = _tensors(value) if isinstance(value, Mapping) else {}
+        if tensors:
+            found[str(name)] = tensors
+    return found
+
+
+def _refuse_rivals(checkpoint: Mapping, chosen: str, where: str) -> None:
+    """Refuse a file that holds the network again under another entry, with other values, unless mmengine wrote it.
+
+    mmengine's averaging hook stores the averaged weights, which were evaluated, as `state_dict`.
+    """
+    meta = checkpoint.get("meta")
+    networks = _networks(checkpoint)
+    mine = networks.pop(chosen, {})
+    for other, theirs in networks.items():
+        if other == "ema_state_dict" and isinstance(meta, Mapping) and "mmengine_version" in meta:
+            continue
+        if _is_same_network(mine, theirs) and not _are_equal(mine, theirs):
+            raise InputError(
+                f"expected one network in {where}, got two that differ, under the entries {chosen!r} and {other!r}. "
+                f"Nothing was loaded. Say which one is meant: weights=dict(path={where!r}, key={chosen!r}) or "
+                f"key={other!r}.")
+
+
+def _is_same_network(one: Mapping, other: Mapping) -> bool:
+    """Whether most tensors of the larger appear in the other, by the end of their names and their shapes."""
+    kinds = [Counter((".".join(name.split(".")[-2:]), tuple(value.shape) if not value.is_nested else ())
+                     for name, value in tensors.items()) for tensors in (one, other)]
+    return 2 * (kinds[0] & kinds[1]).total() > max(map(len, (one, other)))
+
+
+def _are_equal(one: Mapping, other: Mapping) -> bool:
+    import torch
+
+    one, other = ({canonical(name): value for name, value in tensors.items()} for tensors in (one, other))
+    return one.keys() == other.keys() and all(
+        one[name].shape == other[name].shape and torch.equal(one[name], other[name]) for name in one)
+
+
+def _other_entries(checkpoint: Mapping) -> str:
+    """What to do about a file without tensors at the usual places."""
+    networks = _networks(checkpoint)
+    if networks:
+        name = next((name for name in AVERAGED if name in networks), next(iter(networks)))
+        kind = "averaged weights" if name in AVERAGED else "tensors under other entries"
+        return f" It holds {kind}: ask for them with key={name!r}."
+    if "optimizer" in checkpoint or {"state", "param_groups"} <= set(checkpoint):
+        return " It holds the state of an optimiser, without a model: give the file the model was saved in."
+    if "weight_map" in checkpoint:
+        return SHARDS
+    return ""
 
 
 def load_strictly(module, state: Mapping, where: str, architecture_keys=()) -> LoadReport:
@@ -121,11 +200,12 @@ def load_strictly(module, state: Mapping, where: str, architecture_keys=()) -> L
     """
     import torch
 
+    refuse_unreadable(state, where)
     wanted = module.state_dict()
-    mapped, mapping = _map_names(state, wanted)
+    found = map_names(state, wanted, where)
+    mapped = dict(found.tensors)
     # Not learnt: what follows from the architecture, and the step counts of norms, which old files lack.
-    kept = {name: value for name, value in wanted.items()
-            if name not in mapped and (is_derived(name) or name.endswith("num_batches_tracked"))}
+    kept = {name: value for name, value in wanted.items() if name not in mapped and may_lack(name)}
     if len(kept) < len(wanted):
         mapped.update(kept)
     missing = [name for name in wanted if name not in mapped]
@@ -133,15 +213,16 @@ def load_strictly(module, state: Mapping, where: str, architecture_keys=()) -> L
     allowed = set(architecture_keys)
     left = [name for name in mapped if name not in wanted]
     unexpected = [name for name in left if name not in allowed and name.split(".")[0] not in HEAD_ROOTS
-                  and not is_derived(name)]
-    # With a prefix removed, what stood outside it (a neck, say) belongs to another module: left out, but counted.
-    left += [name for name in state if len(mapped) < len(state) and not any(name.endswith(key) for key in mapped)]
+                  and not is_derived(name) and not is_training_only(name)]
     if missing or shapes or unexpected:
-        raise InputError(_mismatch_message(where, wanted, mapped, missing, unexpected, shapes, mapping))
+        raise InputError(_mismatch_message(where, wanted, mapped, missing, unexpected, shapes, found.how)
+                         + _what_it_is(state, where))
+    refuse_impossible(mapped, wanted, where)
     # A copy into the existing tensors keeps dtype, device and sharing; strict=True guards our own arithmetic.
     with torch.no_grad():
         module.load_state_dict({name: mapped[name] for name in wanted}, strict=True)
-    return LoadReport(len(wanted), tuple(left), mapping)
+    # With a prefix removed, what stood outside it (a neck, say) belongs to another module: left out, but counted.
+    return LoadReport(len(wanted), (*left, *found.outside), found.how)
 
 
 def _mismatch_message(where, wanted, mapped, missing, unexpected, shapes, mapping) -> str:
@@ -159,85 +240,7 @@ def _mismatch_message(where, wanted, mapped, missing, unexpected, shapes, mappin
     return " ".join(lines)
 
 
-def _map_names(state: Mapping, wanted: Mapping) -> tuple[dict, str]:
-    """Rename the file's entries to the body's names: by the prefix that fits most, then by known renamings."""
-    candidates = [(state, "names as they are")]
-    for prefix in _prefixes(state, wanted):
-        stripped = {name[len(prefix):]: value for name, value in state.items() if name.startswith(prefix)}
-        candidates.append((stripped, f"prefix {prefix!r} removed"))
-    for names, text in list(candidates[:3]):
-        renamed = _without_feature_names(names)
-        if renamed is not None:
-            candidates.append((renamed, f"{text}, features_only names restored"))
-        ordered = _by_order(names, wanted)
-        if ordered is not None:
-            candidates.append((ordered, f"{text}, `_blocks.` names matched by order, kind and shape"))
-    def fits(names) -> int:
-        return sum(name in wanted and value.shape == wanted[name].shape for name, value in names.items())
-
-    best = max(candidates, key=lambda pair: fits(pair[0]))
-    if fits(best[0]) < len(wanted):
-        # Names of another library: tried last, because it is slow and the plain ways never need it.
-        for prefix in ("", *_common_prefixes(state)):
-            stripped = {name[len(prefix):]: value for name, value in state.items() if name.startswith(prefix)}
-            renamed = renamed_to_fit(stripped, wanted, HEAD_ROOTS)
-            if renamed is not None and fits(renamed[0]) > fits(best[0]):
-                best = renamed[0], renamed[1] + (f", prefix {prefix!r} removed" if prefix else "")
-    return dict(best[0]), best[1]
-
-
-def _common_prefixes(state: Mapping) -> list[str]:
-    """Leading parts (`module.`, `backbone.`, `module.backbone.`) that more than half of the names begin with."""
-    votes = Counter()
-    for name in state:
-        parts = name.split(".")[:-1]
-        votes.update(".".join(parts[:depth]) + "." for depth in range(1, min(len(parts), 3) + 1))
-    return [prefix for prefix, count in votes.items() if 2 * count > len(state)]
-
-
-def _prefixes(state: Mapping, wanted: Mapping) -> list[str]:
-    """Prefixes under which names of the body appear in the file, the most frequent first."""
-    votes = Counter()
-    names = set(wanted)
-    for key in state:
-        at = key.find(".")
-        while at != -1:
-            if key[at + 1:] in names:
-                votes[key[:at + 1]] += 1
-            at = key.find(".", at + 1)
-    return [prefix for prefix, _ in votes.most_common(4)]
-
-
-def _without_feature_names(state: Mapping) -> dict | None:
-    """timm's `features_only=True` flattens `stages.0` to `stages_0`; give the plain names back."""
-    import re
-
-    pattern = re.compile(r"^(stem|stages|layers|blocks|features|body|levels|downsample_layers)_(\d+)\.")
-    if not any(pattern.match(name) for name in state):
-        return None
-    return {pattern.sub(r"\1.\2.", name): value for name, value in state.items()}
-
-
-def _by_order(state: Mapping, wanted: Mapping) -> dict | None:
-    """EfficientNet(-Lite) files of the `_blocks.` family: same tensors in the same order under other names.
-
-    Accepted only if every kept entry agrees in kind (weight, running_mean, ...) and shape, one by one; the entries
-    of the head that follow the body in the file stay under their own names, mapped to timm's.
-    """
-    if not any(name.startswith("_blocks.") for name in state) or "_conv_stem.weight" not in state:
-        return None
-    head = {"_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
-    body, rest = [], {}
-    for name, value in state.items():
-        root, _, kind = name.partition(".")
-        if root in head:
-            rest[f"{head[root]}.{kind}"] = value
-        else:
-            body.append((name, value))
-    names = [name for name in wanted if name.split(".")[0] not in head.values()]
-    if len(names) != len(body):
-        return None
-    for name, (theirs, value) in zip(names, body):
-        if name.rsplit(".", 1)[1] != theirs.rsplit(".", 1)[1] or wanted[name].shape != value.shape:
-            return None
-    return {**{name: value for name, (_, value) in zip(names, body)}, **rest}
+def _what_it_is(state: Mapping, where: str) -> str:
+    """What a file that does not fit may be, where its names tell; with a space in front."""
+    hint = adapter_hint(state) or (SHARDS if re.search(r"-\d{5}-of-\d{5}\.", where) else "")
+    return f" {hint.strip()}" if hint else ""

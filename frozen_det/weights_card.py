@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from .errors import InputError
+from .file_kinds import is_safetensors, open_safetensors, refuse_other_files
 from .fingerprint import fingerprint
 
 KEY = "frozen_det_card"
@@ -114,15 +115,10 @@ def read_card(path) -> WeightsCard | None:
     path = Path(path).expanduser()
     if not path.is_file():
         raise InputError(f"expected a weights file, but {path} does not exist.")
-    if path.suffix == ".safetensors":
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(str(path), framework="pt") as file:
-                text = (file.metadata() or {}).get(KEY)
-        except (SafetensorError, OSError) as error:
-            raise InputError(f"expected a whole safetensors file, but {path} is broken or incomplete ({error}). "
-                             "Copy or download it again.") from error
+    refuse_other_files(path)
+    if is_safetensors(path):
+        with open_safetensors(path) as file:
+            text = (file.metadata() or {}).get(KEY)
         return from_json(text, str(path)) if text else None
     from .checkpoints import read
 

