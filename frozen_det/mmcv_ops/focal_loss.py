@@ -1,8 +1,8 @@
 """mmcv's focal losses (Lin et al., ICCV 2017) and their gradients, in plain tensor arithmetic.
 
-``weight`` is a factor per label, (C,), or empty. A label outside 0..C-1 means background in the sigmoid loss (every
-class is a negative) and, below 0, an ignored row in the softmax loss. A label that ``weight`` has no entry for, or
-above C, is refused; mmcv reads past the end of its arrays there.
+``weight`` is a factor per label, (C,), or empty. The label C, or one below 0, means background in the sigmoid loss
+(every class is a negative); one below 0 is an ignored row in the softmax loss. Any other label outside 0..C-1, and one
+that ``weight`` has no entry for, is refused; mmcv reads past the end of its arrays there.
 """
 
 import torch
@@ -15,6 +15,7 @@ _TINY = 1.1754943508222875e-38  # FLT_MIN: the smallest probability whose logari
 
 def sigmoid_focal_loss_forward(input, target, weight, output, gamma, alpha):
     """Fill ``output`` (N, C) with the loss of logits ``input`` (N, C) for labels ``target`` (N,)."""
+    _refuse_labels_above(input.shape[1], target)
     p, hit = wide(input).sigmoid(), _one_hot(input, target)
     positive = -alpha * (1 - p) ** gamma * p.clamp(min=_TINY).log()
     negative = -(1 - alpha) * p ** gamma * (1 - p).clamp(min=_TINY).log()
@@ -70,8 +71,8 @@ def _row_weights(weight, target, like):
 
 def _refuse_labels_above(last: int, target) -> None:
     if len(target) and int(target.max()) > last:
-        raise InputError(f"focal loss: a label is {int(target.max())}, but the last class is {last}. A background "
-                         "label (the number of classes) works only with the sigmoid loss without class weights.")
+        raise InputError(f"focal loss: a label is {int(target.max())}, but the last possible one is {last}. The "
+                         "background's (the number of classes) exists only in the sigmoid loss without weights.")
 
 
 OPERATORS = {function.__name__: function for function in (
