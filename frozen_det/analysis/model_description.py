@@ -1,7 +1,7 @@
 """What a config's model is: parameters, what trains, strides, FLOPs, bytes kept for backward. Needs no weights.
 
 The model is built and run on meta tensors, so a 130 M parameter detector at 1280 x 1280 is described in seconds.
-FLOPs count a multiply-add as two operations (torch's FlopCounterMode); RoIAlign, NMS and losses are left out.
+FLOPs count a multiply-add as two operations (see flop_count.py); RoIAlign, NMS and losses are left out.
 """
 
 import copy
@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass, field
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from ..errors import InputError
 from ..models.backbones import on_meta
 from ..models.frozen_backbone import describing
+from .flop_count import flop_counter
 
 # Divisible by stride 128 and not square, so that every level's stride is exact.
 _LEVEL_PROBE_HW = (1024, 1280)
@@ -70,9 +70,9 @@ def describe_model(cfg, size_hw: tuple[int, int] | None = None) -> ModelDescript
     size_hw = _padded(size_hw or training_size_hw(cfg), model)
     rois_training, rois_inference = _roi_counts(cfg)
     model.train()
-    with FlopCounterMode(display=False) as forward, _PartFlops(model, forward) as part_flops:
+    with flop_counter() as forward, _PartFlops(model, forward) as part_flops:
         _forward(model, size_hw, rois_inference)
-    with FlopCounterMode(display=False) as step, _KeptBytes(model) as kept:
+    with flop_counter() as step, _KeptBytes(model) as kept:
         outputs = _forward(model, size_hw, rois_training)
         _backward(outputs)
     total = sum(p.numel() for p in model.parameters())
@@ -89,9 +89,9 @@ def _describe_classifier(cfg, model, size_hw) -> ModelDescription:
     size_hw = tuple(size_hw or input_size_hw(cfg, model))
     images = torch.zeros(2, 3, *size_hw, device="meta")  # norms in training want more than one value
     model.train()
-    with FlopCounterMode(display=False) as forward, _PartFlops(model, forward) as part_flops:
+    with flop_counter() as forward, _PartFlops(model, forward) as part_flops:
         model(images)
-    with FlopCounterMode(display=False) as step, _KeptBytes(model) as kept:
+    with flop_counter() as step, _KeptBytes(model) as kept:
         _backward([model(images)])
     total = sum(p.numel() for p in model.parameters())
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)

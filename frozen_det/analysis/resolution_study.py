@@ -9,11 +9,11 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from torch.utils.flop_counter import FlopCounterMode
 
 from ..errors import InputError
 from ..upstream.fixres import last_norm
 from ..upstream.resolution import SizedImages, halves, measure, set_statistics
+from .flop_count import flop_counter
 
 
 def load_model(cfg, checkpoint=None):
@@ -147,7 +147,7 @@ def flops_at(model, size: int) -> int:
     import torch
 
     network = copy.deepcopy(model.network).to("meta").eval()
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with torch.no_grad(), flop_counter() as counter:
         network(torch.zeros(1, 3, size, size, device="meta"))
     return counter.get_total_flops()
 
