@@ -43,6 +43,8 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
         data_root, data_prefix, metainfo, filter_cfg, pipeline, lazy_init and others: As in mmdet;
             ``data_prefix`` is ``dict(img='images/')`` by default.
 
+    In test mode the objects carry their ``area`` and ``ignore`` mark, too, for metrics without an annotation file.
+
     An annotation with a true ``pseudo`` is a pseudo label, which is trained on but never pasted elsewhere.
     A transform of the pipeline that has a method ``bind`` gets this dataset once its annotations are read.
 
@@ -135,6 +137,8 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
                 instance["mask"] = annotation["segmentation"]
             if annotation.get("pseudo"):
                 instance["pseudo"] = True
+            if self.test_mode:  # by what an object is judged
+                instance.update(area=annotation["area"], ignore=bool(annotation.get("ignore")))
             data_info["instances"].append(instance)
         return data_info
 
@@ -229,13 +233,14 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
         return self.classes_from
 
     def _unusable(self, annotation: dict, image: dict) -> str | None:
-        """Why an annotation is left out, in words; None if it is used."""
-        if annotation.get("ignore", False):
+        """Why an annotation is left out, in words; None if it is used. In test mode every object of the classes stays:
+        what it counts for is the metric's to say."""
+        if annotation.get("ignore", False) and not self.test_mode:
             return "boxes marked ignore"
         if annotation["category_id"] not in self.cat2label:
             return "boxes of classes not asked for"
         x, y, width, height = annotation["bbox"]
-        if annotation["area"] <= 0 or width < 1 or height < 1:
+        if not self.test_mode and (annotation["area"] <= 0 or width < 1 or height < 1):
             return "boxes below 1 px or without area"
         if min(x + width, image["width"]) <= max(x, 0) or min(y + height, image["height"]) <= max(y, 0):
             if self.on_outside_box == "error":

@@ -9,10 +9,9 @@ from urllib.parse import urlparse
 
 from ..errors import InputError
 from ..evaluation.accumulated import frequency_group
+from ..evaluation.truth_check import FEDERATED_LISTS
 from ..registry import DATASETS
 from .coco import CocoDataset
-
-FEDERATED_LISTS = ("neg_category_ids", "not_exhaustive_category_ids")
 
 
 @DATASETS.register_module()
@@ -22,8 +21,8 @@ class LVISDataset(CocoDataset):
     An image's file is the end of its ``coco_url`` (``train2017/000000391895.jpg``), or its ``file_name`` where there
     is no url, below ``data_prefix`` (by default ``data_root`` itself). ``metainfo`` has, besides ``classes``, their
     ``frequency`` groups ('r', 'c', 'f') in label order. Every sample has ``neg_category_ids`` and
-    ``not_exhaustive_category_ids`` **as labels**: put them and ``instances`` into ``meta_keys`` of PackDetInputs
-    to evaluate by :class:`~frozen_det.evaluation.LVISMetric` without an annotation file.
+    ``not_exhaustive_category_ids`` **as labels**, None where the json lacks them: put them and ``instances`` into
+    ``meta_keys`` of PackDetInputs to evaluate by :class:`~frozen_det.evaluation.LVISMetric` without an annotation file.
 
     Args:
         ann_file, data_root, data_prefix, classes_from, filter_cfg, pipeline and others: As in CocoDataset.
@@ -47,8 +46,9 @@ class LVISDataset(CocoDataset):
         """The dict of CocoDataset with the federated lists as labels."""
         data_info = super().parse_data_info(raw_data_info)
         for name in FEDERATED_LISTS:
-            listed = raw_data_info["raw_img_info"].get(name, ())
-            data_info[name] = sorted(self.cat2label[category] for category in listed if category in self.cat2label)
+            listed = raw_data_info["raw_img_info"].get(name)  # None: not told, which LVISMetric refuses
+            data_info[name] = listed if listed is None else sorted(
+                self.cat2label[category] for category in listed if category in self.cat2label)
         return data_info
 
     def _set_classes(self) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from mmengine.hooks import Hook
 
 from ..errors import InputError
-from ..evaluation.ground_truth import run_length
+from ..evaluation.run_lengths import run_length
 from ..registry import HOOKS
 from .detection_drawing import DrawnObjects, draw_pair
 
@@ -60,7 +60,7 @@ class ValidationPicturesHook(Hook):
         if not self._chosen or (self._num_validations - 1) % self.interval:
             return
         for sample in outputs or ():
-            info = self._chosen.get(sample.metainfo.get("img_id"))
+            info = self._chosen.get(_image_of(sample.metainfo))
             if info is not None and "pred_instances" in sample:
                 self._draw(runner, info, sample)
 
@@ -84,7 +84,7 @@ class ValidationPicturesHook(Hook):
         if any("instances" not in info or "img_id" not in info or not info.get("img_path") for info in infos):
             runner.logger.info("validation pictures: none, the data set's samples have no objects, ids or files")
             return {}
-        return {info["img_id"]: {**info, "place": place} for place, info in enumerate(infos)}
+        return {_image_of(info): {**info, "place": place} for place, info in enumerate(infos)}
 
     def _draw(self, runner, info: dict, sample) -> None:
         image = _read_image(info["img_path"], getattr(runner.val_loop.dataloader.dataset, "backend_args", None))
@@ -101,6 +101,11 @@ class ValidationPicturesHook(Hook):
                             "num_objects": len(truth.labels), "num_predictions": len(predictions.labels)})
         if runner.rank == 0:
             _hand_to_backends(runner, f"validation/{Path(info['img_path']).stem}", pair)
+
+
+def _image_of(info: dict) -> tuple:
+    """What tells an image from others; the members of a joined data set may have the same ids."""
+    return info.get("img_id"), info.get("img_path")
 
 
 def spread_over(dataset, num_images: int) -> list[dict]:

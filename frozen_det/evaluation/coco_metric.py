@@ -19,9 +19,18 @@ from ..errors import InputError
 from ..registry import METRICS
 from .detections import Detections, PackedMasks
 from .engines import open_engine
-from .evaluate import NO_CATEGORY, Evaluation, category_ids_of_labels, evaluate_detections, log_once
+from .evaluate import (
+    NO_CATEGORY,
+    Evaluation,
+    category_ids_of_labels,
+    check_iou_thresholds,
+    check_limits,
+    evaluate_detections,
+    log_once,
+)
 from .evaluation_log import class_table, number_lines, write_to_run_folder
 from .ground_truth import instances_of, truth_from_samples
+from .shown_images import check_against_file, distinct, share_ids, with_paths_as_ids
 from .stored_results import write_stored
 
 MAX_CLASSES_PRINTED = 200
@@ -60,11 +69,10 @@ class CocoMetric(BaseMetric):
                  engine: str = "auto", backend_args: dict | None = None, collect_device: str = "cpu",
                  prefix: str | None = None, collect_dir: str | None = None) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
-        self.metrics = [metric] if isinstance(metric, str) else list(metric)
-        for one in self.metrics:
-            if one not in self.kinds:
-                raise InputError(f"expected metric among {', '.join(self.kinds)}, got {one!r} "
-                                 f"({type(self).__name__}.metric)")
+        self.metrics = [metric] if isinstance(metric, str) else list(dict.fromkeys(metric))
+        if not self.metrics or not all(one in self.kinds for one in self.metrics):
+            raise InputError(f"expected metric among {', '.join(self.kinds)}, got {metric!r} "
+                             f"({type(self).__name__}.metric)")
         if format_only and outfile_prefix is None:
             raise InputError("expected outfile_prefix with format_only=True, got None: nothing would be kept "
                              f"({type(self).__name__}.outfile_prefix)")
@@ -74,13 +82,18 @@ class CocoMetric(BaseMetric):
         self.ann_file = ann_file
         self.label_order = label_order
         self.classwise = classwise
-        self.iou_thrs = [float(iou) for iou in np.atleast_1d(iou_thrs)] if iou_thrs is not None else None
-        self.proposal_nums = tuple(proposal_nums)
+        self.iou_thrs = iou_thrs if iou_thrs is None else list(iou_thrs) if np.ndim(iou_thrs) else [iou_thrs]
+        if self.iou_thrs is not None:
+            check_iou_thresholds(self.iou_thrs, f"{type(self).__name__}.iou_thrs")
+            self.iou_thrs = [float(iou) for iou in self.iou_thrs]
+        check_limits(proposal_nums, f"{type(self).__name__}.proposal_nums")
+        self.proposal_nums = tuple(sorted(set(proposal_nums)))
         self.format_only = format_only
         self.outfile_prefix = outfile_prefix
         self._engine_name = engine
         self._engine = None
         self._truth_from_samples: dict | None = None
+        self._ids_are_paths = False
         self._notes_given: set[str] = set()
         if ann_file is not None and is_main_process():
             with get_local_path(ann_file, backend_args=backend_args) as path:
@@ -89,9 +102,9 @@ class CocoMetric(BaseMetric):
     @BaseMetric.dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict) -> None:
         """The data set's metainfo, checked when training starts instead of after its first epoch."""
-        self._dataset_meta = dataset_meta
+        self._dataset_meta = one_metainfo(dataset_meta)
         if self._engine is not None:
-            self._category_ids(self._engine, [])
+            self._check_masks(self._engine, self._category_ids(self._engine, []))
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Keep what evaluation needs of a batch: arrays on the CPU, masks as run lengths."""
@@ -99,12 +112,14 @@ class CocoMetric(BaseMetric):
         for sample in data_samples:
             predicted = sample["pred_instances"]
             self.results.append({
-                "img_id": sample["img_id"],
-                "boxes_xyxy": predicted["bboxes"].detach().cpu().numpy(),  # (n, 4)
-                "scores": predicted["scores"].detach().cpu().numpy(),  # (n,)
-                "labels": predicted["labels"].cpu().numpy(),  # (n,)
+                "img_id": _plain_id(sample["img_id"]),
+                "img_path": sample.get("img_path"),
+                "size_hw": None if sample.get("ori_shape") is None else tuple(map(int, sample["ori_shape"][:2])),
+                "boxes_xyxy": _array(predicted["bboxes"]),  # (n, 4)
+                "scores": _array(predicted["scores"]),  # (n,)
+                "labels": _array(predicted["labels"]),  # (n,)
                 "masks": _packed(predicted["masks"]) if with_masks and "masks" in predicted else None,
-                "mask_scores": predicted["mask_scores"].detach().cpu().numpy() if "mask_scores" in predicted else None,
+                "mask_scores": _array(predicted["mask_scores"]) if "mask_scores" in predicted else None,
                 "truth": None if self.ann_file is not None else self._truth_of(sample),
             })
 
@@ -112,7 +127,11 @@ class CocoMetric(BaseMetric):
         """Evaluate all collected results (main process only). Returns name -> value in [0, 1], or -1."""
         logger = MMLogger.get_current_instance()
         notes: list[str] = []
-        results = _first_of_each_image(results, notes)
+        results = distinct(results, notes)
+        if self.ann_file is None and (self._ids_are_paths or share_ids(results)):
+            self._ids_are_paths = True
+            results = with_paths_as_ids(results)
+            notes.append("images of joined data sets have the same ids and are told apart by their files")
         engine = self._opened(results)
         image_ids = self._evaluated_images(engine, results, notes)
         category_ids = self._category_ids(engine, notes)
@@ -134,7 +153,8 @@ class CocoMetric(BaseMetric):
 
     def _truth_of(self, sample: dict) -> dict:
         height, width = sample["ori_shape"][:2]
-        return {"img_id": sample["img_id"], "height": height, "width": width, "instances": instances_of(sample)}
+        return {"img_id": _plain_id(sample["img_id"]), "img_path": sample.get("img_path"), "height": height,
+                "width": width, "instances": instances_of(sample)}
 
     def _opened(self, results: list[dict]):
         """The ground truth in an engine; taken from the samples of the first validation where there is no file."""
@@ -149,10 +169,10 @@ class CocoMetric(BaseMetric):
     def _classes_of_set(self) -> Sequence:
         return self.dataset_meta["classes"]
 
-    def _category_ids(self, engine, notes: list[str]) -> list[int]:
+    def _category_ids(self, engine, notes: list[str]) -> list:
         """Category id of each label."""
         classes = (self.dataset_meta or {}).get("classes")
-        categories = engine.categories()
+        categories = engine.truth.categories
         if classes is None or self.ann_file is None:
             return [category["id"] for category in categories]
         ids = category_ids_of_labels(classes, categories, str(self.ann_file), self.label_order)
@@ -165,17 +185,20 @@ class CocoMetric(BaseMetric):
                          "i-th class; with mmdet's own CocoDataset set label_order='file'")
         return ids
 
-    def _evaluated_images(self, engine, results: list[dict], notes: list[str]) -> list[int]:
+    def _check_masks(self, engine, category_ids) -> None:
+        if "segm" in self.metrics and not self.format_only:
+            truth = engine.truth
+            truth.must_have_masks(truth.image_numbers(truth.image_ids),
+                                  truth.category_numbers([one for one in category_ids if one != NO_CATEGORY]))
+
+    def _evaluated_images(self, engine, results: list[dict], notes: list[str]) -> list:
         """Images that were shown to the model; all of the ground truth where nothing was shown at all."""
-        known = engine.image_ids()
+        known = engine.truth.image_ids
+        if self.ann_file is not None:
+            check_against_file(results, engine.truth, f"{type(self).__name__}.ann_file")
         shown = {one["img_id"] for one in results}
         if not shown:
             return known
-        unknown = shown.difference(known)
-        if unknown:
-            raise InputError(f"expected images of {self.ann_file}, got {len(unknown)} others, the first with id "
-                             f"{min(unknown, key=str)} ({type(self).__name__}.ann_file); give the metric the "
-                             "annotation file of the evaluated data set")
         if len(shown) < len(known):
             notes.append(f"{len(known) - len(shown)} of {len(known)} annotated images were not shown to the model "
                          "and are left out")
@@ -188,7 +211,7 @@ class CocoMetric(BaseMetric):
                              f"{self.metrics}); evaluate 'bbox' or give the detector a mask head")
         detections = Detections.from_images(results, category_ids, with_masks)
         if NO_CATEGORY in category_ids:
-            detections = detections.take(detections.category_ids != NO_CATEGORY)
+            detections = detections.take(np.array([one is not NO_CATEGORY for one in detections.category_ids], bool))
         finite = detections.finite()
         if len(finite) < len(detections):
             notes.append(f"{len(detections) - len(finite)} of {len(detections)} detections had a NaN or infinite box "
@@ -221,17 +244,40 @@ class CocoMetric(BaseMetric):
                 for iou_type, rows in evaluation.classes.items() for row in rows}
 
 
+def one_metainfo(metainfo) -> dict:
+    """The metainfo of a data set; of a joined one the members', which must list the same classes.
+
+    mmdet's ConcatDataset gives a list where its members differ in anything.
+    """
+    if not isinstance(metainfo, list | tuple):
+        return metainfo
+    for key in ("classes", "frequency"):
+        for one in metainfo[1:]:
+            if one.get(key) != metainfo[0].get(key):
+                raise InputError(
+                    f"expected the members of a joined data set to list the same {key} in the same order, got "
+                    f"{list(metainfo[0].get(key) or ())[:8]} and {list(one.get(key) or ())[:8]}: a label would mean "
+                    "two things; give each member the same metainfo=dict(classes=(...)) or classes_from "
+                    "(ConcatDataset)")
+    return metainfo[0]
+
+
+def _array(values) -> np.ndarray:
+    """A tensor (of any device and precision), boxes of mmdet's own kind or an array, as numpy knows it."""
+    values = getattr(values, "tensor", values)
+    if not hasattr(values, "detach"):
+        return np.asarray(values)
+    values = values.detach().cpu()
+    return (values.float() if values.dtype.is_floating_point and values.element_size() < 4 else values).numpy()
+
+
+def _plain_id(image_id):
+    """A whole number or a text, whatever held it."""
+    return image_id.item() if hasattr(image_id, "item") else image_id
+
+
 def _packed(masks) -> PackedMasks:
     """Masks of one image, (n, h, w) bool tensor or run lengths already."""
     from mmdet.structures.mask import encode_mask_results
 
     return PackedMasks.pack(encode_mask_results(masks.detach().cpu().numpy()) if hasattr(masks, "detach") else masks)
-
-
-def _first_of_each_image(results: list[dict], notes: list[str]) -> list[dict]:
-    """Samplers of distributed runs may repeat images: an image counts once."""
-    first = {one["img_id"]: one for one in reversed(results)}
-    if len(first) == len(results):
-        return results
-    notes.append(f"{len(results) - len(first)} repeated images were counted once")
-    return [one for one in results if first[one["img_id"]] is one]

@@ -9,6 +9,21 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..errors import InputError
+from .run_lengths import compressed_fault
+
+
+def id_column(ids) -> np.ndarray:
+    """Ids as an array that changes none: (n,) int64 where all are such whole numbers, else (n,) objects."""
+    if isinstance(ids, np.ndarray) and ids.dtype in (np.int64, object):
+        return ids
+    ids = [one.item() if isinstance(one, np.generic) else one for one in ids]
+    if all(type(one) is int and -2**63 <= one < 2**63 for one in ids):
+        return np.array(ids, np.int64)
+    column = np.empty(len(ids), object)
+    column[:] = ids
+    return column
+
 
 @dataclass(frozen=True)
 class PackedMasks:
@@ -47,10 +62,10 @@ class Detections:
     """N detections over all images, in the order in which they came.
 
     Attributes:
-        image_ids: (N,) int64, ids of the annotation file.
+        image_ids: (N,) int64, ids of the annotation file; objects where these are texts or beyond 64 bits.
         boxes_xywh: (N, 4) float64, pixels of the original image: left, top, width, height.
         scores: (N,) float64.
-        category_ids: (N,) int64, ids of the annotation file (not labels).
+        category_ids: (N,) like ``image_ids``; ids of the annotation file (not labels).
         masks: None, or N run-length masks ``{"size": [h, w], "counts": bytes | str}`` of the original image.
         mask_scores: None where masks are ranked by ``scores``, else (N,) float64 (mask-scoring heads).
     """
@@ -70,36 +85,51 @@ class Detections:
         """Join per-image results.
 
         Args:
-            images: one dict per image: ``img_id`` int, ``boxes_xyxy`` (n, 4), ``scores`` (n,), ``labels`` (n,) in
-                [0, K), ``masks`` as :class:`PackedMasks` or None, ``mask_scores`` (n,) or None.
+            images: one dict per image: ``img_id`` int or text, ``boxes_xyxy`` (n, 4), ``scores`` (n,), ``labels`` (n,)
+                in [0, K), ``masks`` as :class:`PackedMasks` or None, ``mask_scores`` (n,) or None.
             category_ids: K category ids; label i is ``category_ids[i]``.
             with_masks: keep the masks; every image with detections must have them.
+
+        Raises:
+            InputError: boxes, scores and labels of an image do not fit each other, or a label is none of the K.
         """
         counts = [len(image["scores"]) for image in images]
+        for image in images:
+            _check_shapes(image, len(category_ids))
         boxes = _joined([image["boxes_xyxy"] for image in images], (0, 4))
         boxes[:, 2:] -= boxes[:, :2]
         labels = _joined([image["labels"] for image in images], (0,), np.int64)
         with_mask_scores = with_masks and any(image["mask_scores"] is not None for image in images)
         return cls(
-            image_ids=np.repeat(np.array([image["img_id"] for image in images], np.int64), counts),
+            image_ids=np.repeat(id_column([image["img_id"] for image in images]), counts),
             boxes_xywh=boxes,
             scores=_joined([image["scores"] for image in images], (0,)),
-            category_ids=np.asarray(category_ids, np.int64)[labels],
+            category_ids=id_column(category_ids)[labels],
             masks=[mask for image in images for mask in image["masks"].unpacked()] if with_masks else None,
             mask_scores=_joined([image["mask_scores"] for image in images if image["mask_scores"] is not None],
                                 (0,)) if with_mask_scores else None,
         )
 
     @classmethod
-    def from_coco_results(cls, results: list[dict]) -> "Detections":
-        """From a COCO result list (``image_id``, ``category_id``, ``score``, ``bbox`` and/or ``segmentation``)."""
-        with_masks = bool(results) and "segmentation" in results[0]
-        boxes = [result.get("bbox", (0.0, 0.0, 0.0, 0.0)) for result in results]
+    def from_coco_results(cls, results: list[dict], where: str = "the results") -> "Detections":
+        """From a COCO result list (``image_id``, ``category_id``, ``score``, ``bbox`` and/or ``segmentation``).
+
+        Raises:
+            InputError: an entry is no result, or lacks what the others have.
+        """
+        with_masks = bool(results) and isinstance(results[0], dict) and "segmentation" in results[0]
+        faults = ((number, _result_fault(result, with_masks)) for number, result in enumerate(results))
+        found = next((fault for fault in faults if fault[1]), None)
+        if found is None and with_masks:
+            found = compressed_fault([result["segmentation"] for result in results])
+        if found:
+            raise InputError(f"expected a list of COCO results (image_id, category_id, score, and bbox or "
+                             f"segmentation), got {found[1]} in entry {found[0]} of {where}; store them anew")
         return cls(
-            image_ids=np.array([result["image_id"] for result in results], np.int64),
-            boxes_xywh=np.array(boxes, np.float64).reshape(-1, 4),
+            image_ids=id_column([result["image_id"] for result in results]),
+            boxes_xywh=np.array([result.get("bbox", _NO_BOX) for result in results], np.float64).reshape(-1, 4),
             scores=np.array([result["score"] for result in results], np.float64),
-            category_ids=np.array([result["category_id"] for result in results], np.int64),
+            category_ids=id_column([result["category_id"] for result in results]),
             masks=[result["segmentation"] for result in results] if with_masks else None,
         )
 
@@ -139,11 +169,6 @@ class Detections:
             good &= np.isfinite(self.mask_scores)
         return self if good.all() else self.take(good)
 
-    def in_images(self, image_ids) -> "Detections":
-        """Only those in the given images."""
-        good = np.isin(self.image_ids, np.asarray(list(image_ids), np.int64))
-        return self if good.all() else self.take(good)
-
     def best_per_image(self, num_kept: int) -> "Detections":
         """The ``num_kept`` highest-scoring of each image, over all categories (lvis-api's LVISResults rule)."""
         return self._best_per(self.image_ids, num_kept)
@@ -161,6 +186,38 @@ class Detections:
         starts = np.flatnonzero(np.r_[True, sorted_groups[1:] != sorted_groups[:-1]])
         rank = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
         return self.take(np.sort(order[rank < num_kept]))
+
+
+def _check_shapes(image: dict, num_labels: int) -> None:
+    count, labels = len(image["scores"]), np.asarray(image["labels"])
+    shapes = [np.shape(image[key]) for key in ("boxes_xyxy", "scores", "labels")]
+    if shapes != [(count, 4), (count,), (count,)] and count + sum(shapes[0][:1]) + len(labels):
+        raise InputError(f"expected n boxes (n, 4), n scores and n labels of image {image['img_id']!r}, got the shapes "
+                         f"{shapes}; the detector's predictions do not fit the metric")
+    if count and not 0 <= labels.min() <= labels.max() < num_labels:
+        raise InputError(f"expected labels from 0 to {num_labels - 1} ({num_labels} classes), got {labels.min()} to "
+                         f"{labels.max()} in image {image['img_id']!r}; the detector has other classes than the data")
+
+
+_NO_BOX = (0.0, 0.0, 0.0, 0.0)
+_NUMBERS = (int, float)
+
+
+def _result_fault(result, with_masks: bool) -> str | None:
+    """What keeps an entry from being a COCO result, in words."""
+    if not isinstance(result, dict):
+        return f"{result!r:.40}"
+    for key in ("image_id", "category_id"):
+        if type(result.get(key)) not in (int, str):
+            return f"{key} {result.get(key)!r:.40}"
+    if type(result.get("score")) not in _NUMBERS:
+        return f"score {result.get('score')!r:.40}"
+    box = result.get("bbox", None if not with_masks else _NO_BOX)
+    if not (isinstance(box, list | tuple) and len(box) == 4 and all(type(side) in _NUMBERS for side in box)):
+        return f"bbox {box!r:.60}"
+    if with_masks != ("segmentation" in result):
+        return f"{'no ' if with_masks else 'a '}segmentation, unlike the first entry"
+    return "polygons instead of run lengths" if with_masks and isinstance(result["segmentation"], list) else None
 
 
 def _joined(arrays, empty_shape, dtype=np.float64) -> np.ndarray:

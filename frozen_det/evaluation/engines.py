@@ -3,13 +3,12 @@
 Each matches detections to objects and accumulates; none of the numbers is computed by an evaluator of ours. The
 three agree to 1e-6 and better (tests/evaluation/test_engines.py). LVIS's federated rules (a category is judged
 only in images where it is annotated, or listed as absent or as not exhaustively annotated) exist in hotcoco and
-faster-coco-eval; pycocotools refuses that protocol.
+faster-coco-eval; pycocotools refuses that protocol. Engines see numbers from 1 in place of ids, see
+:mod:`.ground_truth`.
 """
 
 import contextlib
 import io
-import json
-import os
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
@@ -18,7 +17,7 @@ import numpy as np
 from ..errors import InputError, closest
 from .accumulated import Accumulated
 from .detections import Detections
-from .ground_truth import annotation_area
+from .ground_truth import GroundTruth, read_truth
 
 NO_LIMIT = 1_000_000  # a detection limit that no image reaches
 HOTCOCO_LVIS_LIMIT = 300
@@ -34,14 +33,14 @@ class Protocol:
         max_detections: limits per image and category, ascending.
         iou_thresholds: None for 0.50, 0.55, ..., 0.95.
         with_categories: False pools all categories (proposals).
-        image_ids, category_ids: what is evaluated.
+        images, categories: numbers of what is evaluated.
     """
 
     iou_type: str
     federated: bool
     max_detections: tuple[int, ...]
-    image_ids: tuple[int, ...]
-    category_ids: tuple[int, ...]
+    images: tuple[int, ...]
+    categories: tuple[int, ...]
     iou_thresholds: tuple[float, ...] | None = None
     with_categories: bool = True
 
@@ -55,7 +54,7 @@ def open_engine(ground_truth, federated: bool = False, name: str = "auto"):
         name: 'auto', 'hotcoco', 'faster-coco-eval' or 'pycocotools'.
 
     Raises:
-        InputError: an unknown or unfit engine, or none installed.
+        InputError: an unknown or unfit engine, none installed, or a ground truth that cannot be counted against.
     """
     engines = {engine.name: engine for engine in (HotcocoEngine, FasterEngine, PycocotoolsEngine)}
     if name != "auto":
@@ -69,28 +68,23 @@ def open_engine(ground_truth, federated: bool = False, name: str = "auto"):
                          "use engine='hotcoco' or 'faster-coco-eval'")
     for engine in fitting:
         if engine.installed():
-            return engine(ground_truth)
+            return engine(read_truth(ground_truth, federated))
     raise InputError(f"expected one of {', '.join(engine.name for engine in fitting)} to be installed, got none; "
                      f"`pip install {fitting[0].name}`")
 
 
 class HotcocoEngine:
-    """hotcoco (MIT, Rust): reads the json itself and takes detections as columns."""
+    """hotcoco (MIT, Rust): takes detections as columns."""
 
     name = "hotcoco"
     knows_federated = True
 
-    def __init__(self, ground_truth):
+    def __init__(self, truth: GroundTruth):
         import hotcoco
 
         self._hotcoco = hotcoco
-        try:
-            self._truth = hotcoco.COCO(ground_truth)
-        except (ValueError, OSError) as error:
-            raise InputError(f"expected a COCO or LVIS annotation json, got one that cannot be read "
-                             f"({error}) in {_where(ground_truth)}; repair the file") from error
-        self.notes = [f"annotations: {text}" for text in self._truth.load_warnings]
-        self._fill_missing_areas()
+        self.truth = truth
+        self._truth = hotcoco.COCO(truth.dataset)
 
     @classmethod
     def installed(cls) -> bool:
@@ -100,17 +94,8 @@ class HotcocoEngine:
     def label(self) -> str:
         return f"hotcoco {_version('hotcoco')}"
 
-    def categories(self) -> list[dict]:
-        """Categories in the order of the json."""
-        return list(self._truth.cats.values())
-
-    def image_ids(self) -> list[int]:
-        return self._truth.get_img_ids()
-
-    def load(self, detections, per_image_limit: int | None = None):
-        """Hand over detections: columns, or the path of a COCO result json (read without passing through Python)."""
-        if isinstance(detections, str | os.PathLike):
-            return self._hotcoco.LVISResults(self._truth, str(detections), max_dets=per_image_limit)
+    def load(self, detections: Detections, per_image_limit: int | None = None):
+        """Hand over numbered detections, the best of each image where there is a limit."""
         if per_image_limit is not None:
             detections = detections.best_per_image(per_image_limit)
         loaded = self._from_columns(detections)
@@ -137,7 +122,7 @@ class HotcocoEngine:
     def accumulate(self, loaded, protocol: Protocol) -> Accumulated:
         evaluator = self._hotcoco.COCOeval(self._truth, loaded, protocol.iou_type, lvis_style=protocol.federated)
         params = evaluator.params
-        params.img_ids, params.cat_ids = list(protocol.image_ids), sorted(protocol.category_ids)
+        params.img_ids, params.cat_ids = list(protocol.images), sorted(protocol.categories)
         params.max_dets, params.use_cats = list(protocol.max_detections), protocol.with_categories
         if protocol.iou_thresholds is not None:
             params.iou_thrs = list(protocol.iou_thresholds)
@@ -146,17 +131,6 @@ class HotcocoEngine:
         arrays = evaluator.eval
         return _accumulated(arrays["precision"], arrays["recall"], evaluator.params.iou_thrs, protocol)
 
-    def _fill_missing_areas(self) -> None:
-        """An annotation without ``area`` would count as size 0, that is as small: give it its mask's or box's."""
-        truth = self._truth
-        with_area = set(truth.get_ann_ids(area_rng=[-np.inf, np.inf]))
-        missing = [ann for ann in truth.get_ann_ids() if ann not in with_area]
-        if missing:
-            size_of = {image["id"]: (image["height"], image["width"]) for image in truth.imgs.values()}
-            truth.update_anns(ids=missing, area=[
-                annotation_area(ann, size_of[ann["image_id"]]) for ann in truth.load_anns(missing)])
-            self.notes.append(_areas_note(len(missing)))
-
 
 class PycocotoolsEngine:
     """pycocotools, the reference of COCO."""
@@ -164,17 +138,10 @@ class PycocotoolsEngine:
     name = "pycocotools"
     knows_federated = False
 
-    def __init__(self, ground_truth):
-        if not isinstance(ground_truth, dict):
-            try:
-                with open(ground_truth, encoding="utf-8") as file:
-                    ground_truth = json.load(file)
-            except (ValueError, OSError) as error:
-                raise InputError(f"expected a COCO or LVIS annotation json, got one that cannot be read "
-                                 f"({error}) in {_where(ground_truth)}; repair the file") from error
-        self.notes = []
+    def __init__(self, truth: GroundTruth):
+        self.truth = truth
         self._coco_class, self._evaluator_class = self._classes()
-        self._truth = self._indexed(dict(ground_truth, annotations=self._prepared(ground_truth)))
+        self._truth = self._indexed(truth.dataset)
 
     @classmethod
     def installed(cls) -> bool:
@@ -184,18 +151,8 @@ class PycocotoolsEngine:
     def label(self) -> str:
         return f"{self.name} {_version(self.name)}"
 
-    def categories(self) -> list[dict]:
-        """Categories in the order of the json."""
-        return self._truth.dataset["categories"]
-
-    def image_ids(self) -> list[int]:
-        return sorted(self._truth.imgs)
-
-    def load(self, detections, per_image_limit: int | None = None):
-        """Hand over detections: columns, or the path of a COCO result json."""
-        if isinstance(detections, str | os.PathLike):
-            with open(detections, encoding="utf-8") as file:
-                detections = Detections.from_coco_results(json.load(file))
+    def load(self, detections: Detections, per_image_limit: int | None = None):
+        """Hand over numbered detections, the best of each image where there is a limit."""
         if per_image_limit is not None:
             detections = detections.best_per_image(per_image_limit)
         if len(detections) == 0:  # loadRes raises on an empty list
@@ -210,9 +167,12 @@ class PycocotoolsEngine:
 
     def accumulate(self, loaded, protocol: Protocol) -> Accumulated:
         with contextlib.redirect_stdout(io.StringIO()):
-            evaluator = self._evaluator(loaded, protocol)
+            truth = self._truth
+            if not protocol.with_categories:  # the reference then counts every category, asked for or not
+                truth, loaded = self._restricted(truth, protocol), self._restricted(loaded, protocol)
+            evaluator = self._evaluator(truth, loaded, protocol)
             params = evaluator.params
-            params.imgIds, params.catIds = list(protocol.image_ids), sorted(protocol.category_ids)
+            params.imgIds, params.catIds = list(protocol.images), sorted(protocol.categories)
             params.maxDets, params.useCats = list(protocol.max_detections), int(protocol.with_categories)
             if protocol.iou_thresholds is not None:
                 params.iouThrs = np.array(protocol.iou_thresholds)
@@ -227,23 +187,13 @@ class PycocotoolsEngine:
 
         return COCO, COCOeval
 
-    def _evaluator(self, loaded, protocol: Protocol):
-        return self._evaluator_class(self._truth, loaded, protocol.iou_type)
+    def _evaluator(self, truth, loaded, protocol: Protocol):
+        return self._evaluator_class(truth, loaded, protocol.iou_type)
 
-    def _prepared(self, ground_truth: dict) -> list[dict]:
-        """Annotations with what the reference asks for and converted data sets often lack.
-
-        Ids are counted from 1: pycocotools marks 'unmatched' by 0, so an object with id 0 is never found.
-        """
-        size_of = {image["id"]: (image["height"], image["width"]) for image in ground_truth["images"]}
-        annotations = [dict(ann, id=number, iscrowd=ann.get("iscrowd", 0))
-                       for number, ann in enumerate(ground_truth.get("annotations", []), start=1)]
-        lacking = [ann for ann in annotations if ann.get("area") is None]
-        for ann in lacking:
-            ann["area"] = annotation_area(ann, size_of[ann["image_id"]])
-        if lacking:
-            self.notes.append(_areas_note(len(lacking)))
-        return annotations
+    def _restricted(self, coco, protocol: Protocol):
+        categories = set(protocol.categories)
+        return self._indexed({**coco.dataset, "annotations": [
+            ann for ann in coco.dataset["annotations"] if ann["category_id"] in categories]})
 
     def _indexed(self, dataset: dict):
         with contextlib.redirect_stdout(io.StringIO()):
@@ -265,24 +215,16 @@ class FasterEngine(PycocotoolsEngine):
 
         return COCO, COCOeval_faster
 
-    def _evaluator(self, loaded, protocol: Protocol):
-        return self._evaluator_class(self._truth, loaded, protocol.iou_type, lvis_style=protocol.federated)
+    def _evaluator(self, truth, loaded, protocol: Protocol):
+        return self._evaluator_class(truth, loaded, protocol.iou_type, lvis_style=protocol.federated)
 
 
 def _accumulated(precision, recall, iou_thresholds, protocol: Protocol) -> Accumulated:
-    categories = sorted(protocol.category_ids) if protocol.with_categories else [-1]
+    categories = sorted(protocol.categories) if protocol.with_categories else [-1]
     shape = (len(iou_thresholds), -1, len(categories), 4, len(protocol.max_detections))
     precision = np.asarray(precision, np.float64).reshape(shape)
     return Accumulated(precision, np.asarray(recall, np.float64).reshape(shape[:1] + shape[2:]),
                        tuple(float(iou) for iou in iou_thresholds), tuple(categories), protocol.max_detections)
-
-
-def _areas_note(num_annotations: int) -> str:
-    return f"{num_annotations} annotations have no 'area': their mask's, else their box's, was used"
-
-
-def _where(ground_truth) -> str:
-    return "the given dict" if isinstance(ground_truth, dict) else str(ground_truth)
 
 
 def _version(package: str) -> str | None:

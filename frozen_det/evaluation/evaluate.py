@@ -1,11 +1,14 @@
 """From detections to numbers: COCO's twelve, LVIS's thirteen, the class-wise table, and what needs to be known.
 
 It promises a number for every name: 0 where nothing was detected, -1 where the ground truth holds no object of
-the group, and says which in ``Evaluation.notes``. It refuses detections of categories that the ground truth lacks.
+the group, and says which in ``Evaluation.notes``. It refuses detections in images and of categories that the ground
+truth lacks, and masks of another size than their image.
 """
 
 import logging
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+
+import numpy as np
 
 from ..errors import InputError, closest
 from .accumulated import (
@@ -21,7 +24,8 @@ from .engines import NO_LIMIT, Protocol
 COCO_LIMITS = (1, 10, 100)
 PROPOSAL_LIMITS = (100, 300, 1000)
 LVIS_LIMIT = 300
-NO_CATEGORY = -1
+NO_CATEGORY = None
+IOU_TYPES = ("bbox", "segm", "proposal")
 FIXED_AP_PER_CATEGORY = 10_000  # arXiv 2102.01066, section 4: detections per class over the whole data set
 
 
@@ -61,7 +65,7 @@ def evaluate_detections(engine, detections, *, federated: bool = False, iou_type
 
     Args:
         engine: the ground truth, from :func:`frozen_det.evaluation.engines.open_engine`.
-        detections: :class:`Detections` for all iou types, or a dict iou_type -> Detections or path of a result json.
+        detections: :class:`Detections` for all iou types, or a dict iou_type -> Detections.
         federated: LVIS's rules and numbers (300 detections per image) instead of COCO's (1, 10, 100).
         iou_types: among 'bbox', 'segm', 'proposal' (boxes without categories; COCO only).
         image_ids, category_ids: restrict to these; None for all of the ground truth.
@@ -70,34 +74,66 @@ def evaluate_detections(engine, detections, *, federated: bool = False, iou_type
         fixed_ap: LVIS only: also the numbers ``fixed_AP...``, with no limit per image and the best 10,000 of each
             category (arXiv 2102.01066).
     """
-    categories = engine.categories()
-    if category_ids is not None:
-        wanted = set(category_ids)
-        categories = [category for category in categories if category["id"] in wanted]
-    image_ids = tuple(engine.image_ids() if image_ids is None else image_ids)
-    result = Evaluation({}, {}, engine.label, len(image_ids), notes=list(engine.notes))
+    truth = engine.truth
+    _check_settings(iou_types, federated, iou_thresholds, max_detections, fixed_ap)
+    images = np.unique(truth.image_numbers(truth.image_ids if image_ids is None else image_ids)).tolist()
+    numbers = np.unique(truth.category_numbers(truth.category_ids if category_ids is None else category_ids)).tolist()
+    categories = [truth.categories[number - 1] for number in numbers]
+    result = Evaluation({}, {}, engine.label, len(images), notes=list(truth.notes))
     by_type = detections if isinstance(detections, dict) else dict.fromkeys(iou_types, detections)
     for iou_type in iou_types:
         limits = (max_detections or {}).get(iou_type) or _limits(iou_type, federated)
         protocol = Protocol(
             iou_type="segm" if iou_type == "segm" else "bbox", federated=federated,
-            max_detections=tuple(limits), image_ids=image_ids,
-            category_ids=tuple(category["id"] for category in categories),
+            max_detections=tuple(sorted(set(limits))), images=tuple(images), categories=tuple(numbers),
             iou_thresholds=None if iou_thresholds is None else tuple(iou_thresholds),
             with_categories=iou_type != "proposal")
-        of_type = by_type[iou_type]
-        if hasattr(of_type, "for_iou_type"):
-            of_type = of_type.for_iou_type(protocol.iou_type)
+        if iou_type == "segm":
+            truth.must_have_masks(protocol.images, protocol.categories)
+        of_type = truth.numbered(by_type[iou_type].for_iou_type(protocol.iou_type))
         loaded = engine.load(of_type, protocol.max_detections[-1] if federated else None)
-        counts = engine.accumulate(loaded, protocol)
+        counts = _with_ids(engine.accumulate(loaded, protocol), truth)
         result.numbers[iou_type] = _numbers(iou_type, counts, categories, federated)
         if iou_type != "proposal":
             result.classes[iou_type] = per_class_numbers(counts, categories)
         result.num_detections[iou_type] = engine.count(loaded)
         if fixed_ap:
             result.numbers[iou_type].update(_fixed_ap(engine, of_type, protocol, categories))
-    result.notes += _notes(result, categories, federated)
+    result.notes += _notes(result)
     return result
+
+
+def _check_settings(iou_types, federated: bool, iou_thresholds, max_detections, fixed_ap: bool) -> None:
+    """What a caller may have mistyped: kinds, thresholds, limits."""
+    known = IOU_TYPES[:2] if federated else IOU_TYPES
+    if isinstance(iou_types, str) or not iou_types or not all(one in known for one in iou_types):
+        raise InputError(f"expected iou_types as a list of {', '.join(known)}, got {iou_types!r}")
+    if fixed_ap and not federated:
+        raise InputError("expected fixed_ap with LVIS's rules alone, got it with COCO's (fixed_ap=True)")
+    if iou_thresholds is not None:
+        check_iou_thresholds(iou_thresholds, "iou_thresholds")
+    for iou_type, limits in (max_detections or {}).items():
+        check_limits(limits, f"max_detections[{iou_type!r}]")
+
+
+def check_iou_thresholds(values, key: str) -> None:
+    """Refuse IoU thresholds that are no numbers in (0, 1], or none at all."""
+    values = list(values)
+    if not values or not all(isinstance(one, int | float) and 0 < one <= 1 for one in values):
+        raise InputError(f"expected {key} as numbers above 0 and up to 1, got {values}")
+
+
+def check_limits(values, key: str) -> None:
+    """Refuse detection limits that are no whole numbers from 1 on."""
+    values = list(values)
+    if not values or not all(type(one) is int and one > 0 for one in values):
+        raise InputError(f"expected {key} as whole numbers from 1 on, got {values}")
+
+
+def _with_ids(counts, truth):
+    """The counts with the file's category ids in place of numbers."""
+    return replace(counts, category_ids=tuple(
+        truth.categories[number - 1]["id"] if number > 0 else number for number in counts.category_ids))
 
 
 def category_ids_of_labels(classes, categories: list[dict], where: str, label_order: str = "classes") -> list[int]:
@@ -152,29 +188,18 @@ def _numbers(iou_type: str, counts, categories, federated: bool) -> dict[str, fl
 
 
 def _fixed_ap(engine, detections, protocol: Protocol, categories) -> dict[str, float]:
-    from dataclasses import replace
-
-    from .stored_results import read_results
-
-    if not hasattr(detections, "best_per_category"):
-        detections = read_results(detections)
     loaded = engine.load(detections.best_per_category(FIXED_AP_PER_CATEGORY), NO_LIMIT)
     counts = engine.accumulate(loaded, replace(protocol, max_detections=(NO_LIMIT,)))
-    numbers = _numbers(protocol.iou_type, counts, categories, federated=True)
+    numbers = _numbers(protocol.iou_type, _with_ids(counts, engine.truth), categories, federated=True)
     return {f"fixed_{name}": value for name, value in numbers.items() if name.startswith("AP")}
 
 
-def _notes(result: Evaluation, categories, federated: bool) -> list[str]:
+def _notes(result: Evaluation) -> list[str]:
     notes = []
     for iou_type, numbers in result.numbers.items():
-        if result.num_detections[iou_type] == 0:
+        if result.num_detections[iou_type] == 0 and max(numbers.values()) > MISSING:
             notes.append(f"no {iou_type} detections at all, so every number is 0")
         empty = [name for name, value in numbers.items() if value == MISSING]
         if empty:
             notes.append(f"the ground truth holds no object for {iou_type} {', '.join(empty)}: shown as -1")
-    if federated:
-        ungrouped = sum(frequency_group(category) is None for category in categories)
-        if ungrouped:
-            notes.append(f"{ungrouped} of {len(categories)} categories have no frequency group (r, c, f) and "
-                         "count in AP only")
     return notes

@@ -2,8 +2,9 @@
 
 Federated rules as in lvis-api: an image judges only categories annotated in it or listed in its
 ``neg_category_ids``; in ``not_exhaustive_category_ids`` an unmatched detection is no error; the 300 best detections
-of an image count, over all categories. ``fixed_ap=True`` adds the fixed AP of arXiv 2102.01066. It refuses a data
-set without the federated lists.
+of an image count, over all categories; crowds are ordinary objects, and what is marked ``ignore`` is neither right nor
+wrong. ``fixed_ap=True`` adds the fixed AP of arXiv 2102.01066. It refuses ground truth without the federated lists or
+without frequency groups, as a file and as a data set.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from ..errors import InputError
 from ..registry import METRICS
 from .coco_metric import CocoMetric
+from .truth_check import FEDERATED_LISTS
 
 
 @METRICS.register_module()
@@ -34,13 +36,14 @@ class LVISMetric(CocoMetric):
 
     def _truth_of(self, sample: dict) -> dict:
         """Without the lists of absent categories every false alarm would go unseen."""
-        lists = {name: sample[name] for name in ("neg_category_ids", "not_exhaustive_category_ids")
-                 if name in sample}
-        if len(lists) < 2:
+        lists = {name: sample.get(name) for name in FEDERATED_LISTS}
+        lacking = [name for name, one in lists.items() if one is None]
+        if lacking:
             raise InputError(
-                "expected neg_category_ids and not_exhaustive_category_ids in every data sample, because the metric "
-                f"has ann_file=None; got neither or one (image {sample.get('img_id')}). Give the metric the LVIS "
-                "annotation file (LVISMetric.ann_file)")
+                f"expected {' and '.join(FEDERATED_LISTS)} in every data sample, because the metric has ann_file=None; "
+                f"got no {' and no '.join(lacking)} (image {sample.get('img_id')}): the annotation file lacks them, or "
+                "meta_keys of PackDetInputs do. Take LVIS's own annotation file, or CocoMetric for data that are "
+                "annotated throughout")
         return {**super()._truth_of(sample), **lists}
 
     def _classes_of_set(self) -> Sequence:

@@ -42,9 +42,16 @@ def evaluate_stored(prefix, ann_file=None, engine: str = "auto", **changes) -> E
         raise InputError(f"expected the annotation file of these detections, got none at {truth} "
                          f"({_path(prefix, 'evaluation')}); give ann_file=...")
     opened = open_engine(str(truth), federated=settings["federated"], name=engine)
-    stored = {iou_type: _path(prefix, "segm" if iou_type == "segm" else "bbox")
-              for iou_type in settings["iou_types"]}
-    return evaluate_detections(opened, stored, **settings)
+    stored, notes = {}, []
+    for iou_type in settings["iou_types"]:
+        found = read_results(_path(prefix, "segm" if iou_type == "segm" else "bbox"))
+        stored[iou_type] = found.finite()
+        if len(stored[iou_type]) < len(found):
+            notes.append(f"{len(found) - len(stored[iou_type])} of {len(found)} {iou_type} detections had a NaN or "
+                         "infinite box or score and were dropped")
+    evaluation = evaluate_detections(opened, stored, **settings)
+    evaluation.notes[:0] = notes
+    return evaluation
 
 
 def write_stored(prefix, detections: Detections, settings: dict, ann_file: str | None, evaluation: Evaluation | None,
@@ -76,15 +83,32 @@ def read_record(prefix) -> dict:
     if not path.exists():
         raise InputError(f"expected stored detections, got no {path}; store them with outfile_prefix={str(prefix)!r} "
                          "in the metric")
-    record = json.loads(path.read_text(encoding="utf-8"))
-    if record.get("format") != FORMAT:
-        raise InputError(f"expected {FORMAT!r}, got {record.get('format')!r} in {path} (format)")
+    record = _read_json(path, f"a record {FORMAT!r}")
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        got = record.get("format") if isinstance(record, dict) else record
+        raise InputError(f"expected {FORMAT!r}, got {got!r:.60} in {path} (format)")
     return record
 
 
 def read_results(path) -> Detections:
-    """Read one COCO result list."""
-    return Detections.from_coco_results(json.loads(Path(path).read_text(encoding="utf-8")))
+    """Read one COCO result list.
+
+    Raises:
+        InputError: there is none, or an entry of it is no result.
+    """
+    results = _read_json(Path(path), "a COCO result list")
+    if not isinstance(results, list):
+        raise InputError(f"expected a list of COCO results, got a {type(results).__name__} in {path}; name a result "
+                         "file, not an annotation file")
+    return Detections.from_coco_results(results, str(path))
+
+
+def _read_json(path: Path, what: str):
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, OSError, RecursionError) as error:
+        raise InputError(f"expected {what}, got none that can be read ({error}) at {path}; store the detections "
+                         "again") from error
 
 
 def _path(prefix, kind: str) -> Path:

@@ -71,7 +71,7 @@ def test_a_set_without_urls_falls_back_to_file_names(coco_content, coco_root):
     root = coco_root(coco_content)
     dataset = LVISDataset("annotations/train.json", data_root=str(root), data_prefix=dict(img="images/"))
     assert dataset.get_data_info(0)["img_path"] == str(root / "images" / "a.jpg")
-    assert dataset.get_data_info(0)["neg_category_ids"] == []
+    assert dataset.get_data_info(0)["neg_category_ids"] is None
 
 
 @pytest.mark.parametrize("fields", [{}, {"frequency": "often"}, {"image_count": "many"}, {"image_count": True}])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from frozen_det.evaluation.detections import Detections
-from frozen_det.evaluation.ground_truth import run_length
+from frozen_det.evaluation.run_lengths import run_length
 
 KINDS = ("perfect", "jittered", "wrong class", "duplicates", "empty", "thousands")
 

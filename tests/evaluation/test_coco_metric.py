@@ -10,7 +10,7 @@ from mmengine.logging import MessageHub, MMLogger
 
 from frozen_det.errors import InputError
 from frozen_det.evaluation import CocoMetric
-from frozen_det.evaluation.ground_truth import run_length
+from frozen_det.evaluation.run_lengths import run_length
 from frozen_det.registry import METRICS
 
 from .conftest import make_detections
@@ -107,6 +107,9 @@ def _corners(box):
 
 def test_nothing_detected_is_zero_with_one_warning(small_truth, tmp_path, caplog):
     path = tmp_path / "truth.json"
+    for ann in small_truth["annotations"]:
+        x, y, width, height = ann["bbox"]
+        ann["segmentation"] = [[*_corners((x, y, x + width, y + height))]]
     path.write_text(json.dumps(small_truth))
     metric = CocoMetric(ann_file=str(path), metric=["bbox", "segm"])
     empty = [dict(sample, pred_instances={name: value[:0] for name, value in sample["pred_instances"].items()})
@@ -147,7 +150,7 @@ def test_nan_detections_are_dropped_and_images_never_shown_are_left_out(small_tr
 
 
 def test_an_image_seen_twice_counts_once(small_truth):
-    samples = samples_of_masks(small_truth)
+    samples = [{**sample, "img_path": f"{sample['img_id']}.jpg"} for sample in samples_of_masks(small_truth)]
     once = evaluate(CocoMetric(), samples, small_truth)
     metric = CocoMetric()
     twice = evaluate(metric, samples + samples[:1], small_truth)
@@ -204,9 +207,11 @@ def test_wrong_settings_and_foreign_data_are_refused(small_truth, tmp_path):
         CocoMetric().process({}, [{k: v for k, v in sample.items() if k != "instances"}])
     with pytest.raises(InputError, match="id 99"):
         evaluate(CocoMetric(ann_file=str(path)), [dict(sample, img_id=99)], small_truth)
+    with pytest.raises(InputError, match="a mask .* for every object.* 3 without, the first a 'zebra' in image 7"):
+        CocoMetric(ann_file=str(path), metric="segm").dataset_meta = {"classes": ("zebra", "ant")}
     del sample["pred_instances"]["masks"]
     with pytest.raises(InputError, match="boxes only"):
-        evaluate(CocoMetric(ann_file=str(path), metric="segm"), [sample], small_truth)
+        evaluate(CocoMetric(metric="segm"), [sample], small_truth)
 
 
 def test_all_digits_and_the_classes_are_written_into_the_run_folder(small_truth, tmp_path):

@@ -64,7 +64,3 @@ def test_coco_lists_bring_back_the_same_columns(coco128):
     masks = detections.to_coco_results("segm")
     assert "bbox" not in masks[0] and Detections.from_coco_results(masks).masks == detections.masks
     assert Detections.from_coco_results([]).to_coco_results("bbox") == []
-
-
-def test_only_the_asked_images_are_kept():
-    assert columns([0.1, 0.2, 0.3], [1, 2, 3]).in_images([3, 1]).image_ids.tolist() == [1, 3]

@@ -1,0 +1,151 @@
+"""What a ground truth must hold to be counted against; everything else is refused with file, entry and remedy.
+
+An evaluator takes what it gets: of an object whose image is not listed, whose crowd flag is a text, whose id comes
+twice, it makes a number without a word. LVIS's rules ask for more: both federated lists of every image, a frequency
+group of every category. Sizes, boxes and masks are checked where they are there; areas and crowd flags may be absent.
+"""
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+
+from ..errors import InputError, closest
+from .accumulated import frequency_group
+from .run_lengths import segmentation_fault
+
+FEDERATED_LISTS = ("neg_category_ids", "not_exhaustive_category_ids")
+
+
+def read_content(ground_truth, where: str) -> dict:
+    """A COCO dict as given, or of a json.
+
+    Raises:
+        InputError: there is no such file, or none that is json with an object in it.
+    """
+    if isinstance(ground_truth, str | os.PathLike):
+        try:
+            ground_truth = json.loads(Path(ground_truth).read_bytes())
+        except (ValueError, OSError, RecursionError) as error:
+            raise InputError(f"expected a COCO or LVIS annotation json, got one that cannot be read ({error}) in "
+                             f"{where}; repair the file") from error
+    if not isinstance(ground_truth, dict):
+        raise InputError(f"expected a COCO or LVIS annotation json with images, annotations and categories, got a "
+                         f"{type(ground_truth).__name__} in {where}; name the annotation file")
+    return ground_truth
+
+
+def check_truth(content: dict, where: str, federated: bool) -> None:
+    """Check images, categories and objects. A file without the key ``annotations`` (pictures of a test set) passes.
+
+    Raises:
+        InputError: naming file and entry.
+    """
+    for key in ("images", "categories", "annotations"):
+        if not isinstance(content.get(key, [] if key == "annotations" else None), list):
+            raise InputError(f"expected a list under {key!r} in {where}, got the keys {list(content)[:12]}; "
+                             f"{closest(key, content) or 'name a COCO or LVIS annotation json'}")
+    if not content["images"]:
+        raise InputError(f"expected at least one image in {where} (images), got none: nothing would be evaluated; name "
+                         "the annotation file of the evaluated data")
+    images, categories = (Entries(content[key], key, where) for key in ("images", "categories"))
+    images.must(_is_size, "height and width as whole numbers above 0, or neither",
+                lambda image: f"height {image.get('height')!r}, width {image.get('width')!r}",
+                "write the size of the image file in px")
+    categories.have("name", lambda name: isinstance(name, str), "a text as name", "give each category its name")
+    image_ids, category_ids = images.unique_ids(), categories.unique_ids()
+    if federated:
+        _check_federated(images, categories)
+    annotations = Entries(content.get("annotations") or [], "annotations", where)
+    annotations.have("image_id", lambda one: _is_id(one) and one in image_ids,
+                     "the id of an entry of 'images' as image_id", "correct it or add the image")
+    annotations.have("category_id", lambda one: _is_id(one) and one in category_ids,
+                     "the id of an entry of 'categories' as category_id", "correct it or add the category")
+    if any("id" in one for one in annotations.entries):  # they are numbered anew; without any, nothing is lost
+        annotations.unique_ids()
+    _check_objects(annotations, {
+        image["id"]: (image["height"], image["width"]) for image in content["images"] if image.get("height")})
+
+
+def _check_objects(annotations: "Entries", size_hw_of: dict) -> None:
+    annotations.have("bbox", _is_box, "bbox as four finite numbers [x, y, width, height], width and height not below 0",
+                     "x, y is the upper left corner, in px")
+    annotations.have("area", lambda area: area is None or _is_number(area) and area >= 0,
+                     "area as a number not below 0", "write the area in square px, or leave the key out")
+    for flag in ("iscrowd", "ignore"):
+        annotations.have(flag, lambda value: type(value) in (int, float, bool) and value in (0, 1),
+                         f"{flag} as 0 or 1", "write the number", default=0)
+    faults = {}
+
+    def has_mask_or_none(one) -> bool:
+        if one.get("segmentation"):  # None, [] and {} say that there is none
+            faults[id(one)] = segmentation_fault(one["segmentation"], size_hw_of.get(one["image_id"]))
+        return faults.get(id(one)) is None
+
+    annotations.must(has_mask_or_none, "polygons of at least three corners, or run lengths that fill the image",
+                     lambda one: faults[id(one)], "correct the mask, or leave the key segmentation out")
+
+
+def _check_federated(images: "Entries", categories: "Entries") -> None:
+    """lvis-api stops at a missing list and a missing group with a KeyError."""
+    for name in FEDERATED_LISTS:
+        images.have(name, lambda ids: isinstance(ids, list | tuple), f"the list {name} in every image, by LVIS's rules "
+                    "(without it false alarms on absent classes go unseen)",
+                    "take LVIS's own annotation file, or CocoMetric for data that are annotated throughout")
+    categories.must(frequency_group, "a frequency 'r', 'c' or 'f', or image_count as a whole number, in every category",
+                    lambda one: f"frequency {one.get('frequency')!r} and image_count {one.get('image_count')!r}",
+                    "take LVIS's own annotation file, or CocoMetric for data without frequency groups")
+
+
+class Entries:
+    """The entries of one list of a json, checked one property at a time."""
+
+    def __init__(self, entries: list, group: str, where: str) -> None:
+        self.entries, self.group, self.where = entries, group, where
+        self.must(lambda one: isinstance(one, dict), "an object", lambda one: f"{one!r:.60}", "write it as COCO does")
+
+    def must(self, is_good, expected: str, got, remedy: str) -> None:
+        """Refuse the first entry for which ``is_good`` is false, with the number of those like it."""
+        bad = [number for number, one in enumerate(self.entries) if not is_good(one)]
+        if not bad:
+            return
+        first = self.entries[bad[0]]
+        name = f" (id {first['id']!r:.40})" if isinstance(first, dict) and "id" in first else ""
+        others = f"; {len(bad)} entries in all are like that" if len(bad) > 1 else ""
+        raise InputError(f"{self.where}: {self.group}[{bad[0]}]{name}: expected {expected}, got {got(first)}{others}; "
+                         f"{remedy}.")
+
+    def have(self, key: str, is_good, expected: str, remedy: str, default=None) -> None:
+        """Refuse the first entry whose value under ``key`` is not good."""
+        self.must(lambda one: is_good(one.get(key, default)), expected,
+                  lambda one: f"{one[key]!r:.80}" if key in one else f"no {key}", remedy)
+
+    def unique_ids(self) -> set:
+        """The ids: all whole numbers or all texts, each once."""
+        kinds = Counter(type(one.get("id")) for one in self.entries)
+        usual = str if kinds[str] > kinds[int] else int
+        self.must(lambda one: type(one.get("id")) is usual,
+                  f"a {'text' if usual is str else 'whole number'} as id, like the others",
+                  lambda one: repr(one.get("id"))[:60], "write all ids of one kind")
+        counts = Counter(one["id"] for one in self.entries)
+        self.must(lambda one: counts[one["id"]] == 1, f"each id in {self.group!r} once",
+                  lambda one: f"it {counts[one['id']]} times", "give each entry an id of its own")
+        return set(counts)
+
+
+def _is_id(value) -> bool:
+    return type(value) in (int, str)
+
+
+def _is_number(value) -> bool:
+    return type(value) in (int, float) and -1e300 < value < 1e300  # false for NaN
+
+
+def _is_box(box) -> bool:
+    return (isinstance(box, list | tuple) and len(box) == 4 and all(_is_number(side) for side in box)
+            and box[2] >= 0 and box[3] >= 0)
+
+
+def _is_size(image: dict) -> bool:
+    size = [image.get("height"), image.get("width")]
+    return size == [None, None] or all(type(side) is int and side > 0 for side in size)
