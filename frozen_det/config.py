@@ -181,7 +181,8 @@ def _resolve(name: str):
     from . import registry as own
 
     own_name = name.removeprefix("frozen_det.")
-    nodes = ("MODELS", "DATASETS", "TRANSFORMS", "HOOKS", "METRICS", "DATA_SAMPLERS", "OPTIMIZERS", "FUNCTIONS")
+    nodes = ("MODELS", "DATASETS", "TRANSFORMS", "HOOKS", "METRICS", "DATA_SAMPLERS", "OPTIMIZERS", "FUNCTIONS",
+             "TASK_UTILS")
     if name.startswith("frozen_det."):
         nodes = [node for node in nodes if hasattr(own, node)]
         for node in nodes:

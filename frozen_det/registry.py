@@ -11,11 +11,13 @@ from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.registry import OPTIMIZERS as MMENGINE_OPTIMIZERS
+from mmengine.registry import TASK_UTILS as MMENGINE_TASK_UTILS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import Registry
 
 MODELS = Registry("model", parent=MMENGINE_MODELS, scope="frozen_det",
                   locations=["frozen_det.models", "frozen_det.upstream"])
+TASK_UTILS = Registry("task util", parent=MMENGINE_TASK_UTILS, scope="frozen_det", locations=["frozen_det.models"])
 DATASETS = Registry("dataset", parent=MMENGINE_DATASETS, scope="frozen_det",
                     locations=["frozen_det.datasets", "frozen_det.upstream"])
 TRANSFORMS = Registry("transform", parent=MMENGINE_TRANSFORMS, scope="frozen_det",

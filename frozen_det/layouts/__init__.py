@@ -7,7 +7,7 @@ never guessed.
 from collections.abc import Mapping
 
 from ..errors import InputError
-from . import efficientnet
+from . import efficientnet, tensorflow_resnet
 from .families import RULES
 from .templates import Rule, fill, match
 
@@ -107,6 +107,9 @@ def renamed_to_fit(state: Mapping, wanted: Mapping, heads: frozenset[str]) -> tu
     Returns:
         the renamed tensors and a description of the mapping, or None where no family has both kinds of names.
     """
+    counted = tensorflow_resnet.timm_names(state, tensorflow_resnet.blocks_of(wanted))
+    if counted is not None:
+        return counted, "layers of a TensorFlow ResNet-RS counted through"
     state, classifier = _without_heads(state, heads)
     target_names, _ = _without_heads(wanted, heads)
     best, fits = None, 0

@@ -28,6 +28,9 @@ class ConvFCBBoxHead(HostConvFCBBoxHead):
         separable: depthwise-separable convolutions.
         box_loss_divisor: 'positives' divides the summed box loss by 4 x positives + 0.01 (authors), 'sampled' by
             the number of sampled regions (mmdet).
+        fc_init: first weights of the hidden linear layers. 'fan_out' (tensorflow/models) is Keras'
+            VarianceScaling(1/3, 'fan_out', 'uniform'), 'glorot' (tensorflow/tpu, the EfficientNet-B7 systems) uniform
+            within sqrt(6 / (inputs + outputs)).
         with_checkpoint: keep only the shared convolutions' outputs for backward and recompute norms and activations:
             a third of the memory of this part, no convolution runs twice.
         reg_class_agnostic: one box per region (the authors' cascade) or one per class.
@@ -38,15 +41,19 @@ class ConvFCBBoxHead(HostConvFCBBoxHead):
     parameters; the usual 80 classes give 71.24 M.
 
     Raises:
-        InputError: an unknown box_loss_divisor.
+        InputError: an unknown box_loss_divisor or fc_init.
     """
 
     def __init__(self, num_shared_convs: int = 4, num_shared_fcs: int = 2, norm_cfg: dict | None = AUTHORS_NORM,
                  act_cfg: dict = SWISH, separable: bool = False, box_loss_divisor: str = "positives",
-                 reg_class_agnostic: bool = True, with_checkpoint: bool = False, init_cfg=None, **kwargs):
+                 reg_class_agnostic: bool = True, fc_init: str = "fan_out", with_checkpoint: bool = False,
+                 init_cfg=None, **kwargs):
         if box_loss_divisor not in ("positives", "sampled"):
             raise InputError(f"expected box_loss_divisor 'positives' or 'sampled', got {box_loss_divisor!r}, in "
                              "model.roi_head.bbox_head of type frozen_det.ConvFCBBoxHead. Correct that key.")
+        if fc_init not in ("fan_out", "glorot"):
+            raise InputError(f"expected fc_init 'fan_out' or 'glorot', got {fc_init!r}, in model.roi_head.bbox_head of "
+                             "type frozen_det.ConvFCBBoxHead. Correct that key.")
         # Read by _add_conv_fc_branch, which the base class calls before its own __init__ is over.
         self._layer_options = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
         self._separable = separable
@@ -55,7 +62,7 @@ class ConvFCBBoxHead(HostConvFCBBoxHead):
         self.box_loss_divisor, self.with_checkpoint = box_loss_divisor, with_checkpoint
         del self.relu  # every layer has its own activation
         self.init_cfg = init_cfg
-        self._set_initial_weights()
+        self._set_initial_weights(fc_init)
 
     def _add_conv_fc_branch(self, num_branch_convs: int, num_branch_fcs: int, in_channels: int,
                             is_shared: bool = False) -> tuple:
@@ -72,10 +79,12 @@ class ConvFCBBoxHead(HostConvFCBBoxHead):
             width = self.fc_out_channels
         return convs, fcs, width
 
-    def _set_initial_weights(self) -> None:
-        """Keras' VarianceScaling(1/3, 'fan_out', 'uniform') for hidden layers, small normals for the two outputs."""
+    def _set_initial_weights(self, fc_init: str) -> None:
+        """``fc_init`` for hidden layers, small normals for the two outputs."""
         for fc in (m for m in self.modules() if isinstance(m, LinearNormAct)):
             limit = fc.out_features ** -0.5
+            if fc_init == "glorot":
+                limit = (6.0 / (fc.in_features + fc.out_features)) ** 0.5
             nn.init.uniform_(fc.weight, -limit, limit)
             nn.init.zeros_(fc.bias)
         for output, std in ((getattr(self, "fc_cls", None), 0.01), (getattr(self, "fc_reg", None), 0.001)):

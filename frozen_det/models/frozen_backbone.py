@@ -56,6 +56,8 @@ class FrozenBackbone(nn.Module):
         forward: how the frozen body runs, e.g. ``dict(memory_format='channels_last', autocast='bfloat16',
             fold_norms=True, compile=True)``, see :class:`.frozen_forward.ForwardSwitches`; None for plain eager. A
             body of which a part trains takes `memory_format` alone.
+        norm_momentum: momentum of every batch norm in the body, for norms that train; None keeps the library's (0.1).
+            TensorFlow's 0.997 and 0.99 are 0.003 and 0.01 here.
 
     Attributes:
         strides, channels: of the features.
@@ -66,7 +68,7 @@ class FrozenBackbone(nn.Module):
     """
 
     def __init__(self, body: dict | None = None, weights=None, strides: Sequence[int] = (4, 8, 16, 32), freeze=True,
-                 adapters=None, forward: dict | None = None):
+                 adapters=None, forward: dict | None = None, norm_momentum: float | None = None):
         super().__init__()
         from ..host_state import guard_host_loader
 
@@ -85,6 +87,7 @@ class FrozenBackbone(nn.Module):
         self._built = built
         self._part = FrozenPart(frozenset(), ())
         self.body = built.module
+        _set_norm_momentum(self.body, norm_momentum)
         self.strides, self.channels = built.strides, built.channels
         self.source = "random" if self.weights == "random" else None
         self.adapters = None
@@ -330,6 +333,17 @@ def _pretrained_of(body: dict) -> str | None:
         if isinstance(entry, dict) and entry.get("type") == "Pretrained":
             return entry["checkpoint"]
     return None
+
+
+def _set_norm_momentum(body: nn.Module, momentum: float | None) -> None:
+    if momentum is None:
+        return
+    norms = [module for module in body.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    if not norms or not 0.0 < momentum <= 1.0:
+        raise InputError(f"expected model.backbone.norm_momentum in (0, 1] for a body with batch norms, got {momentum} "
+                         f"for one with {len(norms)}. Leave it out to keep the library's.")
+    for norm in norms:
+        norm.momentum = momentum
 
 
 def _adopt_plain_names(state_dict: dict, prefix: str, wanted: dict) -> None:

@@ -20,7 +20,16 @@ from torchvision.ops import StochasticDepth
 from ..errors import InputError
 from ..ops.pyramid import doubled_strides, halve, maximum_gate, resample
 from ..registry import MODELS
-from .conv_norm import AUTHORS_NORM, SWISH, ConvNormAct, apply_norm, build_activation, build_conv, build_norm
+from .conv_norm import (
+    AUTHORS_NORM,
+    SWISH,
+    ConvNormAct,
+    apply_norm,
+    build_activation,
+    build_conv,
+    build_norm,
+    keras_default_init_,
+)
 from .recompute import checkpointed
 
 MIN_LEVEL, MAX_LEVEL = 3, 7
@@ -102,8 +111,9 @@ class BottleneckBlock(nn.Module):
     """What follows it in the EfficientNet-B7 system: a residual bottleneck, C -> 4C channels, drop-connect.
 
     1x1 (C -> C), 3x3 (C -> C), 1x1 (C -> 4C), each with a norm and without bias, activation after the first two;
-    the shortcut is a 1x1 convolution with norm; activation after the sum. Source: the detection code of
-    tensorflow/tpu, ``nn_blocks.bottleneck_block`` as ``nasfpn`` calls it.
+    the shortcut is a 1x1 convolution with norm; activation after the sum. First weights are TensorFlow's
+    ``variance_scaling_initializer()`` (fan-in, scale 1). Source: the detection code of tensorflow/tpu,
+    ``nn_blocks.bottleneck_block`` as ``nasfpn`` calls it.
     """
 
     def __init__(self, channels: int, norm_cfg: dict | None, act_cfg: dict, drop_connect: float):
@@ -115,6 +125,8 @@ class BottleneckBlock(nn.Module):
         self.expand = ConvNormAct(channels, 4 * channels, 1, **layers)
         self.drop = StochasticDepth(drop_connect, "row")
         self.act = build_activation(act_cfg)
+        for layer in (self.shortcut, self.reduce, self.conv, self.expand):
+            keras_default_init_(layer.conv)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:  # (N, C, H, W)
         branch = self.drop(self.expand(self.conv(self.reduce(x))))
@@ -192,7 +204,8 @@ class NASFPN(BaseModule):
         separable: depthwise-separable convolutions (not inside a bottleneck).
         norm_cfg: BN, SyncBN, GN, ...; default eps 1e-4 and momentum 0.003 (0.997 in TensorFlow's sense).
         with_checkpoint: keep only the cells' inputs for backward and recompute the rest.
-        init_cfg: mmengine's; None keeps He fan-out, biases zero.
+        init_cfg: mmengine's; None keeps the authors' first weights: He fan-out, with bottlenecks fan-in and Glorot's;
+            biases zero.
 
     Raises:
         InputError: a value that does not fit, here or (sizes) in :meth:`forward`.
@@ -227,6 +240,12 @@ class NASFPN(BaseModule):
             Cell([channels if i == 0 else out_channels] * self.num_outs, channels, out_channels, make_block,
                  act_cfg, norm_cfg, combine, separable)
             for i in range(num_repeats))
+        if block == "bottleneck":
+            # Source as BottleneckBlock's: its 1x1 projections are plain Keras layers, of Glorot's uniform weights.
+            for layer in self.modules():
+                for projection in getattr(layer, "projections", ()):
+                    if isinstance(projection, ConvNormAct) and not separable:
+                        nn.init.xavier_uniform_(projection.conv.weight)
 
     def _check(self, num_outs: int, combine: str, block: str, drop_connect: float) -> None:
         used = len(self.in_channels) - self.start_level

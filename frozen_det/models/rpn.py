@@ -38,6 +38,8 @@ class RPNHead(HostRPNHead):
         box_loss: 'matched_per_level' (authors): on every anchor that matches an object, sampled or not, averaged
             over the 4 numbers per positive of each level, and summed over levels. 'sampled' (mmdet): on sampled
             positives, summed, divided by the number of sampled anchors.
+        output_std: standard deviation of the two output layers' first weights (tensorflow/models: 1e-5;
+            tensorflow/tpu, the EfficientNet-B7 systems: 0.01).
         loss_bbox: authors: Huber of delta 1/9 without mmdet's division by beta.
         kwargs: as in mmdet's RPNHead (anchor_generator, bbox_coder, train_cfg, ...).
 
@@ -47,7 +49,8 @@ class RPNHead(HostRPNHead):
 
     def __init__(self, in_channels: int, num_convs: int = 1, norm_cfg: dict | None = AUTHORS_NORM,
                  act_cfg: dict = SWISH, separable: bool = False, score_anchors_per_image: int | None = 512,
-                 box_loss: str = "matched_per_level", loss_bbox: dict = _AUTHORS_BOX_LOSS, init_cfg=None, **kwargs):
+                 box_loss: str = "matched_per_level", output_std: float = 1e-5,
+                 loss_bbox: dict = _AUTHORS_BOX_LOSS, init_cfg=None, **kwargs):
         if box_loss not in ("matched_per_level", "sampled"):
             raise InputError(f"expected box_loss 'matched_per_level' or 'sampled', got {box_loss!r}, in "
                              "model.rpn_head of type frozen_det.RPNHead. Correct that key.")
@@ -56,6 +59,7 @@ class RPNHead(HostRPNHead):
                              "in model.rpn_head of type frozen_det.RPNHead. Correct that key.")
         # Read by _init_layers, which the base class calls.
         self._layer_options = dict(norm_cfg=norm_cfg, act_cfg=act_cfg, separable=separable)
+        self._output_std = output_std
         super().__init__(in_channels=in_channels, num_convs=num_convs, loss_bbox=loss_bbox, init_cfg=init_cfg,
                          **kwargs)
         self.score_anchors_per_image, self.box_loss = score_anchors_per_image, box_loss
@@ -63,9 +67,10 @@ class RPNHead(HostRPNHead):
     def _init_layers(self) -> None:
         self.rpn_tower = SharedTower(self.in_channels, self.feat_channels, self.num_convs,
                                      self.prior_generator.num_levels, **self._layer_options)
-        self.rpn_cls = build_conv(self.feat_channels, self.num_base_priors * self.cls_out_channels, 1, std=1e-5)
+        self.rpn_cls = build_conv(self.feat_channels, self.num_base_priors * self.cls_out_channels, 1,
+                                  std=self._output_std)
         self.rpn_reg = build_conv(self.feat_channels, self.num_base_priors * self.bbox_coder.encode_size, 1,
-                                  std=1e-5)
+                                  std=self._output_std)
 
     def forward(self, x: Sequence[torch.Tensor]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """Objectness logits (N, A, H_l, W_l) and encoded boxes (N, 4A, H_l, W_l) per level."""
