@@ -75,7 +75,8 @@ def test_every_state_of_a_setup_differs_in_its_backbone_alone():
         frozen = load_config(path.with_name(path.name.replace(f"_{state}-", "_frozen-"))).to_dict()
         other = load_config(path).to_dict()
         for cfg in (frozen, other):
-            for key in ("weights", "freeze", "adapters"):
+            # From scratch there are no weights of timm's to fit: the body is the authors' own.
+            for key in ("weights", "freeze", "adapters", *(("body",) if state == "scratch" else ())):
                 cfg["model"]["detector"]["backbone"].pop(key, None)
         assert other == frozen, path.stem
 
@@ -86,6 +87,33 @@ def test_the_learning_rate_of_the_papers_text_is_one_option_away():
     cfg = load_config(path, {"optim_wrapper.optimizer.lr": 0.08})
     assert cfg.optim_wrapper.optimizer.lr == 0.08
     assert cfg.auto_scale_lr == dict(enable=True, base_batch_size=64)
+
+
+def test_where_the_authors_body_trains_its_norms_and_drop_connect_are_theirs():
+    def backbone(name):
+        return load_config(name).model.detector.backbone
+
+    assert backbone("cascade-rcnn_finetune-resnetrs101_nasfpn_lsj-600e_coco").norm_momentum == 0.003
+    assert backbone("retinanet_finetune-resnetrs101_fpn_lsj-72e_coco").norm_momentum == 0.01
+    assert backbone("cascade-rcnn_scratch-resnetrs50_nasfpn_lsj-600e_coco").body.to_dict() == dict(
+        type="frozen_det.ResNetRS", depth=50)
+    for name in ("cascade-mask-rcnn_finetune-efficientnetb7_nasfpn_lsj-1280-195e_coco",
+                 "mask-rcnn_finetune-efficientnetb7_nasfpn_lsj-cp-1280-460e_lvis"):
+        assert backbone(name).norm_momentum == 0.01 and backbone(name).body.drop_path_rate == 0.2
+
+
+def test_the_authors_systems_match_anchors_and_sample_regions_as_they_do():
+    for path in FILES:
+        cfg = load_config(path).model.detector
+        if not path.stem.endswith(("_coco", "_lvis", "_cb-stage2")) or "vit" in path.stem or "toy" in path.stem:
+            continue
+        if not str((cfg.get("rpn_head") or cfg.bbox_head).type).startswith("frozen_det."):
+            continue  # mmdet's own heads
+        rules = cfg.train_cfg.get("rpn", cfg.train_cfg)
+        assert rules.assigner.type == "frozen_det.ForcedMatchAssigner", path.stem
+        for extractor in ("bbox_roi_extractor", "mask_roi_extractor"):
+            if cfg.get("roi_head", {}).get(extractor):
+                assert cfg.roi_head[extractor].type == "frozen_det.RoIExtractor", path.stem
 
 
 def described(name):

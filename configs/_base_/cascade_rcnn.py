@@ -19,15 +19,13 @@ model = dict(type="frozen_det.Detector", num_classes=80, detector=dict(
     roi_head=dict(
         type="frozen_det.CascadeRoIHead",
         bbox_roi_extractor=dict(
-            type="SingleRoIExtractor",
-            roi_layer=dict(type="RoIAlign", output_size=7, sampling_ratio=1, aligned=False)),
+            type="frozen_det.RoIExtractor", roi_layer=dict(type="RoIAlign", output_size=7, sampling_ratio=1)),
         bbox_head=dict(
             type="frozen_det.ConvFCBBoxHead",
             loss_cls=dict(type="CrossEntropyLoss", use_sigmoid=False, loss_weight=1.0),
             loss_bbox=dict(type="frozen_det.HuberLoss", delta=1.0))),
     train_cfg=dict(
-        rpn=dict(assigner=dict(type="MaxIoUAssigner", pos_iou_thr=0.7, neg_iou_thr=0.3, min_pos_iou=0.0,
-                               match_low_quality=True, ignore_iof_thr=-1),
+        rpn=dict(assigner=dict(type="frozen_det.ForcedMatchAssigner", pos_iou_thr=0.7, neg_iou_thr=0.3),
                  sampler=dict(type="RandomSampler", num=256, pos_fraction=0.5, neg_pos_ub=-1,
                               add_gt_as_proposals=False),
                  allowed_border=-1, pos_weight=-1, debug=False),

@@ -14,5 +14,6 @@ train_dataloader = dict(
             dict(type="frozen_det.LargeScaleJitter", size_hw=1280),
             dict(type="frozen_det.CopyPaste", planar=True,
                  donor_pipeline=[dict(type="frozen_det.LargeScaleJitter", size_hw=1280)]),
+            dict(type="frozen_det.MaxObjects", max_objects=100),
             dict(type="PackDetInputs"),
         ]))

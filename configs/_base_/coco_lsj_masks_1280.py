@@ -11,5 +11,6 @@ train_dataloader = dict(
         data_prefix=dict(img="train2017/"), filter_cfg=dict(filter_empty_gt=False),
         pipeline=[
             dict(type="frozen_det.LargeScaleJitter", size_hw=1280, planar=True),
+            dict(type="frozen_det.MaxObjects", max_objects=100),
             dict(type="PackDetInputs"),
         ]))

@@ -14,8 +14,7 @@ model = dict(type="frozen_det.Detector", num_classes=80, detector=dict(
                               ratios=[0.5, 1.0, 2.0], center_offset=0.5),
         bbox_coder=dict(type="DeltaXYWHBBoxCoder", target_means=[0.0] * 4, target_stds=[1.0] * 4)),
     train_cfg=dict(
-        assigner=dict(type="MaxIoUAssigner", pos_iou_thr=0.5, neg_iou_thr=0.5, min_pos_iou=0.0,
-                      match_low_quality=True, ignore_iof_thr=-1),
+        assigner=dict(type="frozen_det.ForcedMatchAssigner", pos_iou_thr=0.5, neg_iou_thr=0.5),
         sampler=dict(type="PseudoSampler"),
         allowed_border=-1, pos_weight=-1, debug=False),
     test_cfg=dict(nms_pre=5000, min_bbox_size=0, score_thr=0.05, nms=dict(type="nms", iou_threshold=0.5),

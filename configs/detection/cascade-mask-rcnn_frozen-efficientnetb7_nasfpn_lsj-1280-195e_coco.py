@@ -3,7 +3,6 @@
 Paper: Vasconcelos et al., "Proper Reuse of Image Classification Features Improves Object Detection", CVPR 2022
 (arXiv 2204.00484), Table 4. expected: 55.7 box AP, 47.6 mask AP. Not run on COCO here.
 The weights are timm's Noisy Student ones, which saw JFT-300M without labels, as the paper's system did.
-Mask head: mmdet's, with the authors' widths.
     frozen-det train cascade-mask-rcnn_frozen-efficientnetb7_nasfpn_lsj-1280-195e_coco
 """
 _base_ = [
@@ -17,5 +16,5 @@ _base_ = [
 model = dict(detector=dict(
     backbone=dict(
         type="frozen_det.FrozenBackbone",
-        body=dict(type="timm", name="tf_efficientnet_b7.ns_jft_in1k"),
-        weights="timm", strides=(8, 16, 32), freeze=True),))
+        body=dict(type="timm", name="tf_efficientnet_b7.ns_jft_in1k", drop_path_rate=0.2),
+        weights="timm", strides=(8, 16, 32), freeze=True, norm_momentum=0.01),))

@@ -2,7 +2,8 @@
 
 Paper: Vasconcelos et al., "Proper Reuse of Image Classification Features Improves Object Detection", CVPR 2022
 (arXiv 2204.00484), Table 1. expected: 51.1 box AP, AP50 69.1. Not run on COCO here.
-The authors run the backbone's norms with eps 1e-4, after training it with 1e-3; timm's 1e-5 is used here.
+The number is of a Swish ResNet-RS. timm's weights are of a ReLU one (norms of eps 1e-5): another network of the same
+shape. The authors' checkpoint, converted, loads into frozen_det.ResNetRS.
 Expected numbers are those with ImageNet weights; the paper's JFT-300M weights are not public.
     frozen-det train cascade-rcnn_finetune-resnetrs101_nasfpn_lsj-600e_coco
 """

@@ -2,7 +2,8 @@
 
 Paper: Vasconcelos et al., "Proper Reuse of Image Classification Features Improves Object Detection", CVPR 2022
 (arXiv 2204.00484), read off Figure 3 (to 0.2). expected: 50.8 box AP. Not run on COCO here.
-The authors run the backbone's norms with eps 1e-4, after training it with 1e-3; timm's 1e-5 is used here.
+The number is of a Swish ResNet-RS. timm's weights are of a ReLU one (norms of eps 1e-5): another network of the same
+shape. The authors' checkpoint, converted, loads into frozen_det.ResNetRS.
 Expected numbers are those with ImageNet weights; the paper's JFT-300M weights are not public.
     frozen-det train cascade-rcnn_frozen-resnetrs101_nasfpn_lsj-72e_coco
 """
@@ -18,5 +19,5 @@ model = dict(detector=dict(
     backbone=dict(
         type="frozen_det.FrozenBackbone",
         body=dict(type="timm", name="resnetrs101.tf_in1k"),
-        weights="timm", strides=(8, 16, 32), freeze=True),
+        weights="timm", strides=(8, 16, 32), freeze=True, norm_momentum=0.003),
     neck=dict(type="frozen_det.NASFPN"),))

@@ -17,7 +17,7 @@ model = dict(detector=dict(
     backbone=dict(
         type="frozen_det.FrozenBackbone",
         body=dict(type="timm", name="resnetrs50.tf_in1k"),
-        weights="timm", strides=(8, 16, 32), freeze=True),
+        weights="timm", strides=(8, 16, 32), freeze=True, norm_momentum=0.003),
     neck=dict(type="frozen_det.NASFPN", norm_cfg=dict(type="GN", num_groups=32)),
     rpn_head=dict(norm_cfg=dict(type="GN", num_groups=32)),
     roi_head=dict(bbox_head=dict(norm_cfg=dict(type="GN", num_groups=32)))))

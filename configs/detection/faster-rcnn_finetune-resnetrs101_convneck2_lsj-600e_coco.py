@@ -2,7 +2,8 @@
 
 Paper: Vasconcelos et al., "Proper Reuse of Image Classification Features Improves Object Detection", CVPR 2022
 (arXiv 2204.00484), the probe of decoder capacity. expected: not published. Not run on COCO here.
-The authors run the backbone's norms with eps 1e-4, after training it with 1e-3; timm's 1e-5 is used here.
+The authors' files are of a Swish ResNet-RS. timm's weights are of a ReLU one (norms of eps 1e-5): another network of
+the same shape. The authors' checkpoint, converted, loads into frozen_det.ResNetRS.
 From 1 to 2 convolutions the paper reports directions: scratch falls, fine-tuned and frozen rise, frozen most.
 The probe's exact form and input size are not published: see frozen_det.ConvNeck.
     frozen-det train faster-rcnn_finetune-resnetrs101_convneck2_lsj-600e_coco

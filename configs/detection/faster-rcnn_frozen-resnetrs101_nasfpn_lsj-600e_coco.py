@@ -2,8 +2,11 @@
 
 Paper: Vasconcelos et al., "Proper Reuse of Image Classification Features Improves Object Detection", CVPR 2022
 (arXiv 2204.00484), Table 1. expected: 49.1 box AP, AP50 70.3. Not run on COCO here.
-The authors run the backbone's norms with eps 1e-4, after training it with 1e-3; timm's 1e-5 is used here.
+The number is of a Swish ResNet-RS. timm's weights are of a ReLU one (norms of eps 1e-5): another network of the same
+shape. The authors' checkpoint, converted, loads into frozen_det.ResNetRS.
 Expected numbers are those with ImageNet weights; the paper's JFT-300M weights are not public.
+The paper's Table 3 counts 40.9 M trained parameters for this row, the released YAML has 38.92 M (91 outputs):
+the number is of a system that no released file defines.
     frozen-det train faster-rcnn_frozen-resnetrs101_nasfpn_lsj-600e_coco
 """
 _base_ = [
@@ -18,5 +21,5 @@ model = dict(detector=dict(
     backbone=dict(
         type="frozen_det.FrozenBackbone",
         body=dict(type="timm", name="resnetrs101.tf_in1k"),
-        weights="timm", strides=(8, 16, 32), freeze=True),
+        weights="timm", strides=(8, 16, 32), freeze=True, norm_momentum=0.003),
     neck=dict(type="frozen_det.NASFPN"),))

@@ -2,7 +2,8 @@
 
 Paper: Vasconcelos et al., "Proper Reuse of Image Classification Features Improves Object Detection", CVPR 2022
 (arXiv 2204.00484), the authors' YAML files. expected: not published. Not run on COCO here.
-timm's eps 1e-5 is used in the backbone's norms; the authors train and run it with 1e-3.
+The authors' files are of a Swish ResNet-RS. timm's weights are of a ReLU one (norms of eps 1e-5): another network of
+the same shape. The authors' checkpoint, converted, loads into frozen_det.ResNetRS.
     frozen-det train retinanet_frozen-resnetrs101_fpn_lsj-600e_coco
 """
 _base_ = [
@@ -17,6 +18,6 @@ model = dict(detector=dict(
     backbone=dict(
         type="frozen_det.FrozenBackbone",
         body=dict(type="timm", name="resnetrs101.tf_in1k"),
-        weights="timm", strides=(8, 16, 32), freeze=True),
+        weights="timm", strides=(8, 16, 32), freeze=True, norm_momentum=0.01),
     neck=dict(type="frozen_det.FPN", act_cfg=dict(type="ReLU"),
               norm_cfg=dict(type="BN", eps=1e-3, momentum=0.01)),))

@@ -1,0 +1,23 @@
+"""Cascade R-CNN, NAS-FPN, Copy-Paste, on a frozen ImageNet ResNet-RS-101: 72 epochs, 1280 x 1280.
+
+Paper: Vasconcelos et al., "Proper Reuse of Image Classification Features Improves Object Detection", CVPR 2022
+(arXiv 2204.00484), the figures of data fractions with Copy-Paste. expected: not published. Not run on COCO here.
+The authors' files are of a Swish ResNet-RS. timm's weights are of a ReLU one (norms of eps 1e-5): another network of
+the same shape. The authors' checkpoint, converted, loads into frozen_det.ResNetRS.
+The schedule of those runs is not published; 72 epochs are our choice. Fractions: --fraction 0.1.
+    frozen-det train cascade-rcnn_frozen-resnetrs101_nasfpn_lsj-cp-72e_coco
+"""
+_base_ = [
+    "../_base_/runtime.py",
+    "../_base_/cascade_rcnn.py",
+    "../_base_/coco_lsj_cp_masks_1280.py",
+    "../_base_/coco_eval_square_1280.py",
+    "../_base_/schedule_72e.py",
+]
+
+model = dict(detector=dict(
+    backbone=dict(
+        type="frozen_det.FrozenBackbone",
+        body=dict(type="timm", name="resnetrs101.tf_in1k"),
+        weights="timm", strides=(8, 16, 32), freeze=True, norm_momentum=0.003),
+    neck=dict(type="frozen_det.NASFPN"),))

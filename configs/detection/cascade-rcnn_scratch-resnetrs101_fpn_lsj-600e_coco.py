@@ -1,0 +1,11 @@
+"""Cascade R-CNN, FPN, on a randomly initialised ResNet-RS-101: 600 epochs, 1280 x 1280.
+
+Paper: Vasconcelos et al., "Proper Reuse of Image Classification Features Improves Object Detection", CVPR 2022
+(arXiv 2204.00484), the authors' YAML files from scratch. expected: not published. Not run on COCO here.
+The body has the authors' operations, Swish among them; its first weights are drawn as timm draws them.
+    frozen-det train cascade-rcnn_scratch-resnetrs101_fpn_lsj-600e_coco
+"""
+_base_ = ["cascade-rcnn_frozen-resnetrs101_fpn_lsj-600e_coco.py"]
+
+model = dict(detector=dict(backbone=dict(
+    body=dict(_delete_=True, type="frozen_det.ResNetRS", depth=101), weights="random", freeze=False)))

@@ -1,0 +1,11 @@
+"""Cascade R-CNN, NAS-FPN, on a randomly initialised ResNet-RS-50: 72 epochs, 1280 x 1280.
+
+Paper: Vasconcelos et al., "Proper Reuse of Image Classification Features Improves Object Detection", CVPR 2022
+(arXiv 2204.00484), not a row of its tables. expected: not published. Not run on COCO here.
+The body has the authors' operations, Swish among them; its first weights are drawn as timm draws them.
+    frozen-det train cascade-rcnn_scratch-resnetrs50_nasfpn_lsj-72e_coco
+"""
+_base_ = ["cascade-rcnn_frozen-resnetrs50_nasfpn_lsj-72e_coco.py"]
+
+model = dict(detector=dict(backbone=dict(
+    body=dict(_delete_=True, type="frozen_det.ResNetRS", depth=50), weights="random", freeze=False)))
