@@ -97,3 +97,27 @@ def test_the_model_index_holds_measured_results_of_configs_that_ship():
         line = re.search(rf"^\| \*\*{arm}, mean\*\* .*$", log, flags=re.M).group()
         for result in model["Results"]:
             assert all(f"{value / 100:.3f}" in line for value in result["Metrics"].values())
+
+
+def test_the_papers_numbers_on_their_page_are_those_that_the_configs_expect():
+    from frozen_det.config import find_config
+
+    text = (DOCS / "paper_grid.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.strip("| ").split("|")] for line in text.splitlines() if "`" in line
+            and line.startswith("|")]
+    values = {}
+    for _, paper, config, _ours in rows:
+        values.setdefault(config.strip("`"), []).append(paper)
+    assert len(values) > 60
+    for name, papers in values.items():
+        said = ast.get_docstring(ast.parse(find_config(name).read_text(encoding="utf-8")))
+        expected = re.search(r"expected: ([0-9.]+) box AP", said)
+        if expected:
+            assert any(paper.startswith(expected[1]) for paper in papers), name
+
+
+def test_every_config_of_the_papers_systems_has_a_row_on_that_page():
+    text = (DOCS / "paper_grid.md").read_text(encoding="utf-8")
+    for path in (DOCS.parent / "configs" / "detection").glob("*.py"):
+        if re.search(r"-(resnetrs|efficientnetb7)", path.stem) and "nasfpn-gn" not in path.stem:
+            assert f"`{path.stem}`" in text, path.stem
