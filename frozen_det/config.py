@@ -169,7 +169,7 @@ def _check_arguments(node, path: str, where: str) -> None:
     if accepted is None:
         return
     for key in node:
-        if key not in accepted and key not in ("type", "_scope_", "_delete_"):
+        if key not in accepted and key not in ("type", "_scope_", "_delete_", "convert_to_iter_based"):
             raise InputError(f"{where}: {path} has the key {key!r}, which {node['type']} does not take; "
                              f"{closest(key, accepted) or f'it takes {sorted(accepted)}'}")
 
@@ -182,7 +182,7 @@ def _resolve(name: str):
 
     own_name = name.removeprefix("frozen_det.")
     nodes = ("MODELS", "DATASETS", "TRANSFORMS", "HOOKS", "METRICS", "DATA_SAMPLERS", "OPTIMIZERS", "FUNCTIONS",
-             "TASK_UTILS")
+             "PARAM_SCHEDULERS", "TASK_UTILS")
     if name.startswith("frozen_det."):
         nodes = [node for node in nodes if hasattr(own, node)]
         for node in nodes:

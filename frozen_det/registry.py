@@ -11,6 +11,7 @@ from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.registry import OPTIMIZERS as MMENGINE_OPTIMIZERS
+from mmengine.registry import PARAM_SCHEDULERS as MMENGINE_PARAM_SCHEDULERS
 from mmengine.registry import TASK_UTILS as MMENGINE_TASK_UTILS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import Registry
@@ -30,6 +31,8 @@ HOOKS = Registry("hook", parent=MMENGINE_HOOKS, scope="frozen_det",
 OPTIM_WRAPPER_CONSTRUCTORS = Registry("optimizer wrapper constructor", parent=MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
                                       scope="frozen_det",
                                       locations=["frozen_det.engine", "frozen_det.upstream"])
+PARAM_SCHEDULERS = Registry("parameter scheduler", parent=MMENGINE_PARAM_SCHEDULERS, scope="frozen_det",
+                            locations=["frozen_det.upstream"])
 METRICS = Registry("metric", parent=MMENGINE_METRICS, scope="frozen_det",
                    locations=["frozen_det.evaluation", "frozen_det.upstream"])
 OPTIMIZERS = Registry("optimizer", parent=MMENGINE_OPTIMIZERS, scope="frozen_det", locations=["frozen_det.upstream"])

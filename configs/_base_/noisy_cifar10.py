@@ -19,7 +19,7 @@ auto_scale_lr = dict(enable=True, base_batch_size=64)
 custom_hooks = [
     dict(type="frozen_det.StepSeedHook"),
     dict(type="frozen_det.NaNGuardHook"),
-    dict(type="EMAHook", ema_type="frozen_det.WarmUpAverage", momentum=0.01, update_buffers=True),
+    dict(type="frozen_det.EMAHook", ema_type="frozen_det.WarmUpAverage", momentum=0.01, update_buffers=True),
 ]
 train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=epochs, val_interval=1000)
 val_cfg = dict(type="ValLoop")

@@ -21,8 +21,10 @@ optim_wrapper = dict(
     type="OptimWrapper",
     optimizer=dict(type="frozen_det.RMSpropTF", lr=0.128, alpha=0.9, momentum=0.9, eps=1e-3, weight_decay=1e-5),
     paramwise_cfg=dict(norm_decay_mult=0.0))
+# Counted in epochs of labelled images, whatever the processes and the accumulated steps; a size sets its step_size.
+param_scheduler = dict(type="frozen_det.WarmUpStepLR", warm_up=5, step_size=2.4, gamma=0.97, convert_to_iter_based=True)
 custom_hooks = [
     dict(type="frozen_det.StepSeedHook"),
     dict(type="frozen_det.NaNGuardHook"),
-    dict(type="EMAHook", ema_type="frozen_det.WarmUpAverage", momentum=1e-4, update_buffers=True),
+    dict(type="frozen_det.EMAHook", ema_type="frozen_det.WarmUpAverage", momentum=1e-4, update_buffers=True),
 ]

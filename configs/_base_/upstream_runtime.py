@@ -20,7 +20,7 @@ custom_hooks = [
     dict(type="frozen_det.MixedPicturesHook"),  # mixed/batch.png: what training is fed
     dict(type="frozen_det.HostMemoryHook"),
 ]
-# Averaged weights: --cfg-options is not enough; add dict(type="EMAHook", ema_type="ExponentialMovingAverage",
+# Averaged weights: --cfg-options is not enough; add dict(type="frozen_det.EMAHook", ema_type="ExponentialMovingAverage",
 # momentum=1e-4, update_buffers=True) to custom_hooks. Validation and the checkpoint's `state_dict` are the average.
 randomness = dict(seed=0)
 env_cfg = dict(cudnn_benchmark=False, mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),

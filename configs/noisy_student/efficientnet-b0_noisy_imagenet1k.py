@@ -2,7 +2,7 @@
 
 Xie et al., arXiv 1911.04252, with the released script's values (local_scripts/imagenet/train_offline.sh).
 No RandAugment (the released script has none for this size); dropout 0.2, stochastic depth 0.2,
-decay every 4.8 epochs (3005 updates of 2048 labelled images). expected: 78.68 for the published student, as timm
+decay every 4.8 epochs. expected: 78.68 for the published student, as timm
 measures its weights; not trained here.
     frozen-det noisy_student noisy_student/efficientnet-b0_imagenet1k
 """
@@ -13,8 +13,5 @@ model = dict(backbone=dict(type="timm", name="tf_efficientnet_b0", drop_rate=0.2
 train_dataloader = dict(dataset=dict(transform=dict(size=224, magnitude=None)))
 val_dataloader = dict(dataset=dict(transform=dict(size=224, crop_ratio=224 / 256)))
 test_dataloader = val_dataloader
-param_scheduler = [
-    dict(type="LinearLR", start_factor=1e-3, by_epoch=False, begin=0, end=3130),
-    dict(type="StepLR", by_epoch=False, step_size=3005, gamma=0.97),
-]
+param_scheduler = dict(step_size=4.8)
 train_cfg = dict(max_epochs=epochs)

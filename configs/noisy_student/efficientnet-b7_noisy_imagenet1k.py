@@ -2,7 +2,7 @@
 
 Xie et al., arXiv 1911.04252, with the released script's values (local_scripts/imagenet/train_offline.sh).
 RandAugment at 27; dropout 0.5, stochastic depth 0.2,
-decay every 2.4 epochs (1502 updates of 2048 labelled images). expected: 86.85 for the published student, as timm
+decay every 2.4 epochs. expected: 86.85 for the published student, as timm
 measures its weights; not trained here.
     frozen-det noisy_student noisy_student/efficientnet-b7_imagenet1k
 """
@@ -13,8 +13,5 @@ model = dict(backbone=dict(type="timm", name="tf_efficientnet_b7", drop_rate=0.5
 train_dataloader = dict(dataset=dict(transform=dict(size=600, magnitude=27)))
 val_dataloader = dict(dataset=dict(transform=dict(size=600, crop_ratio=600 / 632)))
 test_dataloader = val_dataloader
-param_scheduler = [
-    dict(type="LinearLR", start_factor=1e-3, by_epoch=False, begin=0, end=3130),
-    dict(type="StepLR", by_epoch=False, step_size=1502, gamma=0.97),
-]
+param_scheduler = dict(step_size=2.4)
 train_cfg = dict(max_epochs=epochs)

@@ -30,7 +30,7 @@ optim_wrapper = dict(type="OptimWrapper", optimizer=dict(type="SGD", lr=0.05, mo
 auto_scale_lr = dict(enable=True, base_batch_size=4)
 custom_hooks = [
     dict(type="frozen_det.StepSeedHook"),
-    dict(type="EMAHook", ema_type="frozen_det.WarmUpAverage", momentum=0.1, update_buffers=True),
+    dict(type="frozen_det.EMAHook", ema_type="frozen_det.WarmUpAverage", momentum=0.1, update_buffers=True),
 ]
 visualizer = dict(type="Visualizer", vis_backends=[dict(type="LocalVisBackend")], name="visualizer")
 log_level = "WARNING"

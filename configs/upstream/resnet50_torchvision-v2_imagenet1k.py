@@ -35,9 +35,9 @@ param_scheduler = [
          end=epochs),
 ]
 train_cfg = dict(max_epochs=epochs)
-# EMA every 32 updates, of 256 steps; 2e-5 * 1024 images * 32 / 600 epochs. Validation and checkpoint have the average.
+# EMA every 32 updates; 2e-5 * 1024 images * 32 / 600 epochs. Validation and checkpoint have the average.
 custom_hooks = [
     dict(type="frozen_det.StepSeedHook"),
     dict(type="frozen_det.NaNGuardHook"),
-    dict(type="EMAHook", ema_type="ExponentialMovingAverage", momentum=1.0923e-3, interval=256, update_buffers=True),
+    dict(type="frozen_det.EMAHook", ema_type="ExponentialMovingAverage", momentum=1.0923e-3, interval=32, update_buffers=True),
 ]

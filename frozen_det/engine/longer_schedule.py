@@ -4,7 +4,8 @@ Everything counted in epochs is multiplied: the run's length, the learning rate'
 validation and checkpoints, the epoch of an UnfreezeHook. What counts iterations stays. It refuses nothing.
 """
 
-_PLACES_IN_TIME = ("begin", "end", "T_max", "milestones", "step_size", "total_iters", "periods", "total_steps")
+_PLACES_IN_TIME = ("begin", "end", "T_max", "milestones", "step_size", "total_iters", "periods", "total_steps",
+                   "warm_up")
 _EPOCHS_OF_HOOKS = {"UnfreezeHook": "epoch", "PipelineSwitchHook": "switch_epoch",
                     "YOLOXModeSwitchHook": None}  # counts from the end: nothing to stretch
 
@@ -53,9 +54,12 @@ def _stretch_scheduler(scheduler, factor: float, notes: list[str], where: str) -
 
 def _stretch(node, key: str, factor: float, notes: list[str], where: str = "") -> None:
     old = node.get(key)
-    if isinstance(old, bool) or not isinstance(old, int | list | tuple):
+    if isinstance(old, bool) or not isinstance(old, int | float | list | tuple):
         return
-    new = _times(old, factor) if isinstance(old, int) else [_times(one, factor) for one in old]
+    if isinstance(old, float):  # fractions of an epoch stay fractions
+        new = old * factor
+    else:
+        new = _times(old, factor) if isinstance(old, int) else [_times(one, factor) for one in old]
     if new != old:
         node[key] = new
         notes.append(f"{where}{key} {old} -> {new}")

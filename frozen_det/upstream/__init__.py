@@ -24,4 +24,5 @@ from . import (
     small_image_transforms,  # noqa: F401
     student_noise,  # noqa: F401
     transforms,  # noqa: F401
+    warm_up_step,  # noqa: F401
 )

@@ -1,12 +1,13 @@
-"""`frozen_det.WarmUpAverage`: averaged weights that follow closely at first, as TensorFlow's do.
+"""Averaged weights: `frozen_det.WarmUpAverage` follows closely at first, `frozen_det.EMAHook` counts updates.
 
 With a plain average of decay 0.9999 a run of a few thousand steps would hand over mostly its random initialisation.
 """
 
+from mmengine.hooks import EMAHook as HostEMAHook
 from mmengine.model import ExponentialMovingAverage
 from torch import Tensor
 
-from ..registry import MODELS
+from ..registry import HOOKS, MODELS
 
 
 @MODELS.register_module()
@@ -25,3 +26,17 @@ class WarmUpAverage(ExponentialMovingAverage):
     def avg_func(self, averaged_param: Tensor, source_param: Tensor, steps: int) -> None:
         """Move the average towards `source_param`, in place."""
         averaged_param.lerp_(source_param, max(self.momentum, 1 - (1 + steps) / (10 + steps)))
+
+
+@HOOKS.register_module()
+class EMAHook(HostEMAHook):
+    """mmengine's EMAHook over updates of the weights, not over iterations.
+
+    Where gradients are accumulated, most iterations move nothing: mmengine averages after each of them, so that a decay
+    of 0.9999 forgets as many times faster as steps are accumulated. Arguments as in mmengine; `interval` counts
+    updates.
+    """
+
+    def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        if not self._ema_started(runner) or runner.optim_wrapper.should_update():
+            super().after_train_iter(runner, batch_idx, data_batch, outputs)

@@ -147,7 +147,7 @@ def _released_recipe(out) -> None:
     out.param_scheduler = [dict(type="StepLR", by_epoch=True, step_size=30, gamma=0.1)]
     out.train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=EPOCHS)
     # No average: what is proven to stay is the weights themselves.
-    hooks = [hook for hook in out.get("custom_hooks") or [] if hook["type"] != "EMAHook"]
+    hooks = [hook for hook in out.get("custom_hooks") or [] if not str(hook["type"]).endswith("EMAHook")]
     if not any(hook["type"] == "frozen_det.FrozenProofHook" for hook in hooks):
         hooks.append(dict(type="frozen_det.FrozenProofHook"))
     out.custom_hooks = hooks

@@ -20,10 +20,64 @@ def test_each_size_has_the_released_values(size):
     assert cfg.train_dataloader.dataset.transform.magnitude == magnitude
     assert cfg.train_cfg.max_epochs == epochs and cfg.model.backbone.drop_rate == dropout
     assert cfg.model.backbone.drop_path_rate == 0.2 and cfg.model.loss.label_smoothing == 0.1
-    assert cfg.param_scheduler[1].step_size == round(2.4 * epochs / 350 * 626) and cfg.param_scheduler[1].gamma == 0.97
+    assert cfg.param_scheduler.step_size == pytest.approx(2.4 * epochs / 350) and cfg.param_scheduler.gamma == 0.97
     assert cfg.optim_wrapper.optimizer.lr == 0.128 and cfg.auto_scale_lr.base_batch_size == 2048
-    average = next(hook for hook in cfg.custom_hooks if hook.type == "EMAHook")
+    average = next(hook for hook in cfg.custom_hooks if hook.type == "frozen_det.EMAHook")
     assert average.momentum == 1e-4 and average.update_buffers
+
+
+@pytest.mark.parametrize(("processes", "batch", "accumulate"), [(8, 256, 1), (1, 256, 1), (1, 256, 8), (4, 64, 2)])
+@pytest.mark.parametrize(("epoch", "rate"), [(1, 0.128 / 5), (10, 0.128 * 0.97 ** 4), (30, 0.128 * 0.97 ** 12),
+                                             (349.9, 0.128 * 0.97 ** 145)])
+def test_the_rate_of_b7_at_an_epoch_is_the_same_however_many_processes_train(processes, batch, accumulate, epoch, rate):
+    import torch
+
+    from frozen_det.registry import PARAM_SCHEDULERS
+
+    schedule = dict(load_config("noisy_student/efficientnet-b7_noisy_imagenet1k").param_scheduler)
+    assert schedule.pop("convert_to_iter_based")
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.128)
+    length = 1_281_167 // (processes * batch)  # iterations, as the Runner hands them over; accumulation does not count
+    kind = PARAM_SCHEDULERS.get(schedule.pop("type").removeprefix("frozen_det."))
+    built = kind.build_iter_from_epoch(optimizer=optimizer, epoch_length=length, **schedule)
+    built.last_step = round(epoch * length)
+    assert built._get_value()[0] == pytest.approx(rate, rel=2e-3)
+
+
+def test_the_schedule_steps_like_its_formula():
+    import torch
+
+    from frozen_det.upstream.warm_up_step import WarmUpStepLR
+
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
+    built = WarmUpStepLR.build_iter_from_epoch(optimizer, warm_up=0.5, step_size=0.7, gamma=0.5, epoch_length=10)
+    rates = []
+    for _ in range(22):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        built.step()
+    assert rates == pytest.approx([2.0 * t / 5 if t < 5 else 2.0 * 0.5 ** (t // 7) for t in range(22)])
+
+
+def test_averages_move_when_the_weights_do_and_not_between():
+    import torch
+    from mmengine.optim import OptimWrapper
+
+    from frozen_det.upstream.averages import EMAHook
+
+    model = torch.nn.Linear(1, 1, bias=False)
+    hook = EMAHook(ema_type="ExponentialMovingAverage", momentum=0.5)
+    wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=1.0), accumulative_counts=3)
+    runner = type("Runner", (), dict(model=model, optim_wrapper=wrapper, iter=0, epoch=0))()
+    hook.before_run(runner)
+    wrapper.initialize_count_status(model, 0, 6)
+    steps = []
+    for at in range(6):
+        runner.iter = at
+        wrapper.update_params(model(torch.ones(1, 1)).sum())
+        hook.after_train_iter(runner, at)
+        steps.append(int(hook.ema_model.steps))
+    assert steps == [0, 0, 1, 1, 1, 2]
 
 
 def test_the_best_result_goes_from_b7_over_three_rounds_of_l2():
