@@ -6,4 +6,5 @@ expected: no published number; the measured arms are in docs/results.md. So ligh
 """
 _base_ = ["./resnet20_plain_cifar10.py"]
 
-model = dict(mixing=dict(type="frozen_det.BatchMixing", cutmix_alpha=1.0, prob=0.5, level="feature"))
+model = dict(mixing=dict(type="frozen_det.BatchMixing", cutmix_alpha=1.0, prob=0.5, level="feature",
+                         layers=("image", "bn1", "layer1", "layer2", "layer3")))

@@ -6,4 +6,5 @@ expected: no published number; the measured arms are in docs/results.md. So ligh
 """
 _base_ = ["./resnet20_plain_cifar10.py"]
 
-model = dict(mixing=dict(type="frozen_det.BatchMixing", mixup_alpha=1.0, level="feature"))
+model = dict(mixing=dict(type="frozen_det.BatchMixing", mixup_alpha=1.0, level="feature",
+                         layers=("image", "bn1", "layer1", "layer2", "layer3")))

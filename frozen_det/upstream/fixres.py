@@ -4,8 +4,9 @@ Touvron et al., arXiv 1906.06423, section 4: after training, the classifier and 
 test resolution with the test's own transform. Everything else stays bit for bit and in eval mode, whatever the host
 asks for. Refuses a network without a batch norm unless the norm is named, and training without weights to start from.
 
-Departures from the released code (facebookresearch/FixRes): there `requires_grad = False` is set on modules, where it
-does nothing, so of an EfficientNet everything trains; here what the paper says moves, and no more.
+The released code (facebookresearch/FixRes, imnet_finetune/train.py, lines 173 to 202) moves the same: it freezes every
+parameter but the classifier's (of a PNASNet also those of its last three cells) and puts the last norm into training
+mode. Its `conv_head.requires_grad = True` for EfficientNets is set on a module, where it does nothing.
 """
 
 import torch

@@ -34,6 +34,40 @@ def test_sizes_are_the_papers():
     assert [round(c, 2) for c in counts[:4]] == [0.27, 0.46, 0.66, 0.85] and round(counts[4], 1) == 1.7
 
 
+def test_the_light_networks_of_cutmix_have_the_papers_sizes():
+    """Table 6 of arXiv 1905.04899: 1.1 and 1.7 M parameters."""
+    from frozen_det.upstream.pyramidnet import CifarPyramidNet
+
+    def millions(network):
+        return sum(p.numel() for p in network.parameters()) / 1e6
+
+    assert millions(CifarResNet(110, 100, bottleneck=True)) == pytest.approx(1.170868)
+    assert millions(CifarPyramidNet(110, 64, num_classes=100)) == pytest.approx(1.7253, abs=1e-4)
+
+
+def test_bottlenecks_are_the_blocks_written_out():
+    torch.manual_seed(0)
+    body = CifarResNet(11, bottleneck=True).eval()
+    s, x = body.state_dict(), torch.randn(1, 3, 8, 8)
+
+    def norm(y, name):
+        scale = s[f"{name}.weight"] / (s[f"{name}.running_var"] + 1e-5).sqrt()
+        return (y - s[f"{name}.running_mean"][:, None, None]) * scale[:, None, None] + s[f"{name}.bias"][:, None, None]
+
+    conv = torch.nn.functional.conv2d
+    y, expected = norm(conv(x, s["conv1.weight"], padding=1), "bn1").relu(), []
+    for stage, stride in ((1, 1), (2, 2), (3, 2)):
+        at = f"layer{stage}.0"
+        z = norm(conv(y, s[f"{at}.conv1.weight"]), f"{at}.bn1").relu()
+        z = norm(conv(z, s[f"{at}.conv2.weight"], stride=stride, padding=1), f"{at}.bn2").relu()
+        z = norm(conv(z, s[f"{at}.conv3.weight"]), f"{at}.bn3")
+        y = (z + norm(conv(y, s[f"{at}.downsample.0.weight"], stride=stride), f"{at}.downsample.1")).relu()
+        expected.append(y)
+    with torch.no_grad():
+        for ours, theirs in zip(body(x), expected, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
 def test_features_halve_twice_and_logits_are_of_their_mean():
     torch.manual_seed(0)
     classifier = CifarResNet(8, num_classes=5).eval()
