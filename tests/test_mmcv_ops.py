@@ -132,3 +132,17 @@ def test_autocast_scores_in_half_precision_are_accepted():
 
     _, kept = nms(torch.tensor([[0.0, 0, 9, 9], [0, 0, 9, 9.1]]), torch.tensor([0.5, 0.9]).half(), 0.5)
     assert kept.tolist() == [1]
+
+
+@pytest.mark.parametrize("name, options, inputs, shape", [
+    ("DCN", dict(in_channels=4, out_channels=6, kernel_size=3), [(2, 4, 5, 7)], (2, 6, 3, 5)),
+    ("DCNv2", dict(in_channels=4, out_channels=6, kernel_size=3, padding=1), [(2, 4, 5, 7)], (2, 6, 5, 7)),
+    ("carafe", dict(channels=4, scale_factor=2), [(2, 4, 5, 7)], (2, 4, 10, 14)),
+    ("RoIAlign", dict(output_size=2), [(2, 4, 5, 7), (3, 5)], (3, 4, 2, 2)),
+    ("RoIPool", dict(output_size=2), [(2, 4, 5, 7), (3, 5)], (3, 4, 2, 2))])
+def test_a_network_is_described_on_meta_tensors(name, options, inputs, shape):
+    import mmcv.ops
+    from mmengine.registry import MODELS
+
+    layer = (MODELS.get(name) or getattr(mmcv.ops, name))(**options).to("meta")
+    assert layer(*(torch.zeros(size, device="meta") for size in inputs)).shape == shape

@@ -63,14 +63,14 @@ def _row_weights(weight, target, like):
     if not weight.numel():
         return like.new_ones(len(target), 1)
     _refuse_labels_above(len(weight) - 1, target)
-    if len(target) and int(target.min()) < 0:
+    if len(target) and not target.is_meta and int(target.min()) < 0:
         raise InputError(f"focal loss with class weights: a label is {int(target.min())}, and there is no weight "
                          "for it. Give labels from 0 on, or no weights.")
     return weight.to(like.dtype)[target][:, None]
 
 
 def _refuse_labels_above(last: int, target) -> None:
-    if len(target) and int(target.max()) > last:
+    if len(target) and not target.is_meta and int(target.max()) > last:
         raise InputError(f"focal loss: a label is {int(target.max())}, but the last possible one is {last}. The "
                          "background's (the number of classes) exists only in the sigmoid loss without weights.")
 

@@ -16,13 +16,19 @@ def wide(tensor):
 
 
 def outside_autocast(operator):
-    """The operator with autocast switched off while it runs, on the device of its first tensor."""
+    """The operator with autocast switched off while it runs, on the device of its first tensor.
+
+    Meta tensors pass, so that a network can be described without memory: autocast knows no such device.
+    """
 
     @functools.wraps(operator)
     def run(*args, **kwargs):
         import torch
 
-        with torch.autocast(args[0].device.type, enabled=False):
+        device = args[0].device.type
+        if device == "meta":
+            return operator(*args, **kwargs)
+        with torch.autocast(device, enabled=False):
             return operator(*args, **kwargs)
 
     return run

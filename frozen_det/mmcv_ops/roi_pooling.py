@@ -47,6 +47,8 @@ def roi_pool_forward(input, rois, output, argmax, pooled_height, pooled_width, s
     A region ends one image pixel after x2 and y2; a bin covers every cell that it touches (Girshick, ICCV 2015, as
     mmcv has it). Bins outside the image and regions without an area give 0 and, unlike mmcv's, no gradient.
     """
+    if rois.is_meta:
+        return  # shapes alone, which mmcv has made
     height, width = input.shape[2:]
     argmax.fill_(-1)
     for index, (image, x1, y1, x2, y2) in enumerate(wide(rois).unbind()):
