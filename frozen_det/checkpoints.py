@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import safe_pickle
+from . import tensor_files
 from .errors import InputError, closest
 from .file_kinds import is_safetensors, open_safetensors, refuse_other_files
 from .fingerprint import canonical
@@ -49,7 +49,8 @@ def read(path, map_location="cpu"):
     """Read a checkpoint file of any known kind without running code from it.
 
     Args:
-        path: a safetensors file, or anything `torch.save` wrote, whatever its name ends in.
+        path: a safetensors file, or anything `torch.save` wrote, whatever its name ends in; or such a file of
+            `torch.save`, open and binary.
         map_location: device, as in `torch.load`.
 
     Returns:
@@ -58,6 +59,8 @@ def read(path, map_location="cpu"):
     Raises:
         InputError: missing, truncated, in need of code, or no weights file at all.
     """
+    if hasattr(path, "read"):
+        return tensor_files.load(path, map_location)
     path = Path(path).expanduser()
     if path.is_file():
         refuse_other_files(path)
@@ -66,7 +69,7 @@ def read(path, map_location="cpu"):
             with open_safetensors(path, device) as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
                 return {"state_dict": tensors, "meta": {"safetensors": file.metadata() or {}}}
-    return safe_pickle.load(path, map_location)
+    return tensor_files.load(path, map_location)
 
 
 def state_dict_of(checkpoint, where: str, key: str | None = None) -> dict:
