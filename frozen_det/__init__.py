@@ -1,12 +1,13 @@
 """frozen_det: frozen pretrained backbones for MMDetection 3.x. Importing it builds nothing and loads no torch.
 
-It promises one side effect: a stand-in for ``mmcv._ext`` becomes importable where the compiled ops are absent
-(see :mod:`frozen_det.mmcv_ops`). It refuses to be imported without a host (mmdet, mmengine, mmcv).
+It promises two side effects: a stand-in for ``mmcv._ext`` becomes importable where the compiled ops are absent (see
+:mod:`frozen_det.mmcv_ops`), and what the host reads from files is read as data (see :mod:`frozen_det.host_guard`). It
+refuses to be imported without a host (mmdet, mmengine, mmcv).
 """
 
 from importlib.util import find_spec
 
-from . import mmcv_ops
+from . import host_guard, mmcv_ops
 
 __version__ = "0.1.0"
 
@@ -18,6 +19,7 @@ if _missing:
         "or the original one with `pip install 'frozen-det[openmmlab]'`.")
 
 mmcv_ops.install()
+host_guard.install()
 
 __all__ = ["__version__", "load_detector"]
 

@@ -1,10 +1,11 @@
 """mmengine's checkpoints without pickled objects: our files hold plain numbers, and the host reads them back.
 
 mmengine pickles `HistoryBuffer` objects into every checkpoint, which is why its files need the unsafe loader. Here
-the message hub is written as lists of numbers (:func:`plain_message_hub`), and local files that mmengine loads go
-through the one door (:func:`guard_host_loader`), which gives the host its own objects back.
+the message hub is written as lists of numbers (:func:`plain_message_hub`). What mmengine loads goes through the one
+door (:mod:`.host_guard`), and :func:`for_host` gives the host its own objects back.
 """
 
+from .errors import InputError
 from .safe_pickle import Inert
 
 
@@ -48,22 +49,20 @@ def _plain(value):
     return value
 
 
-def guard_host_loader() -> None:
-    """Make mmengine read local checkpoint files through the one door. Safe to call many times."""
-    from mmengine.runner.checkpoint import CheckpointLoader
+def for_host(checkpoint, where):
+    """What was read from a checkpoint, as mmengine expects it: with its own buffers, without text that it would run.
 
-    CheckpointLoader.register_scheme(prefixes="", loader=_load_for_host, force=True)
-
-
-def _load_for_host(filename, map_location=None):
-    """mmengine's signature; the result is what mmengine's own loader would give, minus anything that runs."""
-    from .checkpoints import read
-
-    checkpoint = read(filename, map_location)
+    Raises:
+        InputError: a log in it that is none.
+    """
     if isinstance(checkpoint, dict):
         hub = checkpoint.get("message_hub")
         if isinstance(hub, dict) and "log_scalars" in hub:
-            checkpoint["message_hub"] = host_message_hub(hub)
+            try:
+                checkpoint["message_hub"] = host_message_hub(hub)
+            except (KeyError, TypeError, ValueError, AttributeError, AssertionError) as error:
+                raise InputError(f"expected a log of numbers as `message_hub` in {where}, got another thing "
+                                 f"({type(error).__name__}: {error}). Remove that entry from the file.") from error
         meta = checkpoint.get("meta")
         if isinstance(meta, dict):
             # On resuming, mmengine executes the text under this key as a Python config. Its own files call it `cfg`.

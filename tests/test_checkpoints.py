@@ -218,9 +218,6 @@ def test_the_hosts_loader_goes_through_the_door_and_gets_its_buffers_back(stock_
     from mmengine.logging import HistoryBuffer
     from mmengine.runner.checkpoint import CheckpointLoader
 
-    from frozen_det.host_state import guard_host_loader
-
-    guard_host_loader()
     loaded = CheckpointLoader.load_checkpoint(str(stock_checkpoint[0]), map_location="cpu")
     buffer = loaded["message_hub"]["log_scalars"]["train/loss"]
     assert type(buffer) is HistoryBuffer and buffer.data[0].tolist() == [2.0, 1.0] and buffer.max_length == 10
@@ -230,9 +227,6 @@ def test_the_hosts_loader_goes_through_the_door_and_gets_its_buffers_back(stock_
 def test_text_that_the_host_would_execute_on_resuming_is_dropped(stock_checkpoint):
     from mmengine.runner.checkpoint import CheckpointLoader
 
-    from frozen_det.host_state import guard_host_loader
-
-    guard_host_loader()
     path, ran = stock_checkpoint
     meta = CheckpointLoader.load_checkpoint(str(path), map_location="cpu")["meta"]
     assert "config" not in meta and meta["cfg"] == "x = 1" and not ran.exists()
@@ -241,9 +235,6 @@ def test_text_that_the_host_would_execute_on_resuming_is_dropped(stock_checkpoin
 def test_the_hosts_loader_refuses_code_as_well(tmp_path):
     from mmengine.runner.checkpoint import CheckpointLoader
 
-    from frozen_det.host_state import guard_host_loader
-
-    guard_host_loader()
     mark = tmp_path / "ran"
     torch.save({"state_dict": {}, "x": gadgets(mark)["exec"]}, tmp_path / "bad.pth")
     with pytest.raises(InputError, match="Nothing was run"):

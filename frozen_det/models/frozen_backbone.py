@@ -70,9 +70,6 @@ class FrozenBackbone(nn.Module):
     def __init__(self, body: dict | None = None, weights=None, strides: Sequence[int] = (4, 8, 16, 32), freeze=True,
                  adapters=None, forward: dict | None = None, norm_momentum: float | None = None):
         super().__init__()
-        from ..host_state import guard_host_loader
-
-        guard_host_loader()
         guard_host_sync_bn()
         body = body if body is not None else body_of_weights(weights)
         self.body_cfg = {k: v for k, v in dict(body).items() if k != "init_cfg"}

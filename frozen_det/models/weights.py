@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..checkpoints import LoadReport, load_strictly, read, state_dict_of
 from ..errors import InputError, closest
+from ..host_guard import reading_safely
 from ..known_extras import is_training_only
 from ..tensor_checks import few, refuse_unreadable
 from ..weight_names import under_prefix
@@ -216,7 +217,10 @@ def _from_timm(body_cfg: dict, tag: str) -> dict:
     if tag:
         name = f"{name.split('.')[0]}.{tag}"
     try:
-        return timm.create_model(name, pretrained=True, **options).state_dict()
+        with reading_safely():
+            return timm.create_model(name, pretrained=True, **options).state_dict()
+    except InputError:
+        raise
     except Exception as error:
         raise _offline(f"timm's pretrained weights of {name}", error) from error
 
@@ -235,7 +239,10 @@ def _from_torchvision(body_cfg: dict, tag: str) -> dict:
     if tag and tag not in choices.__members__:
         raise InputError(f"torchvision's {name} has the weights {list(choices.__members__)}, not {tag!r}.")
     try:
-        return (choices[tag] if tag else choices.DEFAULT).get_state_dict(progress=False, weights_only=True)
+        with reading_safely():
+            return (choices[tag] if tag else choices.DEFAULT).get_state_dict(progress=False)
+    except InputError:
+        raise
     except Exception as error:
         raise _offline(f"torchvision's weights of {name}", error) from error
 
@@ -244,7 +251,10 @@ def _from_url(url: str) -> dict:
     import torch
 
     try:
-        checkpoint = torch.hub.load_state_dict_from_url(url, map_location="cpu", progress=False, weights_only=True)
+        with reading_safely():
+            checkpoint = torch.hub.load_state_dict_from_url(url, map_location="cpu", progress=False)
+    except InputError:
+        raise
     except Exception as error:
         raise _offline(url, error) from error
     return state_dict_of(checkpoint, url)

@@ -55,9 +55,6 @@ class ImageClassifier(BaseModel):
 
     def __init__(self, backbone: dict, num_classes: int, weights=None, mixing: dict | None = None,
                  loss: dict | None = None, data_preprocessor: dict | None = None):
-        from ..host_state import guard_host_loader
-
-        guard_host_loader()
         built = build_network(backbone, num_classes)
         weights = None if _DESCRIBING.get() or weights == "random" else weights
         preprocess = _expected_input(built.preprocess, weights)
