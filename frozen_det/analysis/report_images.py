@@ -71,7 +71,8 @@ def ranked(truth: dict, found) -> list[ImageScore]:
     objects = _by_image((one["image_id"], one["category_id"], one["bbox"]) for one in truth["annotations"]
                         if not one.get("iscrowd"))
     order = np.argsort(-found.scores, kind="stable")
-    predicted = _by_image((int(found.image_ids[i]), int(found.category_ids[i]), found.boxes_xywh[i]) for i in order)
+    images, categories = found.image_ids.tolist(), found.category_ids.tolist()
+    predicted = _by_image((images[i], categories[i], found.boxes_xywh[i]) for i in order.tolist())
     scores = []
     for image_id, of_image in objects.items():
         num_matched = _num_matched(of_image, predicted.get(image_id, []))
@@ -129,8 +130,8 @@ def _predictions(prefix: Path):
     return type(found)(found.image_ids[kept], found.boxes_xywh[kept], found.scores[kept], found.category_ids[kept])
 
 
-def _image_paths(run: RunRecord) -> dict[int, Path]:
-    """Image id -> file, as the test's dataset finds them."""
+def _image_paths(run: RunRecord) -> dict[int | str, Path]:
+    """Image id, or file as a text, -> file, as the test's dataset finds them."""
     from mmdet.registry import DATASETS
     from mmengine.registry import DefaultScope
 
@@ -139,7 +140,9 @@ def _image_paths(run: RunRecord) -> dict[int, Path]:
     with DefaultScope.overwrite_default_scope("mmdet"):
         dataset = DATASETS.build({**run.config.test_dataloader.dataset, "pipeline": []})
     infos = (dataset.get_data_info(index) for index in range(len(dataset)))
-    return {info["img_id"]: Path(info["img_path"]) for info in infos}
+    paths = [(info["img_id"], Path(info["img_path"])) for info in infos]
+    # The members of a joined data set may share ids; the metric then names images by their files.
+    return {**dict(paths), **{str(path): path for _, path in paths}}
 
 
 def _drawn(truth: dict, found, score: ImageScore, path: Path, folder: Path) -> Path:
@@ -155,7 +158,7 @@ def _drawn(truth: dict, found, score: ImageScore, path: Path, folder: Path) -> P
                            ignored=np.array([bool(one.get("iscrowd")) for one in of_image], bool))
     here = found.image_ids == score.image_id
     predictions = DrawnObjects(_xyxy(found.boxes_xywh[here]),
-                               np.array([labels[int(one)] for one in found.category_ids[here]], int),
+                               np.array([labels[one] for one in found.category_ids[here].tolist()], int),
                                scores=found.scores[here])
     with Image.open(path) as opened:
         image = np.asarray(opened.convert("RGB"))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .joined_data import JoinedDataHook
 from .lean_checkpoint import latest_checkpoint
 
 
@@ -58,7 +59,9 @@ def new_runner(cfg):
         _forget_visualizer(visualizer.get("name") or cfg.get("experiment_name"))
     while Path(cfg.get("work_dir") or "work_dirs", time.strftime("%Y%m%d_%H%M%S")).exists():
         time.sleep(0.05)
-    return Runner.from_cfg(cfg)
+    runner = Runner.from_cfg(cfg)
+    runner.register_hook(JoinedDataHook(), priority="VERY_HIGH")
+    return runner
 
 
 def _forget_visualizer(name: str | None) -> None:

@@ -1,0 +1,57 @@
+"""Masks that would be read beyond their end, or for ever, are told from good ones, one by one and many at once."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from frozen_det.evaluation.run_lengths import compressed_fault, segmentation_fault
+
+
+def encoded(mask: np.ndarray) -> dict:
+    from pycocotools import mask as rle_tools
+
+    return rle_tools.encode(np.asfortranarray(mask.astype(np.uint8)))
+
+
+sides = st.integers(1, 40)
+masks = st.tuples(sides, sides, st.integers(0, 2**31), st.sampled_from([0, 0.03, 0.5, 1])).map(
+    lambda of: encoded(np.random.default_rng(of[2]).random(of[:2]) < of[3]))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(masks, min_size=1, max_size=5))
+def test_what_the_reference_encodes_has_no_fault(made):
+    assert compressed_fault(made) is None
+    assert all(segmentation_fault(one, tuple(one["size"])) is None for one in made)
+
+
+@settings(max_examples=80, deadline=None)
+@given(masks, st.integers(0, 3), st.integers(0, 10**6), st.integers(48, 111))
+def test_a_damaged_mask_is_found_among_others_as_alone(mask, kind, place, byte):
+    counts = bytearray(mask["counts"])
+    if kind == 0:
+        counts = counts[:-1]
+    elif kind == 1:
+        counts[place % len(counts)] = byte
+    elif kind == 2:
+        counts.append(byte)
+    damaged = {"size": [mask["size"][0] + (kind == 3), mask["size"][1]], "counts": bytes(counts)}
+    good, alone = encoded(np.eye(9)), segmentation_fault(damaged, None)
+    assert compressed_fault([good, damaged, good]) == (None if alone is None else (1, alone))
+    if kind in (0, 3):
+        assert alone is not None
+
+
+@pytest.mark.parametrize("segmentation, fault", [
+    ([[]], "three corners"), ([[1, 2, 3, 4]], "three corners"), ([[1, 2, 3, 4, 5, 6, 7]], "three corners"),
+    ([[1, 2, 3, 4, 5, float("inf")]], "finite"), ([["1", 2, 3, 4, 5, 6]], "finite"), ([], "no polygon"),
+    ({"counts": [4]}, "without a size"), ({"size": [2, 2], "counts": [5, -1]}, "the run -1 below 0"),
+    ({"size": [2, 2], "counts": [3]}, "sum up to 3 instead of 2 x 2 = 4"),
+    ({"size": [2, 2], "counts": ["4"]}, "no run"),
+    ({"size": [2, 2], "counts": "é"}, "no run"), ({"size": [3, 2], "counts": [6]}, r"on an image of \[2, 2\]"),
+    (5, "neither polygons nor run lengths")])
+def test_each_fault_is_named(segmentation, fault):
+    with pytest.raises(AssertionError, match=fault):
+        raise AssertionError(segmentation_fault(segmentation, (2, 2)))
+    assert segmentation_fault([[0, 0, 2, 0, 2, 2]], (2, 2)) is None
