@@ -36,6 +36,7 @@ class LoadReport:
     loaded: int
     unused: tuple[str, ...]
     mapping: str
+    classes: tuple[str, ...] | None = None  # that the file states for its classifier
 
     def __str__(self):
         text = f"{self.loaded} of {self.loaded} tensors loaded ({self.mapping})"
@@ -150,7 +151,8 @@ def _refuse_rivals(checkpoint: Mapping, chosen: str, where: str) -> None:
     networks = _networks(checkpoint)
     mine = networks.pop(chosen, {})
     for other, theirs in networks.items():
-        if other == "ema_state_dict" and isinstance(meta, Mapping) and "mmengine_version" in meta:
+        of_host = isinstance(meta, Mapping) and {"mmengine_version", "epoch", "lean"} & set(meta)
+        if other == "ema_state_dict" and of_host:
             continue
         if _is_same_network(mine, theirs) and not _are_equal(mine, theirs):
             raise InputError(

@@ -34,6 +34,14 @@ class Fingerprint:
                 return name
         return None
 
+    def first_difference_of(self, part: "Fingerprint") -> str | None:
+        """Name of the first tensor of `part` that is here with another digest, or not at all; None if all agree."""
+        return next((name for name in sorted(part.tensors) if self.tensors.get(name) != part.tensors[name]), None)
+
+    def agrees_on(self, part: "Fingerprint") -> bool:
+        """Whether every tensor of `part` is here with the same digest."""
+        return self.first_difference_of(part) is None
+
 
 def fingerprint(tensors: Mapping) -> Fingerprint:
     """Digest of `{name: tensor}`; names are made canonical, order does not matter.

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 _SAFELY: ContextVar[bool] = ContextVar("reading_safely", default=False)
+_REGISTERED_ALONE: ContextVar[bool] = ContextVar("registered_types_alone", default=False)
+_HOSTS = ("mmengine", "mmcv", "mmdet", "frozen_det")
 
 
 def install() -> None:
@@ -154,6 +156,38 @@ def _refuse_tag(loader, node):
                      "could run code. Nothing was run. Remove the tag.")
 
 
+@contextmanager
+def registered_types_alone():
+    """Within it, `type` in a config is a name that a host registers or a class of one: the host itself looks up any
+    other text as a Python object and calls it. For configs that came with a folder."""
+    token = _REGISTERED_ALONE.set(True)
+    try:
+        yield
+    finally:
+        _REGISTERED_ALONE.reset(token)
+
+
+def _guard_registry(module) -> None:
+    """mmengine.registry.registry: what it imports by names of a config."""
+    by_name, by_path = module.import_module, module.get_object_from_string
+
+    @functools.wraps(by_name)
+    def import_module(name, *args):
+        top = name.partition(".")[0]
+        if _REGISTERED_ALONE.get() and top not in _HOSTS and top not in sys.modules:
+            raise ImportError(f"{name} is not imported by a name in a config that came with a folder")
+        return by_name(name, *args)
+
+    @functools.wraps(by_path)
+    def get_object_from_string(name):
+        if not _REGISTERED_ALONE.get():
+            return by_path(name)
+        found = by_path(name) if name.partition(".")[0] in _HOSTS else None
+        return found if isinstance(found, type) else None
+
+    module.import_module, module.get_object_from_string = import_module, get_object_from_string
+
+
 # ---- the other hosts ------------------------------------------------------------------------------------------------
 
 
@@ -197,7 +231,7 @@ def _within_reading_safely(function):
 
 
 _GUARDS = {"mmengine.runner.checkpoint": _guard_checkpoints,
-           "mmengine.fileio.io": _guard_loading,
+           "mmengine.fileio.io": _guard_loading, "mmengine.registry.registry": _guard_registry,
            "mmengine.fileio.handlers.pickle_handler": _guard_pickles,
            "mmengine.fileio.handlers.yaml_handler": _guard_yaml,
            "mmdet.datasets.openimages": _guard_numpy,

@@ -28,7 +28,7 @@ def test_an_unknown_key_is_refused_with_the_closest_name(options, message):
 def test_a_misspelt_top_level_key_in_a_file_is_refused(tmp_path):
     path = tmp_path / "c.py"
     path.write_text("train_dataloder = dict(batch_size=1)\n")
-    with pytest.raises(InputError, match="unknown key 'train_dataloder'.*did you mean 'train_dataloader'"):
+    with pytest.raises(InputError, match="train_dataloder = .* no effect: did you mean 'train_dataloader'"):
         load_config(path)
 
 

@@ -55,14 +55,14 @@ def test_every_command_and_every_config_it_names_exists(page):
 
 @pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
 def test_every_type_in_a_snippet_is_registered_and_takes_what_it_is_given(page):
-    from frozen_det.config import _check_types
+    from frozen_det.config.known_keys import check_nodes
 
     for text in blocks(page):
         if not re.search(r"(type|constructor)=", text) or "{{" in text:
             continue
         for line in ast.parse(_as_statements(text)).body:
             value = ast.literal_eval(_literal(line.value)) if isinstance(line, ast.Assign) else None
-            _check_types([value], "snippet", page.name)
+            check_nodes(value, page.name)
 
 
 def _as_statements(text: str) -> str:

@@ -205,3 +205,27 @@ def test_timms_reader_of_checkpoints_is_the_one_door(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="asks for `builtins.exec`"):
         timm.create_model("test_resnet", checkpoint_path=str(path))
     assert not (tmp_path / "mark").exists()
+
+
+# ---- types in configs that came with a folder ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["os.system", "subprocess.check_output", "builtins.exec", "mmengine.load",
+                                  "shutil.rmtree", "module_of_a_stranger.Thing", "module_of_a_stranger"])
+def test_a_type_that_nobody_registered_is_no_python_object(tmp_path, monkeypatch, kind):
+    from mmdet.registry import DATASETS, MODELS
+
+    from frozen_det.host_guard import registered_types_alone
+
+    (tmp_path / "module_of_a_stranger.py").write_text(f"open({str(tmp_path / 'mark')!r}, 'w')", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    with registered_types_alone():
+        for cfg in (dict(type=kind, command=f"touch {tmp_path / 'mark'}"),
+                    dict(type="X", _scope_="module_of_a_stranger")):
+            for registry in (DATASETS, MODELS):
+                with pytest.raises((KeyError, RuntimeError)):
+                    registry.build(dict(cfg))
+        assert DATASETS.get("CocoDataset") is DATASETS.get("mmdet.datasets.coco.CocoDataset") is not None
+        assert MODELS.get("frozen_det.FrozenBackbone") is not None and MODELS.get("mmengine.ImgDataPreprocessor")
+    assert not (tmp_path / "mark").exists() and "module_of_a_stranger" not in sys.modules
+    assert DATASETS.get("os.system") is not None, "elsewhere the host does as it does"

@@ -13,7 +13,7 @@ import torch
 from mmengine.hooks import Hook
 
 from frozen_det.checkpoints import read
-from frozen_det.engine.lean_checkpoint import latest_checkpoint
+from frozen_det.engine.kept_checkpoints import latest_checkpoint
 from frozen_det.errors import InputError
 from tests.training_runs import tiny_config, tiny_scenes, train
 
@@ -147,7 +147,7 @@ def slow(descriptor):  # a slow disk: the moment of writing lasts long enough to
     real(descriptor)
 os.fsync = slow
 from tests.training_runs import tiny_config, train
-cfg = tiny_config(sys.argv[1], sys.argv[2], train_cfg__max_epochs=400, train_cfg__val_interval=1000)
+cfg = tiny_config(sys.argv[1], sys.argv[2], train_cfg__max_epochs=400, train_cfg__val_interval=400)
 cfg.default_hooks.checkpoint.max_keep_ckpts = 1
 cfg.default_hooks.checkpoint.save_best = None
 train(cfg)
@@ -174,6 +174,6 @@ def test_a_kill_while_saving_leaves_the_last_complete_checkpoint_whole(scenes, t
         process.wait()
     path = latest_checkpoint(tmp_path)
     epoch = torch.load(path, weights_only=True)["meta"]["epoch"]
-    cfg = tiny_config(scenes, tmp_path, train_cfg__max_epochs=epoch + 1, train_cfg__val_interval=1000)
+    cfg = tiny_config(scenes, tmp_path, train_cfg__max_epochs=epoch + 1, train_cfg__val_interval=epoch + 1)
     cfg.resume, cfg.load_from = True, str(path)
     assert train(cfg).epoch == epoch + 1

@@ -19,6 +19,7 @@ custom_hooks = [
     dict(type="frozen_det.NaNGuardHook"),
     dict(type="frozen_det.NormStatisticsHook"),
     dict(type="frozen_det.ValidationPicturesHook", num_images=8),
+    dict(type="frozen_det.SplitOverlapHook"),
 ]
 randomness = dict(seed=0)
 env_cfg = dict(cudnn_benchmark=False, mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),

@@ -1,6 +1,5 @@
 """Toy scenes: real digits pasted on real photographs, written by the package on first use."""
 data_root = "data/toy_scenes"
-train_annotations = f"{data_root}/annotations/train.json"
 
 train_pipeline = [
     dict(type="LoadImageFromFile"),

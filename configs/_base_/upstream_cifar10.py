@@ -1,6 +1,5 @@
 """CIFAR-10 as an image folder, `data_root/{train,test}/CLASS/*`: padded crops and flips, in memory; test as it is."""
 data_root = "data/cifar10"
-num_classes = 10
 _collate = dict(type="frozen_det.collate_images")
 
 train_dataloader = dict(

@@ -1,6 +1,5 @@
 """ImageNet-1k as an image folder, `data_root/{train,val}/WNID/*`. Recipes set transforms, sampler and batch."""
 data_root = "data/imagenet"
-num_classes = 1000
 _collate = dict(type="frozen_det.collate_images")
 
 train_dataloader = dict(

@@ -8,7 +8,6 @@ expected: 82.03 top-1 (17.97 error), the mean of the best epochs of three runs; 
 """
 _base_ = ["../_base_/upstream_cutmix-cifar.py"]
 
-num_classes = 100
 data_root = "data/cifar100"
 train_dataloader = dict(dataset=dict(
     _delete_=True, type="frozen_det.Cifar", data_root=data_root, name="cifar100", split="train",

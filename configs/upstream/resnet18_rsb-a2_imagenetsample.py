@@ -10,6 +10,7 @@ _base_ = ["../_base_/upstream_rsb-a2.py"]
 
 data_root = "data/imagenet_sample"
 epochs = 2
+_iterations = 10 * epochs
 model = dict(backbone=dict(type="timm", name="resnet18", drop_path_rate=0.05))
 train_dataloader = dict(
     batch_size=100, num_workers=1, pin_memory=False,
@@ -26,7 +27,7 @@ accumulate = 1
 auto_scale_lr = dict(enable=False)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.02, by_epoch=False, begin=0, end=5),
-    dict(type="CosineAnnealingLR", eta_min=1e-6, by_epoch=False, begin=5, T_max=15, end=20),
+    dict(type="CosineAnnealingLR", eta_min=1e-6, by_epoch=False, begin=5, T_max=_iterations - 5, end=_iterations),
 ]
 default_hooks = dict(logger=dict(interval=1))
 log_processor = dict(window_size=1)

@@ -16,6 +16,7 @@ import time
 
 from ..errors import InputError, closest
 from .backbone_check import FAILED, NO_MAP, PASSED, TOO_LARGE
+from .report_markdown import table_line
 
 LIBRARIES = ("timm", "torchvision", "mmdet")
 _TITLES = {"timm": "timm: the smallest model of each module file", "torchvision": "torchvision: classification models",
@@ -138,7 +139,7 @@ def table(library: str, rows: list[dict]) -> str:
         result = row["status"] + (f": {row['reason']}" if row["reason"] else "")
         cells = (row["family"], row["model"], millions, " ".join(map(str, row["strides"])),
                  " ".join(map(str, row["channels"])), row["sizes"], result, f"{row['seconds']:.1f}")
-        lines.append("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
+        lines.append(table_line(cells))
     return "\n".join(lines)
 
 

@@ -114,7 +114,9 @@ def _model_with_a_source(config: str, folder: Path):
         source = folder / "base.safetensors"
         export_backbone(MODELS.build({**backbone, "weights": "random", "adapters": None}), source)
         backbone.weights = str(source)
-        return MODELS.build(cfg.model)
+        model = MODELS.build(cfg.model)
+        model.backbone.init_weights()
+        return model
 
 
 def _saver(arm: str, folder: Path):

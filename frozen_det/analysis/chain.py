@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..atomic_write import write_json
 from ..errors import InputError, closest
 from .stages import Stages, set_aside
 
@@ -153,7 +154,7 @@ def _trained(cfg, work_dir: Path, stages: Stages) -> _Trained:
 
 def _fixed(cfg, source, work_dir: Path, stages: Stages) -> _Trained:
     """Tune the classifier at its test resolution: its report, and what moved, lie in `work_dir`."""
-    from ..engine.lean_checkpoint import latest_checkpoint
+    from ..engine.kept_checkpoints import latest_checkpoint
     from ..upstream.fixres_config import FixResSettings
     from .fixres_run import Request, run_fixres, tuning_config
 
@@ -264,7 +265,7 @@ def train_stage(name: str, cfg, inputs, stages: Stages, which: str | None) -> Pa
 
 def _checkpoint(work_dir: Path, which: str | None) -> Path:
     """The best checkpoint of a training, or its last; by default the best where one was kept."""
-    from ..engine.lean_checkpoint import latest_checkpoint
+    from ..engine.kept_checkpoints import latest_checkpoint
 
     best = sorted(work_dir.glob("best_*.pth"), key=lambda path: path.stat().st_mtime_ns)
     if which == "best" and not best:
@@ -316,6 +317,6 @@ def _evaluate(cfg, checkpoint: Path, stages: Stages) -> dict[str, float]:
             with host_scope():
                 metrics = new_runner(run).test()
             numbers = {name: float(value) for name, value in metrics.items()}
-            out.write_text(json.dumps(numbers, indent=1), encoding="utf-8")
+            write_json(out, numbers)
         stage.outputs = [out]
     return json.loads(out.read_text(encoding="utf-8"))

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ..errors import InputError
+from ..recorded_config import read_recorded
 from ..upstream.fixres_config import (
     FixResSettings,
     check_classifier,
@@ -218,14 +219,12 @@ def _sweep(cfg, images: SizedImages, request: Request, record: dict, sections: l
 
 def _trained_at(path, record: dict) -> int:
     """Training size of a checkpoint: of the config beside it, where it lies in a work directory."""
-    from mmengine.config import Config
-
     if path is None or not Path(path).exists():
         return record["train_size"]
     folder = Path(path) if Path(path).is_dir() else Path(path).parent
     # The host writes the config there beside `last_checkpoint`; another folder's Python files are none of ours.
     files = sorted(folder.glob("*.py")) if (folder / "last_checkpoint").is_file() else []
-    return train_size(Config.fromfile(str(files[0]))) if len(files) == 1 else record["train_size"]
+    return train_size(read_recorded(files[0])) if len(files) == 1 else record["train_size"]
 
 
 def _adapt(cfg, images: SizedImages, request: Request, record: dict, sections: list, say) -> None:

@@ -3,6 +3,7 @@
 Loads strictly: a checkpoint that does not fill the model raises. Lean checkpoints get their base through the one door.
 """
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..class_names import LABEL_CLASSES, RENAME, stated_classes
+from ..datasets.image_head import read_head
+from ..datasets.image_pixels import PixelReader
 from ..errors import InputError
 
 
@@ -23,6 +27,8 @@ class Detections:
         labels: (N,) int, index into `classes`.
         classes: class names.
         masks: (N, H, W) bool, or None for box detectors.
+        panoptic: (H, W) int, class + 1000 * number of the instance, or the number of classes where nothing is; None for
+            detectors that give none. A detector that gives this alone has no boxes.
     """
 
     boxes_xyxy: np.ndarray
@@ -30,19 +36,24 @@ class Detections:
     labels: np.ndarray
     classes: tuple[str, ...]
     masks: np.ndarray | None = None
+    panoptic: np.ndarray | None = None
 
     def above(self, score: float) -> "Detections":
-        """Those with at least this score."""
+        """Those with at least this score; the panoptic map stays whole."""
         keep = self.scores >= score
         return Detections(self.boxes_xyxy[keep], self.scores[keep], self.labels[keep], self.classes,
-                          None if self.masks is None else self.masks[keep])
+                          None if self.masks is None else self.masks[keep], self.panoptic)
 
 
 class LoadedDetector:
-    """A detector in eval mode with its test pipeline; call it with image files or arrays."""
+    """A detector in eval mode with its test pipeline; call it with image files or arrays.
+
+    ``reader`` opens files as the pipeline does, with the same turns: boxes lie on what it gives.
+    """
 
     def __init__(self, model, pipeline, classes: tuple[str, ...]):
         self.model, self.pipeline, self.classes = model, pipeline, classes
+        self.reader = PixelReader.of(pipeline["file"].transforms)
 
     def __call__(self, images: Sequence) -> list[Detections]:
         """Detect.
@@ -54,16 +65,18 @@ class LoadedDetector:
             one :class:`Detections` per image.
 
         Raises:
-            InputError: an image that is missing or cannot be decoded.
+            InputError: an image that is missing, cannot be decoded or has another form.
         """
         return [self._one(image, number) for number, image in enumerate(images)]
 
     def _one(self, image, number: int) -> Detections:
         if isinstance(image, np.ndarray):
+            if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+                raise InputError(f"expected arrays (H, W, 3) of uint8 from 0 to 255, blue first, got {image.shape} of "
+                                 f"{image.dtype} as image {number}; convert it.")
             data = dict(img=image, img_id=number)
         else:
-            if not Path(image).is_file():
-                raise InputError(f"expected an image file, but {image} does not exist.")
+            _check_file(image)
             data = dict(img_path=str(image), img_id=number)
         try:
             data = self.pipeline["array" if "img" in data else "file"](data)
@@ -71,9 +84,27 @@ class LoadedDetector:
             raise InputError(f"expected an image that can be decoded, but {image} cannot: {error}.") from error
         with torch.no_grad():
             result = self.model.test_step(dict(inputs=[data["inputs"]], data_samples=[data["data_samples"]]))[0]
+        panoptic = result.pred_panoptic_seg.sem_seg if "pred_panoptic_seg" in result else None
+        if panoptic is not None:
+            panoptic = torch.as_tensor(panoptic).cpu().numpy().reshape(panoptic.shape[-2:])
+        if "pred_instances" not in result:
+            return Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64),
+                              self.classes, panoptic=panoptic)
         found = result.pred_instances.cpu()
-        masks = found.masks.numpy().astype(bool) if "masks" in found else None
-        return Detections(found.bboxes.numpy(), found.scores.numpy(), found.labels.numpy(), self.classes, masks)
+        masks = torch.as_tensor(found.masks).numpy().astype(bool) if "masks" in found else None
+        return Detections(found.bboxes.numpy(), found.scores.numpy(), found.labels.numpy(), self.classes, masks,
+                          panoptic)
+
+
+def _check_file(path) -> None:
+    if not Path(path).is_file():
+        raise InputError(f"expected an image file, but {path} does not exist.")
+    try:
+        fault = read_head(path).fault
+    except OSError as error:
+        fault = str(error)
+    if fault is not None:
+        raise InputError(f"expected an image that can be decoded, got {path}: {fault}.")
 
 
 def load_detector(config, checkpoint, device: str | None = None, options: dict | None = None) -> LoadedDetector:
@@ -86,32 +117,43 @@ def load_detector(config, checkpoint, device: str | None = None, options: dict |
         options: overrides of the config.
 
     Raises:
-        InputError: the checkpoint does not fit the model.
+        InputError: the checkpoint does not fit the model, or its classes are not those of the config's data (another
+            order of them is fine: the names are the checkpoint's).
     """
     from mmdet.registry import MODELS
     from mmdet.utils import register_all_modules
 
     from ..checkpoints import read
     from ..config import load_config
+    from ..engine.label_classes import order_for
+    from ..whole_checkpoint import load_whole
 
     register_all_modules(init_default_scope=True)
     cfg = load_config(config, options)
-    model = MODELS.build(cfg.model)
     loaded = read(checkpoint)
-    if not isinstance(loaded, dict) or "state_dict" not in loaded:
+    if not isinstance(loaded, dict) or not isinstance(loaded.get("state_dict"), dict):
         raise InputError(f"expected a checkpoint of a training run in {checkpoint}, with the entry `state_dict`.")
-    try:
-        model.load_state_dict(loaded["state_dict"], strict=True)
-    except RuntimeError as error:
-        lines = [line.strip() for line in str(error).splitlines()[1:4]]
-        raise InputError(f"{checkpoint} does not fit the model of {cfg.filename}: {' '.join(lines)[:600]} Give a "
-                         "checkpoint that this config trained.") from error
+    classes = stated_classes(loaded, str(checkpoint))
+    data = _test_data(cfg)
+    if data is not None:
+        order_for(data, classes, str(checkpoint), marked=LABEL_CLASSES in (loaded.get("meta") or {}))
+    if classes is None:
+        raise InputError(f"expected the class names in the meta of {checkpoint}, but it has none. {RENAME}.")
+    model = MODELS.build(cfg.model)
+    load_whole(model, loaded, str(checkpoint))
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    classes = (loaded.get("meta") or {}).get("dataset_meta", {}).get("classes")
-    if not classes:
-        raise InputError(f"expected the class names in the meta of {checkpoint}, but it has none. Train with "
-                         "frozen_det or mmdet's Runner, which write them.")
-    return LoadedDetector(model.to(device).eval(), _pipelines(cfg), tuple(classes))
+    return LoadedDetector(model.to(device).eval(), _pipelines(cfg), classes)
+
+
+def _test_data(cfg):
+    """The config's test data, unread but for their classes; None where they are not there: detecting needs none."""
+    from mmdet.registry import DATASETS
+
+    wanted = (cfg.get("test_dataloader") or cfg.get("val_dataloader")).dataset.to_dict()
+    try:
+        return DATASETS.build({**copy.deepcopy(wanted), "lazy_init": True, "pipeline": []})
+    except (InputError, OSError):
+        return None
 
 
 def _pipelines(cfg) -> dict:

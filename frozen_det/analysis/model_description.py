@@ -14,7 +14,9 @@ from torch import nn
 from ..errors import InputError
 from ..models.backbones import on_meta
 from ..models.frozen_backbone import describing
+from ..models.swapping import innermost
 from .flop_count import flop_counter
+from .one_pass import VALUES_NEEDED, run_once
 
 # Divisible by stride 128 and not square, so that every level's stride is exact.
 _LEVEL_PROBE_HW = (1024, 1280)
@@ -34,7 +36,10 @@ class PartRow:
 
 @dataclass
 class ModelDescription:
-    """See the module's docstring; counts are of scalars, FLOPs of one image, bytes of float32 values."""
+    """See the module's docstring; counts are of scalars, FLOPs of one image, bytes of float32 values.
+
+    `not_run` names parts that did not run, since they wait for objects that were found: their FLOPs are not in it.
+    """
 
     total_params: int
     trainable_params: int
@@ -49,6 +54,7 @@ class ModelDescription:
     levels: list[dict] = field(default_factory=list)
     neck_levels: list[dict] = field(default_factory=list)
     parts: list[PartRow] = field(default_factory=list)
+    not_run: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict:
         """Plain values, for JSON."""
@@ -68,19 +74,32 @@ def describe_model(cfg, size_hw: tuple[int, int] | None = None) -> ModelDescript
     if not hasattr(model, "backbone"):
         raise InputError(f"expected a detector with a backbone in {cfg.filename}, got {type(model).__name__}.")
     size_hw = _padded(size_hw or training_size_hw(cfg), model)
-    rois_training, rois_inference = _roi_counts(cfg)
+    rois = _roi_counts(cfg)
+    levels, neck_levels = _levels(model), _neck_levels(model)
     model.train()
-    with flop_counter() as forward, _PartFlops(model, forward) as part_flops:
-        _forward(model, size_hw, rois_inference)
-    with flop_counter() as step, _KeptBytes(model) as kept:
-        outputs = _forward(model, size_hw, rois_training)
-        _backward(outputs)
+    try:
+        counted = _counted(model, size_hw, *rois)
+    except VALUES_NEEDED:  # queries chosen by their scores, levels split by their sizes: this decoder reads values
+        model = _built(cfg.model)
+        model.train()
+        counted = _counted(model, size_hw, *rois)
+    forward, step, kept, part_flops = counted
     total = sum(p.numel() for p in model.parameters())
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return ModelDescription(
         total, trainable, total - trainable, trainable / total, forward.get_total_flops(), step.get_total_flops(),
-        kept.total, size_hw, rois_training, rois_inference, _levels(model), _neck_levels(model),
-        _parts(model, part_flops))
+        kept.total, size_hw, *rois, levels, neck_levels, _parts(model, part_flops),
+        [name for name, part in _named_parts(model) if any(True for _ in part.parameters())
+         and not part_flops.ran(part)])
+
+
+def _counted(model, size_hw, rois_training: int, rois_inference: int):
+    """FLOPs of a forward pass and of a training step, bytes kept for backward, and FLOPs by part."""
+    with flop_counter() as forward, _PartFlops(model, forward) as part_flops:
+        run_once(model, size_hw, rois_inference)
+    with flop_counter() as step, _KeptBytes(model) as kept:
+        _backward(run_once(model, size_hw, rois_training))
+    return forward, step, kept, part_flops
 
 
 def _describe_classifier(cfg, model, size_hw) -> ModelDescription:
@@ -105,13 +124,16 @@ def _describe_classifier(cfg, model, size_hw) -> ModelDescription:
 
 def build_without_weights(model_cfg) -> nn.Module:
     """Build a model on meta tensors; pretrained weights and annotation files are not looked at."""
+    return on_meta(lambda: _built(model_cfg))[0].to("meta")
+
+
+def _built(model_cfg) -> nn.Module:
     from mmdet.registry import MODELS
     from mmengine.registry import DefaultScope
 
-    model_cfg = copy.deepcopy(model_cfg)
     with describing(), DefaultScope.overwrite_default_scope("mmdet"):
-        model, device = on_meta(lambda: MODELS.build(model_cfg))
-    return model.to("meta")
+        model = MODELS.build(copy.deepcopy(model_cfg))
+    return getattr(model, "student", model)  # a semi-supervised detector holds two of one kind
 
 
 def training_size_hw(cfg) -> tuple[int, int]:
@@ -139,46 +161,12 @@ def _padded(size_hw, model) -> tuple[int, int]:
 
 
 def _roi_counts(cfg) -> tuple[int, int]:
-    detector = cfg.model.get("detector", cfg.model)
+    detector = innermost(cfg.model.get("detector", cfg.model))
     rcnn = (detector.get("train_cfg") or {}).get("rcnn")
     rcnn = rcnn[0] if isinstance(rcnn, (list, tuple)) else rcnn
     training = (rcnn or {}).get("sampler", {}).get("num", 512)
     inference = ((detector.get("test_cfg") or {}).get("rpn") or {}).get("max_per_img", 1000)
     return int(training), int(inference)
-
-
-def _forward(model, size_hw, num_rois: int) -> list[torch.Tensor]:
-    """Everything with parameters, once, for one image; RoI features stand in for RoIAlign's."""
-    features = model.backbone(torch.zeros(1, 3, *size_hw, device="meta"))
-    if getattr(model, "with_neck", False):
-        features = model.neck(features)
-    outputs = []
-    for name in ("rpn_head", "bbox_head"):
-        head = getattr(model, name, None)
-        if head is not None:
-            outputs += _tensors(head(features))
-    roi_head = getattr(model, "roi_head", None)
-    if roi_head is None:
-        return outputs or _tensors(features)
-    link = sum(feature.mean() for feature in features)  # carries the gradient that RoIAlign would
-    channels = features[0].shape[1]
-    for heads, rois in ((getattr(roi_head, "bbox_head", None), num_rois),
-                        (getattr(roi_head, "mask_head", None), min(100, num_rois // 4))):
-        for head in heads if isinstance(heads, nn.ModuleList) else [heads]:
-            if head is None:
-                continue
-            side = getattr(head, "roi_feat_size", 14)
-            side = side if isinstance(side, int) else side[0]
-            outputs += _tensors(head(link * torch.ones(rois, channels, side, side, device="meta")))
-    return outputs
-
-
-def _tensors(value) -> list[torch.Tensor]:
-    if isinstance(value, torch.Tensor):
-        return [value]
-    if isinstance(value, (list, tuple)):
-        return [tensor for item in value for tensor in _tensors(item)]
-    return []
 
 
 def _backward(outputs) -> None:
@@ -242,6 +230,10 @@ class _PartFlops:
             return self.flops[module]
         return sum(self.of(child) for child in module.children())
 
+    def ran(self, module: nn.Module) -> bool:
+        """Whether a module or anything in it was called."""
+        return any(part in self.flops for part in module.modules())
+
 
 def _levels(model) -> list[dict]:
     return _measured(model.backbone(torch.zeros(1, 3, *_LEVEL_PROBE_HW, device="meta")))
@@ -258,14 +250,10 @@ def _measured(features) -> list[dict]:
 
 
 def _parts(model, part_flops: _PartFlops) -> list[PartRow]:
-    rows = []
-    for name, part in _named_parts(model):
-        params = list(part.parameters())
-        if params:
-            rows.append(PartRow(name, sum(p.numel() for p in params),
-                                sum(p.numel() for p in params if p.requires_grad), _norm_mode(part),
-                                part_flops.of(part)))
-    return rows
+    named = [(name, part) for name, part in _named_parts(model) if any(True for _ in part.parameters())]
+    return [PartRow(name, sum(p.numel() for p in part.parameters()),
+                    sum(p.numel() for p in part.parameters() if p.requires_grad), _norm_mode(part),
+                    part_flops.of(part)) for name, part in named]
 
 
 def _named_parts(model):

@@ -6,6 +6,7 @@ It is written from the loop's own files; a loop that does not test has no accura
 import json
 from pathlib import Path
 
+from ..atomic_write import write_text
 from .noisy_student_pictures import draw_samples
 from .plots import Curve, Plot, draw_svg
 from .report_blocks import MISSING, Code, Figure, KeyFigures, Page, Picture, Section, Table, Text
@@ -42,8 +43,8 @@ def write_page(work_dir, cfg, models, rounds: list[dict], metrics: dict[str, dic
     page = Page(f"Noisy Student: {name}", _subtitle(cfg, summaries), sections,
                 footer=f"{work_dir.name}: {len(rounds)} round{'s' if len(rounds) > 1 else ''}")
     out = work_dir / "report.html"
-    out.write_text(html_page(page), encoding="utf-8")
-    out.with_suffix(".md").write_text(markdown_page(page, files), encoding="utf-8")
+    write_text(out, html_page(page))
+    write_text(out.with_suffix(".md"), markdown_page(page, files))
     return out
 
 

@@ -73,13 +73,14 @@ def _image(row: dict):
     """The image, to fit a cell; None where it cannot be read any more."""
     from PIL import Image
 
+    from ..datasets.image_pixels import upright_rgb
     from ..upstream.pool import read_bytes
 
     side = CELL_PX - 6
     try:
         with Image.open(io.BytesIO(read_bytes(row["path"], row["offset"], row["size"]))) as opened:
-            image = opened.convert("RGB")
-    except OSError:
+            image = upright_rgb(opened)
+    except (OSError, ValueError):
         return None
     scale = side / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))

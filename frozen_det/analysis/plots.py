@@ -156,7 +156,9 @@ def _figure(name: str, width_in: float, height_in: float):
     style = {"svg.fonttype": "none", "svg.hashsalt": name, "font.size": 9, "axes.edgecolor": _INK, "text.color": _INK,
              "axes.labelcolor": _INK, "xtick.color": _INK, "ytick.color": _INK, "axes.linewidth": 0.6,
              "xtick.major.width": 0.6, "ytick.major.width": 0.6, "axes.spines.top": False,
-             "axes.spines.right": False, "legend.frameon": False, "lines.linewidth": 1.4}
+             "axes.spines.right": False, "legend.frameon": False, "lines.linewidth": 1.4,
+             # Names of classes and runs are no formulas.
+             "text.parse_math": False, "text.usetex": False}
     written: list[str] = []
     with plt.rc_context(style):
         figure, axes = plt.subplots(figsize=(width_in, height_in), layout="constrained")
@@ -170,7 +172,7 @@ def _figure(name: str, width_in: float, height_in: float):
 
 def _inline(svg: str, name: str) -> str:
     """The drawing without XML head and outside references, its ink the page's, its ids its own."""
-    svg = svg[svg.index("<svg"):]
+    svg = re.sub(r"[\x00-\x08\x0b-\x1f]", "", svg[svg.index("<svg"):])  # not allowed in XML, not even escaped
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
     svg = re.sub(r'\sxmlns:xlink="[^"]*"', "", svg).replace("xlink:href", "href")
     svg = re.sub(r'(<svg[^>]*?)\swidth="[^"]*"', r"\1", svg, count=1)

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+from ..atomic_write import require_writable, write_text
 from ..errors import InputError
+from ..host_guard import registered_types_alone
+from .report_blocks import Page
 from .report_classifiers import page_of_classifiers
 from .report_content import page_of_many, page_of_one
 from .report_html import html_page
@@ -36,20 +39,24 @@ def write_report(work_dirs, out=None, baseline: str | None = None,
     out = Path(out) if out is not None else work_dirs[0] / "report.html"
     if out.suffix not in (".html", ".htm"):
         raise InputError(f"expected an HTML file to write, got {out} (-o); name it {out.with_suffix('.html')}")
+    require_writable(out)
     runs = [read_run(one) for one in work_dirs]
     files = out.parent / f"{out.stem}_files"
+    with registered_types_alone():  # models and data sets are built from configs that lie in the folders
+        page = _page(runs, files, baseline, second_test)
+    write_text(out, html_page(page))
+    markdown = out.with_suffix(".md")
+    write_text(markdown, markdown_page(page, files))
+    return out, markdown
+
+
+def _page(runs: list[RunRecord], files: Path, baseline: str | None, second_test: str) -> Page:
     if _are_classifiers(runs):
-        page = page_of_classifiers(runs, files, baseline, second_test)
-    elif baseline is not None:
+        return page_of_classifiers(runs, files, baseline, second_test)
+    if baseline is not None:
         raise InputError(f"expected --baseline with classification runs alone, got --baseline {baseline} with "
                          f"{runs[0].work_dir}, which trained no frozen_det.ImageClassifier; leave it out.")
-    else:
-        page = page_of_one(runs[0], files) if len(runs) == 1 else page_of_many(runs, files)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(html_page(page), encoding="utf-8")
-    markdown = out.with_suffix(".md")
-    markdown.write_text(markdown_page(page, files), encoding="utf-8")
-    return out, markdown
+    return page_of_one(runs[0], files) if len(runs) == 1 else page_of_many(runs, files)
 
 
 def _are_classifiers(runs: list[RunRecord]) -> bool:

@@ -1,5 +1,6 @@
 """A report page as one HTML file: no script, no font, no picture, no style from elsewhere; dark and light; phones."""
 
+import re
 from html import escape
 
 from .pictures import data_uri
@@ -153,7 +154,7 @@ def _code(block: Code) -> str:
 
 
 def _anchor(title: str) -> str:
-    return "-".join(title.lower().split())
+    return "-".join(re.findall(r"\w+", title.lower()))
 
 
 _RENDER = {Text: _text, KeyFigures: _key_figures, Table: _table, Pairs: _pairs, Picture: _picture, Code: _code}

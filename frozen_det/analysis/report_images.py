@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..atomic_write import replacing
+from ..datasets.image_pixels import PixelReader
 from ..errors import InputError
 from ..evaluation.stored_results import read_record, read_results
 from .report_blocks import Pair, Pairs, Text
@@ -50,12 +52,16 @@ def best_and_worst(run: RunRecord, folder: Path, label: str = "", count: int = 2
         return []
     if not scores:
         return []
-    chosen = scores[:count] + scores[max(count, len(scores) - count):]
+    chosen = [one for one in scores[:count] + scores[max(count, len(scores) - count):] if one.image_id in paths]
     folder = folder / "-".join(run.title.split("/"))
-    pairs = [Pair(_drawn(truth, found, one, paths[one.image_id], folder),
-                  f"{paths[one.image_id].name}: F1 {one.f1:.2f}, {counted(one.num_objects, 'object')}, "
-                  f"{counted(one.num_predictions, 'prediction')}, {one.num_matched} matched")
-             for one in chosen if one.image_id in paths]
+    reader = PixelReader.of(run.config.test_dataloader.dataset.get("pipeline") or [])
+    try:
+        pairs = [Pair(_drawn(truth, found, one, paths[one.image_id], reader, folder),
+                      f"{paths[one.image_id].name}: F1 {one.f1:.2f}, {counted(one.num_objects, 'object')}, "
+                      f"{counted(one.num_predictions, 'prediction')}, {one.num_matched} matched") for one in chosen]
+    except InputError as error:  # gone, or broken since
+        run.missing.append(f"best and worst images ({str(error)[:160]})")
+        return []
     return [Text(f"{label + ': the' if label else 'The'} best and worst of {len(scores)} test images with objects, by "
                  f"F1 at IoU {IOU:g}, predictions with a score from {SCORE_THRESHOLD:g} on; the best first."),
             Pairs(pairs, "ground truth", "predictions")]
@@ -145,7 +151,7 @@ def _image_paths(run: RunRecord) -> dict[int | str, Path]:
     return {**dict(paths), **{str(path): path for _, path in paths}}
 
 
-def _drawn(truth: dict, found, score: ImageScore, path: Path, folder: Path) -> Path:
+def _drawn(truth: dict, found, score: ImageScore, path: Path, reader, folder: Path) -> Path:
     """Draw one image with both sides, and write it."""
     from PIL import Image
 
@@ -160,12 +166,11 @@ def _drawn(truth: dict, found, score: ImageScore, path: Path, folder: Path) -> P
     predictions = DrawnObjects(_xyxy(found.boxes_xywh[here]),
                                np.array([labels[one] for one in found.category_ids[here].tolist()], int),
                                scores=found.scores[here])
-    with Image.open(path) as opened:
-        image = np.asarray(opened.convert("RGB"))
-    pair = draw_pair(image, objects, predictions, [category["name"] for category in truth["categories"]])
+    pair = draw_pair(reader.rgb(path), objects, predictions, [category["name"] for category in truth["categories"]])
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{path.stem}.jpg"
-    Image.fromarray(pair).save(target, quality=85)
+    with replacing(target) as partial:
+        Image.fromarray(pair).save(partial, quality=85)
     return target
 
 

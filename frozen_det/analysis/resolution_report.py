@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from ..atomic_write import replacing
+from ..atomic_write import replacing, write_text
 from .plots import Curve, Plot, draw_svg
 from .report_blocks import Code, Figure, KeyFigures, Page, Section, Table, Text
 from .report_html import html_page
@@ -28,8 +28,8 @@ def write_resolution_report(record: dict, sections: list[Section], work_dir, tit
     with replacing(work_dir / "fixres.json") as partial:
         Path(partial).write_text(json.dumps(record, indent=1), encoding="utf-8")
     out = work_dir / "fixres.html"
-    out.write_text(html_page(page), encoding="utf-8")
-    out.with_suffix(".md").write_text(markdown_page(page, work_dir / "fixres_files"), encoding="utf-8")
+    write_text(out, html_page(page))
+    write_text(out.with_suffix(".md"), markdown_page(page, work_dir / "fixres_files"))
     return out
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ..datasets.data_fraction import fraction_of
 from ..errors import InputError
+from ..recorded_config import read_recorded
 
 # Facts of mmengine's log worth a line in a report; the compiler flags are not.
 ENVIRONMENT_KEYS = ("sys.platform", "Python", "PyTorch", "TorchVision", "MMEngine", "CUDA available", "GPU 0",
@@ -285,10 +286,8 @@ def _environment(run: Path) -> dict[str, str]:
 
 
 def _config(path: Path, record: RunRecord):
-    from mmengine.config import Config
-
     try:
-        return Config.fromfile(str(path))
-    except Exception as error:  # any fault of a foreign file; the report goes on without what needs the config
-        record.missing.append(f"the config ({type(error).__name__} in {path.name})")
+        return read_recorded(path)
+    except InputError as error:  # the report goes on without what needs the config
+        record.missing.append(f"the config ({error})")
         return None

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..atomic_write import replacing
+from ..atomic_write import write_json
+from ..engine.run_lock import RunLock
 from ..errors import InputError
 
 
@@ -48,7 +49,7 @@ class Stages:
 
     def __init__(self, work_dir, memory: str = "chain.json", times=None, say: Callable[[str], None] = print):
         self.work_dir = Path(work_dir)
-        self.work_dir.mkdir(parents=True, exist_ok=True)
+        self._lock = RunLock(self.work_dir)  # as long as this record is in use
         self.memory, self.times, self.say = self.work_dir / memory, Path(times or self.work_dir / "stages.json"), say
         self.done: dict[str, dict] = self._read()
 
@@ -83,6 +84,9 @@ class Stages:
         try:
             yield stage
             ended = True
+        except BaseException as error:
+            error.on_disk = getattr(error, "on_disk", f"Stopped in the stage {name!r}; the same command goes on there.")
+            raise
         finally:
             entry = self.done[name]
             entry["seconds"] = round(spent + time.perf_counter() - start, 1)
@@ -120,11 +124,9 @@ class Stages:
         return found if isinstance(found, dict) and all(needed <= set(one) for one in found.values()) else {}
 
     def _write(self) -> None:
-        with replacing(self.memory) as partial:
-            Path(partial).write_text(json.dumps({"stages": self.done}, indent=1), encoding="utf-8")
-        self.times.parent.mkdir(parents=True, exist_ok=True)
+        write_json(self.memory, {"stages": self.done})
         times = [dict(name=name, seconds=one["seconds"]) for name, one in self.done.items() if one["state"] == "done"]
-        self.times.write_text(json.dumps(times), encoding="utf-8")
+        write_json(self.times, times, indent=None)
 
 
 def file_digest(path) -> str:

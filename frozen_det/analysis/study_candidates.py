@@ -7,6 +7,7 @@ candidates whose configs list different test images.
 import copy
 import dataclasses
 import hashlib
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,8 +79,13 @@ class StudyClassifier:
         mean, std: three numbers each, in 0..255 units.
         batch_size: of everything that is measured.
 
+    Attributes:
+        stated_classes: the class names that its weights state, or None.
+
     Its parameters ask for no gradient and its norms use their running statistics, also while images are attacked.
     """
+
+    stated_classes: tuple[str, ...] | None = None
 
     def __init__(self, network: nn.Module, mean, std, batch_size: int = 100):
         self.network, self.batch_size = network.eval().requires_grad_(False), batch_size
@@ -148,10 +154,15 @@ def read_candidates(words: Sequence[str], options: dict | None = None) -> list[C
     return [Candidate(label, name, cfg, path) for label, (name, cfg, path) in zip(labels, found)]
 
 
-def _config(name: str, options: dict | None) -> tuple[str, object]:
+def _config(name: str, options: dict | None, recorded: bool = False) -> tuple[str, object]:
     from ..config import load_config
+    from ..recorded_config import read_recorded
 
-    cfg = load_config(name, dict(options or {}))
+    if recorded:  # a dump of a run's folder: read, not executed
+        cfg = read_recorded(name)
+        cfg.merge_from_dict(dict(options or {}))
+    else:
+        cfg = load_config(name, dict(options or {}))
     return Path(cfg.filename).stem, cfg
 
 
@@ -160,7 +171,14 @@ def _config_in(folder: Path, options: dict | None) -> tuple[str, object]:
     if len(configs) != 1:
         raise InputError(f"expected a work directory with the one config that training wrote, got {folder} with "
                          f"{len(configs)} .py files; write CONFIG:CHECKPOINT.")
-    return _config(str(configs[0]), options)
+    name, cfg = _config(str(configs[0]), options, recorded=True)
+    modules = [module for module in (cfg.get("custom_imports") or {}).get("imports") or []
+               if module not in sys.modules and not module.startswith("frozen_det")]
+    if modules:
+        raise InputError(f"expected a run of this package's and mmdet's parts in {folder}, but its config imports "
+                         f"{', '.join(map(str, modules))}, which is code and not read from a folder. If you trust it: "
+                         f"{configs[0]}:{folder}.")
+    return name, cfg
 
 
 def _labels(named: list[tuple[str, Path | None]]) -> list[str]:
@@ -192,7 +210,7 @@ def open_classifier(candidate: Candidate, batch_size: int = 100) -> StudyClassif
     model = load_model(candidate.cfg, candidate.checkpoint)
     pre = model.data_preprocessor
     opened = StudyClassifier(model.network, pre.mean.flatten().tolist(), pre.std.flatten().tolist(), batch_size)
-    opened.model = model
+    opened.model, opened.stated_classes = model, model.stated_classes
     return opened
 
 

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..datasets.image_pixels import upright_rgb
 from ..errors import InputError
 from .study_candidates import StudyClassifier, StudyImages, unit
 from .study_folders import ShiftedSet, read_shifted
@@ -125,7 +126,7 @@ def _shifted_number(classifier, images: StudyImages, one: ShiftedSet, seed: int)
         return boot.mean(100 * np.array(rates))
     from PIL import Image
 
-    pixels = torch.stack([torch.as_tensor(images.fit(Image.open(one.files[place]).convert("RGB"))) for place in drawn])
+    pixels = torch.stack([torch.as_tensor(images.fit(upright_rgb(Image.open(one.files[place])))) for place in drawn])
     logits = classifier.logits(pixels)
     if one.subset is not None:
         others = np.setdiff1d(np.arange(logits.shape[1]), one.subset)

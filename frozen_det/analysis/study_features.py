@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..datasets.image_pixels import upright_rgb
 from ..errors import InputError
 from .study_candidates import StudyClassifier, unit
 
@@ -191,7 +192,7 @@ def images_through(paths, fit: Callable) -> Tensor:
     pixels = []
     for path in paths:
         with Image.open(path) as image:
-            pixels.append(torch.as_tensor(fit(image.convert("RGB"))))
+            pixels.append(torch.as_tensor(fit(upright_rgb(image))))
     return torch.stack(pixels)
 
 

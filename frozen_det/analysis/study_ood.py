@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ..datasets.image_pixels import upright_rgb
 from ..errors import InputError
 from ..ops.uncertainty import SCORES, calibration, detection_measures, max_softmax
 from .study_candidates import StudyClassifier, StudyImages
@@ -50,8 +51,8 @@ def folder_images(folder, num: int, fit: Callable, seed: int = 0) -> tuple[Tenso
     for place in drawn.tolist():
         try:
             with Image.open(files[place]) as image:
-                pixels.append(torch.as_tensor(fit(image.convert("RGB"))))
-        except (OSError, SyntaxError, Image.DecompressionBombError):
+                pixels.append(torch.as_tensor(fit(upright_rgb(image))))
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
             num_broken += 1
     if not pixels:
         raise InputError(f"expected readable images in {folder}, got none of {len(drawn)} (--ood).")

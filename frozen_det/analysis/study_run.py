@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ..atomic_write import replacing
+from ..class_names import refuse_other_order
 from ..errors import InputError, closest
 from .study_candidates import Candidate, StudyImages, fitting_batch, open_classifier, read_images
 from .study_numbers import Measured
@@ -109,7 +110,8 @@ def run_studies(studies: Sequence[str], candidates: list[Candidate], options: St
         say: prints a line.
 
     Raises:
-        InputError: settings that a study refuses, or candidates with different test images.
+        InputError: settings that a study refuses, candidates with different test images, or weights that state other
+            classes than the images have.
     """
     out, started = Path(out), time.monotonic()
     results = StudyResults(candidates, {study: {} for study in studies})
@@ -128,6 +130,8 @@ def run_studies(studies: Sequence[str], candidates: list[Candidate], options: St
             stored = _stored(path, key)
             if stored is None:
                 classifier = classifier or open_classifier(candidate, fitting_batch(images.size_hw))
+                refuse_other_order(classifier.stated_classes, images.classes, f"the weights of {candidate.label}",
+                                   "the test images", optional=True)
                 clock = time.monotonic()
                 stored = _measure(study, classifier, images, options, candidate,
                                   lambda line, head=head: say(f"{head} · {line}"), out)

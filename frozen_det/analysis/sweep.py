@@ -103,8 +103,9 @@ class Sweep:
 
     def run(self) -> SweepResult:
         """Do all runs; returns when the last has ended. Ctrl-C or a kill ends the children too."""
-        before = signal.getsignal(signal.SIGTERM)
-        if threading.current_thread() is threading.main_thread():
+        ours = threading.current_thread() is threading.main_thread() and (
+            signal.getsignal(signal.SIGTERM) == signal.SIG_DFL)
+        if ours:
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         try:
             with ThreadPoolExecutor(self.jobs) as pool:
@@ -112,12 +113,14 @@ class Sweep:
                 try:
                     for future in futures:
                         future.result()
-                except BaseException:
+                except BaseException as error:
                     self._stop()
+                    error.on_disk = (f"{len(self.result.done)} of {len(self.runs)} runs are finished; the same command "
+                                     "goes on with the rest.")
                     raise
         finally:
-            if threading.current_thread() is threading.main_thread():
-                signal.signal(signal.SIGTERM, before)
+            if ours:
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
         return self.result
 
     # -- one run ----------------------------------------------------------------------------------------------------
@@ -175,7 +178,7 @@ class Sweep:
 
     def _train_and_test(self, run: SweepRun, lock: int) -> str | None:
         """Run both commands. Returns None, or what went wrong in words."""
-        from ..engine.lean_checkpoint import latest_checkpoint
+        from ..engine.kept_checkpoints import latest_checkpoint
 
         where = ["--work-dir", str(run.folder), *(["--launcher", "pytorch"] if self.processes > 1 else [])]
         options = ["--cfg-options", *run.options] if run.options else []
@@ -192,7 +195,7 @@ class Sweep:
 
     def _second_test(self, run: SweepRun, lock: int) -> str | None:
         """Test the final checkpoint on the second images, where there are any. Returns None, or what went wrong."""
-        from ..engine.lean_checkpoint import latest_checkpoint
+        from ..engine.kept_checkpoints import latest_checkpoint
 
         if not run.second_test:
             return None

@@ -1,7 +1,8 @@
 """The command line: `frozen-det NAME ...` and `python tools/NAME.py ...` are the same call.
 
 Each command is one module here with a docstring, ``add_arguments(parser)`` and ``run(args) -> int | None``.
-Bad input ends in one line and exit code 2, never in a traceback (``FROZEN_DET_TRACEBACK=1`` shows it).
+Bad input ends in one line and exit code 2, never in a traceback (``FROZEN_DET_TRACEBACK=1`` shows it); so do signals
+(130, 143), full disks and lost processes.
 """
 
 import argparse
@@ -9,7 +10,8 @@ import importlib
 import os
 import sys
 
-from ..errors import InputError, closest
+from ..errors import closest
+from .faults import described, ending_by_signal
 
 # Verb as typed -> module in this package.
 COMMANDS = {
@@ -28,17 +30,20 @@ def run_command(verb: str, argv: list[str] | None = None) -> int:
     module.add_arguments(parser)
     args = parser.parse_args(argv)
     try:
-        return module.run(args) or 0
-    except InputError as error:
-        if os.environ.get("FROZEN_DET_TRACEBACK"):
+        with ending_by_signal():
+            return module.run(args) or 0
+    except BaseException as error:
+        found = None if os.environ.get("FROZEN_DET_TRACEBACK") else described(error)
+        if found is None:
             raise
-        print(f"frozen-det {verb}: {_own_words(error)}", file=sys.stderr)
-        return 2
+        words, code = found
+        print(f"frozen-det {verb}: {_shown(words)}", file=sys.stderr)
+        return code
 
 
-def _own_words(error: InputError) -> str:
-    """The message alone: torch wraps what a data worker raised into the worker's whole traceback."""
-    return str(error).rpartition("frozen_det.errors.InputError: ")[2].strip()
+def _shown(text: str) -> str:
+    """Names in files may hold characters that tell a terminal what to do; they are shown, not sent."""
+    return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -8,6 +8,8 @@ A config counts for the checkpoints behind it; a work directory brings its own; 
 it names. Called again, studies that are done with the same inputs are read back.
 """
 
+from pathlib import Path
+
 from ..errors import InputError
 
 
@@ -18,7 +20,8 @@ def add_arguments(parser) -> None:
     parser.add_argument("candidates", nargs="+", metavar="CONFIG CHECKPOINT",
                         help="configs with the checkpoints behind them, work directories, or CONFIG:CHECKPOINT")
     parser.add_argument("-o", "--out", default="work_dirs/analysis", help="folder of results and page")
-    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="overrides for all configs")
+    parser.add_argument("--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
+                        help="overrides for all configs")
     parser.add_argument("--num-images", type=int, default=1000, metavar="N",
                         help="seeded draw of the config's test images; 0: all (default: 1000)")
     parser.add_argument("--seed", type=int, default=0, help="of images, noise, pairs and resamples (default: 0)")
@@ -62,6 +65,7 @@ def run(args) -> int:
 
     from ..analysis.study_candidates import read_candidates
     from ..analysis.study_run import StudyOptions, chosen_studies, run_studies
+    from ..host_guard import registered_types_alone
     from .config_arguments import options_of
 
     if args.num_images < 0:
@@ -75,7 +79,10 @@ def run(args) -> int:
         detector=args.detector, detection_options=tuple(args.detection_options), finetune=args.finetune,
         finetune_epochs=args.finetune_epochs)
     studies = chosen_studies(args.study, options)
-    with contextlib.redirect_stdout(sys.stderr):  # hosts talk on standard output while a model is built
+    # A work directory's config came with it: its types are names, not Python objects to import.
+    from_folder = any(Path(word).expanduser().is_dir() for word in args.candidates)
+    with (contextlib.redirect_stdout(sys.stderr),  # hosts talk on standard output while a model is built
+          registered_types_alone() if from_folder else contextlib.nullcontext()):
         candidates = read_candidates(args.candidates, options_of(args))
         results = run_studies(studies, candidates, options, args.out,
                               say=lambda line: print(line, file=sys.stderr, flush=True))

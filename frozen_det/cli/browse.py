@@ -179,12 +179,14 @@ def _print_network_input(cfg, sample: dict) -> None:
 
     model = cfg.model
     if model.type == "frozen_det.Detector":
-        model = fill_blanks(model.detector, model.get("num_classes"), model.get("classes_from"))
+        model = fill_blanks(**{key: value for key, value in model.items() if key != "type"})
     with DefaultScope.overwrite_default_scope("mmdet"):
         preprocessor = MODELS.build(model["data_preprocessor"])
     batch = preprocessor({"inputs": [sample["inputs"]], "data_samples": [sample["data_samples"]]}, False)
+    normal = (f"mean {preprocessor.mean.flatten().tolist()}, std {preprocessor.std.flatten().tolist()}"
+              if preprocessor._enable_normalize else "as they are, not normalised")
     print("network")
     print(f"    inputs: {describe_value(batch['inputs'])} in {'RGB' if preprocessor._channel_conversion else 'BGR'}, "
-          f"mean {preprocessor.mean.flatten().tolist()}, std {preprocessor.std.flatten().tolist()}")
+          f"{normal}")
     packed = batch["data_samples"][0]
     print(f"    image {packed.img_shape} (height, width), padded to {packed.batch_input_shape}")

@@ -3,31 +3,23 @@
 import argparse
 from pathlib import Path
 
-from ..errors import InputError
-
 
 def add_config(parser: argparse.ArgumentParser) -> None:
     """Add CONFIG and `--cfg-options`."""
     parser.add_argument("config", help="config file, or the name of one that ships, e.g. quickstart")
-    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE",
+    parser.add_argument("--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
                         help="overrides, e.g. optim_wrapper.optimizer.lr=0.01 data_root=my/data")
 
 
 def options_of(args) -> dict:
-    """`--cfg-options` as a dict, values parsed as mmengine parses them.
+    """`--cfg-options` as a dict.
 
     Raises:
-        InputError: an override without `=`.
+        InputError: a text that is no KEY=VALUE, or whose value cannot be read.
     """
-    from mmengine.config import DictAction
+    from ..config.option_text import parse_options
 
-    options = {}
-    for item in args.cfg_options:
-        key, sign, value = item.partition("=")
-        if not sign or not key:
-            raise InputError(f"expected --cfg-options as KEY=VALUE, got {item!r}.")
-        options[key] = DictAction._parse_iterable(value)
-    return options
+    return parse_options(args.cfg_options)
 
 
 def config_of(args, **more):

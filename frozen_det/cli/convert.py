@@ -1,7 +1,8 @@
-"""Convert checkpoints: lean to full, full to lean, or (only with --trust) a pickle that needs code to plain tensors.
+"""Convert checkpoints: lean to full, full to lean, with other class names, or (only with --trust) a pickle with code.
 
     frozen-det convert lean.pth -o full.pth --config quickstart
     frozen-det convert full.pth -o lean.pth --config quickstart
+    frozen-det convert foreign.pth -o named.pth --classes-from my/data/annotations/train.json
     frozen-det convert --trust old_pickle.pth -o weights.safetensors
 """
 
@@ -14,8 +15,12 @@ def add_arguments(parser) -> None:
     parser.add_argument("checkpoint", help="file to convert")
     parser.add_argument("-o", "--out", required=True, metavar="FILE", help="file to write, .pth or .safetensors")
     parser.add_argument("--config", help="config that trained the checkpoint (lean to full, full to lean)")
-    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="overrides of the config")
+    parser.add_argument("--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
+                        help="overrides of the config")
     parser.add_argument("--to", choices=["lean", "full"], help="what to make (default: the other of the two)")
+    parser.add_argument("--classes-from", metavar="JSON",
+                        help="annotation file (COCO json) of the data it was trained on: its categories, in their "
+                             "order, become the checkpoint's class names")
     parser.add_argument("--trust", action="store_true",
                         help="run the code that the file asks for, in a process of its own; only for files whose "
                              "author you trust")
@@ -24,33 +29,81 @@ def add_arguments(parser) -> None:
 def run(args) -> int:
     if args.trust:
         return _trusted(args)
+    if args.classes_from is not None:
+        return _named(args)
     if args.config is None:
         raise InputError("expected --config with the config that trained the checkpoint (lean to full, full to lean), "
-                         "or --trust for a pickle that needs code, got neither.")
-    import torch
-
-    from ..atomic_write import replacing
-    from ..checkpoints import read
+                         "--classes-from for its class names, or --trust for a pickle that needs code, got none.")
     from ..engine.checkpoint_forms import is_lean, to_full, to_lean
     from ..models.frozen_backbone import FrozenBackbone
     from ..models.trained_backbone import backbone_config
     from .config_arguments import config_of
 
-    if Path(args.out).suffix != ".pth":
-        raise InputError(f"expected an output file that ends in .pth for a whole checkpoint, got {args.out}. The "
-                         "backbone alone is written by `frozen-det export`.")
     cfg = config_of(args)
-    checkpoint = read(args.checkpoint)
-    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
-        raise InputError(f"expected a checkpoint of a training run in {args.checkpoint}, with the entry `state_dict`.")
+    checkpoint = _checkpoint(args)
     make = args.to or ("full" if is_lean(checkpoint) else "lean")
     backbone = FrozenBackbone(**{k: v for k, v in backbone_config(cfg.model, cfg.filename).items() if k != "type"})
     made = (to_full if make == "full" else to_lean)(checkpoint, backbone, args.checkpoint)
-    with replacing(args.out) as partial:
-        torch.save(made, partial)
-        read(partial)
+    _write(made, args.out)
     before, after = (Path(path).stat().st_size / 2**20 for path in (args.checkpoint, args.out))
     print(f"{args.out}: {make} checkpoint, {after:.1f} MiB (was {before:.1f} MiB), {len(made['state_dict'])} tensors")
+    return 0
+
+
+def _checkpoint(args) -> dict:
+    """The checkpoint of a training run, once it is clear that it can be written."""
+    from ..checkpoints import read
+    from ..host_state import host_message_hub, plain_message_hub
+
+    if Path(args.out).suffix != ".pth":
+        raise InputError(f"expected an output file that ends in .pth for a whole checkpoint, got {args.out}. The "
+                         "backbone alone is written by `frozen-det export`.")
+    checkpoint = read(args.checkpoint)
+    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), dict):
+        raise InputError(f"expected a checkpoint of a training run in {args.checkpoint}, with the entry `state_dict`.")
+    hub = checkpoint.get("message_hub")
+    if isinstance(hub, dict) and "log_scalars" in hub:  # a stock checkpoint's log buffers become plain numbers
+        checkpoint["message_hub"] = plain_message_hub(host_message_hub({"runtime_info": {}, "resumed_keys": {}, **hub}))
+    return _without_objects(checkpoint)
+
+
+def _without_objects(value):
+    """The same containers without objects that were not read; they cannot be written either."""
+    from ..safe_pickle import Inert
+
+    if isinstance(value, dict):
+        return type(value)((k, _without_objects(v)) for k, v in value.items() if not isinstance(v, Inert))
+    if type(value) in (list, tuple):
+        return type(value)(_without_objects(v) for v in value if not isinstance(v, Inert))
+    return value
+
+
+def _write(made: dict, out: str) -> None:
+    import torch
+
+    from ..atomic_write import replacing
+    from ..checkpoints import read
+
+    with replacing(out) as partial:
+        torch.save(made, partial)
+        read(partial)
+
+
+def _named(args) -> int:
+    """Write the class names of the training data into a checkpoint; the user's word, checked by their number alone."""
+    from ..class_names import LABEL_CLASSES, shown, stated_classes
+    from ..datasets.annotation_check import read_classes
+
+    checkpoint, classes = _checkpoint(args), read_classes(args.classes_from)
+    known = stated_classes(checkpoint, args.checkpoint)
+    if known is not None and len(known) != len(classes):
+        raise InputError(f"expected the {len(known)} classes of {args.checkpoint} ({shown(known)}) under other names "
+                         f"in {args.classes_from}, got {len(classes)} ({shown(classes)}).")
+    meta = checkpoint.get("meta") if isinstance(checkpoint.get("meta"), dict) else {}
+    dataset = meta.get("dataset_meta") if isinstance(meta.get("dataset_meta"), dict) else {}
+    checkpoint["meta"] = {**meta, LABEL_CLASSES: list(classes), "dataset_meta": {**dataset, "classes": classes}}
+    _write(checkpoint, args.out)
+    print(f"{args.out}: the labels are {shown(classes)} (were {shown(known) if known else 'without names'})")
     return 0
 
 

@@ -50,6 +50,8 @@ def _table(cfg, d) -> str:
               f"({100 * d.trainable_share:.1f} %), frozen {d.frozen_params / 1e6:.2f} M",
               f"one image of {d.size_hw[0]} x {d.size_hw[1]}: forward {_work(d.forward_flops, d.num_rois_inference)}, "
               f"training step {_work(d.training_step_flops, d.num_rois_training)}",
+              *([f"did not run, since they wait for objects, and are not in the FLOPs: {', '.join(d.not_run)}"]
+                if d.not_run else []),
               f"kept for backward: about {d.bytes_kept_for_backward / 2**20:.0f} MiB an image in float32; weights, "
               f"gradients and two optimiser moments: {(4 * d.total_params + 12 * d.trainable_params) / 2**20:.0f} MiB"]
     return "\n".join(lines)

@@ -1,11 +1,11 @@
-"""Detect in image files: draws each image and writes COCO-style JSON.
+"""Detect in image files: draws each image and writes COCO-style JSON, as far as it comes; panoptic maps as PNG.
 
     frozen-det predict photo.jpg --config quickstart --checkpoint work_dirs/quickstart/best.pth -o out
 """
 
 from pathlib import Path
 
-from ..errors import InputError
+from ..errors import InputError, StorageError
 from .config_arguments import options_of
 
 
@@ -16,38 +16,47 @@ def add_arguments(parser) -> None:
     parser.add_argument("-o", "--out", default="predictions", help="folder for pictures and predictions.json")
     parser.add_argument("--score", type=float, default=0.3, help="draw detections from this score on")
     parser.add_argument("--device", help="cpu, cuda, ... (default: the GPU where there is one)")
-    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE")
 
 
 def run(args) -> int:
-    import json
-
     from tqdm import tqdm
 
     from ..analysis.inference import load_detector
+    from ..analysis.predictions_file import PredictionsFile
 
     files = _image_files(args.images)
     detector = load_detector(args.config, args.checkpoint, args.device, options_of(args))
     out = Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
-    images, annotations = [], []
-    names = set()
-    for number, file in enumerate(tqdm(files, desc="detecting", unit="image"), start=1):
-        found = detector([file])[0]
-        # Two folders may hold files of one name; neither picture may overwrite the other.
-        name = file.stem if file.stem not in names else f"{file.stem}_{number}"
-        names.add(name)
-        size = _draw(file, found.above(args.score), out / f"{name}.jpg")
-        images.append(dict(id=number, file_name=str(file), width=size[0], height=size[1]))
-        for box, score, label in zip(found.boxes_xyxy.tolist(), found.scores.tolist(), found.labels.tolist()):
-            x1, y1, x2, y2 = box
-            annotations.append(dict(image_id=number, category_id=label + 1, score=score,
-                                    bbox=[x1, y1, x2 - x1, y2 - y1]))
-    categories = [dict(id=i + 1, name=name) for i, name in enumerate(detector.classes)]
-    (out / "predictions.json").write_text(
-        json.dumps(dict(images=images, annotations=annotations, categories=categories)), encoding="utf-8")
-    print(f"{len(files)} images, {len(annotations)} detections: {out}/predictions.json and one picture an image")
-    return 0
+    left_out, undrawn, names = [], [], set()
+    with PredictionsFile(out / "predictions.json", detector.classes) as written:
+        for number, file in enumerate(tqdm(files, desc="detecting", unit="image"), start=1):
+            # Two folders may hold files of one name; neither picture may overwrite the other.
+            name = file.stem if file.stem not in names else f"{file.stem}_{number}"
+            try:
+                found = detector([file])[0]
+                pixels = detector.reader.rgb(file)
+            except StorageError:
+                raise
+            except InputError as fault:
+                left_out.append(f"{file}: {fault}")
+                continue
+            names.add(name)
+            maps = None if found.panoptic is None else _write_panoptic(found, out / f"{name}_panoptic.png")
+            written.add(file, (pixels.shape[1], pixels.shape[0]), found, maps)
+            fault = _draw(pixels, found.above(args.score), out / f"{name}.jpg")
+            if fault is not None:
+                undrawn.append(f"{file}: {fault}")
+    for what, faults in (("left out", left_out), ("found in, but not drawn", undrawn)):
+        for fault in faults:
+            print(f"{what}: {fault}")
+    if not written.num_images:
+        raise InputError(f"expected images that can be decoded, but none of {len(files)} can; the first is "
+                         f"{left_out[0]}")
+    print(f"{written.num_images} images, {written.num_detections} detections: {written.path} and one picture an image"
+          + (f"; {len(left_out)} could not be read" if left_out else "")
+          + (f"; {len(undrawn)} could not be drawn" if undrawn else ""))
+    return 1 if left_out else 0
 
 
 def _image_files(arguments) -> list[Path]:
@@ -65,14 +74,43 @@ def _image_files(arguments) -> list[Path]:
     return files
 
 
-def _draw(file: Path, found, target: Path) -> tuple[int, int]:
-    """Draw boxes, names and scores; returns (width, height) of the image."""
+def _write_panoptic(found, target: Path) -> dict:
+    """Write a panoptic map as COCO's PNG; returns its name and segments."""
+    from PIL import Image
+
+    from ..analysis.panoptic_maps import picture_of, segments_of
+
+    Image.fromarray(picture_of(found.panoptic, len(found.classes))).save(target)
+    segments = segments_of(found.panoptic, len(found.classes))
+    return dict(file_name=target.name, segments_info=[
+        dict(id=segment["id"], category_id=segment["label"] + 1, area=segment["area"]) for segment in segments])
+
+
+def _draw(pixels, found, target: Path) -> str | None:
+    """Draw boxes, names and scores on (H, W, 3) uint8 RGB; returns what kept it from being drawn, or None."""
+    from PIL import Image
+
+    from ..atomic_write import replacing
+
+    try:
+        image = Image.fromarray(pixels)
+        _draw_objects(image, found)
+        with replacing(target) as partial:
+            image.save(partial, quality=92)
+    except StorageError:
+        raise
+    # A picture too large for the drawing library or the memory: what was found in it is written all the same.
+    except (OSError, ValueError, MemoryError, OverflowError, Image.DecompressionBombError) as error:
+        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no detail'}"
+    return None
+
+
+def _draw_objects(image, found) -> None:
+    """Boxes, names and scores on an RGB image, in place."""
     import colorsys
 
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import ImageDraw, ImageFont
 
-    with Image.open(file) as opened:
-        image = opened.convert("RGB")
     draw = ImageDraw.Draw(image)
     line = max(1, round(min(image.size) / 200))
     font = ImageFont.load_default(size=max(10, round(min(image.size) / 32)))
@@ -84,5 +122,3 @@ def _draw(file: Path, found, target: Path) -> tuple[int, int]:
         at = (box[0], max(0, box[1] - font.size - 2))
         draw.rectangle(draw.textbbox(at, text, font=font), fill=colour)
         draw.text(at, text, fill="black", font=font)
-    image.save(target, quality=92)
-    return image.size

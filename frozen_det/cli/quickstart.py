@@ -11,7 +11,8 @@ CONFIG = "quickstart"
 
 def add_arguments(parser) -> None:
     parser.add_argument("--work-dir", default="work_dirs/quickstart", help="where everything goes")
-    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="overrides of the config")
+    parser.add_argument("--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
+                        help="overrides of the config")
 
 
 def run(args) -> int:
@@ -68,13 +69,11 @@ def _write_data(cfg) -> None:
 
 
 def _train(cfg) -> None:
-    from ..engine.lean_checkpoint import latest_checkpoint
+    from ..engine.runs import training_folder
     from .train import build_runner
 
-    latest = latest_checkpoint(cfg.work_dir)
-    if latest is not None:
-        cfg.resume, cfg.load_from = True, str(latest)
-    build_runner(cfg).train()
+    with training_folder(cfg, "auto", print):
+        build_runner(cfg).train()
 
 
 def _best(work_dir: Path) -> Path:
@@ -88,14 +87,14 @@ def _best(work_dir: Path) -> Path:
 
 
 def _evaluate(args, work_dir: Path) -> None:
+    from ..atomic_write import write_json
     from .train import build_runner
 
     cfg = _config(args)
     cfg.load_from = str(_best(work_dir))
     cfg.experiment_name = "quickstart_evaluation"
     metrics = build_runner(cfg).test()
-    (work_dir / "metrics.json").write_text(json.dumps({k: float(v) for k, v in metrics.items()}, indent=1),
-                                           encoding="utf-8")
+    write_json(work_dir / "metrics.json", {k: float(v) for k, v in metrics.items()})
 
 
 def _export(cfg, work_dir: Path) -> None:

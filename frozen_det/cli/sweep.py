@@ -20,7 +20,8 @@ def add_arguments(parser) -> None:
     parser.add_argument("--fractions", type=float, nargs="+", default=[1.0], metavar="F",
                         help="shares of the training images, in (0, 1] (default: 1.0)")
     parser.add_argument("--work-dir", default="work_dirs/sweep", help="where all runs and the report go")
-    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="overrides for all configs")
+    parser.add_argument("--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
+                        help="overrides for all configs")
     parser.add_argument("--second-test", nargs="+", default=[], metavar="KEY=VALUE",
                         help="test the final checkpoint once more with these overrides, on other images; the report of "
                              "classifiers then says whether the order of the arms holds there")

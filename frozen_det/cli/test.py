@@ -24,14 +24,15 @@ def add_arguments(parser) -> None:
 
 
 def run(args) -> int:
-    import json
-
     from mmengine.dist import is_main_process
 
+    from ..atomic_write import require_writable, write_json
     from .train import build_runner, set_launcher
 
     if args.checkpoint and not Path(args.checkpoint).is_file():
         raise InputError(f"expected a checkpoint file, but {args.checkpoint} does not exist.")
+    if args.out:
+        require_writable(args.out)
     cfg = config_of(args)
     classifiers = ("frozen_det.ImageClassifier", "frozen_det.FixResClassifier")
     if not args.checkpoint and not (cfg.model.type in classifiers and cfg.model.get("weights")):
@@ -49,8 +50,7 @@ def run(args) -> int:
         getattr(runner.model, "module", runner.model).init_weights()  # the host does this for training alone
     metrics = runner.test()
     if args.out and is_main_process():
-        Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-        Path(args.out).write_text(json.dumps({k: float(v) for k, v in metrics.items()}, indent=1), encoding="utf-8")
+        write_json(args.out, {k: float(v) for k, v in metrics.items()})
         print(f"metrics written to {args.out}")
     return 0
 

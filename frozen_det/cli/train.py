@@ -5,8 +5,6 @@
     frozen-det train quickstart --fraction 0.1 --same-updates --seed 1
 """
 
-from pathlib import Path
-
 from ..errors import InputError
 from .config_arguments import add_config, config_of, default_work_dir
 
@@ -15,7 +13,7 @@ def add_arguments(parser) -> None:
     add_config(parser)
     parser.add_argument("--work-dir", help="where everything goes (default: work_dirs/NAME)")
     parser.add_argument("--resume", nargs="?", const="auto", default=None, metavar="CHECKPOINT",
-                        help="go on from the newest checkpoint of the work directory, or from the one named")
+                        help="go on from the newest checkpoint of the work directory, or from the file or folder named")
     parser.add_argument("--amp", action="store_true", help="automatic mixed precision")
     parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none",
                         help="how several processes were started; pytorch is torchrun")
@@ -41,12 +39,14 @@ def add_fraction_details(parser) -> None:
 
 
 def run(args) -> int:
+    from ..engine.runs import training_folder
+
     cfg = training_config(args)
-    _resume(cfg, args.resume)
-    runner = build_runner(cfg)
-    if cfg.get("accumulate", 1) > 1 and runner.rank == 0:
-        print(accumulation_words(cfg, runner.world_size))
-    runner.train()
+    with training_folder(cfg, args.resume, print, "the same command with --resume"):
+        runner = build_runner(cfg)
+        if cfg.get("accumulate", 1) > 1 and runner.rank == 0:
+            print(accumulation_words(cfg, runner.world_size))
+        runner.train()
     return 0
 
 
@@ -119,20 +119,6 @@ def set_launcher(cfg, launcher: str) -> None:
             torch.distributed.init_process_group("gloo")
         cfg.setdefault("model_wrapper_cfg", dict(type="MMDistributedDataParallel", device_ids=None,
                                                  broadcast_buffers=False))
-
-
-def _resume(cfg, wanted: str | None) -> None:
-    """Point the config at the checkpoint to go on from."""
-    from ..engine.lean_checkpoint import latest_checkpoint
-
-    if wanted is None:
-        return
-    if wanted != "auto" and not Path(wanted).is_file():
-        raise InputError(f"expected a checkpoint to resume from, but {wanted} does not exist.")
-    path = Path(wanted) if wanted != "auto" else latest_checkpoint(cfg.work_dir)
-    cfg.resume = path is not None
-    cfg.load_from = str(path) if path else None
-    print(f"resuming from {path}" if path else f"nothing to resume in {cfg.work_dir}: starting anew")
 
 
 def build_runner(cfg):

@@ -1,14 +1,17 @@
 """COCO-style data whose classes come from the data, checked on reading, with reproducible samples.
 
 Label i is the i-th class by name, whatever the order or the ids in the json. Whatever is dropped is counted and
-logged once; an annotation file that keeps no image, unknown classes, missing and broken images are refused.
+logged once; an annotation file that keeps no image or no object, unknown classes, images that are missing, broken,
+listed twice or of another size than annotated are refused.
 """
 
 import logging
+import os
 import os.path as osp
 from collections import Counter
 from collections.abc import Iterator
 
+import numpy as np
 from mmdet.datasets import CocoDataset as MMDetCocoDataset
 from mmengine.logging import print_log
 from mmengine.utils import is_abs
@@ -16,10 +19,15 @@ from mmengine.utils import is_abs
 from ..errors import InputError, closest
 from ..registry import DATASETS
 from .annotation_check import class_counts, read_annotations, read_classes
+from .class_names import check_classes, few_names
 from .data_fraction import check_fraction, draw_fraction, fraction_record
+from .image_check import ImageCheck, check_listed_once, remote_size_fault
 from .image_files import ends_early, image_fault, missing_files
+from .image_pixels import PixelReader
 from .layout import EXPECTED_TREES, resolve_user_data
+from .quick_reading import no_collector
 from .seeding import SeededSamples
+from .used_objects import BELOW_1_PX, check_masks, check_used
 
 _FILTERS = ("filter_empty_gt", "min_size")
 
@@ -36,8 +44,10 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
         classes_from: Json whose categories are the classes, relative to ``data_root`` or to the working
             directory. Validation data need it: their own json may list other classes, or in another order.
             ``metainfo=dict(classes=...)`` goes before it; without either, this json's own categories are taken.
-        on_broken_image: ``error``, or ``skip`` to take another sample instead, in training only.
+        on_broken_image: ``error``, or ``skip`` to take another sample instead, in training only; of images that
+            cannot be decoded and of those that have another size than the json says.
         on_outside_box: ``error`` for boxes wholly outside their image, or ``drop``.
+        allow_empty: Whether training data may be without a single annotation: pictures of nothing, beside others.
         fraction: Share of the images to train on, a number in (0, 1] or ``dict(share=0.1, seed=0)``; drawn by
             :func:`~frozen_det.datasets.data_fraction.draw_fraction` after the filters, told by ``fraction_record``.
         data_root, data_prefix, metainfo, filter_cfg, pipeline, lazy_init and others: As in mmdet;
@@ -59,7 +69,7 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
     def __init__(self, ann_file: str = "", *, split: str | None = None, classes_from: str | None = None,
                  on_broken_image: str = "error", on_outside_box: str = "error", data_root: str = "",
                  data_prefix: dict | None = None, filter_cfg: dict | None = None, lazy_init: bool = False,
-                 fraction: float | dict | None = None, **kwargs) -> None:
+                 fraction: float | dict | None = None, allow_empty: bool = False, **kwargs) -> None:
         _check_choice("on_broken_image", on_broken_image, ("error", "skip"))
         _check_choice("on_outside_box", on_outside_box, ("error", "drop"))
         for key in filter_cfg or {}:
@@ -77,11 +87,11 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
             raise InputError("expected ann_file, a COCO json, or split with data_root in the dataset's config, got "
                              f"neither.\n{EXPECTED_TREES}")
         self.classes_from = classes_from
-        self.on_broken_image, self.on_outside_box = on_broken_image, on_outside_box
-        self._whole_images: set[str] = set()
+        self.on_broken_image, self.on_outside_box, self.allow_empty = on_broken_image, on_outside_box, allow_empty
         self._content: dict | None = None
         super().__init__(ann_file=ann_file, data_root=data_root, filter_cfg=filter_cfg, lazy_init=True,
                          data_prefix=data_prefix or {"img": "images/"}, **kwargs)
+        self._image_check = ImageCheck(PixelReader.of(_transforms(self.pipeline)), self.ann_file)
         # Also before the annotations are loaded: dataset wrappers compare the classes of lazy datasets.
         self._set_classes()
         if lazy_init:
@@ -93,7 +103,8 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
         """Load, filter, serialize; then show the dataset to the transforms that ask for it."""
         if self._fully_initialized:
             return
-        super().full_init()
+        with no_collector():
+            super().full_init()
         self._content = None
         for transform in _transforms(self.pipeline):
             if hasattr(transform, "bind"):
@@ -106,7 +117,7 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
         labels = {name: label for label, name in enumerate(self._metainfo["classes"])}
         self.cat2label = {i: labels[name] for i, name in names.items() if name in labels}
         self.cat_ids = sorted(self.cat2label, key=self.cat2label.get)
-        self._dropped: Counter = Counter()
+        self._dropped = Counter(self._notes)
         annotations: dict = {image["id"]: [] for image in content["images"]}
         for annotation in content["annotations"]:
             annotations[annotation["image_id"]].append(annotation)
@@ -114,16 +125,18 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
             self.parse_data_info({"raw_img_info": {**image, "img_id": image["id"]},
                                   "raw_ann_info": annotations[image["id"]]})
             for image in content["images"]]
+        check_listed_once(data_list, self.ann_file)
         return self._without_missing(data_list)
 
     def parse_data_info(self, raw_data_info: dict) -> dict:
-        """mmdet's dict of one image. Rules for the boxes as in mmdet: at least 1 px wide and high, area above 0,
-        on the image, of a class asked for; crowds stay with ``ignore_flag`` 1, boxes that stick out stay whole."""
+        """mmdet's dict of one image. Rules for the boxes as in mmdet: at least 1 px wide and high, on the image, of a
+        class asked for; crowds stay with ``ignore_flag`` 1, boxes that stick out stay whole. An area of 0 or less is
+        one that the file does not tell (mmdet drops the object)."""
         image, annotations = raw_data_info["raw_img_info"], raw_data_info["raw_ann_info"]
         name = self.image_name(image)
         data_info = super().parse_data_info({"raw_img_info": {**image, "file_name": name}, "raw_ann_info": []})
         for annotation in annotations:
-            reason = self._unusable(annotation, image)
+            reason = self._unusable(annotation, image, data_info["img_path"])
             if reason:
                 self._dropped[reason] += 1
                 continue
@@ -131,6 +144,7 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
             crowd = int(bool(annotation.get("iscrowd", False)))
             self._dropped["boxes"] += 1
             self._dropped["crowds, kept as regions to ignore"] += crowd
+            self._dropped["areas of 0 or less, taken as unknown"] += annotation["area"] <= 0
             instance = {"ignore_flag": crowd, "bbox": [x, y, x + width, y + height],
                         "bbox_label": self.cat2label[annotation["category_id"]]}
             if annotation.get("segmentation"):
@@ -160,9 +174,14 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
             self._dropped["images without an object"] = num_large - len(kept)
         if not kept:
             raise self._nothing_left(filters)
+        check_used(kept, len(self._read()["annotations"]), self._dropped, self.ann_file, self.test_mode,
+                   self.allow_empty)
+        check_masks(kept, _transforms(self.pipeline), self.ann_file)
         if self._fraction is not None:
             kept = self._drawn(kept)
         self._log_counts(len(kept))
+        self._look_at_images(kept)
+        self._encoded_paths = np.array([os.fsencode(info["img_path"]) for info in kept])
         return kept
 
     def _drawn(self, data_list: list[dict]) -> list[dict]:
@@ -177,23 +196,49 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
         return [info for info in data_list if info["img_id"] in drawn]
 
     def prepare_data(self, idx: int):
-        """Run the pipeline on one sample; an image that cannot be decoded whole is refused or skipped."""
+        """Run the pipeline on one sample; an image that cannot be decoded whole, or is not the one that was annotated,
+        is refused or skipped."""
         data_info = self.get_data_info(idx)
-        path = data_info["img_path"]
-        fault = self._fault_at_a_glance(path)
+        fault = self._fault_at_a_glance(data_info)
         if fault is None:
             try:
-                return self.pipeline(data_info)
+                sample = self.pipeline(data_info)
             except Exception:
-                fault = image_fault(path) if self._local else None
+                fault = image_fault(data_info["img_path"]) if self._local else None
                 if fault is None:
                     raise
-        message = (f"expected a readable image as sample {idx} of {self.ann_file}, got {path}: {fault}; "
-                   "replace the file, remove it from the json")
-        if self.on_broken_image == "skip" and not self.test_mode:
+            else:
+                fault = None if self._local else remote_size_fault(sample, data_info)
+                if fault is None:
+                    return sample
+        message = self._refusal(f"sample {idx}", data_info["img_path"], fault)
+        if self._may_skip:
             print_log(f"{message.replace('expected', 'skipped: expected', 1)}.", "current", logging.WARNING)
             return None
         raise InputError(f"{message}, or set on_broken_image='skip' (training only) in the dataset's config.")
+
+    def _refusal(self, which: str, path: str, fault: str) -> str:
+        return (f"expected a readable image, as it is annotated, as {which} of {self.ann_file}, got {path}: {fault}; "
+                "replace the file, or correct or remove its entry in the json")
+
+    @property
+    def _may_skip(self) -> bool:
+        return self.on_broken_image == "skip" and not self.test_mode
+
+    def _look_at_images(self, data_list: list[dict]) -> None:
+        """Refuse or name already here what a sample of the images shows."""
+        if not self._local or not list(_transforms(self.pipeline)):
+            return  # nobody reads pixels
+        found = self._image_check.look([(info["img_path"], (info["height"], info["width"])) for info in data_list])
+        if found is not None and not self._may_skip:
+            raise InputError(f"{self._refusal('one', *found)}, or set on_broken_image='skip' (training only) in the "
+                             "dataset's config.")
+
+    @property
+    def image_paths(self) -> list[str]:
+        """The image files after all filters; none where they are not files of this machine."""
+        self.full_init()
+        return [os.fsdecode(path) for path in self._encoded_paths] if self._local else []
 
     @property
     def _local(self) -> bool:
@@ -206,7 +251,9 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
             if not osp.isfile(self.ann_file):
                 raise InputError(f"expected an annotation file at {self.ann_file} (ann_file, joined to data_root), "
                                  f"got nothing there.\n{EXPECTED_TREES}")
-            self._content = read_annotations(self.ann_file, self.IMAGE_NAME_KEYS, labelled=not self.test_mode)
+            self._notes: Counter = Counter()
+            self._content = read_annotations(self.ann_file, self.IMAGE_NAME_KEYS, not self.test_mode, self._notes,
+                                             keep_root=self._metainfo.get("classes") is not None)
         return self._content
 
     def _set_classes(self) -> None:
@@ -214,13 +261,14 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
         own = tuple(class_counts(self._read()))
         given = self._metainfo.get("classes")
         if given is not None:
-            _check_classes(given, own, self.ann_file)
+            check_classes(given, own, self.ann_file)
             classes = tuple(given)
         elif self.classes_from is not None:
             classes = read_classes(self._classes_path())
             if not set(classes) & set(own):
                 raise InputError(f"expected {self.ann_file} and {self._classes_path()} (classes_from) to share "
-                                 f"classes, got {_few(own)} and {_few(classes)}; name the json of the same data.")
+                                 f"classes, got {few_names(own)} and {few_names(classes)}; name the json of the "
+                                 "same data.")
         else:
             classes = own
         self._metainfo["classes"] = classes
@@ -232,7 +280,7 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
                 return below_root
         return self.classes_from
 
-    def _unusable(self, annotation: dict, image: dict) -> str | None:
+    def _unusable(self, annotation: dict, image: dict, path: str) -> str | None:
         """Why an annotation is left out, in words; None if it is used. In test mode every object of the classes stays:
         what it counts for is the metric's to say."""
         if annotation.get("ignore", False) and not self.test_mode:
@@ -240,10 +288,13 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
         if annotation["category_id"] not in self.cat2label:
             return "boxes of classes not asked for"
         x, y, width, height = annotation["bbox"]
-        if not self.test_mode and (annotation["area"] <= 0 or width < 1 or height < 1):
-            return "boxes below 1 px or without area"
+        if not self.test_mode and (width < 1 or height < 1):
+            return BELOW_1_PX
         if min(x + width, image["width"]) <= max(x, 0) or min(y + height, image["height"]) <= max(y, 0):
             if self.on_outside_box == "error":
+                fault = self._image_check.fault(path, (image["height"], image["width"])) if self._local else None
+                if fault is not None:
+                    raise InputError(f"{self._refusal('one', path, fault)}.")
                 raise InputError(
                     f"{self.ann_file}: annotation id {annotation['id']}: expected a box on its image "
                     f"{image['id']} of {image['width']} x {image['height']} px, got [x, y, width, height] = "
@@ -260,10 +311,11 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
         missing = missing_files(info["img_path"] for info in data_list)
         if missing and (self.on_broken_image == "error" or self.test_mode):
             first = next(info["img_path"] for info in data_list if info["img_path"] in missing)
+            slashes = " file names have backslashes, write / instead;" if "\\" in first else ""
             raise InputError(
                 f"{self.ann_file}: expected the files of its {len(data_list)} images under "
                 f"{self.data_prefix['img']} (data_prefix), got {len(missing)} that are not there, the first "
-                f"{first}; correct data_root or data_prefix, or, for training with the rest, set "
+                f"{first};{slashes} correct data_root or data_prefix, or, for training with the rest, set "
                 f"on_broken_image='skip'.\n{EXPECTED_TREES}")
         self._dropped["images without a file"] = len(missing)
         return [info for info in data_list if info["img_path"] not in missing]
@@ -275,7 +327,7 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
         return InputError(
             f"{self.ann_file}: expected at least one usable image, got none of {len(self._read()['images'])}. "
             f"The file holds: {held}{', ...' if len(counts) > 20 else ''}. The config asked for the classes "
-            f"{_few(self._metainfo['classes'])} and filter_cfg={filters}. Dropped: {dropped or 'nothing'}.")
+            f"{few_names(self._metainfo['classes'])} and filter_cfg={filters}. Dropped: {dropped or 'nothing'}.")
 
     def _log_counts(self, num_kept: int) -> None:
         notes = [f"{count} {what}" for what, count in self._dropped.items() if count and what != "boxes"]
@@ -284,14 +336,13 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
                   f"{len(self._metainfo['classes'])} classes"
                   + (f"; counted: {', '.join(notes)}" if notes else ""), "current")
 
-    def _fault_at_a_glance(self, path: str) -> str | None:
-        """A truncated file, found by its missing end; each file is looked at once in a process."""
-        if not self._local or path in self._whole_images:
+    def _fault_at_a_glance(self, data_info: dict) -> str | None:
+        """A file that is cut short, of another size than annotated, or of a depth that means nothing."""
+        path = data_info["img_path"]
+        if not self._local or path in self._image_check.seen:
             return None
         fault = image_fault(path) if ends_early(path) else None
-        if fault is None:
-            self._whole_images.add(path)
-        return fault
+        return fault or self._image_check.fault(path, (data_info["height"], data_info["width"]))
 
 
 def _transforms(pipeline) -> Iterator:
@@ -315,26 +366,7 @@ def _user_split(split: str, ann_file: str, data_root: str, classes_from: str | N
         classes_from or str(splits["train"][0].absolute()))
 
 
-def _check_classes(given, own: tuple[str, ...], ann_file: str) -> None:
-    if isinstance(given, str) or not all(isinstance(name, str) for name in given):
-        raise InputError(f"expected metainfo.classes as a tuple of names, got {given!r}; a single class is written "
-                         "('name',) with its comma.")
-    doubles = [name for name, count in Counter(given).items() if count > 1]
-    if doubles or not given:
-        raise InputError(f"expected each class once in metainfo.classes, got {doubles or 'none'}; "
-                         "remove the doubles.")
-    unknown = [name for name in given if name not in own]
-    if unknown:
-        raise InputError(f"expected metainfo.classes to be among the categories of {ann_file}, got {_few(unknown)}, "
-                         f"which it lacks; {closest(unknown[0], own) or f'it holds {_few(own)}.'}")
-
-
 def _check_choice(key: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         raise InputError(f"expected {key} to be one of {', '.join(known)} in the dataset's config, got {value!r}; "
                          f"{closest(value, known)}".rstrip("; "))
-
-
-def _few(names, count: int = 20) -> str:
-    names = list(names)
-    return ", ".join(map(repr, names[:count])) + (f", ... ({len(names)})" if len(names) > count else "")

@@ -1,23 +1,47 @@
-"""Pascal VOC and YOLO annotations to COCO content, and one COCO json split into two.
+"""Annotations of other formats to COCO content, and one COCO json split into two.
 
 Sizes come from the image files, as the network will see them. Objects that cannot be used are left out and
-counted in ``info.dropped``; entries that cannot be meant (an unknown class number, pixels where shares belong)
-are refused with file and line.
+counted in ``info.dropped``.
 """
 
-import math
 import os
-import xml.etree.ElementTree as ElementTree
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ..errors import InputError
 from .image_files import image_size_hw
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+
+USELESS_BOXES = "boxes below 1 px or outside their image"
+
+# The names that splits go by; "train" and "val" are ours.
+SPLIT_NAMES = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test",)}
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """Data that have to become COCO json.
+
+    Attributes:
+        sources: Files that the json is made from; it is made anew when one of them changes.
+        images_dir: Folder that file names are relative to.
+        contents: Gives the COCO content of each split; that of "" is to be split into ``train`` and ``val``.
+    """
+
+    sources: list[Path]
+    images_dir: Path
+    contents: Callable[[], dict[str, dict]]
+
+
+def files_in(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """Files of a folder with one of the suffixes, sorted; none where there is no folder."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes)
 
 
 class CocoWriter:
@@ -58,7 +82,7 @@ class CocoWriter:
         x1, x2 = (min(max(x, 0.0), image["width"]) for x in box_xyxy[::2])
         y1, y2 = (min(max(y, 0.0), image["height"]) for y in box_xyxy[1::2])
         if x2 - x1 < 1 or y2 - y1 < 1:
-            self.dropped["boxes below 1 px or outside their image"] += 1
+            self.dropped[USELESS_BOXES] += 1
             return
         area = _polygon_area(polygon) if polygon else (x2 - x1) * (y2 - y1)
         entry = {"id": len(self._annotations) + 1, "image_id": image["id"], "category_id": self._ids[name],
@@ -73,71 +97,6 @@ class CocoWriter:
         return {"info": {"dropped": dict(self.dropped)}, "images": self._images,
                 "annotations": self._annotations,
                 "categories": [{"id": number, "name": name} for name, number in self._ids.items()]}
-
-
-def voc_classes(xml_paths: Iterable[Path]) -> list[str]:
-    """Sorted names of all classes in Pascal VOC files."""
-    return sorted({name for path in xml_paths for name in _voc_names(path)})
-
-
-def voc_content(xml_paths: Iterable[Path], images_dir: Path, classes: Iterable[str]) -> dict:
-    """COCO content of Pascal VOC files; the image has the xml's stem, or the name that the xml gives.
-
-    Corners are 1-based and inclusive (VOC development kit), so a box from 1 to 1 is one pixel. Objects marked
-    ``difficult`` become regions to ignore.
-    """
-    writer = CocoWriter(classes, images_dir)
-    files = {path.stem: path for path in sorted(images_dir.iterdir()) if path.suffix.lower() in IMAGE_SUFFIXES}
-    for xml_path in xml_paths:
-        root = _voc_root(xml_path)
-        path = files.get(xml_path.stem) or files.get(Path(root.findtext("filename", "")).stem)
-        if path is None:
-            writer.dropped["xml files without an image"] += 1
-            continue
-        image = writer.add_image(path)
-        if image is None:
-            continue
-        for box in root.iter("object"):
-            corners = _voc_corners(box, xml_path)
-            writer.add_object(image, box.findtext("name").strip(), (corners[0] - 1, corners[1] - 1, *corners[2:]),
-                              crowd=box.findtext("difficult", "0").strip() == "1")
-    return writer.content()
-
-
-def yolo_content(image_paths: Iterable[Path], root: Path, classes: list[str], boxes_only: bool = False) -> dict:
-    """COCO content of YOLO label files: ``class x y width height`` or ``class x0 y0 x1 y1 ...``, shares of the size.
-
-    The labels of ``.../images/a.jpg`` are ``.../labels/a.txt``; an image without a label file has no objects.
-
-    Args:
-        image_paths: The images.
-        root: Folder that file names are relative to.
-        classes: Names by class number.
-        boxes_only: Whether only the first five numbers count (keypoints follow them).
-    """
-    writer = CocoWriter(classes, root)
-    for path in image_paths:
-        image = writer.add_image(path)
-        labels = yolo_label_path(path)
-        if image is None:
-            continue
-        if not labels.exists():
-            writer.dropped["images without a label file, taken as empty"] += 1
-            continue
-        for number, line in enumerate(labels.read_text(encoding="utf-8").splitlines(), start=1):
-            if line.strip():
-                name, box_xyxy, polygon = _yolo_object(line, f"{labels}:{number}", image, classes, boxes_only)
-                writer.add_object(image, name, box_xyxy, polygon)
-    return writer.content()
-
-
-def yolo_label_path(image_path: Path) -> Path:
-    """The label file of an image: the last folder called ``images`` on its path becomes ``labels``."""
-    parts = list(image_path.parts)
-    folders = [i for i, part in enumerate(parts[:-1]) if part == "images"]
-    if folders:
-        parts[folders[-1]] = "labels"
-    return Path(*parts).with_suffix(".txt")
 
 
 def split_content(content: dict, val_share: float, seed: int) -> dict[str, dict]:
@@ -163,60 +122,6 @@ def split_content(content: dict, val_share: float, seed: int) -> dict[str, dict]
     return {name: {**content, "images": [i for i in content["images"] if side[i["id"]] == name],
                    "annotations": [a for a in content["annotations"] if side[a["image_id"]] == name]}
             for name in ("train", "val")}
-
-
-def _voc_root(path: Path) -> ElementTree.Element:
-    try:
-        return ElementTree.parse(path).getroot()
-    except (ElementTree.ParseError, OSError) as error:
-        raise InputError(f"{path}: expected Pascal VOC xml, got: {error}; repair or remove the file.") from error
-
-
-def _voc_names(path: Path) -> set[str]:
-    names = [box.findtext("name") for box in _voc_root(path).iter("object")]
-    if any(not name or not name.strip() for name in names):
-        raise InputError(f"{path}: expected a name in each object, got one without; add <name>.")
-    return {name.strip() for name in names}
-
-
-def _voc_corners(box: ElementTree.Element, path: Path) -> list[float]:
-    """xmin, ymin, xmax, ymax as they stand in the file."""
-    texts = [box.findtext(f"bndbox/{key}") for key in ("xmin", "ymin", "xmax", "ymax")]
-    try:
-        corners = [float(text) for text in texts]
-        if not all(map(math.isfinite, corners)):
-            raise ValueError
-    except (TypeError, ValueError):
-        raise InputError(f"{path}: expected xmin, ymin, xmax and ymax as numbers in each bndbox, got {texts} for "
-                         f"{box.findtext('name')!r}; correct the file.") from None
-    return corners
-
-
-def _yolo_object(line: str, where: str, image: dict, classes: list[str],
-                 boxes_only: bool) -> tuple[str, tuple, list[float] | None]:
-    """Class name, box x1, y1, x2, y2 in px, polygon in px or None."""
-    try:
-        number, *shares = [float(word) for word in line.split()]
-    except ValueError:
-        number, shares = math.nan, []
-    if boxes_only:
-        shares = shares[:4]
-    if len(shares) != 4 and (len(shares) < 6 or len(shares) % 2):
-        raise InputError(f"{where}: expected `class x y width height` or `class x0 y0 x1 y1 x2 y2 ...`, got "
-                         f"{line.strip()[:80]!r}; correct the line.")
-    if number != int(number) or not 0 <= number < len(classes):
-        raise InputError(f"{where}: expected a class number from 0 to {len(classes) - 1}, got {number:g}; correct "
-                         "it or add the class to the names.")
-    if not all(-0.5 <= share <= 1.5 for share in shares):  # NaN fails too
-        raise InputError(f"{where}: expected shares of the image's size from 0 to 1, got {line.strip()[:80]!r}; "
-                         "divide pixels by width and height.")
-    width, height = image["width"], image["height"]
-    name = classes[int(number)]
-    if len(shares) == 4:
-        x, y, w, h = shares
-        return name, ((x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height), None
-    points = np.clip(np.reshape(shares, (-1, 2)), 0, 1) * (width, height)
-    return name, (*points.min(0).tolist(), *points.max(0).tolist()), points.ravel().tolist()
 
 
 def _polygon_area(polygon: list[float]) -> float:

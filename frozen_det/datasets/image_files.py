@@ -4,26 +4,28 @@ import os
 from collections.abc import Iterable
 
 import cv2
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
+
+from .image_head import decoded, read_head
 
 # How a complete file ends. Files of these kinds that end otherwise may still be whole, and are decoded to see.
 _ENDINGS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND\xaeB`\x82"}
-_ORIENTATION = 0x0112  # EXIF tag; 5 to 8 mean a quarter turn
 
 
 def image_fault(path: str | os.PathLike) -> str | None:
     """What keeps the image file from being decoded to its last row, in words; None if nothing does."""
+    fault = "OpenCV cannot decode it (Pillow can: save it again)"
     try:
         with Image.open(path) as image:
             image.load()
     except FileNotFoundError:
         return "there is no such file"
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (Image.DecompressionBombError, UnidentifiedImageError) as error:
+        fault = str(error)  # too large for Pillow, or of a kind that OpenCV alone knows
+    except Exception as error:  # broken files reach every kind of exception inside Pillow's decoders
         return str(error) if str(error) else type(error).__name__
     # Pillow forgives a JPEG without its end mark, OpenCV from 4.12 on does not.
-    if cv2.imread(str(path), cv2.IMREAD_UNCHANGED) is None:
-        return "OpenCV cannot decode it (Pillow can: save it again)"
-    return None
+    return fault if decoded(path, cv2.IMREAD_COLOR) is None else None
 
 
 def ends_early(path: str | os.PathLike) -> bool:
@@ -40,13 +42,16 @@ def ends_early(path: str | os.PathLike) -> bool:
 
 
 def image_size_hw(path: str | os.PathLike) -> tuple[int, int]:
-    """Height and width in px, read from the head of the file. Raises OSError if it is no image.
+    """Height and width in px as detectors decode the file, upright where it is marked as lying on its side.
 
-    A file that is marked as lying on its side is counted upright: that is how mmcv decodes it.
+    Read from the head of the file, but for turned files other than JPEG, of which OpenCV turns some only. Raises
+    OSError if it is no image.
     """
-    with Image.open(path) as image:
-        turned = image.getexif().get(_ORIENTATION, 1) >= 5
-        return (image.width, image.height) if turned else (image.height, image.width)
+    head = read_head(path)
+    if head.orientation < 5 or head.is_jpeg:
+        return head.upright_hw
+    pixels = decoded(path, cv2.IMREAD_COLOR)
+    return head.upright_hw if pixels is None else pixels.shape[:2]
 
 
 def missing_files(paths: Iterable[str]) -> set[str]:

@@ -1,7 +1,7 @@
 """A user's data, in whatever known tree they lie: found, converted to COCO json where needed, split by seed.
 
-Converted json is written beside the data, as a whole or not at all, and again only when the data have changed.
-Any other tree is refused with the trees that are known.
+Converted json is written beside the data, as a whole or not at all, and again only when the data have changed; no file
+of the user's is written over. Any other tree is refused with the trees that are known.
 """
 
 import hashlib
@@ -9,28 +9,28 @@ import json
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
-import yaml
 from mmengine.logging import print_log
 
 from ..errors import InputError
-from .annotation_check import read_annotations
-from .conversion import IMAGE_SUFFIXES, split_content, voc_classes, voc_content, yolo_content
+from .coco_trees import find_coco
+from .conversion import USELESS_BOXES, Conversion, split_content
+from .voc_tree import find_voc
+from .yolo_tree import find_yolo
 
 EXPECTED_TREES = """Known trees below the data root:
-  COCO json    annotations/train.json, annotations/val.json, images/
-  single json  annotations.json (any one json, there or in annotations/), images/     split by seed
-  Pascal VOC   Annotations/*.xml, JPEGImages/ (or images/)     split by ImageSets/Main/{train,val}.txt or by seed
-  YOLO         data.yaml or classes.txt, images/, labels/      split by data.yaml, by folders or by seed"""
+  COCO json    annotations/{train,val}.json, images/; or annotations/instances_{train,val}2017.json, {train,val}2017/
+  single json  annotations.json (the one json with images, there or in annotations/), images/    split by seed
+  Roboflow     {train,valid,test}/ with _annotations.coco.json or Pascal VOC xml beside the images
+  Pascal VOC   Annotations/*.xml, JPEGImages/ (or images/)    split by ImageSets/Main/{train,val}.txt or by seed
+  YOLO         data.yaml or classes.txt (Label Studio), images/, labels/    split by data.yaml, by folders or by seed"""
 
 Splits = dict[str, tuple[Path, Path]]
 
-# The names that splits go by; "train" and "val" are ours.
-_SPLIT_NAMES = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test",)}
-_IMAGE_FOLDERS = ("images", "Images", "JPEGImages")
-_FORMAT = 1
+_MANIFEST = "coco_manifest.json"
+_FORMAT = 2
 
 
 def resolve_user_data(root: str | os.PathLike, val_share: float = 0.2, seed: int = 0) -> Splits:
@@ -52,141 +52,69 @@ def resolve_user_data(root: str | os.PathLike, val_share: float = 0.2, seed: int
         raise InputError(f"expected a folder with data at {root} (data_root), got nothing there.\n{EXPECTED_TREES}")
     if not 0 < val_share < 1:
         raise InputError(f"expected val_share between 0 and 1, got {val_share}.")
-    for find in (_find_coco, _find_single_json, _find_voc, _find_yolo):
-        splits = find(root, val_share, seed)
-        if splits:
-            return splits
+    written = _written(root)
+    for find in (lambda: find_coco(root, {_MANIFEST, *written}), lambda: find_voc(root), lambda: find_yolo(root)):
+        found = find()
+        if isinstance(found, Conversion):
+            return _converted(root, found, val_share, seed)
+        if found:
+            return found
     names = sorted(path.name + "/" * path.is_dir() for path in root.iterdir())
     raise InputError(f"expected one of the known trees at {root} (data_root), got a folder with "
                      f"{', '.join(names[:12]) or 'nothing in it'}{', ...' * (len(names) > 12)}.\n{EXPECTED_TREES}")
 
 
-def _find_coco(root: Path, val_share: float, seed: int) -> Splits:
-    """annotations/{train,val}.json; or, as some services export, {train,valid}/_annotations.coco.json."""
-    splits = {}
-    for split, names in _SPLIT_NAMES.items():
-        for name in names:
-            path, beside = root / "annotations" / f"{name}.json", root / name / "_annotations.coco.json"
-            if path.is_file():
-                splits[split] = (path, _images_of(root, path, names))
-            elif beside.is_file():
-                splits[split] = (beside, beside.parent)
-    return splits if {"train", "val"} <= set(splits) else {}
+def _written(root: Path) -> dict[str, str]:
+    """Our own json files in ``root`` and their splits, as the manifest names them."""
+    return {f"coco_{split}.json": split for split in _manifest(root).get("splits", ())}
 
 
-def _find_single_json(root: Path, val_share: float, seed: int) -> Splits:
-    paths = [path for folder in (root, root / "annotations") if folder.is_dir()
-             for path in sorted(folder.glob("*.json")) if not path.name.startswith("coco_")]
-    if len(paths) != 1:
-        return {}
-    images_dir = _images_of(root, paths[0], ())
-
-    def convert() -> dict[str, dict]:
-        return split_content(read_annotations(paths[0]), val_share, seed)
-
-    return _converted(root, paths, (val_share, seed), convert, images_dir)
+def _manifest(root: Path) -> dict:
+    try:
+        manifest = json.loads((root / _MANIFEST).read_text(encoding="utf-8"))
+        return manifest if set(manifest["splits"]) <= {"train", "val", "test"} else {}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {}  # absent, or not ours to trust
 
 
-def _find_voc(root: Path, val_share: float, seed: int) -> Splits:
-    folder = next((root / name for name in ("Annotations", "annotations", "xml") if _files(root / name, (".xml",))),
-                  None)
-    if folder is None:
-        return {}
-    xml_paths = _files(folder, (".xml",))
-    images_dir = next((root / name for name in ("JPEGImages", "images", "Images", folder.name)
-                       if _files(root / name, IMAGE_SUFFIXES)), None)
-    if images_dir is None:
-        raise InputError(f"expected the images of {folder} in JPEGImages/ or images/ of {root}, got none.\n"
-                         f"{EXPECTED_TREES}")
-    lists = {split: path for split, names in _SPLIT_NAMES.items() for name in names
-             if (path := root / "ImageSets" / "Main" / f"{name}.txt").is_file()}
-
-    def convert() -> dict[str, dict]:
-        classes = voc_classes(xml_paths)
-        if not {"train", "val"} <= set(lists):
-            return split_content(voc_content(xml_paths, images_dir, classes), val_share, seed)
-        return {split: voc_content([folder / f"{stem}.xml" for stem in path.read_text().split()], images_dir, classes)
-                for split, path in lists.items()}
-
-    return _converted(root, [*xml_paths, *lists.values()], (val_share, seed), convert, images_dir)
-
-
-def _find_yolo(root: Path, val_share: float, seed: int) -> Splits:
-    config_path = next((path for path in _files(root, (".yaml", ".yml")) if "names" in _yaml(path)), None)
-    names_path = root / "classes.txt"
-    if config_path is not None:
-        config = _yaml(config_path)
-        names = config["names"]
-        names = [names[key] for key in sorted(names)] if isinstance(names, dict) else names
-        images = {split: paths for split, keys in _SPLIT_NAMES.items() for key in keys
-                  if (paths := _yolo_images(root, config, key))}
-    elif names_path.is_file() and (root / "labels").is_dir():
-        config, config_path = {}, names_path
-        names = [line.strip() for line in names_path.read_text(encoding="utf-8").splitlines() if line.strip()]
-        images = {split: paths for split, keys in _SPLIT_NAMES.items() for key in keys
-                  if (paths := _files(root / "images" / key, IMAGE_SUFFIXES))}
-    else:
-        return {}
-    if not {"train", "val"} <= set(images):
-        pool = images.get("train") or _files(root / "images", IMAGE_SUFFIXES)
-        if not pool:
-            raise InputError(f"expected images where {config_path} says, or in {root / 'images'}, got none.\n"
-                             f"{EXPECTED_TREES}")
-        images = {"": pool, **{split: paths for split, paths in images.items() if split == "test"}}
-
-    def convert() -> dict[str, dict]:
-        boxes_only = "kpt_shape" in config
-        contents = {split: yolo_content(paths, root, list(map(str, names)), boxes_only)
-                    for split, paths in images.items()}
-        return {**split_content(contents.pop(""), val_share, seed), **contents} if "" in contents else contents
-
-    sources = [config_path, *(path for paths in images.values() for path in paths),
-               *sorted(root.glob("**/labels/**/*.txt"))]
-    return _converted(root, sources, (val_share, seed), convert, root)
-
-
-def _yolo_images(root: Path, config: dict, key: str) -> list[Path]:
-    """Images of one split of a data.yaml: a folder, a text file with paths, or a list of those."""
-    found: list[Path] = []
-    entries = config.get(key) or []
-    for entry in entries if isinstance(entries, list) else [entries]:
-        # Some exports name folders relative to one that is not there: "../train/images".
-        bases = [root / str(config.get("path", "")), root]
-        tries = [base / name for base in bases for name in (entry, entry.removeprefix("../"))]
-        path = next((path for path in tries if path.exists()), None)
-        if path is None:
-            raise InputError(f"expected the images of {key!r} at {entry!r}, as data.yaml in {root} says, got "
-                             "nothing there; correct path or the entry.")
-        if path.is_dir():
-            found += sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-        else:
-            found += [path.parent / line for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
-    return found
-
-
-def _converted(root: Path, sources: Iterable[Path], arguments: tuple, convert: Callable[[], dict[str, dict]],
-               images_dir: Path) -> Splits:
+def _converted(root: Path, found: Conversion, val_share: float, seed: int) -> Splits:
     """Write ``coco_{split}.json`` into ``root`` unless they are there, made from the same files."""
+    digest = _digest(root, found.sources, (val_share, seed))
+    manifest, written = _manifest(root), _written(root)
+    if manifest.get("digest") == digest and all((root / name).is_file() for name in written):
+        return {split: (root / name, found.images_dir) for name, split in written.items()}
+    contents = found.contents()
+    _check_objects(root, contents.get("", contents.get("train")))
+    if "" in contents:
+        contents = {**split_content(contents.pop(""), val_share, seed), **contents}
+    for split in contents:
+        path = root / f"coco_{split}.json"
+        if path.exists() and path.name not in written:
+            raise InputError(f"expected to write the converted annotations to {path}, got a file there that was not "
+                             "written by a conversion; move or rename it.")
+    for split, content in contents.items():
+        _write_whole(root / f"coco_{split}.json", content)
+    _write_whole(root / _MANIFEST, {"digest": digest, "splits": list(contents)})
+    _log_conversion(root, contents)
+    return {split: (root / f"coco_{split}.json", found.images_dir) for split in contents}
+
+
+def _check_objects(root: Path, content: dict) -> None:
+    """Refuse training data whose objects were all dropped; of data without any, the data set says so."""
+    dropped = content["info"].get("dropped", {}) if isinstance(content.get("info"), dict) else {}
+    if not content["annotations"] and dropped.get(USELESS_BOXES):
+        raise InputError(f"{root}: expected at least one object to learn, got {dropped[USELESS_BOXES]} "
+                         f"{USELESS_BOXES}, and no other; look at the units of their corners.")
+
+
+def _digest(root: Path, sources: Iterable[Path], arguments: tuple) -> str:
+    """Of names, sizes and times of change of all files that the json is made from."""
     digest = hashlib.sha256(repr((_FORMAT, arguments)).encode())
     for path in sources:
         status = path.stat()
         digest.update(f"{path.relative_to(root) if path.is_relative_to(root) else path}"
-                      f" {status.st_size} {status.st_mtime_ns}\n".encode())
-    manifest_path = root / "coco_manifest.json"
-    try:
-        manifest = json.loads(manifest_path.read_text(encoding="utf-8"))
-        splits = {split: (root / f"coco_{split}.json", images_dir) for split in manifest["splits"]}
-        if manifest["digest"] == digest.hexdigest() and all(path.is_file() for path, _ in splits.values()):
-            return splits
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # absent, or not ours to trust: convert
-    contents = convert()
-    splits = {split: (root / f"coco_{split}.json", images_dir) for split in contents}
-    for split, content in contents.items():
-        _write_whole(splits[split][0], content)
-    _write_whole(manifest_path, {"digest": digest.hexdigest(), "splits": list(contents)})
-    _log_conversion(root, contents)
-    return splits
+                      f" {status.st_size} {status.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
 
 
 def _log_conversion(root: Path, contents: dict[str, dict]) -> None:
@@ -195,7 +123,8 @@ def _log_conversion(root: Path, contents: dict[str, dict]) -> None:
                         for split, content in contents.items())
     # Splits of one pool share its info, so each is counted once.
     infos = {id(content.get("info")): content.get("info") for content in contents.values()}.values()
-    dropped: Counter = sum((Counter(info.get("dropped")) for info in infos if isinstance(info, dict)), Counter())
+    counted = [info["dropped"] for info in infos if isinstance(info, dict) and isinstance(info.get("dropped"), dict)]
+    dropped: Counter = sum(map(Counter, counted), Counter())
     notes = ", ".join(f"{count} {what}" for what, count in dropped.items())
     print_log(f"{root}: wrote {written}{'; counted: ' * bool(notes)}{notes}", "current")
 
@@ -211,31 +140,3 @@ def _write_whole(path: Path, content: dict) -> None:
     except OSError as error:
         raise InputError(f"expected to be able to write {path} beside the data, got: {error.strerror}; copy the data "
                          "to a folder that can be written to.") from error
-
-
-def _images_of(root: Path, annotations: Path, split_names: Iterable[str]) -> Path:
-    """Folder of the images of a json: images/ if there is no other, else the first that holds its first image."""
-    nested = [root / "images" / name for name in split_names]
-    if (root / "images").is_dir() and not any(folder.is_dir() for folder in nested):
-        return root / "images"  # without reading the json, which may be large
-    folders = [root / "images", *nested, *(root / name for name in split_names),
-               *(root / name for name in _IMAGE_FOLDERS), root, annotations.parent]
-    folders = [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
-    images = read_annotations(annotations, labelled=False)["images"]
-    return next((folder for folder in folders if images and (folder / images[0]["file_name"]).is_file()),
-                root / "images")
-
-
-def _files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
-    """Files of a folder with one of the suffixes, sorted; none where there is no folder."""
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes)
-
-
-def _yaml(path: Path) -> dict:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, OSError) as error:
-        raise InputError(f"{path}: expected yaml, got: {error}; repair the file.") from error
-    return content if isinstance(content, dict) else {}

@@ -4,10 +4,10 @@ import cv2
 import mmcv
 import numpy as np
 from mmengine.fileio import get
-from mmengine.logging import print_log
 
 from ..errors import InputError
 from ..ops.windows import JitterDraw, Window, jitter_window
+from .image_check import size_fault
 
 _REDUCED_FLAGS = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 
@@ -28,7 +28,6 @@ class SourcePixels:
         self.reduced_decoding = reduced_decoding
         self.imdecode_backend = imdecode_backend
         self.backend_args = backend_args
-        self._mismatch_logged = False
 
     def plan(self, results: dict, draw: JitterDraw) -> Window | None:
         """The window of a draw by the size that the annotation declares; None if it declares none."""
@@ -42,15 +41,15 @@ class SourcePixels:
     def open(self, results: dict, draw: JitterDraw) -> tuple[np.ndarray, Window]:
         """The pixels of a sample and the window of a draw on them.
 
-        Where the annotation declares another size than the file has (images stored rotated, for example), the file
-        is right, as with mmdet; that is logged once.
-
         Args:
             results: ``img`` if loaded, else ``img_path`` and, where known, ``height`` and ``width``.
             draw: The draw.
 
         Returns:
             The image (h, w, 3) uint8 at 1 / ``window.reduction`` of the source size, and the window.
+
+        Raises:
+            InputError: The file cannot be decoded, or is of another size than the annotation declares.
         """
         window = self.plan(results, draw)
         if "img" in results:
@@ -61,18 +60,18 @@ class SourcePixels:
             if image is not None and image.shape[:2] == _reduced_hw(window):
                 return image, window
         image = self.decode(content, results["img_path"])
-        source_hw = image.shape[:2]
-        if window is None or window.source_hw != source_hw or window.reduction > 1:
-            if window is not None and window.source_hw != source_hw:
-                self._log_mismatch(results, window.source_hw, source_hw)
-            window = jitter_window(draw, source_hw, self.output_hw, reduce=False)
+        _check_size(results, image.shape[:2])
+        if window is None or window.reduction > 1:
+            window = jitter_window(draw, image.shape[:2], self.output_hw, reduce=False)
         return image, window
 
     def read(self, results: dict) -> np.ndarray:
-        """The whole image of a sample, (H, W, 3) uint8."""
+        """The whole image of a sample, (H, W, 3) uint8, of the size that is declared, as in :meth:`open`."""
         if "img" in results:
             return results["img"]
-        return self.decode(get(results["img_path"], backend_args=self.backend_args), results["img_path"])
+        image = self.decode(get(results["img_path"], backend_args=self.backend_args), results["img_path"])
+        _check_size(results, image.shape[:2])
+        return image
 
     def decode(self, content: bytes, path: str) -> np.ndarray:
         """A file's content as (H, W, 3) uint8 in BGR order."""
@@ -91,13 +90,6 @@ class SourcePixels:
         if self.imdecode_backend != "cv2" or content[:2] != b"\xff\xd8":
             return None
         return cv2.imdecode(np.frombuffer(content, np.uint8), _REDUCED_FLAGS[reduction])
-
-    def _log_mismatch(self, results: dict, declared_hw: tuple[int, int], found_hw: tuple[int, int]) -> None:
-        if not self._mismatch_logged:
-            self._mismatch_logged = True
-            print_log(f"{results['img_path']} is {found_hw[0]} x {found_hw[1]} (height x width), its annotation says "
-                      f"{declared_hw[0]} x {declared_hw[1]}; the file's size is used, here and in further cases. "
-                      "An image stored rotated has its annotations in the turned frame.", "current", 30)
 
 
 def resampled(image: np.ndarray, window: Window, image_origin_xy: tuple[int, int] = (0, 0)) -> np.ndarray:
@@ -123,6 +115,14 @@ def resampled(image: np.ndarray, window: Window, image_origin_xy: tuple[int, int
     output = cv2.resize(crop, None, fx=factor_x, fy=factor_y, interpolation=cv2.INTER_LINEAR)[:height, :width]
     assert output.shape[:2] == (height, width), (output.shape, window, image.shape, image_origin_xy)
     return cv2.flip(output, 1) if window.flip else np.ascontiguousarray(output)
+
+
+def _check_size(results: dict, found_hw: tuple[int, int]) -> None:
+    declared_hw = results.get("height"), results.get("width")
+    if all(declared_hw) and declared_hw != found_hw:
+        path = results["img_path"]
+        raise InputError("expected the image as it is annotated, got "
+                         f"{path}: {size_fault(path, declared_hw, found_hw)}.")
 
 
 def _reduced_hw(window: Window) -> tuple[int, int]:

@@ -1,20 +1,24 @@
 """`frozen_det.FrozenProofHook`: proves at every checkpoint, validation and the end that nothing frozen moved.
 
-A digest is taken when training starts, after all loading, and compared bit by bit later; it is written into each
-checkpoint's meta and into ``frozen_proof.json`` beside the log. A tensor that moved stops the run with its name,
-before a checkpoint with it is written.
+A digest is taken where weights are loaded, compared when training starts, and bit by bit from then on, the last time
+after every other hook; it is written into each checkpoint's meta and into ``frozen_proof.json`` beside the log. A
+tensor that moved, a setting of a frozen module that changed (an epsilon, a stride, its ``forward``) or a table that no
+file holds stops the run with its name, before a checkpoint with it is written. Forward hooks on a frozen body, which
+may only look, are named.
 """
 
-import json
-import os
+import logging
 from pathlib import Path
 
 from mmengine.hooks import Hook
+from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 
+from ..atomic_write import write_json
 from ..errors import InputError, closest
 from ..fingerprint import Fingerprint, canonical, fingerprint
 from ..registry import HOOKS
+from .run_check import check_run
 
 META_KEY = "frozen"
 REST = "the rest of the model"  # what a model as a whole proves, beside its frozen backbone
@@ -31,7 +35,7 @@ class FrozenProofHook(Hook):
             layers ('the rest of the model').
 
     Raises:
-        InputError: a name the model does not have, or a tensor that moved.
+        InputError: a name the model does not have, or something frozen that changed.
     """
 
     # After the hooks that change the model (averaging), before the checkpoint hook (VERY_LOW) writes a file.
@@ -42,16 +46,26 @@ class FrozenProofHook(Hook):
         self.start: dict[str, Fingerprint] = {}
         self.checks: list[dict] = []
         self._recorded: dict[str, dict] = {}
+        self._named_hooks: set[str] = set()
 
     # -- the host's calls, in the order they come ---------------------------------------------------------------
+
+    def before_run(self, runner) -> None:
+        """Check what can be checked only now of the run's config."""
+        check_run(runner)
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Remember what the checkpoint says its frozen tensors were."""
         self._recorded = dict((checkpoint.get("meta") or {}).get(META_KEY) or {})
 
     def before_train(self, runner) -> None:
-        """Take the digests everything later is compared with."""
+        """Compare with what was loaded, and take the digests everything later is compared with."""
+        for name, part in self._bodies(runner):
+            refuse_moved(name, part, "before training began")
+            self._refuse_changes(name, part, "before training began")
         self.rebase(runner, "start")
+        # After every hook there is, whatever its priority.
+        runner.hooks[:] = [hook for hook in runner.hooks if not isinstance(hook, _LastCheck)] + [_LastCheck(self)]
 
     def before_test(self, runner) -> None:
         """Compare the loaded model with what its checkpoint recorded."""
@@ -67,8 +81,8 @@ class FrozenProofHook(Hook):
         checkpoint["meta"][META_KEY] = {
             name: {"digest": taken.digest, "tensors": dict(taken.tensors)} for name, taken in self.start.items()}
 
-    def after_train(self, runner) -> None:
-        """Check at the end, and say so in one line."""
+    def finish(self, runner) -> None:
+        """Check at the end, after all other hooks, and say so in one line."""
         self.check(runner, "end")
         for line in self._lines(runner):
             runner.logger.info(f"frozen proof: {line}, unchanged after {runner.iter} iterations")
@@ -93,6 +107,8 @@ class FrozenProofHook(Hook):
         """
         if not self.start and runner.iter == 0:
             return  # validation alone, without training: nothing could have moved
+        for name, part in self._bodies(runner):
+            self._refuse_changes(name, part, f"between the start and iteration {runner.iter} ({when})")
         for name, tensors in self._watched(runner).items():
             moved = self.start[name].first_difference(fingerprint(tensors)) if name in self.start else None
             if moved is not None:
@@ -104,10 +120,43 @@ class FrozenProofHook(Hook):
                     "optimisers or code that touch this module, or take it off the frozen list.")
         self._note(runner, when)
 
+    def check_file(self, runner, checkpoint: dict) -> None:
+        """Compare what is about to be written: hooks after this one may have changed it.
+
+        Raises:
+            InputError: a frozen tensor in the checkpoint is not the model's.
+        """
+        for name, taken in self.start.items():
+            body = hasattr(dict(unwrapped(runner.model).named_modules())[name], "body")
+            prefix = ".".join(filter(None, [name, "body" if body else ""]))
+            held = {key[len(prefix) + 1:] if prefix else key: value for key, value in checkpoint["state_dict"].items()
+                    if not prefix or key.startswith(f"{prefix}.")}
+            moved = taken.first_difference_of(fingerprint({key: value for key, value in held.items()
+                                                           if canonical(key) in taken.tensors}))
+            if moved is not None:
+                raise InputError(f"expected the frozen tensors of {name or REST} in the checkpoint of iteration "
+                                 f"{runner.iter}, but {moved} has other values there: a hook's before_save_checkpoint "
+                                 "changed it. It was not written.")
+
+    def _bodies(self, runner) -> list[tuple[str, object]]:
+        """Names and modules of the frozen backbones that are watched."""
+        parts = dict(unwrapped(runner.model).named_modules())
+        return [(name, parts[name]) for name in self._watched(runner) if hasattr(parts[name], "changed_since_built")]
+
+    def _refuse_changes(self, name: str, part, when: str) -> None:
+        changed = part.changed_since_built()
+        if changed is not None:
+            raise InputError(f"the frozen module {name} changed {when}: {changed}. Expected it as it was built. Look "
+                             "for hooks or code that touch it, or unfreeze that part.")
+        for hook in part.hooks_since_built():
+            if hook not in self._named_hooks:
+                self._named_hooks.add(hook)
+                print_log(f"frozen proof: {name} has a {hook} that was not there when it was built; it may change "
+                          "what the frozen module gives, and no checkpoint holds it", "current", logging.WARNING)
+
     def _watched(self, runner) -> dict[str, dict]:
         """module name -> {tensor name: tensor} of everything watched."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        parts = dict(model.named_modules())
+        parts = dict(unwrapped(runner.model).named_modules())
         names = self.modules
         if names is None:
             names = [name for name, part in parts.items()
@@ -152,7 +201,7 @@ class FrozenProofHook(Hook):
                             "unchanged": moved is None, **({"moved": moved} if moved else {})})
         if runner.rank != 0:
             return
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         parts = dict(model.named_modules())
         modules = []
         for name, tensors in self._watched(runner).items():
@@ -162,11 +211,47 @@ class FrozenProofHook(Hook):
                 "num_params": sum(t.numel() for n, t in tensors.items() if n in names),
                 "num_buffers": sum(n not in names for n in tensors),
                 "source": getattr(parts[name], "source", None) and str(parts[name].weights)})
-        path = Path(runner.work_dir) / "frozen_proof.json"
-        partial = path.with_suffix(f".{os.getpid()}.tmp")
-        record = {"modules": modules, "checks": self.checks, "trained": trained_names(model)}
-        partial.write_text(json.dumps(record, indent=1), encoding="utf-8")
-        os.replace(partial, path)
+        write_json(Path(runner.work_dir) / "frozen_proof.json",
+                   {"modules": modules, "checks": self.checks, "trained": trained_names(model)})
+
+
+class _LastCheck(Hook):
+    """Stands behind all other hooks of a run: what they change is seen."""
+
+    def __init__(self, proof: FrozenProofHook):
+        self.proof = proof
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Compare the file that is about to be written."""
+        self.proof.check_file(runner, checkpoint)
+
+    def after_run(self, runner) -> None:
+        """The end of the proof."""
+        self.proof.finish(runner)
+
+
+def refuse_moved(name: str, part, when: str, now: Fingerprint | None = None) -> None:
+    """Refuse a frozen backbone whose tensors are not those that were loaded.
+
+    Args:
+        name: of the module.
+        part: the :class:`frozen_det.models.FrozenBackbone`.
+        when: for the message.
+        now: its digest, if it was taken already.
+
+    Raises:
+        InputError: with the first tensor's name.
+    """
+    moved = part.moved_since_load(now)
+    if moved is not None:
+        raise InputError(f"frozen tensor {name}.{moved} moved {when}, after its weights were loaded. Expected it bit "
+                         "for bit as loaded; a lean checkpoint of it could never be loaded. Look for hooks or code "
+                         "that touch this module, or unfreeze it.")
+
+
+def unwrapped(model):
+    """The model without its distributed wrapper."""
+    return model.module if is_model_wrapper(model) else model
 
 
 def trained_names(model) -> list[str]:

@@ -3,7 +3,8 @@
 It is mmengine's CheckpointHook with three promises more: a file is whole or absent and the previous one goes only
 after it (:mod:`.atomic_files`); log history is plain numbers, so `torch.load(weights_only=True)` reads the file; and,
 unless ``full=True``, frozen base weights are left out and replaced by their digest. Loading a lean file attaches the
-base through the one door and refuses another base (see :class:`frozen_det.models.FrozenBackbone`).
+base through the one door and refuses another base (see :class:`frozen_det.models.FrozenBackbone`). It guards the run
+besides: its folder, and what it resumes from (:mod:`.run_guard`).
 """
 
 import dataclasses
@@ -11,14 +12,20 @@ import inspect
 from pathlib import Path
 
 from mmengine.hooks import CheckpointHook
-from mmengine.model import is_model_wrapper
+from mmengine.logging import print_log
 
 from ..errors import InputError, closest
+from ..evaluation.accumulated import MISSING
 from ..fingerprint import canonical, fingerprint
 from ..host_state import plain_message_hub
 from ..registry import HOOKS
 from ..weights_card import KEY
 from . import atomic_files
+from .averaged_base import give_base_to_averages
+from .frozen_proof import refuse_moved, unwrapped
+from .resuming import run_size
+from .run_check import check_run
+from .run_guard import RunGuard
 
 FORMAT_VERSION = 1
 
@@ -43,12 +50,32 @@ class LeanCheckpointHook(CheckpointHook):
         kwargs.setdefault("backend_args", dict(backend=atomic_files.NAME))
         super().__init__(**kwargs)
         self.full = full
+        self.guard = RunGuard()
+        self._empty_named = False
+
+    def before_run(self, runner) -> None:
+        """Take the work directory for this run, and check what can be checked only now of its config."""
+        self.guard.before_run(runner)
+        check_run(runner)
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Refuse to go on with another run."""
+        self.guard.after_load_checkpoint(runner, checkpoint)
+
+    def before_train(self, runner) -> None:
+        """Where checkpoints go, and the schedule of a resumed run."""
+        super().before_train(runner)
+        self.guard.before_train(runner)
+        give_base_to_averages(runner)
+        if not self.full:
+            for name, part in _left_out(unwrapped(runner.model)):
+                refuse_moved(name, part, "before training began")
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Make the checkpoint plain and, unless full, lean. Called last of all hooks (lowest priority)."""
         checkpoint["message_hub"] = plain_message_hub(checkpoint["message_hub"])
-        checkpoint["meta"] = plain_meta(checkpoint["meta"])
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        checkpoint["meta"] = plain_meta({**checkpoint["meta"], "run": run_size(runner)})
+        model = unwrapped(runner.model)
         if hasattr(model, "weights_card"):
             checkpoint["meta"][KEY] = _card(model, runner, checkpoint["state_dict"])
         if self.full:
@@ -57,10 +84,24 @@ class LeanCheckpointHook(CheckpointHook):
         if lean:
             checkpoint["meta"]["lean"] = {"version": FORMAT_VERSION, "modules": lean}
 
+    def _save_best_checkpoint(self, runner, metrics: dict) -> None:
+        """-1 says that there was nothing to measure, which is no best."""
+        empty = [name for name in getattr(self, "key_indicators", ()) if metrics.get(name) == MISSING]
+        if empty and not self._empty_named:
+            self._empty_named = True
+            runner.logger.warning(f"{', '.join(empty)} is {MISSING}: the validation data hold no object to find, so no "
+                                  "checkpoint is saved as the best.")
+        super()._save_best_checkpoint(runner, {name: None if value == MISSING else value
+                                               for name, value in metrics.items()})
+
     def after_train(self, runner) -> None:
         """Finish: nothing outdated is left behind."""
         super().after_train(runner)
         atomic_files.remove_outdated()
+
+    def after_run(self, runner) -> None:
+        """Give the work directory free."""
+        self.guard.after_run(runner)
 
 
 def _card(model, runner, state: dict) -> str:
@@ -93,12 +134,14 @@ def make_lean(model, checkpoint: dict) -> dict:
     import torch
 
     described = {}
-    for name, part in model.named_modules():
-        # Backbones alone: of what else is frozen (a second stage's decoder) there is no file to attach again.
-        if not hasattr(part, "frozen_fingerprint") or not part.is_frozen or part.weights == "random":
-            continue
+    for name, part in _left_out(model):
         frozen = part.frozen_tensors()
         taken = part.frozen_fingerprint()
+        refuse_moved(name, part, "before a checkpoint was written", taken)
+        if not part.is_attachable(taken):
+            print_log(f"{name} does not hold what its weights ({part.weights}) give, as a checkpoint was loaded over "
+                      "them: checkpoints hold it in full", "current")
+            continue
         prefix = f"{name}.body." if name else "body."
         for entry in ("state_dict", "ema_state_dict"):
             state = checkpoint.get(entry)
@@ -115,23 +158,15 @@ def make_lean(model, checkpoint: dict) -> dict:
     return described
 
 
+def _left_out(model) -> list[tuple[str, object]]:
+    """Names and modules whose frozen tensors a lean checkpoint may leave out: backbones with weights to attach again.
+    Of what else is frozen (a second stage's decoder) there is no file."""
+    return [(name, part) for name, part in model.named_modules()
+            if hasattr(part, "frozen_fingerprint") and part.is_frozen and part.weights != "random"]
+
+
 def plain_meta(meta: dict) -> dict:
     """A checkpoint's meta without numpy numbers."""
     from ..host_state import _plain
 
     return _plain(meta)
-
-
-def latest_checkpoint(work_dir) -> Path | None:
-    """The newest complete `epoch_N.pth` or `iter_N.pth` in a work directory, or None.
-
-    Files are whole or absent, so the highest number is the newest; the `last_checkpoint` pointer, which the host
-    writes in place, is not needed.
-    """
-    best = None
-    for path in Path(work_dir).glob("*_*.pth"):
-        stem, _, number = path.stem.rpartition("_")
-        if stem in ("epoch", "iter") and number.isdigit():
-            key = (path.stat().st_mtime_ns, int(number))
-            best = max(best or (key, path), (key, path))
-    return best[1] if best else None

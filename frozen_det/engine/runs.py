@@ -1,14 +1,25 @@
 """A Runner that shares nothing with the runs before it in the same process."""
 
 import copy
+import functools
+import logging
+import os
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+from ..atomic_write import make_folder
+from ..checkpoints import read
+from ..errors import storage_error
 from .joined_data import JoinedDataHook
-from .lean_checkpoint import latest_checkpoint
+from .kept_checkpoints import checkpoint_to_resume, latest_checkpoint, require_exists
+from .lean_checkpoint import LeanCheckpointHook
+from .resuming import check_resumable
+from .run_guard import RunGuard, refuse_used_folder
+from .run_lock import RunLock
 
 
 @contextmanager
@@ -19,6 +30,57 @@ def host_scope() -> Iterator[None]:
     with warnings.catch_warnings(), DefaultScope.overwrite_default_scope("mmdet"):
         warnings.filterwarnings("ignore", message=".*torch.meshgrid.*")
         yield
+
+
+@contextmanager
+def training_folder(cfg, resume: str | None, say: Callable[[str], None],
+                    how: str = "the same command again") -> Iterator[None]:
+    """The work directory of a training, checked and held while it runs; the config is pointed at what it goes on from.
+
+    Args:
+        cfg: of a training; `resume` and `load_from` are set if it goes on.
+        resume: ``"auto"`` goes on from the newest checkpoint of the work directory, if it has one; a path from that
+            file or folder; None begins anew.
+        say: prints a line.
+        how: what goes on after an interruption, in words.
+
+    Raises:
+        InputError: another process works there, it holds an earlier run and `resume` is None, or the checkpoint is
+            broken or of another run.
+        StorageError: the folder cannot be made or written.
+
+    An exception that ends the training gets `on_disk`: what is left there and how to go on, in words.
+    """
+    work_dir = Path(cfg.work_dir)
+    if resume not in (None, "auto"):
+        require_exists(resume)
+    with RunLock(work_dir) if is_first_process() else nullcontext():
+        if resume is None:
+            refuse_used_folder(work_dir, how)
+        else:
+            path = checkpoint_to_resume(work_dir, None if resume == "auto" else resume)
+            if path is not None:
+                check_resumable(read(path), cfg, str(path))
+                cfg.resume, cfg.load_from = True, str(path)
+            say(f"resuming from {path}" if path else f"nothing to resume in {work_dir}: starting anew")
+        try:
+            yield
+        except BaseException as error:
+            error.on_disk = _on_disk(work_dir, how)
+            raise
+
+
+def is_first_process() -> bool:
+    """Whether this process is the only one or the first of a training (torchrun, Slurm and MPI number them)."""
+    names = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
+    return all(os.environ.get(name, "0") == "0" for name in names)
+
+
+def _on_disk(work_dir: Path, how: str) -> str:
+    newest = latest_checkpoint(work_dir)
+    if newest is None:
+        return f"No checkpoint had been written to {work_dir} yet."
+    return f"On disk: {newest}; {how} goes on from it."
 
 
 def train(cfg, experiment_name: str, resume: bool, say: Callable[[str], None] = lambda line: None) -> Path | None:
@@ -32,14 +94,13 @@ def train(cfg, experiment_name: str, resume: bool, say: Callable[[str], None] = 
 
     Returns:
         the newest checkpoint at the end, None if the config keeps none.
+
+    Raises:
+        InputError: see :func:`training_folder`.
     """
     run = copy.deepcopy(cfg)
     run.experiment_name = experiment_name
-    latest = latest_checkpoint(run.work_dir) if resume else None
-    if latest is not None:
-        run.resume, run.load_from = True, str(latest)
-        say(f"resuming from {latest}")
-    with host_scope():
+    with training_folder(run, "auto" if resume else None, say), host_scope():
         new_runner(run).train()
     return latest_checkpoint(run.work_dir)
 
@@ -51,17 +112,37 @@ def new_runner(cfg):
     process (training, then its evaluation; the stages of a chain) would write its log, curves and config into the
     folder of the first. The old one is let go of. It also names a run's folder by the second in which it starts: a
     test that follows a training of less than that would write into the training's folder, so it waits for the next.
+
+    Raises:
+        StorageError: the work directory cannot be made; later, from the log, that the disk is full.
     """
     from mmengine.runner import Runner
 
+    from .checkpoint_match import guard_host_runner
+
+    guard_host_runner()
     visualizer = cfg.get("visualizer")
     if isinstance(visualizer, dict):
         _forget_visualizer(visualizer.get("name") or cfg.get("experiment_name"))
+    make_folder(cfg.get("work_dir") or "work_dirs")
     while Path(cfg.get("work_dir") or "work_dirs", time.strftime("%Y%m%d_%H%M%S")).exists():
         time.sleep(0.05)
     runner = Runner.from_cfg(cfg)
     runner.register_hook(JoinedDataHook(), priority="VERY_HIGH")
+    if not any(isinstance(hook, LeanCheckpointHook) for hook in runner.hooks):
+        runner.register_hook(RunGuard())
+    for handler in runner.logger.handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.handleError = functools.partial(_stop_with, handler)
     return runner
+
+
+def _stop_with(handler: logging.FileHandler, record: logging.LogRecord) -> None:
+    """A log that cannot be written stops the run in one line; Python's own way is a traceback for every line of it."""
+    error = sys.exc_info()[1]
+    if isinstance(error, OSError):
+        raise storage_error(error, handler.baseFilename) from error
+    logging.Handler.handleError(handler, record)
 
 
 def _forget_visualizer(name: str | None) -> None:

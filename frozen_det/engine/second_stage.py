@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.runner.base_loop import BaseLoop
 
 from ..errors import InputError
 from ..models.classifier_stage import HOW
 from ..registry import HOOKS
+from .run_guard import is_training
 
 
 @HOOKS.register_module()
@@ -83,11 +83,6 @@ def refuse_tuned_base(checkpoint: dict, model, where: str) -> None:
                 f"expected the frozen backbone of {backbone.source} in {where}, but backbone.body.{name} differs: "
                 "its first stage was fine-tuned. Use the second stage of the fine-tuned config, or "
                 "--cfg-options model.detector.backbone.freeze=False (it stays frozen in this stage anyway).")
-
-
-def is_training(runner) -> bool:
-    """Whether the run was started to train: its training loop is built."""
-    return isinstance(runner._train_loop, BaseLoop)
 
 
 def unwrapped(model):

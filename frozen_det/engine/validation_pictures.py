@@ -4,12 +4,13 @@ It writes ``<work_dir>/pictures/<epoch or iter>/*.jpg`` with an ``index.json`` a
 W&B and the like. A data set without boxes, or whose samples cannot be looked up, gets no pictures and one log line.
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
 from mmengine.hooks import Hook
 
+from ..atomic_write import replacing, write_json
+from ..datasets.image_pixels import PixelReader
 from ..errors import InputError
 from ..evaluation.run_lengths import run_length
 from ..registry import HOOKS
@@ -69,9 +70,8 @@ class ValidationPicturesHook(Hook):
         if not self._drawn:
             return
         name = "index.json" if runner.rank == 0 else f"index_{runner.rank}.json"
-        _folder(runner).joinpath(name).write_text(
-            json.dumps({"score_threshold": self.score_threshold, "epoch": runner.epoch, "iter": runner.iter,
-                        "pictures": self._drawn}, indent=1), encoding="utf-8")
+        write_json(_folder(runner) / name, {"score_threshold": self.score_threshold, "epoch": runner.epoch,
+                                            "iter": runner.iter, "pictures": self._drawn})
 
     # -- choosing and drawing -----------------------------------------------------------------------------------
 
@@ -87,8 +87,10 @@ class ValidationPicturesHook(Hook):
         return {_image_of(info): {**info, "place": place} for place, info in enumerate(infos)}
 
     def _draw(self, runner, info: dict, sample) -> None:
-        image = _read_image(info["img_path"], getattr(runner.val_loop.dataloader.dataset, "backend_args", None))
-        classes = runner.val_loop.dataloader.dataset.metainfo["classes"]
+        dataset = runner.val_loop.dataloader.dataset
+        transforms = getattr(getattr(dataset, "pipeline", None), "transforms", ())
+        image = PixelReader.of(transforms, getattr(dataset, "backend_args", None)).rgb(info["img_path"])
+        classes = dataset.metainfo["classes"]
         # A detector without masks gets the truth without them: halves that look alike compare best.
         truth = truth_of(info, image.shape[:2], with_masks="masks" in sample.pred_instances)
         predictions = predictions_of(sample.pred_instances, self.score_threshold, self.max_predictions)
@@ -160,18 +162,11 @@ def _folder(runner) -> Path:
     return Path(runner.work_dir) / FOLDER / name
 
 
-def _read_image(path: str, backend_args) -> np.ndarray:
-    """(H, W, 3) uint8 RGB, turned as the detector's loader turns it."""
-    import mmcv
-    from mmengine.fileio import get
-
-    return np.ascontiguousarray(mmcv.imfrombytes(get(path, backend_args=backend_args))[..., ::-1])
-
-
 def _write_jpeg(path: Path, image: np.ndarray, quality: int) -> None:
     from PIL import Image
 
-    Image.fromarray(image).save(path, quality=quality, optimize=True, subsampling=0)
+    with replacing(path) as partial:
+        Image.fromarray(image).save(partial, quality=quality, optimize=True, subsampling=0)
 
 
 def _hand_to_backends(runner, name: str, image: np.ndarray) -> None:

@@ -6,7 +6,7 @@ that is wrong or lossy: numbers are not rounded, an empty result is 0 instead of
 shown to the model are left out instead of counted as missed, and class-wise keys carry the kind (``bbox_``).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,7 @@ from .evaluate import (
 )
 from .evaluation_log import class_table, number_lines, write_to_run_folder
 from .ground_truth import instances_of, truth_from_samples
+from .reported_names import reported_names
 from .shown_images import check_against_file, distinct, share_ids, with_paths_as_ids
 from .stored_results import write_stored
 
@@ -98,6 +99,11 @@ class CocoMetric(BaseMetric):
         if ann_file is not None and is_main_process():
             with get_local_path(ann_file, backend_args=backend_args) as path:
                 self._engine = open_engine(str(path), self.federated, engine)
+
+    @classmethod
+    def reported_names(cls, settings: Mapping) -> set[str]:
+        """Names of the numbers, without the prefix, that a metric with these arguments gives."""
+        return reported_names(settings, cls.federated)
 
     @BaseMetric.dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict) -> None:

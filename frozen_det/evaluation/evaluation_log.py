@@ -1,11 +1,11 @@
 """How an evaluation is shown and kept: rounded lines for people, one JSON with all digits in the run's folder."""
 
-import json
 import logging
 from pathlib import Path
 
 from mmengine.logging import MessageHub, MMLogger
 
+from ..atomic_write import write_json
 from .accumulated import MISSING
 from .evaluate import Evaluation
 
@@ -50,8 +50,7 @@ def write_to_run_folder(evaluation: Evaluation, prefix: str, ann_file, num_image
               "num_images_without_detections": num_images_without, **evaluation.to_json()}
     step = f"_iter_{done['iter']}" if done["iter"] is not None and stage == "val" else ""
     path = folder / "evaluation" / f"{prefix}_{stage}{step}.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(record, indent=1), encoding="utf-8")
+    write_json(path, record)
     return path
 
 

@@ -112,13 +112,18 @@ def _suspicious(counts: list[bytes], pixels: np.ndarray) -> np.ndarray:
     return bad | (np.bincount(mask, runs, minlength=len(counts)).astype(np.int64) != pixels)
 
 
+def are_finite(numbers) -> bool:
+    """Whether all of a list are plain numbers, none of them NaN, infinite or beyond any picture."""
+    return set(map(type, numbers)) <= {int, float} and -1e300 < sum(numbers) < 1e300
+
+
 def _polygon_fault(polygons: list) -> str | None:
     if not polygons:
         return "no polygon"
     for polygon in polygons:
         if not isinstance(polygon, list | tuple) or len(polygon) < 6 or len(polygon) % 2:
             return f"a polygon that is not a list of x, y from three corners on: {polygon!r:.60}"
-        if not all(type(one) in (int, float) for one in polygon) or not np.isfinite(polygon).all():
+        if not are_finite(polygon):
             return f"a polygon with something else than finite numbers: {polygon!r:.60}"
     return None
 

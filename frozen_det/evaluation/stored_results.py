@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..atomic_write import write_text
 from ..errors import InputError
 from .detections import Detections
 from .engines import open_engine
@@ -116,7 +117,7 @@ def _path(prefix, kind: str) -> Path:
 
 
 def _write(path: Path, content) -> Path:
-    path.write_text(json.dumps(content, default=_plain), encoding="utf-8")
+    write_text(path, json.dumps(content, default=_plain))
     return path
 
 

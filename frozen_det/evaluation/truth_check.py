@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..errors import InputError, closest
 from .accumulated import frequency_group
-from .run_lengths import segmentation_fault
+from .run_lengths import are_finite, segmentation_fault
 
 FEDERATED_LISTS = ("neg_category_ids", "not_exhaustive_category_ids")
 
@@ -70,7 +70,7 @@ def check_truth(content: dict, where: str, federated: bool) -> None:
 def _check_objects(annotations: "Entries", size_hw_of: dict) -> None:
     annotations.have("bbox", _is_box, "bbox as four finite numbers [x, y, width, height], width and height not below 0",
                      "x, y is the upper left corner, in px")
-    annotations.have("area", lambda area: area is None or _is_number(area) and area >= 0,
+    annotations.have("area", lambda area: area is None or are_finite([area]) and area >= 0,
                      "area as a number not below 0", "write the area in square px, or leave the key out")
     for flag in ("iscrowd", "ignore"):
         annotations.have(flag, lambda value: type(value) in (int, float, bool) and value in (0, 1),
@@ -137,13 +137,8 @@ def _is_id(value) -> bool:
     return type(value) in (int, str)
 
 
-def _is_number(value) -> bool:
-    return type(value) in (int, float) and -1e300 < value < 1e300  # false for NaN
-
-
 def _is_box(box) -> bool:
-    return (isinstance(box, list | tuple) and len(box) == 4 and all(_is_number(side) for side in box)
-            and box[2] >= 0 and box[3] >= 0)
+    return isinstance(box, list | tuple) and len(box) == 4 and are_finite(box) and box[2] >= 0 and box[3] >= 0
 
 
 def _is_size(image: dict) -> bool:

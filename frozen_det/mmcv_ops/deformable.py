@@ -48,6 +48,7 @@ def modulated_deform_conv_forward(input, weight, bias, ones, offset, mask, outpu
                                   with_bias):
     """Fill ``output`` (N, D, h, w) with v2 (Zhu et al., CVPR 2019): samples times ``mask``, and ``bias`` (D,)."""
     geometry = (stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, group, deformable_group)
+    offset, mask = _as_read(offset, output), _as_read(mask, output)
     output.copy_(_convolve(input, weight, offset, mask, bias if with_bias else None, geometry))
 
 
@@ -56,10 +57,23 @@ def modulated_deform_conv_backward(input, weight, bias, ones, offset, mask, colu
                                    stride_w, pad_h, pad_w, dilation_h, dilation_w, group, deformable_group, with_bias):
     """Add v2's gradients to the five ``grad_`` tensors."""
     geometry = (stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, group, deformable_group)
+    offset, mask = _as_read(offset, grad_output), _as_read(mask, grad_output)
     found = _convolve_backward(grad_output, input, weight, offset, mask, bias if with_bias else None, geometry)
-    sums = (grad_input, grad_weight, grad_offset, grad_mask) + ((grad_bias,) if with_bias else ())
-    for total, gradient in zip(sums, found):
+    sums = (grad_input, grad_weight, _as_read(grad_offset, grad_output), _as_read(grad_mask, grad_output))
+    for total, gradient in zip(sums + ((grad_bias,) if with_bias else ()), found):
         total.add_(gradient)
+
+
+def _as_read(values, output):
+    """A view of what mmcv's v2 kernels read of offsets or a mask (N, C, H, W), for an output (N, D, h, w).
+
+    They do not compare sizes: from the start of each sample they take C * h * w values as if the map were h x w. DyHead
+    hands the offsets of a level to the coarser one beside it, so its weights were trained with this.
+    """
+    (samples, channels), cells = values.shape[:2], output.shape[-2:]
+    if values.shape[-2:] == cells or values[0:1].numel() < channels * cells.numel():
+        return values
+    return values.flatten(1)[:, :channels * cells.numel()].view(samples, channels, *cells)
 
 
 def _convolve(input, weight, offset, mask, bias, geometry):

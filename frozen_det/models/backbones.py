@@ -9,7 +9,7 @@ not have is refused, with the strides it has.
 from collections.abc import Sequence
 
 from ..errors import InputError
-from .body_contract import PROBE_SIZE_HW, Body, Preprocess, on_meta, select_by_stride
+from .body_contract import PROBE_SIZE_HW, Body, Preprocess, check_input_channels, on_meta, select_by_stride
 from .mmdet_bodies import mmdet_body, mmdet_strides
 from .timm_bodies import timm_body, timm_strides
 from .torchvision_bodies import torchvision_body, torchvision_strides
@@ -24,24 +24,32 @@ def build_body(cfg: dict, strides: Sequence[int]) -> Body:
         cfg: ``dict(type='timm', name=...)``, ``dict(type='torchvision', name=...)`` (further keys go to the
             library's constructor; those of plain vision transformers: :mod:`.plain_vit`), or the config of any
             backbone registered in mmdet.
-        strides: the strides wanted, ascending, e.g. ``(4, 8, 16, 32)``.
+        strides: the strides wanted, ascending, e.g. ``(4, 8, 16, 32)``; ``(4, 4)`` for the last two features of
+            stride 4.
 
     Raises:
-        InputError: unknown model name, or a stride that the body does not have.
+        InputError: unknown model name, a key that the library does not take, or a stride that the body does not have.
     """
     cfg = dict(cfg)
     if "type" not in cfg:
         raise InputError("expected `type` in model.backbone.body (timm, torchvision, or a backbone of mmdet), got "
                          f"{cfg}")
     kind = cfg.pop("type")
+    check_input_channels(cfg, "model.backbone.body")
     strides = tuple(strides)
-    if not strides or list(strides) != sorted(set(strides)):
+    if not strides or list(strides) != sorted(strides):
         raise InputError(f"expected ascending strides such as (4, 8, 16, 32) in model.backbone.strides, got {strides}")
-    if kind in ("timm", "torchvision"):
-        if "name" not in cfg:
-            raise InputError(f"expected `name` beside type={kind!r} in model.backbone.body, got {cfg}")
-        return (timm_body if kind == "timm" else torchvision_body)(cfg.pop("name"), cfg, strides)
-    return mmdet_body({"type": kind, **cfg}, strides)
+    if kind in ("timm", "torchvision") and "name" not in cfg:
+        raise InputError(f"expected `name` beside type={kind!r} in model.backbone.body, got {cfg}")
+    try:
+        if kind in ("timm", "torchvision"):
+            return (timm_body if kind == "timm" else torchvision_body)(cfg.pop("name"), cfg, strides)
+        return mmdet_body({"type": kind, **cfg}, strides)
+    except TypeError as error:
+        if "unexpected keyword argument" not in str(error):
+            raise
+        raise InputError(f"expected keys that the {kind} body takes in model.backbone.body, got {sorted(cfg)}: "
+                         f"{error}") from error
 
 
 def body_strides(cfg: dict) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ Strides and channels are measured by running a body once on meta tensors (no wei
 not square.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -34,12 +35,13 @@ class Body:
 
     Attributes:
         module: the library's own module; its state-dict keys are the library's.
-        strides: stride of each feature, ascending.
+        strides: stride of each feature, ascending; equal ones stand for several features of one stride.
         channels: number of channels of each feature.
         extract: ``extract(module, images) -> list`` of features (N, C, H / stride, W / stride), one per stride.
         architecture: e.g. ``timm/resnet50``; library and name.
         head_keys: state-dict keys of the full architecture that the body does not need (classifier, last stages).
         preprocess: what the pretrained weights expect of the input.
+        maps_in_training: maps for one image and stride in training mode, one in every family but TridentNet's.
     """
 
     module: nn.Module
@@ -49,16 +51,17 @@ class Body:
     architecture: str
     head_keys: frozenset[str] = field(default_factory=frozenset)
     preprocess: Preprocess | None = None
+    maps_in_training: int = 1
 
 
 def select_by_stride(found: Sequence[int | None], channels: Sequence[int], strides: Sequence[int],
                      where: str) -> tuple[list[int], list[int]]:
-    """The last (deepest) feature of each wanted stride.
+    """The last (deepest) feature of each wanted stride; the last n, in order, of a stride wanted n times.
 
     Args:
         found: stride of each feature in the order of computation; None for one that is no map of the image.
         channels: of each feature.
-        strides: wanted strides.
+        strides: wanted strides, equal ones side by side.
         where: name of the body, for the message.
 
     Returns:
@@ -67,14 +70,26 @@ def select_by_stride(found: Sequence[int | None], channels: Sequence[int], strid
     Raises:
         InputError: a stride that is not among those found.
     """
-    by_stride = {stride: index for index, stride in enumerate(found) if stride is not None}
-    if [stride for stride in strides if stride not in by_stride]:
+    have, wanted = Counter(stride for stride in found if stride is not None), Counter(strides)
+    if wanted - have:
         hint = ""
-        if len(by_stride) == 1:
+        if len(have) == 1 and set(have) != set(wanted):
             hint = " All its features have one stride, as in plain vision transformers; ask for that stride alone."
         raise InputError(f"expected features at strides {tuple(strides)} (model.backbone.strides), but {where} has "
-                         f"strides {tuple(sorted(by_stride))}.{hint} Ask for strides among these.")
-    return [by_stride[s] for s in strides], [channels[by_stride[s]] for s in strides]
+                         f"strides {tuple(sorted(have.elements() if max(wanted.values()) > 1 else have))}.{hint} Ask "
+                         "for strides among these.")
+    indices = [index for stride in dict.fromkeys(strides)
+               for index in [i for i, s in enumerate(found) if s == stride][-wanted[stride]:]]
+    return indices, [channels[index] for index in indices]
+
+
+def check_input_channels(options: dict, where: str) -> None:
+    """Refuse a body for other images than RGB; the name of that option is the library's."""
+    for name in ("in_chans", "in_channels"):
+        if options.get(name, 3) != 3:
+            raise InputError(f"expected a body for RGB images, got {name}={options[name]!r} in {where}: images are "
+                             "read as RGB only, and pretrained weights have three input channels. Leave it out; grey "
+                             "images become RGB by themselves.")
 
 
 def on_meta(build: Callable[[], nn.Module]) -> tuple[nn.Module, str]:

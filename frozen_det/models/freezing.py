@@ -41,6 +41,11 @@ class FrozenPart:
         return name in self.parameters or any(
             module == "" or name.startswith(module + ".") for module in self.modules)
 
+    def holds(self, name: str) -> bool:
+        """Whether a module stays in eval mode with all below it that does not train."""
+        inside = any(module in ("", name) or name.startswith(module + ".") for module in self.modules)
+        return inside and not any(name == one or name.startswith(one + ".") for one in self.trained)
+
     def training(self, names: Sequence[str]) -> "FrozenPart":
         """This part with the modules `names` taken out of it, whatever surrounds them."""
         trained = (*self.trained, *names)

@@ -15,7 +15,10 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..fingerprint import Fingerprint, fingerprint
 from ..registry import MODELS
+from ..signatures import argument_of
+from ..tensor_checks import refuse_impossible
 from .backbones import build_body
+from .body_record import BodyRecord, body_record
 from .freezing import FrozenPart, frozen_part
 from .frozen_forward import ForwardSwitches, FrozenForward
 from .sync_norms import guard_host_sync_bn
@@ -70,6 +73,9 @@ class FrozenBackbone(nn.Module):
     def __init__(self, body: dict | None = None, weights=None, strides: Sequence[int] = (4, 8, 16, 32), freeze=True,
                  adapters=None, forward: dict | None = None, norm_momentum: float | None = None):
         super().__init__()
+        from ..engine.checkpoint_match import guard_host_runner
+
+        guard_host_runner()
         guard_host_sync_bn()
         body = body if body is not None else body_of_weights(weights)
         self.body_cfg = {k: v for k, v in dict(body).items() if k != "init_cfg"}
@@ -87,8 +93,16 @@ class FrozenBackbone(nn.Module):
         _set_norm_momentum(self.body, norm_momentum)
         self.strides, self.channels = built.strides, built.channels
         self.source = "random" if self.weights == "random" else None
+        # Frozen tensors as they were loaded last, and as `weights` gave them: compared with what the body holds later.
+        self._loaded: Fingerprint | None = None
+        self._attachable: Fingerprint | None = None
         self.adapters = None
         self._set_part(frozen_part(built.module, built.extract, len(built.strides), freeze))
+        if self.is_frozen and built.maps_in_training > 1:
+            raise InputError(f"expected a body that gives the same features in training and in eval mode, in which a "
+                             f"frozen one stays, but {built.architecture} gives {built.maps_in_training} maps of an "
+                             "image in training alone. TridentNet gives them always with test_branch_idx=-1, in the "
+                             "body (model.backbone.body) and in roi_head.")
         if adapters is not None:
             from .adapters import attach_adapters
             from .frozen_norms import release_norm_inputs
@@ -97,6 +111,7 @@ class FrozenBackbone(nn.Module):
             self._set_part(self._part.training(self.adapters.trained_norms))
             release_norm_inputs(self.body)
         self._require_wholly_frozen(self._frozen_forward.switches.frozen_only)
+        self._as_built = self._record()
         self.train(self.training)
 
     # -- weights ------------------------------------------------------------------------------------------------
@@ -107,6 +122,7 @@ class FrozenBackbone(nn.Module):
             return
         report = load_weights(self._built, self.body_cfg, self.weights)
         self.source = str(self.weights)
+        self._loaded = self._attachable = self.frozen_fingerprint()
         self._log(f"backbone {self._built.architecture}: {report} from {self.source}; {self.frozen_summary()}")
 
     def _load_from_state_dict(self, state_dict, prefix, *args):
@@ -134,7 +150,12 @@ class FrozenBackbone(nn.Module):
                 f"{len(reshaped)} of another shape, the first is {base}{first}. Load a checkpoint of this body "
                 f"({self._built.architecture}).")
         if not missing and not reshaped:
+            refuse_impossible({name: state_dict[base + name] for name in wanted}, wanted,
+                              f"{base[:-1]} of the checkpoint")
             self.source = "checkpoint"
+            # The tensors as they will be: children load after this call.
+            self._loaded = fingerprint({name: state_dict[base + name].to(wanted[name].dtype)
+                                        for name in self.frozen_tensors()})
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _attach_base(self, names: Sequence[str], digest: str) -> dict[str, Tensor]:
@@ -176,6 +197,17 @@ class FrozenBackbone(nn.Module):
         for name in self._part.trained:
             self.body.get_submodule(name).train(mode)
         return self
+
+    def __getattr__(self, name: str):
+        """Besides what modules have: the body's own settings (`num_branch`), which some detectors read."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            body = self.__dict__.get("_modules", {}).get("body")
+            value = body.__dict__.get(name) if body is not None and argument_of(type(body), name) else None
+            if not isinstance(value, (int, float, str)):
+                raise
+            return value
 
     def __deepcopy__(self, memo: dict) -> "FrozenBackbone":
         """A copy in the same modes: a traced body's own copy wakes up in training and moves its frozen statistics."""
@@ -234,6 +266,26 @@ class FrozenBackbone(nn.Module):
         """Digest of :meth:`frozen_tensors`."""
         return fingerprint(self.frozen_tensors())
 
+    def moved_since_load(self, now: Fingerprint | None = None) -> str | None:
+        """Name of the first frozen tensor (of `now`, by default as they are) that is not as it was loaded."""
+        return self._loaded and self._loaded.first_difference_of(now or self.frozen_fingerprint())
+
+    def changed_since_built(self) -> str | None:
+        """What else of the frozen part is not as it was built, in words: a setting or a table; None if all is."""
+        return self._as_built.changed(self._record())
+
+    def hooks_since_built(self) -> list[str]:
+        """Forward hooks on the frozen part that were not there when it was built: they may change its features."""
+        return self._as_built.new_hooks(self._record())
+
+    def is_attachable(self, now: Fingerprint) -> bool:
+        """Whether the frozen part, with the digest `now`, is what `weights` gives, to be attached again."""
+        return self._attachable is not None and self._attachable.agrees_on(now)
+
+    def _record(self) -> BodyRecord:
+        """Of the frozen modules."""
+        return body_record(self.body, {name for name, _ in self.body.named_modules() if self._part.holds(name)})
+
     def frozen_summary(self) -> str:
         """One line: how much is frozen."""
         tensors = self.frozen_tensors()
@@ -282,13 +334,16 @@ class FrozenBackbone(nn.Module):
             one (N, C_i, H / stride_i, W / stride_i) per stride; without autograd history where all is frozen.
 
         Raises:
-            InputError: no weights were loaded.
+            InputError: no weights were loaded, or images are not RGB.
         """
         if self.source is None:
             raise InputError(
                 f"the backbone {self._built.architecture} is {'frozen' if self.is_frozen else 'built'}, but nothing "
                 "was loaded into it. Call model.init_weights() (training does), load a checkpoint that holds it, or "
                 "say weights='random' in model.backbone.")
+        if images.shape[1] != 3:
+            raise InputError(f"expected images of three channels, RGB only, got {tuple(images.shape)} (N, C, H, W); "
+                             "load them as RGB (color_type='color' in LoadImageFromFile).")
         merged = self.adapters is not None and self.adapters.merged
         if merged and self.training:
             raise InputError("expected unmerged adapters in training; call unmerge() on the backbone first.")

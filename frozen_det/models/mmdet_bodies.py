@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError, closest
 from .any_size import Measured, any_size, measure
-from .body_contract import Body, ListFeatures, on_meta, select_by_stride
+from .body_contract import PROBE_SIZE_HW, Body, ListFeatures, on_meta, select_by_stride
 
 
 def mmdet_body(cfg: dict, strides) -> Body:
@@ -26,11 +26,11 @@ def mmdet_body(cfg: dict, strides) -> Body:
     cfg.pop("init_cfg", None)  # weights come through the one door only
     own = cfg["type"].startswith("frozen_det.")
     where = f"frozen_det/{cfg['type'].removeprefix('frozen_det.')}" if own else f"mmdet/{cfg['type']}"
-    probe, measured = _measured(cfg, where)
+    probe, measured, maps_in_training = _measured(cfg, where)
     indices, channels = select_by_stride(measured.strides, measured.channels, strides, where)
     return Body(MODELS.build(cfg), tuple(strides), tuple(channels),
                 any_size(ListFeatures(indices), strides, measured.rule), f"{where}{cfg.get('depth', '')}",
-                getattr(probe, "head_keys", frozenset()), getattr(probe, "preprocess", None))
+                getattr(probe, "head_keys", frozenset()), getattr(probe, "preprocess", None), maps_in_training)
 
 
 def mmdet_strides(cfg: dict) -> tuple[int | None, ...]:
@@ -38,8 +38,11 @@ def mmdet_strides(cfg: dict) -> tuple[int | None, ...]:
     return _measured(cfg, cfg["type"])[1].strides
 
 
-def _measured(cfg: dict, where: str) -> tuple[nn.Module, Measured]:
-    """The backbone, on meta tensors where it can, and its features."""
+def _measured(cfg: dict, where: str) -> tuple[nn.Module, Measured, int]:
+    """The backbone, on meta tensors where it can, its features, and how many maps of an image it gives in training.
+
+    TridentNet's branches are more maps of one image in training mode alone.
+    """
     from mmdet.registry import MODELS
 
     probe, device = on_meta(lambda: MODELS.build(dict(cfg)))
@@ -50,4 +53,12 @@ def _measured(cfg: dict, where: str) -> tuple[nn.Module, Measured]:
             features = probe(torch.zeros(1, 3, *size_hw, device=device))
         return [tuple(f.shape) for f in ([features] if isinstance(features, Tensor) else features)]
 
-    return probe, measure(run, None, where)
+    measured = measure(run, None, where)
+    in_eval = run(PROBE_SIZE_HW)[0][0] if measured.rule.is_free else 1
+    probe.train()
+    try:
+        return probe, measured, run(PROBE_SIZE_HW)[0][0] // in_eval
+    except (RuntimeError, ValueError):  # it does not train at this size, which is nothing that a frozen body does
+        return probe, measured, 1
+    finally:
+        probe.eval()

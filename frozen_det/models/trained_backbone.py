@@ -8,10 +8,13 @@ from pathlib import Path
 from ..checkpoints import read, state_dict_of
 from ..errors import InputError
 from .backbones import body_strides
-from .detector import _as_frozen_backbone
 from .frozen_backbone import FrozenBackbone
+from .swapping import innermost, swap_backbone
+from .wrapping import as_frozen_backbone
 
 PREFIX = "backbone."
+# Where a semi-supervised detector keeps it: two detectors of one kind, of which the teacher is tested.
+OF_A_TEACHER = "teacher.backbone."
 # Of a classifier's backbone: what its body does without, because it acts in training alone or sits in the head.
 HEAD_OPTIONS = ("drop_rate", "drop_path_rate", "drop_block_rate", "num_classes", "stochastic_depth_prob")
 
@@ -34,9 +37,11 @@ def backbone_config(model: dict, where: str) -> dict:
         body = {k: v for k, v in model["backbone"].items() if k not in HEAD_OPTIONS}
         return dict(type="frozen_det.FrozenBackbone", body=body, weights=model.get("weights") or "random",
                     strides=body_strides(body), freeze=True)
-    for holder in (model.get("detector"), model):
-        if holder and "backbone" in holder:
-            return _as_frozen_backbone(holder["backbone"])
+    if isinstance(model.get("detector"), dict) and model.get("backbone"):  # in place of the detector's own
+        model = swap_backbone(model["detector"], model["backbone"])
+    holder = innermost(model)
+    if "backbone" in holder:
+        return as_frozen_backbone(holder["backbone"])
     raise InputError(f"expected `backbone` in model or model.detector of {where}, got the keys {sorted(model)}.")
 
 
@@ -61,8 +66,9 @@ def trained_backbone(model: dict, checkpoint, where: str) -> FrozenBackbone:
         return backbone.eval()
     backbone = FrozenBackbone(**config)
     path = Path(checkpoint).expanduser()
-    state = {name.removeprefix(PREFIX): value for name, value in state_dict_of(read(path), str(path)).items()
-             if name.startswith(PREFIX)}
+    entries = state_dict_of(read(path), str(path))
+    prefix = PREFIX if any(name.startswith(PREFIX) for name in entries) else OF_A_TEACHER
+    state = {name.removeprefix(prefix): value for name, value in entries.items() if name.startswith(prefix)}
     if not state:
         raise InputError(f"expected a checkpoint of the model in {where}, but {path} has no entry that begins with "
                          f"{PREFIX!r}.")

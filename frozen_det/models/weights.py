@@ -3,13 +3,16 @@
 Every source ends in :func:`frozen_det.checkpoints.load_strictly`: all of the body is loaded, or nothing.
 """
 
+import dataclasses
 import importlib.metadata
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import NamedTuple
 
 from ..checkpoints import LoadReport, load_strictly, read, state_dict_of
+from ..class_names import stated_classes
 from ..errors import InputError, closest
 from ..host_guard import reading_safely
 from ..known_extras import is_training_only
@@ -88,7 +91,7 @@ def _newest(path: Path) -> Path:
     """A file as it is; of a work directory, the checkpoint that was written last."""
     if not path.is_dir():
         return path
-    from ..engine.lean_checkpoint import latest_checkpoint
+    from ..engine.kept_checkpoints import latest_checkpoint
 
     found = latest_checkpoint(path)
     if found is None:
@@ -119,12 +122,21 @@ def load_weights(body: Body, body_cfg: dict, weights) -> LoadReport | None:
     """
     if weights == "random":
         return None
-    where, state = tensors_of(body, body_cfg, weights)
-    return load_strictly(body.module, state, where, body.head_keys)
+    source = tensors_of(body, body_cfg, weights)
+    report = load_strictly(body.module, source.tensors, source.where, body.head_keys)
+    return dataclasses.replace(report, classes=source.classes)
 
 
-def tensors_of(body: Body, body_cfg: dict, weights) -> tuple[str, dict]:
-    """The source's name and its tensors, under the names it has; arguments as of :func:`load_weights`."""
+class Source(NamedTuple):
+    """Where weights come from: its name, its tensors under the names it has, the class names that it states."""
+
+    where: str
+    tensors: dict
+    classes: tuple[str, ...] | None = None
+
+
+def tensors_of(body: Body, body_cfg: dict, weights) -> Source:
+    """The tensors of a source; arguments as of :func:`load_weights`."""
     form = form_of(weights)
     path = weights_file(weights)
     if path is not None:
@@ -146,15 +158,15 @@ def tensors_of(body: Body, body_cfg: dict, weights) -> tuple[str, dict]:
             whole, state = len(state), under_prefix(state, form.prefix, where)
             where = f"{where} (prefix {form.prefix!r}, {whole - len(state)} tensors outside it left out)"
         refuse_other_grid(body.module, state, where)
-        return where, _family_names(body, state)
+        return Source(where, _family_names(body, state), stated_classes(checkpoint, str(path)))
     if form.is_part:
         raise InputError(f"expected a file in model.backbone.weights.path beside key or prefix, got {form.path!r}.")
     library, _, tag = form.path.partition(":")
     if library == "timm":
-        return form.path, _from_timm(body_cfg, tag)
+        return Source(form.path, _from_timm(body_cfg, tag))
     if library == "torchvision":
-        return form.path, _from_torchvision(body_cfg, tag)
-    return form.path, _from_url(form.path)
+        return Source(form.path, _from_torchvision(body_cfg, tag))
+    return Source(form.path, _from_url(form.path))
 
 
 def _say_averaged(checkpoint, key: str | None, where: str) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..datasets.image_pixels import upright_rgb
 from ..errors import InputError
 from .label_parts import import_pyarrow
 from .pool import read_bytes
@@ -67,4 +68,4 @@ def _drawn(folder: Path, count: int, seed: int) -> list[dict]:
 
 def _image(row: dict) -> Image.Image:
     with Image.open(BytesIO(read_bytes(row["path"], row["offset"], row["size"]))) as image:
-        return image.convert("RGB")
+        return upright_rgb(image)

@@ -48,19 +48,27 @@ class ImageClassifier(BaseModel):
         network: images (N, 3, H, W), normalised -> logits (N, num_classes); keys ``network.*``, the library's own.
         architecture: library and name, e.g. ``timm/resnet50``.
         source: where the loaded weights came from; None until something was loaded.
+        stated_classes: the class names that `weights` state for the head that came with them, or None.
 
     Raises:
         InputError: an unknown name or option, or a mean and std that nobody states.
     """
 
+    # Files of classifiers seldom name their classes: ImageNet's have an order that everyone keeps.
+    classes_are_optional = True
+
     def __init__(self, backbone: dict, num_classes: int, weights=None, mixing: dict | None = None,
                  loss: dict | None = None, data_preprocessor: dict | None = None):
+        from ..engine.checkpoint_match import guard_host_runner
+
+        guard_host_runner()
         built = build_network(backbone, num_classes)
         weights = None if _DESCRIBING.get() or weights == "random" else weights
         preprocess = _expected_input(built.preprocess, weights)
         super().__init__(data_preprocessor=_preprocessor(data_preprocessor, preprocess, num_classes))
         self.network = built.module
         self.num_classes, self.weights, self.source = num_classes, weights, None
+        self.stated_classes: tuple[str, ...] | None = None
         self.architecture, self._built, self._backbone_cfg = built.architecture, built, dict(backbone)
         self._preprocess = preprocess
         self.mixing = None if mixing is None else MODELS.build(copy.deepcopy(dict(mixing)))
@@ -74,6 +82,7 @@ class ImageClassifier(BaseModel):
             return
         report = load_classifier(self._built, self._backbone_cfg, self.weights, self.num_classes)
         self.source = str(self.weights)
+        self.stated_classes = None if split_head(self.weights)[1] == "new" else report.classes
         head = f"; a new head of {self.num_classes} classes" if split_head(self.weights)[1] == "new" else ""
         _log(f"classifier {self.architecture}: {report} from {self.source}{head}")
 

@@ -15,6 +15,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from ..datasets.data_fraction import check_fraction, draw_fraction
+from ..datasets.image_pixels import upright_rgb
 from ..datasets.seeding import SampleIndex, sample_seed, seeded
 from ..errors import InputError
 from ..ops.counter_draws import counter_words
@@ -111,10 +112,10 @@ class ClassificationDataset(Dataset):
     # -- one image --------------------------------------------------------------------------------------------------
 
     def read_image(self, index: int) -> Image.Image:
-        """The image, decoded, RGB, as large as it is in the file. Turns marked in EXIF are not made, as in torchvision
-        and timm."""
+        """The image, decoded, RGB, as large as it is in the file, turned as its EXIF data say (torchvision and timm
+        do not turn)."""
         with Image.open(self.records.path(index)) as image:
-            return image.convert("RGB")
+            return upright_rgb(image)
 
     def _image_or_none(self, index: int) -> Image.Image | np.ndarray | None:
         if self._pixels is not None:

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from ..atomic_write import replacing
+from ..datasets.image_pixels import upright_rgb
 from ..errors import InputError
 from ..fingerprint import fingerprint
 from ..registry import MODELS, TRANSFORMS
@@ -69,7 +70,9 @@ def load_teacher(config, checkpoint=None, device=None) -> tuple[nn.Module, objec
         InputError: The checkpoint does not fit.
     """
     from ..checkpoints import read, state_dict_of
+    from ..class_names import stated_classes
     from ..config import load_config
+    from ..whole_checkpoint import load_whole
 
     cfg = load_config(config) if isinstance(config, (str, Path)) else config
     model = MODELS.build(cfg["model"])
@@ -79,7 +82,11 @@ def load_teacher(config, checkpoint=None, device=None) -> tuple[nn.Module, objec
         loaded = read(checkpoint)
         averaged = next((key for key in ("state_dict_ema", "model_ema")
                          if isinstance(loaded, dict) and loaded.get(key)), None)
-        model.load_state_dict(state_dict_of(loaded, str(checkpoint), averaged))
+        if averaged is None and isinstance(loaded, dict) and "ema_state_dict" in loaded:
+            averaged = "state_dict"
+        state = state_dict_of(loaded, str(checkpoint), averaged)
+        load_whole(model, {"state_dict": state}, str(checkpoint))
+        model.stated_classes = stated_classes(loaded, str(checkpoint))
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     given = (cfg.get("test_dataloader") or cfg.get("val_dataloader") or {}).get("dataset", {}).get("transform")
     transform = TRANSFORMS.build(given) if isinstance(given, dict) else own_transform(model)
@@ -226,7 +233,7 @@ class PartImages(IterableDataset):
 def _decoded(content: bytes, row: dict) -> Image.Image | None:
     try:
         with Image.open(BytesIO(content)) as image:
-            decoded = image.convert("RGB")
+            decoded = upright_rgb(image)
     except Exception as error:  # broken files reach every kind of exception inside Pillow's decoders
         row["error"] = f"{type(error).__name__}: {_WITHOUT_PLACE.sub('', str(error))}"
         return None

@@ -5,7 +5,7 @@ image counts once, by its index. Refuses labels that the scores have no place fo
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +46,13 @@ class ClassificationMetric(BaseMetric):
             raise InputError(f"expected topk of whole numbers from 1 on and num_bins from 1 on in a "
                              f"ClassificationMetric, got topk={topk}, num_bins={num_bins}.")
         self.topk, self.num_bins, self.per_class, self.outfile = tuple(topk), num_bins, per_class, outfile
+
+    @staticmethod
+    def reported_names(settings: Mapping) -> set[str]:
+        """Names of the numbers that a metric with these arguments gives; `*` stands for a class's name."""
+        return {*(f"top{k}" for k in settings.get("topk", (1, 5))), "mean_class", "loss", "ece", "real",
+                "num_real_images", "num_images", "num_empty_classes",
+                *(["class/*"] if settings.get("per_class") else [])}
 
     def process(self, data_batch, data_samples: Sequence[dict]) -> None:
         """Keep a few numbers of each image.

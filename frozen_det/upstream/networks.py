@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError, closest
-from ..models.backbones import Preprocess, on_meta
+from ..models.body_contract import Preprocess, check_input_channels, on_meta
 from ..models.timm_bodies import timm_preprocess
 from ..models.torchvision_bodies import torchvision_preprocess
 
@@ -48,6 +48,7 @@ def build_network(backbone: dict, num_classes: int) -> Network:
     kind = cfg.pop("type", None)
     if not isinstance(num_classes, int) or num_classes < 2:
         raise InputError(f"expected at least two classes in model.num_classes, got {num_classes!r}.")
+    check_input_channels(cfg, "model.backbone")
     if kind not in ("timm", "torchvision"):
         return _registered(kind, cfg, num_classes)
     if "name" not in cfg:

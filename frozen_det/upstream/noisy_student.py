@@ -211,7 +211,7 @@ class _Loop:
     def labels(self, number: int, teacher: Model) -> Path:
         """Label the pool with a teacher; returns the folder of the parts."""
         return label_stage(self, f"round {number} labels", self.work_dir / f"round-{number}" / "labels", teacher,
-                           self.pool, dict(self.cfg.get("labelling") or {}))
+                           self.pool, dict(self.cfg.get("labelling") or {}), self._classes(teacher.cfg))
 
     def selection(self, number: int, settings, labels: Path, teacher: Model) -> dict:
         """Filter and balance; returns `manifest` (path), `dataset` (config) and `summary` (path)."""

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from ..atomic_write import replacing
+from ..class_names import refuse_other_order
 from .agreement import agreement
 from .label_parts import VECTORS
 from .labelling import label_pool, load_teacher
@@ -35,7 +36,7 @@ def guard_stage(loop, sources: list[dict]) -> Path:
     return out
 
 
-def label_stage(loop, name: str, folder: Path, teacher, pool: Pool, settings: dict) -> Path:
+def label_stage(loop, name: str, folder: Path, teacher, pool: Pool, settings: dict, classes=None) -> Path:
     """Label the pool; whole parts of an interrupted labelling stay.
 
     Args:
@@ -45,6 +46,7 @@ def label_stage(loop, name: str, folder: Path, teacher, pool: Pool, settings: di
         teacher: its `cfg` and `checkpoint`; its averaged weights, eval mode and own evaluation transform are taken.
         pool: the images.
         settings: arguments of :func:`~.labelling.label_pool`.
+        classes: names of the labelled images' classes; a teacher that states others is refused.
 
     Returns:
         `folder`.
@@ -54,6 +56,8 @@ def label_stage(loop, name: str, folder: Path, teacher, pool: Pool, settings: di
     with loop.stage(name, made_by, [teacher.checkpoint] if teacher.checkpoint else []) as stage:
         if stage.todo:
             model, transform = load_teacher(teacher.cfg, teacher.checkpoint)
+            refuse_other_order(model.stated_classes, classes, f"the teacher {teacher.checkpoint}",
+                               "the labelled images", optional=True)
             done = label_pool(model, pool, folder, transform=one_by_one(transform), **settings)
             loop.say(f"[{name}] {done.num_images} images in {done.num_parts - done.num_skipped} parts, "
                      f"{done.num_undecodable} of them not readable; {done.num_skipped} parts were there")

@@ -64,7 +64,7 @@ def _other_classes(network: Network, body: Body, backbone: dict, source) -> int 
     """The number of classes of the file's head, if the file has one of another number; None otherwise."""
     wanted = network.module.state_dict()
     try:
-        tensors = tensors_of(body, backbone, source)[1]
+        tensors = tensors_of(body, backbone, source).tensors
     except InputError:
         return None
     for name in network.head_names:

@@ -9,6 +9,7 @@ from io import BytesIO
 import torch
 from PIL import Image
 
+from ..datasets.image_pixels import upright_rgb
 from ..errors import InputError
 from ..registry import DATASETS
 from .datasets import ClassificationDataset
@@ -44,10 +45,10 @@ class PseudoLabelled(ClassificationDataset):
         super().__init__(ManifestRecords(manifest), transform, in_memory, on_broken, test_mode)
 
     def read_image(self, index: int) -> Image.Image:
-        """The image, decoded, RGB."""
+        """The image, decoded, RGB, upright."""
         row = self.records.row(index)
         with Image.open(BytesIO(read_bytes(row["path"], row["offset"], row["size"]))) as image:
-            return image.convert("RGB")
+            return upright_rgb(image)
 
     def __getitems__(self, indices) -> list | dict:
         batch = super().__getitems__(indices)

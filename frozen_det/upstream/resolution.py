@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from ..class_names import refuse_other_order
+from ..engine.label_classes import label_classes, name_of_data
 from ..errors import InputError
 from ..registry import DATASETS
 from .collation import collate_images
@@ -95,7 +97,12 @@ def measure(model, batches: DataLoader, norms: Sequence[str] = ()) -> Measured:
 
     Returns:
         what was measured.
+
+    Raises:
+        InputError: weights that state other classes than the images have, or another order of them.
     """
+    refuse_other_order(model.stated_classes, label_classes(batches.dataset), "the classifier's weights",
+                       name_of_data(batches.dataset), optional=True)
     model.eval()
     metric, pooled = ClassificationMetric(), []
     metric.dataset_meta = batches.dataset.metainfo

@@ -21,6 +21,7 @@ from mmengine.dist import get_dist_info, sync_random_seed
 from PIL import Image
 from torch.utils.data import Sampler
 
+from ..datasets.image_pixels import upright_rgb
 from ..datasets.seeding import SampleIndex, sample_seed
 from ..errors import InputError
 from ..registry import DATA_SAMPLERS, DATASETS
@@ -68,14 +69,14 @@ class ImageShards(ClassificationDataset):
         super().__init__(read_shards(data_root, shards, names), **others)
 
     def read_image(self, index: int) -> Image.Image:
-        """The image, decoded, RGB."""
+        """The image, decoded, RGB, upright."""
         shard, offset, size = self.records.spans[index].tolist()
         if shard not in self._descriptors:
             self._descriptors[shard] = os.open(self.records.shards[shard], os.O_RDONLY)
         # A read at a place of its own: forked workers share the descriptor, and there is no position to disturb.
         content = os.pread(self._descriptors[shard], size, offset)
         with Image.open(io.BytesIO(content)) as image:
-            return image.convert("RGB")
+            return upright_rgb(image)
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_descriptors": {}}

@@ -4,11 +4,26 @@ import json
 import re
 import shutil
 import subprocess
+from html.parser import HTMLParser
+from xml.etree import ElementTree
 
 import pytest
+from PIL import Image
 
+from frozen_det.analysis.plots import Curve, Plot, draw_bars_svg, draw_dots_svg, draw_svg
 from frozen_det.analysis.report import write_report
-from frozen_det.analysis.report_blocks import Page, Section, Table
+from frozen_det.analysis.report_blocks import (
+    Code,
+    Figure,
+    KeyFigures,
+    Page,
+    Pair,
+    Pairs,
+    Picture,
+    Section,
+    Table,
+    Text,
+)
 from frozen_det.analysis.report_html import html_page
 from frozen_det.analysis.report_markdown import markdown_page
 from frozen_det.analysis.report_words import duration, percent
@@ -89,7 +104,7 @@ def test_seeds_of_one_config_are_one_arm_and_another_config_is_another(tmp_path)
     assert "| arm (run0) | 0, 1 | 41.0 ± 1.4 |" in twin
     assert "| arm (run2) | 0 | **70.0** |" in twin and "| other | 0 | 30.0 |" in twin
     assert "3 arms, 4 runs" in html.read_text()
-    assert "| <zebra> | 41.0 ± 1.4 | 70.0 | 30.0 |" in twin
+    assert "| &lt;zebra> | 41.0 ± 1.4 | 70.0 | 30.0 |" in twin
 
 
 @pytest.mark.parametrize("own_process", [True, False])
@@ -174,3 +189,82 @@ def test_a_browser_shows_all_pictures_and_no_width_scrolls_the_page(one_page, tm
              page.as_uri()], capture_output=True, text=True, timeout=120).stdout
         content, window, broken, images, drawings = map(int, re.search(r'data-probe="([^"]+)"', shown)[1].split())
         assert content <= window and broken == 0 and images == 1 and drawings == 2
+
+
+@pytest.mark.parametrize("line", ["open(MARK, 'w')", "model = dict(type='builtins.open', file=MARK, mode='w')"])
+def test_reading_a_colleagues_run_runs_nothing_of_it(tmp_path, line):
+    mark = tmp_path / "mark"
+    write_work_dir(tmp_path / "run", config=line.replace("MARK", repr(str(mark))) + "\n")
+    html = write_report(tmp_path / "run")[0].read_text()
+    assert not mark.exists() and "Box AP 40.0" in html
+    if line.startswith("open"):
+        assert "line 3 is something else. Nothing was run" in html  # said among what is missing
+
+
+MARKUP = ["<script>alert(1)</script>", "</style><img src=x onerror=alert(1)>", "[a](javascript:alert(1))",
+          "![a](http://b)", "`a` *b* _c_ ~~d~~", "a|b", "a\nb\r\n# c", "&lt;i&gt;", "x$\\foo$y", "]: http://a",
+          "<!-- -->", "a\x00\x1b[1mb", "-->", "\" onload='alert(1)", "]]>", "\\", "a \u2028b", "> a", "# a",
+          "- a", "1. a", "--- "]
+
+
+@pytest.mark.parametrize("name", ["</text><script>x</script>", "x$\\foo$y", "a\x00\x1b[1mb", "]]>--><b>"], ids=ascii)
+@pytest.mark.filterwarnings("ignore::UserWarning")  # the font lacks control characters
+def test_no_name_becomes_markup_in_a_drawing(name):
+    for svg in (draw_svg(Plot([Curve(name, [1, 2], [1, 2]), Curve("b", [1, 2], [2, 1])], name, name,
+                              x_ticks=[(1, name)], notes=[(1, 1, name)]), "curves"),
+                draw_bars_svg([(name, 1.0)], name, "bars"), draw_dots_svg([(name, [1.0, 2.0])], name, "dots")):
+        found = [text.text for text in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
+        assert found.count(re.sub("[\x00-\x1f]", "", name)) >= 2
+        assert ReadBack(svg).tags <= {"svg", "g", "path", "defs", "use", "text", "clippath", "rect", "style", "tspan"}
+
+
+@pytest.mark.parametrize("name", MARKUP, ids=ascii)
+def test_no_name_becomes_markup_on_either_page(tmp_path, name):
+    """Every block with the name in each of its places; parsers of HTML and Markdown read the pages back."""
+    Image.new("RGB", (8, 8)).save(tmp_path / "a b).png")
+    page = Page(name, name, [Section(name, [
+        Text(name), KeyFigures([(name, name)]), Table([name, name], [[name, name]], name, best={(0, 1)}),
+        Figure("<svg></svg>", name, "curves"), Pairs([Pair(tmp_path / "a b).png", name)], name, name),
+        Picture(tmp_path / "a b).png", name), Code(f"{name}\n```\n{name}", name), Code(name)])], name)
+    html = ReadBack(html_page(page))
+    assert html.tags <= KNOWN_TAGS and html.attributes <= KNOWN_ATTRIBUTES
+    assert html.words_of("h1").replace("\0", "").split() == name.replace("\0", "").split()
+    twin = markdown_page(page, tmp_path / "files of it")
+    assert len([line for line in twin.splitlines() if line.startswith("|")]) == 3
+    markdown = pytest.importorskip("markdown_it", reason="reads the Markdown page back where it is installed")
+    read = ReadBack(markdown.MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(twin))
+    assert read.tags <= {"h1", "h2", "p", "ul", "li", "strong", "table", "thead", "tbody", "tr", "th", "td", "img",
+                         "pre", "code", "details", "summary", "hr"}
+    assert all(source.startswith("files%20of%20it/") for source in read.sources)
+
+
+class ReadBack(HTMLParser):
+    """What stands in a page: tags, attributes, sources of pictures, words by tag."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.tags, self.attributes, self.sources, self._words, self._open = set(), set(), [], {}, []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        self.sources += [value for name, value in attrs if name == "src"]
+        self._open.append(tag)
+
+    def handle_endtag(self, tag):
+        while self._open and self._open.pop() != tag:
+            pass
+
+    def handle_data(self, data):
+        for tag in self._open:
+            self._words[tag] = self._words.get(tag, "") + data
+
+    def words_of(self, tag: str) -> str:
+        return self._words.get(tag, "")
+
+
+KNOWN_TAGS = {"html", "head", "meta", "title", "style", "body", "header", "p", "h1", "nav", "a", "main", "section",
+              "h2", "div", "b", "span", "table", "thead", "tbody", "tr", "th", "td", "figure", "figcaption", "img",
+              "pre", "details", "summary", "footer", "svg"}
+KNOWN_ATTRIBUTES = {"lang", "charset", "name", "content", "class", "href", "id", "src", "alt"}

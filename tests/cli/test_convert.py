@@ -171,3 +171,33 @@ def test_a_file_without_tensors_is_refused_even_when_trusted(tmp_path, capsys, c
     torch.save(content, tmp_path / "a.pth")
     assert convert(tmp_path / "a.pth", tmp_path / "out.pth", "--trust") == 2
     assert message in capsys.readouterr().err and not (tmp_path / "out.pth").exists()
+
+
+# ---- class names ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("known", [None, ("a", "b")])
+def test_class_names_are_written_into_a_checkpoint_and_nothing_else_changes(run, tmp_path, known, capsys):
+    import json
+
+    from mmengine.logging import HistoryBuffer
+
+    from frozen_det.class_names import stated_classes
+
+    stock = {**read(run / "full.pth"), "message_hub": {"log_scalars": {"loss": HistoryBuffer([1.0], [1], 5)}}}
+    stock["meta"] = {"epoch": 3, **({"CLASSES": known} if known else {})}
+    torch.save(stock, tmp_path / "stock.pth")
+    categories = [{"id": 4, "name": "cat"}, {"id": 9, "name": "dog"}]
+    (tmp_path / "data.json").write_text(json.dumps({"categories": categories}))
+    assert convert(tmp_path / "stock.pth", tmp_path / "out.pth", "--classes-from", tmp_path / "data.json") == 0
+    assert "the labels are 'cat', 'dog'" in capsys.readouterr().out
+    named = torch.load(tmp_path / "out.pth", weights_only=True)
+    assert stated_classes(named, "out") == ("cat", "dog") and named["meta"]["epoch"] == 3
+    assert equal(named["state_dict"], dict(stock["state_dict"]))
+    assert named["message_hub"]["log_scalars"]["loss"] == {"log": [1.0], "count": [1], "max_length": 5}
+
+
+def test_another_number_of_class_names_is_refused(run, tmp_path, capsys):
+    (tmp_path / "data.json").write_text('{"categories": [{"id": 1, "name": "cat"}]}')
+    assert convert(run / "full.pth", tmp_path / "out.pth", "--classes-from", tmp_path / "data.json") == 2
+    assert "expected the 2 classes of" in capsys.readouterr().err and not (tmp_path / "out.pth").exists()

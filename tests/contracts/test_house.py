@@ -14,9 +14,9 @@ PACKAGE = ROOT / "frozen_det"
 # Who may import whom: a module's level may import levels below it (larger numbers) and its own.
 LEVELS = [{"cli"}, {"upstream", "analysis"}, {"export"}, {"models", "datasets", "engine", "evaluation"},
           {"checkpoints", "host_state", "weights_card", "config", "safe_pickle", "pickled_values", "pickled_arrays",
-           "pickled_tensors", "tensor_files", "host_guard", "fingerprint", "layouts",
+           "pickled_tensors", "tensor_files", "host_guard", "recorded_config", "fingerprint", "layouts",
            "atomic_write", "signatures", "trusted_conversion", "tensor_checks", "known_extras", "weight_names",
-           "file_kinds"},
+           "file_kinds", "class_names", "whole_checkpoint"},
           {"registry"}, {"mmcv_ops"}, {"ops"}]
 ANYWHERE = {"errors", "__init__", "frozen_det"}
 

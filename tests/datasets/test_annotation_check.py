@@ -2,6 +2,7 @@
 
 import copy
 import json
+from collections import Counter
 
 import pytest
 
@@ -93,17 +94,101 @@ def test_an_image_needs_one_of_the_name_keys(written):
     (_set("categories", 1, "id", 7), "expected each id in 'categories' once"),
     (_set("categories", 1, "name", "cat"), "expected each name in 'categories' once, got 'cat' 2 times"),
     (_set("annotations", 0, "segmentation", [[1, 2, 3]]), r"\(id 1\): expected segmentation as polygons"),
-    (_set("annotations", 0, "segmentation", [[1, 2, float("nan"), 4, 5, 6]]), "expected segmentation as polygons"),
+    (_set("annotations", 0, "bbox", [True, 3, 10, 8]), r"\(id 1\): expected bbox as four numbers"),
+    (_set("annotations", 0, "bbox", [10**400, 3, 10, 8]), r"\(id 1\): expected bbox as four numbers"),
+    (_set("annotations", 0, "bbox", {"x": 1, "y": 1, "w": 2, "h": 2}), r"\(id 1\): expected bbox as four numbers"),
+    (_set("annotations", 2, "image_id", [2]), r"\(id 3\): expected a whole number as image_id, as in the other"),
+    (_set("annotations", 2, "image_id", True), r"\(id 3\): expected a whole number as image_id, .*got True"),
+    (_set("annotations", 2, "category_id", 3.5), r"\(id 3\): expected a whole number as category_id, .*got 3\.5"),
+    (_set("annotations", 2, "category_id", {"a": 1}), r"\(id 3\): expected a whole number as category_id"),
+    (_set("images", 1, "id", "two"), r"images\[1\] \(id 'two'\): expected a whole number as id"),
+    (_set("images", 1, "id", float("nan")), r"images\[1\].*expected a whole number as id"),
+    (_set("images", 0, "width", 40.5), r"images\[0\] \(id 1\): expected whole numbers as height and width, .*40\.5"),
+    (_set("images", 0, "width", True), r"images\[0\] \(id 1\): expected height and width above 0"),
+    (_set("annotations", 0, "iscrowd", "0"), r"\(id 1\): expected 0 or 1 as iscrowd, got '0'"),
+    (_set("annotations", 0, "iscrowd", float("nan")), r"\(id 1\): expected 0 or 1 as iscrowd, got nan"),
+    (_set("annotations", 0, "iscrowd", [0]), r"\(id 1\): expected 0 or 1 as iscrowd"),
+    (_set("annotations", 0, "ignore", "false"), r"\(id 1\): expected 0 or 1 as ignore, got 'false'"),
+    (_set("annotations", 0, "pseudo", 2), r"\(id 1\): expected 0 or 1 as pseudo, got 2"),
+    (_set("categories", 0, "name", "  "), r"categories\[0\] \(id 7\): expected a text as name"),
+    (_set("categories", 0, "name", "dog "), r"expected names that differ to the eye, got 'dog ' and another"),
     (_set("annotations", 0, "segmentation", {"counts": "x", "size": [40, 30]}), r"the image's size \[height, width\]"),
     (lambda content: content["categories"].clear(), "expected at least one category"),
     (lambda content: [content], "expected an object with images, annotations and categories, got a list"),
-    (_set("annotations", 0, "id", [1]), "expected a number as id"),
+    (_set("annotations", 0, "id", [1]), "expected a whole number as id"),
 ])
 def test_what_cannot_be_meant_is_refused_with_entry_and_remedy(written, change, message):
     path = written(change)
     with pytest.raises(InputError, match=message) as error:
         read_annotations(path)
     assert str(error.value).startswith(str(path)) and "\n" not in str(error.value)
+
+
+def test_flags_may_be_bools_zero_or_absent_and_sizes_whole_floats(written):
+    def change(content):
+        for annotation, value in zip(content["annotations"], (False, None, 1.0)):
+            annotation["iscrowd"] = value
+        content["images"][0].update(width=40.0)
+
+    content = read_annotations(written(change))
+    assert content["images"][0]["width"] == 40 and type(content["images"][0]["width"]) is int
+
+
+def test_ids_may_all_be_texts(written):
+    def change(content):
+        for image in content["images"]:
+            image["id"] = f"image {image['id']}"
+        for annotation in content["annotations"]:
+            annotation["image_id"] = f"image {annotation['image_id']}"
+
+    assert read_annotations(written(change))["images"][0]["id"] == "image 1"
+
+
+def test_names_that_unicode_takes_for_equal_are_refused(written):
+    def change(content):
+        for category, name in zip(content["categories"], ("caf\u00e9", "cafe\u0301")):
+            category["name"] = name
+
+    with pytest.raises(InputError, match="names that differ to the eye"):
+        read_annotations(written(change))
+
+
+def _with_root(name="animals", **root):
+    def change(content):
+        for category in content["categories"]:
+            category["supercategory"] = name
+        content["categories"].insert(0, {"id": 0, "name": name, "supercategory": "none", **root})
+
+    return change
+
+
+@pytest.mark.parametrize("name", ["animals", "cat"])
+def test_an_empty_root_category_is_left_out_also_where_it_has_a_class_s_name(written, name):
+    path = written(_with_root(name))
+    assert read_classes(path) == ("cat", "dog")
+    assert [c["id"] for c in read_annotations(path)["categories"]] == [7, 3]
+
+
+def test_a_root_category_can_be_kept_and_one_with_a_box_or_without_all_others_is_none(written):
+    assert len(read_annotations(written(_with_root()), keep_root=True)["categories"]) == 3
+
+    def used(content):
+        _with_root()(content)
+        content["annotations"][0]["category_id"] = 0
+
+    def partly(content):
+        _with_root()(content)
+        content["categories"][1]["supercategory"] = "pets"
+
+    for change in (used, partly, _with_root(supercategory="things")):
+        assert read_classes(written(change)) == ("animals", "cat", "dog")
+
+
+def test_what_masks_lost_is_counted(written):
+    notes = Counter()
+    parts = [[2, 3, 12, 3, 12, 11], [2, 3, 4, 5]]
+    read_annotations(written(_set("annotations", 0, "segmentation", parts)), notes=notes)
+    assert notes == {"parts of masks of fewer than three points": 1}
 
 
 def test_further_entries_with_the_same_fault_are_counted(written):

@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from frozen_det.datasets.annotation_check import read_annotations
-from frozen_det.datasets.conversion import split_content, voc_classes, voc_content, yolo_content, yolo_label_path
+from frozen_det.datasets.conversion import split_content
+from frozen_det.datasets.voc import voc_classes, voc_content
+from frozen_det.datasets.yolo import yolo_content, yolo_label_path
 from frozen_det.errors import InputError
 
 
@@ -68,6 +70,59 @@ def test_an_image_is_found_by_stem_and_else_by_the_name_in_the_xml(voc):
     assert content["info"]["dropped"] == {"xml files without an image": 1}
 
 
+def test_the_image_that_the_xml_names_goes_before_the_one_of_its_stem(voc):
+    for name in ("other.jpg", "b.jpg", "b.png", "c.jpg"):
+        write_image(voc / f"images/{name}")
+    for stem, filename in (("a", "other.jpg"), ("b", "C:\\\\data\\\\b.png"), ("c", "gone.jpg")):
+        write_voc(voc / f"xml/{stem}.xml", [("dog", 1, 1, 9, 9, 0)], filename=filename.replace("\\\\", "\\"))
+    content = voc_content(sorted((voc / "xml").iterdir()), voc / "images", ["dog"])
+    assert [i["file_name"] for i in content["images"]] == ["other.jpg", "b.png", "c.jpg"]
+
+
+def test_an_image_of_two_xml_files_and_two_images_of_one_are_refused(voc):
+    for stem in "ab":
+        write_voc(voc / f"xml/{stem}.xml", [("dog", 1, 1, 9, 9, 0)], filename="a.jpg")
+    with pytest.raises(InputError, match=r"b\.xml: expected an image of its own, got a\.jpg, which a\.xml has"):
+        voc_content(sorted((voc / "xml").iterdir()), voc / "images", ["dog"])
+    write_image(voc / "images/b.png"), write_image(voc / "images/b.jpg")
+    write_voc(voc / "xml/b.xml", [("dog", 1, 1, 9, 9, 0)])
+    with pytest.raises(InputError, match=r"b\.xml: expected one image, got b\.jpg, b\.png"):
+        voc_content(sorted((voc / "xml").iterdir()), voc / "images", ["dog"])
+
+
+@pytest.mark.parametrize("size,message", [
+    ("<width>200</width><height>100</height>", None), ("<width>0</width><height>0</height>", None), ("", None),
+    ("<width>100</width><height>50</height>", "200 x 100 px where the annotations are for 100 x 50 px")])
+def test_an_image_of_another_size_than_its_xml_says_is_refused(voc, size, message):
+    _voc(voc, [("dog", 1, 1, 9, 9, 0)])
+    path = voc / "xml/a.xml"
+    path.write_text(path.read_text().replace("<object>", f"<size>{size}</size><object>", 1))
+    if message is None:
+        assert len(voc_content([path], voc / "images", ["dog"])["annotations"]) == 1
+    else:
+        with pytest.raises(InputError, match=message):
+            voc_content([path], voc / "images", ["dog"])
+
+
+@pytest.mark.parametrize("difficult,crowd", [("", 0), ("0", 0), ("true", 1), ("1", 1), ("Unspecified", None)])
+def test_difficult_is_a_flag(voc, difficult, crowd):
+    if crowd is None:
+        with pytest.raises(InputError, match=r"a\.xml: expected 0 or 1 as difficult, got 'Unspecified' for 'dog'"):
+            _voc(voc, [("dog", 1, 1, 9, 9, difficult)])
+    else:
+        assert _voc(voc, [("dog", 1, 1, 9, 9, difficult)])["annotations"][0]["iscrowd"] == crowd
+
+
+@pytest.mark.parametrize("text", [
+    "<annotations><image name='a.jpg'/></annotations>", '<annotation xmlns="http://x"><object/></annotation>',
+    "<?xml version='1.0' encoding='klingon'?><annotation/>", "<?xml version='1.0' encoding='gbk'?><annotation/>"])
+def test_other_xml_is_refused_by_file(voc, text):
+    (voc / "xml").mkdir()
+    (voc / "xml/a.xml").write_text(text)
+    with pytest.raises(InputError, match=r"a\.xml: expected Pascal VOC xml"):
+        voc_content([voc / "xml/a.xml"], voc / "images", ["dog"])
+
+
 def test_an_image_that_cannot_be_read_is_counted(voc):
     (voc / "images/a.jpg").write_bytes(b"none")
     assert _voc(voc, [("dog", 5, 5, 50, 50, 0)])["info"]["dropped"] == {"images that cannot be read": 1}
@@ -90,7 +145,7 @@ def test_broken_xml_is_refused_with_its_file(voc):
 def _yolo(folder, *lines, **more):
     write_image(folder / "images/a.jpg")
     write_labels(folder / "labels/a.txt", *lines)
-    return yolo_content([folder / "images/a.jpg"], folder, ["cat", "dog"], **more)
+    return yolo_content([folder / "images/a.jpg"], folder, {0: "cat", 1: "dog"}, **more)
 
 
 def test_yolo_boxes_are_shares_of_width_and_height(tmp_path):
@@ -111,17 +166,29 @@ def test_keypoints_behind_a_yolo_box_are_not_a_polygon(tmp_path):
     assert content["annotations"][0]["bbox"] == [80, 40, 40, 20]
 
 
-def test_an_image_without_a_label_file_has_no_objects(tmp_path):
-    write_image(tmp_path / "images/a.jpg")
-    content = yolo_content([tmp_path / "images/a.jpg"], tmp_path, ["cat"])
-    assert content["annotations"] == [] and len(content["images"]) == 1
+def test_an_image_without_a_label_file_has_no_objects_where_others_have_one(tmp_path):
+    paths = [tmp_path / f"images/{name}.jpg" for name in "ab"]
+    for path in paths:
+        write_image(path)
+    write_labels(tmp_path / "labels/a.txt", "0 0.5 0.5 0.2 0.2")
+    content = yolo_content(paths, tmp_path, {0: "cat"})
+    assert [a["image_id"] for a in content["annotations"]] == [1] and len(content["images"]) == 2
     assert content["info"]["dropped"] == {"images without a label file, taken as empty": 1}
+
+
+def test_images_without_a_single_label_file_are_refused_unless_they_may_be(tmp_path):
+    write_image(tmp_path / "images/a.jpg")
+    with pytest.raises(InputError, match=r"such as .*labels/a\.txt for .*images/a\.jpg, got none for any of 1 images"):
+        yolo_content([tmp_path / "images/a.jpg"], tmp_path, {0: "cat"})
+    assert len(yolo_content([tmp_path / "images/a.jpg"], tmp_path, {0: "cat"}, labelled=False)["images"]) == 1
 
 
 @pytest.mark.parametrize("line,message", [
     ("2 0.5 0.5 0.1 0.1", "class number from 0 to 1, got 2"), ("-1 0.5 0.5 0.1 0.1", "class number from 0 to 1"),
     ("0.5 0.5 0.5 0.1 0.1", "class number from 0 to 1"), ("0 100 50 20 20", "shares of the image's size"),
-    ("0 nan 0.5 0.1 0.1", "shares of the image's size"), ("0 0.5 0.5 0.1", "expected `class x y width height`"),
+    ("0 nan 0.5 0.1 0.1", "shares of the image's size"),
+    ("nan 0.5 0.5 0.1 0.1", "class number from 0 to 1, got nan"), ("inf 0.5 0.5 0.1 0.1", "class number from 0 to 1"),
+    ("0,0.5,0.5,0.1,0.1", "expected `class x y"), ("0 0.5 0.5 0.1", "expected `class x y width height`"),
     ("cat 0.5 0.5 0.1 0.1", "expected `class x y"), ("0 .1 .1 .2 .2 .3", "expected `class x y")])
 def test_yolo_lines_that_cannot_be_meant_are_refused_with_file_and_line(tmp_path, line, message):
     with pytest.raises(InputError, match=rf"labels/a\.txt:2: .*{message}"):

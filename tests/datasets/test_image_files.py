@@ -33,7 +33,7 @@ def test_a_truncated_file_is_found(image_file, suffix):
 
 def test_what_opencv_cannot_decode_has_a_fault_even_if_pillow_can(image_file, monkeypatch):
     path = image_file(".jpg")
-    monkeypatch.setattr("cv2.imread", lambda *_: None)
+    monkeypatch.setattr("cv2.imdecode", lambda *_: None)
     assert "OpenCV cannot decode it" in image_fault(path)
 
 

@@ -265,14 +265,15 @@ def test_a_cut_window_samples_the_same_points_as_the_whole_resized_image():
     np.testing.assert_allclose(results["img"][5, 3:-3, 0], columns[3:-3], atol=0.01)
 
 
-def test_the_file_is_right_where_the_annotation_declares_another_size(tmp_path):
+@pytest.mark.parametrize("scale", [0.1, 1.0])
+def test_a_file_of_another_size_than_annotated_is_refused(tmp_path, scale):
     cv2.imwrite(str(tmp_path / "a.jpg"), scene(60, 80)["img"])
     info = {key: value for key, value in scene().items() if key != "img"}
     info |= dict(img_path=str(tmp_path / "a.jpg"), height=80, width=60)
-    for scale in (0.1, 1.0):
-        results = LargeScaleJitter(80).apply(dict(info), JitterDraw(scale, 0, 0, False))
-        assert results["ori_shape"] == (60, 80)
-        assert results["img"].shape == (round(60 * scale), round(80 * scale), 3)
+    jitter = LargeScaleJitter(80)
+    for read in (lambda: jitter.apply(dict(info), JitterDraw(scale, 0, 0, False)), lambda: jitter.pixels.read(info)):
+        with pytest.raises(InputError, match=r"a\.jpg: 80 x 60 px where the annotations are for 60 x 80 px .*swapped"):
+            read()
 
 
 def test_a_png_is_read_in_full_where_a_jpeg_would_be_reduced(tmp_path):

@@ -106,7 +106,7 @@ def test_pascal_voc_follows_its_lists(tmp_path):
 
 def test_pascal_voc_without_images_says_where_they_should_be(tmp_path):
     write_voc(tmp_path / "Annotations/a.xml", [])
-    with pytest.raises(InputError, match=r"in JPEGImages/ or images/(.|\n)*Pascal VOC"):
+    with pytest.raises(InputError, match="in JPEGImages/ or images/ of"):
         resolve_user_data(tmp_path)
 
 
@@ -179,7 +179,7 @@ def test_an_unknown_tree_is_refused_with_the_known_ones(tmp_path):
     (tmp_path / "pictures").mkdir()
     with pytest.raises(InputError) as error:
         resolve_user_data(tmp_path)
-    for part in ("a folder with pictures/", "annotations/train.json", "JPEGImages/", "data.yaml"):
+    for part in ("a folder with pictures/", "annotations/{train,val}.json", "JPEGImages/", "data.yaml"):
         assert part in str(error.value)
     with pytest.raises(InputError, match="got nothing there"):
         resolve_user_data(tmp_path / "nowhere")

@@ -24,8 +24,8 @@ def test_what_counts_epochs_is_stretched_and_what_counts_iterations_stays():
     assert abs(cfg.param_scheduler[3].gamma ** 10 - 0.5) < 1e-12
     assert cfg.default_hooks.checkpoint.interval == 10 and cfg.default_hooks.logger.interval == 20
     assert cfg.custom_hooks[0].epoch == 30
-    assert notes[:2] == ["max_epochs 8 -> 80", "val_interval 4 -> 40"]
-    assert "frozen_det.UnfreezeHook.epoch 3 -> 30" in notes
+    assert notes[0] == "max_epochs 8 -> 80"
+    assert {"val_interval 4 -> 40", "frozen_det.UnfreezeHook.epoch 3 -> 30"} <= set(notes)
 
 
 def test_a_third_is_rounded_and_nothing_falls_below_one():

@@ -1,6 +1,8 @@
 """Runs of one process keep apart what they write."""
 
+import logging
 import time
+from types import SimpleNamespace
 
 import pytest
 from mmdet.visualization import DetLocalVisualizer
@@ -8,19 +10,22 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
 
+from frozen_det.engine.lean_checkpoint import LeanCheckpointHook
 from frozen_det.engine.runs import new_runner
 
 
 @pytest.mark.parametrize("kind", [Visualizer, DetLocalVisualizer])
 def test_two_runs_of_one_visualizers_name_write_into_their_own_folders(kind, tmp_path, monkeypatch):
     def build(cfg):
-        return kind.get_instance(cfg.visualizer.name, vis_backends=[dict(type="LocalVisBackend")],
-                                 save_dir=cfg.work_dir)
+        visualizer = kind.get_instance(cfg.visualizer.name, vis_backends=[dict(type="LocalVisBackend")],
+                                       save_dir=cfg.work_dir)
+        return SimpleNamespace(visualizer=visualizer, hooks=[LeanCheckpointHook()], logger=logging.getLogger("quiet"),
+                               register_hook=lambda *given, **options: None)
 
     monkeypatch.setattr(Runner, "from_cfg", build)
     for run in ("first", "second"):
         cfg = Config(dict(work_dir=str(tmp_path / run), visualizer=dict(type="Visualizer", name="visualizer")))
-        visualizer = new_runner(cfg)
+        visualizer = new_runner(cfg).visualizer
         visualizer.add_scalar("loss", 1.0, step=1)
         assert kind.get_current_instance() is visualizer
     for run in ("first", "second"):
@@ -31,8 +36,9 @@ def test_a_run_that_follows_within_the_same_second_gets_a_folder_of_its_own(tmp_
     def build(cfg):
         folder = tmp_path / time.strftime("%Y%m%d_%H%M%S")
         folder.mkdir()
-        return folder
+        return SimpleNamespace(folder=folder, hooks=[LeanCheckpointHook()], logger=logging.getLogger("quiet"),
+                               register_hook=lambda *given, **options: None)
 
     monkeypatch.setattr(Runner, "from_cfg", build)
     first, second = (new_runner(Config(dict(work_dir=str(tmp_path)))) for _ in range(2))
-    assert first != second
+    assert first.folder != second.folder

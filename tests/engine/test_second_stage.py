@@ -94,7 +94,7 @@ def test_a_fine_tuned_backbone_under_a_frozen_config_is_refused():
 def runner_of(model, folder):
     """As much of a runner as the proof asks for."""
     logger = SimpleNamespace(info=lambda text: None)
-    return SimpleNamespace(model=model, work_dir=str(folder), rank=0, iter=0, epoch=0, logger=logger)
+    return SimpleNamespace(model=model, work_dir=str(folder), rank=0, iter=0, epoch=0, logger=logger, hooks=[])
 
 
 @pytest.mark.parametrize("name", ["neck.", "rpn_head.", "roi_head.bbox_head.fc_reg.", "running_mean",

@@ -12,7 +12,7 @@ from torch import nn
 
 from frozen_det.checkpoints import read
 from frozen_det.engine import FrozenProofHook, LeanCheckpointHook
-from frozen_det.engine.lean_checkpoint import latest_checkpoint
+from frozen_det.engine.kept_checkpoints import latest_checkpoint
 from frozen_det.engine.unfreeze import UnfreezeHook
 from frozen_det.errors import InputError
 from frozen_det.models import FrozenBackbone

@@ -104,6 +104,8 @@ def test_a_layout_whose_library_computes_something_else_is_refused_and_leaves_no
 
 def test_folded_norms_give_the_same_features_under_the_same_names(tmp_path):
     backbone = filled("resnet", tmp_path)
+    for norm in (m for m in backbone.modules() if isinstance(m, torch.nn.BatchNorm2d)):
+        torch.nn.init.uniform_(norm.weight, 0.5, 1.5)  # untrained, a branch's last norm would fold into zeros
     export_backbone(backbone, tmp_path / "folded.safetensors", fold_norms=True)
     folded = FrozenBackbone(BODIES["resnet"][0], weights=str(tmp_path / "folded.safetensors")).eval()
     folded.init_weights()

@@ -67,6 +67,25 @@ def test_convolution_with_masks_equals_single_products_with_all_five_gradients(g
                                torch.autograd.grad(expected, tensors, toward), rtol=1e-9, atol=1e-11)
 
 
+def test_offsets_of_a_finer_map_are_read_as_mmcvs_kernels_read_them_with_their_gradients():
+    """DyHead: from each sample's start, as many values as the output needs, in memory's order."""
+    from mmcv.ops import modulated_deform_conv2d
+
+    geometry = (1, 1, 1, 1, 1)
+    input, weight, offset, mask, bias = _scene(*geometry)
+    finer = [torch.randn(2, tensor.shape[1] + 3, 7, 8, dtype=torch.float64)[:, :tensor.shape[1]].requires_grad_()
+             for tensor in (offset, mask)]  # views, as DyHead has them
+    read = [torch.stack([torch.stack([sample.reshape(-1)[i] for i in range(tensor[0].numel())]).view_as(tensor[0])
+                         for sample in larger]) for larger, tensor in zip(finer, (offset, mask))]
+    tensors = (input, weight, *finer, bias)
+    found = modulated_deform_conv2d(input, *finer, weight, bias, *geometry)
+    expected = _slow_convolution(input, weight, *read, bias, *geometry)
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+    toward = torch.randn_like(found)
+    torch.testing.assert_close(torch.autograd.grad(found, tensors, toward),
+                               torch.autograd.grad(expected, tensors, toward), rtol=1e-9, atol=1e-11)
+
+
 @pytest.mark.parametrize("geometry", [(1, 1, 1, 1, 1), (2, 2, 1, 2, 2)])
 @pytest.mark.parametrize("im2col_step", [1, 32])
 def test_convolution_without_masks_equals_single_products_with_its_gradients(geometry, im2col_step):

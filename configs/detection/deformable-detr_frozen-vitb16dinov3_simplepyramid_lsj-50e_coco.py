@@ -1,0 +1,23 @@
+"""Deformable DETR with refined boxes on a frozen DINOv3 ViT-B/16 (arXiv 2508.10104): 50 epochs, 1024 x 1024.
+
+Paper: Vasconcelos et al., "Proper Reuse of Image Classification Features Improves Object Detection", CVPR 2022
+(arXiv 2204.00484), which has no such decoder. expected: not published. Not run on COCO here; one step on random weights
+is tested. A fine-tuned ResNet-50 gives 45.4 box AP in 50 epochs at 800 px (Deformable DETR, arXiv 2010.04159).
+Four levels from one stride by ViTDet's pyramid (arXiv 2203.16527); four blocks are tapped behind the final norm. The
+weights stand under the DINOv3 licence, which restricts some uses.
+    frozen-det train deformable-detr_frozen-vitb16dinov3_simplepyramid_lsj-50e_coco
+"""
+_base_ = [
+    "../_base_/runtime.py",
+    "../_base_/deformable_detr.py",
+    "../_base_/coco_lsj_1024.py",
+    "../_base_/coco_eval_square_1024.py",
+    "../_base_/schedule_detr_50e.py",
+]
+
+model = dict(detector=dict(
+    backbone=dict(
+        type="frozen_det.FrozenBackbone",
+        body=dict(type="timm", name="vit_base_patch16_dinov3.lvd1689m", taps=(2, 5, 8, 11), tap_norm=True),
+        weights="timm", strides=(16,), freeze=True),
+    neck=dict(type="frozen_det.SimpleFeaturePyramid", scale_factors=(2, 1, 0.5), num_outs=4, reduce_channels=768)))

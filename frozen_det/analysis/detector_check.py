@@ -1,0 +1,267 @@
+"""One detector config checked by running it: built frozen, one training step, one prediction, and mmdet's own losses.
+
+A detector passes if it is built as the README shows, at random weights, takes a training step with finite losses,
+gives finite gradients to its decoder and none to its body, leaves the frozen digest as it was, and predicts. Where the
+body is mmdet's own, the losses of the frozen detector equal those of the plain one with the same weights, bit by bit.
+It reports and never raises.
+"""
+
+import copy
+import math
+import random
+import warnings
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..errors import InputError
+from ..models.detector import fill_blanks
+from ..models.fill_neck import cause
+from ..models.frozen_backbone import describing
+from .detector_batch import in_branches, made_batch
+from .stock_detectors import config_folder
+
+PASSED, FAILED = "passed", "failed"
+# Sides of the images in px: the second for what asks for more cells than 128 px have (900 queries, SSD's last level).
+SIZES = (128, 320)
+# Of detectors on another body, which are told the number; labels of the made images are below it.
+NUM_CLASSES = 3
+
+
+class BrokenPromise(Exception):
+    """What a frozen detector did that it must not do, in words."""
+
+
+class PlainDetector:
+    """mmdet's own detector from a stock config, at random weights: the size at which it runs, weights and losses.
+
+    Args:
+        model: the stock model config.
+        semantic_scale: of :func:`.detector_batch.made_batch`.
+        seed: of weights, images and every draw in the forward pass.
+
+    Attributes:
+        cfg: its config, without downloads.
+        size: side of the images in px: the first of :data:`SIZES` at which it has losses.
+        state: its weights before that, and those of a teacher that it hides from its own.
+        losses: name -> value, its body in eval mode, as a frozen one is.
+
+    Raises:
+        Exception: whatever the detector raises at the last size: the host's own reason.
+    """
+
+    def __init__(self, model: dict, semantic_scale: float, seed: int):
+        self.cfg = without_downloads(model)
+        self._batch = dict(num_classes=min(least_num_classes(self.cfg), NUM_CLASSES), semantic_scale=semantic_scale,
+                           seed=seed)
+        detector = _built(self.cfg, seed)
+        self.state = {prefix: {key: value.clone() for key, value in part.state_dict().items()}
+                      for prefix, part in _with_teacher(detector)}
+        detector.train()
+        for backbone in _bodies(detector):
+            backbone.eval()
+        for self.size in SIZES:
+            try:
+                with torch.no_grad():
+                    self.losses = losses_of(detector, self.batch(), seed)
+                break
+            except Exception:
+                if self.size == SIZES[-1]:
+                    raise
+
+    def batch(self) -> dict:
+        """What it was given."""
+        return made_batch(self.size, **self._batch)
+
+
+def check_detector(model: dict, batch: dict, state: dict | None = None, expected: dict | None = None,
+                   seed: int = 0, **swapped) -> dict:
+    """Build a detector with a frozen body at random weights, let it learn one step and predict.
+
+    Args:
+        model: config of a detector as the README wraps it: filled here.
+        batch: as of :func:`.detector_batch.made_batch`.
+        state: weights of the plain detector, to be loaded; None keeps random ones.
+        expected: losses of the plain detector with these weights; None where there is none to compare with.
+        seed: of weights and draws.
+        swapped: further arguments of :class:`frozen_det.models.detector.Detector`: `backbone`, `num_classes`.
+
+    Returns:
+        ``status`` (:data:`PASSED` or :data:`FAILED`), ``reason`` (empty where it passed), ``parity`` (True, False, or
+        None where there is nothing to compare), ``strides`` (of the body's features).
+    """
+    row = dict(status=FAILED, reason="", parity=None, strides=())
+    try:
+        with describing(), _mmdet():
+            filled = fill_blanks(model, **swapped)
+        with describing():
+            detector = _built(filled, seed)
+        for prefix, part in _with_teacher(detector) if state is not None else ():
+            part.load_state_dict(state[prefix])
+        row["strides"] = _bodies(detector)[0].strides
+        losses = train_one_step(detector, batch, seed)
+        if expected is not None:
+            row["parity"] = _same(losses, expected)
+            _require(row["parity"], "its losses are not those of the plain detector with equal weights")
+        predict(detector, batch)
+        row["status"] = PASSED
+    except Exception as error:  # whatever it is, it is this detector's row, and the sweep goes on
+        row["reason"] = said(error)
+    return row
+
+
+def train_one_step(detector: nn.Module, batch: dict, seed: int) -> dict[str, list[torch.Tensor]]:
+    """Losses of one step of SGD on what trains, by name.
+
+    Raises:
+        BrokenPromise: a loss or gradient that is not finite, a body that learns or changes, a decoder that does not.
+    """
+    frozen = _bodies(detector)
+    before = [backbone.frozen_fingerprint() for backbone in frozen]
+    detector.train()
+    losses = losses_of(detector, batch, seed)
+    total, _ = detector.parse_losses(losses)
+    _require(math.isfinite(total), f"the loss is {total:.3g}")
+    total.backward()
+    bodies = {id(p) for backbone in frozen for p in backbone.body.parameters()}
+    grads = {name: p.grad for name, p in detector.named_parameters() if p.grad is not None}
+    in_body = [name for name, p in detector.named_parameters() if name in grads and id(p) in bodies]
+    _require(not in_body, f"{len(in_body)} parameters of the body got a gradient, the first is {in_body[:1]}")
+    broken = [name for name, grad in grads.items() if not grad.isfinite().all()]
+    _require(not broken, f"{len(broken)} gradients are not finite, the first is that of {broken[:1]}")
+    _require(any(grad.abs().max() > 0 for grad in grads.values()), "no parameter of the decoder got a gradient")
+    torch.optim.SGD([p for p in detector.parameters() if p.requires_grad], lr=1e-6).step()
+    for backbone, digest in zip(frozen, before):
+        changed = digest.first_difference(backbone.frozen_fingerprint())
+        _require(changed is None, f"a training step changed {changed}")
+    return {name: _listed(value) for name, value in losses.items()}
+
+
+def losses_of(detector: nn.Module, batch: dict, seed: int) -> dict:
+    """What `loss` of a detector gives for a batch, every draw seeded."""
+    from mmengine.logging import MessageHub
+
+    _seeded(seed)
+    MessageHub.get_current_instance().update_info("iter", 0)  # which a Runner tells, and BoxInst asks
+    batch = copy.deepcopy(batch)
+    if hasattr(detector, "student"):
+        batch = in_branches(batch)
+    with _mmdet(), _quiet():
+        return detector(**detector.data_preprocessor(batch, True), mode="loss")
+
+
+def predict(detector: nn.Module, batch: dict) -> None:
+    """One prediction on the batch's images.
+
+    Raises:
+        BrokenPromise: not one result for each image.
+    """
+    detector.eval()
+    with torch.no_grad(), _mmdet(), _quiet():
+        found = detector.test_step(copy.deepcopy(batch))
+    _require(len(found) == len(batch["inputs"]), f"{len(found)} predictions for {len(batch['inputs'])} images")
+
+
+def without_downloads(model: dict) -> dict:
+    """A model config without what would be fetched: pretrained weights anywhere, a teacher's checkpoint.
+
+    A teacher's config is read from mmdet's own folder, where it is named by a path in a checkout.
+    """
+    def cleaned(node):
+        if isinstance(node, dict):
+            node = {key: cleaned(value) for key, value in node.items() if not _is_download(key, value)}
+            if isinstance(node.get("teacher_config"), str):
+                node["teacher_config"] = dict(model=cleaned(_stock_model(node["teacher_config"])))
+            return node
+        return type(node)(cleaned(item) for item in node) if isinstance(node, (list, tuple)) else node
+
+    return cleaned(model)
+
+
+def least_num_classes(model) -> int:
+    """The smallest number of classes that any part of a model config names, so that labels below it suit all."""
+    if isinstance(model, dict):
+        own = [value for key, value in model.items() if key in ("num_classes", "num_things_classes")
+               and isinstance(value, int) and value > 0]
+        return min([*own, *(least_num_classes(value) for value in model.values())], default=80)
+    return min((least_num_classes(item) for item in model), default=80) if isinstance(model, (list, tuple)) else 80
+
+
+def said(error: Exception) -> str:
+    """An error as one line."""
+    return " ".join(str(error).split())[:400] if isinstance(error, (InputError, BrokenPromise)) else cause(error)
+
+
+def _is_download(key: str, value) -> bool:
+    pretrained = isinstance(value, dict) and value.get("type") == "Pretrained"
+    return (key == "init_cfg" and pretrained) or key in ("teacher_ckpt", "pretrained")
+
+
+def _stock_model(path: str) -> dict:
+    from mmengine.config import Config
+
+    return Config.fromfile(str(config_folder().parent / path)).model.to_dict()
+
+
+def _bodies(detector: nn.Module) -> list[nn.Module]:
+    """The backbones of a detector, and of those inside it."""
+    return [module for name, module in detector.named_modules() if name.rsplit(".", 1)[-1] == "backbone"]
+
+
+def _with_teacher(detector: nn.Module) -> list[tuple[str, nn.Module]]:
+    """A detector, and modules that it keeps as plain attributes so that its own weights do not hold them."""
+    hidden = [(name, value) for name, value in vars(detector).items() if isinstance(value, nn.Module)]
+    return [("", detector), *hidden]
+
+
+def _built(cfg: dict, seed: int) -> nn.Module:
+    from mmdet.registry import MODELS
+    from mmengine.config import ConfigDict
+
+    _seeded(seed)
+    with _mmdet(), _quiet():
+        detector = MODELS.build(ConfigDict(copy.deepcopy(cfg)))
+        detector.init_weights()
+    return detector
+
+
+def _same(losses: dict, expected: dict) -> bool:
+    return losses.keys() == expected.keys() and all(
+        len(losses[name]) == len(_listed(value)) and all(map(torch.equal, losses[name], _listed(value)))
+        for name, value in expected.items())
+
+
+def _listed(value) -> list[torch.Tensor]:
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _require(kept: bool, otherwise: str) -> None:
+    if not kept:
+        raise BrokenPromise(otherwise)
+
+
+def _seeded(seed: int) -> None:
+    """Samplers of mmdet draw from three generators."""
+    torch.manual_seed(seed)
+    np.random.seed(seed)
+    random.seed(seed)
+
+
+@contextmanager
+def _mmdet():
+    from mmengine.registry import DefaultScope
+
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        yield
+
+
+@contextmanager
+def _quiet():
+    """mmengine logs every parameter that it initialises; torch warns of what mmdet still calls."""
+    from .train_step import _quiet_host
+
+    with warnings.catch_warnings(), _quiet_host():
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,68 @@
+"""Finds a config: by path, or by the name of one that ships; says of a file whose it is.
+
+Refuses a name that no config has, with the closest ones.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+
+from ..errors import InputError, closest
+
+# The repository's folder when run from a checkout, the installed copy of it otherwise.
+_PACKAGE = Path(__file__).resolve().parent.parent
+_FOLDERS = (_PACKAGE.parent / "configs", _PACKAGE / "configs")
+
+
+def find_config(name) -> Path:
+    """The file of a config given by path or by the name of one that ships (`quickstart`, `detection/NAME`).
+
+    Raises:
+        InputError: no such config; the closest names are given.
+    """
+    path = Path(name).expanduser()
+    if path.is_file():
+        return path
+    shipped: dict[str, list[Path]] = {}
+    folder = next((one for one in _FOLDERS if one.is_dir()), _FOLDERS[0])
+    for file in sorted(folder.rglob("*.py")):
+        relative = file.relative_to(folder)
+        if not relative.parts[0].startswith("_"):
+            for known in {str(relative.with_suffix("")), file.stem}:
+                shipped.setdefault(known, []).append(file)
+    key = str(name).removesuffix(".py").removeprefix("configs/")
+    if len(shipped.get(key, ())) > 1:
+        raise InputError(f"expected the name of one config, but {key!r} is the name of "
+                         f"{' and '.join(str(file.relative_to(folder).with_suffix('')) for file in shipped[key])}. "
+                         "Write the folder, too.")
+    if key in shipped:
+        return shipped[key][0]
+    raise InputError(f"expected a config file or the name of one that ships, but there is no {str(name)!r}; "
+                     f"{closest(key, shipped) or 'see the folder configs/'}")
+
+
+def is_shipped(path) -> bool:
+    """Whether a file is one of this package's configs."""
+    return any(folder in Path(path).resolve().parents for folder in _FOLDERS)
+
+
+def is_stock(path) -> bool:
+    """Whether a file is one of mmdet's (or another OpenMMLab library's) own configs, installed or in a checkout."""
+    path = Path(path).resolve()
+    if ".mim" in path.parts:
+        return True
+    folder = stock_folder()
+    return folder is not None and "configs" in path.parts and (
+        folder / Path(*path.parts[_last_index(path.parts, "configs") + 1:])).is_file()
+
+
+def _last_index(parts: tuple, name: str) -> int:
+    return len(parts) - 1 - parts[::-1].index(name)
+
+
+@lru_cache
+def stock_folder() -> Path | None:
+    from importlib.util import find_spec
+
+    found = find_spec("mmdet")
+    folder = Path(found.origin).parent / ".mim" / "configs" if found and found.origin else None
+    return folder if folder is not None and folder.is_dir() else None

@@ -1,0 +1,116 @@
+"""Refuses parts of a config that contradict each other, or of which one would leave another without effect."""
+
+import os
+from collections.abc import Mapping
+
+from ..errors import InputError
+from .finding import is_shipped, is_stock
+
+
+def check_relations(cfg, where: str, options: Mapping[str, object], interval_setter: str | None = None) -> None:
+    """Refuse contradictions between a config's parts.
+
+    Args:
+        cfg: the config with its overrides; where: its file, for messages; options: the overrides.
+        interval_setter: the file that sets the validation's interval.
+
+    Raises:
+        InputError: naming both keys.
+    """
+    if not any(cfg.get(name) for name in ("model", "train_dataloader", "val_dataloader", "test_dataloader")):
+        return
+    _check_parts(cfg, where)
+    for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        _check_workers(cfg.get(name), name, where)
+    _check_schedule(cfg, where)
+    _check_interval(cfg, where, options, interval_setter)
+    _check_classes(cfg, where, options)
+    for split in ("val", "test"):
+        _check_same_annotations(cfg, split, where)
+
+
+def _check_parts(cfg, where: str) -> None:
+    """The Runner takes the parts of training, validation and testing whole or not at all."""
+    for parts in (("train_dataloader", "train_cfg", "optim_wrapper"), ("val_dataloader", "val_cfg", "val_evaluator"),
+                  ("test_dataloader", "test_cfg", "test_evaluator")):
+        given = [part for part in parts if cfg.get(part) is not None]
+        missing = [part for part in parts if part not in given]
+        # Data alone are no training: `browse` and `describe` look at them.
+        if len(given) == 2 and "model" in cfg and not is_stock(where):
+            raise InputError(f"{where}: {' and '.join(given)} without {' and '.join(missing)}. Give all three, or set "
+                             f"{' and '.join(given)} to None, too.")
+
+
+def _check_workers(loader, name: str, where: str) -> None:
+    if not hasattr(loader, "get"):
+        return
+    workers = loader.get("num_workers", 0)
+    if workers == 0 and loader.get("persistent_workers"):
+        raise InputError(f"{where}: {name}.persistent_workers is true, but num_workers is 0: there is none to persist. "
+                         f"Set {name}.persistent_workers=False.")
+    if workers == 0 and loader.get("prefetch_factor") is not None:
+        raise InputError(f"{where}: {name}.prefetch_factor is {loader['prefetch_factor']}, but num_workers is 0. Take "
+                         "it out.")
+
+
+def _check_schedule(cfg, where: str) -> None:
+    loop, schedulers = cfg.get("train_cfg"), cfg.get("param_scheduler") or []
+    length = loop.get("max_epochs") if hasattr(loop, "get") else None
+    for number, one in enumerate(schedulers if isinstance(schedulers, list | tuple) else [schedulers]):
+        place = f"param_scheduler.{number}" if isinstance(schedulers, list | tuple) else "param_scheduler"
+        if not hasattr(one, "get"):
+            raise InputError(f"{where}: expected a dict with a type for {place}, got {one!r}.")
+        begin, end = one.get("begin", 0), one.get("end")
+        if end is not None and begin > end:  # equal in a run that a try cut to its warm-up
+            raise InputError(f"{where}: {place} begins at {begin} and ends at {end}. Let it end after it begins.")
+        if length and one.get("by_epoch", True) and not is_stock(where) and begin > length:
+            raise InputError(f"{where}: {place} begins at epoch {begin}, but the run has {length} epochs "
+                             "(train_cfg.max_epochs): it would have no effect.")
+
+
+def _check_interval(cfg, where: str, options: Mapping[str, object], setter: str | None) -> None:
+    """An interval beyond the end is mmengine's idiom for 'at the end only'; given by hand it is a mistake."""
+    loop = cfg.get("train_cfg")
+    interval = loop.get("val_interval") if hasattr(loop, "get") else None
+    if "train_cfg.val_interval" not in options and (setter is None or is_stock(setter) or is_shipped(setter)):
+        return
+    length = (loop.get("max_epochs") or loop.get("max_iters")) if hasattr(loop, "get") else None
+    if interval and length and interval > length:
+        raise InputError(f"{where}: train_cfg.val_interval is {interval}, but the run ends at {length}. Validation at "
+                         f"the end alone is train_cfg.val_interval={length}.")
+
+
+def _check_classes(cfg, where: str, options: Mapping[str, object]) -> None:
+    """`frozen_det.Detector` gives its number of classes to every head."""
+    model = cfg.get("model") or {}
+    if model.get("type") != "frozen_det.Detector":
+        return
+    source = next((name for name in ("num_classes", "classes_from") if model.get(name) is not None), None)
+    for key, value in options.items():
+        if source and key.startswith("model.detector.") and key.endswith(".num_classes") and value != model[source]:
+            raise InputError(f"--cfg-options {key}={value} has no effect: model.{source} gives every head its number "
+                             f"of classes. Set model.num_classes" + ("." if source == "num_classes" else
+                                                                  " and model.classes_from=None."))
+
+
+def _check_same_annotations(cfg, split: str, where: str) -> None:
+    """Results are compared with the annotations of the very images that were shown."""
+    loader, evaluator = cfg.get(f"{split}_dataloader"), cfg.get(f"{split}_evaluator")
+    dataset = (loader.get("dataset") if hasattr(loader, "get") else None) or {}
+    if not hasattr(evaluator, "get") or not hasattr(dataset, "get") or is_stock(where):
+        return
+    shown, judged, root = dataset.get("ann_file"), evaluator.get("ann_file"), dataset.get("data_root") or ""
+    if not isinstance(judged, str) or not judged or "://" in judged:
+        return
+    if not shown and dataset.get("split") and root:
+        if os.path.realpath(judged).startswith(os.path.realpath(root) + os.sep):
+            return
+        shown = root
+    elif isinstance(shown, str) and shown:
+        shown = shown if os.path.isabs(shown) else os.path.join(root, shown)
+        if os.path.realpath(shown) == os.path.realpath(judged):
+            return
+    else:
+        return
+    raise InputError(f"{where}: {split}_dataloader.dataset shows the images of {shown}, but {split}_evaluator.ann_file "
+                     f"is {judged}. Name the same file in both.")

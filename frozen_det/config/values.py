@@ -1,0 +1,138 @@
+"""Refuses values that cannot be right, by the name of their key and by the type that the constructor wants.
+
+A key's name means the same wherever it stands (`batch_size`, `prob`, `lr`), so its range is written once.
+"""
+
+import math
+import re
+import typing
+
+from ..errors import InputError
+from ..signatures import parameters_of
+from .top_level import live_keys
+
+
+def check_values(cfg, where: str, typed: list) -> None:
+    """Refuse numbers out of range, texts where a number belongs, NaN anywhere.
+
+    Args:
+        cfg: the config; where: its file, for messages.
+        typed: its typed dicts, from :func:`.known_keys.check_keys`.
+
+    Raises:
+        InputError: with the dotted key, what was expected and what came.
+    """
+    for key in cfg:
+        if key in live_keys(cfg):
+            _check_ranges(cfg[key], key, key, where)
+    for node, path, built in typed:
+        _check_types(node, path, built, where)
+
+
+def _check_ranges(node, key: str, path: str, where: str) -> None:
+    if isinstance(node, float) and math.isnan(node):
+        raise InputError(f"{where}: expected a number for {path}, got nan.")
+    for names, words, right in _RULES:
+        asked = node is not None and (words == "a text" or not hasattr(node, "items"))
+        if asked and names.fullmatch(key) and not right(node):
+            raise InputError(f"{where}: expected {words} for {path}, got {node!r}.")
+    if hasattr(node, "items"):
+        for name, value in node.items():
+            _check_ranges(value, str(name), f"{path}.{name}", where)
+    elif isinstance(node, list | tuple):
+        for index, value in enumerate(node):
+            _check_ranges(value, "", f"{path}.{index}", where)
+
+
+def _number(value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _whole(value, least: int) -> bool:
+    return _number(value) and value == int(value) and value >= least
+
+
+def _share(value) -> bool:
+    return _number(value) and 0 <= value <= 1
+
+
+def _each(right):
+    """One value, or a list of them, nested as one likes."""
+    def check(value) -> bool:
+        return all(check(one) for one in value) if isinstance(value, list | tuple) else right(value)
+    return check
+
+
+def _rising(value) -> bool:
+    return isinstance(value, list | tuple) and all(_number(one) and one > 0 for one in value) and list(value) == sorted(
+        value)
+
+
+# (keys, what is expected, whether a value is right). None is not asked, and a dict only where a text belongs.
+_RULES = [(re.compile(names), words, right) for names, words, right in (
+    ("batch_size|max_epochs|max_iters|val_interval|accumulative_counts|num_classes|window_size|prefetch_factor"
+     "|out_channels|feat_channels|fc_out_channels|conv_out_channels|max_per_img",
+     "a whole number from 1 on", _each(lambda one: _whole(one, 1))),
+    ("num_workers|begin|val_begin|T_max|num_shared_convs|num_shared_fcs|stacked_convs|num_convs|nms_pre",
+     "a whole number from 0 on", _each(lambda one: _whole(one, 0))),
+    ("interval|max_keep_ckpts", "a whole number from 1 on, or -1 for never",
+     lambda one: isinstance(one, int) and not isinstance(one, bool) and (one >= 1 or one == -1)),
+    ("lr|weight_decay|lr_mult|decay_mult|\\w+_(lr|decay)_mult|base_batch_size|max_norm|clip_value|eta_min",
+     "a finite number from 0 on", lambda one: _number(one) and one >= 0),
+    ("loss_weight", "a finite number from 0 on", _each(lambda one: _number(one) and one >= 0)),
+    ("momentum|dampening|\\w*prob|\\w+_prob|pos_fraction|score_thr|iou_threshold|label_smoothing|drop_rate"
+     "|drop_path_rate|ratio_of_data|start_factor|end_factor",
+     "a number from 0 to 1", _each(_share)),
+    ("betas", "two numbers from 0 on and below 1",
+     lambda two: isinstance(two, list | tuple) and len(two) == 2 and all(_share(one) and one < 1 for one in two)),
+    # Fractions of an epoch are steps too where a schedule is counted in iterations.
+    ("gamma|step_size|warm_up", "a finite number above 0", lambda one: _number(one) and one > 0),
+    ("seed", "a whole number from 0 to 4294967295", lambda one: _whole(one, 0) and one < 2 ** 32),
+    ("milestones", "whole numbers that do not fall",  # a run cut short lets them meet
+     lambda all_: _rising(all_) and all(isinstance(one, int) for one in all_)),
+    ("scale|img_scale|crop_size|size_hw", "positive numbers: one, a pair, or a list of pairs",
+     _each(lambda one: _number(one) and (one > 0 or one == -1))),
+    ("ratio_range|scale_range|crop_ratio_range", "two positive numbers, the smaller first",
+     lambda two: _rising(two) and len(two) == 2),
+    ("rule", "'greater' or 'less'", _each(lambda one: one in ("greater", "less"))),
+    ("data_root|ann_file|work_dir|load_from|log_level|default_scope|experiment_name", "a text",
+     lambda one: isinstance(one, str)),
+    ("resume|persistent_workers|pin_memory|drop_last|test_mode", "true or false", lambda one: isinstance(one, bool)),
+)]
+
+
+def _check_types(node, path: str, built, where: str) -> None:
+    """Compare plain values with the constructor's annotations, or its defaults where it has none."""
+    parameters = parameters_of(built)
+    for key, value in node.items():
+        if key not in parameters or value is None or key == "type":
+            continue
+        wanted = _plain_types(parameters[key])
+        if wanted and not any(_is_a(value, one) for one in wanted):
+            words = " or ".join(_WORDS[one] for one in wanted)
+            raise InputError(f"{where}: expected {words} for {path}.{key}, got {value!r}.")
+
+
+_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+
+
+def _plain_types(parameter) -> tuple[type, ...]:
+    """The plain types that an annotation allows; empty where it allows anything else too, or says nothing."""
+    hint = parameter.annotation
+    if hint is parameter.empty:
+        default = parameter.default
+        return (bool,) if isinstance(default, bool) else ()
+    options = typing.get_args(hint) if typing.get_origin(hint) is typing.Union or "|" in str(hint) else (hint,)
+    options = tuple(one for one in options if one is not type(None))
+    if isinstance(hint, str):
+        names = {"bool": bool, "int": int, "float": float, "str": str, "None": None}
+        parts = [part.strip() for part in hint.split("|")]
+        if any(part not in names for part in parts):
+            return ()
+        options = tuple(names[part] for part in parts if names[part] is not None)
+    return options if options and all(one in _WORDS for one in options) else ()
+
+
+def _is_a(value, kind: type) -> bool:
+    """Loosely for numbers: mmdet's annotations say `int` where a fraction or a tuple does as well."""
+    return not isinstance(value, str | bool) if kind in (int, float) else isinstance(value, kind)

@@ -1,0 +1,138 @@
+"""Masks of COCO json, checked before a rasteriser sees them: polygons of at least three points, run lengths that fill
+their image.
+
+Refused: polygons that are none, an object without a single one, run lengths that are negative or do not add up to the
+image, masks that lie elsewhere than their boxes. A part of fewer than three points beside a whole polygon is left out
+and counted.
+"""
+
+import math
+from collections import Counter
+from itertools import chain
+
+import numpy as np
+
+from .refusals import refuse_entry
+
+NO_AREA = "parts of masks of fewer than three points"
+_EXPECTED = ("segmentation as polygons [[x0, y0, x1, y1, x2, y2, ...], ...] of finite numbers, three points or more, "
+             "or as RLE with the image's size [height, width] and counts that add up to height * width")
+_REMEDY = "correct it, or remove the key segmentation where only boxes are needed"
+_NUMBERS = {int, float}
+_NUM_COMPARED = 1000
+
+
+def check_segmentations(annotations: list[dict], sizes: dict, path, notes: Counter) -> None:
+    """Refuse masks that cannot be meant; leave out parts without area.
+
+    Args:
+        annotations: of the json; ``segmentation`` may be absent or empty. Parts without area are taken out in place.
+        sizes: image id -> [height, width], whole numbers of px.
+        path: the json, for messages.
+        notes: counts what was left out.
+
+    Raises:
+        InputError: naming file and entry.
+    """
+    bad, polygons = [], []
+    for number, annotation in enumerate(annotations):
+        segmentation = annotation.get("segmentation")
+        if not segmentation:
+            continue
+        if type(segmentation) is list:
+            kept = _whole_polygons(segmentation)
+            polygons += kept
+            if not kept:
+                bad.append(number)
+            elif len(kept) < len(segmentation):
+                notes[NO_AREA] += len(segmentation) - len(kept)
+                annotation["segmentation"] = kept
+        elif not _fills_its_image(segmentation, sizes[annotation["image_id"]]):
+            bad.append(number)
+    if not _NUMBERS.issuperset(map(type, chain.from_iterable(polygons))):  # bools, which add up
+        bad = sorted({*bad, *(number for number, annotation in enumerate(annotations) if _holds_bools(annotation))})
+    if bad:
+        entry = annotations[bad[0]]
+        refuse_entry(path, "annotations", bad[0], entry, _EXPECTED, repr(entry["segmentation"])[:80], len(bad), _REMEDY)
+    _check_places(annotations, path)
+
+
+def run_lengths(counts: str) -> np.ndarray:
+    """(N,) int64 run lengths of a compressed RLE (pycocotools' LEB128-like text): five bits a character, the sixth says
+    that more follow, and from the fourth run on the difference to the one two before is written.
+
+    Raises:
+        ValueError: characters that the coding does not have, or a number that breaks off.
+    """
+    codes = np.frombuffer(counts.encode("ascii"), np.uint8).astype(np.int64) - 48  # (M,)
+    if not len(codes) or codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
+        raise ValueError("no run lengths")
+    ends = np.flatnonzero(codes & 32 == 0)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    places = np.arange(len(codes)) - np.repeat(starts, ends - starts + 1)
+    if places.max() > 9:  # 50 bits: longer than any image
+        raise ValueError("no run lengths")
+    values = np.add.reduceat((codes & 31) << (5 * places), starts)
+    values -= np.where(codes[ends] & 16, np.int64(1) << (5 * (ends - starts + 1)), 0)  # sign
+    for first in (1, 2):
+        values[first::2] = np.cumsum(values[first::2])
+    return values
+
+
+def _whole_polygons(polygons: list) -> list[list]:
+    """The polygons with area; none where one of them is no polygon at all."""
+    kept = []
+    for polygon in polygons:
+        if type(polygon) is not list or len(polygon) % 2:
+            return []
+        try:
+            # One sum finds texts and None (TypeError), NaN and infinity.
+            if not math.isfinite(sum(polygon)):
+                return []
+        except (TypeError, OverflowError):
+            return []
+        if len(polygon) >= 6:
+            kept.append(polygon)
+    return kept
+
+
+def _holds_bools(annotation: dict) -> bool:
+    segmentation = annotation.get("segmentation")
+    return type(segmentation) is list and not _NUMBERS.issuperset(
+        type(number) for polygon in segmentation if type(polygon) is list for number in polygon)
+
+
+def _fills_its_image(rle, size_hw: list[int]) -> bool:
+    """Whether run lengths, compressed or not, are whole numbers from 0 on that add up to the image."""
+    if type(rle) is not dict or rle.get("size") != size_hw or not {int}.issuperset(map(type, rle["size"])):
+        return False
+    counts = rle.get("counts")
+    if type(counts) is str:
+        try:
+            values = run_lengths(counts)
+        except ValueError:  # UnicodeEncodeError too
+            return False
+        return bool(values.min() >= 0) and int(values.sum()) == size_hw[0] * size_hw[1]
+    return (type(counts) is list and {int}.issuperset(map(type, counts)) and min(counts, default=-1) >= 0
+            and sum(counts) == size_hw[0] * size_hw[1])
+
+
+def _check_places(annotations: list[dict], path) -> None:
+    """Refuse polygons in other units than the boxes (shares beside px, another size): a sample tells them apart."""
+    numbers = [number for number, annotation in enumerate(annotations)
+               if type(annotation.get("segmentation")) is list and annotation["segmentation"]]
+    chosen = [numbers[i] for i in np.linspace(0, len(numbers) - 1, min(len(numbers), _NUM_COMPARED)).astype(int)]
+    apart = [number for number in chosen if _lies_apart(annotations[number])]
+    if apart and len(apart) > len(chosen) / 2:
+        entry = annotations[apart[0]]
+        refuse_entry(path, "annotations", apart[0], entry, "a segmentation that lies in its bbox, both in px",
+                     f"bbox {entry['bbox']} and segmentation {repr(entry['segmentation'])[:80]}", len(apart),
+                     "write both in px of the image")
+
+
+def _lies_apart(annotation: dict) -> bool:
+    """Whether the polygons and the box, grown by a pixel, have no point in common."""
+    points = np.concatenate([np.reshape(polygon, (-1, 2)) for polygon in annotation["segmentation"]])  # (n, 2)
+    left, top, width, height = annotation["bbox"]
+    (x1, y1), (x2, y2) = points.min(axis=0), points.max(axis=0)
+    return x2 < left - 1 or y2 < top - 1 or x1 > left + width + 1 or y1 > top + height + 1

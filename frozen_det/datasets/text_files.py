@@ -1,0 +1,95 @@
+"""Json, yaml and text that people bring: read as UTF-8 with or without a byte order mark, or refused by file.
+
+Also refused: json that breaks off or is nested too deep, compressed files, yaml that names one key twice. Nothing in a
+file is executed; what yaml holds stays text, so that a class called ``no`` or ``1.10`` keeps its name.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import yaml
+
+from ..errors import InputError
+
+_COMPRESSED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
+
+
+def read_json(path: str | os.PathLike, role: str = "a json file"):
+    """Content of a json file, UTF-8, -16 or -32.
+
+    Args:
+        role: what the file is to the user, for the message where it is not there.
+
+    Raises:
+        InputError: naming the file, where it is not there or no json.
+    """
+    content = _bytes(path, role)
+    try:
+        return json.loads(content)
+    except RecursionError as error:
+        raise InputError(f"{path}: expected json, got lists or objects nested too deep to be read; write the file "
+                         "again.") from error
+    except ValueError as error:  # both broken json and broken text
+        kind = _compression(content)
+        got = f"a {kind} archive; unpack it." if kind else (
+            f"text that ends or breaks off: {error}; write or fetch the file again.")
+        raise InputError(f"{path}: expected json, got {got}") from error
+
+
+def read_text(path: str | os.PathLike) -> str:
+    """Content of a text file, UTF-8, with or without a byte order mark.
+
+    Raises:
+        InputError: naming the file, where it is not there or something else.
+    """
+    content = _bytes(path, "a text file")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: expected text in UTF-8, got bytes that are none ({error.reason} at {error.start}); "
+                         "save the file as UTF-8.") from error
+
+
+def read_lines(path: str | os.PathLike) -> list[str]:
+    """Lines of a text file without the blanks around them; empty lines are there, so that numbers stay."""
+    return [line.strip() for line in read_text(path).splitlines()]
+
+
+def read_yaml(path: str | os.PathLike) -> dict:
+    """A yaml mapping in which every scalar is text; empty where the file holds something else.
+
+    Raises:
+        InputError: naming the file, where it is no yaml or names a key twice.
+    """
+    try:
+        content = yaml.load(read_text(path), Loader=_TextLoader)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: expected yaml, got: {' '.join(str(error).split())}; repair the file.") from error
+    return content if isinstance(content, dict) else {}
+
+
+class _TextLoader(yaml.BaseLoader):
+    """yaml's loader without types, which refuses a key that is named twice."""
+
+    def construct_mapping(self, node, deep=False) -> dict:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        twice = next((key for key in keys if keys.count(key) > 1), None)
+        if twice is not None:
+            raise yaml.constructor.ConstructorError(None, None, f"the key {twice!r} twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _bytes(path: str | os.PathLike, role: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError as error:
+        raise InputError(f"expected {role} at {path}, got nothing there; correct the path.") from error
+    except OSError as error:
+        raise InputError(f"{path}: expected a readable file, got: {error.strerror}.") from error
+
+
+def _compression(content: bytes) -> str | None:
+    return next((kind for start, kind in _COMPRESSED.items() if content.startswith(start)), None)

@@ -1,0 +1,44 @@
+"""Is the process that wrote a file still at work? Numbers of processes are used again, so its start counts too."""
+
+import os
+from functools import cache
+from pathlib import Path
+
+
+def is_alive(pid: int, written_at: float) -> bool:
+    """Whether the process that wrote something on this machine still runs.
+
+    Args:
+        pid: its number.
+        written_at: when it wrote, in seconds since the epoch. A process that began later took over the number.
+    """
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it runs for somebody else
+    except (OSError, OverflowError):
+        return False
+    begun = _begun(pid)
+    return begun is None or begun <= written_at + 1
+
+
+def _begun(pid: int) -> float | None:
+    """When a process began, in seconds since the epoch; None where the system does not tell (/proc is Linux's)."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        ticks = int(text.rpartition(")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return None
+    booted = _booted()
+    return None if booted is None else booted + ticks / os.sysconf("SC_CLK_TCK")
+
+
+@cache
+def _booted() -> float | None:
+    try:
+        lines = Path("/proc/stat").read_text(encoding="utf-8").splitlines()
+        return float(next(line for line in lines if line.startswith("btime ")).split()[1])
+    except (OSError, StopIteration, ValueError):
+        return None

@@ -1,0 +1,74 @@
+"""Data of which nothing would be learned are refused when they are read, with what was dropped."""
+
+import pytest
+from mmengine.registry import DefaultScope
+
+from frozen_det.datasets.coco import CocoDataset
+from frozen_det.errors import InputError
+
+MASKS = [dict(type="LoadImageFromFile"), dict(type="LoadAnnotations", with_bbox=True, with_mask=True)]
+
+
+@pytest.fixture(autouse=True)
+def _mmdet_scope():
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        yield
+
+
+def _dataset(root, **kwargs):
+    return CocoDataset("annotations/train.json", data_root=str(root), **kwargs)
+
+
+@pytest.mark.parametrize("change,message", [
+    (dict(iscrowd=1), "got none in 2 images and 3 annotations. Counted: 3 crowds"),
+    (dict(ignore=1), "Counted: 3 boxes marked ignore"),
+    (dict(bbox=[0.1, 0.1, 0.5, 0.5]), "Counted: 3 boxes below 1 px; boxes below 1 px may be shares of the image")])
+def test_training_data_without_a_usable_object_are_refused(coco_root, coco_content, change, message):
+    for annotation in coco_content["annotations"]:
+        annotation.update(change)
+    with pytest.raises(InputError, match=f"at least one object to learn, {message}" if "got" in message else message):
+        _dataset(coco_root(coco_content))
+
+
+def test_training_data_without_an_annotation_are_refused_unless_they_may_be_empty(coco_root, coco_content):
+    coco_content["annotations"] = []
+    root = coco_root(coco_content)
+    with pytest.raises(InputError, match="annotate the images, or set allow_empty=True"):
+        _dataset(root)
+    assert len(_dataset(root, allow_empty=True)) == len(_dataset(root, test_mode=True)) == 2
+
+
+def test_validation_data_whose_boxes_are_shares_are_refused(coco_root, coco_content):
+    for annotation in coco_content["annotations"]:
+        annotation["bbox"] = [0.1, 0.1, 0.5, 0.5]
+    with pytest.raises(InputError, match="at least one object to find"):
+        _dataset(coco_root(coco_content), test_mode=True)
+
+
+@pytest.mark.parametrize("area", [0, -240])
+def test_an_area_of_0_or_less_is_unknown_and_its_box_is_used(coco_root, coco_content, area):
+    for annotation in coco_content["annotations"]:
+        annotation["area"] = area
+    dataset = _dataset(coco_root(coco_content))
+    assert [len(dataset.get_data_info(i)["instances"]) for i in (0, 1)] == [2, 1]
+    assert dataset._dropped["areas of 0 or less, taken as unknown"] == 3
+
+
+@pytest.mark.parametrize("pipeline", [MASKS, [dict(type="frozen_det.LargeScaleJitter", size_hw=32)]])
+@pytest.mark.parametrize("test_mode", [False, True])
+def test_objects_without_masks_are_one_error_where_masks_are_loaded(coco_root, coco_content, pipeline, test_mode):
+    coco_content["annotations"][0]["segmentation"] = [[2, 3, 12, 3, 12, 11]]
+    root = coco_root(coco_content)
+    name = "LoadAnnotations" if pipeline is MASKS else "LargeScaleJitter"
+    with pytest.raises(InputError, match=rf"as {name}\(with_mask=True\) loads them, got 2 of 3 objects without one, "
+                                         rf"the first on image 1 .*with_mask=False in {name}"):
+        _dataset(root, pipeline=pipeline, test_mode=test_mode)
+    boxes_only = [{**pipeline[-1], "with_mask": False}]
+    assert len(_dataset(root, pipeline=[*pipeline[:-1], *boxes_only], test_mode=test_mode)) == 2
+
+
+def test_masks_that_the_transform_ignores_are_refused(coco_root, coco_content):
+    for annotation in coco_content["annotations"]:
+        annotation["segmentation"] = {"size": [30, 40], "counts": [0, 1200]}
+    with pytest.raises(InputError, match=r"expected polygons for LoadAnnotations\(poly2mask=False\), .*none in 3"):
+        _dataset(coco_root(coco_content), pipeline=[MASKS[0], dict(MASKS[1], poly2mask=False)])
