@@ -109,6 +109,32 @@ def _safe_loader(loader):
     return load
 
 
+def _guard_inferencer(module) -> None:
+    """mmengine.infer.infer: weights without a config bring their own as text, which the host would execute."""
+    begin, load = module.BaseInferencer.__init__, module.BaseInferencer._init_model
+
+    @functools.wraps(begin)
+    def __init__(self, model=None, *args, **options):
+        if model is not None:
+            return begin(self, model, *args, **options)
+        with registered_types_alone():
+            return begin(self, model, *args, **options)
+
+    @functools.wraps(load)
+    def _init_model(self, cfg, weights, *args, **options):
+        if not cfg and weights is not None:
+            from .recorded_config import parse_recorded
+
+            checkpoint = module._load_checkpoint(weights, map_location="cpu")
+            hub = checkpoint.get("message_hub") or {}
+            text = (hub.get("runtime_info") or {}).get("cfg") or (checkpoint.get("meta") or {}).get("cfg")
+            if isinstance(text, str):
+                cfg.update(parse_recorded(text, weights).to_dict())
+        return load(self, cfg, weights, *args, **options)
+
+    module.BaseInferencer.__init__, module.BaseInferencer._init_model = __init__, _init_model
+
+
 def _guard_pickles(module) -> None:
     """mmengine's handler of .pkl files: proposals, annotations, stored results."""
 
@@ -232,6 +258,7 @@ def _within_reading_safely(function):
 
 _GUARDS = {"mmengine.runner.checkpoint": _guard_checkpoints,
            "mmengine.fileio.io": _guard_loading, "mmengine.registry.registry": _guard_registry,
+           "mmengine.infer.infer": _guard_inferencer,
            "mmengine.fileio.handlers.pickle_handler": _guard_pickles,
            "mmengine.fileio.handlers.yaml_handler": _guard_yaml,
            "mmdet.datasets.openimages": _guard_numpy,

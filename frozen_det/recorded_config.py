@@ -25,9 +25,16 @@ def read_recorded(path):
     Raises:
         InputError: something else than assignments of literals, with the line.
     """
+    try:
+        return parse_recorded(Path(path).read_text(encoding="utf-8"), path)
+    except UnicodeDecodeError as error:
+        raise InputError(f"expected the config that a run wrote in {path}, but it is no text ({error}).") from error
+
+
+def parse_recorded(text: str, path):
+    """As :func:`read_recorded`, of a text that lies in the file `path`."""
     from mmengine.config import Config
 
-    text = Path(path).read_text(encoding="utf-8")
     try:
         content = {name: value for statement in ast.parse(text).body for name, value in _assigned(statement)}
         return Config(content, cfg_text=text, filename=str(path))

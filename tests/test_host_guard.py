@@ -207,6 +207,38 @@ def test_timms_reader_of_checkpoints_is_the_one_door(tmp_path, monkeypatch):
     assert not (tmp_path / "mark").exists()
 
 
+def test_an_inferencer_reads_the_config_in_its_weights_as_data(tmp_path):
+    """`DetInferencer(weights=...)` alone: the text in the file comes from the file's author."""
+    from mmdet.apis import DetInferencer
+    from mmdet.registry import MODELS
+    from mmengine.config import Config
+    from mmengine.registry import DefaultScope
+
+    from tests.small_hosts import STOCK
+
+    text = STOCK.replace("ROOT", "'nowhere'")
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        state = MODELS.build(Config.fromstring(text, ".py").model).state_dict()
+
+    def weights(text):
+        torch.save({"state_dict": state, "meta": {"dataset_meta": {"classes": ("a", "b", "c")}},
+                    "message_hub": {"runtime_info": {"cfg": text}, "log_scalars": {}, "resumed_keys": {}}},
+                   tmp_path / "a.pth")
+        return str(tmp_path / "a.pth")
+
+    recorded = Config.fromstring(text, ".py").pretty_text
+    options = dict(device="cpu", show_progress=False, palette="random")
+    assert DetInferencer(weights=weights(recorded), **options).cfg.model.type == "RetinaNet"
+    mark = repr(str(tmp_path / "mark"))
+    with pytest.raises(InputError, match=r"a.pth, assignments of plain values.*Nothing was run"):
+        DetInferencer(weights=weights(f"{recorded}\nopen({mark}, 'w').close()"), **options)
+    hostile = recorded.replace("dict(type='LoadImageFromFile')", f"dict(type='builtins.open', file={mark}, mode='w')")
+    assert hostile != recorded
+    with pytest.raises((KeyError, RuntimeError, ValueError, TypeError)):
+        DetInferencer(weights=weights(hostile), **options)
+    assert not (tmp_path / "mark").exists()
+
+
 # ---- types in configs that came with a folder ------------------------------------------------------------------------
 
 
