@@ -1,4 +1,4 @@
-"""A stock detector of mmdet, as small as it gets, without anything of this package; ROOT stands for the data."""
+"""A stock detector of mmdet, as small as it gets, without anything of this package; ROOT and CLASSES are the data's."""
 
 STOCK = """
 default_scope = 'mmdet'
@@ -16,9 +16,11 @@ model = dict(
 pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations', with_bbox=True), dict(type='PackDetInputs')]
 train_dataloader = dict(batch_size=1, num_workers=0, sampler=dict(type='DefaultSampler'), dataset=dict(
     type='CocoDataset', data_root=ROOT, ann_file='annotations/val.json', data_prefix=dict(img='images/'),
+    metainfo=dict(classes=CLASSES),
     pipeline=pipeline))
 test_dataloader = dict(batch_size=1, num_workers=0, sampler=dict(type='DefaultSampler'), dataset=dict(
     type='CocoDataset', data_root=ROOT, ann_file='annotations/val.json', data_prefix=dict(img='images/'),
+    metainfo=dict(classes=CLASSES),
     test_mode=True, pipeline=pipeline))
 test_evaluator = dict(type='CocoMetric', ann_file=ROOT + '/annotations/val.json')
 test_cfg = dict(type='TestLoop')

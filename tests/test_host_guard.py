@@ -216,7 +216,7 @@ def test_an_inferencer_reads_the_config_in_its_weights_as_data(tmp_path):
 
     from tests.small_hosts import STOCK
 
-    text = STOCK.replace("ROOT", "'nowhere'")
+    text = STOCK.replace("ROOT", "'nowhere'").replace("CLASSES", "('a', 'b', 'c')")
     with DefaultScope.overwrite_default_scope("mmdet"):
         state = MODELS.build(Config.fromstring(text, ".py").model).state_dict()
 

@@ -15,11 +15,10 @@ class Unread(str):
 def settings_of_text(text: str) -> dict | None:
     """Top-level assignments of a dumped config; None if it cannot be parsed."""
     try:
-        nodes = ast.parse(text).body
-    except (SyntaxError, ValueError, RecursionError):
+        return {node.targets[0].id: _value(node.value) for node in ast.parse(text).body
+                if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)}
+    except (SyntaxError, ValueError, TypeError, AttributeError, RecursionError, MemoryError):
         return None
-    return {node.targets[0].id: _value(node.value) for node in nodes
-            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)}
 
 
 def differences(before, now, path: str = "") -> Iterator[tuple[str, object, object]]:
