@@ -9,7 +9,7 @@ optim_wrapper = dict(
     optimizer=dict(type="SGD", lr=lr, momentum=0.9, weight_decay=4e-5),
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0))  # kernels only
 param_scheduler = [
-    dict(type="LinearLR", start_factor=0.0032 / lr, by_epoch=False, begin=0, end=1000),
+    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=1000),
     dict(type="MultiStepLR", by_epoch=True, begin=0, end=195, milestones=[176, 185, 190], gamma=0.1),
 ]
 auto_scale_lr = dict(enable=True, base_batch_size=256)

@@ -1,18 +1,8 @@
-"""180 000 steps of 256 images (390 epochs of COCO), drops at 0.9, 0.95 and 0.975: arXiv 2012.07177.
+"""180 000 steps of 256 images (390 epochs of COCO), otherwise as schedule_b7_195e.py: arXiv 2012.07177."""
+_base_ = "./schedule_b7_195e.py"
 
-mmengine scales the learning rate to the batch in use and prints the factor.
-"""
-lr = 0.32  # for 256 images an update
-
-optim_wrapper = dict(
-    type="OptimWrapper",
-    optimizer=dict(type="SGD", lr=lr, momentum=0.9, weight_decay=4e-5),
-    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0))  # kernels only
 param_scheduler = [
-    dict(type="LinearLR", start_factor=0.0032 / lr, by_epoch=False, begin=0, end=1000),
+    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=1000),
     dict(type="MultiStepLR", by_epoch=True, begin=0, end=390, milestones=[351, 370, 380], gamma=0.1),
 ]
-auto_scale_lr = dict(enable=True, base_batch_size=256)
-train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=390, val_interval=15)
-val_cfg = dict(type="ValLoop")
-test_cfg = dict(type="TestLoop")
+train_cfg = dict(max_epochs=390, val_interval=15)

@@ -70,3 +70,12 @@ def body_strides(cfg: dict) -> tuple[int, ...]:
     else:
         found = mmdet_strides({"type": kind, **cfg})
     return tuple(sorted({stride for stride in found if stride is not None}))
+
+
+def pretrained_of(body: dict) -> str | None:
+    """The checkpoint that a stock mmdet backbone config names in its init_cfg."""
+    init = body.get("init_cfg")
+    for entry in init if isinstance(init, (list, tuple)) else [init]:
+        if isinstance(entry, dict) and entry.get("type") == "Pretrained":
+            return entry["checkpoint"]
+    return None

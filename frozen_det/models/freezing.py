@@ -155,3 +155,19 @@ def _eval_modules(module: nn.Module, chosen: set[str]) -> list[str]:
 
     visit("", module)
     return held
+
+
+def set_norm_momentum(body: nn.Module, momentum: float | None) -> None:
+    """Set the momentum of every batch norm in `body`; None leaves the library's.
+
+    Raises:
+        InputError: no batch norm is there, or a momentum outside (0, 1].
+    """
+    if momentum is None:
+        return
+    norms = [module for module in body.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    if not norms or not 0.0 < momentum <= 1.0:
+        raise InputError(f"expected model.backbone.norm_momentum in (0, 1] for a body with batch norms, got {momentum} "
+                         f"for one with {len(norms)}. Leave it out to keep the library's.")
+    for norm in norms:
+        norm.momentum = momentum

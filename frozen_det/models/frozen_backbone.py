@@ -17,9 +17,9 @@ from ..fingerprint import Fingerprint, fingerprint
 from ..registry import MODELS
 from ..signatures import argument_of
 from ..tensor_checks import refuse_impossible
-from .backbones import build_body
+from .backbones import build_body, pretrained_of
 from .body_record import BodyRecord, body_record
-from .freezing import FrozenPart, frozen_part
+from .freezing import FrozenPart, frozen_part, set_norm_momentum
 from .frozen_forward import ForwardSwitches, FrozenForward
 from .sync_norms import guard_host_sync_bn
 from .weights import FORMS, load_weights
@@ -79,7 +79,7 @@ class FrozenBackbone(nn.Module):
         guard_host_sync_bn()
         body = body if body is not None else body_of_weights(weights)
         self.body_cfg = {k: v for k, v in dict(body).items() if k != "init_cfg"}
-        self.weights = weights if weights is not None else _pretrained_of(body)
+        self.weights = weights if weights is not None else pretrained_of(body)
         if _DESCRIBING.get():
             self.weights = "random"
         if self.weights is None:
@@ -90,7 +90,7 @@ class FrozenBackbone(nn.Module):
         self._built = built
         self._part = FrozenPart(frozenset(), ())
         self.body = built.module
-        _set_norm_momentum(self.body, norm_momentum)
+        set_norm_momentum(self.body, norm_momentum)
         self.strides, self.channels = built.strides, built.channels
         self.source = "random" if self.weights == "random" else None
         # Frozen tensors as they were loaded last, and as `weights` gave them: compared with what the body holds later.
@@ -376,26 +376,6 @@ class FrozenBackbone(nn.Module):
         from mmengine.logging import print_log
 
         print_log(message, logger="current")
-
-
-def _pretrained_of(body: dict) -> str | None:
-    """The checkpoint that a stock mmdet backbone config names in its init_cfg."""
-    init = body.get("init_cfg")
-    for entry in init if isinstance(init, (list, tuple)) else [init]:
-        if isinstance(entry, dict) and entry.get("type") == "Pretrained":
-            return entry["checkpoint"]
-    return None
-
-
-def _set_norm_momentum(body: nn.Module, momentum: float | None) -> None:
-    if momentum is None:
-        return
-    norms = [module for module in body.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    if not norms or not 0.0 < momentum <= 1.0:
-        raise InputError(f"expected model.backbone.norm_momentum in (0, 1] for a body with batch norms, got {momentum} "
-                         f"for one with {len(norms)}. Leave it out to keep the library's.")
-    for norm in norms:
-        norm.momentum = momentum
 
 
 def _adopt_plain_names(state_dict: dict, prefix: str, wanted: dict) -> None:

@@ -3,8 +3,8 @@
 from torch import nn
 
 from ..errors import InputError
-from .backbones import Body, Preprocess, build_body, on_meta
-from .frozen_backbone import _DESCRIBING, _pretrained_of
+from .backbones import Body, Preprocess, build_body, on_meta, pretrained_of
+from .frozen_backbone import _DESCRIBING
 from .mmdet_bodies import mmdet_strides
 from .weights import weights_file
 from .weights_origin import body_of_weights
@@ -34,9 +34,9 @@ def as_frozen_backbone(backbone: dict) -> dict:
         if backbone.get("body") is None:
             backbone["body"] = body_of_weights(backbone.get("weights"))
         if backbone.get("weights") is None:
-            backbone["weights"] = _pretrained_of(backbone["body"])
+            backbone["weights"] = pretrained_of(backbone["body"])
         return backbone
-    weights = _pretrained_of(backbone)
+    weights = pretrained_of(backbone)
     body = {k: v for k, v in backbone.items() if k not in ("init_cfg", "pretrained")}
     if "frozen_stages" in body:
         body["frozen_stages"] = -1  # freezing is the wrapper's work; two owners would disagree
