@@ -45,9 +45,7 @@ def follow_own_name(before, cfg, files: list[ConfigFile], by_child: bool) -> Non
     for unit in _UNITS:
         old, new = _length(before.get("train_cfg"), unit), _length(cfg.get("train_cfg"), unit)
         if old and new and old != new and before.get("param_scheduler") == cfg.get("param_scheduler"):
-            cfg.train_cfg[unit] = old
             _follow(cfg, unit, old, new, "by a name of the config's own")
-            cfg.train_cfg[unit] = new
 
 
 def follow_options(cfg, options: Mapping[str, object]) -> None:
@@ -71,7 +69,9 @@ def _follow(cfg, unit: str, old: int, new: int, where: str) -> None:
     if unit == "max_iters" and cfg.get("param_scheduler"):
         raise InputError(f"train_cfg.max_iters is changed from {old} to {new} {where}, which would leave the learning "
                          "rate's schedule as it was. Set param_scheduler too.")
+    cfg.train_cfg[unit] = old  # what the schedule was written for is stretched, never a length that is new already
     notes = stretch_length(cfg, new / old)
+    cfg.train_cfg[unit] = new
     if notes[1:]:
         print(f"train_cfg.max_epochs {old} -> {new} {where}, and so {', '.join(notes[1:])}", file=sys.stderr)
 

@@ -33,6 +33,12 @@ def stretch_length(cfg, factor: float) -> list[str]:
     for number, scheduler in enumerate(schedulers if isinstance(schedulers, list | tuple) else [schedulers]):
         if scheduler.get("by_epoch", True):
             _stretch_scheduler(scheduler, factor, notes, f"param_scheduler.{number}.")
+    if isinstance(schedulers, list | tuple):
+        left_out = [one for one in schedulers if one.get("by_epoch", True) and one.get("end") is not None
+                    and one["end"] <= one.get("begin", 0)]
+        if left_out:  # a run cut down to its warm-up; mmengine builds no scheduler without a step
+            notes.append(f"without {', '.join(str(one.get('type')) for one in left_out)}")
+            cfg.param_scheduler = [one for one in schedulers if one not in left_out]
     for hook in cfg.get("custom_hooks") or []:
         key = _EPOCHS_OF_HOOKS.get(str(hook.get("type", "")).rpartition(".")[2])
         if key:
