@@ -63,3 +63,19 @@ def test_a_misspelt_argument_of_the_checkpoint_hook_is_refused_although_its_pare
 
     with pytest.raises(InputError, match="no argument 'intervall'.*did you mean 'interval'"):
         LeanCheckpointHook(intervall=2)
+
+
+def test_a_child_may_set_a_name_again_and_use_it_where_its_base_did(tmp_path):
+    path = tmp_path / "c.py"
+    path.write_text(f"_base_ = [{str(find_config('custom_coco'))!r}]\nepochs = 7\ntrain_cfg = dict(max_epochs=epochs)\n"
+                    "param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True, end=epochs, T_max=epochs)]\n")
+    cfg = load_config(path)
+    assert (cfg.train_cfg.max_epochs, [one.end for one in cfg.param_scheduler]) == (7, [7])
+
+
+def test_a_name_that_a_child_sets_and_nothing_uses_is_refused(tmp_path):
+    path = tmp_path / "c.py"
+    path.write_text(f"_base_ = [{str(find_config('custom_coco'))!r}]\nepochs = 7\ntrain_cfg = dict(max_epochs=7)\n"
+                    "param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True, end=7, T_max=7)]\n")
+    with pytest.raises(InputError, match="epochs=7 has no effect"):
+        load_config(path)

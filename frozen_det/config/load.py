@@ -63,7 +63,7 @@ def with_own_names(cfg, files: list[ConfigFile], options: Mapping[str, object]):
     of_options = {key.split(".")[0]: value for key, value in options.items()}
     for name in sorted({name for of_file in pins.values() for name in of_file}):
         setter = next(file for file in reversed(files) if name in file.sets)
-        if name not in of_options and (is_stock(setter.path) or is_shipped(setter.path)):
+        if name not in of_options and (is_stock(setter.path) or is_shipped(setter.path) or name in setter.uses):
             continue
         mine = only(pins, [name])
         if not changed(cfg, again if mine == pins else _evaluated(cfg, files, mine)[0]):
