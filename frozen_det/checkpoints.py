@@ -142,18 +142,20 @@ def _networks(checkpoint: Mapping) -> dict[str, dict]:
     return found
 
 
-def _refuse_rivals(checkpoint: Mapping, chosen: str, where: str) -> None:
-    """Refuse a file that holds the network again under another entry, with other values, unless mmengine wrote it.
+def is_averaged_by_host(checkpoint) -> bool:
+    """Whether mmengine's averaging hook took part in a checkpoint: its `state_dict` is the average, which was
+    evaluated, and `ema_state_dict` holds the raw weights. Other projects use the second name for the average."""
+    meta = checkpoint.get("meta") if isinstance(checkpoint, Mapping) else None
+    return isinstance(meta, Mapping) and "mmengine_version" in meta and "ema_state_dict" in checkpoint
 
-    mmengine's averaging hook stores the averaged weights, which were evaluated, as `state_dict`.
-    """
-    meta = checkpoint.get("meta")
+
+def _refuse_rivals(checkpoint: Mapping, chosen: str, where: str) -> None:
+    """Refuse a file that holds the network again under another entry, with other values."""
     networks = _networks(checkpoint)
     mine = networks.pop(chosen, {})
+    if chosen == "state_dict" and is_averaged_by_host(checkpoint):
+        networks.pop("ema_state_dict")
     for other, theirs in networks.items():
-        of_host = isinstance(meta, Mapping) and {"mmengine_version", "epoch", "lean"} & set(meta)
-        if other == "ema_state_dict" and of_host:
-            continue
         if _is_same_network(mine, theirs) and not _are_equal(mine, theirs):
             raise InputError(
                 f"expected one network in {where}, got two that differ, under the entries {chosen!r} and {other!r}. "

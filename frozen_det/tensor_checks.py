@@ -94,7 +94,9 @@ def refuse_impossible(tensors: Mapping, wanted: Mapping, where: str, body: bool 
            "The file is damaged, or is a difference of two others: give the weights themselves.")
     zero = [n for n in floats if tensors[n].numel() and not bool(tensors[n].any())]
     layers = [n for n in zero if body and _is_layer(n, tensors[n])]
-    refuse(layers or (zero if len(zero) == len(floats) else ()), "nothing but zeros",
+    variances = [n for n in floats if n.endswith("running_var")]  # one may have died, not all
+    none_varies = variances if set(variances) <= set(zero) else []
+    refuse(layers or (zero if len(zero) == len(floats) else none_varies), "nothing but zeros",
            "The file was saved before its weights were there (sharded training does that on all processes but one): "
            "give the filled one.")
 

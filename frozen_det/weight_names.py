@@ -78,8 +78,8 @@ def under_prefix(state: Mapping, prefix: str, where: str) -> dict:
         InputError: no name begins with it.
     """
     if not prefix:
-        return {name: value for name, value in state.items()
-                if not any(name[at.end():] in state for at in re.finditer(r"\.", name))}
+        copies = _copies(state)
+        return {name: value for name, value in state.items() if not name.startswith(copies)}
     prefix = prefix if prefix.endswith(".") else f"{prefix}."
     found = _inside(state, prefix)[0]
     if not found:
@@ -87,6 +87,18 @@ def under_prefix(state: Mapping, prefix: str, where: str) -> dict:
         raise InputError(f"expected names that begin with {prefix!r} (prefix) in {where}, got none; "
                          f"{closest(prefix, roots) or f'its names begin with {few(roots, 8)}'}")
     return found
+
+
+def _copies(state: Mapping) -> tuple[str, ...]:
+    """Prefixes behind which the names that stand without one appear again. A block whose few names are also those of
+    the stem (`layer1.0.conv1.weight`, `conv1.weight`) is none: it is small beside a network."""
+    behind: dict[str, list[str]] = {}
+    for name in state:
+        for at in re.finditer(r"\.", name):
+            behind.setdefault(name[:at.end()], []).append(name[at.end():])
+    again = {prefix: len(names) for prefix, names in behind.items() if all(name in state for name in names)}
+    most = max(again.values(), default=0)
+    return tuple(prefix for prefix, count in again.items() if 2 * count >= most and 10 * count >= len(state))
 
 
 def _is_whole(mapped: Mapped, needed: list[str], wanted: Mapping) -> bool:

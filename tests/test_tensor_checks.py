@@ -64,6 +64,16 @@ def test_a_file_of_zeros_is_refused():
         load_strictly(Net(), {k: torch.zeros_like(v) for k, v in state_of(Net()).items()}, "file")
 
 
+def test_variances_that_are_all_zero_are_refused_and_one_is_not():
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.BatchNorm2d(4), torch.nn.BatchNorm2d(4))
+    state = state_of(net)
+    state["1.running_var"].zero_()
+    load_strictly(net, state, "file")
+    state["2.running_var"].zero_()
+    with pytest.raises(InputError, match="nothing but zeros in 2 of 10 tensors: 1.running_var, 2.running_var"):
+        load_strictly(net, state, "file")
+
+
 def test_zeros_that_are_ordinary_pass():
     state = state_of(Net())
     for name in ("stem.bias", "stages.0.1.weight", "stages.0.1.bias", "stages.0.1.running_mean"):

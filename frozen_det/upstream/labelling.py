@@ -82,8 +82,6 @@ def load_teacher(config, checkpoint=None, device=None) -> tuple[nn.Module, objec
         loaded = read(checkpoint)
         averaged = next((key for key in ("state_dict_ema", "model_ema")
                          if isinstance(loaded, dict) and loaded.get(key)), None)
-        if averaged is None and isinstance(loaded, dict) and "ema_state_dict" in loaded:
-            averaged = "state_dict"
         state = state_dict_of(loaded, str(checkpoint), averaged)
         load_whole(model, {"state_dict": state}, str(checkpoint))
         model.stated_classes = stated_classes(loaded, str(checkpoint))

@@ -38,7 +38,8 @@ def run(tmp_path_factory):
         f"model = dict(backbone=dict(type='frozen_det.FrozenBackbone', body={BODY}, weights={weights!r}))")
     model = Detector(weights)
     model.backbone.init_weights()
-    full = {"state_dict": model.state_dict(), "meta": {"epoch": 3, "dataset_meta": {"classes": ["a", "b"]}},
+    full = {"state_dict": model.state_dict(),
+            "meta": {"epoch": 3, "mmengine_version": "0.10", "dataset_meta": {"classes": ["a", "b"]}},
             "optimizer": {"state": {0: {"exp_avg": torch.randn(3)}}, "param_groups": [{"lr": 0.1}]},
             "ema_state_dict": {"steps": torch.tensor(7), **{f"module.{k}": v for k, v in model.state_dict().items()}}}
     torch.save(full, folder / "full.pth")

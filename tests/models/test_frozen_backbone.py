@@ -85,6 +85,14 @@ def test_no_weights_chosen_is_an_error_that_lists_the_forms():
         FrozenBackbone(TIMM)
 
 
+@pytest.mark.parametrize(("weights", "message"), [
+    ("a" * 5000 + ".pth", "does not exist"), ("a\0b.pth", "does not exist"),
+    ("package:", "expected the installed package ''")])
+def test_a_name_that_nothing_can_have_is_one_clear_error(weights, message):
+    with pytest.raises(InputError, match=message):
+        FrozenBackbone(TIMM, weights).init_weights()
+
+
 def test_a_file_with_a_wrong_prefix_is_mapped_and_one_with_wrong_keys_refused(tmp_path):
     source = timm.create_model("resnet10t")
     torch.save({"state_dict": {f"module.{k}": v for k, v in source.state_dict().items()}}, tmp_path / "a.pth")

@@ -177,7 +177,8 @@ def test_the_teacher_is_the_averaged_one_in_eval_mode_at_its_own_resolution(tmp_
     raw, average = MODELS.build(model), MODELS.build(model)
     transform = dict(type="frozen_det.EvalTransform", size=48, crop_ratio=1.0)
     config = dict(model=model, test_dataloader=dict(dataset=dict(transform=transform)))
-    torch.save({"state_dict": average.state_dict(), "ema_state_dict": raw.state_dict()}, tmp_path / "mmengine.pth")
+    torch.save({"state_dict": average.state_dict(), "ema_state_dict": raw.state_dict(),
+                "meta": {"mmengine_version": "0.10"}}, tmp_path / "mmengine.pth")
     torch.save({"state_dict": raw.state_dict(), "state_dict_ema": average.state_dict()}, tmp_path / "timm.pth")
     for name in ("mmengine.pth", "timm.pth"):
         teacher, crop = load_teacher(config, tmp_path / name, "cpu")
