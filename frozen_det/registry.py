@@ -16,8 +16,9 @@ from mmengine.registry import TASK_UTILS as MMENGINE_TASK_UTILS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import Registry
 
+# With the models comes the engine: a Runner of theirs checks what it loads (CheckpointMatchHook).
 MODELS = Registry("model", parent=MMENGINE_MODELS, scope="frozen_det",
-                  locations=["frozen_det.models", "frozen_det.upstream"])
+                  locations=["frozen_det.models", "frozen_det.engine", "frozen_det.upstream"])
 TASK_UTILS = Registry("task util", parent=MMENGINE_TASK_UTILS, scope="frozen_det", locations=["frozen_det.models"])
 DATASETS = Registry("dataset", parent=MMENGINE_DATASETS, scope="frozen_det",
                     locations=["frozen_det.datasets", "frozen_det.upstream"])

@@ -15,6 +15,7 @@ from pathlib import Path
 from ..atomic_write import write_json
 from ..errors import InputError, closest
 from .stages import Stages, set_aside
+from .train_stage import data_files, settings_of, train_stage
 
 KEYS = ("upstream", "fixres", "detector", "work_dir")
 UPSTREAM = {"given": {"type", "weights"}, "train": {"type", "config", "options", "checkpoint"}}
@@ -231,56 +232,6 @@ def _write_data(name: str, cfg, stages: Stages) -> list[Path]:
                     DATASETS.build(copy.deepcopy(dataset))
         stage.outputs = data_files(cfg)
     return list(stage.outputs)
-
-
-def data_files(cfg) -> list[Path]:
-    """Annotation files that a training config names or that lie in its data sets' folders; images are not looked at."""
-    found = set()
-    for split in ("train", "val", "test"):
-        dataset = (cfg.get(f"{split}_dataloader") or {}).get("dataset") or {}
-        root = Path(dataset.get("data_root") or ".")
-        annotations = dataset.get("ann_file")
-        if annotations and (root / annotations).is_file():
-            found.add(root / annotations)
-        if dataset.get("data_root"):
-            found.update((root / "annotations").glob("*.json"))
-    return sorted(found)
-
-
-def train_stage(name: str, cfg, inputs, stages: Stages, which: str | None) -> Path:
-    """Train by config, or go on; returns the checkpoint to take."""
-    from ..engine.runs import train
-
-    work_dir = Path(cfg.work_dir)
-    with stages(name, settings_of(cfg), inputs) as stage:
-        if stage.todo:
-            if not stage.goes_on:
-                times = stages.times.name
-                set_aside([path for path in work_dir.glob("*") if path.name != times
-                           and not path.name.startswith("previous-")], work_dir, stages.say)
-            train(cfg, f"{name}-{stages.work_dir.name}", stage.goes_on, stages.say)
-            stage.outputs = [_checkpoint(work_dir, which)]
-    return stage.outputs[0]
-
-
-def _checkpoint(work_dir: Path, which: str | None) -> Path:
-    """The best checkpoint of a training, or its last; by default the best where one was kept."""
-    from ..engine.kept_checkpoints import latest_checkpoint
-
-    best = sorted(work_dir.glob("best_*.pth"), key=lambda path: path.stat().st_mtime_ns)
-    if which == "best" and not best:
-        raise InputError(f"expected a best checkpoint in {work_dir} (checkpoint='best'), but the training kept none. "
-                         "Set default_hooks.checkpoint.save_best in its config, or checkpoint='last'.")
-    found = best[-1] if best and which != "last" else latest_checkpoint(work_dir)
-    if found is None:
-        raise InputError(f"expected a checkpoint in {work_dir} after training, found none. Set "
-                         "default_hooks.checkpoint in the config.")
-    return found
-
-
-def settings_of(cfg) -> dict:
-    """What decides about a training: its config, but for where it runs."""
-    return {key: value for key, value in cfg.to_dict().items() if key != "work_dir"}
 
 
 def _compare_proof(backbone: Path, checkpoint: Path, detector) -> bool | None:

@@ -1,6 +1,6 @@
-"""Hooks and training-time parts of frozen_det. Importing it registers them."""
+"""Hooks and training-time parts of frozen_det. Importing it registers them, and every Runner checks what it loads."""
 
-from .checkpoint_match import CheckpointMatchHook
+from .checkpoint_match import CheckpointMatchHook, guard_host_runner
 from .fraction_record import FractionRecordHook
 from .frozen_proof import FrozenProofHook
 from .lean_checkpoint import LeanCheckpointHook
@@ -16,3 +16,5 @@ from .validation_pictures import ValidationPicturesHook
 __all__ = ["CheckpointMatchHook", "FractionRecordHook", "FrozenProofHook", "LeanCheckpointHook", "NaNGuardHook",
            "NormStatisticsHook", "RoleParameterGroups", "SecondStageHook", "SplitOverlapHook", "StepSeedHook",
            "UnfreezeHook", "ValidationPicturesHook"]
+
+guard_host_runner()

@@ -3,12 +3,14 @@
 Only the backbone is built for this, neither heads nor data; everything else in the file is carried over untouched.
 """
 
+import torch
+from mmengine.logging import print_log
 from torch import nn
 
 from ..errors import InputError
-from ..fingerprint import canonical
-from .lean_checkpoint import FORMAT_VERSION, make_lean
+from ..fingerprint import Fingerprint, canonical
 
+FORMAT_VERSION = 1  # of what a lean checkpoint's meta holds
 BASE_DIGEST = "base_digest"
 
 
@@ -84,6 +86,64 @@ def to_lean(checkpoint: dict, backbone: nn.Module, where: str) -> dict:
                          "random weights.")
     lean["meta"]["lean"] = {"version": FORMAT_VERSION, "modules": described}
     return lean
+
+
+def make_lean(model, checkpoint: dict) -> dict:
+    """Take the frozen tensors of every frozen backbone out of `state_dict` (and `ema_state_dict`), in place.
+
+    Returns:
+        module name -> what stands for them: digest, source, architecture and number of tensors. Empty if the model
+        freezes nothing or runs on random weights (there would be nothing to attach again).
+    """
+    described = {}
+    for name, part in left_out(model):
+        frozen = part.frozen_tensors()
+        taken = part.frozen_fingerprint()
+        refuse_moved(name, part, "before a checkpoint was written", taken)
+        if not part.is_attachable(taken):
+            print_log(f"{name} does not hold what its weights ({part.weights}) give, as a checkpoint was loaded over "
+                      "them: checkpoints hold it in full", "current")
+            continue
+        prefix = f"{name}.body." if name else "body."
+        for entry in ("state_dict", "ema_state_dict"):
+            state = checkpoint.get(entry)
+            if state is None:
+                continue
+            for key in [k for k in state if canonical(k).startswith(prefix)
+                        and canonical(k)[len(prefix):] in frozen]:
+                del state[key]
+        # The digest travels among the weights, so any loader that reaches the module brings it along.
+        checkpoint["state_dict"][f"{name}.base_digest"] = torch.tensor(list(bytes.fromhex(taken.digest)),
+                                                                       dtype=torch.uint8)
+        described[name] = {"digest": taken.digest, "source": str(part.weights), "tensors": len(frozen),
+                           "architecture": part.architecture}
+    return described
+
+
+def left_out(model) -> list[tuple[str, object]]:
+    """Names and modules whose frozen tensors a lean checkpoint may leave out: backbones with weights to attach again.
+    Of what else is frozen (a second stage's decoder) there is no file."""
+    return [(name, part) for name, part in model.named_modules()
+            if hasattr(part, "frozen_fingerprint") and part.is_frozen and part.weights != "random"]
+
+
+def refuse_moved(name: str, part, when: str, now: Fingerprint | None = None) -> None:
+    """Refuse a frozen backbone whose tensors are not those that were loaded.
+
+    Args:
+        name: of the module.
+        part: the :class:`frozen_det.models.FrozenBackbone`.
+        when: for the message.
+        now: its digest, if it was taken already.
+
+    Raises:
+        InputError: with the first tensor's name.
+    """
+    moved = part.moved_since_load(now)
+    if moved is not None:
+        raise InputError(f"frozen tensor {name}.{moved} moved {when}, after its weights were loaded. Expected it bit "
+                         "for bit as loaded; a lean checkpoint of it could never be loaded. Look for hooks or code "
+                         "that touch this module, or unfreeze it.")
 
 
 def _prefix(checkpoint: dict) -> str:

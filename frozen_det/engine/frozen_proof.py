@@ -18,6 +18,7 @@ from ..atomic_write import write_json
 from ..errors import InputError, closest
 from ..fingerprint import Fingerprint, canonical, fingerprint
 from ..registry import HOOKS
+from .checkpoint_forms import refuse_moved
 from .run_check import check_run
 
 META_KEY = "frozen"
@@ -228,25 +229,6 @@ class _LastCheck(Hook):
     def after_run(self, runner) -> None:
         """The end of the proof."""
         self.proof.finish(runner)
-
-
-def refuse_moved(name: str, part, when: str, now: Fingerprint | None = None) -> None:
-    """Refuse a frozen backbone whose tensors are not those that were loaded.
-
-    Args:
-        name: of the module.
-        part: the :class:`frozen_det.models.FrozenBackbone`.
-        when: for the message.
-        now: its digest, if it was taken already.
-
-    Raises:
-        InputError: with the first tensor's name.
-    """
-    moved = part.moved_since_load(now)
-    if moved is not None:
-        raise InputError(f"frozen tensor {name}.{moved} moved {when}, after its weights were loaded. Expected it bit "
-                         "for bit as loaded; a lean checkpoint of it could never be loaded. Look for hooks or code "
-                         "that touch this module, or unfreeze it.")
 
 
 def unwrapped(model):

@@ -12,22 +12,20 @@ import inspect
 from pathlib import Path
 
 from mmengine.hooks import CheckpointHook
-from mmengine.logging import print_log
 
 from ..errors import InputError, closest
 from ..evaluation.accumulated import MISSING
-from ..fingerprint import canonical, fingerprint
+from ..fingerprint import fingerprint
 from ..host_state import plain_message_hub
 from ..registry import HOOKS
 from ..weights_card import KEY
 from . import atomic_files
 from .averaged_base import give_base_to_averages
-from .frozen_proof import refuse_moved, unwrapped
+from .checkpoint_forms import FORMAT_VERSION, left_out, make_lean, refuse_moved
+from .frozen_proof import unwrapped
 from .resuming import run_size
 from .run_check import check_run
 from .run_guard import RunGuard
-
-FORMAT_VERSION = 1
 
 
 @HOOKS.register_module()
@@ -68,7 +66,7 @@ class LeanCheckpointHook(CheckpointHook):
         self.guard.before_train(runner)
         give_base_to_averages(runner)
         if not self.full:
-            for name, part in _left_out(unwrapped(runner.model)):
+            for name, part in left_out(unwrapped(runner.model)):
                 refuse_moved(name, part, "before training began")
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
@@ -122,47 +120,6 @@ def evaluation_settings(cfg) -> dict:
     if not isinstance(found.get("input_size", 0), int):
         found["input_size"] = max(found["input_size"])
     return found
-
-
-def make_lean(model, checkpoint: dict) -> dict:
-    """Take the frozen tensors of every frozen backbone out of `state_dict` (and `ema_state_dict`), in place.
-
-    Returns:
-        module name -> what stands for them: digest, source, architecture and number of tensors. Empty if the model
-        freezes nothing or runs on random weights (there would be nothing to attach again).
-    """
-    import torch
-
-    described = {}
-    for name, part in _left_out(model):
-        frozen = part.frozen_tensors()
-        taken = part.frozen_fingerprint()
-        refuse_moved(name, part, "before a checkpoint was written", taken)
-        if not part.is_attachable(taken):
-            print_log(f"{name} does not hold what its weights ({part.weights}) give, as a checkpoint was loaded over "
-                      "them: checkpoints hold it in full", "current")
-            continue
-        prefix = f"{name}.body." if name else "body."
-        for entry in ("state_dict", "ema_state_dict"):
-            state = checkpoint.get(entry)
-            if state is None:
-                continue
-            for key in [k for k in state if canonical(k).startswith(prefix)
-                        and canonical(k)[len(prefix):] in frozen]:
-                del state[key]
-        # The digest travels among the weights, so any loader that reaches the module brings it along.
-        checkpoint["state_dict"][f"{name}.base_digest"] = torch.tensor(list(bytes.fromhex(taken.digest)),
-                                                                       dtype=torch.uint8)
-        described[name] = {"digest": taken.digest, "source": str(part.weights), "tensors": len(frozen),
-                           "architecture": part.architecture}
-    return described
-
-
-def _left_out(model) -> list[tuple[str, object]]:
-    """Names and modules whose frozen tensors a lean checkpoint may leave out: backbones with weights to attach again.
-    Of what else is frozen (a second stage's decoder) there is no file."""
-    return [(name, part) for name, part in model.named_modules()
-            if hasattr(part, "frozen_fingerprint") and part.is_frozen and part.weights != "random"]
 
 
 def plain_meta(meta: dict) -> dict:

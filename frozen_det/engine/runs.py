@@ -118,9 +118,6 @@ def new_runner(cfg):
     """
     from mmengine.runner import Runner
 
-    from .checkpoint_match import guard_host_runner
-
-    guard_host_runner()
     visualizer = cfg.get("visualizer")
     if isinstance(visualizer, dict):
         _forget_visualizer(visualizer.get("name") or cfg.get("experiment_name"))

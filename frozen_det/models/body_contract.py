@@ -113,3 +113,14 @@ class ListFeatures:
         if self.channels_last:
             features = [feature.permute(0, 3, 1, 2).contiguous() for feature in features]
         return features
+
+
+class FeatureModule(nn.Module):
+    """Gives `torch.func.functional_call` a forward that extracts features."""
+
+    def __init__(self, body, extract):
+        super().__init__()
+        self.body, self.extract = body, extract
+
+    def forward(self, images):
+        return self.extract(self.body, images)

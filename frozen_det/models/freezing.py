@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from ..errors import InputError, closest
+from .body_contract import PROBE_SIZE_HW, FeatureModule
 
 
 @dataclass(frozen=True)
@@ -112,28 +113,15 @@ def _matching(names: Sequence[str], patterns: Sequence[str], where: str = "model
     return chosen
 
 
-class _Features(nn.Module):
-    """Gives `torch.func.functional_call` a forward that extracts features."""
-
-    def __init__(self, body, extract):
-        super().__init__()
-        self.body, self.extract = body, extract
-
-    def forward(self, images):
-        return self.extract(self.body, images)
-
-
 def _needed_by_first(module: nn.Module, extract: Callable, count: int) -> set[str]:
     """Parameters that the first `count` features depend on, found by autograd on meta tensors: no family's own
     stage numbering is involved."""
-    from .backbones import PROBE_SIZE_HW
-
     was_training = module.training
     module.eval()
     tensors = {f"body.{n}": torch.empty_like(t, device="meta") for n, t in
                [*module.named_parameters(), *module.named_buffers()]}
     parameters = {n: tensors[f"body.{n}"].requires_grad_() for n, _ in module.named_parameters()}
-    features = torch.func.functional_call(_Features(module, extract), tensors,
+    features = torch.func.functional_call(FeatureModule(module, extract), tensors,
                                           (torch.zeros(1, 3, *PROBE_SIZE_HW, device="meta"),))
     module.train(was_training)
     total = sum(feature.sum() for feature in list(features)[:count])

@@ -73,9 +73,7 @@ class FrozenBackbone(nn.Module):
     def __init__(self, body: dict | None = None, weights=None, strides: Sequence[int] = (4, 8, 16, 32), freeze=True,
                  adapters=None, forward: dict | None = None, norm_momentum: float | None = None):
         super().__init__()
-        from ..engine.checkpoint_match import guard_host_runner
-
-        guard_host_runner()
+        MODELS.import_from_location()  # a Runner of this backbone checks what it loads, however this was built
         guard_host_sync_bn()
         body = body if body is not None else body_of_weights(weights)
         self.body_cfg = {k: v for k, v in dict(body).items() if k != "init_cfg"}

@@ -59,9 +59,7 @@ class ImageClassifier(BaseModel):
 
     def __init__(self, backbone: dict, num_classes: int, weights=None, mixing: dict | None = None,
                  loss: dict | None = None, data_preprocessor: dict | None = None):
-        from ..engine.checkpoint_match import guard_host_runner
-
-        guard_host_runner()
+        MODELS.import_from_location()  # a Runner of this classifier checks what it loads, however this was built
         built = build_network(backbone, num_classes)
         weights = None if _DESCRIBING.get() or weights == "random" else weights
         preprocess = _expected_input(built.preprocess, weights)

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..analysis.chain import settings_of, train_stage
 from ..analysis.stages import Stages
+from ..analysis.train_stage import settings_of, train_stage
 from ..atomic_write import replacing
 from ..errors import InputError, closest
 from .fixres_config import FixResSettings, fixres_config

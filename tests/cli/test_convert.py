@@ -10,7 +10,7 @@ from torch import nn
 
 from frozen_det.checkpoints import read
 from frozen_det.cli import main
-from frozen_det.engine.lean_checkpoint import make_lean
+from frozen_det.engine.checkpoint_forms import make_lean
 from frozen_det.models import FrozenBackbone
 
 BODY = dict(type="timm", name="resnet10t")

@@ -9,8 +9,8 @@ import torch
 from frozen_det import checkpoints
 from frozen_det.config import load_config
 from frozen_det.engine import FrozenProofHook
+from frozen_det.engine.checkpoint_forms import make_lean
 from frozen_det.engine.frozen_proof import trained_names
-from frozen_det.engine.lean_checkpoint import make_lean
 from frozen_det.engine.second_stage import SecondStageHook, refuse_other_classes, refuse_tuned_base
 from frozen_det.errors import InputError
 

@@ -8,7 +8,7 @@ from mmengine.runner import Runner
 from mmengine.structures import InstanceData
 from torch import nn
 
-from frozen_det.engine.checkpoint_match import guard_host_runner
+import frozen_det.engine  # noqa: F401  lets every Runner check what it loads
 
 
 class ToyDetector(BaseModel):
@@ -61,7 +61,6 @@ class Labels(BaseMetric):
 
 def toy_runner(work_dir, train=None, val=None, test=None, model=None, hooks=(), **others) -> Runner:
     """A Runner over toy data with the classes given; `resume` and `load_from` as mmengine has them."""
-    guard_host_runner()
 
     def loader(classes):
         data = classes if isinstance(classes, torch.utils.data.Dataset) else ToyData(classes)

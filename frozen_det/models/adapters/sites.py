@@ -14,7 +14,7 @@ from torch import nn
 
 from ...errors import InputError
 from ...registry import ADAPTERS
-from ..backbones import PROBE_SIZE_HW, Body
+from ..body_contract import PROBE_SIZE_HW, Body, FeatureModule
 
 ROLES = {
     "stem": "convolutions before the first block",
@@ -182,15 +182,13 @@ def _trace_at(body: Body, size_hw, device: str) -> _Trace:
 
 def _features(body: Body, size_hw, device: str):
     """Features of a zero image with autograd history, and the stand-in parameters they depend on."""
-    from ..freezing import _Features
-
     parameters = {name: torch.empty_like(value, device=device).normal_().requires_grad_()
                   for name, value in body.module.named_parameters()}
     buffers = {name: torch.empty_like(value, device=device) if device == "meta" else value
                for name, value in body.module.named_buffers()}
     tensors = {f"body.{name}": value for name, value in {**parameters, **buffers}.items()}
     with torch.enable_grad():
-        features = torch.func.functional_call(_Features(body.module, body.extract), tensors,
+        features = torch.func.functional_call(FeatureModule(body.module, body.extract), tensors,
                                               (torch.zeros(1, 3, *size_hw, device=device),))
     return list(features), parameters
 
