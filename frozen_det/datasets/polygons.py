@@ -45,6 +45,25 @@ def segmentation_mask(segmentation: list | dict, size_hw: tuple[int, int]) -> np
     return coco_mask.decode(rle).astype(bool)
 
 
+def segmentation_box(segmentation: list | dict) -> np.ndarray | None:
+    """(4,) box x, y, width, height in pixels around a COCO segmentation; None around one without area."""
+    if isinstance(segmentation, list):
+        if not any(map(polygon_area, segmentation)):
+            return None
+        points = np.concatenate([np.reshape(polygon, (-1, 2)) for polygon in segmentation])  # (n, 2)
+        return np.concatenate([points.min(0), np.ptp(points, axis=0)]).astype(float)
+    if isinstance(segmentation["counts"], list):
+        segmentation = coco_mask.frPyObjects(segmentation, *segmentation["size"])
+    box = coco_mask.toBbox(segmentation)
+    return box if box[2:].all() else None
+
+
+def polygon_area(polygon: list[float]) -> float:
+    """Area in px^2 within ``[x0, y0, x1, y1, ...]``, by the shoelace formula."""
+    x, y = np.reshape(polygon, (-1, 2)).astype(float).T
+    return float(abs(x @ np.roll(y, 1) - y @ np.roll(x, 1)) / 2)
+
+
 def mask_box_xywh(mask: np.ndarray) -> list[float]:
     """Tight box ``[x, y, width, height]`` in pixels around a mask, (H, W) bool with at least one pixel set."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))

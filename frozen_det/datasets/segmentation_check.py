@@ -2,8 +2,8 @@
 their image.
 
 Refused: polygons that are none, an object without a single one, run lengths that are negative or do not add up to the
-image, masks that lie elsewhere than their boxes. A part of fewer than three points beside a whole polygon is left out
-and counted.
+image, masks that are empty or lie elsewhere than their boxes. A part of fewer than three points beside a whole polygon
+is left out and counted.
 """
 
 import math
@@ -12,6 +12,7 @@ from itertools import chain
 
 import numpy as np
 
+from .polygons import segmentation_box
 from .refusals import refuse_entry
 
 NO_AREA = "parts of masks of fewer than three points"
@@ -20,6 +21,7 @@ _EXPECTED = ("segmentation as polygons [[x0, y0, x1, y1, x2, y2, ...], ...] of f
 _REMEDY = "correct it, or remove the key segmentation where only boxes are needed"
 _NUMBERS = {int, float}
 _NUM_COMPARED = 1000
+_SHARED = 0.25
 
 
 def check_segmentations(annotations: list[dict], sizes: dict, path, notes: Counter) -> None:
@@ -118,21 +120,25 @@ def _fills_its_image(rle, size_hw: list[int]) -> bool:
 
 
 def _check_places(annotations: list[dict], path) -> None:
-    """Refuse polygons in other units than the boxes (shares beside px, another size): a sample tells them apart."""
-    numbers = [number for number, annotation in enumerate(annotations)
-               if type(annotation.get("segmentation")) is list and annotation["segmentation"]]
+    """Refuse masks without a pixel, and masks in other units than the boxes (shares beside px, another size): a sample
+    tells."""
+    numbers = [number for number, annotation in enumerate(annotations) if annotation.get("segmentation")]
     chosen = [numbers[i] for i in np.linspace(0, len(numbers) - 1, min(len(numbers), _NUM_COMPARED)).astype(int)]
     apart = [number for number in chosen if _lies_apart(annotations[number])]
     if apart and len(apart) > len(chosen) / 2:
         entry = annotations[apart[0]]
-        refuse_entry(path, "annotations", apart[0], entry, "a segmentation that lies in its bbox, both in px",
+        refuse_entry(path, "annotations", apart[0], entry, "a segmentation with an area that lies in its bbox, in px",
                      f"bbox {entry['bbox']} and segmentation {repr(entry['segmentation'])[:80]}", len(apart),
                      "write both in px of the image")
 
 
 def _lies_apart(annotation: dict) -> bool:
-    """Whether the polygons and the box, grown by a pixel, have no point in common."""
-    points = np.concatenate([np.reshape(polygon, (-1, 2)) for polygon in annotation["segmentation"]])  # (n, 2)
-    left, top, width, height = annotation["bbox"]
-    (x1, y1), (x2, y2) = points.min(axis=0), points.max(axis=0)
-    return x2 < left - 1 or y2 < top - 1 or x1 > left + width + 1 or y1 > top + height + 1
+    """Whether a mask is empty, or leaves its box and shares little with it: a quarter is the most that masks of twice
+    or half the size can share. Small masks inside their boxes are those of hidden objects."""
+    box, mask = np.array(annotation["bbox"], float), segmentation_box(annotation["segmentation"])  # (4,), xywh
+    if mask is None:
+        return bool(box[2:].prod() > 1)
+    ends = np.stack([box[:2] + box[2:], mask[:2] + mask[2:]])
+    shared = np.clip(ends.min(0) - np.maximum(box[:2], mask[:2]), 0, None).prod()
+    inside = (mask[:2] >= box[:2] - 1).all() and (ends[1] <= ends[0] + 1).all()
+    return not inside and shared <= _SHARED * (box[2:].prod() + mask[2:].prod() - shared)

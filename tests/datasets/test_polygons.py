@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from frozen_det.datasets.polygons import mask_box_xywh, mask_iou, mask_segmentation, segmentation_mask
+from frozen_det.datasets.polygons import (
+    mask_box_xywh,
+    mask_iou,
+    mask_segmentation,
+    segmentation_box,
+    segmentation_mask,
+)
 
 
 def _ring() -> np.ndarray:
@@ -82,3 +88,11 @@ def test_iou_of_masks():
     assert mask_iou(first, second) == 1.0
     first[:2], second[1:3] = True, True
     assert mask_iou(first, second) == pytest.approx(4 / 12)
+
+
+def test_the_box_of_a_segmentation_is_that_of_its_mask():
+    polygons = [[2, 3, 12, 3, 12, 11, 2, 11], [20, 1, 22, 1, 22, 5]]
+    assert segmentation_box(polygons).tolist() == [2, 1, 20, 10]
+    listed = dict(size=[10, 8], counts=[23, 4, 6, 4, 43])
+    assert segmentation_box(listed).tolist() == mask_box_xywh(segmentation_mask(listed, (10, 8))) == [2, 3, 2, 4]
+    assert segmentation_box([[1, 1, 5, 5, 9, 9]]) is None and segmentation_box(dict(size=[10, 8], counts=[80])) is None

@@ -92,6 +92,25 @@ def test_run_lengths_that_do_not_fill_the_image_are_refused(rle):
 
 def test_masks_in_other_units_than_their_boxes_are_refused_where_most_are():
     shares = [[x / 40 for x in SQUARE]]
-    with pytest.raises(InputError, match=r"annotations\[0\].*a segmentation that lies in its bbox.*; 2 entries"):
+    with pytest.raises(InputError, match=r"annotations\[0\].*with an area that lies in its bbox.*; 2 entries"):
         _check(shares, shares, [SQUARE])
     _check(shares, [SQUARE], [SQUARE])
+
+
+def _box_rle(x, y, width, height):
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    mask[y:y + height, x:x + width] = 1
+    return _rle(_compressed(mask))
+
+
+@pytest.mark.parametrize("segmentation", [
+    [[2 * x for x in SQUARE]], [[3, 3, 12, 11, 3, 3]], [[5, 5] * 4], _box_rle(25, 15, 10, 8),
+    _rle([HEIGHT * WIDTH])], ids=["double", "a line", "a point", "elsewhere", "none"])
+def test_masks_without_area_or_of_another_place_are_refused_where_most_are(segmentation):
+    with pytest.raises(InputError, match="expected a segmentation with an area that lies in its bbox"):
+        _check(segmentation, segmentation, [SQUARE])
+    _check(segmentation, [SQUARE], [SQUARE])
+
+
+def test_small_masks_of_hidden_objects_and_masks_that_stick_out_pass():
+    _check([[4, 4, 7, 4, 7, 7, 4, 7]], _box_rle(5, 5, 2, 2), [[x - 3 for x in SQUARE]])
