@@ -12,12 +12,12 @@ from pathlib import Path
 from ..errors import InputError
 from .annotation_check import read_annotations
 from .conversion import SPLIT_NAMES, Conversion
-from .text_files import read_json
+from .text_files import is_readable_kind, read_json
 
 _IMAGES = re.compile(rb'"images"\s*:\s*\[')
 _FILE_NAME = re.compile(rb'"file_name"\s*:\s*("(?:[^"\\]|\\.)*")')
 _HEAD_BYTES = 2**20
-_IMAGE_FOLDERS = ("images", "Images", "JPEGImages")
+_IMAGE_FOLDERS = ("images", "Images", "JPEGImages", "data")
 _BESIDE = "_annotations.coco.json"  # Roboflow's, among the images of a split
 
 
@@ -50,9 +50,9 @@ def _split_json(root: Path, split: str, names: tuple[str, ...]) -> tuple[Path, P
     """Json and images of a split: annotations/train.json, annotations/instances_train2017.json, or side by side."""
     for name in names:
         path, beside = root / "annotations" / f"{name}.json", root / name / _BESIDE
-        if path.is_file():
+        if path.exists():
             return path, _images_of(root, path)
-        if beside.is_file():
+        if beside.exists():
             return beside, beside.parent
     pattern = re.compile(rf"instances[_-]({'|'.join(names)})(\d{{4}})?\.json", re.IGNORECASE)
     paths = [path for path in sorted((root / "annotations").glob("*.json")) if pattern.fullmatch(path.name)]
@@ -80,10 +80,9 @@ def _pool(root: Path, splits: dict[str, tuple[Path, Path]]) -> Conversion:
 
 def _lists_images(path: Path) -> bool:
     """Whether a json has a list of images, without parsing it."""
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return False  # a folder
+    if not path.is_file():
+        return False
+    content = path.read_bytes()
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         content = content.replace(b"\0", b"")
     return _IMAGES.search(content) is not None
@@ -103,6 +102,8 @@ def _images_of(root: Path, annotations: Path) -> Path:
 
 def _first_file_name(path: Path) -> str | None:
     """The name of the first image; the file may be large, and begins with the images most of the time."""
+    if not is_readable_kind(path):
+        return None  # reading it says so
     with path.open("rb") as file:
         found = _FILE_NAME.search(file.read(_HEAD_BYTES))
     if found is not None:

@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from .text_files import is_readable_kind
+
 _ORIENTATION = 0x0112  # EXIF tag: 1 is upright, 2 to 4 mirror or turn by a half, 5 to 8 turn by a quarter
 # Modes of Pillow that become 8-bit RGB in one way only.
 _PLAIN_MODES = ("1", "L", "P", "RGB", "RGBA", "RGBX", "LA", "La", "PA", "CMYK", "YCbCr")
@@ -56,6 +58,8 @@ def read_head(path: str | os.PathLike) -> ImageHead:
     Raises:
         OSError: it is not there, or no image.
     """
+    if not is_readable_kind(path):
+        raise OSError("it is a folder, a pipe or a device")
     try:
         with Image.open(path) as image:
             return _head(image)

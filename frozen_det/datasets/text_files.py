@@ -1,11 +1,14 @@
 """Json, yaml and text that people bring: read as UTF-8 with or without a byte order mark, or refused by file.
 
-Also refused: json that breaks off or is nested too deep, compressed files, yaml that names one key twice. Nothing in a
-file is executed; what yaml holds stays text, so that a class called ``no`` or ``1.10`` keeps its name.
+Also refused: json that breaks off, is nested too deep or names a data set's list twice, yaml that names any key twice,
+compressed files, pipes and devices. Nothing in a file is executed; what yaml holds stays text, so that a class called
+``no`` or ``1.10`` keeps its name.
 """
 
 import json
 import os
+import re
+from collections import Counter
 from pathlib import Path
 
 import yaml
@@ -13,6 +16,8 @@ import yaml
 from ..errors import InputError
 
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
+# Of two such lists json's readers keep the last. Other keys are not looked at: that takes as long as reading.
+_LISTS = re.compile(rb'"(images|annotations|categories)"\s*:')
 
 
 def read_json(path: str | os.PathLike, role: str = "a json file"):
@@ -26,7 +31,11 @@ def read_json(path: str | os.PathLike, role: str = "a json file"):
     """
     content = _bytes(path, role)
     try:
+        if max(Counter(_LISTS.findall(content)).values(), default=0) > 1:
+            json.loads(content, object_pairs_hook=_Distinct(path))
         return json.loads(content)
+    except InputError:
+        raise
     except RecursionError as error:
         raise InputError(f"{path}: expected json, got lists or objects nested too deep to be read; write the file "
                          "again.") from error
@@ -71,6 +80,20 @@ def read_yaml(path: str | os.PathLike) -> dict:
     return content if isinstance(content, dict) else {}
 
 
+class _Distinct:
+    """json's hook for objects: refuses one that holds a key twice."""
+
+    def __init__(self, path) -> None:
+        self.path = path
+
+    def __call__(self, pairs: list[tuple]) -> None:
+        keys = [key for key, _ in pairs]
+        if len(set(keys)) < len(keys):
+            key, times = Counter(keys).most_common(1)[0]
+            raise InputError(f"{self.path}: expected each key of an object once, got {key!r} {times} times, of which "
+                             "only the last would count; join the values under one key.")
+
+
 class _TextLoader(yaml.BaseLoader):
     """yaml's loader without types, which refuses a key that is named twice."""
 
@@ -82,7 +105,14 @@ class _TextLoader(yaml.BaseLoader):
         return super().construct_mapping(node, deep)
 
 
+def is_readable_kind(path: str | os.PathLike) -> bool:
+    """False for what is there but no regular file: a pipe would be waited on for ever, a device may have no end."""
+    return os.path.isfile(path) or not os.path.exists(path)
+
+
 def _bytes(path: str | os.PathLike, role: str) -> bytes:
+    if not is_readable_kind(path):
+        raise InputError(f"{path}: expected {role}, got a folder, a pipe or a device; name a file.")
     try:
         return Path(path).read_bytes()
     except FileNotFoundError as error:

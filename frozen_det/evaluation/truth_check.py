@@ -5,10 +5,8 @@ twice, it makes a number without a word. LVIS's rules ask for more: both federat
 group of every category. Sizes, boxes and masks are checked where they are there; areas and crowd flags may be absent.
 """
 
-import json
 import os
 from collections import Counter
-from pathlib import Path
 
 from ..errors import InputError, closest
 from .accumulated import frequency_group
@@ -24,11 +22,9 @@ def read_content(ground_truth, where: str) -> dict:
         InputError: there is no such file, or none that is json with an object in it.
     """
     if isinstance(ground_truth, str | os.PathLike):
-        try:
-            ground_truth = json.loads(Path(ground_truth).read_bytes())
-        except (ValueError, OSError, RecursionError) as error:
-            raise InputError(f"expected a COCO or LVIS annotation json, got one that cannot be read ({error}) in "
-                             f"{where}; repair the file") from error
+        from ..datasets.text_files import read_json  # data sets import this module
+
+        ground_truth = read_json(ground_truth, "a COCO or LVIS annotation json")
     if not isinstance(ground_truth, dict):
         raise InputError(f"expected a COCO or LVIS annotation json with images, annotations and categories, got a "
                          f"{type(ground_truth).__name__} in {where}; name the annotation file")

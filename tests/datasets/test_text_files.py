@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 
 import pytest
 
@@ -38,8 +39,14 @@ def test_what_is_no_json_is_refused_by_file(written, content, message):
 def test_a_missing_file_and_a_folder_are_refused_by_name(tmp_path):
     with pytest.raises(InputError, match=f"expected a list of classes at {tmp_path}/no, got nothing there"):
         read_json(tmp_path / "no", "a list of classes")
-    with pytest.raises(InputError, match=f"{tmp_path}: expected a readable file"):
+    with pytest.raises(InputError, match=f"{tmp_path}: expected a text file, got a folder, a pipe or a device"):
         read_text(tmp_path)
+
+
+def test_a_pipe_is_refused_instead_of_waited_on(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="expected a json file, got a folder, a pipe or a device"):
+        read_json(tmp_path / "pipe")
 
 
 def test_lines_come_without_marks_and_blanks_and_keep_their_numbers(written):
