@@ -7,7 +7,6 @@ outside the image) are the dataset's to drop and count. An empty root category, 
 
 import math
 import os
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
@@ -17,6 +16,7 @@ import numpy as np
 from mmengine.logging import print_log
 
 from ..errors import closest
+from .class_names import as_seen
 from .quick_reading import no_collector
 from .refusals import check_each, few, refuse, refuse_entry, shown
 from .segmentation_check import check_segmentations
@@ -28,6 +28,7 @@ _CATEGORY_KEYS = ("id", "name")
 _FLAGS = ("iscrowd", "ignore", "pseudo")
 _FLAG_VALUES = (0, 1, None)
 _NO_SUPERCATEGORY = (None, "", "none")
+_BEYOND_IMAGES = 2**31  # px
 _roots_named: set = set()
 
 
@@ -97,15 +98,15 @@ def _checked_categories(content: dict, path, keep_root: bool = False) -> list[di
     _check_keys(categories, "categories", _CATEGORY_KEYS, path)
     _check_ids(categories, "categories", "id", path)
     _check_unique(categories, "categories", "id", path)
-    check_each(categories, "categories", path, lambda c: isinstance(c["name"], str) and c["name"].strip(),
+    check_each(categories, "categories", path, lambda c: isinstance(c["name"], str) and as_seen(c["name"]),
                "a text as name", lambda c: repr(c["name"]), "write the class's name in quotes")
     if not keep_root:
         categories = _without_root(categories, content.get("annotations"), path)
     _check_unique(categories, "categories", "name", path)
-    names = Counter(unicodedata.normalize("NFC", category["name"]).strip() for category in categories)
-    check_each(categories, "categories", path,
-               lambda c: names[unicodedata.normalize("NFC", c["name"]).strip()] == 1, "names that differ to the eye",
-               lambda c: f"{c['name']!r} and another that looks the same", "give each its own, no blanks around it")
+    names = Counter(as_seen(category["name"]) for category in categories)
+    check_each(categories, "categories", path, lambda c: names[as_seen(c["name"])] == 1, "names that differ to the eye",
+               lambda c: f"{c['name']!r} and another that looks the same",
+               "give each its own, without doubled blanks and invisible characters")
     return categories
 
 
@@ -176,8 +177,8 @@ def _check_boxes(annotations: list, path) -> None:
         check_each(annotations, "annotations", path, _is_box, "bbox as four numbers [x, y, width, height] "
                    "and area as a number", lambda a: f"bbox {a['bbox']!r}, area {a['area']!r}"[:120],
                    "write all five in px")
-    finite = np.isfinite(numbers).all(1)
-    _check_flags(finite, annotations, path, "finite numbers in bbox and area",
+    finite = np.isfinite(numbers).all(1) & (np.abs(numbers[:, :4]) < _BEYOND_IMAGES).all(1)
+    _check_flags(finite, annotations, path, "finite numbers in bbox and area, none beyond any image",
                  "remove the annotation or write its real box")
     _check_flags((numbers[:, 2:4] >= 0).all(1), annotations, path, "width and height not below 0",
                  "bbox is [x, y, width, height] with x, y the upper left corner")

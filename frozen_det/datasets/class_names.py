@@ -1,8 +1,24 @@
-"""The names of classes that a config gives, against those that the data have."""
+"""The names of classes: as people see them, and as a config gives them against those that the data have."""
 
+import unicodedata
 from collections import Counter
+from collections.abc import Mapping
 
 from ..errors import InputError, closest
+
+
+def as_seen(name: str) -> str:
+    """A name as it looks: composed, without characters that take no room, blanks of any kind and number as one."""
+    shown = "".join(c for c in unicodedata.normalize("NFC", name) if unicodedata.category(c) != "Cf")
+    return " ".join(shown.split())
+
+
+def check_metainfo(metainfo: Mapping | None) -> None:
+    """Refuse another spelling of ``classes``, such as mmdet 2's in capitals, which would be passed over."""
+    for key in metainfo or ():
+        if key != "classes" and str(key).lower() == "classes":
+            raise InputError(f"expected the names of the classes as metainfo.classes, got metainfo.{key}, which is not "
+                             "read; write it in small letters.")
 
 
 def check_classes(given, own: tuple[str, ...], ann_file: str) -> None:

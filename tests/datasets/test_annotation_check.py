@@ -232,3 +232,46 @@ def test_classes_without_a_box_are_counted_too(written, coco_content):
 def test_real_annotations_pass(real_data):
     assert len(read_annotations(real_data / "coco128/annotations/instances.json")["annotations"]) == 939
     assert len(read_annotations(real_data / "lvis_api_sample/lvis_val_100.json")["annotations"]) == 977
+
+
+@pytest.mark.parametrize("twin", ["ki\u200bwi", "ki\u00adwi", "\ufeffkiwi", " kiwi"])
+def test_names_that_look_alike_are_refused(written, twin):
+    def rename(content):
+        content["categories"][0]["name"], content["categories"][1]["name"] = "kiwi", twin
+
+    with pytest.raises(InputError, match="names that differ to the eye, got 'kiwi' and another that looks the same"):
+        read_annotations(written(rename))
+
+
+@pytest.mark.parametrize("blank", ["  ", "\u00a0", "\t"])
+def test_names_that_differ_in_their_blanks_alone_are_refused(written, blank):
+    def rename(content):
+        content["categories"][0]["name"], content["categories"][1]["name"] = "red pear", f"red{blank}pear"
+
+    with pytest.raises(InputError, match="names that differ to the eye"):
+        read_annotations(written(rename))
+
+
+def test_a_name_of_invisible_characters_is_none(written):
+    with pytest.raises(InputError, match="expected a text as name, got '.u200b'"):
+        read_annotations(written(_set("categories", 0, "name", "\u200b")))
+
+
+@pytest.mark.parametrize("box", [[2**70, 3, 10, 8], [2, 3, 1e300, 8], [2, -3e9, 10, 8]])
+def test_boxes_beyond_any_image_are_refused(written, box):
+    with pytest.raises(InputError, match=r"annotations\[1\] \(id 2\): expected (finite numbers|bbox as four numbers)"):
+        read_annotations(written(_set("annotations", 1, "bbox", box)))
+
+
+def test_a_list_that_comes_twice_is_refused_not_replaced(written):
+    path = written()
+    path.write_text(path.read_text()[:-1] + ', "annotations": []}')
+    with pytest.raises(InputError, match=rf"^{path}: expected each key of an object once, got 'annotations' 2 times"):
+        read_annotations(path)
+
+
+def test_annotations_within_other_entries_are_no_second_list(written):
+    def nest(content):
+        content["images"][0]["annotations"] = []
+
+    assert len(read_annotations(written(nest))["annotations"]) == 3
