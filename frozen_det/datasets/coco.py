@@ -19,14 +19,15 @@ from mmengine.utils import is_abs
 from ..errors import InputError, closest
 from ..registry import DATASETS
 from .annotation_check import class_counts, read_annotations, read_classes
-from .class_names import check_classes, few_names
+from .class_names import check_classes, check_metainfo, few_names
 from .data_fraction import check_fraction, draw_fraction, fraction_record
-from .image_check import ImageCheck, check_listed_once, remote_size_fault
+from .image_check import ImageCheck, check_listed_once, decoded_size_fault
 from .image_files import ends_early, image_fault, missing_files
 from .image_pixels import PixelReader
 from .layout import EXPECTED_TREES, resolve_user_data
 from .quick_reading import no_collector
 from .seeding import SeededSamples
+from .text_files import is_readable_kind
 from .used_objects import BELOW_1_PX, check_masks, check_used
 
 _FILTERS = ("filter_empty_gt", "min_size")
@@ -72,6 +73,7 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
                  fraction: float | dict | None = None, allow_empty: bool = False, **kwargs) -> None:
         _check_choice("on_broken_image", on_broken_image, ("error", "skip"))
         _check_choice("on_outside_box", on_outside_box, ("error", "drop"))
+        check_metainfo(kwargs.get("metainfo"))
         for key in filter_cfg or {}:
             if key not in _FILTERS:
                 raise InputError(f"expected the keys {', '.join(_FILTERS)} in filter_cfg, got {key!r}; "
@@ -208,7 +210,7 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
                 if fault is None:
                     raise
             else:
-                fault = None if self._local else remote_size_fault(sample, data_info)
+                fault = decoded_size_fault(sample, data_info)
                 if fault is None:
                     return sample
         message = self._refusal(f"sample {idx}", data_info["img_path"], fault)
@@ -341,6 +343,8 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
         path = data_info["img_path"]
         if not self._local or path in self._image_check.seen:
             return None
+        if not is_readable_kind(path):
+            return "it is a folder, a pipe or a device"
         fault = image_fault(path) if ends_early(path) else None
         return fault or self._image_check.fault(path, (data_info["height"], data_info["width"]))
 

@@ -13,10 +13,14 @@ from pathlib import Path
 import numpy as np
 
 from .image_files import image_size_hw
+from .image_head import read_head
+from .polygons import polygon_area
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 USELESS_BOXES = "boxes below 1 px or outside their image"
+_STICKING_OUT = "boxes sticking out of their image, cut at its border"
+_TURNED = "images turned or mirrored by EXIF; boxes are taken to be those of the picture as it is shown"
 
 # The names that splits go by; "train" and "val" are ours.
 SPLIT_NAMES = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test",)}
@@ -38,10 +42,11 @@ class Conversion:
 
 
 def files_in(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
-    """Files of a folder with one of the suffixes, sorted; none where there is no folder."""
+    """Files of a folder with one of the suffixes, sorted, hidden ones left out (macOS writes ``._a.jpg`` beside
+    ``a.jpg``); none where there is no folder."""
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes)
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes and path.name[0] != ".")
 
 
 class CocoWriter:
@@ -63,6 +68,7 @@ class CocoWriter:
         """Entry of an image file, or None (counted) where it cannot be read."""
         try:
             height, width = image_size_hw(path)
+            self.dropped[_TURNED] += read_head(path).orientation > 1
         except OSError:
             self.dropped["images that cannot be read"] += 1
             return None
@@ -84,7 +90,9 @@ class CocoWriter:
         if x2 - x1 < 1 or y2 - y1 < 1:
             self.dropped[USELESS_BOXES] += 1
             return
-        area = _polygon_area(polygon) if polygon else (x2 - x1) * (y2 - y1)
+        cut = (x1 - box_xyxy[0], y1 - box_xyxy[1], box_xyxy[2] - x2, box_xyxy[3] - y2)
+        self.dropped[_STICKING_OUT] += max(cut) > 1  # a pixel is a matter of counting from 0 or 1
+        area = polygon_area(polygon) if polygon else (x2 - x1) * (y2 - y1)
         entry = {"id": len(self._annotations) + 1, "image_id": image["id"], "category_id": self._ids[name],
                  "bbox": [round(x1, 3), round(y1, 3), round(x2 - x1, 3), round(y2 - y1, 3)],
                  "area": round(area, 3), "iscrowd": int(crowd)}
@@ -94,7 +102,7 @@ class CocoWriter:
 
     def content(self) -> dict:
         """The COCO content so far."""
-        return {"info": {"dropped": dict(self.dropped)}, "images": self._images,
+        return {"info": {"dropped": dict(+self.dropped)}, "images": self._images,
                 "annotations": self._annotations,
                 "categories": [{"id": number, "name": name} for name, number in self._ids.items()]}
 
@@ -122,9 +130,3 @@ def split_content(content: dict, val_share: float, seed: int) -> dict[str, dict]
     return {name: {**content, "images": [i for i in content["images"] if side[i["id"]] == name],
                    "annotations": [a for a in content["annotations"] if side[a["image_id"]] == name]}
             for name in ("train", "val")}
-
-
-def _polygon_area(polygon: list[float]) -> float:
-    """Area in px^2 by the shoelace formula."""
-    x, y = np.reshape(polygon, (-1, 2)).T
-    return float(abs(x @ np.roll(y, 1) - y @ np.roll(x, 1)) / 2)

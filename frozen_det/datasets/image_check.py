@@ -22,6 +22,8 @@ _NUM_SAMPLED = 32
 _SAMPLE_BYTES = 16 * 2**20  # decoded for their brightness: a fraction of a second
 _NEARLY_BLACK = 24
 _TURNED = "turned or mirrored by EXIF; boxes are taken to be those of the picture as it is shown"
+_TURNED_BY_SOME = ("turned or mirrored by EXIF in a format that some decoders leave as it is stored (WebP); "
+                   "save them upright, without the tag")
 _TRANSPARENT = "with transparent pixels; the colours stored under them are used"
 _BLACK = (f"nearly black, no value above {_NEARLY_BLACK} of 255; where files hold 12 bits in 16, or masks in place of "
           "pictures, write them with the full range")
@@ -107,8 +109,9 @@ def size_fault(path, declared_hw: tuple[int, int], found_hw: tuple[int, int]) ->
     return f"{found}{turned}"
 
 
-def remote_size_fault(sample, data_info: dict) -> str | None:
-    """The size fault of an image that is no local file, where the packed sample tells what it was decoded to."""
+def decoded_size_fault(sample, data_info: dict) -> str | None:
+    """The size fault of an image, where the packed sample tells what it was decoded to: of a file elsewhere, or of one
+    whose EXIF data the decoder reads in another way than :func:`.image_head.read_head`."""
     packed = sample.get("data_samples") if isinstance(sample, dict) else None
     found_hw, declared_hw = getattr(packed, "ori_shape", None), (data_info["height"], data_info["width"])
     if found_hw is None or tuple(found_hw[:2]) == declared_hw:
@@ -144,7 +147,8 @@ def _fault(path: str, head: ImageHead, declared_hw: tuple[int, int], reader: Pix
 
 def _remarks(head: ImageHead, reader: PixelReader) -> list[str]:
     same_size = head.upright_hw == head.stored_hw
-    remarks = [_TURNED] if reader.turns and head.orientation > 1 and same_size else []
+    turned = reader.turns and head.orientation > 1 and same_size
+    remarks = [_TURNED if head.is_jpeg else _TURNED_BY_SOME] if turned else []
     return remarks + ([f"of several {head.frames}; the first is used"] if head.frames else [])
 
 

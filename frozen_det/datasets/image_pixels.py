@@ -4,6 +4,8 @@ One way for everything that opens an image: detectors, by the transform that loa
 they saw; classifiers, by Pillow. Refused: depths without a range, loaders that do not give three channels.
 """
 
+import importlib.util
+
 import cv2
 import numpy as np
 from mmengine.fileio import get
@@ -50,6 +52,9 @@ class PixelReader:
         if imdecode_backend not in _BACKENDS:
             raise InputError(f"expected imdecode_backend as cv2, pillow or turbojpeg, got {imdecode_backend!r}, which "
                              "does not give 8-bit RGB.")
+        if imdecode_backend == "turbojpeg" and importlib.util.find_spec("turbojpeg") is None:
+            raise InputError("expected the package of imdecode_backend='turbojpeg', got none installed; `pip install "
+                             "PyTurboJPEG`, or take imdecode_backend='cv2'.")
         self.color_type, self.imdecode_backend, self.backend_args = color_type, imdecode_backend, backend_args
 
     @classmethod

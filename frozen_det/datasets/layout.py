@@ -49,7 +49,8 @@ def resolve_user_data(root: str | os.PathLike, val_share: float = 0.2, seed: int
     """
     root = Path(root)
     if not root.is_dir():
-        raise InputError(f"expected a folder with data at {root} (data_root), got nothing there.\n{EXPECTED_TREES}")
+        got = "a file; unpack archives, and name annotation files as ann_file" if root.exists() else "nothing there"
+        raise InputError(f"expected a folder with data at {root} (data_root), got {got}.\n{EXPECTED_TREES}")
     if not 0 < val_share < 1:
         raise InputError(f"expected val_share between 0 and 1, got {val_share}.")
     written = _written(root)

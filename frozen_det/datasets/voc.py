@@ -122,6 +122,9 @@ def _flag(box: ElementTree.Element, key: str, path: Path) -> bool:
 def _voc_corners(box: ElementTree.Element, path: Path) -> list[float]:
     """xmin, ymin, xmax, ymax as they stand in the file."""
     texts = [box.findtext(f"bndbox/{key}") for key in ("xmin", "ymin", "xmax", "ymax")]
+    if len(box.findall("bndbox")) > 1:
+        raise InputError(f"{path}: expected one bndbox in each object, got {len(box.findall('bndbox'))} for "
+                         f"{box.findtext('name')!r}; write an <object> for each.")
     try:
         corners = [float(text) for text in texts]
         if not all(map(math.isfinite, corners)):

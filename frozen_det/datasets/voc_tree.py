@@ -12,6 +12,7 @@ from .text_files import read_lines
 from .voc import voc_classes, voc_content, voc_root
 
 _OF_ONE_CLASS = re.compile(r"(.*\S)\s+(?:-1|0|1)")
+_OF_ALL = ("default",)  # CVAT's list of a task without subsets
 _WITHOUT_XML = "images without an xml file, left out"
 
 
@@ -63,8 +64,8 @@ def _listed(root: Path, xml_dir: Path, every: list[Path]) -> tuple[dict[str, lis
     folder = next((f for f in (root / "ImageSets" / "Main", root / "ImageSets") if files_in(f, (".txt",))), None)
     if folder is None:
         return {"train": every}, []
-    found = {split: path for split, names in (*SPLIT_NAMES.items(), ("trainval", ("trainval",))) for name in names
-             if (path := folder / f"{name}.txt").is_file()}
+    found = {split: path for split, names in (*SPLIT_NAMES.items(), ("trainval", ("trainval", *_OF_ALL)))
+             for name in names if (path := folder / f"{name}.txt").is_file()}
     if not found:
         raise InputError(f"expected train.txt and val.txt in {folder}, got {_names(folder)}: lists of one class each "
                          "are not those of a split; add the two, or move ImageSets away to split by seed.")

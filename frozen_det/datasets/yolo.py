@@ -74,7 +74,7 @@ def _yolo_object(line: str, where: str, image: dict, classes: Mapping[int, str],
                  boxes_only: bool) -> tuple[str, tuple, list[float] | None]:
     """Class name, box x1, y1, x2, y2 in px, polygon in px or None."""
     try:
-        number, *shares = [float(word) for word in line.split()]
+        number, *shares = [float(word) for word in line.replace("_", "?").split()]  # Python takes 1_0 for 10
     except ValueError:
         number, shares = math.nan, []
     if boxes_only:

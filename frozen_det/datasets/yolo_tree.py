@@ -155,4 +155,6 @@ def _listed_images(list_path: Path, bases: Iterable[Path]) -> list[Path]:
 
 
 def _images_below(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    """Image files of a folder and those in it, but for hidden ones (``.ipynb_checkpoints``, ``._a.jpg``)."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES
+                  and not any(part.startswith(".") for part in path.relative_to(folder).parts))

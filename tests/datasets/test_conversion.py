@@ -59,7 +59,8 @@ def test_difficult_objects_become_regions_to_ignore(voc):
 def test_boxes_are_cut_at_the_border_and_useless_ones_counted(voc):
     content = _voc(voc, [("dog", -20, 50, 20, 500, 0), ("dog", 300, 5, 310, 9, 0), ("dog", 9, 9, 5, 5, 0)])
     assert [a["bbox"] for a in content["annotations"]] == [[0, 49, 20, 51]]
-    assert content["info"]["dropped"] == {"boxes below 1 px or outside their image": 2}
+    assert content["info"]["dropped"] == {"boxes below 1 px or outside their image": 2,
+                                          "boxes sticking out of their image, cut at its border": 1}
 
 
 def test_an_image_is_found_by_stem_and_else_by_the_name_in_the_xml(voc):

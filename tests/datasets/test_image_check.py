@@ -10,7 +10,7 @@ from mmengine.registry import DefaultScope
 from PIL import Image
 
 from frozen_det.datasets.coco import CocoDataset
-from frozen_det.datasets.image_check import ImageCheck, remote_size_fault
+from frozen_det.datasets.image_check import ImageCheck, decoded_size_fault
 from frozen_det.datasets.image_pixels import PixelReader
 from frozen_det.datasets.seeding import SampleIndex
 from frozen_det.errors import InputError
@@ -148,8 +148,8 @@ def test_the_size_of_an_image_that_is_no_local_file_is_compared_after_loading():
         ori_shape = (30, 40)
 
     info = dict(img_path="s3://bucket/a.jpg", height=30, width=40)
-    assert remote_size_fault({"data_samples": Packed}, info) is None and remote_size_fault([], info) is None
-    assert "40 x 30 px where the annotations are for 40 x 31" in remote_size_fault({"data_samples": Packed},
+    assert decoded_size_fault({"data_samples": Packed}, info) is None and decoded_size_fault([], info) is None
+    assert "40 x 30 px where the annotations are for 40 x 31" in decoded_size_fault({"data_samples": Packed},
                                                                                   {**info, "height": 31})
 
 
