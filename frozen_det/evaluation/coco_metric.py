@@ -23,6 +23,7 @@ from .evaluate import (
     NO_CATEGORY,
     Evaluation,
     category_ids_of_labels,
+    check_class_list,
     check_iou_thresholds,
     check_limits,
     evaluate_detections,
@@ -70,7 +71,7 @@ class CocoMetric(BaseMetric):
                  engine: str = "auto", backend_args: dict | None = None, collect_device: str = "cpu",
                  prefix: str | None = None, collect_dir: str | None = None) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
-        self.metrics = [metric] if isinstance(metric, str) else list(dict.fromkeys(metric))
+        self.metrics = [metric] if isinstance(metric, str) else list(dict.fromkeys(metric or ()))
         if not self.metrics or not all(one in self.kinds for one in self.metrics):
             raise InputError(f"expected metric among {', '.join(self.kinds)}, got {metric!r} "
                              f"({type(self).__name__}.metric)")
@@ -109,6 +110,7 @@ class CocoMetric(BaseMetric):
     def dataset_meta(self, dataset_meta: dict) -> None:
         """The data set's metainfo, checked when training starts instead of after its first epoch."""
         self._dataset_meta = one_metainfo(dataset_meta)
+        check_class_list((self._dataset_meta or {}).get("classes"), needed=self.ann_file is None)
         if self._engine is not None:
             self._check_masks(self._engine, self._category_ids(self._engine, []))
 
@@ -117,6 +119,11 @@ class CocoMetric(BaseMetric):
         with_masks = "segm" in self.metrics
         for sample in data_samples:
             predicted = sample["pred_instances"]
+            lacking = [key for key in ("bboxes", "scores", "labels") if key not in predicted]
+            if lacking:
+                raise InputError("expected bboxes, scores and labels in the predictions, got no "
+                                 f"{' and no '.join(lacking)} for image {sample['img_id']!r}; take a metric that fits "
+                                 "the detector")
             self.results.append({
                 "img_id": _plain_id(sample["img_id"]),
                 "img_path": sample.get("img_path"),

@@ -194,6 +194,13 @@ def _check_shapes(image: dict, num_labels: int) -> None:
     if shapes != [(count, 4), (count,), (count,)] and count + sum(shapes[0][:1]) + len(labels):
         raise InputError(f"expected n boxes (n, 4), n scores and n labels of image {image['img_id']!r}, got the shapes "
                          f"{shapes}; the detector's predictions do not fit the metric")
+    masks = image.get("masks")
+    if masks is not None and len(masks.ends) != count:
+        raise InputError(f"expected a mask for each of the {count} boxes of image {image['img_id']!r}, got "
+                         f"{len(masks.ends)}; the detector's predictions do not fit the metric")
+    if count and labels.dtype.kind == "f" and not (labels == np.round(labels)).all():  # NaN too
+        raise InputError(f"expected whole numbers as labels, got {labels[labels != np.round(labels)][0]} in image "
+                         f"{image['img_id']!r}; the detector's predictions do not fit the metric")
     if count and not 0 <= labels.min() <= labels.max() < num_labels:
         raise InputError(f"expected labels from 0 to {num_labels - 1} ({num_labels} classes), got {labels.min()} to "
                          f"{labels.max()} in image {image['img_id']!r}; the detector has other classes than the data")

@@ -136,6 +136,21 @@ def _with_ids(counts, truth):
         truth.categories[number - 1]["id"] if number > 0 else number for number in counts.category_ids))
 
 
+def check_class_list(classes, needed: bool) -> None:
+    """Refuse a data set's ``classes`` that do not name each label once.
+
+    Args:
+        classes: of its metainfo; None where it states none.
+        needed: whether its ground truth is named by them alone.
+    """
+    if classes is None and not needed:
+        return
+    is_list = isinstance(classes, list | tuple) and all(isinstance(name, str) for name in classes)
+    if not is_list or not classes or len(set(classes)) < len(classes):
+        raise InputError(f"expected the classes of the data set as a list of distinct names, got {classes!r:.80} "
+                         "(metainfo.classes): label i is the i-th of them")
+
+
 def category_ids_of_labels(classes, categories: list[dict], where: str, label_order: str = "classes") -> list[int]:
     """Category id of each label; ``NO_CATEGORY`` for a class that the ground truth does not list.
 

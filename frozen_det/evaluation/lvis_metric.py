@@ -9,6 +9,8 @@ without frequency groups, as a file and as a data set.
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from ..errors import InputError
 from ..registry import METRICS
 from .coco_metric import CocoMetric
@@ -44,6 +46,10 @@ class LVISMetric(CocoMetric):
                 f"got no {' and no '.join(lacking)} (image {sample.get('img_id')}): the annotation file lacks them, or "
                 "meta_keys of PackDetInputs do. Take LVIS's own annotation file, or CocoMetric for data that are "
                 "annotated throughout")
+        for name, one in lists.items():
+            if not all(isinstance(label, int | np.integer) for label in one):
+                raise InputError(f"expected labels in {name} of image {sample.get('img_id')!r}, got {list(one)!r:.60}; "
+                                 "the data set must translate the file's ids, as frozen_det.LVISDataset does")
         return {**super()._truth_of(sample), **lists}
 
     def _classes_of_set(self) -> Sequence:

@@ -48,7 +48,8 @@ def check_truth(content: dict, where: str, federated: bool) -> None:
     images.must(_is_size, "height and width as whole numbers above 0, or neither",
                 lambda image: f"height {image.get('height')!r}, width {image.get('width')!r}",
                 "write the size of the image file in px")
-    categories.have("name", lambda name: isinstance(name, str), "a text as name", "give each category its name")
+    categories.have("name", lambda name: isinstance(name, str) and name.strip(), "a text as name",
+                    "give each category its name")
     image_ids, category_ids = images.unique_ids(), categories.unique_ids()
     if federated:
         _check_federated(images, categories)
@@ -83,9 +84,11 @@ def _check_objects(annotations: "Entries", size_hw_of: dict) -> None:
 
 
 def _check_federated(images: "Entries", categories: "Entries") -> None:
-    """lvis-api stops at a missing list and a missing group with a KeyError."""
+    """lvis-api stops at a missing list and a missing group with a KeyError; a "1" in a list is not category 1."""
+    kinds = set(map(type, (one["id"] for one in categories.entries)))
     for name in FEDERATED_LISTS:
-        images.have(name, lambda ids: isinstance(ids, list | tuple), f"the list {name} in every image, by LVIS's rules "
+        images.have(name, lambda ids: isinstance(ids, list | tuple) and kinds.issuperset(map(type, ids)),
+                    f"the list {name} of category ids in every image, by LVIS's rules "
                     "(without it false alarms on absent classes go unseen)",
                     "take LVIS's own annotation file, or CocoMetric for data that are annotated throughout")
     categories.must(frequency_group, "a frequency 'r', 'c' or 'f', or image_count as a whole number, in every category",

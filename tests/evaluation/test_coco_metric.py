@@ -190,6 +190,8 @@ def test_wrong_settings_and_foreign_data_are_refused(small_truth, tmp_path):
     path.write_text(json.dumps(small_truth))
     with pytest.raises(InputError, match="bbox, segm, proposal"):
         CocoMetric(metric="mask")
+    with pytest.raises(InputError, match="bbox, segm, proposal"):
+        CocoMetric(metric=None)
     with pytest.raises(InputError, match="outfile_prefix"):
         CocoMetric(format_only=True)
     metric = CocoMetric(ann_file=str(path))

@@ -121,6 +121,8 @@ REFUSED = {
     "four numbers as polygon": (lambda t: t["annotations"][2].update(segmentation=[[1, 2, 3, 4]]), "three corners"),
     "runs that do not fill": (lambda t: t["annotations"][2].update(segmentation={"size": HW, "counts": [5, 5]}),
                               "sum up to 10 instead of 40 x 60"),
+    "a blank name": (lambda t: t["categories"][0].update(name=" "), r"categories\[0\].*a text as name, got ' '"),
+    "objects listed twice": (lambda t: json.dumps(t)[:-1] + ', "annotations": []}', "'annotations' 2 times"),
     "a mask of another size": (lambda t: t["annotations"][2].update(segmentation={"size": [5, 5], "counts": [25]}),
                                r"size \[5, 5\] on an image of \[40, 60\]"),
 }
@@ -130,9 +132,9 @@ REFUSED = {
 def test_what_engines_would_count_wrongly_is_refused_with_its_entry(tmp_path, kind):
     damage, message = REFUSED[kind]
     truth = made_truth()
-    damage(truth)
+    text = damage(truth)
     path = tmp_path / "truth.json"
-    path.write_text(json.dumps(truth))
+    path.write_text(text if isinstance(text, str) else json.dumps(truth))
     with pytest.raises(InputError, match=message) as refusal:
         open_engine(str(path))
     assert "truth.json" in str(refusal.value)
@@ -142,6 +144,8 @@ def test_what_engines_would_count_wrongly_is_refused_with_its_entry(tmp_path, ki
     (lambda t: t["images"][1].pop("neg_category_ids"), r"images\[1\].*the list neg_category_ids"),
     (lambda t: [image.pop("not_exhaustive_category_ids") for image in t["images"]], "3 entries in all"),
     (lambda t: t["images"][1].update(neg_category_ids=None), "the list neg_category_ids"),
+    (lambda t: t["images"][1].update(neg_category_ids=["1"]), r"neg_category_ids of category ids.*got \['1'\]"),
+    (lambda t: t["images"][1].update(not_exhaustive_category_ids=[[1]]), "the list not_exhaustive_category_ids"),
     (lambda t: t["categories"][0].pop("frequency"), "a frequency 'r', 'c' or 'f'"),
     (lambda t: t["categories"][0].update(frequency="x"), "got frequency 'x'")])
 def test_lvis_asks_for_both_lists_of_every_image_and_a_group_of_every_category(damage, message):

@@ -53,3 +53,10 @@ def test_only_listed_categories_judge_an_image(small_truth):
 def test_samples_without_the_lists_are_refused(coco128):
     with pytest.raises(InputError, match="neg_category_ids"):
         evaluate(LVISMetric(), samples_of(coco128[1], "empty", with_instances=True)[:1], coco128[1])
+
+
+def test_lists_of_samples_hold_labels(coco128):
+    sample = samples_of(coco128[1], "empty", with_instances=True)[0]
+    sample.update(neg_category_ids=["a"], not_exhaustive_category_ids=[])
+    with pytest.raises(InputError, match=r"expected labels in neg_category_ids of image .*, got \['a'\]"):
+        evaluate(LVISMetric(), [sample], coco128[1])

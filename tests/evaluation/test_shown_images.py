@@ -90,6 +90,12 @@ def test_members_that_list_other_classes_are_refused_before_anything_runs(small_
         check_members(Set(dataset=Set(datasets=[same, other])))  # e.g. RepeatDataset of ConcatDataset
 
 
+@pytest.mark.parametrize("classes", ["abc", ("a", "b", "b"), (), None, ("a", 1)])
+def test_classes_that_do_not_name_each_label_once_are_refused(classes):
+    with pytest.raises(InputError, match="expected the classes of the data set as a list of distinct names"):
+        CocoMetric().dataset_meta = {"classes": classes}
+
+
 def test_predictions_that_do_not_fit_are_refused(small_truth):
     import torch
 
@@ -104,6 +110,19 @@ def test_predictions_that_do_not_fit_are_refused(small_truth):
         with_first(labels=torch.tensor([-1, 1]))
     with pytest.raises(InputError, match=r"n boxes \(n, 4\)"):
         with_first(scores=torch.ones(1))
+    with pytest.raises(InputError, match=r"whole numbers as labels, got 0\.5 in image 7"):
+        with_first(labels=torch.tensor([0.5, 1]))
+    samples = shown(small_truth, "a")
+    del samples[0]["pred_instances"]["labels"]
+    with pytest.raises(InputError, match="in the predictions, got no labels for image 7"):
+        evaluate(CocoMetric(), samples, small_truth)
     samples = shown(small_truth, "a")
     samples[0]["pred_instances"]["scores"] = samples[0]["pred_instances"]["scores"].bfloat16()  # numpy has none
     assert evaluate(CocoMetric(), samples, small_truth)["coco/bbox_mAP"] == pytest.approx(1)
+
+
+def test_fewer_masks_than_boxes_are_refused(small_truth):
+    samples = samples_of_masks(small_truth)
+    samples[0]["pred_instances"]["masks"] = samples[0]["pred_instances"]["masks"][1:]
+    with pytest.raises(InputError, match="expected a mask for each of the"):
+        evaluate(CocoMetric(metric="segm"), samples, small_truth)
