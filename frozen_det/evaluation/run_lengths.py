@@ -4,8 +4,11 @@ A run-length mask is ``{"size": [h, w], "counts": bytes | str | list}`` as pycoc
 object in turn, column by column, whose sum is h x w.
 """
 
+from itertools import chain
+
 import numpy as np
 
+_BEYOND = 1e300
 _AT_ONCE = 2000  # masks decoded together: what they take stays in the processor's cache
 
 
@@ -101,8 +104,8 @@ def _suspicious(counts: list[bytes], pixels: np.ndarray) -> np.ndarray:
     mask = mask_of_byte[starts]
     number = np.arange(len(values)) - np.r_[0, np.cumsum(np.bincount(mask, minlength=len(counts)))[:-1]][mask]
     runs = values.copy()
-    for chain in ((number % 2 == 1), (number % 2 == 0) & (number > 0)):  # 1, 3, 5, ... and 2, 4, 6, ...: differences
-        of_chain = np.flatnonzero(chain)
+    for parity in ((number % 2 == 1), (number % 2 == 0) & (number > 0)):  # 1, 3, 5, ... and 2, 4, 6, ...: differences
+        of_chain = np.flatnonzero(parity)
         if of_chain.size:
             total = np.cumsum(values[of_chain])
             begins = np.r_[True, mask[of_chain][1:] != mask[of_chain][:-1]]
@@ -114,7 +117,27 @@ def _suspicious(counts: list[bytes], pixels: np.ndarray) -> np.ndarray:
 
 def are_finite(numbers) -> bool:
     """Whether all of a list are plain numbers, none of them NaN, infinite or beyond any picture."""
-    return set(map(type, numbers)) <= {int, float} and -1e300 < sum(numbers) < 1e300
+    return set(map(type, numbers)) <= {int, float} and -_BEYOND < sum(numbers) < _BEYOND
+
+
+def plain_numbers(lists: list) -> np.ndarray | None:
+    """The numbers of all lists, joined, float64; None where :func:`are_finite` would not hold for each."""
+    numbers = list(chain.from_iterable(lists))
+    if not {int, float}.issuperset(map(type, numbers)):
+        return None
+    try:
+        joined = np.array(numbers, np.float64)
+    except OverflowError:
+        return None
+    return joined if (np.abs(joined) < _BEYOND).all() else None  # NaN fails too
+
+
+def are_plain_polygons(segmentations: list) -> bool:
+    """Whether these lists are polygons in none of which :func:`segmentation_fault` finds a fault."""
+    polygons = list(chain.from_iterable(segmentations))
+    if not {list}.issuperset(map(type, polygons)):
+        return False
+    return all(size >= 6 and size % 2 == 0 for size in set(map(len, polygons))) and plain_numbers(polygons) is not None
 
 
 def _polygon_fault(polygons: list) -> str | None:

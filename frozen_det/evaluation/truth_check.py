@@ -10,7 +10,7 @@ from collections import Counter
 
 from ..errors import InputError, closest
 from .accumulated import frequency_group
-from .run_lengths import are_finite, segmentation_fault
+from .run_lengths import are_finite, are_plain_polygons, plain_numbers, segmentation_fault
 
 FEDERATED_LISTS = ("neg_category_ids", "not_exhaustive_category_ids")
 
@@ -55,9 +55,11 @@ def check_truth(content: dict, where: str, federated: bool) -> None:
         _check_federated(images, categories)
     annotations = Entries(content.get("annotations") or [], "annotations", where)
     annotations.have("image_id", lambda one: _is_id(one) and one in image_ids,
-                     "the id of an entry of 'images' as image_id", "correct it or add the image")
+                     "the id of an entry of 'images' as image_id", "correct it or add the image",
+                     all_good=lambda values: _are_ids(values) and image_ids.issuperset(values))
     annotations.have("category_id", lambda one: _is_id(one) and one in category_ids,
-                     "the id of an entry of 'categories' as category_id", "correct it or add the category")
+                     "the id of an entry of 'categories' as category_id", "correct it or add the category",
+                     all_good=lambda values: _are_ids(values) and category_ids.issuperset(values))
     if any("id" in one for one in annotations.entries):  # they are numbered anew; without any, nothing is lost
         annotations.unique_ids()
     _check_objects(annotations, {
@@ -66,16 +68,21 @@ def check_truth(content: dict, where: str, federated: bool) -> None:
 
 def _check_objects(annotations: "Entries", size_hw_of: dict) -> None:
     annotations.have("bbox", _is_box, "bbox as four finite numbers [x, y, width, height], width and height not below 0",
-                     "x, y is the upper left corner, in px")
+                     "x, y is the upper left corner, in px", all_good=_are_boxes)
     annotations.have("area", lambda area: area is None or are_finite([area]) and area >= 0,
-                     "area as a number not below 0", "write the area in square px, or leave the key out")
+                     "area as a number not below 0", "write the area in square px, or leave the key out",
+                     all_good=_are_areas)
     for flag in ("iscrowd", "ignore"):
         annotations.have(flag, lambda value: type(value) in (int, float, bool) and value in (0, 1),
-                         f"{flag} as 0 or 1", "write the number", default=0)
+                         f"{flag} as 0 or 1", "write the number", default=0,
+                         all_good=lambda values: {int}.issuperset(map(type, values)) and {0, 1}.issuperset(values))
+    masks = [one.get("segmentation") for one in annotations.entries]
+    polygons_are_good = are_plain_polygons([mask for mask in masks if type(mask) is list and mask])
     faults = {}
 
     def has_mask_or_none(one) -> bool:
-        if one.get("segmentation"):  # None, [] and {} say that there is none
+        mask = one.get("segmentation")
+        if mask and not (polygons_are_good and type(mask) is list):  # None, [] and {} say that there is none
             faults[id(one)] = segmentation_fault(one["segmentation"], size_hw_of.get(one["image_id"]))
         return faults.get(id(one)) is None
 
@@ -114,13 +121,22 @@ class Entries:
         raise InputError(f"{self.where}: {self.group}[{bad[0]}]{name}: expected {expected}, got {got(first)}{others}; "
                          f"{remedy}.")
 
-    def have(self, key: str, is_good, expected: str, remedy: str, default=None) -> None:
-        """Refuse the first entry whose value under ``key`` is not good."""
+    def have(self, key: str, is_good, expected: str, remedy: str, default=None, all_good=None) -> None:
+        """Refuse the first entry whose value under ``key`` is not good.
+
+        Args:
+            all_good: values of all entries -> bool, quicker than asking for each; False where it cannot tell.
+        """
+        if all_good is not None and all_good([one.get(key, default) for one in self.entries]):
+            return
         self.must(lambda one: is_good(one.get(key, default)), expected,
                   lambda one: f"{one[key]!r:.80}" if key in one else f"no {key}", remedy)
 
     def unique_ids(self) -> set:
         """The ids: all whole numbers or all texts, each once."""
+        ids = [one.get("id") for one in self.entries]
+        if _are_ids(ids) and len(known := set(ids)) == len(ids):
+            return known
         kinds = Counter(type(one.get("id")) for one in self.entries)
         usual = str if kinds[str] > kinds[int] else int
         self.must(lambda one: type(one.get("id")) is usual,
@@ -134,6 +150,24 @@ class Entries:
 
 def _is_id(value) -> bool:
     return type(value) in (int, str)
+
+
+def _are_ids(values: list) -> bool:
+    """Whether all are whole numbers, or all texts."""
+    return set(map(type, values)) in ({int}, {str})
+
+
+def _are_boxes(boxes: list) -> bool:
+    """As :func:`_is_box` of each, for the usual lists of numbers."""
+    if set(map(type, boxes)) != {list} or set(map(len, boxes)) != {4}:
+        return False
+    numbers = plain_numbers(boxes)
+    return numbers is not None and bool((numbers.reshape(-1, 4)[:, 2:] >= 0).all())
+
+
+def _are_areas(areas: list) -> bool:
+    numbers = plain_numbers([areas])
+    return numbers is not None and bool((numbers >= 0).all())
 
 
 def _is_box(box) -> bool:
