@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import nn
 
+from ..devices import device_of
 from ..errors import InputError
 from ..registry import ADAPTERS
 
@@ -65,7 +66,7 @@ def run(args) -> int:
             raise InputError(f"expected kinds among {sorted(_kinds())} after --kinds, got {kind!r}.")
     if args.steps < 1 or args.batch < 1:
         raise InputError(f"expected --steps and --batch from 1 on, got {args.steps} and {args.batch}.")
-    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = str(device_of(args.device))
     rows = []
     for name in args.bodies:
         rows += measure(name, BODIES.get(name, dict(type="timm", name=name)), kinds, tuple(args.size), args.batch,

@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from ..devices import device_of
 from ..errors import InputError, closest
 
 BODIES = ("timm/resnet50", "timm/efficientnet_b0", "timm/swin_tiny_patch4_window7_224", "timm/vit_small_patch16_224")
@@ -86,7 +87,7 @@ def run(args) -> int:
     if min(args.size, args.batch, args.rounds) < 1:
         raise InputError("expected --size, --batch and --rounds from 1 on, got "
                          f"{args.size}, {args.batch} and {args.rounds}.")
-    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = str(device_of(args.device))
     on_gpu = device.startswith("cuda")
     arms = args.arms or [arm for arm in ARMS if on_gpu or arm != "fp16"]
     for arm in arms:

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
+from ..devices import device_of
 from ..errors import InputError
 
 DTYPES = {"float32": torch.float32, "uint8": torch.uint8}
@@ -67,7 +68,7 @@ def run(args) -> int:
         raise InputError(f"expected an even --batch-size (timm's Mixup takes no other), got {args.batch_size}.")
     if args.alpha <= 0:
         raise InputError(f"expected --alpha above 0, got {args.alpha}.")
-    device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = device_of(args.device)
     rows = []
     for name in args.dtypes:
         rows += measure(name, args.batch_size, args.size, args.num_classes, args.alpha, args.repeats, device)

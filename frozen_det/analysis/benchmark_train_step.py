@@ -13,6 +13,7 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass
 
+from ..devices import device_of
 from ..errors import InputError
 
 CONFIG = "cascade-rcnn_frozen-resnet50tv_nasfpn_lsj-72e_coco"
@@ -101,7 +102,7 @@ def run(args) -> int:
     for arm in args.arms:
         if arm not in ARMS:
             raise InputError(f"expected --arms among {', '.join(ARMS)}, got {arm!r}.")
-    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = str(device_of(args.device))
     setting = Setting(args.size, args.batch, args.rois, args.repeats, device, args.bf16, args.channels_last,
                       args.compile)
     rows = measure(setting, args.arms, args.steps, peak=not args.no_peak)

@@ -25,14 +25,14 @@ def run(args) -> int:
     from ..analysis.inference import load_detector
     from ..analysis.predictions_file import PredictionsFile
 
-    files = _image_files(args.images)
-    detector = load_detector(args.config, args.checkpoint, args.device, options_of(args))
+    if not 0 <= args.score <= 1:
+        raise InputError(f"expected --score from 0 to 1, got {args.score:g}.")
     out = Path(args.out)
-    left_out, undrawn, names = [], [], set()
+    names = _names(_image_files(args.images), out)
+    detector = load_detector(args.config, args.checkpoint, args.device, options_of(args))
+    left_out, undrawn = [], []
     with PredictionsFile(out / "predictions.json", detector.classes) as written:
-        for number, file in enumerate(tqdm(files, desc="detecting", unit="image"), start=1):
-            # Two folders may hold files of one name; neither picture may overwrite the other.
-            name = file.stem if file.stem not in names else f"{file.stem}_{number}"
+        for file, name in tqdm(names.items(), desc="detecting", unit="image"):
             try:
                 found = detector([file])[0]
                 pixels = detector.reader.rgb(file)
@@ -41,7 +41,6 @@ def run(args) -> int:
             except InputError as fault:
                 left_out.append(f"{file}: {fault}")
                 continue
-            names.add(name)
             maps = None if found.panoptic is None else _write_panoptic(found, out / f"{name}_panoptic.png")
             written.add(file, (pixels.shape[1], pixels.shape[0]), found, maps)
             fault = _draw(pixels, found.above(args.score), out / f"{name}.jpg")
@@ -51,7 +50,7 @@ def run(args) -> int:
         for fault in faults:
             print(f"{what}: {fault}")
     if not written.num_images:
-        raise InputError(f"expected images that can be decoded, but none of {len(files)} can; the first is "
+        raise InputError(f"expected images that can be decoded, but none of {len(names)} can; the first is "
                          f"{left_out[0]}")
     print(f"{written.num_images} images, {written.num_detections} detections: {written.path} and one picture an image"
           + (f"; {len(left_out)} could not be read" if left_out else "")
@@ -72,6 +71,26 @@ def _image_files(arguments) -> list[Path]:
     if not files:
         raise InputError(f"no images found in {', '.join(map(str, arguments))}; kinds: {sorted(kinds)}.")
     return files
+
+
+def _names(files: list[Path], out: Path) -> dict[Path, str]:
+    """What the picture of each file is called, without suffix: its stem, with a number where another file has it.
+
+    Raises:
+        InputError: a picture would be written over one of the files.
+    """
+    names, taken = {}, set()
+    for number, file in enumerate(files, start=1):
+        name = file.stem if file.stem not in taken else f"{file.stem}_{number}"
+        taken.add(name)
+        names[file] = name
+    given = {file.resolve() for file in files}
+    for file, name in names.items():
+        for target in (out / f"{name}.jpg", out / f"{name}_panoptic.png"):
+            if target.resolve() in given:
+                raise InputError(f"expected another folder for what is drawn than {out} (--out): the picture of {file} "
+                                 f"would be written over {target}, which is one of the images.")
+    return names
 
 
 def _write_panoptic(found, target: Path) -> dict:

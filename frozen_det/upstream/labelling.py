@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from ..atomic_write import replacing
 from ..datasets.image_pixels import upright_rgb
+from ..devices import device_of
 from ..errors import InputError
 from ..fingerprint import fingerprint
 from ..registry import MODELS, TRANSFORMS
@@ -67,7 +68,7 @@ def load_teacher(config, checkpoint=None, device=None) -> tuple[nn.Module, objec
         else of what the model's library says about its input.
 
     Raises:
-        InputError: The checkpoint does not fit.
+        InputError: The checkpoint does not fit, or the device is not there.
     """
     from ..checkpoints import read, state_dict_of
     from ..class_names import stated_classes
@@ -85,10 +86,9 @@ def load_teacher(config, checkpoint=None, device=None) -> tuple[nn.Module, objec
         state = state_dict_of(loaded, str(checkpoint), averaged)
         load_whole(model, {"state_dict": state}, str(checkpoint))
         model.stated_classes = stated_classes(loaded, str(checkpoint))
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     given = (cfg.get("test_dataloader") or cfg.get("val_dataloader") or {}).get("dataset", {}).get("transform")
     transform = TRANSFORMS.build(given) if isinstance(given, dict) else own_transform(model)
-    return model.to(device).eval().requires_grad_(False), transform
+    return model.to(device_of(device)).eval().requires_grad_(False), transform
 
 
 def own_transform(model: nn.Module) -> EvalTransform:

@@ -85,6 +85,23 @@ def test_bad_input_is_one_line_and_exit_code_2(argv, message, capsys, tmp_path, 
     assert len(lines) == 1 and message in lines[0]
 
 
+@pytest.mark.parametrize(("options", "message"), [
+    ("-o .", "the picture of a.png would be written over a.jpg, which is one of the images"),
+    ("-o ./b/..", "would be written over b/../a.jpg"),
+    ("--score nan", "--score from 0 to 1, got nan"), ("--score 50", "--score from 0 to 1, got 50"),
+    ("--device gpu", "expected a device of this machine (cpu"), ("--device cuda:99", "got 'cuda:99'"),
+    ("--device meta", "got 'meta'")])
+def test_predict_refuses_what_it_could_not_do_before_it_reads_the_checkpoint(tmp_path, monkeypatch, capsys, options,
+                                                                             message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "b").mkdir()
+    for name in ("a.jpg", "a.png") if "-o" in options else ("a.jpg",):
+        (tmp_path / name).write_bytes(b"as it was")
+    images = ["a.png", "a.jpg"] if "-o" in options else ["a.jpg"]
+    assert main(["predict", *images, "--config", "quickstart", "--checkpoint", "gone.pth", *options.split()]) == 2
+    assert message in capsys.readouterr().err and (tmp_path / "a.jpg").read_bytes() == b"as it was"
+
+
 def test_a_checkpoint_of_another_model_is_refused(trained, tmp_path, capsys):
     _, checkpoint, images = trained
     code = main(["predict", str(images), "--config", "quickstart", "--checkpoint", str(checkpoint),
