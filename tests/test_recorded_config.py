@@ -6,7 +6,7 @@ import mmdet
 import pytest
 from mmengine.config import Config
 
-from frozen_det.config import find_config
+from frozen_det.config import find_config, load_config, load_recorded
 from frozen_det.errors import InputError
 from frozen_det.recorded_config import read_recorded
 
@@ -21,6 +21,29 @@ def test_what_the_host_wrote_comes_back_as_it_was(tmp_path, name):
     got = read_recorded(tmp_path / "config.py")
     assert repr(got.to_dict()) == repr(Config.fromfile(str(tmp_path / "config.py")).to_dict())
     assert got.filename == str(tmp_path / "config.py") and got.text == (tmp_path / "config.py").read_text()
+
+
+@pytest.fixture
+def record(tmp_path):
+    load_config("custom_coco", {"data_root": "my/data"}).dump(str(tmp_path / "config.py"))
+    return tmp_path / "config.py"
+
+
+def test_an_override_changes_a_record_as_it_changes_a_config(record):
+    assert load_recorded(record).train_dataloader.batch_size == load_config("custom_coco").train_dataloader.batch_size
+    cfg = load_recorded(record, {"val_dataloader.batch_size": 3, "model.detector.test_cfg.rcnn.max_per_img": 7})
+    # Testing is declared as validation is.
+    assert (cfg.test_dataloader.batch_size, cfg.model.detector.test_cfg.rcnn.max_per_img) == (3, 7)
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"test_dataloader.bach_size": 2}, "did you mean 'batch_size'"), ({"modle.type": "x"}, "did you mean 'model'"),
+    ({"test_dataloader.batch_size": 0}, "test_dataloader.batch_size"),
+    ({"data_root": "elsewhere"}, "data_root=elsewhere has no effect .* test_dataloader.dataset.data_root"),
+    ({"image_size": 99}, "image_size=99 has no effect")])
+def test_an_override_without_effect_on_a_record_is_refused(record, options, message):
+    with pytest.raises(InputError, match=message):
+        load_recorded(record, options)
 
 
 def test_values_of_every_kind_come_back(tmp_path):

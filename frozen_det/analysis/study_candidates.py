@@ -155,14 +155,9 @@ def read_candidates(words: Sequence[str], options: dict | None = None) -> list[C
 
 
 def _config(name: str, options: dict | None, recorded: bool = False) -> tuple[str, object]:
-    from ..config import load_config
-    from ..recorded_config import read_recorded
+    from ..config import load_config, load_recorded
 
-    if recorded:  # a dump of a run's folder: read, not executed
-        cfg = read_recorded(name)
-        cfg.merge_from_dict(dict(options or {}))
-    else:
-        cfg = load_config(name, dict(options or {}))
+    cfg = (load_recorded if recorded else load_config)(name, options)
     return Path(cfg.filename).stem, cfg
 
 

@@ -4,6 +4,6 @@ mmengine accepts any key anywhere and fails late or never. :func:`load_config` r
 """
 
 from .finding import find_config
-from .load import load_config
+from .load import load_config, load_recorded
 
-__all__ = ["find_config", "load_config"]
+__all__ = ["find_config", "load_config", "load_recorded"]

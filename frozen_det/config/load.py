@@ -5,6 +5,7 @@ Refuses whatever would have none: names that nothing reads, values that cannot b
 
 from collections.abc import Mapping
 
+from ..recorded_config import read_recorded
 from .accumulation import apply_accumulation
 from .check import check_config
 from .finding import find_config, is_shipped, is_stock
@@ -44,6 +45,28 @@ def load_config(name, options: Mapping[str, object] | None = None):
     apply_accumulation(cfg, given)
     check_config(cfg, str(path), given, interval_setter(files))
     cfg.__dict__[READ_HERE] = True
+    return cfg
+
+
+def load_recorded(path, options: Mapping[str, object] | None = None):
+    """Read the config that a run left in its folder, as data (:mod:`..recorded_config`), with overrides.
+
+    Args:
+        path: the file.
+        options: as of :func:`load_config`.
+
+    Raises:
+        InputError: no such file, an override of what only its source computes from, or one that cannot be right.
+    """
+    cfg, options = read_recorded(path), dict(options or {})
+    for key, value in options.items():
+        if key.split(".")[0] in own_names(cfg):
+            raise without_effect(key, value, cfg)
+    follow_options(cfg, options)
+    merge_options(cfg, options)
+    apply_accumulation(cfg, options)
+    if options:  # a record as it is was checked when its run began, by the version that wrote it
+        check_config(cfg, str(path), options)
     return cfg
 
 
