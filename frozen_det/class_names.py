@@ -4,7 +4,7 @@ The one place where this is decided, for testing, validation, resuming and predi
 are matched by name; other names or another number are refused with both lists. A label is never taken for another's.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 from .errors import InputError
 from .tensor_checks import few
@@ -41,6 +41,12 @@ def stated_classes(checkpoint, where: str) -> tuple[str, ...] | None:
     return None
 
 
+def counts_by_label(checkpoint: Mapping) -> bool:
+    """Whether the names that a checkpoint states are known to go by its labels: the list of a data set may not."""
+    meta = checkpoint.get("meta")
+    return isinstance(meta, Mapping) and meta.get(LABEL_CLASSES) is not None
+
+
 def classes_in(metainfo):
     """The entry `classes` of a data set's metainfo, however it is spelt (mmdet 2 and 3.0 wrote it in capitals)."""
     if not isinstance(metainfo, Mapping):
@@ -70,7 +76,7 @@ def names_of(classes, where: str) -> tuple[str, ...] | None:
                              f"{few(map(str, classes), 5)}.")
         classes = [labels[str(label)] for label in range(len(labels))]
     classes = classes.tolist() if hasattr(classes, "tolist") else classes
-    if isinstance(classes, Iterable) and not isinstance(classes, bytes):
+    if isinstance(classes, Iterable) and not isinstance(classes, bytes | Set):  # a set has no order
         classes = list(classes)
         if all(isinstance(name, str | int) for name in classes):
             return tuple(str(name) for name in classes) or None
@@ -85,7 +91,7 @@ def order_of(model: Sequence[str] | None, data: Sequence[str] | None, model_wher
         model, data: class names by label; None where nothing states them.
         model_where, data_where: the checkpoint and the data, for messages.
         optional: whether the model may state none, as files of classifiers do. Names that are the numbers 0, 1, ...
-            count as none, but for their number.
+            count as none then, but for their number.
 
     Returns:
         the data's label of each label of the model; None where they are the same.
@@ -99,7 +105,8 @@ def order_of(model: Sequence[str] | None, data: Sequence[str] | None, model_wher
         raise InputError(f"expected the class names in the meta of {model_where}, got none, so nothing tells whether "
                          f"its labels are those of {data_where} ({shown(data)}). {RENAME}.")
     model, data = tuple(model), tuple(data)
-    if model == data or (len(model) == len(data) and (_is_numbers(model) or _is_numbers(data))):
+    unnamed = optional and len(model) == len(data) and (_is_numbers(model) or _is_numbers(data))
+    if model == data or unnamed:
         return None
     if sorted(model) == sorted(data) and len(set(model)) == len(model):
         places = {name: label for label, name in enumerate(data)}

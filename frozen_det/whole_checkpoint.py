@@ -39,6 +39,23 @@ class Fit:
         return f"of {self.wanted} tensors of the model: {', '.join(parts)}"
 
 
+def with_state_dict(checkpoint, where: str) -> None:
+    """Put a checkpoint's tensors where the host looks for them, whatever the file calls them, in place.
+
+    Args:
+        checkpoint: what the one door read.
+        where: the file, for messages.
+
+    Raises:
+        InputError: no dictionary, or no tensors in it.
+    """
+    if not isinstance(checkpoint, dict):
+        raise InputError(f"expected a dictionary with the entry `state_dict` in {where}, got "
+                         f"{type(checkpoint).__name__}.")
+    if not isinstance(checkpoint.get("state_dict"), dict):
+        checkpoint["state_dict"] = state_dict_of(checkpoint, where)
+
+
 def load_whole(model, checkpoint, where: str, counts_may_lack: bool = True) -> None:
     """Fill a model from a checkpoint of it.
 

@@ -30,7 +30,8 @@ def test_a_text_is_one_class_and_not_its_letters():
     assert stated_classes({"meta": {"CLASSES": "plum"}}, "f.pth") == ("plum",)
 
 
-@pytest.mark.parametrize("classes", [3, [1.5], [None, "a"], {"a": "b"}, b"ab"])
+@pytest.mark.parametrize("classes", [3, [1.5], [None, "a"], {"a": "b"}, b"ab", {"a", "b"},
+                                     frozenset(("a", "b"))])
 def test_what_is_no_list_of_names_is_refused(classes):
     with pytest.raises(InputError, match="f.pth"):
         stated_classes({"meta": {"CLASSES": classes}}, "f.pth")
@@ -73,7 +74,10 @@ def test_a_model_without_names_is_refused_where_they_are_usual():
 
 
 def test_numbers_stand_for_classes_without_names():
-    assert order_of(("0", "1"), AB, "m", "d") is None and order_of(AB, ("0", "1"), "m", "d") is None
+    for one, other in ((("0", "1"), AB), (AB, ("0", "1"))):
+        assert order_of(one, other, "m", "d", optional=True) is None
+        with pytest.raises(InputError, match=r"\('kiwi', 'plum'\)"):  # a detector's classes always have names
+            order_of(one, other, "m", "d")
     with pytest.raises(InputError, match="another|others"):
         order_of(("0", "1", "2"), AB, "m", "d")
     with pytest.raises(InputError, match="others"):

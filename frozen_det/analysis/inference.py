@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..class_names import LABEL_CLASSES, RENAME, stated_classes
+from ..class_names import RENAME, counts_by_label, stated_classes
 from ..datasets.image_head import read_head
 from ..datasets.image_pixels import PixelReader
+from ..devices import device_of
 from ..errors import InputError
 
 
@@ -118,7 +119,7 @@ def load_detector(config, checkpoint, device: str | None = None, options: dict |
 
     Raises:
         InputError: the checkpoint does not fit the model, or its classes are not those of the config's data (another
-            order of them is fine: the names are the checkpoint's).
+            order of them is fine: the names are the checkpoint's); no such device.
     """
     from mmdet.registry import MODELS
     from mmdet.utils import register_all_modules
@@ -126,22 +127,21 @@ def load_detector(config, checkpoint, device: str | None = None, options: dict |
     from ..checkpoints import read
     from ..config import load_config
     from ..engine.label_classes import order_for
-    from ..whole_checkpoint import load_whole
+    from ..whole_checkpoint import load_whole, with_state_dict
 
+    device = device_of(device)
     register_all_modules(init_default_scope=True)
     cfg = load_config(config, options)
     loaded = read(checkpoint)
-    if not isinstance(loaded, dict) or not isinstance(loaded.get("state_dict"), dict):
-        raise InputError(f"expected a checkpoint of a training run in {checkpoint}, with the entry `state_dict`.")
+    with_state_dict(loaded, str(checkpoint))
     classes = stated_classes(loaded, str(checkpoint))
     data = _test_data(cfg)
     if data is not None:
-        order_for(data, classes, str(checkpoint), marked=LABEL_CLASSES in (loaded.get("meta") or {}))
+        order_for(data, classes, str(checkpoint), marked=counts_by_label(loaded))
     if classes is None:
         raise InputError(f"expected the class names in the meta of {checkpoint}, but it has none. {RENAME}.")
     model = MODELS.build(cfg.model)
     load_whole(model, loaded, str(checkpoint))
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     return LoadedDetector(model.to(device).eval(), _pipelines(cfg), classes)
 
 

@@ -12,10 +12,10 @@ from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 
-from ..class_names import LABEL_CLASSES, refuse_other_order, shown, stated_classes
+from ..class_names import LABEL_CLASSES, counts_by_label, refuse_other_order, shown, stated_classes
 from ..errors import InputError
 from ..registry import HOOKS
-from ..whole_checkpoint import load_part, load_whole
+from ..whole_checkpoint import load_part, load_whole, with_state_dict
 from .label_classes import label_classes, name_of_data, order_for
 
 
@@ -37,13 +37,13 @@ class CheckpointMatchHook(Hook):
         """Check what was read before the host fills the model from it, leniently."""
         self.where = f"the checkpoint {runner._load_from}" if runner._load_from else "the checkpoint"
         model = _unwrapped(runner.model)
+        with_state_dict(checkpoint, self.where)
         stated, self._loaded = stated_classes(checkpoint, self.where), True
         training = isinstance(runner._train_loop, BaseLoop)
-        _with_state_dict(checkpoint, self.where)
         if training and not runner._resume:
             self._begin_from(runner, model, checkpoint, stated)
             return
-        self.classes, self._marked = stated, LABEL_CLASSES in (checkpoint.get("meta") or {})
+        self.classes, self._marked = stated, counts_by_label(checkpoint)
         if training:
             data = runner.train_loop.dataloader.dataset
             refuse_other_order(stated, label_classes(data), self.where, name_of_data(data), _is_optional(model))
@@ -162,17 +162,6 @@ def guard_host_runner() -> None:
 
     call_hook.guarded = True
     Runner.call_hook = call_hook
-
-
-def _with_state_dict(checkpoint, where: str) -> None:
-    """Put the tensors where the host looks for them, whatever the file calls them."""
-    from ..checkpoints import state_dict_of
-
-    if not isinstance(checkpoint, dict):
-        raise InputError(f"expected a dictionary with the entry `state_dict` in {where}, got "
-                         f"{type(checkpoint).__name__}.")
-    if not isinstance(checkpoint.get("state_dict"), dict):
-        checkpoint["state_dict"] = state_dict_of(checkpoint, where)
 
 
 def _is_optional(model) -> bool:

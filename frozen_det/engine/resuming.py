@@ -21,6 +21,10 @@ _KEPT = re.compile(
     r"|auto_scale_lr(\.|$)|randomness\.seed$|train_cfg\.(type|by_epoch)$"
     r"|model\.(detector\.)?backbone\.(body|freeze|adapters|strides)(\.|$))")
 _NEEDED = ("state_dict", "optimizer", "message_hub", "meta")
+_OF_HUB = ("log_scalars", "runtime_info", "resumed_keys")
+# What torch's optimisers keep in the shape of each parameter.
+_MOMENTS = frozenset({"exp_avg", "exp_avg_sq", "max_exp_avg_sq", "exp_inf", "momentum_buffer", "square_avg", "grad_avg",
+                      "acc_delta", "sum"})
 
 
 def check_resumable(checkpoint, cfg, where: str) -> list[str]:
@@ -55,7 +59,7 @@ def check_resumable(checkpoint, cfg, where: str) -> list[str]:
 
 
 def check_fits_run(checkpoint: dict, runner, where: str) -> list[str]:
-    """Compare what only a built run knows: classes, images of a step, steps of an epoch, groups of the optimiser.
+    """Compare what only a built run knows: images of a step, steps of an epoch, parameters of the optimiser.
 
     Returns:
         what is worth a line.
@@ -64,8 +68,6 @@ def check_fits_run(checkpoint: dict, runner, where: str) -> list[str]:
         InputError: any of them differs.
     """
     meta, loader = checkpoint["meta"], runner.train_dataloader
-    _same_classes((meta.get("dataset_meta") or {}).get("classes"),
-                  (getattr(loader.dataset, "metainfo", None) or {}).get("classes"), where)
     now, before = run_size(runner), meta.get("run") or {}
     if before and before["images_per_step"] != now["images_per_step"]:
         raise InputError(
@@ -93,14 +95,17 @@ def _require_training_state(checkpoint, where: str) -> None:
         raise InputError(f"expected a checkpoint with the run's state to resume from, but {where} has no "
                          f"{', '.join(lacking)}: best and published ones have no optimiser's. Take epoch_N.pth or "
                          f"iter_N.pth of the run. {_remedy(where)}")
+    hub, optimizer = checkpoint["message_hub"], checkpoint["optimizer"]
+    whole = {"meta": isinstance(checkpoint["meta"], Mapping),
+             "message_hub": isinstance(hub, Mapping) and set(_OF_HUB) <= set(hub),
+             "optimizer": isinstance(optimizer, Mapping) and ("param_groups" in optimizer or all(
+                 isinstance(one, Mapping) and "param_groups" in one for one in optimizer.values()))}
+    broken = [key for key, is_whole in whole.items() if not is_whole]
+    if broken:
+        raise InputError(f"expected the run's state in {where} as mmengine writes it, but {' and '.join(broken)} "
+                         f"{'is' if len(broken) == 1 else 'are'} something else. {_remedy(where)}")
     if not isinstance(checkpoint["meta"].get("epoch"), int) or not isinstance(checkpoint["meta"].get("iter"), int):
         raise InputError(f"expected epoch and iteration in the meta of {where} to resume from, got none.")
-
-
-def _same_classes(before, now, where: str) -> None:
-    if before is not None and now is not None and list(before) != list(now):
-        raise InputError(f"expected the training data to have the classes of {where}, {_short(list(before))}, in this "
-                         f"order, got {_short(list(now))}. {_remedy(where)}")
 
 
 def _same_epochs(meta: dict, runner, where: str) -> list[str]:
@@ -120,7 +125,7 @@ def _same_epochs(meta: dict, runner, where: str) -> list[str]:
 
 
 def _same_groups(before: dict, wrapper, where: str) -> None:
-    """Whether the optimiser holds as many parameters in as many groups."""
+    """Whether the optimiser holds as many parameters in as many groups, of the shapes that its state has."""
     groups = getattr(getattr(wrapper, "optimizer", None), "param_groups", None)
     stored = before.get("param_groups") if isinstance(before, Mapping) else None
     if groups is None or stored is None:
@@ -130,6 +135,16 @@ def _same_groups(before: dict, wrapper, where: str) -> None:
         raise InputError(f"expected the optimiser to hold {sum(wanted)} parameters in {len(wanted)} groups, as in "
                          f"{where}, got {sum(sizes)} in {len(sizes)}: other parts of the model train now. "
                          f"{_remedy(where)}")
+    state = before.get("state") or {}
+    for group, one in zip(groups, stored):
+        for parameter, number in zip(group["params"], one["params"]):
+            shapes = {name: tuple(value.shape) for name, value in (state.get(number) or {}).items()
+                      if name in _MOMENTS and hasattr(value, "shape")}
+            other = next((name for name, shape in shapes.items() if shape != tuple(parameter.shape)), None)
+            if other is not None:
+                raise InputError(f"expected the optimiser's {other} of parameter {number} in the shape "
+                                 f"{tuple(parameter.shape)}, got {shapes[other]} in {where}: the file was changed, or "
+                                 f"its parameters stood in another order. {_remedy(where)}")
 
 
 def _hook_types(cfg) -> list[str]:

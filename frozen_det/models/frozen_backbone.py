@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
@@ -135,7 +136,7 @@ class FrozenBackbone(nn.Module):
             # What the file leaves out is what was frozen when it was written; part of it may train by now.
             absent = [name for name in wanted if base + name not in state_dict]
             state_dict.update({base + name: value for name, value in
-                               self._attach_base(absent, bytes(digest.tolist()).hex()).items()})
+                               self._attach_base(absent, _hex(digest)).items()})
         if not any(key.startswith(base) for key in state_dict):
             _adopt_plain_names(state_dict, prefix, wanted)
         missing = [name for name in wanted if base + name not in state_dict]
@@ -374,6 +375,14 @@ class FrozenBackbone(nn.Module):
         from mmengine.logging import print_log
 
         print_log(message, logger="current")
+
+
+def _hex(digest: Tensor) -> str:
+    """The digest that a lean checkpoint carries as 32 bytes."""
+    if digest.dtype != torch.uint8 or digest.shape != (32,):
+        raise InputError(f"expected 32 bytes as {BASE_DIGEST} of a lean checkpoint, got {digest.dtype} of shape "
+                         f"{tuple(digest.shape)}: the file was changed. Use it as it was written.")
+    return bytes(digest.tolist()).hex()
 
 
 def _adopt_plain_names(state_dict: dict, prefix: str, wanted: dict) -> None:

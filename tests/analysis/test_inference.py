@@ -32,9 +32,9 @@ def trained(scenes, tmp_path_factory):
     return cfg, model.state_dict(), classes
 
 
-def written(path, state, classes) -> str:
+def written(path, state, classes, entry="state_dict") -> str:
     meta = {} if classes is None else {"dataset_meta": {"classes": classes}, "label_classes": list(classes)}
-    torch.save({"state_dict": state, "meta": meta}, path)
+    torch.save({entry: state, "meta": meta}, path)
     return str(path)
 
 
@@ -53,6 +53,7 @@ def renamed(categories):
 
 PAIRS = {
     "same": (lambda c: None, lambda c: c, lambda s: s, None),
+    "under the entry model": (lambda c: None, lambda c: c, lambda s: s, None),
     "other order": (lambda c: c.reverse(), lambda c: c, lambda s: s, None),
     "other names": (renamed, lambda c: c, lambda s: s, "'unicorn'"),
     "another number": (lambda c: None, lambda c: c[:-1], lambda s: s, "knows 9"),
@@ -71,7 +72,8 @@ def test_prediction_and_test_decide_alike_on_every_pair(trained, scenes, tmp_pat
     cfg, state, classes = trained
     of_data, of_checkpoint, of_state, refused = PAIRS[name]
     root = data_with(scenes, tmp_path / "data", of_data)
-    path = written(tmp_path / "a.pth", OrderedDict(of_state(state)), of_checkpoint(classes))
+    path = written(tmp_path / "a.pth", OrderedDict(of_state(state)), of_checkpoint(classes),
+                   entry="model" if "entry" in name else "state_dict")
     cfg = tiny_config(root, tmp_path / "work")
     cfg.dump(str(tmp_path / "config.py"))
     cfg.load_from = path

@@ -207,6 +207,10 @@ def test_a_lean_checkpoint_attaches_its_base_and_refuses_another(tmp_path):
     assert all(torch.equal(v, again.state_dict()[k]) for k, v in trained.state_dict().items())
     with pytest.raises(InputError, match="was trained on a base with sha256"):
         build("b").load_state_dict(checkpoint["state_dict"], strict=True)
+    digest = checkpoint["state_dict"]["backbone.base_digest"]
+    for other in (digest.float(), digest[:5], digest[None]):
+        with pytest.raises(InputError, match="expected 32 bytes as base_digest of a lean checkpoint"):
+            build("a").load_state_dict({**checkpoint["state_dict"], "backbone.base_digest": other}, strict=True)
 
 
 def test_a_deep_copy_runs_on_its_own_weights():
