@@ -16,11 +16,11 @@ import numpy as np
 from mmengine.logging import print_log
 
 from ..errors import closest
+from ..quick_reading import no_collector
+from ..text_files import read_json
 from .class_names import as_seen
-from .quick_reading import no_collector
 from .refusals import check_each, few, refuse, refuse_entry, shown
 from .segmentation_check import check_segmentations
-from .text_files import read_json
 
 _IMAGE_KEYS = ("id", "height", "width")
 _ANNOTATION_KEYS = ("id", "image_id", "category_id", "bbox", "area")

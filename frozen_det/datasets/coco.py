@@ -17,7 +17,9 @@ from mmengine.logging import print_log
 from mmengine.utils import is_abs
 
 from ..errors import InputError, closest
+from ..quick_reading import no_collector
 from ..registry import DATASETS
+from ..text_files import is_readable_kind
 from .annotation_check import class_counts, read_annotations, read_classes
 from .class_names import check_classes, check_metainfo, few_names
 from .data_fraction import check_fraction, draw_fraction, fraction_record
@@ -25,9 +27,7 @@ from .image_check import ImageCheck, check_listed_once, decoded_size_fault
 from .image_files import ends_early, image_fault, missing_files
 from .image_pixels import PixelReader
 from .layout import EXPECTED_TREES, resolve_user_data
-from .quick_reading import no_collector
 from .seeding import SeededSamples
-from .text_files import is_readable_kind
 from .used_objects import BELOW_1_PX, check_masks, check_used
 
 _FILTERS = ("filter_empty_gt", "min_size")

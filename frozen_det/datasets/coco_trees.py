@@ -10,9 +10,9 @@ from collections.abc import Callable, Container
 from pathlib import Path
 
 from ..errors import InputError
+from ..text_files import is_readable_kind, read_json
 from .annotation_check import read_annotations
 from .conversion import SPLIT_NAMES, Conversion
-from .text_files import is_readable_kind, read_json
 
 _IMAGES = re.compile(rb'"images"\s*:\s*\[')
 _FILE_NAME = re.compile(rb'"file_name"\s*:\s*("(?:[^"\\]|\\.)*")')

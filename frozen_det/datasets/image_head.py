@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from .text_files import is_readable_kind
+from ..text_files import is_readable_kind
 
 _ORIENTATION = 0x0112  # EXIF tag: 1 is upright, 2 to 4 mirror or turn by a half, 5 to 8 turn by a quarter
 # Modes of Pillow that become 8-bit RGB in one way only.

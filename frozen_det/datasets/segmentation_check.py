@@ -12,6 +12,7 @@ from itertools import chain
 
 import numpy as np
 
+from ..evaluation.run_lengths import run_length_faults
 from .polygons import segmentation_box
 from .refusals import refuse_entry
 
@@ -36,7 +37,7 @@ def check_segmentations(annotations: list[dict], sizes: dict, path, notes: Count
     Raises:
         InputError: naming file and entry.
     """
-    bad, polygons = [], []
+    bad, polygons, runs = [], [], []
     for number, annotation in enumerate(annotations):
         segmentation = annotation.get("segmentation")
         if not segmentation:
@@ -49,36 +50,17 @@ def check_segmentations(annotations: list[dict], sizes: dict, path, notes: Count
             elif len(kept) < len(segmentation):
                 notes[NO_AREA] += len(segmentation) - len(kept)
                 annotation["segmentation"] = kept
-        elif not _fills_its_image(segmentation, sizes[annotation["image_id"]]):
+        elif type(segmentation) is dict and segmentation.get("size") != sizes[annotation["image_id"]]:
             bad.append(number)
+        else:
+            runs.append((number, segmentation))
+    bad = sorted([*bad, *(runs[row][0] for row, _ in run_length_faults([rle for _, rle in runs]))])
     if not _NUMBERS.issuperset(map(type, chain.from_iterable(polygons))):  # bools, which add up
         bad = sorted({*bad, *(number for number, annotation in enumerate(annotations) if _holds_bools(annotation))})
     if bad:
         entry = annotations[bad[0]]
         refuse_entry(path, "annotations", bad[0], entry, _EXPECTED, repr(entry["segmentation"])[:80], len(bad), _REMEDY)
     _check_places(annotations, path)
-
-
-def run_lengths(counts: str) -> np.ndarray:
-    """(N,) int64 run lengths of a compressed RLE (pycocotools' LEB128-like text): five bits a character, the sixth says
-    that more follow, and from the fourth run on the difference to the one two before is written.
-
-    Raises:
-        ValueError: characters that the coding does not have, or a number that breaks off.
-    """
-    codes = np.frombuffer(counts.encode("ascii"), np.uint8).astype(np.int64) - 48  # (M,)
-    if not len(codes) or codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
-        raise ValueError("no run lengths")
-    ends = np.flatnonzero(codes & 32 == 0)
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    places = np.arange(len(codes)) - np.repeat(starts, ends - starts + 1)
-    if places.max() > 9:  # 50 bits: longer than any image
-        raise ValueError("no run lengths")
-    values = np.add.reduceat((codes & 31) << (5 * places), starts)
-    values -= np.where(codes[ends] & 16, np.int64(1) << (5 * (ends - starts + 1)), 0)  # sign
-    for first in (1, 2):
-        values[first::2] = np.cumsum(values[first::2])
-    return values
 
 
 def _whole_polygons(polygons: list) -> list[list]:
@@ -102,21 +84,6 @@ def _holds_bools(annotation: dict) -> bool:
     segmentation = annotation.get("segmentation")
     return type(segmentation) is list and not _NUMBERS.issuperset(
         type(number) for polygon in segmentation if type(polygon) is list for number in polygon)
-
-
-def _fills_its_image(rle, size_hw: list[int]) -> bool:
-    """Whether run lengths, compressed or not, are whole numbers from 0 on that add up to the image."""
-    if type(rle) is not dict or rle.get("size") != size_hw or not {int}.issuperset(map(type, rle["size"])):
-        return False
-    counts = rle.get("counts")
-    if type(counts) is str:
-        try:
-            values = run_lengths(counts)
-        except ValueError:  # UnicodeEncodeError too
-            return False
-        return bool(values.min() >= 0) and int(values.sum()) == size_hw[0] * size_hw[1]
-    return (type(counts) is list and {int}.issuperset(map(type, counts)) and min(counts, default=-1) >= 0
-            and sum(counts) == size_hw[0] * size_hw[1])
 
 
 def _check_places(annotations: list[dict], path) -> None:

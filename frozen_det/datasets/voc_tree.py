@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 from ..errors import InputError
+from ..text_files import read_lines
 from .conversion import IMAGE_SUFFIXES, SPLIT_NAMES, Conversion, files_in
-from .text_files import read_lines
 from .voc import voc_classes, voc_content, voc_root
 
 _OF_ONE_CLASS = re.compile(r"(.*\S)\s+(?:-1|0|1)")

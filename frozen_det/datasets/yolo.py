@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
+from ..text_files import read_lines
 from .conversion import CocoWriter, files_in
-from .text_files import read_lines
 
 
 def yolo_content(image_paths: list[Path], root: Path, classes: Mapping[int, str], boxes_only: bool = False,

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ..errors import InputError
+from ..text_files import read_lines, read_yaml
 from .conversion import IMAGE_SUFFIXES, SPLIT_NAMES, Conversion, files_in
-from .text_files import read_lines, read_yaml
 from .yolo import orphan_labels, yolo_content
 
 _ABSENT = ("", "null", "Null", "NULL", "~", "None")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import InputError
-from .run_lengths import compressed_fault
+from .run_lengths import run_length_faults
 
 
 def id_column(ids) -> np.ndarray:
@@ -121,7 +121,7 @@ class Detections:
         faults = ((number, _result_fault(result, with_masks)) for number, result in enumerate(results))
         found = next((fault for fault in faults if fault[1]), None)
         if found is None and with_masks:
-            found = compressed_fault([result["segmentation"] for result in results])
+            found = next(run_length_faults([result["segmentation"] for result in results]), None)
         if found:
             raise InputError(f"expected a list of COCO results (image_id, category_id, score, and bbox or "
                              f"segmentation), got {found[1]} in entry {found[0]} of {where}; store them anew")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ..errors import InputError
+from ..quick_reading import no_collector
 from .accumulated import frequency_group
 from .detections import Detections, id_column
 from .run_lengths import annotation_area, segmentation_fault
@@ -118,6 +119,7 @@ class GroundTruth:
         return np.array([number_of[one] for one in ids.tolist()], np.int64)[places]
 
 
+@no_collector()
 def read_truth(ground_truth, federated: bool = False) -> GroundTruth:
     """Read, check and number a ground truth.
 

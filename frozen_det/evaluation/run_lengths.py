@@ -4,6 +4,7 @@ A run-length mask is ``{"size": [h, w], "counts": bytes | str | list}`` as pycoc
 object in turn, column by column, whose sum is h x w.
 """
 
+from collections.abc import Iterator
 from itertools import chain
 
 import numpy as np
@@ -57,16 +58,16 @@ def segmentation_fault(segmentation, size_hw: tuple[int, int] | None) -> str | N
     return None
 
 
-def compressed_fault(masks: list[dict]) -> tuple[int, str] | None:
-    """Place and fault of the first of many run-length masks that is faulty in itself; None where none is.
+def run_length_faults(masks: list) -> Iterator[tuple[int, str]]:
+    """Place and fault of each of many run-length masks that is faulty in itself, by :func:`segmentation_fault`.
 
     The counts of all masks are decoded at once: a mask of a large set takes microseconds.
     """
     sizes = [mask.get("size") if isinstance(mask, dict) else None for mask in masks]
     counts = [mask.get("counts") if isinstance(mask, dict) else None for mask in masks]
     plain = [type(one) is bytes or type(one) is str and one.isascii() for one in counts]
-    sized = [isinstance(size, list | tuple) and len(size) == 2 and all(type(side) is int for side in size)
-             for size in sizes]
+    sized = [isinstance(size, list | tuple) and len(size) == 2
+             and all(type(side) is int and 0 < side < 2**31 for side in size) for size in sizes]
     usual = np.array(plain, bool) & np.array(sized, bool)
     rows = np.flatnonzero(usual)
     pixels = np.array([sizes[row][0] * sizes[row][1] for row in rows.tolist()], np.int64)
@@ -77,8 +78,7 @@ def compressed_fault(masks: list[dict]) -> tuple[int, str] | None:
     for row in np.sort(suspects).tolist():
         fault = segmentation_fault(masks[row], None)
         if fault:
-            return row, fault
-    return None
+            yield row, fault
 
 
 def _suspicious(counts: list[bytes], pixels: np.ndarray) -> np.ndarray:

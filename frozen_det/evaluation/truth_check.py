@@ -9,6 +9,7 @@ import os
 from collections import Counter
 
 from ..errors import InputError, closest
+from ..text_files import read_json
 from .accumulated import frequency_group
 from .run_lengths import are_finite, are_plain_polygons, plain_numbers, segmentation_fault
 
@@ -22,8 +23,6 @@ def read_content(ground_truth, where: str) -> dict:
         InputError: there is no such file, or none that is json with an object in it.
     """
     if isinstance(ground_truth, str | os.PathLike):
-        from ..datasets.text_files import read_json  # data sets import this module
-
         ground_truth = read_json(ground_truth, "a COCO or LVIS annotation json")
     if not isinstance(ground_truth, dict):
         raise InputError(f"expected a COCO or LVIS annotation json with images, annotations and categories, got a "

@@ -1,14 +1,12 @@
-"""Masks that a rasteriser would misread are refused by entry; run lengths are read as pycocotools reads them."""
+"""Masks that a rasteriser would misread are refused by entry."""
 
 from collections import Counter
 
 import numpy as np
 import pycocotools.mask as coco_mask
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from frozen_det.datasets.segmentation_check import NO_AREA, check_segmentations, run_lengths
+from frozen_det.datasets.segmentation_check import NO_AREA, check_segmentations
 from frozen_det.errors import InputError
 
 HEIGHT, WIDTH = 30, 40
@@ -29,27 +27,6 @@ def _rle(counts, size=(HEIGHT, WIDTH)):
 
 def _compressed(mask) -> str:
     return coco_mask.encode(np.asfortranarray(mask, np.uint8))["counts"].decode()
-
-
-@given(st.lists(st.integers(0, 1), min_size=1, max_size=400), st.integers(1, 20))
-def test_compressed_run_lengths_are_those_that_were_encoded(pixels, height):
-    mask = np.array(pixels + [0] * (-len(pixels) % height), np.uint8).reshape((height, -1), order="F")
-    flat = mask.ravel(order="F")
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], flat])))
-    assert run_lengths(_compressed(mask)).tolist() == np.diff([0, *edges, flat.size]).tolist()
-
-
-@given(st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=30))
-def test_large_run_lengths_are_read_as_they_were_written(counts):
-    # Another coder of the same text, by the book.
-    text = ""
-    for i, count in enumerate(counts):
-        value, more = count - (counts[i - 2] if i > 2 else 0), True
-        while more:
-            bits, value = value & 31, value >> 5
-            more = value != (-1 if bits & 16 else 0)
-            text += chr((bits | 32 * more) + 48)
-    assert run_lengths(text).tolist() == counts
 
 
 def test_good_masks_of_all_three_kinds_pass_unchanged():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from frozen_det.evaluation.run_lengths import compressed_fault, segmentation_fault
+from frozen_det.evaluation.run_lengths import run_length_faults, segmentation_fault
 
 
 def encoded(mask: np.ndarray) -> dict:
@@ -22,7 +22,7 @@ masks = st.tuples(sides, sides, st.integers(0, 2**31), st.sampled_from([0, 0.03,
 @settings(max_examples=40, deadline=None)
 @given(st.lists(masks, min_size=1, max_size=5))
 def test_what_the_reference_encodes_has_no_fault(made):
-    assert compressed_fault(made) is None
+    assert list(run_length_faults(made)) == []
     assert all(segmentation_fault(one, tuple(one["size"])) is None for one in made)
 
 
@@ -38,9 +38,29 @@ def test_a_damaged_mask_is_found_among_others_as_alone(mask, kind, place, byte):
         counts.append(byte)
     damaged = {"size": [mask["size"][0] + (kind == 3), mask["size"][1]], "counts": bytes(counts)}
     good, alone = encoded(np.eye(9)), segmentation_fault(damaged, None)
-    assert compressed_fault([good, damaged, good]) == (None if alone is None else (1, alone))
+    assert list(run_length_faults([good, damaged, good])) == ([] if alone is None else [(1, alone)])
     if kind in (0, 3):
         assert alone is not None
+
+
+@given(st.lists(st.integers(0, 2**26), min_size=1, max_size=30))
+def test_large_run_lengths_are_read_as_they_were_written(counts):
+    # Another coder of the same text, by the book.
+    text = ""
+    for i, count in enumerate(counts):
+        value, more = count - (counts[i - 2] if i > 2 else 0), True
+        while more:
+            bits, value = value & 31, value >> 5
+            more = value != (-1 if bits & 16 else 0)
+            text += chr((bits | 32 * more) + 48)
+    size = sum(counts)
+    faults = run_length_faults([{"size": [1, width], "counts": text} for width in (size, size + 1)])
+    assert [row for row, _ in faults] == ([1] if size else [0, 1])
+
+
+def test_sizes_beyond_any_image_are_faults_not_overflows():
+    (row, fault), = run_length_faults([{"size": [2**40, 2**40], "counts": "1"}])
+    assert row == 0 and "instead of" in fault
 
 
 @pytest.mark.parametrize("segmentation, fault", [

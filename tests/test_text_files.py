@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from frozen_det.datasets.text_files import read_json, read_lines, read_text, read_yaml
 from frozen_det.errors import InputError
+from frozen_det.text_files import read_json, read_lines, read_text, read_yaml
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from ..errors import InputError
+from .errors import InputError
 
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
 # Of two such lists json's readers keep the last. Other keys are not looked at: that takes as long as reading.
