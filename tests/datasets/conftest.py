@@ -1,10 +1,13 @@
 """Small data that several tests of this folder read."""
 
 import json
+import logging
 
 import cv2
 import numpy as np
 import pytest
+from mmengine.logging import MMLogger
+from mmengine.registry import DefaultScope
 
 
 @pytest.fixture(scope="session")
@@ -43,3 +46,22 @@ def coco_root(tmp_path, coco_content):
         return tmp_path
 
     return write
+
+
+@pytest.fixture
+def mmdet_scope():
+    """Types without a scope are mmdet's, as in its configs."""
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        yield
+
+
+@pytest.fixture
+def log_lines():
+    """What is logged, line by line."""
+    lines = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(handler)
+    yield lines
+    logger.removeHandler(handler)

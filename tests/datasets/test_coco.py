@@ -1,38 +1,19 @@
 """CocoDataset: classes from the data, mmdet's boxes, counted drops, clear errors, seeded samples."""
 
-import logging
 
 import numpy as np
 import pytest
 import torch
 from mmdet.datasets import CocoDataset as HostCocoDataset
-from mmengine.logging import MMLogger
-from mmengine.registry import DefaultScope
 from torch.utils.data import DataLoader
 
 from frozen_det.datasets.coco import CocoDataset
 from frozen_det.datasets.seeding import SampleIndex
 from frozen_det.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("mmdet_scope")
+
 LOAD = [dict(type="LoadImageFromFile"), dict(type="LoadAnnotations", with_bbox=True), dict(type="PackDetInputs")]
-
-
-@pytest.fixture(autouse=True)
-def _mmdet_scope():
-    with DefaultScope.overwrite_default_scope("mmdet"):
-        yield
-
-
-@pytest.fixture
-def log_lines():
-    """What is logged, line by line."""
-    lines = []
-    handler = logging.Handler()
-    handler.emit = lambda record: lines.append(record.getMessage())
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(handler)
-    yield lines
-    logger.removeHandler(handler)
 
 
 def _dataset(root, **kwargs):

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmengine.config import Config, ConfigDict
-from mmengine.registry import DefaultScope
 
 from frozen_det.datasets.coco import CocoDataset
 from frozen_det.datasets.data_fraction import draw_fraction, fraction_of, put_fraction
 from frozen_det.errors import InputError
+
+pytestmark = pytest.mark.usefixtures("mmdet_scope")
 
 SHARES = st.floats(0.02, 1.0)
 LABELS = st.dictionaries(st.integers(0, 500), st.sets(st.integers(0, 7), max_size=3), min_size=30, max_size=80)
@@ -78,12 +79,6 @@ def test_a_share_that_leaves_nothing_is_refused():
 
 
 # -- in a dataset and in a config -----------------------------------------------------------------------------------
-
-
-@pytest.fixture(autouse=True)
-def _mmdet_scope():
-    with DefaultScope.overwrite_default_scope("mmdet"):
-        yield
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import os
 
 import numpy as np
 import pytest
-from mmengine.registry import DefaultScope
 from PIL import Image
 
 from frozen_det.datasets.coco import CocoDataset
@@ -19,15 +18,11 @@ from .test_image_head import _oriented
 from .test_layout import _check_images_are_there, _sizes
 from .test_trees import SPLITS, _coco
 
+pytestmark = pytest.mark.usefixtures("mmdet_scope")
+
 LOAD = [dict(type="LoadImageFromFile"), dict(type="LoadAnnotations", with_bbox=True), dict(type="PackDetInputs")]
 BOX = [("cat", 11, 21, 40, 50, 0)]
 MACS = b"\0\5\x16\7\0\2\0\0Mac OS X"
-
-
-@pytest.fixture(autouse=True)
-def _mmdet_scope():
-    with DefaultScope.overwrite_default_scope("mmdet"):
-        yield
 
 
 def _yolo(root, row="0 0.5 0.5 0.5 0.5", exif=None):

@@ -1,12 +1,9 @@
 """Images other than the annotated ones are refused, with EXIF's part in it; what is odd is named once, with counts."""
 
-import logging
 
 import cv2
 import numpy as np
 import pytest
-from mmengine.logging import MMLogger
-from mmengine.registry import DefaultScope
 from PIL import Image
 
 from frozen_det.datasets.coco import CocoDataset
@@ -17,24 +14,9 @@ from frozen_det.errors import InputError
 
 from .test_image_head import COLOUR, RAMP, _oriented
 
+pytestmark = pytest.mark.usefixtures("mmdet_scope")
+
 LOAD = [dict(type="LoadImageFromFile"), dict(type="LoadAnnotations", with_bbox=True), dict(type="PackDetInputs")]
-
-
-@pytest.fixture(autouse=True)
-def _mmdet_scope():
-    with DefaultScope.overwrite_default_scope("mmdet"):
-        yield
-
-
-@pytest.fixture
-def log_lines():
-    lines = []
-    handler = logging.Handler()
-    handler.emit = lambda record: lines.append(record.getMessage())
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(handler)
-    yield lines
-    logger.removeHandler(handler)
 
 
 def _saved(path, orientation=1, pixels=COLOUR, **options):

@@ -1,28 +1,15 @@
 """A user's data are found in every tree that is named, converted once, and refused with the trees otherwise."""
 
 import json
-import logging
 import os
 
 import pytest
-from mmengine.logging import MMLogger
 
 from frozen_det.datasets.annotation_check import read_annotations
 from frozen_det.datasets.layout import resolve_user_data
 from frozen_det.errors import InputError
 
 from .test_conversion import write_image, write_labels, write_voc
-
-
-@pytest.fixture
-def log_lines():
-    lines = []
-    handler = logging.Handler()
-    handler.emit = lambda record: lines.append(record.getMessage())
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(handler)
-    yield lines
-    logger.removeHandler(handler)
 
 
 def _write_json(path, name="a.jpg", num_images=1):

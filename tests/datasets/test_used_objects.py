@@ -1,18 +1,13 @@
 """Data of which nothing would be learned are refused when they are read, with what was dropped."""
 
 import pytest
-from mmengine.registry import DefaultScope
 
 from frozen_det.datasets.coco import CocoDataset
 from frozen_det.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("mmdet_scope")
+
 MASKS = [dict(type="LoadImageFromFile"), dict(type="LoadAnnotations", with_bbox=True, with_mask=True)]
-
-
-@pytest.fixture(autouse=True)
-def _mmdet_scope():
-    with DefaultScope.overwrite_default_scope("mmdet"):
-        yield
 
 
 def _dataset(root, **kwargs):
@@ -69,6 +64,6 @@ def test_objects_without_masks_are_one_error_where_masks_are_loaded(coco_root, c
 
 def test_masks_that_the_transform_ignores_are_refused(coco_root, coco_content):
     for annotation in coco_content["annotations"]:
-        annotation["segmentation"] = {"size": [30, 40], "counts": [0, 1200]}
+        annotation.update(bbox=[0, 0, 40, 30], segmentation={"size": [30, 40], "counts": [0, 1200]})
     with pytest.raises(InputError, match=r"expected polygons for LoadAnnotations\(poly2mask=False\), .*none in 3"):
         _dataset(coco_root(coco_content), pipeline=[MASKS[0], dict(MASKS[1], poly2mask=False)])
