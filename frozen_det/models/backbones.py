@@ -73,8 +73,10 @@ def body_strides(cfg: dict) -> tuple[int, ...]:
 
 
 def pretrained_of(body: dict) -> str | None:
-    """The checkpoint that a stock mmdet backbone config names in its init_cfg."""
+    """The checkpoint that a stock mmdet backbone config names, in its init_cfg or the older `pretrained`."""
     init = body.get("init_cfg")
+    if isinstance(body.get("pretrained"), str) and body.get("type") not in ("timm", "torchvision"):
+        return body["pretrained"]
     for entry in init if isinstance(init, (list, tuple)) else [init]:
         if isinstance(entry, dict) and entry.get("type") == "Pretrained":
             return entry["checkpoint"]

@@ -37,9 +37,8 @@ def as_frozen_backbone(backbone: dict) -> dict:
             backbone["weights"] = pretrained_of(backbone["body"])
         return backbone
     weights = pretrained_of(backbone)
-    body = {k: v for k, v in backbone.items() if k not in ("init_cfg", "pretrained")}
-    if "frozen_stages" in body:
-        body["frozen_stages"] = -1  # freezing is the wrapper's work; two owners would disagree
+    # Freezing is the wrapper's work, two owners would disagree: each family's default, -1 or 0, freezes nothing.
+    body = {k: v for k, v in backbone.items() if k not in ("init_cfg", "pretrained", "frozen_stages")}
     return dict(type="frozen_det.FrozenBackbone", body=body, weights=weights, strides=_all_strides(body))
 
 
