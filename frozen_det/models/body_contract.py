@@ -72,7 +72,7 @@ def select_by_stride(found: Sequence[int | None], channels: Sequence[int], strid
     """
     have, wanted = Counter(stride for stride in found if stride is not None), Counter(strides)
     if wanted - have:
-        hint = ""
+        hint = " A stride named twice asks for two maps of it." if max(wanted.values()) > 1 else ""
         if len(have) == 1 and set(have) != set(wanted):
             hint = " All its features have one stride, as in plain vision transformers; ask for that stride alone."
         raise InputError(f"expected features at strides {tuple(strides)} (model.backbone.strides), but {where} has "

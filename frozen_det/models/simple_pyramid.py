@@ -108,7 +108,8 @@ class SimpleFeaturePyramid(BaseModule):
         maps = [level(shared) for level in self.levels]
         while len(maps) < self.num_outs:
             maps.append(F.max_pool2d(maps[-1], 1, 2))  # a window of one cell: every second one
-        return tuple(maps)  # num_outs x (N, C, H_l, W_l)
+        # The norms leave channels last in memory, and convolutions behind them keep that; heads of mmdet call view().
+        return tuple(level.contiguous() for level in maps)  # num_outs x (N, C, H_l, W_l)
 
 
 def _only_map(given: Sequence):

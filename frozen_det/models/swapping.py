@@ -36,8 +36,10 @@ def swap_backbone(detector: dict, backbone: dict) -> dict:
     pyramid = None
     if "strides" not in backbone:
         found = body_strides(backbone["body"])
-        backbone["strides"] = own if len(found) > 1 or own == found else found
-        if len(found) == 1 and own != found:
+        # A stride that comes twice (CornerNet's stacks) is no level of a pyramid; the body says that it has none.
+        to_pyramid = len(found) == 1 and own != found and len(set(own)) == len(own)
+        backbone["strides"] = found if to_pyramid else own
+        if to_pyramid:
             pyramid = dict(type="frozen_det.SimpleFeaturePyramid", out_channels=_PYRAMID_CHANNELS, num_outs=None,
                            scale_factors=tuple(found[0] / stride for stride in own))
     inner["backbone"] = backbone
