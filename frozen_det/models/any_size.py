@@ -7,6 +7,7 @@ cells, rounded as the family rounds: where convolutions without padding lose cel
 stand for them, so that a cell stays where its pixels are. A body that runs at no size is refused.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,8 @@ _MULTIPLES = (14, 28, 48, 56, 64, 112, 128, 224, 256, 384)
 _LARGEST_OWN = 448
 # Cells that convolutions without padding may lose along an axis.
 _MOST_LOST_CELLS = 5
+# Answers of remembered().
+_FOUND: dict = {}
 # How bodies say that a size does not suit them.
 _REFUSALS = (AssertionError, RuntimeError, ValueError, IndexError, TypeError)
 
@@ -67,6 +70,23 @@ class Measured:
 def any_size(extract: Callable, strides: Sequence[int], rule: SizeRule) -> Callable:
     """`extract` itself where the body takes any size, else :class:`AnySize` around it."""
     return extract if rule.is_free else AnySize(extract, tuple(strides), rule)
+
+
+def remembered(key: tuple, find: Callable):
+    """What `find` returns, kept for the next time: every build of a detector asks for its body's features repeatedly.
+
+    Args:
+        key: what the answer follows from, (class or name, options). With options other than plain values it is found
+            anew each time.
+        find: finds it; an error is not kept.
+    """
+    try:
+        key = (key[0], json.dumps(key[1], sort_keys=True))
+    except TypeError:
+        return find()
+    if key not in _FOUND:
+        _FOUND[key] = find()
+    return _FOUND[key]
 
 
 def measure(run: Callable[[tuple[int, int]], list[tuple[int, ...]]], own_hw: tuple[int, int] | None,

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from ..errors import InputError, closest
-from .any_size import Measured, ValuesNeeded, any_size, measure
+from .any_size import Measured, ValuesNeeded, any_size, measure, remembered
 from .body_contract import Body, ListFeatures, Preprocess, on_meta, select_by_stride
 from .plain_vit import is_plain_vit, measured_channels, plain_vit_features, refuse_options, split_options
 
@@ -36,7 +36,7 @@ def timm_body(name: str, options: dict, strides) -> Body:
     refuse_options(own, where)
     if not hasattr(full, "forward_intermediates"):
         return _timm_features_only(name, options, strides, full, overlay)
-    measured = _measured(full, device, where, name, options)
+    measured = remembered((where, options), lambda: _measured(full, device, where, name, options))
     indices, channels = select_by_stride(measured.strides, measured.channels, strides, where)
     module, head_keys = _pruned(name, options, full, indices)
     return Body(module, tuple(strides), tuple(channels), any_size(_TimmFeatures(indices), strides, measured.rule),
@@ -54,7 +54,7 @@ def timm_strides(name: str, options: dict) -> tuple[int | None, ...]:
     where = f"timm/{name}"
     if not hasattr(full, "forward_intermediates"):
         return _list_measured(name, options, where)[1].strides
-    return _measured(full, device, where, name, options).strides
+    return remembered((where, options), lambda: _measured(full, device, where, name, options)).strides
 
 
 def timm_preprocess(full: nn.Module, overlay: dict | None) -> Preprocess:

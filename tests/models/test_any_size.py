@@ -184,3 +184,13 @@ def test_torchvision_families_with_a_map_of_logits_or_of_one_size_are_measured_f
     _, _, measured = torchvision_bodies._stages(name, {})
     assert tuple(sorted({stride for stride in measured.strides if stride})) == strides
     assert measured.rule == rule and 1000 not in measured.channels
+
+
+def test_a_body_is_measured_once_for_equal_options_and_anew_for_others():
+    from frozen_det.models.any_size import remembered
+
+    runs = []
+    for key in ((Pools, dict(a=(1, 2))), (Pools, dict(a=[1, 2])), (Pools, dict(a=[1, 3])), (nn.Linear, dict(a=[1, 2])),
+                (Pools, dict(a=nn.Linear)), (Pools, dict(a=nn.Linear))):
+        remembered(key, lambda key=key: runs.append(key))
+    assert len(runs) == 5  # of the two classes nobody knows whether they are equal
