@@ -79,9 +79,4 @@ def _former_names(maker) -> set[str]:
 
 def argument_of(built, name: str) -> inspect.Parameter | None:
     """A constructor argument as the first class up the hierarchy that names it has it; None where none does."""
-    for cls in built.__mro__ if inspect.isclass(built) else ():
-        maker = cls.__dict__.get("__init__")
-        parameter = inspect.signature(maker).parameters.get(name) if inspect.isfunction(maker) else None
-        if parameter is not None:
-            return parameter
-    return None
+    return parameters_of(built).get(name)
