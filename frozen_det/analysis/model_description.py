@@ -231,8 +231,10 @@ class _PartFlops:
         return sum(self.of(child) for child in module.children())
 
     def ran(self, module: nn.Module) -> bool:
-        """Whether a module or anything in it was called."""
-        return any(part in self.flops for part in module.modules())
+        """Whether a module or anything in it was called. Tables of embeddings alone may be read without a call."""
+        called = any(part in self.flops for part in module.modules())
+        return called or all(isinstance(part, nn.Embedding) for part in module.modules()
+                             if any(True for _ in part.parameters(recurse=False)))
 
 
 def _levels(model) -> list[dict]:
