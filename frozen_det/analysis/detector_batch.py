@@ -54,8 +54,9 @@ def _sample(drawn, size: int, num_classes: int, semantic_scale: float, number: i
     semantic = torch.full((1, cells, cells), _IGNORED, dtype=torch.long)
     semantic[:, :cells // 2] = 0
     sample = DetDataSample(metainfo=dict(
-        img_id=number, img_path="", img_shape=(size, size), ori_shape=(size, size), pad_shape=(size, size),
-        batch_input_shape=(size, size), scale_factor=(1.0, 1.0), flip=False, flip_direction=None,
+        img_id=number, img_path="", border=(0, size, 0, size), img_shape=(size, size), ori_shape=(size, size),
+        pad_shape=(size, size), batch_input_shape=(size, size), scale_factor=(1.0, 1.0), flip=False,
+        flip_direction=None,
         homography_matrix=np.eye(3, dtype=np.float32)))
     sample.gt_instances = InstanceData(bboxes=torch.from_numpy(boxes), labels=labels,
                                        masks=BitmapMasks(masks, size, size))

@@ -28,6 +28,8 @@ PASSED, FAILED = "passed", "failed"
 SIZES = (128, 320)
 # Of detectors on another body, which are told the number; labels of the made images are below it.
 NUM_CLASSES = 3
+# Regions of an image that samplers draw and proposal heads hand on, of detectors that have more: enough to see.
+_MOST_REGIONS = 64
 
 
 class BrokenPromise(Exception):
@@ -43,7 +45,9 @@ class PlainDetector:
         seed: of weights, images and every draw in the forward pass.
 
     Attributes:
-        cfg: its config, without downloads.
+        cfg: its config, without downloads and with few regions.
+        num_classes: of the labels that it was given, to be told to a detector on another body; None where a teacher
+            knows its own number, which the student must share.
         size: side of the images in px: the first of :data:`SIZES` at which it has losses.
         state: its weights before that, and those of a teacher that it hides from its own.
         losses: name -> value, its body in eval mode, as a frozen one is.
@@ -53,9 +57,10 @@ class PlainDetector:
     """
 
     def __init__(self, model: dict, semantic_scale: float, seed: int):
-        self.cfg = without_downloads(model)
-        self._batch = dict(num_classes=min(least_num_classes(self.cfg), NUM_CLASSES), semantic_scale=semantic_scale,
-                           seed=seed)
+        self.cfg = with_few_regions(without_downloads(model))
+        labels = min(least_num_classes(self.cfg), NUM_CLASSES)
+        self.num_classes = None if any(key.startswith("teacher") for key in self.cfg) else labels
+        self._batch = dict(num_classes=labels, semantic_scale=semantic_scale, seed=seed)
         detector = _built(self.cfg, seed)
         self.state = {prefix: {key: value.clone() for key, value in part.state_dict().items()}
                       for prefix, part in _with_teacher(detector)}
@@ -123,7 +128,7 @@ def train_one_step(detector: nn.Module, batch: dict, seed: int) -> dict[str, lis
     detector.train()
     losses = losses_of(detector, batch, seed)
     total, _ = detector.parse_losses(losses)
-    _require(math.isfinite(total), f"the loss is {total:.3g}")
+    _require(math.isfinite(total.detach()), f"the loss is {float(total.detach()):.3g}")
     total.backward()
     bodies = {id(p) for backbone in frozen for p in backbone.body.parameters()}
     grads = {name: p.grad for name, p in detector.named_parameters() if p.grad is not None}
@@ -153,15 +158,16 @@ def losses_of(detector: nn.Module, batch: dict, seed: int) -> dict:
 
 
 def predict(detector: nn.Module, batch: dict) -> None:
-    """One prediction on the batch's images.
+    """One prediction, on the batch's first image: guided anchoring's predicts one image at a time.
 
     Raises:
-        BrokenPromise: not one result for each image.
+        BrokenPromise: not one result for it.
     """
     detector.eval()
+    batch = {key: value[:1] for key, value in batch.items()}
     with torch.no_grad(), _mmdet(), _quiet():
         found = detector.test_step(copy.deepcopy(batch))
-    _require(len(found) == len(batch["inputs"]), f"{len(found)} predictions for {len(batch['inputs'])} images")
+    _require(len(found) == 1, f"{len(found)} predictions for one image")
 
 
 def without_downloads(model: dict) -> dict:
@@ -178,6 +184,14 @@ def without_downloads(model: dict) -> dict:
         return type(node)(cleaned(item) for item in node) if isinstance(node, (list, tuple)) else node
 
     return cleaned(model)
+
+
+def with_few_regions(node):
+    """A model config whose samplers draw no more than a few regions, and which keeps no more of what it finds."""
+    if isinstance(node, dict):
+        return {key: min(value, _MOST_REGIONS) if key in ("num", "max_per_img") and isinstance(value, int)
+                else with_few_regions(value) for key, value in node.items()}
+    return type(node)(map(with_few_regions, node)) if isinstance(node, (list, tuple)) else node
 
 
 def least_num_classes(model) -> int:

@@ -98,7 +98,7 @@ def _read(path: Path):
 
 
 def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+    return " ".join(str(error).split()).split(", the current sys.path")[0][:200]
 
 
 def _other_kind(model: dict) -> str:

@@ -15,6 +15,7 @@ WHAT = {
     "backbones": "benchmark_backbones",
     "checkpoint": "benchmark_checkpoint",
     "copy-paste": "benchmark_copy_paste",
+    "detectors": "benchmark_detectors",
     "evaluation": "benchmark_evaluation",
     "export": "benchmark_export",
     "frozen-forward": "benchmark_frozen_forward",
