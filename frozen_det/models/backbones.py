@@ -78,6 +78,6 @@ def pretrained_of(body: dict) -> str | None:
     if isinstance(body.get("pretrained"), str) and body.get("type") not in ("timm", "torchvision"):
         return body["pretrained"]
     for entry in init if isinstance(init, (list, tuple)) else [init]:
-        if isinstance(entry, dict) and entry.get("type") == "Pretrained":
-            return entry["checkpoint"]
+        if isinstance(entry, dict) and entry.get("type", "Pretrained") == "Pretrained":  # PVT's has no type
+            return entry.get("checkpoint")
     return None

@@ -36,9 +36,11 @@ def test_the_image_beside_the_features_is_one_of_them():
     assert cfg["strides"] == (1, 4, 8, 16, 32)
 
 
-def test_weights_come_from_either_way_in_which_mmdet_names_them():
+def test_weights_come_from_every_way_in_which_mmdet_names_them():
     pretrained = dict(type="Pretrained", checkpoint="a.pth")
     assert as_frozen_backbone(dict(type="ResNet", depth=18, init_cfg=pretrained))["weights"] == "a.pth"
+    pvt = dict(type="PyramidVisionTransformer", num_layers=[1] * 4)
+    assert as_frozen_backbone(dict(pvt, init_cfg=dict(checkpoint="c.pth")))["weights"] == "c.pth"
     cfg = as_frozen_backbone(dict(type="ResNet", depth=18, pretrained="b.pth", frozen_stages=1))
     assert cfg["weights"] == "b.pth" and cfg["body"] == dict(type="ResNet", depth=18)
 
