@@ -45,7 +45,7 @@ class PlainDetector:
         seed: of weights, images and every draw in the forward pass.
 
     Attributes:
-        cfg: its config, without downloads and with few regions.
+        cfg: its config, without downloads, made light.
         num_classes: of the labels that it was given, to be told to a detector on another body; None where a teacher
             knows its own number, which the student must share.
         size: side of the images in px: the first of :data:`SIZES` at which it has losses.
@@ -57,7 +57,7 @@ class PlainDetector:
     """
 
     def __init__(self, model: dict, semantic_scale: float, seed: int):
-        self.cfg = with_few_regions(without_downloads(model))
+        self.cfg = made_light(without_downloads(model))
         labels = min(least_num_classes(self.cfg), NUM_CLASSES)
         self.num_classes = None if any(key.startswith("teacher") for key in self.cfg) else labels
         self._batch = dict(num_classes=labels, semantic_scale=semantic_scale, seed=seed)
@@ -79,6 +79,14 @@ class PlainDetector:
     def batch(self) -> dict:
         """What it was given."""
         return made_batch(self.size, **self._batch)
+
+    def fault_in_predicting(self) -> str:
+        """What mmdet's own detector says where it does not predict; empty where it does."""
+        try:
+            predict(_built(self.cfg, self._batch["seed"]), self.batch())
+        except Exception as error:  # the host's own
+            return said(error)
+        return ""
 
 
 def check_detector(model: dict, batch: dict, state: dict | None = None, expected: dict | None = None,
@@ -186,12 +194,15 @@ def without_downloads(model: dict) -> dict:
     return cleaned(model)
 
 
-def with_few_regions(node):
-    """A model config whose samplers draw no more than a few regions, and which keeps no more of what it finds."""
+def made_light(node):
+    """A model config whose samplers draw few regions, which keeps few results, and which leaves batches as they are.
+
+    Mask2Former's batches are padded to 1024 px, whatever the images.
+    """
     if isinstance(node, dict):
         return {key: min(value, _MOST_REGIONS) if key in ("num", "max_per_img") and isinstance(value, int)
-                else with_few_regions(value) for key, value in node.items()}
-    return type(node)(map(with_few_regions, node)) if isinstance(node, (list, tuple)) else node
+                else made_light(value) for key, value in node.items() if key != "batch_augments"}
+    return type(node)(map(made_light, node)) if isinstance(node, (list, tuple)) else node
 
 
 def least_num_classes(model) -> int:
@@ -209,7 +220,7 @@ def said(error: Exception) -> str:
 
 
 def _is_download(key: str, value) -> bool:
-    pretrained = isinstance(value, dict) and value.get("type") == "Pretrained"
+    pretrained = isinstance(value, dict) and "checkpoint" in value  # PVT's has no type
     return (key == "init_cfg" and pretrained) or key in ("teacher_ckpt", "pretrained")
 
 

@@ -44,7 +44,7 @@ _HOW = ("Each is built as the [README](../README.md) shows, at random weights, t
         "of the stock body: what followed from that one is left out and filled in again, and the number of "
         "classes is 3 (1 where the stock detector has one, the teacher's where there is one). The ViT has one "
         "map, of stride 16; `frozen_det.SimpleFeaturePyramid` makes the strides that the detector asks for. "
-        "Samplers draw at most 64 regions an image.")
+        "Samplers draw at most 64 regions an image, and batches are not augmented.")
 
 
 def _took(rows: list[dict]) -> str:

@@ -44,11 +44,25 @@ def test_a_body_that_learns_is_told(plain):
     assert row["status"] == "failed" and "parameters of the body got a gradient" in row["reason"]
 
 
-def test_samplers_and_results_are_capped_and_nothing_else():
-    model = dict(rcnn=[dict(sampler=dict(type="RandomSampler", num=512, pos_fraction=0.25))], num_queries=900,
+def test_a_fault_of_the_hosts_own_in_predicting_is_told_as_that(plain, monkeypatch):
+    def broken(*_):
+        raise AttributeError("no loss_cls")
+
+    assert plain.fault_in_predicting() == ""
+    monkeypatch.setattr(detector_check, "predict", broken)
+    monkeypatch.setattr(detector_check, "PlainDetector", lambda *_: plain)
+    row = benchmark_detectors.sweep_family("fcos", ["wrapped"])
+    assert row["wrapped"] == dict(status="does not", reason="mmdet's own detector does not predict: AttributeError: no "
+                                                            "loss_cls")
+
+
+def test_samplers_and_results_are_capped_batches_stay_and_nothing_else_changes():
+    model = dict(data_preprocessor=dict(batch_augments=[dict(type="BatchFixedSizePad")]), num_queries=900,
+                 rcnn=[dict(sampler=dict(type="RandomSampler", num=512, pos_fraction=0.25))],
                  test_cfg=dict(max_per_img=100, nms_pre=1000))
-    assert detector_check.with_few_regions(model) == dict(
-        rcnn=[dict(sampler=dict(type="RandomSampler", num=64, pos_fraction=0.25))], num_queries=900,
+    assert detector_check.made_light(model) == dict(
+        data_preprocessor={}, num_queries=900,
+        rcnn=[dict(sampler=dict(type="RandomSampler", num=64, pos_fraction=0.25))],
         test_cfg=dict(max_per_img=64, nms_pre=1000))
 
 
