@@ -8,7 +8,7 @@ _width, _levels = 64, 3
 _attention = dict(embed_dims=_width, num_levels=_levels, num_heads=4, dropout=0.0)
 _feed_forward = dict(embed_dims=_width, feedforward_channels=256, ffn_drop=0.0)
 model = dict(detector=dict(
-    num_queries=50, with_box_refine=True, num_feature_levels=_levels,
+    num_queries=50, with_box_refine=True,
     neck=dict(type="ChannelMapper", kernel_size=1, out_channels=_width, act_cfg=None,
               norm_cfg=dict(type="GN", num_groups=8), num_outs=_levels),
     encoder=dict(num_layers=2, layer_cfg=dict(self_attn_cfg=_attention, ffn_cfg=_feed_forward)),

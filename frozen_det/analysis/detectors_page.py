@@ -49,7 +49,7 @@ _HOW = ("Each is built as the [README](../README.md) shows, at random weights, t
 
 def _took(rows: list[dict]) -> str:
     seconds, cpu = (sum(row[key] for row in rows) for key in ("seconds", "cpu_seconds"))
-    return (f"One process, one family after another: {seconds:.0f} s, {cpu:.0f} s of processor time, at most "
+    return (f"One family after another: {seconds:.0f} s, {cpu:.0f} s of processor time, at most "
             f"{max(row['peak_gib'] for row in rows):.1f} GiB.")
 
 

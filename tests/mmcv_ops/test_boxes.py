@@ -118,12 +118,14 @@ def test_nms_match_groups_the_suppressed_under_the_kept(rows, threshold):
     assert all(group.dtype == torch.long for group in found)
 
 
-def test_nms_match_suppresses_at_the_threshold_and_takes_arrays():
+def test_nms_match_suppresses_at_the_threshold_and_takes_arrays_and_half_precision():
     from mmcv.ops import nms_match
 
     dets = np.array([[0, 0, 2, 2, 0.5], [0, 0, 2, 4, 0.9], [5, 5, 6, 6, 0.7]])  # the first two overlap by one half
     assert [group.tolist() for group in nms_match(dets, 0.5)] == [[1, 0], [2]]
     assert [group.tolist() for group in nms_match(dets, 0.51)] == [[1], [2], [0]]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert [group.tolist() for group in nms_match(torch.tensor(dets).bfloat16(), 0.5)] == [[1, 0], [2]]
 
 
 @pytest.mark.parametrize("mode", ["iou", "iof"])
