@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..datasets.image_pixels import upright_rgb
 from ..errors import InputError
+from ..upstream.last_stride import run_last_stage_at_stride_one
 from .study_candidates import StudyClassifier, unit
 
 
@@ -92,44 +93,20 @@ def feature_maps(classifier: StudyClassifier, images: Tensor, layer: str) -> tup
     return torch.cat(found), logits
 
 
-def finer_last_stage(classifier: StudyClassifier, layer: str, probe: Tensor) -> StudyClassifier:
+def finer_last_stage(classifier: StudyClassifier, probe: Tensor) -> StudyClassifier:
     """A copy of the classifier whose last stage does not stride, so that its maps have twice the side.
 
-    The weights stay: as in CutMix's protocol, which trains on from there (a new head); here nothing is trained.
+    The weights stay as they are; CutMix's protocol trains them so (``model.last_stride=1``, a new head).
 
     Args:
-        layer: of :func:`mapped_layer`.
         probe: (N, 3, H, W) uint8 or in [0, 1].
 
     Raises:
-        InputError: the maps did not grow, e.g. because a shortcut slices.
+        InputError: of :func:`frozen_det.upstream.last_stride.run_last_stage_at_stride_one`.
     """
-    network = copy.deepcopy(classifier.network)
     finer = copy.copy(classifier)
-    finer.network = network
-    before = feature_maps(finer, probe[:1], layer)[0].shape[-2:]
-    modules = dict(network.named_modules())
-    striding: list[str] = []
-    hooks = [module.register_forward_hook(
-        lambda module, given, out, name=name: striding.append(name) if out.shape[-2:] == before else None)
-        for name, module in modules.items() if isinstance(module, nn.Conv2d) and max(module.stride) > 1]
-    try:
-        finer.logits(probe[:1])
-    finally:
-        for hook in hooks:
-            hook.remove()
-    for name in striding:
-        modules[name].stride = (1, 1)
-        parent = modules[name.rpartition(".")[0]]
-        if isinstance(getattr(parent, "stride", None), int):
-            parent.stride = 1  # a shortcut that slices by it
-    try:
-        after = feature_maps(finer, probe[:1], layer)[0].shape[-2:]
-    except RuntimeError as error:
-        raise InputError(f"expected a last stage that runs at stride 1, got {error} (--last-stride 1).") from error
-    if after[0] <= before[0]:
-        raise InputError(f"expected larger maps at stride 1 than {tuple(before)}, got {tuple(after)} "
-                         "(--last-stride 1); leave it out for this network.")
+    finer.network = copy.deepcopy(classifier.network)
+    run_last_stage_at_stride_one(finer.network, normalised(classifier, probe[:1]), "--last-stride 1")
     return finer
 
 

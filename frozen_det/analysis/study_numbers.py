@@ -83,6 +83,12 @@ class Bootstrap:
         low, high = np.quantile(self._weights @ values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
         return Series([float(v) for v in x], _rounded(values.mean(0)), _rounded(low), _rounded(high), list(names))
 
+    def best(self, values: np.ndarray) -> Estimate:
+        """The largest of T means of (N, T) values; a resample may have its best elsewhere."""
+        values = np.asarray(values, np.float32)
+        replicates = (self._weights.astype(np.float32) @ values).max(1)
+        return estimate(float(values.mean(0, dtype=np.float64).max()), replicates)
+
     def of(self, measure: Callable[[np.ndarray], float]) -> Estimate:
         """Any measure of a set of item indices; resampling biases some of them (an ECE of resamples is larger)."""
         whole = measure(np.arange(self.indices.shape[1]))

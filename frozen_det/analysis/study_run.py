@@ -36,7 +36,7 @@ class StudyOptions:
         ood: folders of out-of-distribution images.
         num_bins: of ``calibration``.
         corruption_images, shifted: of ``corruptions``.
-        wsol_data, last_stride, map: of ``wsol``; the data ``toy`` are written under the output.
+        wsol_data, last_stride, map, wsol_protocol: of ``wsol``; the data ``toy`` are written under the output.
         transfer_data, detector, detection_options, finetune, finetune_epochs: of ``transfer``.
     """
 
@@ -54,6 +54,7 @@ class StudyOptions:
     wsol_data: str | None = None
     last_stride: int | None = None
     map: str | None = None
+    wsol_protocol: str = "own"
     transfer_data: tuple[str, ...] = ()
     detector: str | None = None
     detection_options: tuple[str, ...] = ()
@@ -63,7 +64,7 @@ class StudyOptions:
 
 _OWN = {"fgsm": ("epsilons", "epsilon", "pgd_steps", "pgd_images"), "occlusion": ("fill",), "in-between": (),
         "ood": ("ood",), "calibration": ("num_bins",), "corruptions": ("corruption_images", "shifted"),
-        "wsol": ("wsol_data", "last_stride", "map"),
+        "wsol": ("wsol_data", "last_stride", "map", "wsol_protocol"),
         "transfer": ("transfer_data", "detector", "detection_options", "finetune", "finetune_epochs")}
 
 
@@ -214,7 +215,8 @@ def _wsol(classifier, images: StudyImages, options: StudyOptions, out: Path, com
 
         root = write_toy_scenes(out / "toy_single_objects", num_train=400, num_val=200, num_objects=(1, 1),
                                 report=lambda line: None)
-    return study_wsol(classifier, images, root, options.last_stride, options.num_images, options.map, **common)
+    return study_wsol(classifier, images, root, options.last_stride, options.num_images, options.map,
+                      options.wsol_protocol, **common)
 
 
 def _stored(path: Path, key: str) -> Measured | None:

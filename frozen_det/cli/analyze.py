@@ -41,7 +41,10 @@ def add_arguments(parser) -> None:
     parser.add_argument("--bins", type=int, default=15, metavar="N", help="calibration: bins (default: 15)")
     boxes = parser.add_argument_group("wsol")
     boxes.add_argument("--wsol-data", metavar="DIR", help="images with boxes of one category each, COCO's json in "
-                       "DIR/annotations/{train,val}.json; toy: single-digit scenes, written on first use")
+                       "DIR/annotations/{train,val}.json, or CUB_200_2011; toy: single-digit scenes, written once")
+    boxes.add_argument("--wsol-protocol", default="own", choices=["own", "cutmix", "wsolevaluation"],
+                       help="what the network sees, how boxes are cut and counted (default: own, the candidate's own "
+                            "test transform)")
     boxes.add_argument("--last-stride", type=int, choices=[1], help="let the last stage run at stride 1")
     boxes.add_argument("--map", choices=["cam", "gradcam++"], help="kind of map (default: cam where the head gets "
                        "the mean of a feature map, else gradcam++, which needs grad-cam)")
@@ -75,6 +78,7 @@ def run(args) -> int:
         pgd_steps=args.pgd_steps, pgd_images=args.pgd_images, fill=args.fill, ood=tuple(args.ood), num_bins=args.bins,
         corruption_images=args.corruption_images, shifted=tuple(args.shifted),
         wsol_data=args.wsol_data, last_stride=args.last_stride, map=args.map,
+        wsol_protocol=args.wsol_protocol,
         transfer_data=tuple(args.transfer_data),
         detector=args.detector, detection_options=tuple(args.detection_options), finetune=args.finetune,
         finetune_epochs=args.finetune_epochs)

@@ -16,17 +16,19 @@ THRESHOLD = 0.15
 V2_IOUS = (0.3, 0.5, 0.7)
 
 
-def class_activation_map(features: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def class_activation_map(features: np.ndarray, weights: np.ndarray, cut: bool = True) -> np.ndarray:
     """Zhou et al., CVPR 2016, eq. 2: the class's weights summed over the channels of the last feature.
 
     Args:
         features: (C, h, w), input of the global pooling.
         weights: (C,), the class's row of the linear layer.
+        cut: values below zero are cut, so that "0.15 of the maximum" has a zero to start from.
 
     Returns:
-        (h, w) float32, from 0 on: values below zero are cut, so that "0.15 of the maximum" has a zero to start from.
+        (h, w) float32.
     """
-    return np.maximum(np.tensordot(weights.astype(np.float64), features.astype(np.float64), 1), 0).astype(np.float32)
+    found = np.tensordot(weights.astype(np.float64), features.astype(np.float64), 1)
+    return (np.maximum(found, 0) if cut else found).astype(np.float32)
 
 
 def map_box(map_hw: np.ndarray, size_hw: tuple[int, int], threshold: float = THRESHOLD) -> tuple[int, int, int, int]:
@@ -86,8 +88,8 @@ def max_box_acc_v2(ious: np.ndarray, deltas: Sequence[float] = V2_IOUS) -> float
         ious: (N, T), of each image's box at each of T thresholds, class known.
         deltas: IoUs that are demanded; met from the value on.
 
-    The paper's second version boxes all components and takes the best match; here it is the largest component, as in
-    the rest of the protocol.
+    The paper's second version boxes all contours and takes the best match (:mod:`.max_box_acc`); where IoUs are those
+    of the largest component, this is an approximation from below.
     """
     ious = np.asarray(ious, np.float64)
     if ious.ndim != 2 or not ious.size:

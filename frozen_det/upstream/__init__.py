@@ -4,6 +4,7 @@ from . import (
     averages,  # noqa: F401
     classifier,  # noqa: F401
     collation,  # noqa: F401
+    cub_images,  # noqa: F401
     datasets,  # noqa: F401
     fixres,  # noqa: F401
     fixres_transform,  # noqa: F401
@@ -22,7 +23,9 @@ from . import (
     samplers,  # noqa: F401
     shards,  # noqa: F401
     small_image_transforms,  # noqa: F401
+    square_transforms,  # noqa: F401
     student_noise,  # noqa: F401
     transforms,  # noqa: F401
+    vgg_gap,  # noqa: F401
     warm_up_step,  # noqa: F401
 )

@@ -22,6 +22,7 @@ from ..models.weights import weights_file
 from ..models.weights_origin import describe_weights
 from ..registry import MODELS
 from ..weights_card import WeightsCard, first_known, read_card
+from .last_stride import run_last_stage_at_stride_one
 from .networks import build_network
 from .pretrained import load_classifier, split_head
 
@@ -43,6 +44,8 @@ class ImageClassifier(BaseModel):
         loss: config of a loss on soft targets.
         data_preprocessor: ``dict(mean=..., std=...)`` in 0..255 units, RGB; by default what the weights' card or the
             library says.
+        last_stride: 1: the last stage does not stride, for maps of twice the side; see :mod:`.last_stride`. The
+            names of the weights stay. None: as the library has it.
 
     Attributes:
         network: images (N, 3, H, W), normalised -> logits (N, num_classes); keys ``network.*``, the library's own.
@@ -58,13 +61,15 @@ class ImageClassifier(BaseModel):
     classes_are_optional = True
 
     def __init__(self, backbone: dict, num_classes: int, weights=None, mixing: dict | None = None,
-                 loss: dict | None = None, data_preprocessor: dict | None = None):
+                 loss: dict | None = None, data_preprocessor: dict | None = None, last_stride: int | None = None):
         MODELS.import_from_location()  # a Runner of this classifier checks what it loads, however this was built
         built = build_network(backbone, num_classes)
         weights = None if _DESCRIBING.get() or weights == "random" else weights
         preprocess = _expected_input(built.preprocess, weights)
         super().__init__(data_preprocessor=_preprocessor(data_preprocessor, preprocess, num_classes))
         self.network = built.module
+        if last_stride is not None:
+            _unstride(self.network, last_stride)
         self.num_classes, self.weights, self.source = num_classes, weights, None
         self.stated_classes: tuple[str, ...] | None = None
         self.architecture, self._built, self._backbone_cfg = built.architecture, built, dict(backbone)
@@ -228,6 +233,15 @@ def _preprocessor(given, expected: Preprocess | None, num_classes: int) -> dict:
         raise InputError("expected mean and std in model.data_preprocessor: neither the backbone's library nor a "
                          "weights card says what input it expects.")
     return cfg
+
+
+def _unstride(network, last_stride: int) -> None:
+    if last_stride != 1:
+        raise InputError(f"expected model.last_stride as 1 or None, got {last_stride!r}.")
+    device = next(network.parameters()).device
+    training = network.training
+    run_last_stage_at_stride_one(network.eval(), torch.zeros(1, 3, 64, 64, device=device))
+    network.train(training)
 
 
 def _log(message: str) -> None:

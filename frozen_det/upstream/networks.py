@@ -23,7 +23,7 @@ class Network:
     Attributes:
         module: images (N, 3, H, W) -> logits (N, C); its state-dict keys are the library's.
         architecture: library and name, e.g. ``timm/resnet50``.
-        head_names: state-dict keys of what depends on the number of classes.
+        head_names: state-dict keys of what depends on the number of classes, and of what is new with it.
         preprocess: what the library says about the input; None if it says nothing.
     """
 
@@ -126,7 +126,7 @@ def _registered(kind, options: dict, num_classes: int) -> Network:
             return PooledClassifier(MODELS.build(dict(type=kind, **options)), count)
 
         module = build(num_classes)
-        names = changing_names(build, num_classes)
+        names = changing_names(build, num_classes) | getattr(found, "new_with_head", frozenset())
     body = module if whole else module.body
     return Network(module, architecture, names, getattr(body, "preprocess", None))
 

@@ -17,7 +17,7 @@ from frozen_det.analysis.study_features import (
     nearest_neighbours,
     pooled_features,
 )
-from frozen_det.analysis.study_wsol import crop_geometry, read_boxed, study_wsol
+from frozen_det.analysis.study_wsol import read_boxed, study_wsol
 from frozen_det.errors import InputError
 
 from .study_networks import classifier, images_of
@@ -38,13 +38,13 @@ class Colours(nn.Module):
         return self.head(self.late(self.early(images)).mean((2, 3)))
 
 
-def data(root, size=(64, 128)):
+def data(root, size=(64, 128), boxes=((40, 16, 24, 32), (64, 0, 32, 32))):
     """Red and green rectangles, one blue image with both; boxes in the images' own pixels."""
     content = {"train": [], "val": []}
     for split in content:
         (root / "images").mkdir(parents=True, exist_ok=True)
         images, annotations = [], []
-        for number, (name, box) in enumerate([("red", (40, 16, 24, 32)), ("green", (64, 0, 32, 32)), ("red", None)]):
+        for number, (name, box) in enumerate([("red", boxes[0]), ("green", boxes[1]), ("red", None)]):
             pixels = np.zeros((*size, 3), np.uint8)
             for x, y, w, h in ([box] if box else [(40, 16, 8, 8)]):
                 pixels[y:y + h, x:x + w, int(name == "green")] = 255
@@ -106,7 +106,7 @@ def test_a_shortcut_that_slices_strides_no_more():
     head = linear_head(known.network)
     layer = mapped_layer(known.network, head, probe)
     assert (head, layer) == ("linear", "layer3.0") or layer == "layer3"
-    finer = finer_last_stage(known, layer, probe)
+    finer = finer_last_stage(known, probe)
     assert feature_maps(finer, probe, layer)[0].shape[-2:] == (8, 8)
     assert feature_maps(known, probe, layer)[0].shape[-2:] == (4, 4)
 
@@ -124,17 +124,6 @@ def test_a_network_without_global_mean_is_refused():
         mapped_layer(network, "3", torch.rand(2, 3, 9, 9))
     with pytest.raises(InputError, match="linear layer"):
         linear_head(nn.Conv2d(3, 3, 1))
-
-
-def test_crops_are_torchvisions():
-    from torchvision.transforms import v2
-
-    for size_hw in ((375, 500), (500, 333), (200, 201)):
-        (scale_x, scale_y), (left, top) = crop_geometry(size_hw, 256, 224)
-        image = torch.arange(size_hw[0] * size_hw[1]).view(1, *size_hw)
-        resized = v2.Resize(256)(image.float().expand(3, -1, -1))
-        assert resized.shape[-2:] == (round(scale_y * size_hw[0]), round(scale_x * size_hw[1]))
-        assert torch.equal(v2.CenterCrop(224)(resized), resized[:, top:top + 224, left:left + 224])
 
 
 def test_boxes_that_are_not_there_are_refused(tmp_path):

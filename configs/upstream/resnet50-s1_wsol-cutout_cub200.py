@@ -1,0 +1,9 @@
+"""ResNet-50 with the last stage at stride 1 for localisation on CUB-200-2011: Cutout, 112 px.
+
+Yun et al., "CutMix", arXiv 1905.04899, Table 9 and appendix B.
+expected: 52.78 top-1 localisation by `analyze wsol --wsol-protocol cutmix`, the best of one run. Not run here.
+    frozen-det train CONFIG --cfg-options data_root=DIR
+"""
+_base_ = ["../_base_/upstream_wsol-cub200.py"]
+
+model = dict(mixing=dict(type="frozen_det.BatchMixing", cutout_size=112))
