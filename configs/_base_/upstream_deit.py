@@ -26,8 +26,7 @@ auto_scale_lr = dict(enable=True, base_batch_size=512)
 optim_wrapper = dict(type="OptimWrapper", constructor="frozen_det.DecayGroups",
                      optimizer=dict(type="AdamW", lr=5e-4, weight_decay=0.05))
 param_scheduler = [
-    dict(type="LinearLR", start_factor=1e-3, by_epoch=True, begin=0, end=warmup_epochs),
-    dict(type="CosineAnnealingLR", eta_min=1e-5, by_epoch=True, begin=warmup_epochs, T_max=epochs - warmup_epochs,
-         end=epochs),
+    dict(type="frozen_det.WarmUpCosineLR", by_epoch=True, warm_up=warmup_epochs, start_lr=1e-6,
+         T_max=epochs, eta_min=1e-5),
 ]
 train_cfg = dict(max_epochs=epochs)

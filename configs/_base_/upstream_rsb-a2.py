@@ -20,17 +20,16 @@ train_dataloader = dict(
 val_dataloader = dict(dataset=dict(transform=dict(size=224, crop_ratio=0.95)))
 test_dataloader = val_dataloader
 
-# 2048 images for an update: 8 steps of 256 in one process; accumulate=1 with eight. For another batch the authors'
-# library scales LAMB's rate by the square root of its share, the line below in proportion: set the rate yourself.
+# 2048 images for an update: 8 steps of 256 in one process; accumulate=1 with eight. For another batch the rate follows
+# its square root, as the authors' library has it for LAMB.
 accumulate = 8
-auto_scale_lr = dict(enable=True, base_batch_size=2048)
+auto_scale_lr = dict(enable=True, base_batch_size=2048, scaling="sqrt")
 # Lamb clips the gradients' norm to 1 itself. No decay on norms and biases.
 optim_wrapper = dict(type="OptimWrapper", constructor="frozen_det.DecayGroups",
                      optimizer=dict(type="frozen_det.Lamb", lr=5e-3, weight_decay=0.02))
+# From 1e-4; the authors' library counts the cosine from epoch 0.
 param_scheduler = [
-    # From 1e-4.
-    dict(type="LinearLR", start_factor=0.02, by_epoch=True, begin=0, end=warmup_epochs),
-    dict(type="CosineAnnealingLR", eta_min=1e-6, by_epoch=True, begin=warmup_epochs, T_max=epochs - warmup_epochs,
-         end=epochs),
+    dict(type="frozen_det.WarmUpCosineLR", by_epoch=True, warm_up=warmup_epochs, start_lr=1e-4,
+         T_max=epochs, eta_min=1e-6),
 ]
 train_cfg = dict(max_epochs=epochs)

@@ -30,9 +30,8 @@ auto_scale_lr = dict(enable=True, base_batch_size=1024)
 optim_wrapper = dict(type="OptimWrapper", constructor="frozen_det.DecayGroups",
                      optimizer=dict(type="SGD", lr=0.5, momentum=0.9, weight_decay=2e-5))
 param_scheduler = [
-    dict(type="LinearLR", start_factor=0.01, by_epoch=True, begin=0, end=warmup_epochs),
-    dict(type="CosineAnnealingLR", eta_min=0.0, by_epoch=True, begin=warmup_epochs, T_max=epochs - warmup_epochs,
-         end=epochs),
+    dict(type="frozen_det.WarmUpCosineLR", by_epoch=True, warm_up=warmup_epochs, start_lr=0.005,
+         T_max=epochs, cosine_after=True),
 ]
 train_cfg = dict(max_epochs=epochs)
 # EMA every 32 updates; 2e-5 * 1024 images * 32 / 600 epochs. Validation and checkpoint have the average.

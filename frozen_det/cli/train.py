@@ -52,6 +52,8 @@ def run(args) -> int:
 
 def accumulation_words(cfg, num_processes: int) -> str:
     """The arithmetic of gradient accumulation: images of one update, and the learning rate that follows."""
+    from ..engine.rate_scaling import rate_factor, scaling_of
+
     steps, batch = cfg.accumulate, cfg.train_dataloader.batch_size
     update = steps * num_processes * batch
     text = (f"gradient accumulation: {steps} steps x {num_processes} process{'es' if num_processes > 1 else ''} x "
@@ -60,7 +62,10 @@ def accumulation_words(cfg, num_processes: int) -> str:
     if rate is None or not scale.get("enable"):
         return f"{text}; the learning rate {rate} is as given, whatever the batch"
     base = scale.base_batch_size * scale.get("divided_by", 1)  # the config's own number
-    return f"{text}; learning rate {rate:g} x {update} / {base:g} = {rate * update / base:g} (linear in the batch)"
+    scaling = scaling_of(scale)
+    sum_ = f"{rate:g} x {update} / {base:g}" if scaling == "linear" else f"{rate:g} x sqrt({update} / {base:g})"
+    law = "linear in the batch" if scaling == "linear" else "by the root of the batch"
+    return f"{text}; learning rate {sum_} = {rate * rate_factor(update, base, scaling):g} ({law})"
 
 
 def training_config(args):

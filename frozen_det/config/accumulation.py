@@ -1,6 +1,7 @@
 """One number, `accumulate`, sets gradient accumulation and keeps the learning rate right for the whole batch.
 
-mmengine's own key, `optim_wrapper.accumulative_counts`, means the same here. Refuses two numbers that differ.
+mmengine's own key, `optim_wrapper.accumulative_counts`, means the same here. Refuses two numbers that differ. A sampler
+of repeated augmentation is told the batches of an update, so that each can be one rank's.
 """
 
 from collections.abc import Mapping
@@ -35,6 +36,7 @@ def apply_accumulation(cfg, options: Mapping[str, object]) -> None:
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise InputError(f"expected `accumulate` as a whole number of steps from 1 on, got {count!r}.")
     cfg.accumulate = count
+    _tell_sampler(cfg.get("train_dataloader") or {}, count)
     if cfg.get("optim_wrapper"):
         cfg.optim_wrapper.accumulative_counts = count
     scale = cfg.get("auto_scale_lr")
@@ -43,3 +45,9 @@ def apply_accumulation(cfg, options: Mapping[str, object]) -> None:
         base = scale.base_batch_size * scale.get("divided_by", 1)
         if count > 1 or "divided_by" in scale:
             scale.base_batch_size, scale.divided_by = base / count, count
+
+
+def _tell_sampler(loader, count: int) -> None:
+    sampler = (loader.get("sampler") if hasattr(loader, "get") else None) or {}
+    if sampler.get("type") == "frozen_det.RepeatAugSampler" and loader.get("batch_size"):
+        sampler["batch_size"], sampler["batches_of_update"] = loader["batch_size"], count

@@ -145,7 +145,7 @@ _RUNNER_DICTS = {
     "env_cfg": ("cudnn_benchmark", "mp_cfg", "dist_cfg", "resource_limit"),
     "env_cfg.mp_cfg": ("mp_start_method", "opencv_num_threads"),
     "randomness": ("seed", "diff_rank_seed", "deterministic"),
-    "auto_scale_lr": ("enable", "base_batch_size", "divided_by"),
+    "auto_scale_lr": ("enable", "base_batch_size", "scaling", "divided_by"),
     "custom_imports": ("imports", "allow_failed_imports"),
     "default_hooks": ("runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint",
                       "visualization")}

@@ -17,6 +17,7 @@ from ..errors import InputError
 from ..registry import HOOKS
 from ..whole_checkpoint import load_part, load_whole, with_state_dict
 from .label_classes import label_classes, name_of_data, order_for
+from .rate_scaling import guard_rate_scaling
 
 
 @HOOKS.register_module()
@@ -148,6 +149,7 @@ class MatchedLabels:
 
 def guard_host_runner() -> None:
     """Let every Runner of this process have the hook, whether its config lists it or not. Safe to call many times."""
+    guard_rate_scaling()
     if getattr(Runner.call_hook, "guarded", False):
         return
     plain = Runner.call_hook

@@ -27,5 +27,6 @@ from . import (
     student_noise,  # noqa: F401
     transforms,  # noqa: F401
     vgg_gap,  # noqa: F401
+    warm_up_cosine,  # noqa: F401
     warm_up_step,  # noqa: F401
 )

@@ -37,8 +37,8 @@ class SoftTargetCrossEntropy(nn.Module):
 class BinaryCrossEntropy(nn.Module):
     """Every class is a yes or no of its own: sigmoid cross entropy, by timm's ``BinaryCrossEntropy``.
 
-    Targets are thresholded first and smoothed afterwards. (timm thresholds last, which erases its smoothing: recipe
-    A1 of the paper cannot be had from it.)
+    Targets are thresholded first and smoothed afterwards. timm smooths first (in its Mixup), and a threshold then
+    erases the smoothing: A1's 0.1 with A2's 0.2 is A2's loss there. `smooth_first` has it so.
 
     Args:
         label_smoothing: eps in [0, 1): a class that is present has target ``1 - eps + eps / C``, others ``eps / C``.
@@ -47,10 +47,11 @@ class BinaryCrossEntropy(nn.Module):
         sum_classes: sum over classes and take the mean over the batch, C times the default (mean over both). LAMB's
             step hardly depends on it, weight decay's share of it does.
         sum_to_one: the paper's ablation: targets are the weights themselves, not thresholded.
+        smooth_first: timm's order.
     """
 
     def __init__(self, label_smoothing: float = 0.0, target_threshold: float | None = None, sum_classes: bool = False,
-                 sum_to_one: bool = False):
+                 sum_to_one: bool = False, smooth_first: bool = False):
         super().__init__()
         if target_threshold is not None and not 0 <= target_threshold < 1:
             raise InputError(f"expected None or a weight in [0, 1), got {target_threshold!r} at loss.target_threshold.")
@@ -58,14 +59,16 @@ class BinaryCrossEntropy(nn.Module):
 
         self.label_smoothing = _smoothing(label_smoothing)
         self.target_threshold, self.sum_to_one = target_threshold or 0.0, sum_to_one
+        self.smooth_first = smooth_first
         self.loss = TimmBinaryCrossEntropy(smoothing=0.0, target_threshold=None, sum_classes=sum_classes)
 
     def targets(self, labels_a: Tensor, labels_b: Tensor, lam: float, num_classes: int) -> Tensor:
         """(N, num_classes) float32 in [0, 1] from (N,) int64 labels and the weight of the first."""
-        targets = soft_targets(labels_a, labels_b, lam, num_classes)
+        smoothed = self.label_smoothing if self.smooth_first else 0.0
+        targets = soft_targets(labels_a, labels_b, lam, num_classes, smoothed)
         if not self.sum_to_one:
             targets = targets.gt(self.target_threshold).to(targets.dtype)
-        if self.label_smoothing:
+        if self.label_smoothing and not self.smooth_first:
             targets = targets.mul_(1 - self.label_smoothing).add_(self.label_smoothing / num_classes)
         return targets
 

@@ -48,6 +48,16 @@ def test_smoothing_before_the_threshold_is_erased_but_after_it_stays():
         assert targets[2].max().item() == pytest.approx(0.91)  # both partners of one class
 
 
+@pytest.mark.parametrize("threshold", [None, 0.2])
+def test_in_timms_order_targets_and_loss_are_timms_smoothing_and_all(threshold):
+    labels, logits = torch.tensor([0, 1, 2, 3]), torch.randn(4, 5, generator=torch.Generator().manual_seed(0))
+    loss = BinaryCrossEntropy(label_smoothing=0.1, target_threshold=threshold, smooth_first=True,
+                              sum_to_one=threshold is None)
+    theirs = mixup_target(labels, 5, 0.7, smoothing=0.1)
+    found = loss(logits, loss.targets(labels, labels.flip(0), 0.7, 5))
+    assert found.item() == pytest.approx(TimmBinaryCrossEntropy(0.1, threshold)(logits, theirs).item(), abs=1e-6)
+
+
 def test_the_threshold_decides_between_one_and_two_positives():
     loss = BinaryCrossEntropy(target_threshold=0.2)
     assert loss.targets(LABELS_A, LABELS_B, 0.85, 4).sum(1).tolist() == [1, 1, 1, 1]

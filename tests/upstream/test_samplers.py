@@ -51,6 +51,46 @@ def test_ranks_together_show_what_one_process_shows_padded_to_equal_lengths(size
     assert together[:size] == one and len(set(one)) == -(-size // num_repeats)
 
 
+def timm_lists(size, world, num_repeats):
+    """What each of timm's ranks takes of an epoch in order."""
+    from timm.data.distributed_sampler import RepeatAugSampler as TimmSampler
+
+    return [list(TimmSampler(range(size), world, rank, shuffle=False, num_repeats=num_repeats, selected_round=0))
+            for rank in range(world)]
+
+
+@pytest.mark.parametrize("processes, batches", [(1, 8), (2, 4), (8, 1), (4, 3)])
+def test_batches_of_an_update_are_those_of_timms_ranks(processes, batches):
+    size, batch, world = 1920, 16, processes * batches
+    theirs = timm_lists(size, world, 3)
+    for rank in range(processes):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(samplers, "get_dist_info", lambda rank=rank: (rank, processes))
+            ours = [int(index) for index in drawn(size, seed=0, shuffle=False, batch_size=batch,
+                                                  batches_of_update=batches)]
+        wanted = [index for first in range(0, size // world, batch) for part in range(batches)
+                  for index in theirs[part * processes + rank][first:first + batch]]
+        assert ours == wanted
+
+
+def test_no_batch_shows_an_image_twice_where_an_update_has_three_batches_or_more():
+    for batches, distinct in ((8, 256), (3, 256), (1, 86)):
+        indices = [int(index) for index in drawn(12288, seed=0, batch_size=256, batches_of_update=batches)]
+        assert len(set(indices[:256])) == distinct
+        # Repeats meet in the same update all the same.
+        assert len(set(indices[:256 * batches])) == -(-256 * batches // 3)
+
+
+@given(st.integers(1, 90), st.integers(1, 4), st.integers(1, 5), st.integers(1, 30))
+def test_an_epoch_has_the_same_samples_in_whatever_batches(size, num_repeats, batches, batch):
+    plain = sorted(map(int, drawn(size, seed=1, num_repeats=num_repeats)))
+    parted = sorted(map(int, drawn(size, seed=1, num_repeats=num_repeats, batch_size=batch,
+                                   batches_of_update=batches)))
+    padding = -size % batches
+    assert len(parted) == size + padding
+    assert parted == plain or padding
+
+
 def test_repeats_of_an_image_have_draws_of_their_own(tmp_path):
     write_folder(tmp_path, {"ash": 9}, size=32)
     dataset = ImageFolder(tmp_path, transform=dict(type="frozen_det.CifarTrain", padding=8), in_memory=True)
@@ -85,6 +125,8 @@ def test_it_is_built_by_its_name_with_the_seed_of_the_runner():
     (0, {}, "at least one sample, got an empty range"),
     (4, dict(num_repeats=0), r"whole number from 1 on, got 0 \(sampler.num_repeats\)"),
     (4, dict(num_repeats=1.5), "got 1.5"),
+    (4, dict(batches_of_update=0), r"got 0 \(sampler.batches_of_update\)"),
+    (4, dict(batches_of_update=2), r"got None \(sampler.batch_size\)"),
 ])
 def test_a_bad_setting_is_one_message(size, given, said):
     with pytest.raises(InputError, match=said):
