@@ -10,7 +10,7 @@ from ..errors import InputError
 from ..ops.joint_loss import joint_loss
 from ..registry import MODELS
 from .classifier import ImageClassifier, target_share
-from .network_noise import add_dropout, add_stochastic_depth
+from .network_noise import add_drop_block, add_dropout, add_stochastic_depth
 
 KINDS = ("soft", "hard")
 
@@ -22,8 +22,9 @@ class NoisyClassifier(ImageClassifier):
     Args:
         pseudo: ``dict(labels='soft' or 'hard', weighting='sum' or 'mean')``; see
             :func:`~frozen_det.ops.joint_loss.joint_loss`. A temperature is the data set's.
-        noise: ``dict(dropout=0.5, stochastic_depth=0.2, branches='layer*.*.bn2')`` for networks without arguments of
-            their own; see :mod:`.network_noise`. None for none.
+        noise: ``dict(dropout=0.5, stochastic_depth=0.2, branches='layer*.*.bn2')`` or ``dict(drop_block=0.1,
+            block_size=4, branches=...)`` for networks without arguments of their own; see :mod:`.network_noise`. None
+            for none.
         others: of :class:`~.classifier.ImageClassifier`.
     """
 
@@ -34,9 +35,11 @@ class NoisyClassifier(ImageClassifier):
             raise InputError("expected no batch mixing with frozen_det.NoisyClassifier, got model.mixing; set "
                              "mixing=None.")
         pseudo = {"labels": "soft", "weighting": "sum", **(pseudo or {})}
-        noise = {"dropout": 0.0, "stochastic_depth": 0.0, "branches": "layer*.*.bn2", **(noise or {})}
+        noise = {"dropout": 0.0, "stochastic_depth": 0.0, "drop_block": 0.0, "block_size": 4,
+                 "branches": "layer*.*.bn2", **(noise or {})}
         _refuse_unknown(pseudo, ("labels", "weighting"), "model.pseudo")
-        _refuse_unknown(noise, ("dropout", "stochastic_depth", "branches"), "model.noise")
+        _refuse_unknown(noise, ("dropout", "stochastic_depth", "drop_block", "block_size", "branches"),
+                        "model.noise")
         if pseudo["labels"] not in KINDS:
             raise InputError(f"expected model.pseudo.labels as one of {list(KINDS)}, got {pseudo['labels']!r}.")
         self.pseudo = pseudo
@@ -44,6 +47,8 @@ class NoisyClassifier(ImageClassifier):
             add_dropout(self.network, self._built.head_names, noise["dropout"])
         if noise["stochastic_depth"]:
             add_stochastic_depth(self.network, noise["branches"], noise["stochastic_depth"])
+        if noise["drop_block"]:
+            add_drop_block(self.network, noise["branches"], noise["drop_block"], noise["block_size"])
 
     def forward(self, inputs: Tensor, data_samples: dict | None = None, mode: str = "tensor"):  # (N, 3, H, W)
         """As :meth:`.classifier.ImageClassifier.forward`.

@@ -4,7 +4,12 @@ from torch import nn
 
 from frozen_det.errors import InputError
 from frozen_det.models.cifar_resnet import CifarResNet
-from frozen_det.upstream.network_noise import add_dropout, add_stochastic_depth
+from frozen_det.upstream.network_noise import (
+    add_drop_block,
+    add_dropout,
+    add_stochastic_depth,
+    drop_block,
+)
 
 IMAGES = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
@@ -35,6 +40,39 @@ def test_the_released_rule_which_timm_has_starts_at_zero_and_ends_at_three_sixte
     rates = [block.drop_path.drop_prob for stage in network.blocks for block in stage
              if hasattr(block.drop_path, "drop_prob")]
     assert max(rates) == pytest.approx(0.2 * 15 / 16)  # 0.1875: l from 0 in 16 blocks
+
+
+def test_drop_block_blanks_whole_squares_of_the_given_share_and_scales_the_rest_up():
+    branch = nn.Sequential(nn.Identity())
+    add_drop_block(branch, "0", 0.1, 4)
+    torch.manual_seed(2)
+    values = branch.train()(torch.ones(50, 8, 32, 32))
+    blank = values == 0
+    assert blank.float().mean().item() == pytest.approx(0.1, abs=0.01)
+    # Each blank cell lies in a blank square of 4 x 4: nothing smaller is left after eroding and growing again.
+    inside = torch.nn.functional.conv2d(blank.float().flatten(0, 1)[:, None], torch.ones(1, 1, 4, 4)) == 16
+    grown = torch.nn.functional.conv_transpose2d(inside.float(), torch.ones(1, 1, 4, 4)) > 0
+    assert torch.equal(grown.view_as(blank), blank)
+    assert values.mean().item() == pytest.approx(1, abs=1e-3)
+    assert torch.equal(branch.eval()(torch.ones(1, 1, 8, 8)), torch.ones(1, 1, 8, 8))
+
+
+@pytest.mark.parametrize("side", [1, 3, 7, 11])
+def test_squares_of_odd_sides_are_torchvisions(side):
+    from torchvision.ops import drop_block2d
+
+    maps, found = torch.randn(2, 3, 9, 9, generator=torch.Generator().manual_seed(0)), []
+    for drop in (drop_block, drop_block2d):
+        torch.manual_seed(3)
+        found.append(drop(maps, 0.2, side))
+    assert torch.allclose(*found, atol=1e-5)
+
+
+@pytest.mark.parametrize("given, said", [((1.5, 4), "drop_block"), ((0.1, 0), "block_size"),
+                                         ((0.1, 4.0), "block_size")])
+def test_a_bad_drop_block_is_refused(given, said):
+    with pytest.raises(InputError, match=said):
+        add_drop_block(nn.Sequential(nn.Identity()), "0", *given)
 
 
 def test_noise_acts_in_training_alone_and_names_stay():

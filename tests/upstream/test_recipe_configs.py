@@ -27,8 +27,10 @@ RSB = {
     "a3": dict(size=160, epochs=100, lr=8e-3, weight_decay=0.02, smoothing=0.0, threshold=0.2, drop_path=0.0,
                repeats=1, rand_augment="rand-m6-mstd0.5-inc1", mixup=0.1),
 }
-RSB_FILES = [path for path in FILES if re.fullmatch(r"(resnet\d+|deit-small)_rsb-a[123]_imagenet1k", path.stem)]
+RSB_FILES = [path for path in FILES if re.fullmatch(r"[a-z0-9-]+_rsb-a[123]_imagenet1k", path.stem)]
 # timm's results on ImageNet val at 224 px for A1, A2, A3.
+TIMM_OTHERS = {"resnext50-32x4d": (80.53, 80.44, 79.26), "resnet50d": (80.73, 80.27, 78.74),
+               "seresnet50": (80.01, 80.10, 77.04), "ecaresnet50t": (81.28, 80.88, 79.55)}
 TIMM = {18: (71.50, 70.63, 68.25), 34: (76.42, 75.52, 73.00), 50: (80.38, 79.83, 78.05), 101: (81.49, 81.34, 79.84),
         152: (82.00, 81.76, 80.55)}
 
@@ -115,12 +117,11 @@ def test_rsb_has_the_values_of_its_table(path):
     assert not any(hook["type"].endswith("EMAHook") for hook in cfg.custom_hooks)
 
 
-@pytest.mark.parametrize("path", RSB_FILES, ids=stems(RSB_FILES))
-def test_the_rate_of_rsb_warms_up_from_1e_4_over_five_epochs_and_falls_to_1e_6(path):
+def rates_of(cfg, lr):
+    """The rate of every epoch by the config's schedulers."""
     from mmengine.registry import PARAM_SCHEDULERS
 
-    cfg, want = load_config(path), RSB[re.search(r"rsb-(a\d)", path.stem).group(1)]
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=cfg.optim_wrapper.optimizer.lr)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr)
     schedulers = [PARAM_SCHEDULERS.build(dict(one), default_args=dict(optimizer=optimizer))
                   for one in cfg.param_scheduler]
     rates = []
@@ -129,12 +130,35 @@ def test_the_rate_of_rsb_warms_up_from_1e_4_over_five_epochs_and_falls_to_1e_6(p
         optimizer.step()
         for scheduler in schedulers:
             scheduler.step()
-    assert len(rates) == want["epochs"]
-    assert rates[0] == pytest.approx(1e-4) and max(rates) == pytest.approx(want["lr"], rel=1e-3)
-    assert all(first < second for first, second in zip(rates[:4], rates[1:5]))
-    assert all(first > second for first, second in zip(rates[6:], rates[7:]))
-    # mmengine's recursion ends one step above the bottom.
-    assert 1e-6 <= optimizer.param_groups[0]["lr"] < 4e-6
+    return rates
+
+
+@pytest.mark.parametrize("lr", [5e-3, 2.5e-3])
+@pytest.mark.parametrize("recipe", ["a1", "a2", "a3"])
+def test_the_rates_of_rsb_are_those_of_timms_scheduler(recipe, lr):
+    from timm.scheduler import CosineLRScheduler
+
+    cfg, epochs = load_config(CONFIGS / "upstream" / f"resnet50_rsb-{recipe}_imagenet1k.py"), RSB[recipe]["epochs"]
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr)
+    theirs = CosineLRScheduler(optimizer, t_initial=epochs, lr_min=1e-6, warmup_t=5, warmup_lr_init=1e-4)
+    wanted = [theirs._get_lr(epoch)[0] for epoch in range(epochs)]
+    rates = rates_of(cfg, lr)
+    assert rates == pytest.approx(wanted, rel=1e-9)
+    assert rates[0] == pytest.approx(1e-4) and rates[1] == pytest.approx(1e-4 + (lr - 1e-4) / 5)
+
+
+def test_torchvisions_rates_are_those_of_its_two_schedulers():
+    cfg = load_config(CONFIGS / "upstream" / "resnet50_torchvision-v2_imagenet1k.py")
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.5)
+    theirs = torch.optim.lr_scheduler.SequentialLR(optimizer, [
+        torch.optim.lr_scheduler.LinearLR(optimizer, 0.01, total_iters=5),
+        torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 595)], [5])
+    wanted = []
+    for _ in range(600):
+        wanted.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        theirs.step()
+    assert rates_of(cfg, 0.5) == pytest.approx(wanted, rel=1e-6)
 
 
 @pytest.mark.parametrize("path", RSB_FILES, ids=stems(RSB_FILES))
@@ -144,6 +168,15 @@ def test_an_update_of_rsb_is_of_2048_images(path):
     assert cfg.optim_wrapper.accumulative_counts == 8
     # What mmengine divides by, after the accumulation was taken out: the rate is not scaled.
     assert cfg.auto_scale_lr.base_batch_size == cfg.train_dataloader.batch_size
+    assert cfg.auto_scale_lr.scaling == "sqrt"
+    if cfg.train_dataloader.sampler.type == "frozen_det.RepeatAugSampler":  # no batch shows an image twice
+        assert (cfg.train_dataloader.sampler.batch_size, cfg.train_dataloader.sampler.batches_of_update) == (256, 8)
+
+
+@pytest.mark.parametrize("name", TIMM_OTHERS)
+def test_other_architectures_under_rsb_expect_what_timm_measured(name):
+    for place, value in enumerate(TIMM_OTHERS[name]):
+        assert f"expected: {value:.2f} top-1" in said(CONFIGS / "upstream" / f"{name}_rsb-a{place + 1}_imagenet1k.py")
 
 
 @pytest.mark.parametrize("size", TIMM)
@@ -191,6 +224,71 @@ def test_the_arms_of_cutmix_differ_in_model_alone_and_have_its_settings():
                 assert mixing["cutmix_alpha"] == 1.0 and mixing["prob"] == (0.5 if data == "cifar10" else 1.0)
             if arm == "cutout":
                 assert mixing["cutout_size"] == (16 if data == "cifar10" else 112)
+
+
+# arXiv 1905.04899, top-1 error: Tables 5, 6 and 8 on CIFAR-100, Table 4 on ImageNet.
+CUTMIX_ERRORS = {
+    "pyramidnet200_plain": 16.45, "pyramidnet200_stochastic-depth": 15.86, "pyramidnet200_smoothing": 16.73,
+    "pyramidnet200_cutout": 16.53, "pyramidnet200_cutout-smoothing": 15.61, "pyramidnet200_dropblock": 15.73,
+    "pyramidnet200_dropblock-smoothing": 15.16, "pyramidnet200_mixup-a05": 15.78, "pyramidnet200_mixup": 15.63,
+    "pyramidnet200_manifold-mixup": 16.14, "pyramidnet200_cutout-mixup": 15.46,
+    "pyramidnet200_cutout-manifold-mixup": 15.09, "pyramidnet200_shakedrop": 15.08, "pyramidnet200_cutmix": 14.47,
+    "pyramidnet200_cutmix-shakedrop": 13.81, "pyramidnet200_cutmix-gaussian": 15.95,
+    "pyramidnet200_cutmix-fixed": 14.97, "pyramidnet200_cutmix-onehot": 15.89, "pyramidnet200_cutmix-scheduled": 14.72,
+    "pyramidnet200_cutmix-complete": 15.17, "pyramidnet110_plain": 19.85, "pyramidnet110_cutmix": 17.97,
+    "resnet110_plain": 23.14, "resnet110_cutmix": 20.11}
+TABLE_4 = {"resnet101_plain": 21.87, "resnet101_cutout": 20.72, "resnet101_mixup": 20.52, "resnet101_cutmix": 20.17,
+           "resnext101-32x4d_plain": 21.18, "resnext101-32x4d_cutmix": 19.47}
+
+
+def test_every_row_of_cutmixs_tables_has_its_config_and_its_number():
+    for names, data in ((CUTMIX_ERRORS, "cifar100"), (TABLE_4, "imagenet1k")):
+        for name, error in names.items():
+            assert f"({error:.2f} error)" in said(CONFIGS / "upstream" / f"{name}_{data}.py")
+    listed = {path.stem.removesuffix("_cifar100") for path in FILES if path.stem.endswith("_cifar100")}
+    assert listed - {"resnet50_transfer"} == set(CUTMIX_ERRORS)
+
+
+def test_the_rows_of_cutmixs_table_5_differ_from_its_baseline_in_their_row_alone():
+    plain = load_config(CONFIGS / "upstream" / "pyramidnet200_plain_cifar100.py").to_dict()
+    for name in CUTMIX_ERRORS:
+        if not name.startswith("pyramidnet200"):
+            continue
+        other = load_config(CONFIGS / "upstream" / f"{name}_cifar100.py").to_dict()
+        model = other.pop("model")
+        assert other == {key: value for key, value in plain.items() if key != "model"}
+        recipe = name.partition("_")[2]
+        assert model["loss"].get("label_smoothing", 0.0) == (0.1 if "smoothing" in recipe else 0.0)
+        assert model["backbone"].get("shake_drop", 0.0) == (0.5 if "shakedrop" in recipe else 0.0)
+        mixing = model.get("mixing") or {}
+        assert mixing.get("cutout_size", 0) == (16 if "cutout" in recipe else 0)
+        assert mixing.get("mixup_alpha", 0.0) == (0.5 if "a05" in recipe else 1.0 if "mixup" in recipe else 0.0)
+        noise = dict(model.get("noise") or {})
+        noise.pop("branches", None)
+        assert noise == {"stochastic-depth": dict(stochastic_depth=0.25)}.get(
+            recipe, dict(drop_block=0.1, block_size=4) if "dropblock" in recipe else {})
+
+
+def test_localisation_trains_by_the_papers_appendix():
+    for data, epochs, batch, lr, step in (("cub200", 600, 32, 0.001, 150), ("imagenet1k", 20, 256, 0.01, 6)):
+        for arch, scale in (("resnet50-s1", 1.0), ("vgg-gap", 0.1 if data == "cub200" else 1.0)):
+            for arm in ("cam", "mixup", "cutout", "cutmix"):
+                cfg = load_config(CONFIGS / "upstream" / f"{arch}_wsol-{arm}_{data}.py")
+                assert (cfg.train_cfg.max_epochs, cfg.train_dataloader.batch_size) == (epochs, batch)
+                assert cfg.optim_wrapper.optimizer.lr == pytest.approx(lr * scale)
+                assert cfg.optim_wrapper.paramwise_cfg.custom_keys["network.fc"].lr_mult == 10
+                assert cfg.param_scheduler[0].step_size == step and cfg.model.weights.head == "new"
+                assert cfg.model.last_stride == (1 if arch == "resnet50-s1" else None)
+                assert cfg.model.num_classes == (200 if data == "cub200" else 1000)
+
+
+def test_fixres_bases_are_its_authors_120_epochs_of_two_passes():
+    for size in (128, 160, 224, 384):
+        cfg = load_config(CONFIGS / "upstream" / f"resnet50_fixres-base-{size}px_imagenet1k.py")
+        assert cfg.train_dataloader.dataset.transform.size == cfg.val_dataloader.dataset.transform.size == size
+        assert (cfg.train_cfg.max_epochs, cfg.param_scheduler[0].step_size) == (2 * 120, 2 * 30)
+        assert cfg.optim_wrapper.optimizer.to_dict() == dict(type="SGD", lr=0.16, momentum=0.9, weight_decay=1e-4)
+        assert cfg.accumulate * cfg.train_dataloader.batch_size == 512 and cfg.train_dataloader.sampler.num_repeats == 3
 
 
 @pytest.mark.parametrize("name, epochs, batch, lr, milestones", [

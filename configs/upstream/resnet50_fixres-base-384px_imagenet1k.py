@@ -1,0 +1,11 @@
+"""ResNet-50 trained at 384 px as FixRes' authors train theirs: what its tuning begins with.
+
+Touvron et al., arXiv 1906.06423; facebookresearch/FixRes. Then: frozen-det fixres fixres/resnet50_fixres-... CHECKPOINT
+expected: not read. Not run on ImageNet here.
+    frozen-det train CONFIG --cfg-options data_root=DIR
+"""
+_base_ = ["../_base_/upstream_fixres-base.py"]
+
+train_dataloader = dict(dataset=dict(transform=dict(size=384)))
+val_dataloader = dict(dataset=dict(transform=dict(size=384)))
+test_dataloader = val_dataloader
