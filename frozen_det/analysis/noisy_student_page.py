@@ -85,12 +85,19 @@ def _results(models, rounds, summaries, metrics) -> Section:
     return Section("Results", blocks)
 
 
+def _balance(summary: dict) -> str:
+    if summary.get("balanced") == "none":
+        return "not balanced"
+    small = ", small classes not repeated" if summary.get("balanced") == "cut" else ""
+    return f"balanced to {summary['per_class_copies']:,} of each class{small}"
+
+
 def _round(number: int, found: dict, summary: dict, settings, files: Path) -> Section:
     guards, classes = summary["guards"], summary["per_class"]
     kept = sum(row["filtered"] for row in classes)
     total = sum(row["labelled"] for row in classes)
-    text = (f"Of {total:,} images {kept:,} have a confidence of at least {summary['min_confidence']}; balanced to "
-            f"{summary['per_class_copies']:,} of each class, {summary['num_rows']:,} different ones are left, "
+    text = (f"Of {total:,} images {kept:,} have a confidence of at least {summary['min_confidence']}; "
+            f"{_balance(summary)}, {summary['num_rows']:,} different ones are left, "
             f"{summary['num_copies']:,} with copies. {settings.get('labels', 'soft').capitalize()} labels, "
             f"{settings.get('ratio', 1)} pseudo-labelled images for each labelled one.")
     out = (f"Left out: {guards['excluded']:,} images of the pool that are also among the training, validation or test "

@@ -20,8 +20,8 @@ def add_arguments(parser) -> None:
     tuning.add_argument("--test-size", type=int, metavar="PX", help="test size to tune for (default: the config's)")
     tuning.add_argument("--crop-ratio", type=float, metavar="R", help="the crop's share of the resized short side "
                         "(default: the config's)")
-    tuning.add_argument("--transform", choices=["v1", "v2"], help="v1: the test's own transform (default); v2: with "
-                        "flips, slight colour changes and sideways shifts")
+    tuning.add_argument("--transform", choices=["v1", "v2", "train"], help="v1: as the test (default); v2: "
+                        "with flips, slight colour changes and sideways shifts; train: random crops, as in training")
     tuning.add_argument("--affine", action="store_true", default=None, help="train the last norm's scale and shift too")
     tuning.add_argument("--norm", nargs="+", metavar="NAME", help="norm (or modules with norms) whose statistics move, "
                         "'none' for none (default: the batch norm that runs last)")

@@ -12,7 +12,10 @@ from ..errors import InputError
 
 TYPE = "frozen_det.FixResClassifier"
 NOISY = "frozen_det.NoisyClassifier"
-TRANSFORMS = {"v1": "frozen_det.EvalTransform", "v2": "frozen_det.FixResTransform"}
+TRANSFORMS = {"v1": "frozen_det.EvalTransform", "v2": "frozen_det.FixResTransform",
+              "train": "frozen_det.TrainTransform"}
+#: Of ``train``: facebookresearch/FixRes, imnet_resnet50_scratch/transforms.py.
+TRAINING = dict(preset="basic", color_jitter=0.3)
 #: For a config that says nothing: the released v2 run on the CutMix ResNet-50.
 EPOCHS, LEARNING_RATE, BASE_BATCH = 11, 1e-3, 64
 
@@ -24,7 +27,8 @@ class FixResSettings:
     Attributes:
         test_size: side of the test crop, in px.
         crop_ratio: the crop's share of the resized short side.
-        transform: ``v1``, the test's own transform, or ``v2``, light augmentation.
+        transform: ``v1``, the test's own transform, ``v2``, light augmentation, or ``train``, the crops, flips and
+            colours of the training at the test size: the paper's control.
         affine: whether the last norm's scale and shift train.
         norm: see :class:`frozen_det.upstream.fixres.FixResClassifier`.
         epochs: of the tuning.
@@ -172,7 +176,11 @@ def _set_data(out, cfg, settings: FixResSettings) -> None:
     size, ratio = settings.test_size or tested["size"], settings.crop_ratio or tested["crop_ratio"]
     kind = settings.transform or said.get("transform", "v1")
     common = dict(size=size, crop_ratio=ratio, interpolation=tested["interpolation"])
-    out.train_dataloader.dataset.transform = dict(type=TRANSFORMS[kind], **common)
+    if kind == "train":
+        out.train_dataloader.dataset.transform = dict(
+            type=TRANSFORMS[kind], size=size, interpolation=tested["interpolation"], **TRAINING)
+    else:
+        out.train_dataloader.dataset.transform = dict(type=TRANSFORMS[kind], **common)
     for name in ("val_dataloader", "test_dataloader"):
         if out.get(name):
             out[name].dataset.transform = dict(type=TRANSFORMS["v1"], **common)

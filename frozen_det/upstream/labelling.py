@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from ..atomic_write import replacing
 from ..datasets.image_pixels import upright_rgb
+from ..datasets.seeding import seeded
 from ..devices import device_of
 from ..errors import InputError
 from ..fingerprint import fingerprint
@@ -107,7 +108,8 @@ def own_transform(model: nn.Module) -> EvalTransform:
 
 def label_pool(model: nn.Module, pool: Pool, out_dir, *, batch_size: int = 64, num_workers: int = 0,
                rank: int | None = None, world_size: int | None = None, part_size: int = 10_000, transform=None,
-               device=None, min_vector_confidence: float = 0.0, teacher: str | None = None) -> LabelSummary:
+               device=None, min_vector_confidence: float = 0.0, teacher: str | None = None,
+               noise: bool = False) -> LabelSummary:
     """Label this rank's parts of a pool; see :mod:`.label_parts` for the files.
 
     Without other processes, or under torch.distributed, the labels are finished (:func:`finish_labels`) on return;
@@ -125,6 +127,8 @@ def label_pool(model: nn.Module, pool: Pool, out_dir, *, batch_size: int = 64, n
         device: By default where the model is.
         min_vector_confidence: Soft vectors are kept from this confidence on, 0..1.
         teacher: Text that stands for the teacher in the parts' inputs; by default the digest of its weights.
+        noise: Dropout and stochastic depth act while it labels, and draws of `transform` and of both follow from the
+            images: the paper's ablation of a noised teacher. Norms keep their running statistics.
 
     Raises:
         InputError: A bad argument, a source without images, logits that are not finite.
@@ -136,10 +140,10 @@ def label_pool(model: nn.Module, pool: Pool, out_dir, *, batch_size: int = 64, n
                          f"min_vector_confidence in 0..1, got {batch_size}, {num_workers}, {rank} of {world_size}, "
                          f"{min_vector_confidence} (labelling).")
     import_pyarrow()
-    model = model.eval()
+    model = _noised(model) if noise else model.eval()
     device = torch.device(device or next(model.parameters()).device)
     transform = transform or own_transform(model)
-    made_by = _made_by(model, transform, min_vector_confidence, teacher)
+    made_by = _made_by(model, transform, min_vector_confidence, teacher) + " noise" * noise
     out_dir = Path(out_dir)
     parts = pool.parts(out_dir, part_size)
     inputs = {part.number: hashlib.blake2b(f"{made_by} {part.digest}".encode(), digest_size=16).hexdigest()
@@ -154,7 +158,8 @@ def label_pool(model: nn.Module, pool: Pool, out_dir, *, batch_size: int = 64, n
     for leftover in out_dir.glob(".part-*.partial*"):  # of a process that was killed
         if int(leftover.name.split(".")[1].removeprefix("part-")) in own_numbers:
             leftover.unlink()
-    counts = _label(model, todo, out_dir, inputs, batch_size, num_workers, transform, device, min_vector_confidence)
+    counts = _label(model, todo, out_dir, inputs, batch_size, num_workers, transform, device, min_vector_confidence,
+                    noise)
     if is_distributed():
         barrier()
     if rank == 0 and (is_distributed() or world_size == 1):
@@ -206,8 +211,8 @@ class PartImages(IterableDataset):
     not decode have no place in ``images``. Batches are made here: the loader takes ``batch_size=None``.
     """
 
-    def __init__(self, parts: list[Part], batch_size: int, transform) -> None:
-        self.parts, self.batch_size, self.transform = parts, batch_size, transform
+    def __init__(self, parts: list[Part], batch_size: int, transform, noise: bool = False) -> None:
+        self.parts, self.batch_size, self.transform, self.noise = parts, batch_size, transform, noise
 
     def __iter__(self) -> Iterator[dict]:
         worker = get_worker_info()
@@ -223,7 +228,8 @@ class PartImages(IterableDataset):
                     row["content_hash"] = content_hash(item.content)
                     image = _decoded(item.content, row)
                     if image is not None:
-                        images.append(self.transform(image))
+                        with seeded(_seed_of(row)) if self.noise else nullcontext():
+                            images.append(self.transform(image))
                 rows.append(row)
             yield dict(part=part.number, last=True, images=torch.stack(images) if images else None, rows=rows)
 
@@ -240,9 +246,9 @@ def _decoded(content: bytes, row: dict) -> Image.Image | None:
 
 
 def _label(model, todo: list[Part], out_dir: Path, inputs: dict[int, str], batch_size: int, num_workers: int, transform,
-           device: torch.device, bound: float) -> tuple[int, int]:
+           device: torch.device, bound: float, noise: bool = False) -> tuple[int, int]:
     """Label parts; (images, undecodable images) among them."""
-    stream = DataLoader(PartImages(todo, batch_size, transform), batch_size=None, num_workers=num_workers,
+    stream = DataLoader(PartImages(todo, batch_size, transform, noise), batch_size=None, num_workers=num_workers,
                         pin_memory=device.type == "cuda", prefetch_factor=4 if num_workers else None)
     counts = np.zeros(2, np.int64)
     under_way: dict[int, tuple[ExitStack, PartWriter]] = {}
@@ -263,7 +269,8 @@ def _label(model, todo: list[Part], out_dir: Path, inputs: dict[int, str], batch
     with ExitStack() as on_error, torch.inference_mode():
         pending = None
         for batch in stream:
-            logits = None if batch["images"] is None else _logits(model, batch["images"], device)  # (n, C)
+            with seeded(_seed_of(batch["rows"][0])) if noise else nullcontext():
+                logits = None if batch["images"] is None else _logits(model, batch["images"], device)  # (n, C)
             # The batch before is written while an accelerator works on this one.
             if pending is not None:
                 write(*pending)
@@ -271,6 +278,19 @@ def _label(model, todo: list[Part], out_dir: Path, inputs: dict[int, str], batch
         if pending is not None:
             write(*pending)
     return int(counts[0]), int(counts[1])
+
+
+def _noised(model: nn.Module) -> nn.Module:
+    """In training mode, but for the norms: what drops, drops."""
+    model.train()
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._NormBase):
+            module.eval()
+    return model
+
+
+def _seed_of(row: dict) -> int:
+    return int(row["content_hash"][:15] or "0", 16)
 
 
 def _logits(model: nn.Module, images: Tensor, device: torch.device) -> Tensor:  # (n, 3, H, W) uint8

@@ -23,9 +23,9 @@ from .student_config import STUDENT, classifier_config, student_config
 
 KEYS = {"split", "teacher", "pool", "guards", "labelling", "rounds", "fixres", "test", "data_root", "work_dir"}
 TEACHER = {"config", "options", "checkpoint", "weights"}
-ROUND = {"config", "options", "checkpoint", "min_confidence", "per_class", "seed", *STUDENT}
+ROUND = {"config", "options", "checkpoint", "min_confidence", "per_class", "balanced", "seed", *STUDENT}
 SPLIT = {"data_root", "split", "per_class", "pool_images", "seed"}
-LABELLING = {"batch_size", "num_workers", "part_size", "min_vector_confidence"}
+LABELLING = {"batch_size", "num_workers", "part_size", "min_vector_confidence", "noise"}
 FIXRES_SETTINGS = {"test_size", "crop_ratio", "transform", "affine", "norm", "epochs", "lr", "label_smoothing"}
 FIXRES = {"config", "options", "checkpoint", "whole", *FIXRES_SETTINGS}
 
@@ -109,7 +109,7 @@ def check_loop(cfg) -> None:
         if (name == "teacher" or name.startswith("rounds")) and not (part or {}).get("config"):
             raise InputError(f"expected {name}.config in {cfg.filename}, got none.")
     for place, one in enumerate(rounds):
-        if not one.get("per_class"):
+        if not one.get("per_class") and one.get("balanced") != "none":
             raise InputError(f"expected rounds.{place}.per_class in {cfg.filename}, the pseudo-labelled images that "
                              "each class is to have, got none.")
     if bool(cfg.get("pool")) == bool((cfg.get("split") or {}).get("per_class")):
@@ -215,8 +215,10 @@ class _Loop:
 
     def selection(self, number: int, settings, labels: Path, teacher: Model) -> dict:
         """Filter and balance; returns `manifest` (path), `dataset` (config) and `summary` (path)."""
-        chosen = dict(min_confidence=settings.get("min_confidence", 0.3), per_class=settings["per_class"],
+        chosen = dict(min_confidence=settings.get("min_confidence", 0.3), per_class=settings.get("per_class"),
                       seed=settings.get("seed", 0))
+        if settings.get("balanced", "copies") != "copies":
+            chosen["balanced"] = settings["balanced"]
         return select_stage(self, f"round {number} selection", labels, self.work_dir / f"round-{number}" / "manifest",
                             chosen, self._guards(), self._classes(teacher.cfg))
 

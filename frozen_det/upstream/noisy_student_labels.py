@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..atomic_write import replacing
 from ..class_names import refuse_other_order
+from ..registry import TRANSFORMS
 from .agreement import agreement
 from .label_parts import VECTORS
 from .labelling import label_pool, load_teacher
@@ -44,6 +45,7 @@ def label_stage(loop, name: str, folder: Path, teacher, pool: Pool, settings: di
         name: of the stage.
         folder: of the parts.
         teacher: its `cfg` and `checkpoint`; its averaged weights, eval mode and own evaluation transform are taken.
+            With ``noise`` in `settings` it labels as it trained: its training's transform, dropout, stochastic depth.
         pool: the images.
         settings: arguments of :func:`~.labelling.label_pool`.
         classes: names of the labelled images' classes; a teacher that states others is refused.
@@ -51,13 +53,16 @@ def label_stage(loop, name: str, folder: Path, teacher, pool: Pool, settings: di
     Returns:
         `folder`.
     """
-    made_by = dict(model=teacher.cfg.model.to_dict(), pool=pool.digest(), transform=_evaluation(teacher.cfg),
+    seen = _training(teacher.cfg) if settings.get("noise") else _evaluation(teacher.cfg)
+    made_by = dict(model=teacher.cfg.model.to_dict(), pool=pool.digest(), transform=seen,
                    **{key: value for key, value in settings.items() if key not in _SPEED})
     with loop.stage(name, made_by, [teacher.checkpoint] if teacher.checkpoint else []) as stage:
         if stage.todo:
             model, transform = load_teacher(teacher.cfg, teacher.checkpoint)
             refuse_other_order(model.stated_classes, classes, f"the teacher {teacher.checkpoint}",
                                "the labelled images", optional=True)
+            if settings.get("noise"):
+                transform = TRANSFORMS.build(seen)
             done = label_pool(model, pool, folder, transform=one_by_one(transform), **settings)
             loop.say(f"[{name}] {done.num_images} images in {done.num_parts - done.num_skipped} parts, "
                      f"{done.num_undecodable} of them not readable; {done.num_skipped} parts were there")
@@ -125,10 +130,9 @@ def one_by_one(transform):
 
 
 class _AsItIs:
-    """A batch transform without draws, on one PIL image."""
+    """A batch transform on one PIL image; what it draws is numpy's."""
 
     def __init__(self, transform) -> None:
-        assert transform.words_per_image == 0, "a teacher's view of an image is not drawn"
         self.name, self._transform = type(transform).__name__, transform
 
     def __call__(self, image):
@@ -136,7 +140,15 @@ class _AsItIs:
         import torch
 
         pixels = np.ascontiguousarray(np.asarray(image, dtype=np.uint8).transpose(2, 0, 1))[None]
-        return torch.from_numpy(self._transform.apply_batch(pixels, np.empty((1, 0), np.uint64))[0])
+        words = np.random.randint(0, 2**64, size=(1, self._transform.words_per_image), dtype=np.uint64)
+        return torch.from_numpy(self._transform.apply_batch(pixels, words)[0])
+
+
+def _training(cfg):
+    """The transform that the labelled images are trained with."""
+    dataset = cfg.train_dataloader.dataset
+    given = (dataset.labelled if "labelled" in dataset else dataset).transform
+    return given.to_dict() if hasattr(given, "to_dict") else given
 
 
 def _evaluation(cfg):

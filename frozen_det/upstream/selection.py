@@ -3,7 +3,8 @@
 The balance is that of the released code of Noisy Student (google-research/noisystudent, filter_unlabel.py): of each
 class the highest threshold on a grid of 0.01 at which it has N images or more, the floor where it has fewer anywhere;
 then every image above it is kept floor(N / images) times and once more with the chance that is left. So a class has N
-copies in expectation, not exactly. The chance is drawn from the image's content and a seed: neither order nor
+copies in expectation, not exactly. Without balance (two ablations of the paper) classes keep what they have, or small
+ones are not repeated. The chance is drawn from the image's content and a seed: neither order nor
 processes matter. Only the narrow rows are read. Images on a list of hashes are left out and counted.
 """
 
@@ -21,6 +22,8 @@ from ..errors import InputError
 from .label_parts import LABELS, import_pyarrow, read_vectors, soft_label
 
 GRID = 100
+# How classes come to be of one size: "copies" repeats small ones, "cut" does not, "none" keeps all that is sure enough.
+BALANCES = ("copies", "cut", "none")
 _META = b"frozen_det"
 _COLUMNS = ("id", "path", "key", "offset", "size", "content_hash", "label", "confidence", "copies", "part", "vector")
 _BATCH_ROWS = 16_384
@@ -46,18 +49,19 @@ class Selection:
     summary: dict
 
 
-def select(parts_dir, out, *, num_classes: int, per_class: int, min_confidence: float = 0.3, seed: int = 0,
-           exclude_hashes: Iterable[str] = (), memory_limit: str = "2GB", class_names: Sequence[str] | None = None,
-           threads: int | None = None, say=print) -> Selection:
+def select(parts_dir, out, *, num_classes: int, per_class: int | None = None, min_confidence: float = 0.3,
+           seed: int = 0, balanced: str = "copies", exclude_hashes: Iterable[str] = (), memory_limit: str = "2GB",
+           class_names: Sequence[str] | None = None, threads: int | None = None, say=print) -> Selection:
     """Filter and balance the labels of a pool.
 
     Args:
         parts_dir: Folder of finished labels (:func:`~.labelling.label_pool`).
         out: Manifest to write, ``.parquet``; its summary goes beside it, ``.json``.
         num_classes: C; an image's class is its most probable one.
-        per_class: N, the copies that each class has in expectation.
+        per_class: N, the copies that each class has in expectation; not asked for ``balanced="none"``.
         min_confidence: Images below are never kept.
         seed: Of the draws.
+        balanced: One of :data:`BALANCES`.
         exclude_hashes: Content hashes (:func:`~.pool.content_hash`) of images that must not be trained on, such as
             those of validation and test sets.
         memory_limit: Of DuckDB; what does not fit goes to a folder beside `out` for the time being.
@@ -68,6 +72,9 @@ def select(parts_dir, out, *, num_classes: int, per_class: int, min_confidence: 
     Raises:
         InputError: Labels that are not there, not finished, or of other classes; a bad argument; no image left.
     """
+    if balanced not in BALANCES:
+        raise InputError(f"expected balanced as one of {', '.join(BALANCES)}, got {balanced!r} (selection).")
+    per_class = 1 if balanced == "none" else per_class or 0
     if per_class < 1 or not 0 <= min_confidence < 1 or num_classes < 1:
         raise InputError("expected per_class from 1 on, min_confidence in 0..1 and num_classes from 1 on, got "
                          f"{per_class}, {min_confidence}, {num_classes} (selection).")
@@ -82,22 +89,30 @@ def select(parts_dir, out, *, num_classes: int, per_class: int, min_confidence: 
         _views(database, parts_dir, excluded)
         counts, guards = _counts(database, num_classes), _guards(database)
         filtered = _filtered(database, num_classes, min_confidence)
-        balanced = [balance(counts[label], per_class, min_confidence) for label in range(num_classes)]
-        for one, images in zip(balanced, filtered):
+        # As many as there are, where nothing is balanced: every threshold is the floor.
+        wanted = [max(images, 1) for images in filtered] if balanced == "none" else [per_class] * num_classes
+        cuts = [balance(counts[label], wanted[label], min_confidence) for label in range(num_classes)]
+        for one, images in zip(cuts, filtered):
+            if balanced == "none":
+                one["threshold"] = min_confidence
             if one["threshold"] == min_confidence:  # it may lie within a bin
                 one["images"] = images
-        _write_manifest(database, out, balanced, per_class, seed, dict(
-            labels=os.path.relpath(Path(parts_dir).resolve(), out.parent.resolve()), num_classes=num_classes,
-            classes=names))
+        ratios = [count / one["images"] if one["images"] else 0.0 for count, one in zip(wanted, cuts)]
+        _write_manifest(database, out, cuts, [min(ratio, 1.0) if balanced == "cut" else ratio for ratio in ratios],
+                        seed, dict(
+                            labels=os.path.relpath(Path(parts_dir).resolve(), out.parent.resolve()),
+                            num_classes=num_classes, classes=names))
         rows, copies = _kept(database, out, num_classes)
     finally:
         database.close()
     per_class_rows = [
         dict(label=label, name=names[label], labelled=int(counts[label].sum()), filtered=filtered[label],
-             threshold=balanced[label]["threshold"], rows=rows[label], copies=copies[label],
-             expected=per_class if filtered[label] else 0) for label in range(num_classes)]
+             threshold=cuts[label]["threshold"], rows=rows[label], copies=copies[label],
+             expected=min(wanted[label], filtered[label]) if balanced == "cut" else wanted[label] if filtered[label]
+             else 0) for label in range(num_classes)]
     summary = dict(
-        num_classes=num_classes, per_class_copies=per_class, min_confidence=min_confidence, seed=seed,
+        num_classes=num_classes, per_class_copies=None if balanced == "none" else per_class, balanced=balanced,
+        min_confidence=min_confidence, seed=seed,
         num_rows=sum(rows), num_copies=sum(copies), guards=guards, per_class=per_class_rows,
         empty_classes=[label for label in range(num_classes) if not filtered[label]],
         histogram=counts.sum(0).tolist(), labels_inputs=labels["inputs"],
@@ -263,12 +278,11 @@ def _filtered(database, num_classes: int, min_confidence: float) -> list[int]:
     return [found.get(label, 0) for label in range(num_classes)]
 
 
-def _write_manifest(database, out: Path, balanced: list[dict], per_class: int, seed: int, record: dict) -> None:
+def _write_manifest(database, out: Path, cuts: list[dict], ratios: list[float], seed: int, record: dict) -> None:
     pa = import_pyarrow()
-    ratios = [per_class / one["images"] if one["images"] else 0.0 for one in balanced]
     database.register("balanced_table", pa.table(dict(
-        label=pa.array(range(len(balanced)), pa.int32()), ratio=pa.array(ratios, pa.float64()),
-        threshold=pa.array([one["threshold"] for one in balanced], pa.float64()))))
+        label=pa.array(range(len(cuts)), pa.int32()), ratio=pa.array(ratios, pa.float64()),
+        threshold=pa.array([one["threshold"] for one in cuts], pa.float64()))))
     database.execute("CREATE TABLE balanced AS SELECT * FROM balanced_table")
     # The draw is copies_of() in SQL: md5 is the same in every version of every library.
     draw = f"('0x' || substr(md5(content_hash || ':' || {int(seed)}), 1, 13))::BIGINT / 4503599627370496.0"

@@ -67,6 +67,16 @@ def test_a_recipe_builds_and_names_its_norms(path):
         assert "network.cell_9.conv_1x1.conv.weight" in model.tuned
 
 
+def test_with_training_augmentation_crops_are_random_at_the_test_size():
+    cfg = load_config("fixres/resnet50_fixres-384px_imagenet1k")
+    run = fixres_config(cfg, "base.pth", FixResSettings(transform="train"))
+    transform = TRANSFORMS.build(run.train_dataloader.dataset.transform)
+    assert type(transform).__name__ == "TrainTransform" and transform.size == 384
+    assert (transform.settings["color_jitter"], transform.settings["interpolation"]) == (0.3, "bilinear")
+    assert run.val_dataloader.dataset.transform.type == "frozen_det.EvalTransform"
+    assert run.fixres.transform == "train"
+
+
 def test_a_noisy_students_config_is_tuned_as_a_plain_classifier_on_its_labelled_images():
     cfg = load_config("noisy_student/efficientnet-b0_noisy_imagenet1k", {"train_dataloader.batch_size": 16})
     student_config(cfg, dict(type="frozen_det.PseudoLabelled", manifest="m.parquet"), dict(ratio=3))

@@ -57,6 +57,17 @@ def test_rows_hold_what_the_teacher_says_without_noise(pool, tmp_path):
         assert np.allclose(vector, (expected - expected.max()).numpy(), atol=4e-3)
 
 
+def test_a_noised_teacher_drops_and_its_draws_follow_from_the_images(pool, tmp_path):
+    for name, batch_size in (("out", 4), ("again", 4)):
+        label_pool(Teacher(), pool, tmp_path / name, **{**SETTINGS, "batch_size": batch_size}, noise=True)
+    label_pool(Teacher(), pool, tmp_path / "plain", **SETTINGS)
+    assert contents(tmp_path / "out") == contents(tmp_path / "again") != contents(tmp_path / "plain")
+    # Half of three colours: each logit has its bias alone or twice its share, as dropout at 0.5 has it.
+    plain, noised = ([read_vectors(tmp_path / name, 0, NUM_CLASSES)[row] for row in range(3)]
+                     for name in ("plain", "out"))
+    assert not any(np.allclose(one, other, atol=4e-3) for one, other in zip(plain, noised))
+
+
 def test_images_that_do_not_decode_are_counted_and_listed_by_name(pool, tmp_path):
     label_pool(Teacher(), pool, tmp_path / "out", **SETTINGS)
     summary = finish_labels(tmp_path / "out")

@@ -26,6 +26,21 @@ def test_each_size_has_the_released_values(size):
     assert average.momentum == 1e-4 and average.update_buffers
 
 
+def test_the_ablations_differ_from_b0_in_what_they_ablate():
+    plain = load_config("noisy_student/efficientnet-b0_imagenet1k").to_dict()
+    for name, change in (("no-balancing", dict(balanced="none")), ("no-upsampling", dict(balanced="cut")),
+                         ("noised-teacher", {})):
+        loop = load_config(f"noisy_student/efficientnet-b0_{name}_imagenet1k")
+        check_loop(loop)
+        other = loop.to_dict()
+        wanted = {**plain["rounds"][0], **change}
+        if name == "no-balancing":
+            del wanted["per_class"]
+        assert other.pop("rounds") == [wanted]
+        assert other["labelling"].pop("noise", False) == (name == "noised-teacher")
+        assert other == {key: value for key, value in plain.items() if key != "rounds"}
+
+
 @pytest.mark.parametrize(("processes", "batch", "accumulate"), [(8, 256, 1), (1, 256, 1), (1, 256, 8), (4, 64, 2)])
 @pytest.mark.parametrize(("epoch", "rate"), [(1, 0.128 / 5), (10, 0.128 * 0.97 ** 4), (30, 0.128 * 0.97 ** 12),
                                              (349.9, 0.128 * 0.97 ** 145)])

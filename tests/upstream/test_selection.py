@@ -84,6 +84,27 @@ def test_a_class_has_its_copies_in_expectation_and_a_small_one_is_repeated(tmp_p
                                                  copies=0, expected=0)
 
 
+@pytest.mark.parametrize("balanced", ["none", "cut"])
+def test_without_balance_or_repeats_every_image_that_is_sure_enough_comes_once(tmp_path, balanced):
+    labels, confidences, hashes = made(np.random.default_rng(5), 400)
+    parts = write_parts(tmp_path / "labels", labels, confidences, hashes=hashes)
+    chosen = dict(per_class=None if balanced == "none" else 10_000, balanced=balanced)
+    found = select(parts, tmp_path / "m.parquet", num_classes=NUM_CLASSES, say=str, **chosen)
+    wanted = {row for row in range(400) if labels[row] >= 0 and np.float64(confidences[row]) >= 0.3}
+    assert {int(row["path"][7:13]): row["copies"] for row in rows_of(found.manifest)} == dict.fromkeys(wanted, 1)
+    assert found.num_copies == found.num_rows == sum(one["expected"] for one in found.summary["per_class"])
+
+
+def test_a_large_class_is_cut_as_with_repeats_and_another_balance_is_refused(tmp_path):
+    labels, confidences, hashes = made(np.random.default_rng(6), 2000)
+    parts = write_parts(tmp_path / "labels", labels, confidences, hashes=hashes)
+    both = [select(parts, tmp_path / f"{balanced}.parquet", num_classes=NUM_CLASSES, per_class=50, seed=1, say=str,
+                   balanced=balanced) for balanced in ("copies", "cut")]
+    assert rows_of(both[0].manifest) == rows_of(both[1].manifest)
+    with pytest.raises(InputError, match="copies, cut, none, got 'all'"):
+        select(parts, tmp_path / "m.parquet", num_classes=NUM_CLASSES, per_class=50, balanced="all", say=str)
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.integers(0, 40), min_size=101, max_size=101), st.integers(1, 300), st.integers(0, 99))
 def test_a_threshold_is_the_highest_that_reaches_the_number_or_the_floor(counts, per_class, floor):
