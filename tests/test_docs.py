@@ -121,3 +121,15 @@ def test_every_config_of_the_papers_systems_has_a_row_on_that_page():
     for path in (DOCS.parent / "configs" / "detection").glob("*.py"):
         if re.search(r"-(resnetrs|efficientnetb7)", path.stem) and "nasfpn-gn" not in path.stem:
             assert f"`{path.stem}`" in text, path.stem
+
+
+def test_every_config_of_the_classifiers_papers_has_a_row_there_too():
+    text = (DOCS / "paper_grid.md").read_text(encoding="utf-8")
+    files = [path for folder in ("upstream", "fixres", "noisy_student", "detection")
+             for path in (DOCS.parent / "configs" / folder).glob("*.py")
+             if re.search(r"_(imagenet1k|cifar100|cub200|voc0712)$|^pyramidnet|_transfer_", path.stem)
+             # Parts of a loop, and weights that are given.
+             and not re.search(r"_(noisy|given)_", path.stem)]
+    assert len(files) > 100
+    for path in files:
+        assert f"`{path.stem}`" in text, path.stem
