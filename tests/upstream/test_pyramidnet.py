@@ -2,13 +2,15 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from frozen_det.errors import InputError
 from frozen_det.upstream.pyramidnet import CifarPyramidNet, shake_drop
 
 
-@pytest.mark.parametrize("depth, alpha, bottleneck, millions", [(200, 240, True, 26.8), (110, 48, False, 1.7)])
+@pytest.mark.parametrize("depth, alpha, bottleneck, millions", [(200, 240, True, 26.8), (110, 64, True, 1.7),
+                                                                   (110, 48, False, 1.7)])
 def test_the_published_numbers_of_parameters(depth, alpha, bottleneck, millions):
     with torch.device("meta"):
         network = CifarPyramidNet(depth, alpha, bottleneck, num_classes=100)
@@ -24,6 +26,36 @@ def test_blocks_widen_to_16_plus_alpha_and_halve_the_map_twice():
     assert [tuple(out.shape[1:]) for out in (first, second, third)] == [(19, 32, 32), (22, 16, 16), (25, 8, 8)]
     network = CifarPyramidNet(depth=29, alpha=9, num_classes=5)
     assert network(torch.randn(2, 3, 32, 32)).shape == (2, 5) and network.fc.in_features == 100
+
+
+def test_bottlenecks_are_the_released_networks_steps_written_out():
+    """clovaai/CutMix-PyTorch, pyramidnet.py: two blocks a stage, alpha 64, by functions on the weights' names."""
+    network = CifarPyramidNet(depth=20, alpha=64, num_classes=7).eval()
+    generator, state = torch.Generator().manual_seed(0), network.state_dict()
+    for value in state.values():  # norms that are not the identity
+        if value.is_floating_point():
+            value.copy_(torch.rand(value.shape, generator=generator) * (0.1 if value.ndim == 4 else 1) + 0.05)
+
+    def norm(values, name):
+        return F.batch_norm(values, *(state[f"{name}.{part}"] for part in ("running_mean", "running_var", "weight",
+                                                                             "bias")))
+
+    images = torch.randn(2, 3, 32, 32, generator=generator)
+    values, width = norm(F.conv2d(images, state["conv1.weight"], padding=1), "bn1"), 16.0
+    for stage in (1, 2, 3):
+        for number in range(2):
+            at, width = f"layer{stage}.{number}", width + 64 / 6
+            assert state[f"{at}.conv1.weight"].shape[0] == round(width)
+            stride = 2 if stage > 1 and number == 0 else 1
+            branch = F.conv2d(norm(values, f"{at}.bn1"), state[f"{at}.conv1.weight"])
+            branch = F.conv2d(norm(branch, f"{at}.bn2").relu(), state[f"{at}.conv2.weight"], stride=stride, padding=1)
+            branch = norm(F.conv2d(norm(branch, f"{at}.bn3").relu(), state[f"{at}.conv3.weight"]), f"{at}.bn4")
+            shortcut = F.avg_pool2d(values, 2) if stride == 2 else values
+            blank = torch.zeros(2, branch.shape[1] - shortcut.shape[1], *shortcut.shape[2:])
+            values = branch + torch.cat([shortcut, blank], 1)
+    pooled = F.avg_pool2d(norm(values, "bn_final").relu(), 8).flatten(1)
+    wanted = F.linear(pooled, state["fc.weight"], state["fc.bias"])
+    assert torch.allclose(network(images), wanted, rtol=1e-4)
 
 
 def test_channels_that_a_block_adds_come_from_its_branch_alone():
