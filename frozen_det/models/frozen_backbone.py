@@ -71,8 +71,9 @@ class FrozenBackbone(nn.Module):
         InputError: unknown body, stride, weights, pattern or switch.
     """
 
-    def __init__(self, body: dict | None = None, weights=None, strides: Sequence[int] = (4, 8, 16, 32), freeze=True,
-                 adapters=None, forward: dict | None = None, norm_momentum: float | None = None):
+    def __init__(self, body: dict | None = None, weights=None, strides: Sequence[int] = (4, 8, 16, 32),
+                 freeze: bool | int | Sequence[str] = True, adapters=None, forward: dict | None = None,
+                 norm_momentum: float | None = None):
         super().__init__()
         MODELS.import_from_location()  # a Runner of this backbone checks what it loads, however this was built
         guard_host_sync_bn()
