@@ -129,7 +129,7 @@ def _without_root(categories: list[dict], annotations, path) -> list[dict]:
 
 def _check_images(images: list, path, name_keys: tuple[str, ...]) -> None:
     _check_keys(images, "images", _IMAGE_KEYS, path)
-    check_each(images, "images", path, lambda i: any(isinstance(i.get(key), str) for key in name_keys),
+    check_each(images, "images", path, lambda i: {type(i.get(key)) for key in name_keys} - {type(None)} == {str},
                f"a text under {' or '.join(map(repr, name_keys))}", shown, "name the image file")
     for is_good, expected in ((_is_positive, "height and width above 0"),
                               (_is_whole, "whole numbers as height and width")):

@@ -1,7 +1,7 @@
 """LVIS v0.5 and v1 (arXiv 1908.03195) on the COCO reader: images by ``coco_url``, frequency groups, federated lists.
 
-Nothing of lvis-api is needed. It refuses a json whose categories tell neither ``frequency`` nor ``image_count``, and
-all that :class:`~frozen_det.datasets.coco.CocoDataset` refuses.
+Nothing of lvis-api is needed. It refuses a json whose categories tell neither ``frequency`` nor ``image_count``,
+federated lists that are none, and all that :class:`~frozen_det.datasets.coco.CocoDataset` refuses.
 """
 
 from pathlib import PurePosixPath
@@ -47,6 +47,9 @@ class LVISDataset(CocoDataset):
         data_info = super().parse_data_info(raw_data_info)
         for name in FEDERATED_LISTS:
             listed = raw_data_info["raw_img_info"].get(name)  # None: not told, which LVISMetric refuses
+            if listed is not None and not (type(listed) is list and {int, str}.issuperset(map(type, listed))):
+                raise InputError(f"{self.ann_file}: expected a list of category ids as {name} of image "
+                                 f"{raw_data_info['raw_img_info']['id']!r}, got {listed!r:.60}; correct it.")
             data_info[name] = listed if listed is None else sorted(
                 self.cat2label[category] for category in listed if category in self.cat2label)
         return data_info

@@ -81,6 +81,21 @@ def test_categories_without_a_group_are_refused(lvis_content, write, fields):
         LVISDataset("lvis.json", data_root=str(write(lvis_content)), test_mode=True)
 
 
+@pytest.mark.parametrize("listed", [1, "12", [[1]], [None], {"1": 1}, [1.5]])
+def test_federated_lists_that_are_none_are_refused_with_their_image(lvis_content, write, listed):
+    lvis_content["images"][1]["neg_category_ids"] = listed
+    with pytest.raises(InputError, match="a list of category ids as neg_category_ids of image 2, got"):
+        LVISDataset("lvis.json", data_root=str(write(lvis_content)), test_mode=True)
+
+
+def test_a_url_that_is_no_text_is_refused_also_beside_a_file_name(lvis_content, write):
+    root = write(lvis_content)
+    lvis_content["images"][0].update(coco_url=5, file_name="a.jpg")
+    (root / "lvis.json").write_text(json.dumps(lvis_content))
+    with pytest.raises(InputError, match=r"images\[0\] .*a text under 'coco_url' or 'file_name'"):
+        LVISDataset("lvis.json", data_root=str(root), test_mode=True)
+
+
 def test_samples_evaluate_to_the_numbers_of_the_file(lvis_content, write):
     root = write(lvis_content)
     dataset = LVISDataset("lvis.json", data_root=str(root), test_mode=True)
