@@ -45,9 +45,10 @@ class LVISDataset(CocoDataset):
     def parse_data_info(self, raw_data_info: dict) -> dict:
         """The dict of CocoDataset with the federated lists as labels."""
         data_info = super().parse_data_info(raw_data_info)
+        kinds = set(map(type, self.cat2label))
         for name in FEDERATED_LISTS:
             listed = raw_data_info["raw_img_info"].get(name)  # None: not told, which LVISMetric refuses
-            if listed is not None and not (type(listed) is list and {int, str}.issuperset(map(type, listed))):
+            if listed is not None and not (type(listed) is list and kinds.issuperset(map(type, listed))):
                 raise InputError(f"{self.ann_file}: expected a list of category ids as {name} of image "
                                  f"{raw_data_info['raw_img_info']['id']!r}, got {listed!r:.60}; correct it.")
             data_info[name] = listed if listed is None else sorted(

@@ -81,7 +81,7 @@ def test_categories_without_a_group_are_refused(lvis_content, write, fields):
         LVISDataset("lvis.json", data_root=str(write(lvis_content)), test_mode=True)
 
 
-@pytest.mark.parametrize("listed", [1, "12", [[1]], [None], {"1": 1}, [1.5]])
+@pytest.mark.parametrize("listed", [1, "12", ["7"], [[1]], [None], {"1": 1}, [1.5]])
 def test_federated_lists_that_are_none_are_refused_with_their_image(lvis_content, write, listed):
     lvis_content["images"][1]["neg_category_ids"] = listed
     with pytest.raises(InputError, match="a list of category ids as neg_category_ids of image 2, got"):
