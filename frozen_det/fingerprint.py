@@ -9,6 +9,9 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+# Under this name a lean checkpoint carries the digest of the frozen base that it leaves out: (32,) uint8.
+BASE_DIGEST = "base_digest"
+
 
 def canonical(name: str) -> str:
     """A state-dict key without the parts that wrappers add (`DataParallel`, `torch.compile`)."""

@@ -14,7 +14,7 @@ def plain_message_hub(state: dict) -> dict:
     scalars = {name: {"log": buffer.data[0].tolist(), "count": buffer.data[1].tolist(),
                       "max_length": int(buffer.max_length)}
                for name, buffer in state["log_scalars"].items()}
-    info = {name: _plain(value) for name, value in state["runtime_info"].items()}
+    info = {name: plain(value) for name, value in state["runtime_info"].items()}
     return {"log_scalars": scalars, "runtime_info": info, "resumed_keys": dict(state["resumed_keys"])}
 
 
@@ -34,7 +34,7 @@ def host_message_hub(state: dict) -> dict:
     return {**state, "log_scalars": {name: buffer(value) for name, value in state["log_scalars"].items()}}
 
 
-def _plain(value):
+def plain(value):
     """numpy numbers and arrays as Python ones; containers likewise; everything else unchanged."""
     import numpy as np
 
@@ -43,9 +43,9 @@ def _plain(value):
     if isinstance(value, np.ndarray):
         return value.tolist()
     if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(_plain(v) for v in value) if type(value) in (list, tuple) else [_plain(v) for v in value]
+        return type(value)(plain(v) for v in value) if type(value) in (list, tuple) else [plain(v) for v in value]
     return value
 
 

@@ -128,7 +128,7 @@ def _load(model, state: OrderedDict, where: str) -> Fit:
         raise InputError(f"expected tensors in the entry `state_dict` of {where}, got {len(strange)} other objects: "
                          f"{few(strange)}.")
     refuse_unreadable(state, where)
-    whole = _unwrapped(model)
+    whole = unwrapped(model)
     own = whole.state_dict()
     refuse_impossible(state, {name: own.get(name, value) for name, value in state.items()}, where, body=False)
     missing, unexpected, errors = [], [], []
@@ -154,7 +154,7 @@ def _in_words(error: str) -> str:
     return f"{found[1]}: ({found[2]}) in the file, ({found[3]}) in the model"
 
 
-def _unwrapped(model):
+def unwrapped(model):
     """The model inside wrappers for several processes and for test-time augmentation."""
     from mmengine.model import BaseTTAModel, is_model_wrapper
 

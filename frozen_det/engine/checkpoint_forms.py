@@ -8,10 +8,9 @@ from mmengine.logging import print_log
 from torch import nn
 
 from ..errors import InputError
-from ..fingerprint import Fingerprint, canonical
+from ..fingerprint import BASE_DIGEST, Fingerprint, canonical
 
 FORMAT_VERSION = 1  # of what a lean checkpoint's meta holds
-BASE_DIGEST = "base_digest"
 
 
 def is_lean(checkpoint: dict) -> bool:
@@ -113,7 +112,7 @@ def make_lean(model, checkpoint: dict) -> dict:
                         and canonical(k)[len(prefix):] in frozen]:
                 del state[key]
         # The digest travels among the weights, so any loader that reaches the module brings it along.
-        checkpoint["state_dict"][f"{name}.base_digest"] = torch.tensor(list(bytes.fromhex(taken.digest)),
+        checkpoint["state_dict"][f"{name}.{BASE_DIGEST}"] = torch.tensor(list(bytes.fromhex(taken.digest)),
                                                                        dtype=torch.uint8)
         described[name] = {"digest": taken.digest, "source": str(part.weights), "tensors": len(frozen),
                            "architecture": part.architecture}

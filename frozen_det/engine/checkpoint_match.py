@@ -8,14 +8,13 @@ other weights (`load_from`) takes what fits and says so in one line. No config h
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 
 from ..class_names import LABEL_CLASSES, counts_by_label, refuse_other_order, shown, stated_classes
 from ..errors import InputError
 from ..registry import HOOKS
-from ..whole_checkpoint import load_part, load_whole, with_state_dict
+from ..whole_checkpoint import load_part, load_whole, unwrapped, with_state_dict
 from .label_classes import label_classes, name_of_data, order_for
 from .rate_scaling import guard_rate_scaling
 
@@ -37,7 +36,7 @@ class CheckpointMatchHook(Hook):
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Check what was read before the host fills the model from it, leniently."""
         self.where = f"the checkpoint {runner._load_from}" if runner._load_from else "the checkpoint"
-        model = _unwrapped(runner.model)
+        model = unwrapped(runner.model)
         with_state_dict(checkpoint, self.where)
         stated, self._loaded = stated_classes(checkpoint, self.where), True
         training = isinstance(runner._train_loop, BaseLoop)
@@ -55,7 +54,7 @@ class CheckpointMatchHook(Hook):
 
     def before_train(self, runner) -> None:
         """The classes are the training data's from here on; validation data must have them too."""
-        model, data = _unwrapped(runner.model), runner.train_loop.dataloader.dataset
+        model, data = unwrapped(runner.model), runner.train_loop.dataloader.dataset
         classes = label_classes(data)
         if not self._loaded:
             refuse_other_order(getattr(model, "stated_classes", None), classes, "model.weights", name_of_data(data),
@@ -104,7 +103,7 @@ class CheckpointMatchHook(Hook):
         return order_for(dataset, self.classes, self.where, _is_optional(model), self._marked)
 
     def _match(self, runner, dataset) -> None:
-        model = _unwrapped(runner.model)
+        model = unwrapped(runner.model)
         order = self._order(dataset, model)
         if order is not None:
             runner.logger.info(f"the classes of {name_of_data(dataset)} stand in another order than those of "
@@ -169,9 +168,3 @@ def guard_host_runner() -> None:
 def _is_optional(model) -> bool:
     """Whether files for this model usually name no classes."""
     return getattr(model, "classes_are_optional", False)
-
-
-def _unwrapped(model):
-    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-        model = model.module
-    return model

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 
 from ..atomic_write import write_json
 from ..errors import InputError, closest
 from ..fingerprint import Fingerprint, canonical, fingerprint
 from ..registry import HOOKS
+from ..whole_checkpoint import unwrapped
 from .checkpoint_forms import refuse_moved
 from .run_check import check_run
 
@@ -229,11 +229,6 @@ class _LastCheck(Hook):
     def after_run(self, runner) -> None:
         """The end of the proof."""
         self.proof.finish(runner)
-
-
-def unwrapped(model):
-    """The model without its distributed wrapper."""
-    return model.module if is_model_wrapper(model) else model
 
 
 def trained_names(model) -> list[str]:

@@ -16,13 +16,13 @@ from mmengine.hooks import CheckpointHook
 from ..errors import InputError, closest
 from ..evaluation.accumulated import MISSING
 from ..fingerprint import fingerprint
-from ..host_state import plain_message_hub
+from ..host_state import plain, plain_message_hub
 from ..registry import HOOKS
 from ..weights_card import KEY
+from ..whole_checkpoint import unwrapped
 from . import atomic_files
 from .averaged_base import give_base_to_averages
 from .checkpoint_forms import FORMAT_VERSION, left_out, make_lean, refuse_moved
-from .frozen_proof import unwrapped
 from .resuming import run_size
 from .run_check import check_run
 from .run_guard import RunGuard
@@ -72,7 +72,7 @@ class LeanCheckpointHook(CheckpointHook):
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Make the checkpoint plain and, unless full, lean. Called last of all hooks (lowest priority)."""
         checkpoint["message_hub"] = plain_message_hub(checkpoint["message_hub"])
-        checkpoint["meta"] = plain_meta({**checkpoint["meta"], "run": run_size(runner)})
+        checkpoint["meta"] = plain({**checkpoint["meta"], "run": run_size(runner)})
         model = unwrapped(runner.model)
         if hasattr(model, "weights_card"):
             checkpoint["meta"][KEY] = _card(model, runner, checkpoint["state_dict"])
@@ -120,10 +120,3 @@ def evaluation_settings(cfg) -> dict:
     if not isinstance(found.get("input_size", 0), int):
         found["input_size"] = max(found["input_size"])
     return found
-
-
-def plain_meta(meta: dict) -> dict:
-    """A checkpoint's meta without numpy numbers."""
-    from ..host_state import _plain
-
-    return _plain(meta)

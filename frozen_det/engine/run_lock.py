@@ -38,7 +38,6 @@ class RunLock:
 
     def __init__(self, folder):
         folder = make_folder(folder)
-        self._key = os.path.realpath(folder)
         key = os.path.realpath(folder)
         with _guard:
             lock = _held.get(key)

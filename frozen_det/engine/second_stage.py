@@ -8,11 +8,11 @@ from pathlib import Path
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
 from ..errors import InputError
 from ..models.classifier_stage import HOW
 from ..registry import HOOKS
+from ..whole_checkpoint import unwrapped
 from .run_guard import is_training
 
 
@@ -83,8 +83,3 @@ def refuse_tuned_base(checkpoint: dict, model, where: str) -> None:
                 f"expected the frozen backbone of {backbone.source} in {where}, but backbone.body.{name} differs: "
                 "its first stage was fine-tuned. Use the second stage of the fine-tuned config, or "
                 "--cfg-options model.detector.backbone.freeze=False (it stays frozen in this stage anyway).")
-
-
-def unwrapped(model):
-    """The model without its distributed wrapper."""
-    return model.module if is_model_wrapper(model) else model

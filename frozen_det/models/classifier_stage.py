@@ -14,6 +14,7 @@ from mmdet.models.detectors import TwoStageDetector
 from torch import Tensor, nn
 
 from ..errors import InputError
+from ..fingerprint import BASE_DIGEST
 from ..registry import MODELS
 
 HOW = "--cfg-options load_from=work_dirs/STAGE_ONE/epoch_N.pth"
@@ -145,7 +146,7 @@ def refuse_misfit(state: dict, wanted: dict) -> None:
     Raises:
         InputError: naming the first tensor that is missing or of another shape, and why that may be.
     """
-    lean = "backbone.base_digest" in state
+    lean = f"backbone.{BASE_DIGEST}" in state
     missing, reshaped = [], []
     for name, tensor in wanted.items():
         if is_loss_state(name) or name.endswith("num_batches_tracked"):  # old files lack these counts

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..fingerprint import Fingerprint, fingerprint
+from ..fingerprint import BASE_DIGEST, Fingerprint, fingerprint
 from ..registry import MODELS
 from ..signatures import argument_of
 from ..tensor_checks import refuse_impossible
@@ -38,10 +38,6 @@ def describing():
         yield
     finally:
         _DESCRIBING.reset(token)
-
-
-# Key under which a lean checkpoint carries the digest of the base it left out: (32,) uint8.
-BASE_DIGEST = "base_digest"
 
 
 @MODELS.register_module()
