@@ -79,3 +79,15 @@ def test_a_name_that_a_child_sets_and_nothing_uses_is_refused(tmp_path):
                     "param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True, end=7, T_max=7)]\n")
     with pytest.raises(InputError, match="epochs=7 has no effect"):
         load_config(path)
+
+
+@pytest.mark.parametrize("monitor", ["monitor='bbox_mAP', ", ""])
+def test_a_schedule_that_follows_a_number_that_nobody_reports_is_refused(tmp_path, monitor):
+    path = tmp_path / "c.py"
+    path.write_text(f"_base_ = [{str(find_config('custom_coco'))!r}]\n"
+                    f"param_scheduler = [dict(type='ReduceOnPlateauLR', {monitor}patience=0)]\n")
+    with pytest.raises(InputError, match="param_scheduler.0.monitor is '(bbox_mAP|loss)', which the validation does"):
+        load_config(path)
+    path.write_text(path.read_text().replace("patience", "by_epoch=True, patience").replace(
+        monitor, "").replace("patience=0", "monitor='coco/bbox_mAP'"))
+    assert load_config(path).param_scheduler[0].monitor == "coco/bbox_mAP"

@@ -1,4 +1,4 @@
-"""Refuses a `save_best` or an early-stopping `monitor` that no metric of the validation reports.
+"""Refuses a `save_best`, and a `monitor` of early stopping or of a schedule, that no metric of the validation reports.
 
 mmengine would find out after the first validation, or warn at every one and never stop.
 """
@@ -65,3 +65,7 @@ def _watched(cfg) -> Iterator[tuple[str, object]]:
         if key and hook.get(key) is not None:
             names = hook[key] if isinstance(hook[key], list | tuple) else [hook[key]]
             yield from ((f"{place}.{key}", name) for name in names)
+    schedulers = cfg.get("param_scheduler") or []
+    for index, one in enumerate(schedulers if isinstance(schedulers, list | tuple) else [schedulers]):
+        if hasattr(one, "get") and "ReduceOnPlateau" in str(one.get("type", "")):
+            yield f"param_scheduler.{index}.monitor", one.get("monitor", "loss")  # mmengine's default

@@ -141,7 +141,8 @@ def _numbered(folder: Path, stems: set[str]) -> list[tuple[str, int, Path]]:
     found = []
     for path in folder.glob("*.pth") if folder.is_dir() else ():
         stem, number = _split(path)
-        if stem in stems and number is not None and path.is_file():
+        # A link to a file that is gone is a checkpoint that is broken, no checkpoint that never was.
+        if stem in stems and number is not None and (path.is_file() or path.is_symlink() and not path.exists()):
             found.append((stem, number, path))
     return found
 

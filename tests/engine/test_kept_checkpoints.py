@@ -45,6 +45,16 @@ def test_other_files_and_folders_are_no_checkpoints(tmp_path):
     assert [path.name for path in has_checkpoints(tmp_path)] == ["best_epoch_9.pth"]
 
 
+def test_a_link_to_a_file_that_is_gone_is_a_broken_checkpoint(tmp_path):
+    _write(tmp_path / "epoch_1.pth")
+    (tmp_path / "epoch_2.pth").symlink_to(tmp_path / "kept" / "epoch_2.pth")
+    with pytest.raises(InputError, match=r"got .*epoch_2.pth, which is broken: .* is .*epoch_1.pth: --resume"):
+        checkpoint_to_resume(tmp_path)
+    (tmp_path / "kept").mkdir()
+    _write(tmp_path / "kept" / "epoch_2.pth")
+    assert checkpoint_to_resume(tmp_path).name == "epoch_2.pth"
+
+
 def test_a_template_of_ones_own_is_known_by_the_hosts_pointer(tmp_path):
     _write(tmp_path / "model_1.pth")
     _write(tmp_path / "model_2.pth")
