@@ -8,7 +8,7 @@ with the one that the detector's training proved: what came out of the classifie
 
 import copy
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -193,19 +193,11 @@ def _export(source, path: Path, stages: Stages) -> Path:
 def _loaded(part, work_dir: Path):
     """The training config that `upstream` or `detector` names, with its overrides."""
     from ..config import load_config
+    from ..config.parts import flat
 
-    cfg = load_config(part.config, dict(_flat(part.get("options") or {})))
+    cfg = load_config(part.config, dict(flat(part.get("options") or {})))
     cfg.work_dir = str(work_dir)
     return cfg
-
-
-def _flat(options: dict, prefix: str = "") -> Iterator[tuple[str, object]]:
-    """``{'a': {'b': 1}}`` as ``('a.b', 1)``: the form in which overrides are given on the command line."""
-    for key, value in options.items():
-        if hasattr(value, "items") and value:
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _freeze_onto(detector, backbone: Path) -> None:

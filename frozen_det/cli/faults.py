@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from ..errors import InputError, StorageError, storage_error
 
 _IN_WORKER = re.compile(r"^Caught (\w+) in (DataLoader worker process|pin memory thread)")
+_BUILT = re.compile(r"^class `(\w+)` in ([\w./]+): (.*)", re.S)
+_ABSENT = re.compile(r"(\w+) is not in the ([\w:: ]+) registry")
 _NO_FILE = re.compile(r"No such file or directory: '?([^'\n]+)'?")
 
 
@@ -52,6 +54,8 @@ def described(error: BaseException) -> tuple[str, int] | None:
         return _own_words(error), 2
     if isinstance(error, OSError):
         return f"{_of_system(error)}{left}", 2
+    if words := _of_build(error):
+        return f"{words}{left}", 2
     text = str(error)
     if isinstance(error, RuntimeError) and text.startswith("DataLoader worker (pid"):
         return f"{_of_worker(text)}{left}", 1
@@ -69,6 +73,28 @@ _AGAIN = "Files that were being written are whole or absent."
 def _own_words(error: InputError) -> str:
     """The message alone: torch wraps what a data worker raised into the worker's whole traceback."""
     return str(error).rpartition("frozen_det.errors.InputError: ")[2].strip()
+
+
+def _of_build(error: BaseException) -> str | None:
+    """One line for an exception of a build; None for any other.
+
+    mmengine puts the class's name before the text of whatever its constructor raised.
+    """
+    text = str(error.args[0]) if error.args else ""
+    built = _BUILT.match(text)
+    if built:
+        while inner := _BUILT.match(built[3]):  # a part of a part
+            built = inner
+        return f"{built[1]} cannot be built from the config: {_first_line(built[3])}"
+    absent = _ABSENT.search(text)
+    if absent:
+        return (f"there is no type {absent[1]!r} in the registry {absent[2]}. Look at its spelling and at "
+                "custom_imports of the config.")
+    return None
+
+
+def _first_line(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if line.strip()), "no detail")
 
 
 def _of_system(error: OSError) -> str:

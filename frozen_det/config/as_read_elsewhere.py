@@ -7,11 +7,10 @@ cannot be put right any more when a Runner stands; it is refused, with the keys 
 from pathlib import Path
 
 from ..errors import InputError
-from .check import check_config
 from .finding import is_shipped
-from .load import READ_HERE, with_own_names
+from .load import READ_HERE, check_config, with_own_names
 from .reading import read
-from .shared_values import changed, leaves, own_names
+from .shared_values import changed, comparable, leaves, own_names
 from .top_level import check_names
 
 
@@ -23,7 +22,7 @@ def check_read_elsewhere(cfg, unused: tuple[str, ...] = ()) -> None:
         unused: beginnings of keys that this run does not read (`test_` in a training).
 
     Raises:
-        InputError: names that reach nothing, and all that :func:`.check.check_config` refuses.
+        InputError: names that reach nothing, and all that :func:`.load.check_config` refuses.
     """
     if cfg.__dict__.get(READ_HERE):
         return
@@ -41,7 +40,8 @@ def check_read_elsewhere(cfg, unused: tuple[str, ...] = ()) -> None:
 def _check_own_names(cfg, path: Path, unused: tuple[str, ...]) -> None:
     plain, files = read(path)
     check_names(plain, files)
-    given = {name: cfg[name] for name in own_names(plain) if name in cfg and cfg[name] != plain[name]}
+    given = {name: cfg[name] for name in own_names(plain)
+             if name in cfg and comparable(cfg[name]) != comparable(plain[name])}
     wanted, files_wanted = with_own_names(plain, files, given)
     now, before = dict(leaves(cfg)), dict(leaves(plain))
     stale = [key for key in changed(plain, wanted) if not key.startswith(unused)
@@ -49,7 +49,7 @@ def _check_own_names(cfg, path: Path, unused: tuple[str, ...]) -> None:
     if stale:
         after = dict(leaves(wanted))
         names = sorted({*given, *(name for file, of in zip(files, files_wanted) for name in own_names(plain)
-                                  if file.values.get(name) != of.values.get(name))})
+                                  if comparable(file.values.get(name)) != comparable(of.values.get(name)))})
         raise InputError(f"{path}: {', '.join(names)} set anew reaches nothing here, for mmengine alone computes a "
                          "base before its child and its overrides. Run it by `frozen-det`, or set "
                          f"{', '.join(f'{key}={after.get(key)}' for key in stale[:6])} as well.")

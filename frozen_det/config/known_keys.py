@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from ..errors import InputError, closest
 from ..signatures import argument_names
 from .registered import LIBRARIES, resolve
+from .source_reads import HOSTS
 from .top_level import live_keys
 from .untyped_keys import known_keys, read_before_the_build, settings_reads, stock_words
 
@@ -78,12 +79,16 @@ class _Walk:
             return None
         accepted, closed = argument_names(built) if built is not None else (frozenset({"type", "name"}), False)
         unknown = [key for key in node if key not in accepted and key not in ("type", "_scope_")]
-        accepted = accepted | read_before_the_build(keys, owner) if unknown else accepted
+        if unknown:
+            accepted = accepted | read_before_the_build(keys, owner)
+        # A host's class that takes any name and ignores it may get what mmdet's own configs write somewhere.
+        ignores = not closed and str(getattr(built, "__module__", "")).partition(".")[0] in HOSTS
         for key in unknown:
-            if key not in accepted and (closed or _near(key, accepted)):
+            if key not in accepted and (closed or _near(key, accepted) or ignores and key not in stock_words()):
                 name = node["type"] if isinstance(node["type"], str) else getattr(built, "__name__", "it")
+                near = closest(key, accepted) or closest(key, [_near(key, stock_words())] if ignores else [])
                 raise InputError(f"{self.where}: {path} has the key {key!r}, which {name} does not take; "
-                                 f"{closest(key, accepted) or f'it takes {sorted(accepted)}'}")
+                                 f"{near or f'it takes {sorted(accepted)}'}")
         if built is not None:
             self.typed.append((node, path, built))
         return built

@@ -7,13 +7,18 @@ from collections.abc import Mapping
 
 from ..recorded_config import read_recorded
 from .accumulation import apply_accumulation
-from .check import check_config
 from .finding import find_config, is_shipped, is_stock
+from .known_keys import check_keys
+from .monitored import check_monitored
 from .options import merge_options
+from .parts import check_parts
 from .reading import ConfigFile, read
+from .relations import check_relations
 from .schedule import follow_child, follow_options, follow_own_name, interval_setter
-from .shared_values import Pins, changed, move_root, only, own_names, pins_of, without_effect
+from .shapes import check_parts_below, check_top
+from .shared_values import Pins, changed, comparable, merged, move_root, only, own_names, pins_of, without_effect
 from .top_level import check_names, live_keys
+from .values import check_values
 
 READ_HERE = "_read_by_frozen_det"  # an attribute of such a Config, which its copies keep
 
@@ -37,13 +42,15 @@ def load_config(name, options: Mapping[str, object] | None = None):
     read_keys = live_keys(cfg)
     own = {key: value for key, value in options.items() if key.split(".")[0] not in read_keys}
     check_names(cfg, files)
+    check_top(cfg, str(path))
     cfg, files = with_own_names(cfg, files, own)
     follow_child(cfg, files)
     given = {key: value for key, value in options.items() if key not in own}
     follow_options(cfg, given)
     merge_options(cfg, given)
-    apply_accumulation(cfg, given)
     check_config(cfg, str(path), given, interval_setter(files))
+    apply_accumulation(cfg, given)
+    check_parts(cfg, load_config)
     cfg.__dict__[READ_HERE] = True
     return cfg
 
@@ -64,10 +71,30 @@ def load_recorded(path, options: Mapping[str, object] | None = None):
             raise without_effect(key, value, cfg)
     follow_options(cfg, options)
     merge_options(cfg, options)
-    apply_accumulation(cfg, options)
     if options:  # a record as it is was checked when its run began, by the version that wrote it
         check_config(cfg, str(path), options)
+    apply_accumulation(cfg, options)
     return cfg
+
+
+def check_config(cfg, where: str, options: Mapping[str, object] | None = None,
+                 interval_setter: str | None = None) -> None:
+    """Refuse unknown keys and types, values out of range, and parts that contradict each other.
+
+    Args:
+        cfg: the config; where: its file, for messages; options: the overrides in it.
+        interval_setter: the file that sets the validation's interval, where that is known.
+
+    Raises:
+        InputError: naming the key, what was expected and what came.
+    """
+    options = options or {}
+    check_top(cfg, where)
+    typed = check_keys(cfg, where)
+    check_parts_below(cfg, where)
+    check_values(cfg, where, typed)
+    check_relations(cfg, where, options, interval_setter)
+    check_monitored(cfg, where, options)
 
 
 def with_own_names(cfg, files: list[ConfigFile], options: Mapping[str, object]):
@@ -79,17 +106,28 @@ def with_own_names(cfg, files: list[ConfigFile], options: Mapping[str, object]):
     for key in options:
         if key.split(".")[0] not in own_names(cfg):
             merge_options(cfg, {key: options[key]})  # refuses it with the closest name
-    pins = pins_of(cfg, files, options)
+    wanted = merged({name: cfg[name] for name in own_names(cfg)}, options)
+    again, files_again, pins = cfg, files, {}
+    # In turn, for one name may be made of another: the overrides, then each file's names, the last file first.
+    for names in ({key.split(".")[0] for key in options}, *(file.sets for file in reversed(files))):
+        more = pins_of(again, files_again, options, names)
+        if any(name not in pins.get(path, {}) for path, of_file in more.items() for name in of_file):
+            pins = {path: {**more.get(path, {}), **pins.get(path, {})} for path in {**pins, **more}}
+            again, files_again = _evaluated(cfg, files, pins)
+    pinned = {name for of_file in pins.values() for name in of_file}
+    for name in {key.split(".")[0] for key in options} - pinned:
+        if comparable(wanted[name]) != comparable(cfg[name]):  # no file that is looked at sets it
+            raise without_effect(name, wanted[name], cfg)
     if not pins:
         return cfg, files
-    again, files_again = _evaluated(cfg, files, pins)
     of_options = {key.split(".")[0]: value for key, value in options.items()}
-    for name in sorted({name for of_file in pins.values() for name in of_file}):
+    for name in sorted(pinned):
         setter = next(file for file in reversed(files) if name in file.sets)
         if name not in of_options and (is_stock(setter.path) or is_shipped(setter.path) or name in setter.uses):
             continue
         mine = only(pins, [name])
-        if not changed(cfg, again if mine == pins else _evaluated(cfg, files, mine)[0]):
+        alone = again if mine == pins else _evaluated(cfg, files, mine)[0]
+        if not changed(cfg, alone) and not any(alone.get(other) != cfg[other] for other in pinned - {name}):
             raise without_effect(name, of_options.get(name, cfg[name]), cfg)
     follow_own_name(cfg, again, files, by_child=not of_options)
     return again, files_again

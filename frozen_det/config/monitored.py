@@ -3,27 +3,31 @@
 mmengine would find out after the first validation, or warn at every one and never stop.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 
 from ..errors import InputError, closest
+from .finding import is_stock
 from .registered import registered
 
 _OF_COCO = ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m", "mAP_l")
 
 
-def check_monitored(cfg, where: str) -> None:
+def check_monitored(cfg, where: str, options: Mapping[str, object]) -> None:
     """Compare the names that hooks watch with those that the validation's metrics give.
 
     Raises:
         InputError: with the nearest names.
     """
-    if not cfg.get("val_evaluator"):
-        return
-    known = reported_names(cfg.val_evaluator)
+    known = reported_names(cfg.val_evaluator) if cfg.get("val_evaluator") else None
     for place, name in _watched(cfg):
         if not isinstance(name, str) or not name:
             raise InputError(f"{where}: expected a metric's name for {place}, got {name!r}.")
+        if not cfg.get("val_evaluator"):  # a `save_best` of a base is taken for off together with the validation
+            if place in options or place.endswith("monitor") and not is_stock(where):
+                raise InputError(f"{where}: {place} is {name!r}, but this run validates nothing (val_evaluator is None "
+                                 "or missing). Set it to None.")
+            continue
         if known is None or name == "auto" and place.endswith("save_best") or any(
                 fnmatchcase(name, one) for one in known):
             continue
@@ -32,14 +36,19 @@ def check_monitored(cfg, where: str) -> None:
 
 
 def reported_names(evaluator) -> set[str] | None:
-    """Names of the numbers that an evaluator gives, `*` in one stands for any text; None where they cannot be known."""
+    """Names of the numbers that an evaluator gives, `*` in one stands for any text; None where they cannot be known.
+
+    Of a metric that does not tell its names, its prefix is known.
+    """
     found: set[str] = set()
     for metric in evaluator if isinstance(evaluator, list | tuple) else [evaluator]:
-        built = registered(str(metric.get("type")))
+        built = registered(str(metric.get("type"))) if hasattr(metric, "get") else None
         if hasattr(built, "reported_names"):
             names = built.reported_names(metric)
         elif getattr(built, "__name__", "") == "CocoMetric" and not metric.get("metric_items"):
             names = _of_mmdets_coco(metric)
+        elif hasattr(built, "default_prefix") and (metric.get("prefix") or built.default_prefix):
+            names = {"*"}
         else:
             return None
         prefix = metric.get("prefix") or built.default_prefix

@@ -32,11 +32,20 @@ def parse_options(items: list[str]) -> dict[str, object]:
             raise InputError(f"--cfg-options {key} is given twice, as {options[key]!r} and as {value!r}. Keep one.")
         options[key] = value
     for key in options:
-        above = [other for other in options if key.startswith(f"{other}.")]
-        if above and not isinstance(options[above[0]], dict):
-            raise InputError(f"--cfg-options {above[0]} and {key} contradict each other: the second is inside the "
-                             "first. Keep one.")
+        for above in (other for other in options if key.startswith(f"{other}.")):
+            if not isinstance(options[above], dict) or _says_otherwise(
+                    options[above], key[len(above) + 1:].split("."), options[key]):
+                raise InputError(f"--cfg-options {above} and {key} contradict each other: the second is inside the "
+                                 "first. Keep one.")
     return options
+
+
+def _says_otherwise(node, way: list[str], value) -> bool:
+    for key in way:
+        if not isinstance(node, dict) or key not in node:
+            return not isinstance(node, dict)
+        node = node[key]
+    return repr(node) != repr(value)
 
 
 def parse_value(text: str, item: str) -> object:

@@ -8,7 +8,7 @@ import copy
 from collections.abc import Mapping
 
 from ..errors import InputError, closest
-from .top_level import live_keys
+from .top_level import keys_below, live_keys
 
 _EVALUATED_ALIKE = ("dataloader", "evaluator")
 
@@ -71,10 +71,9 @@ def check_place(cfg, key: str, value) -> None:
     held = _enter(node, last, seen, key)
     if held is None or value is None:
         return
-    if hasattr(held, "items") and not hasattr(value, "items"):
+    if hasattr(held, "items") and not hasattr(value, "items") and not _dicts(value):
         raise InputError(f"--cfg-options {key}: expected a key below it ({_some(held)}) or a dict, got {value!r}.")
-    if isinstance(held, list) and held and all(hasattr(one, "items") for one in held) and not (
-            hasattr(value, "items") or isinstance(value, list) and all(hasattr(one, "items") for one in value)):
+    if _dicts(held) and not (hasattr(value, "items") or value in ([], ()) or _dicts(value)):
         raise InputError(f"--cfg-options {key}: expected an entry of it, {key}.0 to {key}.{len(held) - 1}, or a list "
                          f"of dicts, got {value!r}.")
 
@@ -88,9 +87,11 @@ def _enter(node, part: str, seen: list[str], key: str):
         inner = node[int(part)]
     elif hasattr(node, "keys"):
         if not seen and part not in node and part not in live_keys(node):
-            known = [name for name in node if not name.startswith("_")] + sorted(live_keys(node))
-            raise InputError(f"--cfg-options {key}: the config has no key {part!r}; "
-                             f"{closest(part, known) or f'known: {sorted(node)[:12]}'}")
+            known = sorted({name for name in node if not name.startswith("_")} | live_keys(node))
+            places = [path for path, _ in keys_below(node).get(part, ())]
+            raise InputError(f"--cfg-options {key}: the config has no key {part!r}; " + (
+                f"did you mean {', '.join(repr(place) for place in places[:4])}?" if places else
+                closest(part, known) or f"known: {sorted(node)[:12]}"))
         inner = node.get(part)
     else:
         raise InputError(f"--cfg-options {key}: {'.'.join(seen)} is {node!r} and has no entries. Set it as a whole.")
@@ -101,6 +102,10 @@ def _enter(node, part: str, seen: list[str], key: str):
         inner = list(inner)
         node[int(part) if isinstance(node, list) else part] = inner
     return inner
+
+
+def _dicts(value) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and all(hasattr(one, "items") for one in value)
 
 
 def _root(key: str) -> str:

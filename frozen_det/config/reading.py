@@ -3,7 +3,7 @@
 mmengine evaluates a base before its child, so what a base computes from `image_size` keeps the base's own value
 whatever a child or the command line says. :func:`read` can evaluate the files again with other values: behind each
 statement that sets a name, the wanted value is set. Nothing is searched and replaced. Configs in mmengine's
-lazy-import style are read as they are, and say nothing about their files.
+lazy-import style are read as they are; of them only the file itself is looked at.
 """
 
 import ast
@@ -51,14 +51,24 @@ def read(path: Path, pinned: Mapping[str, Mapping[str, object]] | None = None) -
     files: list[ConfigFile] = []
     try:
         with _ONE_AT_A_TIME, _watched(files, pinned or {}):
-            return Config.fromfile(str(path)), files
+            cfg = Config.fromfile(str(path))
+            for name in cfg:
+                cfg[name]  # an import of the lazy style fails only here
+            return cfg, files or [_lazy_file(path, cfg)]
     except InputError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # `exit()` in a config would end the command as if it had succeeded
         lines = (str(error).strip() or "no detail").splitlines()
         text = next((line.strip() for line in lines if line.strip()), "no detail")
         raise InputError(f"expected a config that mmengine can read in {path}: {type(error).__name__}: "
                          f"{text}") from error
+
+
+def _lazy_file(path: Path, cfg) -> ConfigFile:
+    """The one file that is looked at of a config in the lazy style; its bases are modules, which are imported."""
+    file = ConfigFile(os.path.abspath(path), values=cfg.to_dict())
+    _look_at(ast.parse(Path(path).read_text(encoding="utf-8")), file)
+    return file
 
 
 @contextmanager
@@ -83,6 +93,8 @@ def _watched(files: list[ConfigFile], pinned: Mapping) -> Iterator[None]:
 
     class Pinned(without_base):
         def visit(self, node):
+            if isinstance(node, ast.Module):
+                _check_bases(node, stack[-1].path)
             node = super().visit(node)
             if isinstance(node, ast.Module):
                 _look_at(node, stack[-1])
@@ -94,6 +106,21 @@ def _watched(files: list[ConfigFile], pinned: Mapping) -> Iterator[None]:
         yield
     finally:
         host.Config._file2dict, host.RemoveAssignFromAST = staticmethod(one_file), without_base
+
+
+def _check_bases(tree: ast.Module, path: str) -> None:
+    """mmengine takes the first `_base_ = ...` at the top level, and drops any other without a word."""
+    named = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == "_base_"
+             and isinstance(node.ctx, ast.Store)]
+    plain = [one for one in tree.body if isinstance(one, ast.Assign) and any(target in named for target in one.targets)]
+    if len(named) > len(plain) or len(plain) > 1:
+        raise InputError(f"{path}: expected one `_base_ = ...` at the top level, got {len(named)}. Name all bases in "
+                         "one list.")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute | ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del) and _root(
+                node) == "_base_":
+            raise InputError(f"{path}: line {node.lineno} changes {ast.unparse(node)}, which has no effect: a base is "
+                             "read before its child. Set the name itself, without `_base_.`.")
 
 
 def _look_at(tree: ast.Module, file: ConfigFile) -> None:

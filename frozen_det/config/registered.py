@@ -16,10 +16,11 @@ _NODE_OF_KEY = {
     "loss_mask": "MODELS", "loss": "MODELS", "norm_cfg": "MODELS", "act_cfg": "MODELS", "conv_cfg": "MODELS",
     "assigner": "TASK_UTILS", "bbox_coder": "TASK_UTILS", "anchor_generator": "TASK_UTILS",
     "prior_generator": "TASK_UTILS", "iou_calculator": "TASK_UTILS", "pipeline": "TRANSFORMS",
-    "dataset": "DATASETS", "custom_hooks": "HOOKS", "default_hooks": "HOOKS", "optimizer": "OPTIMIZERS",
-    "optim_wrapper": "OPTIM_WRAPPERS", "param_scheduler": "PARAM_SCHEDULERS", "visualizer": "VISUALIZERS",
-    "vis_backends": "VISBACKENDS", "val_evaluator": "METRICS", "test_evaluator": "METRICS",
-    "batch_sampler": "DATA_SAMPLERS", "log_processor": "LOG_PROCESSORS", "init_cfg": "WEIGHT_INITIALIZERS"}
+    "dataset": "DATASETS", "custom_hooks": "HOOKS", "default_hooks": "HOOKS", "mixing": "MODELS",
+    "optimizer": "OPTIMIZERS", "optim_wrapper": "OPTIM_WRAPPERS", "param_scheduler": "PARAM_SCHEDULERS",
+    "visualizer": "VISUALIZERS", "vis_backends": "VISBACKENDS", "val_evaluator": "METRICS",
+    "test_evaluator": "METRICS", "batch_sampler": "DATA_SAMPLERS", "log_processor": "LOG_PROCESSORS",
+    "init_cfg": "WEIGHT_INITIALIZERS"}
 LIBRARIES = ("timm", "torchvision")  # what a body's or a classifier's type may name instead
 _OPS = ("nms", "roi_layer")  # names of functions and layers of mmcv.ops, not of a registry
 
@@ -39,7 +40,9 @@ def resolve(name, key: str, where: str):
         InputError: a type that nothing registers; the closest names are given.
     """
     if not isinstance(name, str):
-        return name if callable(name) else None
+        if callable(name):
+            return name
+        raise InputError(f"{where}: expected the name of a type, got {name!r}.")
     if key in _OPS:
         return _op(name, where)
     found = registered(name)
@@ -68,38 +71,30 @@ def registered(name: str):
 @lru_cache
 def _registries(own: bool) -> list:
     """The registries with all that they hold, the host's from the child (mmdet's) to the root (mmengine's)."""
-    import importlib
-
-    if own:
-        from .. import registry as holder
-    else:
-        from mmdet import registry as holder
-    nodes = [getattr(holder, node) for node in (*_NODES, *(["ADAPTERS"] if own else [])) if hasattr(holder, node)]
+    names = (*_NODES, *(["ADAPTERS"] if own else []))
+    nodes = [node for holder in _holders(own) for name in names if (node := getattr(holder, name, None)) is not None]
     for node in nodes:
         node.import_from_location()
-    if own:
-        return nodes
-    root = importlib.import_module("mmengine.registry")
-    more = [node for name in _NODES if (node := getattr(root, name, None)) is not None]
-    return nodes + [node for node in more if node not in nodes]
+    return list(dict.fromkeys(nodes))
 
 
 def _known(node: str | None, own: bool) -> list[str]:
+    """Names that one node of the registries holds, or that any does."""
     prefix = "frozen_det." if own else ""
-    names = [node] if node else list(_NODES)
-    return sorted({f"{prefix}{one}" for registry in _registries(own) if _node_name(registry) in {
-        name.lower().rstrip("s").replace("_", " ") for name in names} or node is None for one in registry.module_dict})
+    wanted = [getattr(holder, node, None) for holder in _holders(own)] if node else _registries(own)
+    return sorted({f"{prefix}{one}" for registry in wanted if registry is not None for one in registry.module_dict})
 
 
-def _node_name(registry) -> str:
-    return registry.name.lower().rstrip("s").replace("_", " ")
+def _holders(own: bool) -> list:
+    import importlib
+
+    return [importlib.import_module(name) for name in (
+        ["frozen_det.registry"] if own else ["mmdet.registry", "mmengine.registry"])]
 
 
 def _op(name: str, where: str):
     import mmcv.ops
     import torchvision.ops
-
-    from ..mmcv_ops import __name__ as _  # noqa: F401  the stand-in must be in place before the ops are asked for
 
     found = getattr(mmcv.ops, name, None) or getattr(torchvision.ops, name, None)
     if found is None:

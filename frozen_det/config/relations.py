@@ -54,27 +54,34 @@ def _check_workers(loader, name: str, where: str) -> None:
 
 
 def _check_schedule(cfg, where: str) -> None:
-    loop, schedulers = cfg.get("train_cfg"), cfg.get("param_scheduler") or []
-    length = loop.get("max_epochs") if hasattr(loop, "get") else None
+    loop, schedulers = cfg.get("train_cfg") or {}, cfg.get("param_scheduler") or []
+    length = loop.get("max_epochs")
     for number, one in enumerate(schedulers if isinstance(schedulers, list | tuple) else [schedulers]):
         place = f"param_scheduler.{number}" if isinstance(schedulers, list | tuple) else "param_scheduler"
         if not hasattr(one, "get"):
-            raise InputError(f"{where}: expected a dict with a type for {place}, got {one!r}.")
+            continue
         begin, end = one.get("begin", 0), one.get("end")
-        if end is not None and begin > end:  # equal in a run that a try cut to its warm-up
+        if end is not None and begin >= end:
             raise InputError(f"{where}: {place} begins at {begin} and ends at {end}. Let it end after it begins.")
-        if length and one.get("by_epoch", True) and not is_stock(where) and begin > length:
-            raise InputError(f"{where}: {place} begins at epoch {begin}, but the run has {length} epochs "
-                             "(train_cfg.max_epochs): it would have no effect.")
+        if one.get("T_max", 1) is not None and one.get("T_max", 1) < 1:
+            raise InputError(f"{where}: expected {place}.T_max as a number of steps from 1 on, got {one['T_max']}.")
+        if not length or not one.get("by_epoch", True) or is_stock(where):
+            continue
+        first = min(one.get("milestones") or [begin])
+        if begin >= length or first > length:
+            raise InputError(f"{where}: {place} begins to act at epoch {max(begin, first)}, but the run has {length} "
+                             "epochs (train_cfg.max_epochs): it would have no effect.")
 
 
 def _check_interval(cfg, where: str, options: Mapping[str, object], setter: str | None) -> None:
     """An interval beyond the end is mmengine's idiom for 'at the end only'; given by hand it is a mistake."""
-    loop = cfg.get("train_cfg")
-    interval = loop.get("val_interval") if hasattr(loop, "get") else None
+    loop = cfg.get("train_cfg") or {}
+    interval, length = loop.get("val_interval"), loop.get("max_epochs") or loop.get("max_iters")
+    if length and loop.get("val_begin", 0) > length and not is_stock(where):
+        raise InputError(f"{where}: train_cfg.val_begin is {loop.val_begin}, but the run ends at {length}: it would "
+                         "never be validated.")
     if "train_cfg.val_interval" not in options and (setter is None or is_stock(setter) or is_shipped(setter)):
         return
-    length = (loop.get("max_epochs") or loop.get("max_iters")) if hasattr(loop, "get") else None
     if interval and length and interval > length:
         raise InputError(f"{where}: train_cfg.val_interval is {interval}, but the run ends at {length}. Validation at "
                          f"the end alone is train_cfg.val_interval={length}.")

@@ -21,13 +21,14 @@ from .top_level import live_keys
 Pins = dict[str, dict[str, object]]
 
 
-def pins_of(cfg, files: list[ConfigFile], options: Mapping[str, object]) -> Pins:
+def pins_of(cfg, files: list[ConfigFile], options: Mapping[str, object], names) -> Pins:
     """What the files of a chain are to be evaluated again with.
 
     Args:
-        cfg: the config as mmengine reads it.
+        cfg: the config as the files make it.
         files: its chain, bases first.
         options: the overrides of names of the config's own, ``{"image_size": 256, "train_pipeline.0.scale": 4}``.
+        names: which of the config's own names are asked for.
 
     Returns:
         file -> name -> value; empty where everything is as the files alone make it.
@@ -36,10 +37,10 @@ def pins_of(cfg, files: list[ConfigFile], options: Mapping[str, object]) -> Pins
     for name in {key.split(".")[0] for key in options}:
         _check_kind(name, cfg[name], values[name])
     pins: Pins = {}
-    for name, value in values.items():
+    for name, value in ((name, value) for name, value in values.items() if name in names):
         reached = list(_reached(name, files))
         # All of them, for a child may compute its value from the base's: `epochs = 2 * _base_.epochs`.
-        if any(name not in file.values or _plain(file.values[name]) != _plain(value) for file in reached):
+        if any(name not in file.values or comparable(file.values[name]) != comparable(value) for file in reached):
             _finite(name, value)
             for file in reached:
                 pins.setdefault(file.path, {})[name] = value
@@ -144,10 +145,11 @@ def _finite(name: str, value) -> None:
             raise InputError(f"expected a finite number for {key}, got {one}.")
 
 
-def _plain(value):
+def comparable(value):
+    """A value to be compared: lists for tuples, dicts for mmengine's, without the scope that it notes in them."""
     if hasattr(value, "items"):
-        return {key: _plain(one) for key, one in value.items()}
-    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
+        return {key: comparable(one) for key, one in value.items() if key != "_scope_"}
+    return [comparable(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _differ(one, other) -> bool:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 _BY_TEXT = r"(?:\.(?:get|pop|setdefault|__contains__)\(\s*|\[)(?:f?['\"])(\w+)['\"]"
-_HOSTS = ("mmdet", "mmcv", "mmengine", "frozen_det")
+HOSTS = ("mmdet", "mmcv", "mmengine", "frozen_det")
 
 
 def reads_of_variable(owner, variable: str) -> set[str]:
@@ -48,7 +48,7 @@ def _reads(text: str, variable: str) -> frozenset[str]:
 
 def _texts(owner) -> list[str]:
     classes = owner.__mro__ if inspect.isclass(owner) else (owner,)
-    modules = dict.fromkeys(cls.__module__ for cls in classes if cls.__module__.split(".")[0] in _HOSTS)
+    modules = dict.fromkeys(cls.__module__ for cls in classes if cls.__module__.split(".")[0] in HOSTS)
     return [text for module in modules if (text := _text(module))]
 
 

@@ -12,7 +12,13 @@ _EPOCHS_OF_HOOKS = {"UnfreezeHook": "epoch", "PipelineSwitchHook": "switch_epoch
 def counts_epochs(cfg) -> bool:
     """Whether the training loop's length is a number of epochs."""
     loop = cfg.get("train_cfg") or {}
-    return bool(loop.get("by_epoch") or loop.get("type", "") == "EpochBasedTrainLoop")
+    return bool(loop.get("by_epoch") or type_name(loop) == "EpochBasedTrainLoop")
+
+
+def type_name(node) -> str:
+    """The name of a dict's type without its scope; configs of mmengine's lazy style hold the class itself."""
+    kind = node.get("type", "")
+    return getattr(kind, "__name__", str(kind)).rpartition(".")[2]
 
 
 def stretch_length(cfg, factor: float) -> list[str]:
@@ -37,10 +43,10 @@ def stretch_length(cfg, factor: float) -> list[str]:
         left_out = [one for one in schedulers if one.get("by_epoch", True) and one.get("end") is not None
                     and one["end"] <= one.get("begin", 0)]
         if left_out:  # a run cut down to its warm-up; mmengine builds no scheduler without a step
-            notes.append(f"without {', '.join(str(one.get('type')) for one in left_out)}")
+            notes.append(f"without {', '.join(map(type_name, left_out))}")
             cfg.param_scheduler = [one for one in schedulers if one not in left_out]
     for hook in cfg.get("custom_hooks") or []:
-        key = _EPOCHS_OF_HOOKS.get(str(hook.get("type", "")).rpartition(".")[2])
+        key = _EPOCHS_OF_HOOKS.get(type_name(hook))
         if key:
             stretch(hook, key, factor, notes, f"{hook['type']}.")
     return notes
@@ -74,7 +80,7 @@ def _stretch_scheduler(scheduler, factor: float, notes: list[str], where: str) -
         old, scheduler["T_max"] = scheduler["T_max"], scheduler["end"] - scheduler.get("begin", 0)
         if scheduler["T_max"] != old:
             notes.append(f"{where}T_max {old} -> {scheduler['T_max']}")
-    if scheduler.get("type") in ("ExponentialLR", "ExponentialParamScheduler") and "gamma" in scheduler:
+    if type_name(scheduler) in ("ExponentialLR", "ExponentialParamScheduler") and "gamma" in scheduler:
         scheduler["gamma"] = scheduler["gamma"] ** (1 / factor)  # per epoch, and there are more of them
         notes.append(f"{where}gamma")
 

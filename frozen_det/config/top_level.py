@@ -4,11 +4,12 @@ Any other name is the config's own: a file may note down or compute what it like
 """
 
 import inspect
+import sys
 from difflib import get_close_matches
 from functools import lru_cache
 
 from ..errors import InputError
-from .finding import is_stock
+from .finding import is_shipped, is_stock
 from .reading import ConfigFile
 
 # Read from `runner.cfg`, by mmdet's tools or by this package's, beside the Runner's own arguments.
@@ -50,7 +51,7 @@ def check_names(cfg, files: list[ConfigFile]) -> None:
     Raises:
         InputError: with the key that was meant.
     """
-    keys = _keys_below(cfg)
+    keys = keys_below(cfg)
     asked = set().union(*(file.uses_of_base for file in files))
     useful = {name for file in files for name in file.sets & (file.uses | asked)}
     for file in files:
@@ -61,14 +62,25 @@ def check_names(cfg, files: list[ConfigFile]) -> None:
                 raise InputError(f"{file.path}: {name} at the top level has no effect: did you mean '_base_'?")
         written_out = len(files) == 1 and len(file.values) > 8 and list(file.values) == sorted(file.values)
         for name in sorted(file.sets & set(cfg) - file.uses - useful - live_keys(cfg) - {"_base_"}):
-            meant = None if callable(cfg[name]) else _meant(name, cfg, {} if written_out else keys, useful)
+            if callable(cfg[name]) or inspect.ismodule(cfg[name]):
+                continue
+            meant = _meant(name, cfg, {} if written_out else keys, useful)
             if meant is not None:
                 raise InputError(f"{file.path}: {name} = {_short(cfg[name])} at the top level has no effect: {meant}")
+            if written_out or name.startswith("_") or is_shipped(file.path):
+                continue
+            if _is_part(cfg[name]):
+                raise InputError(f"{file.path}: {name} = {_short(cfg[name])} at the top level has no effect: nothing "
+                                 "uses it. Put it where it belongs.")
+            print(f"{file.path}: nothing uses {name} = {_short(cfg[name])}; taken for a note.", file=sys.stderr)
+    if not live_keys(cfg) & set(cfg):
+        raise InputError(f"{files[-1].path if files else 'the config'} sets nothing that a run reads; expected model, "
+                         "train_dataloader, ... or a base that has them.")
 
 
 def _meant(name: str, cfg, keys: dict[str, list[tuple[str, object]]], useful: set[str]) -> str | None:
     """What to say about a name that nothing uses; None where it can pass as a note."""
-    near = get_close_matches(name, sorted(live_keys(cfg) - {"tta_pipeline", "tta_model"}), n=1, cutoff=0.8)
+    near = get_close_matches(name.lower(), sorted(live_keys(cfg) - {"tta_pipeline", "tta_model"}), n=1, cutoff=0.8)
     if near:
         return f"did you mean {near[0]!r}?"
     if name in _RETIRED:
@@ -82,6 +94,8 @@ def _meant(name: str, cfg, keys: dict[str, list[tuple[str, object]]], useful: se
     if keys and (place := _argument_of(name, cfg)):
         return f"did you mean {place!r}?"
     near = get_close_matches(name, sorted(one for one in useful if not one.startswith("_")), n=1, cutoff=0.8)
+    if not near and (below := get_close_matches(name.lower(), sorted(keys), n=1, cutoff=0.8)):
+        near = [keys[below[0]][0][0]]
     return f"did you mean {near[0]!r}?" if near else None
 
 
@@ -90,7 +104,10 @@ def _argument_of(name: str, cfg) -> str | None:
     from ..signatures import argument_names
     from .registered import registered
 
-    for place in ("model", "optim_wrapper.optimizer", "train_cfg", "optim_wrapper"):
+    if name in ("classes", "class_names", "CLASSES"):
+        return "train_dataloader.dataset.metainfo.classes"
+    for place in ("model", "optim_wrapper.optimizer", "train_cfg", "optim_wrapper", "train_dataloader.dataset",
+                  "default_hooks.checkpoint"):
         node = cfg
         for key in place.split("."):
             node = node.get(key) if hasattr(node, "get") else None
@@ -100,7 +117,7 @@ def _argument_of(name: str, cfg) -> str | None:
     return None
 
 
-def _keys_below(cfg) -> dict[str, list[tuple[str, object]]]:
+def keys_below(cfg) -> dict[str, list[tuple[str, object]]]:
     """Every key below the top level: its dotted places and values."""
     found: dict[str, list[tuple[str, object]]] = {}
 
@@ -113,6 +130,12 @@ def _keys_below(cfg) -> dict[str, list[tuple[str, object]]]:
 
     visit({key: cfg[key] for key in cfg if key in live_keys(cfg)}, "")
     return found
+
+
+def _is_part(value) -> bool:
+    """Whether a value is made to build something: a dict with a type, or a list of such."""
+    return hasattr(value, "items") and "type" in value or isinstance(value, list | tuple) and bool(value) and all(
+        hasattr(one, "items") and "type" in one for one in value)
 
 
 def _short(value) -> str:

@@ -30,7 +30,7 @@ _WRITTEN_BY_STOCK = {"debug", "mask_size", "allowed_border", "init", "refine", "
 # Keys that no class reads by name, but mmdet's own configs and mmengine's default write.
 _WRITTEN_TOO = {"filter_cfg": {"bbox_min_size"}, "data_prefix": {"img_path", "sub_data_root"}}
 _FREE = ("custom_keys", "keymap", "path_mapping", "caption_prompt", "init_kwargs", "define_metric_cfg", "metainfo",
-         "options", "backend_args", "momentums", "compile", "dist_cfg")
+         "options", "backend_args", "momentums", "compile")
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def known_keys(cfg, node, owner, keys: list[str], settings: frozenset[str] | Non
     if "paramwise_cfg" in keys:
         return _of_parameter_groups(cfg, keys[keys.index("paramwise_cfg"):])
     if keys[-1] in _FREE:
-        return _of_metainfo() if keys[-1] == "metainfo" else None
+        return _of_metainfo(node) if keys[-1] == "metainfo" else None
     if owner is None:
         return _at_top(cfg, keys)
     if keys[-1] == "nms":
@@ -71,11 +71,11 @@ def known_keys(cfg, node, owner, keys: list[str], settings: frozenset[str] | Non
         return _of_settings(node, keys, settings)
     if keys[-1] == "clip_grad":
         return Known(frozenset({"type", *_clip_names()}))
-    if str(getattr(owner, "__module__", "")).startswith("frozen_det."):
-        return None  # the package's own types check the dicts that they take
     read = reads_of_variable(owner, re.escape(keys[-1]))
     if keys[-1] in _WRITTEN_TOO and read:
         return Known(frozenset(read) | _WRITTEN_TOO[keys[-1]])
+    if str(getattr(owner, "__module__", "")).startswith("frozen_det."):
+        return None  # the package's own types check the dicts that they take
     return Known(frozenset(read), all_of_them=False, or_stock=True)
 
 
@@ -134,7 +134,7 @@ def _at_top(cfg, keys: list[str]) -> Known | None:
                      | read_before_the_build(keys, None) | {"type"})
     names = _RUNNER_DICTS.get(".".join(keys))
     if names is not None:
-        return Known(frozenset(names), all_of_them=top != "default_hooks")
+        return Known(frozenset(names), all_of_them=top != "default_hooks" and keys[-1] != "dist_cfg")
     if keys[-1] == "clip_grad":
         return Known(frozenset({"type", *_clip_names()}))
     return None
@@ -144,6 +144,7 @@ _TYPED_BY_DEFAULT = {"optim_wrapper": "OptimWrapper", "visualizer": "Visualizer"
 _RUNNER_DICTS = {
     "env_cfg": ("cudnn_benchmark", "mp_cfg", "dist_cfg", "resource_limit"),
     "env_cfg.mp_cfg": ("mp_start_method", "opencv_num_threads"),
+    "env_cfg.dist_cfg": ("backend", "timeout", "init_method", "init_backend", "port", "store"),
     "randomness": ("seed", "diff_rank_seed", "deterministic"),
     "auto_scale_lr": ("enable", "base_batch_size", "scaling", "divided_by"),
     "custom_imports": ("imports", "allow_failed_imports"),
@@ -160,14 +161,17 @@ def _of_parameter_groups(cfg, keys: list[str]) -> Known | None:
         read = reads_of_variable(constructor, "paramwise_cfg") if constructor else set()
         return Known(frozenset(read)) if read else None
     if len(keys) == 3 and keys[1] == "custom_keys":
-        optimizer = registered(str((wrapper.get("optimizer") or {}).get("type")))
+        given = wrapper.get("optimizer")
+        optimizer = registered(str(given.get("type"))) if hasattr(given, "get") else None
         names = argument_names(optimizer)[0] if optimizer else set()
         return Known(frozenset(names) | {"lr_mult", "decay_mult"})
     return None
 
 
-def _of_metainfo() -> Known:
-    return Known(frozenset({"classes", "palette"}), all_of_them=False)
+def _of_metainfo(node) -> Known:
+    """Anything may be noted there; without `classes`, a name like it was meant for them."""
+    like = "classes" not in node and any("class" in str(key).lower() for key in node)
+    return Known(frozenset({"classes", "palette", "thing_classes", "stuff_classes"}), all_of_them=like)
 
 
 @lru_cache

@@ -27,8 +27,9 @@ def classifier_config(part, work_dir, labelled=None):
         InputError: no such config, or one that trains no classifier.
     """
     from ..config import load_config
+    from ..config.parts import flat
 
-    cfg = load_config(part["config"], dict(_flat(part.get("options") or {})))
+    cfg = load_config(part["config"], dict(flat(part.get("options") or {})))
     kind = str(cfg.get("model", {}).get("type", ""))
     if kind.split(".")[-1] not in ("ImageClassifier", "NoisyClassifier", "FixResClassifier"):
         raise InputError(f"expected the config of a classifier in {cfg.filename}, got model.type={kind!r}.")
@@ -75,11 +76,3 @@ def student_config(cfg, manifest, settings: dict, teacher=None):
         # The host scales by the loader's batch; the rate is to follow the labelled images in it.
         scale.base_batch_size = scale.base_batch_size * loader.batch_size / batch
     return cfg
-
-
-def _flat(options, prefix: str = ""):
-    for key, value in options.items():
-        if hasattr(value, "items") and value and "type" not in value:
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

@@ -1,0 +1,100 @@
+"""Refuses a text, a number or None where a config needs a dict, a list of dicts, or the type of what is to be built.
+
+mmengine meets them while it builds, in the middle of some constructor.
+"""
+
+from ..errors import InputError
+from .top_level import live_keys
+
+
+def check_top(cfg, where: str) -> None:
+    """Compare what stands at the top with what mmengine takes there.
+
+    Args:
+        cfg: the config; where: its file, for messages.
+
+    Raises:
+        InputError: with the key, what was expected and what came.
+    """
+    for key in live_keys(cfg) & set(cfg):
+        _check(cfg[key], _AT_TOP.get(key), key, where)
+
+
+def check_parts_below(cfg, where: str) -> None:
+    """The same for keys that hold a part, at any depth.
+
+    Raises:
+        InputError: with the dotted place, what was expected and what came.
+    """
+    for key in cfg:
+        if key in live_keys(cfg):
+            _visit(cfg[key], key, where)
+
+
+def _visit(node, path: str, where: str) -> None:
+    if not _dict(node) and not isinstance(node, list | tuple):
+        return
+    for key, value in node.items() if hasattr(node, "items") else enumerate(node):
+        inner = f"{path}.{key}"
+        _check(value, _ANYWHERE.get(key), inner, where)
+        if key not in _FREE:
+            _visit(value, inner, where)
+
+
+def _check(value, expected, path: str, where: str) -> None:
+    if expected is not None and not expected[1](value):
+        raise InputError(f"{where}: expected {expected[0]} for {path}, got {_short(value)}.")
+
+
+def _dict(value) -> bool:
+    return hasattr(value, "items")
+
+
+def _typed(value) -> bool:
+    """A config of something to build, or the thing itself, as configs of mmengine's lazy style may hold it."""
+    return "type" in value if _dict(value) else not isinstance(value, str | int | float | list | tuple | None)
+
+
+def _or_none(rule):
+    return f"{rule[0]}, or None", lambda value: value is None or rule[1](value)
+
+
+def _list_of(check, least: int = 0):
+    return lambda value: isinstance(value, list | tuple) and len(value) >= least and all(check(one) for one in value)
+
+
+def _dict_of(check):
+    return lambda value: _dict(value) and all(check(one) for one in value.values())
+
+
+# What is expected, and whether a value is that.
+_DICT = ("a dict", _dict)
+_TYPED = ("a dict with a type", _typed)
+_PARTS = ("a list of dicts, each with a type", _list_of(_typed))
+_ONE_OR_SEVERAL = ("a dict with a type, or a list of them", lambda value: _typed(value) or _list_of(_typed)(value))
+_AT_TOP = {
+    "model": _TYPED, "randomness": _DICT, "env_cfg": _DICT,
+    **{f"{split}_{part}": _or_none(rule) for split in ("train", "val", "test") for part, rule in (
+        ("dataloader", _DICT), ("cfg", _DICT), ("evaluator", _ONE_OR_SEVERAL))},
+    **dict.fromkeys(("optim_wrapper", "auto_scale_lr", "visualizer", "log_processor", "custom_imports"),
+                    _or_none(_DICT)),
+    "param_scheduler": _or_none(("a dict, or a list of dicts with a type",
+                                 lambda value: _dict(value) or _list_of(_typed)(value))),
+    "custom_hooks": _or_none(_PARTS), "tta_model": _or_none(_TYPED),
+    "default_hooks": _or_none(("a dict of dicts", _dict_of(lambda one: one is None or _dict(one))))}
+# Keys that hold a part, whatever they stand in.
+_ANYWHERE = {
+    "pipeline": ("a list of dicts, each with a type, at least one", _list_of(_typed, 1)),
+    **dict.fromkeys(("dataset", "optimizer", "detector", "backbone", "iou_calculator"), _TYPED),
+    **dict.fromkeys(("sampler", "batch_sampler", "collate_fn", "body", "adapters", "mixing", "bbox_coder",
+                     "anchor_generator", "prior_generator", "norm_cfg"), _or_none(_TYPED)),
+    **dict.fromkeys(("neck", "assigner", "loss_cls", "loss_bbox", "loss_mask", "init_cfg"), _or_none(_ONE_OR_SEVERAL)),
+    "vis_backends": _or_none(_PARTS), "paramwise_cfg": _or_none(_DICT), "clip_grad": _or_none(_DICT),
+    "custom_keys": ("a dict of dicts", _dict_of(_dict))}
+# Below them stand names that the user chooses, and options, which are merged into a config first.
+_FREE = ("custom_keys", "metainfo", "keymap", "path_mapping", "init_kwargs", "options")
+
+
+def _short(value) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
