@@ -105,3 +105,14 @@ def test_each_fault_is_one_line_with_a_remedy(error, words, code):
 def test_what_is_not_known_is_not_described():
     assert described(RuntimeError("shapes do not fit")) is None
     assert described(AssertionError()) is None
+
+
+@pytest.mark.parametrize(("error", "words"), [
+    (TypeError("class `RoIHead` in a/a.py: class `Head` in b/b.py: __init__() got a wrong keyword 'x'"),
+     "Head cannot be built from the config: __init__() got a wrong keyword 'x'"),
+    (ValueError("class `Loader` in x/y.py: \n\n  batch_size should be a positive integer\nmore"),
+     "Loader cannot be built from the config: batch_size should be a positive integer"),
+    (KeyError("Mine is not in the mmdet::model registry. Please check whether the value of `Mine` is correct"),
+     "there is no type 'Mine' in the registry mmdet::model. Look at its spelling and at custom_imports of the config.")])
+def test_what_the_host_raises_while_it_builds_from_a_config_is_one_line(error, words):
+    assert described(error) == (words, 2)
