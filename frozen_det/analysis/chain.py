@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..atomic_write import write_json
+from ..config.parts import check_parts, flat
 from ..errors import InputError, closest
 from .stages import Stages, set_aside
 from .train_stage import data_files, settings_of, train_stage
@@ -105,6 +106,7 @@ def check_chain(cfg) -> None:
         if part.get("checkpoint") not in (None, "best", "last"):
             raise InputError(f"expected {name}.checkpoint to be 'best' or 'last' in {cfg.filename}, got "
                              f"{part.checkpoint!r}.")
+    check_parts(cfg)
 
 
 # ---- weights -------------------------------------------------------------------------------------------------------
@@ -193,7 +195,6 @@ def _export(source, path: Path, stages: Stages) -> Path:
 def _loaded(part, work_dir: Path):
     """The training config that `upstream` or `detector` names, with its overrides."""
     from ..config import load_config
-    from ..config.parts import flat
 
     cfg = load_config(part.config, dict(flat(part.get("options") or {})))
     cfg.work_dir = str(work_dir)

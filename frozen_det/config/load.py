@@ -11,7 +11,6 @@ from .finding import find_config, is_shipped, is_stock
 from .known_keys import check_keys
 from .monitored import check_monitored
 from .options import merge_options
-from .parts import check_parts
 from .reading import ConfigFile, read
 from .relations import check_relations
 from .schedule import follow_child, follow_options, follow_own_name, interval_setter
@@ -50,7 +49,6 @@ def load_config(name, options: Mapping[str, object] | None = None):
     merge_options(cfg, given)
     check_config(cfg, str(path), given, interval_setter(files))
     apply_accumulation(cfg, given)
-    check_parts(cfg, load_config)
     cfg.__dict__[READ_HERE] = True
     return cfg
 

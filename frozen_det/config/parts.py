@@ -3,17 +3,17 @@
 A wrong option of the last stage would otherwise be found when the stages before it have run for hours.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from ..errors import InputError
+from .load import load_config
 
 
-def check_parts(cfg, load: Callable) -> None:
+def check_parts(cfg) -> None:
     """Load the config of every part with the part's options.
 
     Args:
         cfg: of a chain or a loop; any other passes.
-        load: :func:`.load.load_config`.
 
     Raises:
         InputError: with the part's dotted name before the message.
@@ -27,7 +27,7 @@ def check_parts(cfg, load: Callable) -> None:
     for name, part in parts:
         if hasattr(part, "items") and isinstance(part.get("config"), str):
             try:
-                load(part["config"], dict(flat(part.get("options") or {})))
+                load_config(part["config"], dict(flat(part.get("options") or {})))
             except InputError as error:
                 raise InputError(f"{name} in {cfg.filename}: {error}") from error
 

@@ -51,6 +51,8 @@ def check_names(cfg, files: list[ConfigFile]) -> None:
     Raises:
         InputError: with the key that was meant.
     """
+    # A chain without its `upstream` is none, which the command says.
+    read = live_keys(cfg) if live_keys(cfg) & set(cfg) else _OF_A_CHAIN | _OF_A_LOOP
     keys = keys_below(cfg)
     asked = set().union(*(file.uses_of_base for file in files))
     useful = {name for file in files for name in file.sets & (file.uses | asked)}
@@ -61,7 +63,7 @@ def check_names(cfg, files: list[ConfigFile]) -> None:
             if name != "_base_" and name.strip("_").lower() in ("base", "bases"):
                 raise InputError(f"{file.path}: {name} at the top level has no effect: did you mean '_base_'?")
         written_out = len(files) == 1 and len(file.values) > 8 and list(file.values) == sorted(file.values)
-        for name in sorted(file.sets & set(cfg) - file.uses - useful - live_keys(cfg) - {"_base_"}):
+        for name in sorted(file.sets & set(cfg) - file.uses - useful - read - {"_base_"}):
             if callable(cfg[name]) or inspect.ismodule(cfg[name]):
                 continue
             meant = _meant(name, cfg, {} if written_out else keys, useful)
@@ -73,7 +75,7 @@ def check_names(cfg, files: list[ConfigFile]) -> None:
                 raise InputError(f"{file.path}: {name} = {_short(cfg[name])} at the top level has no effect: nothing "
                                  "uses it. Put it where it belongs.")
             print(f"{file.path}: nothing uses {name} = {_short(cfg[name])}; taken for a note.", file=sys.stderr)
-    if not live_keys(cfg) & set(cfg):
+    if not read & set(cfg):
         raise InputError(f"{files[-1].path if files else 'the config'} sets nothing that a run reads; expected model, "
                          "train_dataloader, ... or a base that has them.")
 

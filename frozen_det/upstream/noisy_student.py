@@ -14,6 +14,7 @@ from pathlib import Path
 from ..analysis.stages import Stages
 from ..analysis.train_stage import settings_of, train_stage
 from ..atomic_write import replacing
+from ..config.parts import check_parts
 from ..errors import InputError, closest
 from .fixres_config import FixResSettings, fixres_config
 from .labelled_split import split_files, write_split
@@ -115,6 +116,7 @@ def check_loop(cfg) -> None:
     if bool(cfg.get("pool")) == bool((cfg.get("split") or {}).get("per_class")):
         raise InputError(f"expected either pool=dict(sources=[...]) or split=dict(per_class=...) in {cfg.filename}, "
                          f"got {'both' if cfg.get('pool') else 'none'}.")
+    check_parts(cfg)
 
 
 class _Loop:

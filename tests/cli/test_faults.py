@@ -113,6 +113,7 @@ def test_what_is_not_known_is_not_described():
     (ValueError("class `Loader` in x/y.py: \n\n  batch_size should be a positive integer\nmore"),
      "Loader cannot be built from the config: batch_size should be a positive integer"),
     (KeyError("Mine is not in the mmdet::model registry. Please check whether the value of `Mine` is correct"),
-     "there is no type 'Mine' in the registry mmdet::model. Look at its spelling and at custom_imports of the config.")])
+     "there is no type 'Mine' in the registry mmdet::model. Look at its spelling and at custom_imports of the "
+     "config.")])
 def test_what_the_host_raises_while_it_builds_from_a_config_is_one_line(error, words):
     assert described(error) == (words, 2)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from frozen_det.config.parts import flat
+from frozen_det.config.parts import check_parts, flat
 from frozen_det.errors import InputError
 
 from .conftest import with_options
@@ -16,14 +16,15 @@ CHAIN, LOOP = "chain/train-fixres-cifarresnet20_faster-rcnn-fpn_bccd", "noisy_st
     (CHAIN, "detector.config=detection/nowhere", "detector in .*there is no 'detection/nowhere'"),
     (LOOP, "rounds.1.options.train_cfg.max_epochs=0", "whole number from 1 on for rounds.1"),
     (LOOP, "teacher.options.train_dataloader.batch_size=two", "whole number from 1 on for teacher")])
-def test_a_wrong_option_of_any_stage_is_found_when_the_config_is_read(name, option, words):
+def test_a_wrong_option_of_any_stage_is_found_before_the_first(name, option, words):
     with pytest.raises(InputError, match=words) as raised:
-        with_options(name, option)
+        check_parts(with_options(name, option))
     assert "\n" not in str(raised.value)
 
 
 def test_options_for_the_parts_pass():
     cfg = with_options(CHAIN, "upstream.options.data_root=a", "detector.options.train_cfg.max_epochs=2")
+    check_parts(cfg)
     assert (cfg.upstream.options.data_root, cfg.detector.options.train_cfg.max_epochs) == ("a", 2)
 
 
