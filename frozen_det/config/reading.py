@@ -116,11 +116,6 @@ def _check_bases(tree: ast.Module, path: str) -> None:
     if len(named) > len(plain) or len(plain) > 1:
         raise InputError(f"{path}: expected one `_base_ = ...` at the top level, got {len(named)}. Name all bases in "
                          "one list.")
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute | ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del) and _root(
-                node) == "_base_":
-            raise InputError(f"{path}: line {node.lineno} changes {ast.unparse(node)}, which has no effect: a base is "
-                             "read before its child. Set the name itself, without `_base_.`.")
 
 
 def _look_at(tree: ast.Module, file: ConfigFile) -> None:

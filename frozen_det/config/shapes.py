@@ -85,11 +85,11 @@ _AT_TOP = {
 # Keys that hold a part, whatever they stand in.
 _ANYWHERE = {
     "pipeline": ("a list of dicts, each with a type, at least one", _list_of(_typed, 1)),
-    **dict.fromkeys(("dataset", "optimizer", "detector", "backbone", "iou_calculator"), _TYPED),
+    **dict.fromkeys(("dataset", "optimizer", "backbone", "iou_calculator"), _TYPED),
     **dict.fromkeys(("sampler", "batch_sampler", "collate_fn", "body", "adapters", "mixing", "bbox_coder",
                      "anchor_generator", "prior_generator", "norm_cfg"), _or_none(_TYPED)),
-    **dict.fromkeys(("neck", "assigner", "loss_cls", "loss_bbox", "loss_mask", "init_cfg"), _or_none(_ONE_OR_SEVERAL)),
-    "vis_backends": _or_none(_PARTS), "paramwise_cfg": _or_none(_DICT), "clip_grad": _or_none(_DICT),
+    **dict.fromkeys(("neck", "assigner", "loss_cls", "loss_bbox", "loss_mask"), _or_none(_ONE_OR_SEVERAL)),
+    "detector": _DICT, "vis_backends": _or_none(_PARTS), "paramwise_cfg": _or_none(_DICT), "clip_grad": _or_none(_DICT),
     "custom_keys": ("a dict of dicts", _dict_of(_dict))}
 # Below them stand names that the user chooses, and options, which are merged into a config first.
 _FREE = ("custom_keys", "metainfo", "keymap", "path_mapping", "init_kwargs", "options")
