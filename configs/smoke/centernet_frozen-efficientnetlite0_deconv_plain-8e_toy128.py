@@ -15,7 +15,7 @@ model = dict(detector=dict(
                    loss_wh=dict(type="L1Loss", loss_weight=0.1), loss_offset=dict(type="L1Loss", loss_weight=1.0)),
     test_cfg=dict(topk=100, local_maximum_kernel=3, max_per_img=100)))
 test_pipeline = [
-    dict(type="LoadImageFromFile"),
+    dict(type="LoadImageFromFile", to_float32=True),  # RandomCenterCropPad asks for it
     dict(type="Resize", scale=(128, 128), keep_ratio=True),
     dict(type="LoadAnnotations", with_bbox=True),
     # Pads to an odd size and notes the border, which the head asks for.
