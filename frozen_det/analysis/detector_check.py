@@ -48,7 +48,7 @@ class PlainDetector:
         cfg: its config, without downloads, made light.
         num_classes: of the labels that it was given, to be told to a detector on another body; None where a teacher
             knows its own number, which the student must share.
-        size: side of the images in px: the first of :data:`SIZES` at which it has losses.
+        size: side of the images in px: the first of :data:`SIZES` at which it has losses and predicts.
         state: its weights before that, and those of a teacher that it hides from its own.
         losses: name -> value, its body in eval mode, as a frozen one is.
 
@@ -64,13 +64,14 @@ class PlainDetector:
         detector = _built(self.cfg, seed)
         self.state = {prefix: {key: value.clone() for key, value in part.state_dict().items()}
                       for prefix, part in _with_teacher(detector)}
-        detector.train()
-        for backbone in _bodies(detector):
-            backbone.eval()
         for self.size in SIZES:
+            detector.train()
+            for backbone in _bodies(detector):
+                backbone.eval()
             try:
                 with torch.no_grad():
                     self.losses = losses_of(detector, self.batch(), seed)
+                predict(detector, self.batch())
                 break
             except Exception:
                 if self.size == SIZES[-1]:
@@ -79,14 +80,6 @@ class PlainDetector:
     def batch(self) -> dict:
         """What it was given."""
         return made_batch(self.size, **self._batch)
-
-    def fault_in_predicting(self) -> str:
-        """What mmdet's own detector says where it does not predict; empty where it does."""
-        try:
-            predict(_built(self.cfg, self._batch["seed"]), self.batch())
-        except Exception as error:  # the host's own
-            return said(error)
-        return ""
 
 
 def check_detector(model: dict, batch: dict, state: dict | None = None, expected: dict | None = None,

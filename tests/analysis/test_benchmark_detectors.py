@@ -7,7 +7,7 @@ import torch
 
 from frozen_det.analysis import benchmark_detectors, detector_check
 from frozen_det.analysis.detectors_page import page
-from frozen_det.analysis.stock_detectors import families, stock_detectors
+from frozen_det.analysis.stock_detectors import StockDetector, families, stock_detectors
 from frozen_det.cli import main
 
 TINY = dict(
@@ -44,15 +44,15 @@ def test_a_body_that_learns_is_told(plain):
     assert row["status"] == "failed" and "parameters of the body got a gradient" in row["reason"]
 
 
-def test_a_fault_of_the_hosts_own_in_predicting_is_told_as_that(plain, monkeypatch):
+def test_a_detector_of_the_host_that_does_not_predict_stands_for_nothing(monkeypatch):
     def broken(*_):
         raise AttributeError("no loss_cls")
 
-    assert plain.fault_in_predicting() == ""
     monkeypatch.setattr(detector_check, "predict", broken)
-    monkeypatch.setattr(detector_check, "PlainDetector", lambda *_: plain)
-    row = benchmark_detectors.sweep_family("fcos", ["wrapped"])
-    assert row["wrapped"] == dict(status="does not", reason="mmdet's own detector does not predict: AttributeError: no "
+    monkeypatch.setattr("frozen_det.analysis.stock_detectors.stock_detectors", lambda _: [
+        StockDetector("tiny", "first", TINY), StockDetector("tiny", "second", dict(TINY, type="FOVEA"))])
+    row = benchmark_detectors.sweep_family("tiny", ["wrapped"])
+    assert row["wrapped"] == dict(status="does not", reason="mmdet's own detector does not run: AttributeError: no "
                                                             "loss_cls")
 
 
