@@ -95,7 +95,7 @@ def _row(family: str, bodies, seed: int) -> dict:
     plain = None
     for stock in stocks:
         try:
-            plain = PlainDetector(stock.model, stock.semantic_scale, seed)
+            plain = PlainDetector(stock.model, stock.semantic_scale, seed, stock.with_masks)
             row.update(config=stock.config, size=plain.size)
             break
         except Exception as error:  # the host's own; the first is told if no config of the family runs

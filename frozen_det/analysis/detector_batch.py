@@ -14,7 +14,8 @@ _OBJECTS_PER_IMAGE = 4
 _IGNORED = 255
 
 
-def made_batch(size: int, num_classes: int, semantic_scale: float = 1.0, images: int = 2, seed: int = 0) -> dict:
+def made_batch(size: int, num_classes: int, semantic_scale: float = 1.0, images: int = 2, seed: int = 0,
+               with_masks: bool = True) -> dict:
     """A batch as a data loader gives it.
 
     Args:
@@ -23,14 +24,17 @@ def made_batch(size: int, num_classes: int, semantic_scale: float = 1.0, images:
         semantic_scale: size of the semantic map relative to the image.
         images: how many.
         seed: of images and objects.
+        with_masks: whether objects have masks.
 
     Returns:
         ``inputs``: uint8 tensors (3, size, size); ``data_samples``: mmdet's samples.
     """
     drawn = np.random.default_rng(seed)
     pictures = [torch.from_numpy(drawn.integers(0, 256, (3, size, size), dtype=np.uint8)) for _ in range(images)]
-    return dict(inputs=pictures,
-                data_samples=[_sample(drawn, size, num_classes, semantic_scale, i) for i in range(images)])
+    samples = [_sample(drawn, size, num_classes, semantic_scale, i) for i in range(images)]
+    for sample in samples if not with_masks else ():
+        del sample.gt_instances.masks, sample.ignored_instances.masks
+    return dict(inputs=pictures, data_samples=samples)
 
 
 def in_branches(batch: dict, branches=("sup", "unsup_teacher", "unsup_student")) -> dict:

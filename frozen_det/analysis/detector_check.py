@@ -41,7 +41,7 @@ class PlainDetector:
 
     Args:
         model: the stock model config.
-        semantic_scale: of :func:`.detector_batch.made_batch`.
+        semantic_scale, with_masks: of :func:`.detector_batch.made_batch`.
         seed: of weights, images and every draw in the forward pass.
 
     Attributes:
@@ -56,11 +56,11 @@ class PlainDetector:
         Exception: whatever the detector raises at the last size: the host's own reason.
     """
 
-    def __init__(self, model: dict, semantic_scale: float, seed: int):
+    def __init__(self, model: dict, semantic_scale: float, seed: int, with_masks: bool = True):
         self.cfg = made_light(without_downloads(model))
         labels = min(least_num_classes(self.cfg), NUM_CLASSES)
         self.num_classes = None if any(key.startswith("teacher") for key in self.cfg) else labels
-        self._batch = dict(num_classes=labels, semantic_scale=semantic_scale, seed=seed)
+        self._batch = dict(num_classes=labels, semantic_scale=semantic_scale, with_masks=with_masks, seed=seed)
         detector = _built(self.cfg, seed)
         self.state = {prefix: {key: value.clone() for key, value in part.state_dict().items()}
                       for prefix, part in _with_teacher(detector)}
@@ -237,12 +237,13 @@ def _with_teacher(detector: nn.Module) -> list[tuple[str, nn.Module]]:
 def _built(cfg: dict, seed: int) -> nn.Module:
     from mmdet.registry import MODELS
     from mmengine.config import ConfigDict
+    from mmengine.model import revert_sync_batchnorm
 
     _seeded(seed)
     with _mmdet(), _quiet():
         detector = MODELS.build(ConfigDict(copy.deepcopy(cfg)))
         detector.init_weights()
-    return detector
+        return revert_sync_batchnorm(detector)  # there is one process
 
 
 def _same(losses: dict, expected: dict) -> bool:

@@ -24,6 +24,7 @@ class StockDetector:
         config: the file's name without folder and ending; empty where none was chosen.
         model: the model's config; None where none was chosen.
         semantic_scale: size of its semantic maps in training, relative to the image.
+        with_masks: whether its training data have masks: RTMDet takes them for what they are not, where it sees any.
         left_out: why the family is no detector of images; empty for one that is.
         unreadable: why no config of the family could be read; empty where one was.
     """
@@ -32,6 +33,7 @@ class StockDetector:
     config: str = ""
     model: dict | None = None
     semantic_scale: float = 1.0
+    with_masks: bool = True
     left_out: str = ""
     unreadable: str = ""
 
@@ -88,7 +90,8 @@ def stock_detectors(family: str, most: int = 3) -> list[StockDetector]:
         chosen += sorted(equals, key=lambda item: _millions(item[1].model)) if len(equals) > 1 else equals
         if len(chosen) >= most:
             break
-    return [StockDetector(family, path.stem, cfg.model.to_dict(), _semantic_scale(cfg)) for path, cfg in chosen[:most]]
+    return [StockDetector(family, path.stem, cfg.model.to_dict(), _semantic_scale(cfg), _with_masks(cfg))
+            for path, cfg in chosen[:most]]
 
 
 def _read(path: Path):
@@ -133,3 +136,9 @@ def _semantic_scale(cfg) -> float:
         if step.get("type") == "SegRescale":
             return float(step.get("scale_factor", 1))
     return 1.0
+
+
+def _with_masks(cfg) -> bool:
+    """Whether the training pipeline loads masks; True where it does not say what it loads."""
+    loads = [step for step in cfg.get("train_pipeline") or () if str(step.get("type")).endswith("Annotations")]
+    return not loads or any(step.get("with_mask") or "Panoptic" in step["type"] for step in loads)

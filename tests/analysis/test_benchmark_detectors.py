@@ -67,7 +67,8 @@ def test_samplers_and_results_are_capped_batches_stay_and_nothing_else_changes()
 
 
 def test_the_plainest_config_stands_for_a_family_and_other_kinds_are_left_out():
-    assert stock_detectors("atss")[0].config == "atss_r50_fpn_1x_coco"
+    assert stock_detectors("atss")[0].config == "atss_r50_fpn_1x_coco" and not stock_detectors("atss")[0].with_masks
+    assert stock_detectors("ms_rcnn")[0].with_masks
     assert stock_detectors("bytetrack")[0].left_out == "tracks through videos"
     assert {"dino", "yolox", "mask2former"} < set(families())
 
