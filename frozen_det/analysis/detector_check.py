@@ -165,9 +165,11 @@ def predict(detector: nn.Module, batch: dict) -> None:
         BrokenPromise: not one result for it.
     """
     detector.eval()
-    batch = {key: value[:1] for key, value in batch.items()}
+    batch = copy.deepcopy({key: value[:1] for key, value in batch.items()})
+    if getattr(detector, "with_rpn", False):  # it finds proposals of its own
+        del batch["data_samples"][0].proposals
     with torch.no_grad(), _mmdet(), _quiet():
-        found = detector.test_step(copy.deepcopy(batch))
+        found = detector.test_step(batch)
     _require(len(found) == 1, f"{len(found)} predictions for one image")
 
 
@@ -187,15 +189,16 @@ def without_downloads(model: dict) -> dict:
     return cleaned(model)
 
 
-def made_light(node):
-    """A model config whose samplers draw few regions, which keeps few results, and which leaves batches as they are.
+def made_light(node, key: str = ""):
+    """A model config whose samplers draw few regions, whose RPN hands on few, and which leaves batches as they are.
 
     Mask2Former's batches are padded to 1024 px, whatever the images.
     """
     if isinstance(node, dict):
-        return {key: min(value, _MOST_REGIONS) if key in ("num", "max_per_img") and isinstance(value, int)
-                else made_light(value) for key, value in node.items() if key != "batch_augments"}
-    return type(node)(map(made_light, node)) if isinstance(node, (list, tuple)) else node
+        capped = ("num", "max_per_img") if key.startswith("rpn") else ("num",)
+        return {name: min(value, _MOST_REGIONS) if name in capped and isinstance(value, int)
+                else made_light(value, name) for name, value in node.items() if name != "batch_augments"}
+    return type(node)(made_light(item, key) for item in node) if isinstance(node, (list, tuple)) else node
 
 
 def least_num_classes(model) -> int:

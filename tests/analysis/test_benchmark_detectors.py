@@ -56,14 +56,14 @@ def test_a_detector_of_the_host_that_does_not_predict_stands_for_nothing(monkeyp
                                                             "loss_cls")
 
 
-def test_samplers_and_results_are_capped_batches_stay_and_nothing_else_changes():
+def test_samplers_and_proposals_are_capped_batches_stay_and_nothing_else_changes():
     model = dict(data_preprocessor=dict(batch_augments=[dict(type="BatchFixedSizePad")]), num_queries=900,
                  rcnn=[dict(sampler=dict(type="RandomSampler", num=512, pos_fraction=0.25))],
-                 test_cfg=dict(max_per_img=100, nms_pre=1000))
+                 test_cfg=dict(rpn=dict(max_per_img=1000), rcnn=dict(max_per_img=100, nms_pre=1000)))
     assert detector_check.made_light(model) == dict(
         data_preprocessor={}, num_queries=900,
         rcnn=[dict(sampler=dict(type="RandomSampler", num=64, pos_fraction=0.25))],
-        test_cfg=dict(max_per_img=64, nms_pre=1000))
+        test_cfg=dict(rpn=dict(max_per_img=64), rcnn=dict(max_per_img=100, nms_pre=1000)))
 
 
 def test_the_plainest_config_stands_for_a_family_and_other_kinds_are_left_out():
