@@ -151,6 +151,8 @@ def losses_of(detector: nn.Module, batch: dict, seed: int) -> dict:
 
     _seeded(seed)
     MessageHub.get_current_instance().update_info("iter", 0)  # which a Runner tells, and BoxInst asks
+    if hasattr(detector, "set_epoch"):
+        detector.set_epoch(0)  # which a Runner's hook tells, and TOOD asks
     batch = copy.deepcopy(batch)
     if hasattr(detector, "student"):
         batch = in_branches(batch)
