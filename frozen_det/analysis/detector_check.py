@@ -150,9 +150,8 @@ def losses_of(detector: nn.Module, batch: dict, seed: int) -> dict:
     from mmengine.logging import MessageHub
 
     _seeded(seed)
-    MessageHub.get_current_instance().update_info("iter", 0)  # which a Runner tells, and BoxInst asks
-    if hasattr(detector, "set_epoch"):
-        detector.set_epoch(0)  # which a Runner's hook tells, and TOOD asks
+    for counter in ("iter", "epoch"):  # which a Runner tells; BoxInst and TOOD ask
+        MessageHub.get_current_instance().update_info(counter, 0)
     batch = copy.deepcopy(batch)
     if hasattr(detector, "student"):
         batch = in_branches(batch)
