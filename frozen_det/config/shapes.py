@@ -32,7 +32,7 @@ def check_parts_below(cfg, where: str) -> None:
 
 
 def _visit(node, path: str, where: str) -> None:
-    if not _dict(node) and not isinstance(node, list | tuple):
+    if not _dict(node) and not isinstance(node, list | tuple) or _dict(node) and node.get("type") == _FOREIGN:
         return
     for key, value in node.items() if hasattr(node, "items") else enumerate(node):
         inner = f"{path}.{key}"
@@ -91,6 +91,7 @@ _ANYWHERE = {
     **dict.fromkeys(("neck", "assigner", "loss_cls", "loss_bbox", "loss_mask"), _or_none(_ONE_OR_SEVERAL)),
     "detector": _DICT, "vis_backends": _or_none(_PARTS), "paramwise_cfg": _or_none(_DICT), "clip_grad": _or_none(_DICT),
     "custom_keys": ("a dict of dicts", _dict_of(_dict))}
+_FOREIGN = "Detectron2Wrapper"  # what stands in it is Detectron2's config, which has other names
 # Below them stand names that the user chooses, and options, which are merged into a config first.
 _FREE = ("custom_keys", "metainfo", "keymap", "path_mapping", "init_kwargs", "options")
 

@@ -102,7 +102,10 @@ def _one_of(*names):
 
 # (keys, what is expected, whether a value is right). None is not asked, and a dict only where a text belongs.
 _RULES = [(re.compile(names), words, right) for names, words, right in (
-    ("batch_size|max_epochs|max_iters|val_interval|accumulative_counts|num_classes|window_size|prefetch_factor"
+    # Stock configs divide iterations by epochs: 57300.0 is as good as 57300 to mmengine's loops.
+    ("val_interval", "a whole number from 1 on",
+     lambda one: _number(one) and one >= 1 and float(one).is_integer()),
+    ("batch_size|max_epochs|max_iters|accumulative_counts|num_classes|window_size|prefetch_factor"
      "|out_channels|feat_channels|fc_out_channels|conv_out_channels|max_per_img|num|test_size|epochs",
      "a whole number from 1 on", _each(lambda one: _whole(one, 1))),
     ("num_workers|num_shared_convs|num_shared_fcs|stacked_convs|num_convs|nms_pre|opencv_num_threads",

@@ -35,7 +35,7 @@ def recommended() -> dict[tuple[str, tuple[str, ...]], str]:
             before, _, after = re.split(r"\s[#(]| {4,}\w", command)[0].partition("--cfg-options")
             words = itertools.takewhile(lambda word: "=" in word and word[0] != "[", shlex.split(after))
             options = tuple(re.sub("=N$", "=3", word) for word in words)
-            for named in {one for word in before.split()[2:] for one in alternatives(word.rstrip("/"))}:
+            for named in [one for word in before.split()[2:] for one in alternatives(word.rstrip("/"))]:
                 path = page if named == "CONFIG" and page.suffix == ".py" else named
                 try:
                     name = str(find_config(path).relative_to(ROOT / "configs"))

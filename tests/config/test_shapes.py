@@ -49,3 +49,10 @@ def test_parts_that_are_built_already_pass():
     cfg = dict(model=dict(type=object), train_dataloader=dict(dataset=object(), sampler=dict(type=object)))
     check_top(cfg, "here")
     check_parts_below(cfg, "here")
+
+
+def test_a_config_of_detectron2_inside_its_wrapper_has_names_of_its_own():
+    model = dict(type="Detectron2Wrapper", detector=dict(backbone=dict(name="build_resnet_fpn_backbone")))
+    check_parts_below(dict(model=model), "here")
+    with pytest.raises(InputError, match="model.detector.backbone"):
+        check_parts_below(dict(model=dict(model, type="FasterRCNN")), "here")

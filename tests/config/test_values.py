@@ -51,7 +51,7 @@ def test_a_value_out_of_range_is_one_line_with_its_key(key, values):
     ("optim_wrapper.clip_grad.max_norm=inf", float("inf")), ("randomness.seed=4294967295", 2 ** 32 - 1),
     (f"{LOADER}prefetch_factor=4", 4), ("default_hooks.checkpoint.max_keep_ckpts=-1", -1),
     ("default_hooks.logger.priority=10", 10), ("custom_hooks.0.priority=very_low", "very_low"),
-    ("work_dir=a b/ü", "a b/ü"),
+    ("work_dir=a b/ü", "a b/ü"), ("train_cfg.val_interval=2.0", 2.0),
     (f"{LOADER}dataset.pipeline.2.scale=224,224", [224, 224]), ("load_from=a=b.pth", "a=b.pth"), ("resume=TRUE", True),
     (f"{LOADER}dataset.pipeline.2.scale=(224,-1)", (224, -1)), ("param_scheduler=None", None), ("custom_hooks=[]", [])])
 def test_an_ordinary_value_arrives(option, value):
