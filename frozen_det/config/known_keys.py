@@ -37,13 +37,13 @@ def check_keys(cfg, where: str) -> list[tuple[object, str, object]]:
     return walk.typed
 
 
-def check_nodes(nodes, where: str) -> None:
+def check_nodes(nodes, where: str, place: str = "snippet") -> None:
     """The same for dicts outside a config: a snippet, a part.
 
     Raises:
         InputError: as :func:`check_keys`.
     """
-    _Walk({}, where).visit(nodes, "snippet", ["snippet"])
+    _Walk({}, where).visit(nodes, place, [place])
 
 
 class _Walk:

@@ -6,6 +6,7 @@ A wrong option of the last stage would otherwise be found when the stages before
 from collections.abc import Iterator, Mapping
 
 from ..errors import InputError
+from .known_keys import check_nodes
 from .load import load_config
 
 
@@ -20,6 +21,8 @@ def check_parts(cfg) -> None:
     """
     if "rounds" in cfg or "teacher" in cfg:
         parts = [("teacher", cfg.get("teacher")), *_numbered("rounds", cfg.get("rounds"))]
+        for name, data in _numbered("guards", cfg.get("guards")):
+            check_nodes(data, str(cfg.filename), name)
     elif "upstream" in cfg:
         parts = [(name, cfg.get(name)) for name in ("upstream", "fixres", "detector")]
     else:

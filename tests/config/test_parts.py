@@ -15,7 +15,8 @@ CHAIN, LOOP = "chain/train-fixres-cifarresnet20_faster-rcnn-fpn_bccd", "noisy_st
     (CHAIN, "detector.options.train_cfg.max_epoch=3", "detector in .*did you mean 'max_epochs'"),
     (CHAIN, "detector.config=detection/nowhere", "detector in .*there is no 'detection/nowhere'"),
     (LOOP, "rounds.1.options.train_cfg.max_epochs=0", "whole number from 1 on for rounds.1"),
-    (LOOP, "teacher.options.train_dataloader.batch_size=two", "whole number from 1 on for teacher")])
+    (LOOP, "teacher.options.train_dataloader.batch_size=two", "whole number from 1 on for teacher"),
+    (LOOP, "guards=[dict(type='frozen_det.ImageFolder', data_root='a', splt='val')]", "guards.0 has the key 'splt'")])
 def test_a_wrong_option_of_any_stage_is_found_before_the_first(name, option, words):
     with pytest.raises(InputError, match=words) as raised:
         check_parts(with_options(name, option))
