@@ -114,7 +114,7 @@ def new_runner(cfg):
     test that follows a training of less than that would write into the training's folder, so it waits for the next.
 
     Raises:
-        StorageError: the work directory cannot be made; later, from the log, that the disk is full.
+        StorageError: the work directory cannot be made, or its disk is full; later, from the log, that it became so.
     """
     from mmengine.runner import Runner
 
@@ -124,7 +124,8 @@ def new_runner(cfg):
     make_folder(cfg.get("work_dir") or "work_dirs")
     while Path(cfg.get("work_dir") or "work_dirs", time.strftime("%Y%m%d_%H%M%S")).exists():
         time.sleep(0.05)
-    runner = Runner.from_cfg(cfg)
+    with _logs_that_stop():
+        runner = Runner.from_cfg(cfg)
     runner.register_hook(JoinedDataHook(), priority="VERY_HIGH")
     if not any(isinstance(hook, LeanCheckpointHook) for hook in runner.hooks):
         runner.register_hook(RunGuard())
@@ -132,6 +133,16 @@ def new_runner(cfg):
         if isinstance(handler, logging.FileHandler):
             handler.handleError = functools.partial(_stop_with, handler)
     return runner
+
+
+@contextmanager
+def _logs_that_stop() -> Iterator[None]:
+    """The same for files that are opened and written within: the Runner's own log, which it begins itself."""
+    logging.FileHandler.handleError = _stop_with
+    try:
+        yield
+    finally:
+        del logging.FileHandler.handleError
 
 
 def _stop_with(handler: logging.FileHandler, record: logging.LogRecord) -> None:

@@ -12,6 +12,7 @@ from mmengine.visualization import Visualizer
 
 from frozen_det.engine.lean_checkpoint import LeanCheckpointHook
 from frozen_det.engine.runs import new_runner
+from frozen_det.errors import StorageError
 
 
 @pytest.mark.parametrize("kind", [Visualizer, DetLocalVisualizer])
@@ -42,3 +43,21 @@ def test_a_run_that_follows_within_the_same_second_gets_a_folder_of_its_own(tmp_
     monkeypatch.setattr(Runner, "from_cfg", build)
     first, second = (new_runner(Config(dict(work_dir=str(tmp_path)))) for _ in range(2))
     assert first.folder != second.folder
+
+
+def test_a_disk_that_is_full_at_the_first_line_of_the_log_is_one_line(tmp_path, monkeypatch, capfd):
+    def build(cfg):
+        log = logging.getLogger("begins")
+        log.addHandler(logging.FileHandler(tmp_path / "a.log"))
+        log.warning("the first line")
+
+    monkeypatch.setattr(Runner, "from_cfg", build)
+    monkeypatch.setattr(logging.FileHandler, "_open", lambda handler: open("/dev/full", "w"))  # noqa: SIM115
+    try:
+        with pytest.raises(StorageError, match="could not write .*a.log: No space left on device"):
+            new_runner(Config(dict(work_dir=str(tmp_path))))
+    finally:
+        logging.getLogger("begins").handlers[0].stream = None
+        logging.getLogger("begins").handlers.clear()
+    assert "Traceback" not in capfd.readouterr().err
+    assert "handleError" not in vars(logging.FileHandler)
