@@ -28,6 +28,7 @@ class ConfigFile:
     path: str
     sets: set[str] = field(default_factory=set)
     uses: set[str] = field(default_factory=set)
+    sets_in_base: set[str] = field(default_factory=set)  # by _base_.x = ... or _base_.x.y = ...
     uses_of_base: set[str] = field(default_factory=set)  # by _base_.x or {{_base_.x}}
     uses_of_base_for_others: set[str] = field(default_factory=set)  # for more than to set the name itself anew
     values: dict = field(default_factory=dict)
@@ -126,8 +127,12 @@ def _look_at(tree: ast.Module, file: ConfigFile) -> None:
         loads = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
         # `a.append(1)` and `a = a + [1]` alone are no use of a.
         file.uses |= loads if len(changed) != 1 else loads - changed
-        asked = {node.attr for node in nodes if isinstance(node, ast.Attribute)
-                 and isinstance(node.value, ast.Name) and node.value.id == "_base_"}
+        targets = {id(part) for node in nodes if isinstance(node, ast.Attribute | ast.Subscript)
+                   and isinstance(node.ctx, ast.Store | ast.Del) for part in ast.walk(node)}
+        of_base = [node for node in nodes if isinstance(node, ast.Attribute)
+                   and isinstance(node.value, ast.Name) and node.value.id == "_base_"]
+        file.sets_in_base |= {node.attr for node in of_base if id(node) in targets}
+        asked = {node.attr for node in of_base if id(node) not in targets}
         asked |= {found[1].split(".")[0] for node in nodes if isinstance(node, ast.Constant)
                   and isinstance(node.value, str) and (found := _PLACEHOLDER.fullmatch(node.value))}
         file.uses_of_base |= asked

@@ -62,6 +62,9 @@ def check_names(cfg, files: list[ConfigFile]) -> None:
         for name in file.sets:
             if name != "_base_" and name.strip("_").lower() in ("base", "bases"):
                 raise InputError(f"{file.path}: {name} at the top level has no effect: did you mean '_base_'?")
+        for name in sorted(file.sets_in_base - read - asked):
+            raise InputError(f"{file.path}: _base_.{name} is changed, which has no effect: a base is read before its "
+                             f"child. Set {name} itself.")
         written_out = len(files) == 1 and len(file.values) > 8 and list(file.values) == sorted(file.values)
         for name in sorted(file.sets & set(cfg) - file.uses - useful - read - {"_base_"}):
             if callable(cfg[name]) or inspect.ismodule(cfg[name]):

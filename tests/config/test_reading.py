@@ -44,6 +44,12 @@ def test_two_bases_lists_are_refused_where_mmengine_takes_the_first(write):
         with_options(write("if True:\n    _base_ = 'a.py'"))
 
 
+@pytest.mark.parametrize("line", ["_base_.image_size = 256", "del _base_.epochs", "_base_.image_size += 2"])
+def test_a_name_of_a_base_that_only_the_base_uses_is_not_changed_from_a_child(child, line):
+    with pytest.raises(InputError, match="is changed, which has no effect: a base is read before its child"):
+        child("custom_coco", line)
+
+
 def test_a_part_of_a_base_is_changed_through_its_name_as_mmengine_lets_it(child):
     assert child("quickstart", "_base_.optim_wrapper.type = 'AmpOptimWrapper'").optim_wrapper.type == "AmpOptimWrapper"
 
