@@ -34,11 +34,13 @@ def check_read_elsewhere(cfg, unused: tuple[str, ...] = ()) -> None:
         raise InputError(f"accumulate is {count} in {path}, but mmengine alone does not read it. Train with "
                          f"`frozen-det train`, or set optim_wrapper.accumulative_counts={count} and divide "
                          "auto_scale_lr.base_batch_size by it.")
-    check_config(cfg, str(path or "the config"))
+    check_config(cfg, str(path or "the config"), of_host=True)
 
 
 def _check_own_names(cfg, path: Path, unused: tuple[str, ...]) -> None:
     plain, files = read(path)
+    if not plain:
+        return  # what runs was made in code
     check_names(plain, files)
     given = {name: cfg[name] for name in own_names(plain)
              if name in cfg and comparable(cfg[name]) != comparable(plain[name])}

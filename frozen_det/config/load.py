@@ -76,12 +76,13 @@ def load_recorded(path, options: Mapping[str, object] | None = None):
 
 
 def check_config(cfg, where: str, options: Mapping[str, object] | None = None,
-                 interval_setter: str | None = None) -> None:
+                 interval_setter: str | None = None, of_host: bool = False) -> None:
     """Refuse unknown keys and types, values out of range, and parts that contradict each other.
 
     Args:
         cfg: the config; where: its file, for messages; options: the overrides in it.
         interval_setter: the file that sets the validation's interval, where that is known.
+        of_host: whether mmengine alone read it.
 
     Raises:
         InputError: naming the key, what was expected and what came.
@@ -91,7 +92,7 @@ def check_config(cfg, where: str, options: Mapping[str, object] | None = None,
     typed = check_keys(cfg, where)
     check_parts_below(cfg, where)
     check_values(cfg, where, typed)
-    check_relations(cfg, where, options, interval_setter)
+    check_relations(cfg, where, options, interval_setter, of_host)
     check_monitored(cfg, where, options)
 
 

@@ -7,12 +7,14 @@ from ..errors import InputError
 from .finding import is_shipped, is_stock
 
 
-def check_relations(cfg, where: str, options: Mapping[str, object], interval_setter: str | None = None) -> None:
+def check_relations(cfg, where: str, options: Mapping[str, object], interval_setter: str | None = None,
+                    of_host: bool = False) -> None:
     """Refuse contradictions between a config's parts.
 
     Args:
         cfg: the config with its overrides; where: its file, for messages; options: the overrides.
         interval_setter: the file that sets the validation's interval.
+        of_host: whether mmengine alone read it, which does not stretch a schedule with the run.
 
     Raises:
         InputError: naming both keys.
@@ -22,7 +24,7 @@ def check_relations(cfg, where: str, options: Mapping[str, object], interval_set
     _check_parts(cfg, where)
     for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
         _check_workers(cfg.get(name), name, where)
-    _check_schedule(cfg, where)
+    _check_schedule(cfg, where, of_host)
     _check_interval(cfg, where, options, interval_setter)
     _check_classes(cfg, where, options)
     for split in ("val", "test"):
@@ -53,7 +55,7 @@ def _check_workers(loader, name: str, where: str) -> None:
                          "it out.")
 
 
-def _check_schedule(cfg, where: str) -> None:
+def _check_schedule(cfg, where: str, of_host: bool) -> None:
     loop, schedulers = cfg.get("train_cfg") or {}, cfg.get("param_scheduler") or []
     length = loop.get("max_epochs")
     for number, one in enumerate(schedulers if isinstance(schedulers, list | tuple) else [schedulers]):
@@ -65,7 +67,7 @@ def _check_schedule(cfg, where: str) -> None:
             raise InputError(f"{where}: {place} begins at {begin} and ends at {end}. Let it end after it begins.")
         if one.get("T_max", 1) is not None and one.get("T_max", 1) < 1:
             raise InputError(f"{where}: expected {place}.T_max as a number of steps from 1 on, got {one['T_max']}.")
-        if not length or not one.get("by_epoch", True) or is_stock(where):
+        if not length or not one.get("by_epoch", True) or of_host or is_stock(where):
             continue
         first = min(one.get("milestones") or [begin])
         if begin >= length or first > length:
@@ -74,12 +76,10 @@ def _check_schedule(cfg, where: str) -> None:
 
 
 def _check_interval(cfg, where: str, options: Mapping[str, object], setter: str | None) -> None:
-    """An interval beyond the end is mmengine's idiom for 'at the end only'; given by hand it is a mistake."""
+    """An interval beyond the end is mmengine's idiom for 'at the end only'; given by hand it is a mistake. A
+    `val_begin` beyond the end is how stock configs say that nothing is validated."""
     loop = cfg.get("train_cfg") or {}
     interval, length = loop.get("val_interval"), loop.get("max_epochs") or loop.get("max_iters")
-    if length and loop.get("val_begin", 0) > length and not is_stock(where):
-        raise InputError(f"{where}: train_cfg.val_begin is {loop.val_begin}, but the run ends at {length}: it would "
-                         "never be validated.")
     if "train_cfg.val_interval" not in options and (setter is None or is_stock(setter) or is_shipped(setter)):
         return
     if interval and length and interval > length:

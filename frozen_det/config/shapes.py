@@ -16,8 +16,10 @@ def check_top(cfg, where: str) -> None:
     Raises:
         InputError: with the key, what was expected and what came.
     """
+    runs = any(f"{split}_dataloader" in cfg for split in ("train", "val", "test"))
     for key in live_keys(cfg) & set(cfg):
-        _check(cfg[key], _AT_TOP.get(key), key, where)
+        if key != "model" or runs:  # a backbone alone is enough to convert or to export
+            _check(cfg[key], _AT_TOP.get(key), key, where)
 
 
 def check_parts_below(cfg, where: str) -> None:

@@ -149,7 +149,8 @@ def _check_types(node, path: str, built, where: str) -> None:
     """Compare plain values with the constructor's annotations, or its defaults where it has none."""
     parameters = parameters_of(built)
     for key, value in node.items():
-        if key not in parameters or key == "type" or value is None and _takes_none(parameters[key]):
+        blank = value is None and (path.startswith("model.") or _takes_none(parameters.get(key)))  # filled in later
+        if key not in parameters or key == "type" or blank:
             continue
         wanted = _plain_types(parameters[key])
         if wanted and not any(_is_a(value, one) for one in wanted):
@@ -178,7 +179,8 @@ def _plain_types(parameter) -> tuple[type, ...]:
 
 
 def _takes_none(parameter) -> bool:
-    return parameter.default is None or "None" in str(parameter.annotation) or "Optional" in str(parameter.annotation)
+    return parameter is not None and (
+        parameter.default is None or "None" in str(parameter.annotation) or "Optional" in str(parameter.annotation))
 
 
 def _is_a(value, kind: type) -> bool:

@@ -75,6 +75,8 @@ def any_size(extract: Callable, strides: Sequence[int], rule: SizeRule) -> Calla
 def remembered(key: tuple, find: Callable):
     """What `find` returns, kept for the next time: every build of a detector asks for its body's features repeatedly.
 
+    Finding leaves the random state as it was: a second build in one process draws the same weights as the first.
+
     Args:
         key: what the answer follows from, (class or name, options). With options other than plain values it is found
             anew each time.
@@ -83,9 +85,13 @@ def remembered(key: tuple, find: Callable):
     try:
         key = (key[0], json.dumps(key[1], sort_keys=True))
     except TypeError:
-        return find()
-    if key not in _FOUND:
-        _FOUND[key] = find()
+        key = None
+    if key is None or key not in _FOUND:
+        with torch.random.fork_rng(devices=[]):
+            found = find()
+        if key is None:
+            return found
+        _FOUND[key] = found
     return _FOUND[key]
 
 

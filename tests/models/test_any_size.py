@@ -194,3 +194,14 @@ def test_a_body_is_measured_once_for_equal_options_and_anew_for_others():
                 (Pools, dict(a=nn.Linear)), (Pools, dict(a=nn.Linear))):
         remembered(key, lambda key=key: runs.append(key))
     assert len(runs) == 5  # of the two classes nobody knows whether they are equal
+
+
+def test_a_body_that_was_measured_before_draws_the_same_weights():
+    from frozen_det.models.backbones import build_body
+
+    swin = dict(type="mmdet.SwinTransformer", embed_dims=24, depths=(1, 1, 1, 1), num_heads=(1, 1, 1, 1))
+    drawn = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        drawn.append(build_body(swin, (4, 8)).module.patch_embed.projection.weight)
+    assert torch.equal(*drawn)
