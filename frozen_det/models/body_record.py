@@ -39,7 +39,7 @@ class BodyRecord:
         for name in sorted(now.settings):
             if name in self.settings and now.settings[name] != self.settings[name]:
                 return f"{name} was {self.settings[name]}, is {now.settings[name]}"
-            if name.endswith(".forward") and name not in self.settings:
+            if name.rpartition(".")[2] == "forward" and name not in self.settings:
                 return f"{name} was replaced by {now.settings[name]}"
         for name in sorted(now.tables):
             before = self.tables.get(name)
@@ -52,12 +52,13 @@ class BodyRecord:
         return sorted(now.hooks - self.hooks)
 
 
-def body_record(root: nn.Module, names=None) -> BodyRecord:
+def body_record(root: nn.Module, names=None, holder: nn.Module | None = None) -> BodyRecord:
     """Record modules of a body.
 
     Args:
         root: the body.
         names: of its modules, ``""`` for itself; None takes all.
+        holder: the module that runs the body, of which a replaced forward and hooks count as well.
     """
     settings: dict[str, str] = {}
     tables: dict[str, tuple[str, str]] = {}
@@ -70,6 +71,11 @@ def body_record(root: nn.Module, names=None) -> BodyRecord:
         tables.update((prefix + key, _mark(value)) for key, value in _tables(module))
         for where, kind in _HOOKS.items():
             hooks.update(f"{kind} {_code(hook)} on {name or 'the body'}" for hook in getattr(module, where).values())
+    if holder is not None:
+        hooks.update(f"{kind} {_code(hook)} on the backbone" for where, kind in _HOOKS.items()
+                     for hook in getattr(holder, where).values())
+        if "forward" in vars(holder):
+            settings["backbone.forward"] = _code(holder.forward)
     return BodyRecord(settings, tables, frozenset(hooks))
 
 

@@ -280,7 +280,7 @@ class FrozenBackbone(nn.Module):
 
     def _record(self) -> BodyRecord:
         """Of the frozen modules."""
-        return body_record(self.body, {name for name, _ in self.body.named_modules() if self._part.holds(name)})
+        return body_record(self.body, {name for name, _ in self.body.named_modules() if self._part.holds(name)}, self)
 
     def frozen_summary(self) -> str:
         """One line: how much is frozen."""

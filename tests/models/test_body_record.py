@@ -1,5 +1,7 @@
 """What a state dict does not hold of a frozen body is recorded by name, and only what decides about its features."""
 
+import re
+
 import pytest
 import torch
 from torch import nn
@@ -62,3 +64,23 @@ def test_a_copy_is_as_it_was_built(swin):
     import copy
 
     assert copy.deepcopy(swin).changed_since_built() is None
+
+
+@pytest.mark.parametrize(("which", "words"), [("body", "forward was replaced by .*doubled"),
+                                              ("backbone", r"backbone.forward was replaced by .*doubled")])
+def test_a_forward_that_was_replaced_from_outside_is_named(which, words):
+    backbone = FrozenBackbone(body=dict(type="frozen_det.CifarResNet", depth=8), weights="random", strides=(4,))
+    module = backbone if which == "backbone" else backbone.body
+    plain = module.forward
+
+    def doubled(images):
+        return [2 * feature for feature in plain(images)]
+
+    module.forward = doubled
+    assert re.fullmatch(words, backbone.changed_since_built())
+
+
+def test_a_hook_on_the_backbone_itself_is_named():
+    backbone = FrozenBackbone(body=dict(type="frozen_det.CifarResNet", depth=8), weights="random", strides=(4,))
+    backbone.register_forward_hook(lambda module, args, output: None)
+    assert len(backbone.hooks_since_built()) == 1 and backbone.hooks_since_built()[0].endswith(" on the backbone")
