@@ -6,18 +6,7 @@ is tested. A fine-tuned ResNet-50 gives 45.4 box AP in 50 epochs at 800 px (Defo
 Maps are padded to whole windows of 7 inside the body. The weights stand under the MIT licence.
     frozen-det train deformable-detr_frozen-swintiny_channelmapper_lsj-50e_coco
 """
-_base_ = [
-    "../_base_/runtime.py",
-    "../_base_/deformable_detr.py",
-    "../_base_/coco_lsj_1024.py",
-    "../_base_/coco_eval_square_1024.py",
-    "../_base_/schedule_detr_50e.py",
-]
+_base_ = "./deformable-detr_frozen-resnet50tv_channelmapper_lsj-50e_coco.py"
 
-model = dict(detector=dict(
-    backbone=dict(
-        type="frozen_det.FrozenBackbone",
-        body=dict(type="timm", name="swin_tiny_patch4_window7_224.ms_in1k"),
-        weights="timm", strides=(8, 16, 32), freeze=True),
-    neck=dict(type="ChannelMapper", kernel_size=1, out_channels=256, act_cfg=None,
-              norm_cfg=dict(type="GN", num_groups=32), num_outs=4)))
+model = dict(detector=dict(backbone=dict(
+    body=dict(type="timm", name="swin_tiny_patch4_window7_224.ms_in1k"), weights="timm")))

@@ -4,7 +4,7 @@ mmengine meets them while it builds, in the middle of some constructor.
 """
 
 from ..errors import InputError
-from .top_level import live_keys
+from .top_level import in_short, live_keys
 
 
 def check_top(cfg, where: str) -> None:
@@ -45,7 +45,7 @@ def _visit(node, path: str, where: str) -> None:
 
 def _check(value, expected, path: str, where: str) -> None:
     if expected is not None and not expected[1](value):
-        raise InputError(f"{where}: expected {expected[0]} for {path}, got {_short(value)}.")
+        raise InputError(f"{where}: expected {expected[0]} for {path}, got {in_short(value, 60)}.")
 
 
 def _dict(value) -> bool:
@@ -96,8 +96,3 @@ _ANYWHERE = {
 _FOREIGN = "Detectron2Wrapper"  # what stands in it is Detectron2's config, which has other names
 # Below them stand names that the user chooses, and options, which are merged into a config first.
 _FREE = ("custom_keys", "metainfo", "keymap", "path_mapping", "init_kwargs", "options")
-
-
-def _short(value) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -71,13 +71,13 @@ def check_names(cfg, files: list[ConfigFile]) -> None:
                 continue
             meant = _meant(name, cfg, {} if written_out else keys, useful)
             if meant is not None:
-                raise InputError(f"{file.path}: {name} = {_short(cfg[name])} at the top level has no effect: {meant}")
+                raise InputError(f"{file.path}: {name} = {in_short(cfg[name])} at the top level has no effect: {meant}")
             if written_out or name.startswith("_") or is_shipped(file.path):
                 continue
             if _is_part(cfg[name]):
-                raise InputError(f"{file.path}: {name} = {_short(cfg[name])} at the top level has no effect: nothing "
+                raise InputError(f"{file.path}: {name} = {in_short(cfg[name])} at the top level has no effect: nothing "
                                  "uses it. Put it where it belongs.")
-            print(f"{file.path}: nothing uses {name} = {_short(cfg[name])}; taken for a note.", file=sys.stderr)
+            print(f"{file.path}: nothing uses {name} = {in_short(cfg[name])}; taken for a note.", file=sys.stderr)
     if not read & set(cfg):
         raise InputError(f"{files[-1].path if files else 'the config'} sets nothing that a run reads; expected model, "
                          "train_dataloader, ... or a base that has them.")
@@ -143,6 +143,7 @@ def _is_part(value) -> bool:
         hasattr(one, "items") and "type" in one for one in value)
 
 
-def _short(value) -> str:
+def in_short(value, most: int = 40) -> str:
+    """A value for a message, cut to so many characters."""
     text = repr(value)
-    return text if len(text) <= 40 else text[:37] + "..."
+    return text if len(text) <= most else text[:most - 3] + "..."

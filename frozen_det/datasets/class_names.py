@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from ..errors import InputError, closest
+from .refusals import few
 
 
 def as_seen(name: str) -> str:
@@ -39,5 +40,4 @@ def check_classes(given, own: tuple[str, ...], ann_file: str) -> None:
 
 def few_names(names, count: int = 20) -> str:
     """The first names in quotes, and how many there are if there are more."""
-    names = list(names)
-    return ", ".join(map(repr, names[:count])) + (f", ... ({len(names)})" if len(names) > count else "")
+    return few(list(map(repr, names)), count)

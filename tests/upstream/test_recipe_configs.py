@@ -14,6 +14,8 @@ from mmengine.registry import MODELS as ROOT_MODELS
 from frozen_det.config import load_config
 from frozen_det.registry import DATA_SAMPLERS, FUNCTIONS, TRANSFORMS
 
+from ..test_configs import depth
+
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 FILES = sorted((CONFIGS / "upstream").glob("*.py"))
 # {arch}_{recipe}_{data}
@@ -37,17 +39,6 @@ TIMM = {18: (71.50, 70.63, 68.25), 34: (76.42, 75.52, 73.00), 50: (80.38, 79.83,
 
 def said(path):
     return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
-
-
-def bases(path):
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Assign) and node.targets[0].id == "_base_":
-            return [path.parent / name for name in ast.literal_eval(node.value)]
-    return []
-
-
-def depth(path):
-    return max((1 + depth(base) for base in bases(path)), default=0)
 
 
 def stems(paths):
