@@ -5,10 +5,13 @@ compressed files, pipes and devices. Nothing in a file is executed; what yaml ho
 ``no`` or ``1.10`` keeps its name.
 """
 
+import gc
 import json
 import os
 import re
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
@@ -123,3 +126,19 @@ def _bytes(path: str | os.PathLike, role: str) -> bytes:
 
 def _compression(content: bytes) -> str | None:
     return next((kind for start, kind in _COMPRESSED.items() if content.startswith(start)), None)
+
+
+@contextmanager
+def no_collector() -> Iterator[None]:
+    """Hold Python's garbage collector still, and leave it as it was.
+
+    Of the millions of lists in a large json none is garbage, and looking at all of them again and again takes as long
+    as reading them.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

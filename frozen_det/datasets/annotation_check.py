@@ -16,8 +16,7 @@ import numpy as np
 from mmengine.logging import print_log
 
 from ..errors import closest
-from ..quick_reading import no_collector
-from ..text_files import read_json
+from ..text_files import no_collector, read_json
 from .class_names import as_seen
 from .refusals import check_each, few, refuse, refuse_entry, shown
 from .segmentation_check import check_segmentations

@@ -17,9 +17,8 @@ from mmengine.logging import print_log
 from mmengine.utils import is_abs
 
 from ..errors import InputError, closest
-from ..quick_reading import no_collector
 from ..registry import DATASETS
-from ..text_files import is_readable_kind
+from ..text_files import is_readable_kind, no_collector
 from .annotation_check import class_counts, read_annotations, read_classes
 from .class_names import check_classes, check_metainfo, few_names
 from .data_fraction import check_fraction, draw_fraction, fraction_record

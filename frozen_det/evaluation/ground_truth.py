@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ..errors import InputError
-from ..quick_reading import no_collector
+from ..text_files import no_collector
 from .accumulated import frequency_group
 from .detections import Detections, id_column
 from .run_lengths import annotation_area, segmentation_fault

@@ -16,7 +16,7 @@ LEVELS = [{"cli"}, {"upstream", "analysis"}, {"export"}, {"models", "datasets", 
           {"checkpoints", "host_state", "weights_card", "config", "safe_pickle", "pickled_values", "pickled_arrays",
            "pickled_tensors", "tensor_files", "host_guard", "recorded_config", "fingerprint", "layouts",
            "atomic_write", "signatures", "trusted_conversion", "tensor_checks", "known_extras", "weight_names",
-           "file_kinds", "class_names", "whole_checkpoint", "devices", "text_files", "quick_reading"},
+           "file_kinds", "class_names", "whole_checkpoint", "devices", "text_files"},
           {"registry"}, {"mmcv_ops"}, {"ops"}]
 ANYWHERE = {"errors", "__init__", "frozen_det"}
 
