@@ -16,7 +16,7 @@ class BuildWithStartupFile(build_py):
     """Also ships a one-line .pth file, which makes the stand-in for mmcv's ops known when Python starts.
 
     mmdet's own tools import mmdet before they read a config, so a config's `custom_imports` comes too late for them.
-    (An editable install does not copy it; the Makefile calls `frozen_det.mmcv_ops.write_startup_file()` there.)
+    (An editable install does not copy it; the Makefile calls `frozen_det.host.mmcv_ops.write_startup_file()` there.)
     """
 
     def run(self):

@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import nn
 
-from ..devices import device_of
 from ..errors import InputError
+from ..host.devices import device_of
 from ..registry import ADAPTERS
 
 BODIES = {"resnet50": dict(type="timm", name="resnet50"), "efficientnet_b0": dict(type="timm", name="efficientnet_b0")}

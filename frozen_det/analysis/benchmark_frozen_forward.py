@@ -17,8 +17,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..devices import device_of
 from ..errors import InputError, closest
+from ..host.devices import device_of
 
 BODIES = ("timm/resnet50", "timm/efficientnet_b0", "timm/swin_tiny_patch4_window7_224", "timm/vit_small_patch16_224")
 EAGER = "eager"

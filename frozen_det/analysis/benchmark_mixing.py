@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
-from ..devices import device_of
 from ..errors import InputError
+from ..host.devices import device_of
 
 DTYPES = {"float32": torch.float32, "uint8": torch.uint8}
 KINDS = ("cutmix", "mixup", "cutout")

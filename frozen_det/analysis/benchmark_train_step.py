@@ -13,8 +13,8 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass
 
-from ..devices import device_of
 from ..errors import InputError
+from ..host.devices import device_of
 
 CONFIG = "cascade-rcnn_frozen-resnet50tv_nasfpn_lsj-72e_coco"
 FINE_TUNED, FROZEN, CHECKPOINTED = "ours fine-tuned", "ours frozen", "ours frozen, cells checkpointed"

@@ -14,8 +14,8 @@ import torch
 from ..class_names import RENAME, counts_by_label, stated_classes
 from ..datasets.image_head import read_head
 from ..datasets.image_pixels import PixelReader
-from ..devices import device_of
 from ..errors import InputError
+from ..host.devices import device_of
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,7 @@
 An architecture is read from the config's backbone, a recipe from the config's name (``ARCHITECTURE_RECIPE_DATA``).
 """
 
-from .classifier_runs import (
-    architecture,
-    class_accuracies,
-    final,
-    host_memory_mib,
-    recipe,
-    settings_tried,
-)
+from .classifier_runs import architecture, class_accuracies, final, host_memory_mib, recipe, settings_tried
 from .plots import draw_bars_svg
 from .report_blocks import MISSING, Figure, Table, Text
 from .report_noise import STAGE_WORDS

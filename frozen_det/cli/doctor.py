@@ -211,7 +211,7 @@ def _pairing(installed, required_by_torchvision: Sequence[str]) -> Iterator[Find
 
 
 def _ops(line: str) -> tuple[str, list[Finding]]:
-    from .. import mmcv_ops
+    from ..host import mmcv_ops
 
     try:
         if mmcv_ops.in_use():

@@ -7,7 +7,7 @@ Runner hands on, or what the classes that receive it read of it. Where neither i
 from difflib import get_close_matches
 
 from ..errors import InputError, closest
-from ..signatures import argument_names
+from ..host.signatures import argument_names
 from .registered import LIBRARIES, resolve
 from .source_reads import HOSTS
 from .top_level import live_keys

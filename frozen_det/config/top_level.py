@@ -106,7 +106,7 @@ def _meant(name: str, cfg, keys: dict[str, list[tuple[str, object]]], useful: se
 
 def _argument_of(name: str, cfg) -> str | None:
     """The place of which a name is an argument that the config leaves out."""
-    from ..signatures import argument_names
+    from ..host.signatures import argument_names
     from .registered import registered
 
     if name in ("classes", "class_names", "CLASSES"):

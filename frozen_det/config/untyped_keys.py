@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from ..signatures import argument_names
+from ..host.signatures import argument_names
 from .finding import stock_folder
 from .registered import registered
 from .source_reads import reads_of_settings, reads_of_variable

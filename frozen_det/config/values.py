@@ -8,7 +8,7 @@ import re
 import typing
 
 from ..errors import InputError
-from ..signatures import parameters_of
+from ..host.signatures import parameters_of
 from .top_level import live_keys
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..atomic_write import PARTIAL
 from ..checkpoints import read
 from ..errors import InputError
-from .processes import is_alive
+from ..host.processes import is_alive
 
 POINTER = "last_checkpoint"
 # A partial file of the frozen proof, as earlier versions wrote it.

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ..atomic_write import make_folder
 from ..errors import InputError, storage_error
-from .processes import is_alive
+from ..host.processes import is_alive
 
 NAME = ".run.lock"
 _held: dict[str, "_Lock"] = {}  # by real path: what this process holds

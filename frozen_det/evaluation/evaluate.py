@@ -11,14 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 
 from ..errors import InputError, closest
-from .accumulated import (
-    MISSING,
-    coco_numbers,
-    frequency_group,
-    lvis_numbers,
-    per_class_numbers,
-    proposal_numbers,
-)
+from .accumulated import MISSING, coco_numbers, frequency_group, lvis_numbers, per_class_numbers, proposal_numbers
 from .engines import NO_LIMIT, Protocol
 
 COCO_LIMITS = (1, 10, 100)

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from ..atomic_write import replacing
 from ..errors import InputError
 from ..fingerprint import fingerprint
+from ..host.torch_versions import TORCH
 from ..models.norm_folding import fold_away
-from ..ops.torch_versions import TORCH
 from ..weights_card import KEY, WeightsCard, first_known
 from .weights_file import require_weights
 

@@ -5,7 +5,7 @@ stage of a cascade, a pixel decoder) is asked as well. Heads on pooled regions: 
 """
 
 from ..errors import InputError
-from ..signatures import argument_of
+from ..host.signatures import argument_of
 from .backbones import on_meta
 from .fill_neck import Levels
 from .fill_roi_heads import fill_roi_head

@@ -6,7 +6,7 @@ import inspect
 import torch
 
 from ..errors import InputError
-from ..signatures import argument_of
+from ..host.signatures import argument_of
 from .backbones import on_meta
 from .fill_neck import Levels, cause
 from .typed_parts import class_of, takes

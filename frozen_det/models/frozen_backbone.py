@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..fingerprint import BASE_DIGEST, Fingerprint, fingerprint
+from ..host.signatures import argument_of
 from ..registry import MODELS
-from ..signatures import argument_of
 from ..tensor_checks import refuse_impossible
 from .backbones import build_body, pretrained_of
 from .body_record import BodyRecord, body_record

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError, closest
-from ..ops.torch_versions import TORCH, is_compiling
+from ..host.torch_versions import TORCH, is_compiling
 from .backbones import Body
 from .frozen_twin import FrozenTwin, Originals, require_equal
 

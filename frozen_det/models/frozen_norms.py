@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from ..ops.torch_versions import is_compiling
+from ..host.torch_versions import is_compiling
 
 # Norms whose forward is the framework's batch norm and nothing else.
 _PLAIN_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)

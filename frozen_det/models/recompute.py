@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
 from ..errors import InputError
-from ..ops.torch_versions import TORCH
+from ..host.torch_versions import TORCH
 
 
 @contextlib.contextmanager

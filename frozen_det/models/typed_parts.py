@@ -7,7 +7,7 @@ or is no part of the decoder (`data_preprocessor`, `train_cfg`, `test_cfg`) is n
 import inspect
 from collections.abc import Iterator
 
-from ..signatures import accepted_arguments, argument_of
+from ..host.signatures import accepted_arguments, argument_of
 
 _APART = ("backbone", "neck", "data_preprocessor", "train_cfg", "test_cfg", "init_cfg")
 

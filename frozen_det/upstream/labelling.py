@@ -25,9 +25,9 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from ..atomic_write import replacing
 from ..datasets.image_pixels import upright_rgb
 from ..datasets.seeding import seeded
-from ..devices import device_of
 from ..errors import InputError
 from ..fingerprint import fingerprint
+from ..host.devices import device_of
 from ..registry import MODELS, TRANSFORMS
 from .label_parts import LABELS, PLAN, UNDECODABLE, PartWriter, import_pyarrow, part_record, rows_path, vectors_path
 from .pool import Part, Pool, content_hash, read_part

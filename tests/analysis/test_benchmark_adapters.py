@@ -9,7 +9,7 @@ from torch import nn
 
 from frozen_det.analysis import benchmark_adapters
 from frozen_det.errors import InputError
-from frozen_det.ops.torch_versions import TORCH
+from frozen_det.host.torch_versions import TORCH
 
 TINY = dict(type="timm", name="test_resnet")
 

@@ -7,7 +7,7 @@ import pytest
 
 from frozen_det.analysis import benchmark_train_step as bench
 from frozen_det.errors import InputError
-from frozen_det.ops.torch_versions import TORCH
+from frozen_det.host.torch_versions import TORCH
 
 
 def flat(node, path=""):

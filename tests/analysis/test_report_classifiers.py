@@ -7,13 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from frozen_det.analysis import report_noise, report_recipes, run_arms
-from frozen_det.analysis.classifier_runs import (
-    along_epochs,
-    best_minus_final,
-    rank_agreement,
-    recipe,
-    settings_tried,
-)
+from frozen_det.analysis.classifier_runs import along_epochs, best_minus_final, rank_agreement, recipe, settings_tried
 from frozen_det.analysis.report import write_report
 from frozen_det.analysis.run_arms import group_arms
 from frozen_det.analysis.run_record import read_run

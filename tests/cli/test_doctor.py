@@ -124,7 +124,7 @@ def test_the_command_shows_host_ops_and_what_to_type(capsys, monkeypatch):
 
 
 def test_ops_that_do_not_load_are_named_with_their_reason(monkeypatch):
-    from frozen_det import mmcv_ops
+    from frozen_det.host import mmcv_ops
 
     def broken():
         raise ImportError("undefined symbol: _ZN2at")

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from frozen_det.evaluation.detections import Detections, PackedMasks
 
-from ..evaluation.conftest import make_detections
+from .conftest import make_detections
 
 
 def columns(scores, groups) -> Detections:

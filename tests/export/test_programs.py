@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from frozen_det.errors import InputError
 from frozen_det.export import export_program
 from frozen_det.export.programs import whole_same_padding
+from frozen_det.host.torch_versions import TORCH
 from frozen_det.models import FrozenBackbone
-from frozen_det.ops.torch_versions import TORCH
 from frozen_det.weights_card import KEY
 
 from ..torch_versions import needs_programs

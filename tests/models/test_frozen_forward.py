@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from frozen_det.errors import InputError
+from frozen_det.host.torch_versions import TORCH
 from frozen_det.models import FrozenBackbone, frozen_twin
 from frozen_det.models.frozen_forward import ForwardSwitches
 from frozen_det.models.frozen_twin import relative_difference
 from frozen_det.models.norm_folding import Pair, foldable
-from frozen_det.ops.torch_versions import TORCH
 
 RESNET = dict(type="timm", name="test_resnet")
 VIT = dict(type="timm", name="test_vit")

@@ -7,13 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frozen_det.errors import InputError
-from frozen_det.ops.max_box_acc import (
-    contour_boxes,
-    inclusive_ious,
-    ious_along_thresholds,
-    resized_box,
-    score_map,
-)
+from frozen_det.ops.max_box_acc import contour_boxes, inclusive_ious, ious_along_thresholds, resized_box, score_map
 
 
 def painted(box, side=300):

@@ -1,6 +1,6 @@
 """The device that work is done on: the one that is asked for, or the GPU where there is one."""
 
-from .errors import InputError
+from ..errors import InputError
 
 
 def device_of(asked: str | None):

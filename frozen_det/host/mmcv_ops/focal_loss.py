@@ -7,7 +7,7 @@ that ``weight`` has no entry for, is refused; mmcv reads past the end of its arr
 
 import torch
 
-from ..errors import InputError
+from ...errors import InputError
 from .precision import wide
 
 _TINY = 1.1754943508222875e-38  # FLT_MIN: the smallest probability whose logarithm is taken, in every dtype

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from frozen_det.ops import torch_versions
+from frozen_det.host import torch_versions
 
 
 def test_the_number_is_the_one_in_use():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-import frozen_det.mmcv_ops as mmcv_ops
+import frozen_det.host.mmcv_ops as mmcv_ops
 
 
 def _slow_nms(boxes, scores, threshold, offset):
@@ -112,7 +112,7 @@ def test_real_ops_win_over_the_stand_in(tmp_path):
     package.mkdir()
     (package / "__init__.py").write_text("")
     (package / "_ext.py").write_text("marker = 'compiled'\n")
-    code = "import frozen_det.mmcv_ops as m; m.install(); import mmcv._ext as e; print(e.marker)"
+    code = "import frozen_det.host.mmcv_ops as m; m.install(); import mmcv._ext as e; print(e.marker)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
                           env={**__import__("os").environ, "PYTHONPATH": str(tmp_path)})
     assert done.stdout.strip() == "compiled", done.stderr

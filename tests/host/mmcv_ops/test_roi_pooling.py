@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from frozen_det import mmcv_ops
+from frozen_det.host import mmcv_ops
 
 pytestmark = pytest.mark.skipif(not mmcv_ops.in_use(), reason="mmcv has its compiled ops here")
 

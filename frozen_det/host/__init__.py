@@ -1,0 +1,1 @@
+"""What differs between hosts: torch and mmengine versions, ops that mmcv was not compiled with, signatures."""
