@@ -1,14 +1,14 @@
 """frozen_det: frozen pretrained backbones for MMDetection 3.x. Importing it builds nothing and loads no torch.
 
 It promises two side effects: a stand-in for ``mmcv._ext`` becomes importable where the compiled ops are absent (see
-:mod:`frozen_det.host.mmcv_ops`), and what the host reads from files is read as data (see :mod:`frozen_det.host_guard`). It
+:mod:`frozen_det.host.mmcv_ops`), and what the host reads from files is read as data (see :mod:`frozen_det.weights.host_guard`). It
 refuses to be imported without a host (mmdet, mmengine, mmcv).
 """
 
 from importlib.util import find_spec
 
-from . import host_guard
 from .host import mmcv_ops
+from .weights import host_guard
 
 __version__ = "0.1.0"
 

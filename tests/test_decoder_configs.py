@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from frozen_det.config import load_config
-from frozen_det.fingerprint import fingerprint
+from frozen_det.weights.digest import fingerprint
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "detection"
 KINDS = ("dino", "deformable-detr", "mask2former", "rtmdet", "atss")

@@ -12,9 +12,9 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 
-from frozen_det.checkpoints import read
-from frozen_det.engine.kept_checkpoints import latest_checkpoint
 from frozen_det.errors import InputError
+from frozen_det.weights.kept_checkpoints import latest_checkpoint
+from frozen_det.weights.loading import read
 from tests.training_runs import tiny_config, tiny_scenes, train
 
 

@@ -54,7 +54,7 @@ def run(args) -> int:
     tables = [table(library, [row for row in rows if row["library"] == library]) for library in args.library]
     text = "\n\n".join(tables) + f"\n\n{time.perf_counter() - start:.0f} s in all, {args.jobs} process(es)"
     if args.output:
-        from ..atomic_write import replacing
+        from ..weights.atomic_write import replacing
 
         with replacing(args.output) as path:
             path.write_text(text + "\n", encoding="utf-8")

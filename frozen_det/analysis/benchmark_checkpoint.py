@@ -124,8 +124,8 @@ def _saver(arm: str, folder: Path):
     from mmengine.logging import MessageHub
     from mmengine.runner.checkpoint import save_checkpoint, weights_to_cpu
 
-    from ..engine import atomic_files
     from ..engine.lean_checkpoint import LeanCheckpointHook
+    from ..weights import atomic_files
 
     hook = None if arm == HOST else LeanCheckpointHook(full=arm == FULL)
     backend = None if arm == HOST else dict(backend=atomic_files.NAME)

@@ -54,7 +54,7 @@ def run(args) -> int:
         rows.append(done[family])
     text = page(rows, args.bodies)
     if args.output:
-        from ..atomic_write import replacing
+        from ..weights.atomic_write import replacing
 
         with replacing(args.output) as path:
             path.write_text(text + "\n", encoding="utf-8")

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..atomic_write import write_json
 from ..config.parts import check_parts, flat
 from ..errors import InputError, closest
+from ..weights.atomic_write import write_json
 from .stages import Stages, set_aside
 from .train_stage import data_files, settings_of, train_stage
 
@@ -157,8 +157,8 @@ def _trained(cfg, work_dir: Path, stages: Stages) -> _Trained:
 
 def _fixed(cfg, source, work_dir: Path, stages: Stages) -> _Trained:
     """Tune the classifier at its test resolution: its report, and what moved, lie in `work_dir`."""
-    from ..engine.kept_checkpoints import latest_checkpoint
     from ..upstream.fixres_config import FixResSettings
+    from ..weights.kept_checkpoints import latest_checkpoint
     from .fixres_run import Request, run_fixres, tuning_config
 
     part = cfg.fixres
@@ -233,8 +233,8 @@ def _compare_proof(backbone: Path, checkpoint: Path, detector) -> bool | None:
     Raises:
         InputError: it proved other ones.
     """
-    from ..checkpoints import read, state_dict_of
-    from ..fingerprint import Fingerprint, canonical, fingerprint
+    from ..weights.digest import Fingerprint, canonical, fingerprint
+    from ..weights.loading import read, state_dict_of
 
     recorded = ((read(checkpoint).get("meta") or {}).get("frozen") or {}).get("backbone")
     if recorded is None:

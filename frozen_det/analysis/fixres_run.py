@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ..errors import InputError
-from ..recorded_config import read_recorded
 from ..upstream.fixres_config import (
     FixResSettings,
     check_classifier,
@@ -19,6 +18,7 @@ from ..upstream.fixres_config import (
     without_noise,
 )
 from ..upstream.resolution import SizedImages
+from ..weights.reading.recorded_config import read_recorded
 from .object_size_study import object_size_section, study_object_sizes
 from .report_blocks import Section, Text
 from .resolution_report import command_section, sweep_section, tuning_section, write_resolution_report
@@ -145,7 +145,7 @@ def compare(parent, tuned) -> dict:
     Raises:
         InputError: something moved that `tuned` says must not.
     """
-    from ..fingerprint import fingerprint
+    from ..weights.digest import fingerprint
 
     now, then = fingerprint(tuned.state_dict()).tensors, fingerprint(parent.state_dict()).tensors
     moved = sorted(name for name in now if now[name] != then.get(name))
@@ -260,9 +260,9 @@ def _save(model, cfg, wanted: tuple[int, float], work_dir) -> None:
 
     from safetensors.torch import save_file
 
-    from ..atomic_write import replacing
-    from ..fingerprint import fingerprint
-    from ..weights_card import KEY
+    from ..weights.atomic_write import replacing
+    from ..weights.card import KEY
+    from ..weights.digest import fingerprint
 
     state = {name: value.detach().cpu().contiguous() for name, value in model.network.state_dict().items()}
     card = model.weights_card(f"{Path(cfg.filename).stem}, statistics at {wanted[0]} px",

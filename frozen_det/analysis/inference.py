@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..class_names import RENAME, counts_by_label, stated_classes
 from ..datasets.image_head import read_head
 from ..datasets.image_pixels import PixelReader
 from ..errors import InputError
 from ..host.devices import device_of
+from ..weights.class_names import RENAME, counts_by_label, stated_classes
 
 
 @dataclass(frozen=True)
@@ -124,10 +124,10 @@ def load_detector(config, checkpoint, device: str | None = None, options: dict |
     from mmdet.registry import MODELS
     from mmdet.utils import register_all_modules
 
-    from ..checkpoints import read
     from ..config import load_config
     from ..engine.label_classes import order_for
-    from ..whole_checkpoint import load_whole, with_state_dict
+    from ..weights.loading import read
+    from ..weights.whole_checkpoint import load_whole, with_state_dict
 
     device = device_of(device)
     register_all_modules(init_default_scope=True)

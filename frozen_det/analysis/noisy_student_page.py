@@ -6,7 +6,7 @@ It is written from the loop's own files; a loop that does not test has no accura
 import json
 from pathlib import Path
 
-from ..atomic_write import write_text
+from ..weights.atomic_write import write_text
 from .noisy_student_pictures import draw_samples
 from .plots import Curve, Plot, draw_svg
 from .report_blocks import MISSING, Code, Figure, KeyFigures, Page, Picture, Section, Table, Text

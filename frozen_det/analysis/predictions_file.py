@@ -9,8 +9,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..atomic_write import make_folder, replacing
 from ..errors import storage_error
+from ..weights.atomic_write import make_folder, replacing
 
 
 class PredictionsFile:

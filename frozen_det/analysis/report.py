@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from ..atomic_write import require_writable, write_text
 from ..errors import InputError
-from ..host_guard import registered_types_alone
+from ..weights.atomic_write import require_writable, write_text
+from ..weights.host_guard import registered_types_alone
 from .report_blocks import Page
 from .report_classifiers import page_of_classifiers
 from .report_content import page_of_many, page_of_one

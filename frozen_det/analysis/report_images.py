@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..atomic_write import replacing
 from ..datasets.image_pixels import PixelReader
 from ..errors import InputError
 from ..evaluation.stored_results import read_record, read_results
+from ..weights.atomic_write import replacing
 from .report_blocks import Pair, Pairs, Text
 from .report_words import counted
 from .run_record import RunRecord

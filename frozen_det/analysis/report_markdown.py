@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
-from ..atomic_write import write_text
+from ..weights.atomic_write import write_text
 from .report_blocks import Code, Figure, KeyFigures, Page, Pairs, Picture, Table, Text
 
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from ..atomic_write import replacing, write_text
+from ..weights.atomic_write import replacing, write_text
 from .plots import Curve, Plot, draw_svg
 from .report_blocks import Code, Figure, KeyFigures, Page, Section, Table, Text
 from .report_html import html_page

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..datasets.data_fraction import fraction_of
 from ..errors import InputError
-from ..recorded_config import read_recorded
+from ..weights.reading.recorded_config import read_recorded
 
 # Facts of mmengine's log worth a line in a report; the compiler flags are not.
 ENVIRONMENT_KEYS = ("sys.platform", "Python", "PyTorch", "TorchVision", "MMEngine", "CUDA available", "GPU 0",

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..atomic_write import write_json
 from ..engine.run_lock import RunLock
 from ..errors import InputError
+from ..weights.atomic_write import write_json
 
 
 @dataclass

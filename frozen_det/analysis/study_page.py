@@ -8,7 +8,7 @@ import statistics
 from collections import defaultdict
 from pathlib import Path
 
-from ..atomic_write import replacing
+from ..weights.atomic_write import replacing
 from .plots import COLORS, Curve, Plot, draw_svg
 from .report_blocks import MISSING, Figure, Page, Section, Table, Text
 from .study_numbers import Estimate, Measured, difference

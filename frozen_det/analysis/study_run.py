@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from ..atomic_write import replacing
-from ..class_names import refuse_other_order
 from ..errors import InputError, closest
+from ..weights.atomic_write import replacing
+from ..weights.class_names import refuse_other_order
 from .study_candidates import Candidate, StudyImages, fitting_batch, open_classifier, read_images
 from .study_numbers import Measured
 

@@ -18,8 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..atomic_write import replacing
 from ..errors import InputError
+from ..weights.atomic_write import replacing
 from .run_record import headline, metric_word
 
 MEMORY = "sweep.json"
@@ -178,7 +178,7 @@ class Sweep:
 
     def _train_and_test(self, run: SweepRun, lock: int) -> str | None:
         """Run both commands. Returns None, or what went wrong in words."""
-        from ..engine.kept_checkpoints import latest_checkpoint
+        from ..weights.kept_checkpoints import latest_checkpoint
 
         where = ["--work-dir", str(run.folder), *(["--launcher", "pytorch"] if self.processes > 1 else [])]
         options = ["--cfg-options", *run.options] if run.options else []
@@ -195,7 +195,7 @@ class Sweep:
 
     def _second_test(self, run: SweepRun, lock: int) -> str | None:
         """Test the final checkpoint on the second images, where there are any. Returns None, or what went wrong."""
-        from ..engine.kept_checkpoints import latest_checkpoint
+        from ..weights.kept_checkpoints import latest_checkpoint
 
         if not run.second_test:
             return None

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from ..engine.kept_checkpoints import latest_checkpoint
 from ..engine.runs import train
 from ..errors import InputError
+from ..weights.kept_checkpoints import latest_checkpoint
 from .stages import Stages, set_aside
 
 

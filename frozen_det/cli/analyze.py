@@ -68,7 +68,7 @@ def run(args) -> int:
 
     from ..analysis.study_candidates import read_candidates
     from ..analysis.study_run import StudyOptions, chosen_studies, run_studies
-    from ..host_guard import registered_types_alone
+    from ..weights.host_guard import registered_types_alone
     from .config_arguments import options_of
 
     if args.num_images < 0:

@@ -34,9 +34,9 @@ def run(args) -> int:
     if args.config is None:
         raise InputError("expected --config with the config that trained the checkpoint (lean to full, full to lean), "
                          "--classes-from for its class names, or --trust for a pickle that needs code, got none.")
-    from ..engine.checkpoint_forms import is_lean, to_full, to_lean
     from ..models.frozen_backbone import FrozenBackbone
     from ..models.trained_backbone import backbone_config
+    from ..weights.lean import is_lean, to_full, to_lean
     from .config_arguments import config_of
 
     cfg = config_of(args)
@@ -52,8 +52,8 @@ def run(args) -> int:
 
 def _checkpoint(args) -> dict:
     """The checkpoint of a training run, once it is clear that it can be written."""
-    from ..checkpoints import read
-    from ..host_state import host_message_hub, plain_message_hub
+    from ..weights.loading import read
+    from ..weights.mmengine_checkpoints import host_message_hub, plain_message_hub
 
     if Path(args.out).suffix != ".pth":
         raise InputError(f"expected an output file that ends in .pth for a whole checkpoint, got {args.out}. The "
@@ -69,7 +69,7 @@ def _checkpoint(args) -> dict:
 
 def _without_objects(value):
     """The same containers without objects that were not read; they cannot be written either."""
-    from ..safe_pickle import Inert
+    from ..weights.reading.safe_pickle import Inert
 
     if isinstance(value, dict):
         return type(value)((k, _without_objects(v)) for k, v in value.items() if not isinstance(v, Inert))
@@ -81,8 +81,8 @@ def _without_objects(value):
 def _write(made: dict, out: str) -> None:
     import torch
 
-    from ..atomic_write import replacing
-    from ..checkpoints import read
+    from ..weights.atomic_write import replacing
+    from ..weights.loading import read
 
     with replacing(out) as partial:
         torch.save(made, partial)
@@ -91,8 +91,8 @@ def _write(made: dict, out: str) -> None:
 
 def _named(args) -> int:
     """Write the class names of the training data into a checkpoint; the user's word, checked by their number alone."""
-    from ..class_names import LABEL_CLASSES, shown, stated_classes
     from ..datasets.annotation_check import read_classes
+    from ..weights.class_names import LABEL_CLASSES, shown, stated_classes
 
     checkpoint, classes = _checkpoint(args), read_classes(args.classes_from)
     known = stated_classes(checkpoint, args.checkpoint)
@@ -108,7 +108,7 @@ def _named(args) -> int:
 
 
 def _trusted(args) -> int:
-    from ..trusted_conversion import convert_trusted
+    from ..weights.unsafe_pickle import convert_trusted
 
     count = convert_trusted(args.checkpoint, args.out)
     print(f"{args.out}: {count} tensors, readable without running code")

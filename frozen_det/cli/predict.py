@@ -109,7 +109,7 @@ def _draw(pixels, found, target: Path) -> str | None:
     """Draw boxes, names and scores on (H, W, 3) uint8 RGB; returns what kept it from being drawn, or None."""
     from PIL import Image
 
-    from ..atomic_write import replacing
+    from ..weights.atomic_write import replacing
 
     try:
         image = Image.fromarray(pixels)

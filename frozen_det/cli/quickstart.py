@@ -87,7 +87,7 @@ def _best(work_dir: Path) -> Path:
 
 
 def _evaluate(args, work_dir: Path) -> None:
-    from ..atomic_write import write_json
+    from ..weights.atomic_write import write_json
     from .train import build_runner
 
     cfg = _config(args)
@@ -101,8 +101,8 @@ def _export(cfg, work_dir: Path) -> None:
     from mmdet.registry import MODELS
     from mmengine.registry import DefaultScope
 
-    from ..checkpoints import read
     from ..export import export_backbone
+    from ..weights.loading import read
 
     with DefaultScope.overwrite_default_scope("mmdet"):
         model = MODELS.build(cfg.model)

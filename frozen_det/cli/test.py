@@ -26,7 +26,7 @@ def add_arguments(parser) -> None:
 def run(args) -> int:
     from mmengine.dist import is_main_process
 
-    from ..atomic_write import require_writable, write_json
+    from ..weights.atomic_write import require_writable, write_json
     from .train import build_runner, set_launcher
 
     if args.checkpoint and not Path(args.checkpoint).is_file():

@@ -5,7 +5,7 @@ Refuses whatever would have none: names that nothing reads, values that cannot b
 
 from collections.abc import Mapping
 
-from ..recorded_config import read_recorded
+from ..weights.reading.recorded_config import read_recorded
 from .accumulation import apply_accumulation
 from .finding import find_config, is_shipped, is_stock
 from .known_keys import check_keys

@@ -6,7 +6,7 @@ resume the copy from: its norm statistics, and after a resume all of its base, w
 
 import torch
 
-from ..fingerprint import canonical
+from ..weights.digest import canonical
 
 
 def give_base_to_averages(runner) -> None:

@@ -11,10 +11,10 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 
-from ..class_names import LABEL_CLASSES, counts_by_label, refuse_other_order, shown, stated_classes
 from ..errors import InputError
 from ..registry import HOOKS
-from ..whole_checkpoint import load_part, load_whole, unwrapped, with_state_dict
+from ..weights.class_names import LABEL_CLASSES, counts_by_label, refuse_other_order, shown, stated_classes
+from ..weights.whole_checkpoint import load_part, load_whole, unwrapped, with_state_dict
 from .label_classes import label_classes, name_of_data, order_for
 from .rate_scaling import guard_rate_scaling
 

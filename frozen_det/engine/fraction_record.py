@@ -10,9 +10,9 @@ from pathlib import Path
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
-from ..atomic_write import replacing
 from ..errors import InputError
 from ..registry import HOOKS
+from ..weights.atomic_write import replacing
 
 FILE_NAME = "fraction_ids.json"
 

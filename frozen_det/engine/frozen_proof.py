@@ -13,12 +13,12 @@ from pathlib import Path
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 
-from ..atomic_write import write_json
 from ..errors import InputError, closest
-from ..fingerprint import Fingerprint, canonical, fingerprint
 from ..registry import HOOKS
-from ..whole_checkpoint import unwrapped
-from .checkpoint_forms import refuse_moved
+from ..weights.atomic_write import write_json
+from ..weights.digest import Fingerprint, canonical, fingerprint
+from ..weights.lean import refuse_moved
+from ..weights.whole_checkpoint import unwrapped
 from .run_check import check_run
 
 META_KEY = "frozen"

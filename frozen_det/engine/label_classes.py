@@ -11,8 +11,8 @@ from pathlib import Path
 
 from mmengine.logging import print_log
 
-from ..class_names import RENAME, classes_in, names_of, order_of, shown
 from ..errors import InputError
+from ..weights.class_names import RENAME, classes_in, names_of, order_of, shown
 
 
 def label_classes(dataset) -> tuple[str, ...] | None:

@@ -1,7 +1,7 @@
 """`frozen_det.LeanCheckpointHook`: checkpoints that hold what was trained, load without pickled objects, never half.
 
 It is mmengine's CheckpointHook with three promises more: a file is whole or absent and the previous one goes only
-after it (:mod:`.atomic_files`); log history is plain numbers, so `torch.load(weights_only=True)` reads the file; and,
+after it (:mod:`frozen_det.weights.atomic_files`); log history is plain numbers, so `torch.load(weights_only=True)` reads the file; and,
 unless ``full=True``, frozen base weights are left out and replaced by their digest. Loading a lean file attaches the
 base through the one door and refuses another base (see :class:`frozen_det.models.FrozenBackbone`). It guards the run
 besides: its folder, and what it resumes from (:mod:`.run_guard`).
@@ -15,14 +15,14 @@ from mmengine.hooks import CheckpointHook
 
 from ..errors import InputError, closest
 from ..evaluation.accumulated import MISSING
-from ..fingerprint import fingerprint
-from ..host_state import plain, plain_message_hub
 from ..registry import HOOKS
-from ..weights_card import KEY
-from ..whole_checkpoint import unwrapped
-from . import atomic_files
+from ..weights import atomic_files
+from ..weights.card import KEY
+from ..weights.digest import fingerprint
+from ..weights.lean import FORMAT_VERSION, left_out, make_lean, refuse_moved
+from ..weights.mmengine_checkpoints import plain, plain_message_hub
+from ..weights.whole_checkpoint import unwrapped
 from .averaged_base import give_base_to_averages
-from .checkpoint_forms import FORMAT_VERSION, left_out, make_lean, refuse_moved
 from .resuming import run_size
 from .run_check import check_run
 from .run_guard import RunGuard

@@ -7,7 +7,7 @@ from mmengine.hooks import Hook
 from mmengine.runner.base_loop import BaseLoop
 
 from ..errors import InputError
-from .kept_checkpoints import has_checkpoints, remove_leftovers
+from ..weights.kept_checkpoints import has_checkpoints, remove_leftovers
 from .replayed_schedule import replay_schedule
 from .resuming import check_fits_run, check_resumable
 from .run_lock import RunLock

@@ -16,9 +16,9 @@ import weakref
 from contextlib import suppress
 from pathlib import Path
 
-from ..atomic_write import make_folder
 from ..errors import InputError, storage_error
 from ..host.processes import is_alive
+from ..weights.atomic_write import make_folder
 
 NAME = ".run.lock"
 _held: dict[str, "_Lock"] = {}  # by real path: what this process holds

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from ..atomic_write import make_folder
-from ..checkpoints import read
 from ..errors import storage_error
+from ..weights.atomic_write import make_folder
+from ..weights.kept_checkpoints import checkpoint_to_resume, latest_checkpoint, require_exists
+from ..weights.loading import read
 from .joined_data import JoinedDataHook
-from .kept_checkpoints import checkpoint_to_resume, latest_checkpoint, require_exists
 from .lean_checkpoint import LeanCheckpointHook
 from .resuming import check_resumable
 from .run_guard import RunGuard, refuse_used_folder

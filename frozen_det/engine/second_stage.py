@@ -12,7 +12,7 @@ from mmengine.hooks import Hook
 from ..errors import InputError
 from ..models.classifier_stage import HOW
 from ..registry import HOOKS
-from ..whole_checkpoint import unwrapped
+from ..weights.whole_checkpoint import unwrapped
 from .run_guard import is_training
 
 

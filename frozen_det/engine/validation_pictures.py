@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from mmengine.hooks import Hook
 
-from ..atomic_write import replacing, write_json
 from ..datasets.image_pixels import PixelReader
 from ..errors import InputError
 from ..evaluation.run_lengths import run_length
 from ..registry import HOOKS
+from ..weights.atomic_write import replacing, write_json
 from .detection_drawing import DrawnObjects, draw_pair
 
 FOLDER = "pictures"

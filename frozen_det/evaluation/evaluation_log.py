@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mmengine.logging import MessageHub, MMLogger
 
-from ..atomic_write import write_json
+from ..weights.atomic_write import write_json
 from .accumulated import MISSING
 from .evaluate import Evaluation
 

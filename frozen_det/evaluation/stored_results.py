@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..atomic_write import write_text
 from ..errors import InputError
+from ..weights.atomic_write import write_text
 from .detections import Detections
 from .engines import open_engine
 from .evaluate import Evaluation, evaluate_detections

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..errors import InputError
-from ..fingerprint import fingerprint
-from ..weights_card import WeightsCard
+from ..weights.card import WeightsCard
+from ..weights.digest import fingerprint
 from .programs import ProgramReport, write_program
 
 # What mmdet's dense heads return, in this order, each a list over levels.

@@ -5,9 +5,9 @@ import copy
 import torch
 
 from ..errors import InputError
-from ..layouts import is_derived
-from ..layouts.equivalents import equivalent
 from ..models.backbones import build_body
+from ..weights.key_maps import is_derived
+from ..weights.key_maps.equivalents import equivalent
 
 # Of the largest magnitude of a feature; other libraries may order their sums otherwise.
 TOLERANCE = 1e-4

@@ -14,12 +14,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..atomic_write import replacing
 from ..errors import InputError
-from ..fingerprint import fingerprint
 from ..host.torch_versions import TORCH
 from ..models.norm_folding import fold_away
-from ..weights_card import KEY, WeightsCard, first_known
+from ..weights.atomic_write import replacing
+from ..weights.card import KEY, WeightsCard, first_known
+from ..weights.digest import fingerprint
 from .weights_file import require_weights
 
 SUFFIXES = {"onnx": ".onnx", "torch-export": ".pt2"}

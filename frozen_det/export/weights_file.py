@@ -7,13 +7,13 @@ import copy
 import dataclasses
 from pathlib import Path
 
-from ..atomic_write import replacing
-from ..checkpoints import load_strictly, read, state_dict_of
 from ..errors import InputError
-from ..fingerprint import Fingerprint, fingerprint
-from ..layouts import LAYOUTS, rename
 from ..models.norm_folding import fold_into_weights
-from ..weights_card import KEY, WeightsCard, first_known
+from ..weights.atomic_write import replacing
+from ..weights.card import KEY, WeightsCard, first_known
+from ..weights.digest import Fingerprint, fingerprint
+from ..weights.key_maps import LAYOUTS, rename
+from ..weights.loading import load_strictly, read, state_dict_of
 from .library_check import compare_in_library
 
 SUFFIXES = (".safetensors", ".pth")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..fingerprint import fingerprint
+from ..weights.digest import fingerprint
 
 _OWN = re.compile(r"^_|^training$|size|shape|resolution|grid|cache|height|width|^[HW]$")
 _PLAIN = (int, float, bool, str, type(None), torch.dtype)

@@ -14,8 +14,8 @@ from mmdet.models.detectors import TwoStageDetector
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..fingerprint import BASE_DIGEST
 from ..registry import MODELS
+from ..weights.digest import BASE_DIGEST
 
 HOW = "--cfg-options load_from=work_dirs/STAGE_ONE/epoch_N.pth"
 

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..fingerprint import BASE_DIGEST, Fingerprint, fingerprint
 from ..host.signatures import argument_of
 from ..registry import MODELS
-from ..tensor_checks import refuse_impossible
+from ..weights.digest import BASE_DIGEST, Fingerprint, fingerprint
+from ..weights.tensor_checks import refuse_impossible
 from .backbones import build_body, pretrained_of
 from .body_record import BodyRecord, body_record
 from .freezing import FrozenPart, frozen_part, set_norm_momentum
@@ -168,7 +168,7 @@ class FrozenBackbone(nn.Module):
         return base
 
     def describe_weights(self):
-        """The :class:`frozen_det.weights_card.WeightsCard` of what is loaded, without a digest."""
+        """The :class:`frozen_det.weights.card.WeightsCard` of what is loaded, without a digest."""
         from .weights_origin import describe_weights
 
         return describe_weights(self._built, self.weights)

@@ -6,7 +6,7 @@ built on meta tensors, can.
 
 from itertools import zip_longest
 
-from ..weights_card import WeightsCard
+from ..weights.card import WeightsCard
 from .backbones import on_meta
 
 

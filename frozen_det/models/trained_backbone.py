@@ -5,8 +5,8 @@ The rest of the model is not built, so neither annotation files nor class names 
 
 from pathlib import Path
 
-from ..checkpoints import read, state_dict_of
 from ..errors import InputError
+from ..weights.loading import read, state_dict_of
 from .backbones import body_strides
 from .frozen_backbone import FrozenBackbone
 from .swapping import innermost, swap_backbone

@@ -1,6 +1,6 @@
 """Where a body's weights come from: a file, a library, an installed package, or (only when said) chance.
 
-Every source ends in :func:`frozen_det.checkpoints.load_strictly`: all of the body is loaded, or nothing.
+Every source ends in :func:`frozen_det.weights.loading.load_strictly`: all of the body is loaded, or nothing.
 """
 
 import dataclasses
@@ -12,14 +12,14 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
 
-from ..checkpoints import LoadReport, is_averaged_by_host, load_strictly, read, state_dict_of
-from ..class_names import stated_classes
 from ..errors import InputError, closest
-from ..host_guard import reading_safely
-from ..known_extras import is_training_only
-from ..tensor_checks import few, refuse_unreadable
-from ..weight_names import under_prefix
-from ..weights_card import card_of, verify
+from ..weights.card import card_of, verify
+from ..weights.class_names import stated_classes
+from ..weights.host_guard import reading_safely
+from ..weights.key_fitting import under_prefix
+from ..weights.known_extras import is_training_only
+from ..weights.loading import LoadReport, is_averaged_by_host, load_strictly, read, state_dict_of
+from ..weights.tensor_checks import few, refuse_unreadable
 from .backbones import Body
 from .plain_vit import refuse_other_grid, split_options
 from .same_architecture import refusal
@@ -92,7 +92,7 @@ def _newest(path: Path) -> Path:
     """A file as it is; of a work directory, the checkpoint that was written last."""
     if not os.path.isdir(path):  # False for a name that no system could have; Path.is_dir raises for some
         return path
-    from ..engine.kept_checkpoints import latest_checkpoint
+    from ..weights.kept_checkpoints import latest_checkpoint
 
     found = latest_checkpoint(path)
     if found is None:

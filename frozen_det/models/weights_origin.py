@@ -6,11 +6,11 @@ import importlib.metadata
 import re
 from pathlib import Path
 
-from ..checkpoints import read, state_dict_of
 from ..errors import InputError
-from ..fingerprint import fingerprint
-from ..weight_names import under_prefix
-from ..weights_card import WeightsCard, first_known, read_card
+from ..weights.card import WeightsCard, first_known, read_card
+from ..weights.digest import fingerprint
+from ..weights.key_fitting import under_prefix
+from ..weights.loading import read, state_dict_of
 from .backbones import Body
 from .weights import form_of, weights_file
 

@@ -63,7 +63,7 @@ def on_meta_body(backbone: dict) -> tuple[Body, str]:
 
 
 def _card(weights):
-    from ..weights_card import read_card
+    from ..weights.card import read_card
 
     if weights is None or (isinstance(weights, str) and weights == "random"):
         return None

@@ -14,14 +14,14 @@ from mmengine.logging import MessageHub
 from mmengine.model import BaseModel
 from torch import Tensor
 
-from ..checkpoints import load_strictly
 from ..errors import InputError
 from ..models.backbones import Body, Preprocess
 from ..models.frozen_backbone import _DESCRIBING
 from ..models.weights import weights_file
 from ..models.weights_origin import describe_weights
 from ..registry import MODELS
-from ..weights_card import WeightsCard, first_known, read_card
+from ..weights.card import WeightsCard, first_known, read_card
+from ..weights.loading import load_strictly
 from .last_stride import run_last_stage_at_stride_one
 from .networks import build_network
 from .pretrained import load_classifier, split_head

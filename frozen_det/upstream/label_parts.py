@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..atomic_write import replacing
 from ..errors import InputError
+from ..weights.atomic_write import replacing
 
 # Beside the parts: what they are to be made from, what they hold together, which images do not decode.
 PLAN, LABELS, UNDECODABLE = "plan.json", "labels.json", "undecodable.txt"

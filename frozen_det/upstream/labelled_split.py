@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..atomic_write import replacing
 from ..errors import InputError
+from ..weights.atomic_write import replacing
 from .image_records import ImageRecords, read_folder
 
 

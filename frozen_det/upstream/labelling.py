@@ -22,13 +22,13 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from ..atomic_write import replacing
 from ..datasets.image_pixels import upright_rgb
 from ..datasets.seeding import seeded
 from ..errors import InputError
-from ..fingerprint import fingerprint
 from ..host.devices import device_of
 from ..registry import MODELS, TRANSFORMS
+from ..weights.atomic_write import replacing
+from ..weights.digest import fingerprint
 from .label_parts import LABELS, PLAN, UNDECODABLE, PartWriter, import_pyarrow, part_record, rows_path, vectors_path
 from .pool import Part, Pool, content_hash, read_part
 from .transforms import EvalTransform
@@ -71,10 +71,10 @@ def load_teacher(config, checkpoint=None, device=None) -> tuple[nn.Module, objec
     Raises:
         InputError: The checkpoint does not fit, or the device is not there.
     """
-    from ..checkpoints import read, state_dict_of
-    from ..class_names import stated_classes
     from ..config import load_config
-    from ..whole_checkpoint import load_whole
+    from ..weights.class_names import stated_classes
+    from ..weights.loading import read, state_dict_of
+    from ..weights.whole_checkpoint import load_whole
 
     cfg = load_config(config) if isinstance(config, (str, Path)) else config
     model = MODELS.build(cfg["model"])

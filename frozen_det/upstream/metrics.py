@@ -13,9 +13,9 @@ from mmengine.dist import all_gather_object, broadcast_object_list, is_main_proc
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 
-from ..atomic_write import replacing
 from ..errors import InputError
 from ..registry import METRICS
+from ..weights.atomic_write import replacing
 
 
 @METRICS.register_module()

@@ -15,10 +15,10 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from torch import Tensor, nn
 
-from ..atomic_write import replacing
 from ..datasets.seeding import sample_seed
 from ..errors import InputError
 from ..registry import HOOKS
+from ..weights.atomic_write import replacing
 
 FOLDER = "mixed"
 _CELL_PX = 224

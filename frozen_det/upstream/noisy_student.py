@@ -13,9 +13,9 @@ from pathlib import Path
 
 from ..analysis.stages import Stages
 from ..analysis.train_stage import settings_of, train_stage
-from ..atomic_write import replacing
 from ..config.parts import check_parts
 from ..errors import InputError, closest
+from ..weights.atomic_write import replacing
 from .fixres_config import FixResSettings, fixres_config
 from .labelled_split import split_files, write_split
 from .noisy_student_labels import agreement_stage, label_stage, select_stage

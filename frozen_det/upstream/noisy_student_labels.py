@@ -6,9 +6,9 @@ Refuses a teacher whose classes are not those of the labelled images.
 import json
 from pathlib import Path
 
-from ..atomic_write import replacing
-from ..class_names import refuse_other_order
 from ..registry import TRANSFORMS
+from ..weights.atomic_write import replacing
+from ..weights.class_names import refuse_other_order
 from .agreement import agreement
 from .label_parts import VECTORS
 from .labelling import label_pool, load_teacher

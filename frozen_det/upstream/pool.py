@@ -15,8 +15,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..atomic_write import replacing
 from ..errors import InputError
+from ..weights.atomic_write import replacing
 from .image_records import EXTENSIONS
 
 KINDS = ("folder", "list_file", "shards")

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from ..class_names import refuse_other_order
 from ..engine.label_classes import label_classes, name_of_data
 from ..errors import InputError
 from ..registry import DATASETS
+from ..weights.class_names import refuse_other_order
 from .collation import collate_images
 from .fixres import head_module
 from .fixres_config import eval_settings

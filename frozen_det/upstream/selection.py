@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..atomic_write import replacing
 from ..errors import InputError
+from ..weights.atomic_write import replacing
 from .label_parts import LABELS, import_pyarrow, read_vectors, soft_label
 
 GRID = 100

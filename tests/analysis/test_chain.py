@@ -5,10 +5,10 @@ import json
 import pytest
 import torch
 
-from frozen_det.checkpoints import read, state_dict_of
 from frozen_det.cli import main
 from frozen_det.config import load_config
-from frozen_det.weights_card import read_card
+from frozen_det.weights.card import read_card
+from frozen_det.weights.loading import read, state_dict_of
 from tests.training_runs import tiny_config, tiny_scenes
 
 
@@ -97,7 +97,7 @@ def test_an_upstream_model_is_trained_first_and_its_backbone_handed_on(chain, tm
 def test_a_checkpoint_that_froze_something_else_is_refused(tmp_path):
     from frozen_det.analysis.chain import _compare_proof
     from frozen_det.errors import InputError
-    from frozen_det.fingerprint import fingerprint
+    from frozen_det.weights.digest import fingerprint
 
     tensors = {"a": torch.ones(2), "b": torch.zeros(3)}
     taken = fingerprint(tensors)

@@ -16,12 +16,12 @@ from frozen_det.analysis.resolution_study import (
     sizes_and_ratios,
     sweep,
 )
-from frozen_det.checkpoints import read, state_dict_of
 from frozen_det.cli import main
 from frozen_det.config import load_config
 from frozen_det.errors import InputError
 from frozen_det.upstream.resolution import SizedImages, halves, measure, set_statistics
-from frozen_det.weights_card import read_card
+from frozen_det.weights.card import read_card
+from frozen_det.weights.loading import read, state_dict_of
 from tests.upstream.fixres_runs import checkpoint_of, classifier_config, pictures
 
 
@@ -71,7 +71,7 @@ def test_what_moved_is_named_and_the_rest_is_the_parents_bit_for_bit(small, tune
 
 
 def test_the_card_tells_the_new_size_and_the_parent(small, tuned):
-    from frozen_det.fingerprint import fingerprint
+    from frozen_det.weights.digest import fingerprint
 
     card = read_card(tuned[0] / "epoch_2.pth")
     assert (card.input_size, card.crop_ratio) == (16, 0.875)

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from frozen_det.analysis.inference import load_detector
-from frozen_det.class_names import names_of
 from frozen_det.engine.runs import new_runner
 from frozen_det.errors import InputError
+from frozen_det.weights.class_names import names_of
 from tests.training_runs import tiny_config, tiny_scenes
 
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from frozen_det.checkpoints import read
 from frozen_det.cli import main
-from frozen_det.engine.checkpoint_forms import make_lean
 from frozen_det.models import FrozenBackbone
+from frozen_det.weights.lean import make_lean
+from frozen_det.weights.loading import read
 
 BODY = dict(type="timm", name="resnet10t")
 
@@ -183,7 +183,7 @@ def test_class_names_are_written_into_a_checkpoint_and_nothing_else_changes(run,
 
     from mmengine.logging import HistoryBuffer
 
-    from frozen_det.class_names import stated_classes
+    from frozen_det.weights.class_names import stated_classes
 
     stock = {**read(run / "full.pth"), "message_hub": {"log_scalars": {"loss": HistoryBuffer([1.0], [1], 5)}}}
     stock["meta"] = {"epoch": 3, **({"CLASSES": known} if known else {})}

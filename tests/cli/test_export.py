@@ -5,7 +5,7 @@ import torch
 
 from frozen_det.cli import main
 from frozen_det.cli.export import FORMATS, _format
-from frozen_det.weights_card import read_card
+from frozen_det.weights.card import read_card
 
 from ..torch_versions import needs_programs
 from .test_convert import Detector, run  # noqa: F401  the fixture

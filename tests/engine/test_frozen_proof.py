@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from frozen_det.checkpoints import read
 from frozen_det.errors import InputError
+from frozen_det.weights.loading import read
 
 from .small_runs import Act, run, small_config, write_body
 

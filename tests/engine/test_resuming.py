@@ -5,9 +5,9 @@ import shutil
 import pytest
 import torch
 
-from frozen_det.checkpoints import read
 from frozen_det.engine.resuming import check_resumable
 from frozen_det.errors import InputError
+from frozen_det.weights.loading import read
 
 from .small_runs import Rates, run, small_config, write_body
 

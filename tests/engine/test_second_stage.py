@@ -6,13 +6,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from frozen_det import checkpoints
 from frozen_det.config import load_config
 from frozen_det.engine import FrozenProofHook
-from frozen_det.engine.checkpoint_forms import make_lean
 from frozen_det.engine.frozen_proof import trained_names
 from frozen_det.engine.second_stage import SecondStageHook, refuse_other_classes, refuse_tuned_base
 from frozen_det.errors import InputError
+from frozen_det.weights import loading as checkpoints
+from frozen_det.weights.lean import make_lean
 
 from ..models.test_classifier_stage import batch, stages, total
 from ..training_runs import tiny_config, tiny_scenes, train

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from frozen_det.fingerprint import fingerprint
 from frozen_det.models import FrozenBackbone
+from frozen_det.weights.digest import fingerprint
 
 from ..training_runs import tiny_config, tiny_scenes
 from .train_in_turn import train_in_turn

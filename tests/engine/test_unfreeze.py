@@ -10,12 +10,12 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch import nn
 
-from frozen_det.checkpoints import read
 from frozen_det.engine import FrozenProofHook, LeanCheckpointHook
-from frozen_det.engine.kept_checkpoints import latest_checkpoint
 from frozen_det.engine.unfreeze import UnfreezeHook
 from frozen_det.errors import InputError
 from frozen_det.models import FrozenBackbone
+from frozen_det.weights.kept_checkpoints import latest_checkpoint
+from frozen_det.weights.loading import read
 
 
 class Regressor(BaseModel):

@@ -13,7 +13,7 @@ from frozen_det.export import export_program
 from frozen_det.export.programs import whole_same_padding
 from frozen_det.host.torch_versions import TORCH
 from frozen_det.models import FrozenBackbone
-from frozen_det.weights_card import KEY
+from frozen_det.weights.card import KEY
 
 from ..torch_versions import needs_programs
 from .small_bodies import BODIES, filled

@@ -10,9 +10,9 @@ from safetensors.torch import load_file, save_file
 
 from frozen_det.errors import InputError
 from frozen_det.export import export_backbone
-from frozen_det.fingerprint import fingerprint
 from frozen_det.models import FrozenBackbone
-from frozen_det.weights_card import KEY, WeightsCard, read_card
+from frozen_det.weights.card import KEY, WeightsCard, read_card
+from frozen_det.weights.digest import fingerprint
 
 from .small_bodies import BODIES, classifier, filled
 

@@ -6,12 +6,12 @@ import tarfile
 import pytest
 import torch
 
-from frozen_det.checkpoints import load_strictly, read, state_dict_of
 from frozen_det.errors import InputError
 from frozen_det.export import export_backbone
 from frozen_det.models import FrozenBackbone
 from frozen_det.models.cifar_resnet import CifarResNet
-from frozen_det.weights_card import read_card
+from frozen_det.weights.card import read_card
+from frozen_det.weights.loading import load_strictly, read, state_dict_of
 
 BODY = dict(type="frozen_det.CifarResNet", depth=20)
 

@@ -188,7 +188,7 @@ def test_a_stock_checkpoint_without_body_in_its_names_fills_the_wrapped_body():
 
 
 def test_a_lean_checkpoint_attaches_its_base_and_refuses_another(tmp_path):
-    from frozen_det.engine.checkpoint_forms import make_lean
+    from frozen_det.weights.lean import make_lean
 
     for name in "ab":
         torch.save(timm.create_model("resnet10t").state_dict(), tmp_path / f"{name}.pth")

@@ -4,10 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from frozen_det.checkpoints import load_strictly
 from frozen_det.errors import InputError
-from frozen_det.layouts import tensorflow_resnet
 from frozen_det.models import FrozenBackbone, ResNetRS
+from frozen_det.weights.key_maps import tensorflow_resnet
+from frozen_det.weights.loading import load_strictly
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from frozen_det.checkpoints import read, state_dict_of
 from frozen_det.errors import InputError
 from frozen_det.registry import MODELS
 from frozen_det.upstream.classifier import ImageClassifier, target_share
 from frozen_det.upstream.networks import build_network
+from frozen_det.weights.loading import read, state_dict_of
 
 CIFAR = dict(type="frozen_det.CifarResNet", depth=8)
 CUTMIX = dict(type="frozen_det.BatchMixing", cutmix_alpha=1.0)
