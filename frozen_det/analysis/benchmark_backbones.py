@@ -15,8 +15,8 @@ import sys
 import time
 
 from ..errors import InputError, closest
+from ..pages.markdown import table_line
 from .backbone_check import FAILED, NO_MAP, PASSED, TOO_LARGE
-from .report_markdown import table_line
 
 LIBRARIES = ("timm", "torchvision", "mmdet")
 _TITLES = {"timm": "timm: the smallest model of each module file", "torchvision": "torchvision: classification models",

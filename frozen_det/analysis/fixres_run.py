@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ..errors import InputError
+from ..pages.blocks import Section, Text
 from ..upstream.fixres_config import (
     FixResSettings,
     check_classifier,
@@ -20,7 +21,6 @@ from ..upstream.fixres_config import (
 from ..upstream.resolution import SizedImages
 from ..weights.reading.recorded_config import read_recorded
 from .object_size_study import object_size_section, study_object_sizes
-from .report_blocks import Section, Text
 from .resolution_report import command_section, sweep_section, tuning_section, write_resolution_report
 from .resolution_study import adapt_halves, adapt_on, load_model, sizes_and_ratios, sweep
 

@@ -6,12 +6,12 @@ It is written from the loop's own files; a loop that does not test has no accura
 import json
 from pathlib import Path
 
+from ..pages.blocks import MISSING, Code, Figure, KeyFigures, Page, Picture, Section, Table, Text
+from ..pages.html import html_page
+from ..pages.markdown import markdown_page
+from ..pages.plots import Curve, Plot, draw_svg
 from ..weights.atomic_write import write_text
 from .noisy_student_pictures import draw_samples
-from .plots import Curve, Plot, draw_svg
-from .report_blocks import MISSING, Code, Figure, KeyFigures, Page, Picture, Section, Table, Text
-from .report_html import html_page
-from .report_markdown import markdown_page
 
 _MOST_CLASSES = 40  # rows of the table by class; with more, those with the most and the fewest images
 

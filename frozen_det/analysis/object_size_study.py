@@ -20,8 +20,8 @@ from ..ops.object_size import (
     suggested_test_size,
     train_object_scale,
 )
-from .plots import Curve, Plot, draw_svg
-from .report_blocks import Figure, Section, Table, Text
+from ..pages.blocks import Figure, Section, Table, Text
+from ..pages.plots import Curve, Plot, draw_svg
 
 _DRAWS = 100_000
 

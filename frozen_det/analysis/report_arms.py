@@ -5,9 +5,9 @@ Numbers are those of the test where every run has been tested, else of the last 
 
 from dataclasses import dataclass
 
-from .report_blocks import MISSING, Table, Text
+from ..pages.blocks import MISSING, Table, Text
+from ..pages.words import counted, duration, millions, percent
 from .report_statistics import FEWEST_SEEDS, PairedTest, correct, paired_test
-from .report_words import counted, duration, millions, percent
 from .run_arms import Arm, mean_and_spread
 from .run_record import RunRecord, headline, metric_word
 

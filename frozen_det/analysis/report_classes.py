@@ -1,9 +1,9 @@
 """Class by class: the table of AP, and for pairs of arms the classes that gain and lose."""
 
-from .plots import draw_bars_svg
+from ..pages.blocks import MISSING, Figure, Table
+from ..pages.plots import draw_bars_svg
+from ..pages.words import percent
 from .report_arms import KIND_WORDS, Comparison, spread
-from .report_blocks import MISSING, Figure, Table
-from .report_words import percent
 from .run_arms import Arm, mean_and_spread
 
 MAX_CLASSES = 120

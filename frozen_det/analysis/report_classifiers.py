@@ -5,8 +5,9 @@ Refuses a baseline that is none of the arms.
 
 from pathlib import Path
 
+from ..pages.blocks import KeyFigures, Page, Picture, Section, Text
+from ..pages.words import counted, duration
 from .classifier_runs import NUMBERS, baseline_of, best_minus_final, final, final_stage, name_shortly, pairs_of
-from .report_blocks import KeyFigures, Page, Picture, Section, Text
 from .report_evidence import footer, missing, what_ran
 from .report_noise import (
     STAGE_WORDS,
@@ -18,7 +19,6 @@ from .report_noise import (
     told_apart,
 )
 from .report_recipes import by_class, costs, grid, what_they_are
-from .report_words import counted, duration
 from .run_arms import Arm, describe_all, group_arms
 from .run_record import RunRecord
 

@@ -7,14 +7,14 @@ decimal, as papers print it; all digits stay in the JSON files that the report n
 import os
 from pathlib import Path
 
-from .plots import COLORS, Curve, Plot, draw_svg
+from ..pages.blocks import Figure, KeyFigures, Page, Section, Table, Text
+from ..pages.plots import COLORS, Curve, Plot, draw_svg
+from ..pages.words import duration, millions, percent
 from .report_arms import AP_COLUMNS, KIND_WORDS, compared, comparisons, in_order, side_by_side, stage_of
-from .report_blocks import Figure, KeyFigures, Page, Section, Table, Text
 from .report_classes import by_class
 from .report_evidence import footer, missing, own_data, pictures, proof, what_ran
 from .report_images import best_and_worst
 from .report_trade_offs import trade_offs
-from .report_words import duration, millions, percent
 from .run_arms import Arm, describe, describe_all, group_arms, share_words
 from .run_record import RunRecord
 

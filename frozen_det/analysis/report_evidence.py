@@ -2,8 +2,8 @@
 
 from collections import Counter
 
-from .report_blocks import MISSING, Code, Pair, Pairs, Table, Text
-from .report_words import counted, duration, millions
+from ..pages.blocks import MISSING, Code, Pair, Pairs, Table, Text
+from ..pages.words import counted, duration, millions
 from .run_record import RunRecord
 
 

@@ -14,9 +14,9 @@ import numpy as np
 from ..datasets.image_pixels import PixelReader
 from ..errors import InputError
 from ..evaluation.stored_results import read_record, read_results
+from ..pages.blocks import Pair, Pairs, Text
+from ..pages.words import counted
 from ..weights.atomic_write import replacing
-from .report_blocks import Pair, Pairs, Text
-from .report_words import counted
 from .run_record import RunRecord
 
 SCORE_THRESHOLD = 0.3

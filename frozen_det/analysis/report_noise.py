@@ -5,6 +5,9 @@ and most, every seed as a dot; differences below two standard deviations of the 
 is checked on a second test set.
 """
 
+from ..pages.blocks import MISSING, Figure, Table, Text
+from ..pages.plots import COLORS, Curve, Plot, draw_dots_svg, draw_svg
+from ..pages.words import counted
 from .classifier_runs import (
     MAIN,
     NUMBERS,
@@ -18,10 +21,7 @@ from .classifier_runs import (
     rank_agreement,
     second_numbers,
 )
-from .plots import COLORS, Curve, Plot, draw_dots_svg, draw_svg
-from .report_blocks import MISSING, Figure, Table, Text
 from .report_statistics import FEWEST_SEEDS
-from .report_words import counted
 from .run_arms import Arm, mean_and_spread
 from .run_record import RunRecord
 

@@ -3,11 +3,11 @@
 An architecture is read from the config's backbone, a recipe from the config's name (``ARCHITECTURE_RECIPE_DATA``).
 """
 
+from ..pages.blocks import MISSING, Figure, Table, Text
+from ..pages.plots import draw_bars_svg
+from ..pages.words import counted, duration, millions
 from .classifier_runs import architecture, class_accuracies, final, host_memory_mib, recipe, settings_tried
-from .plots import draw_bars_svg
-from .report_blocks import MISSING, Figure, Table, Text
 from .report_noise import STAGE_WORDS
-from .report_words import counted, duration, millions
 from .run_arms import Arm, mean_and_spread, share_words
 from .run_record import RunRecord
 

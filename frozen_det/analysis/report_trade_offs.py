@@ -4,9 +4,9 @@ The first is Figure 1 of arXiv 2204.00484, the second its Table 3 as a picture. 
 at is left out; a picture of fewer than two points is not drawn.
 """
 
-from .plots import COLORS, Curve, Plot, draw_svg
+from ..pages.blocks import Figure
+from ..pages.plots import COLORS, Curve, Plot, draw_svg
 from .report_arms import score, score_name
-from .report_blocks import Figure
 from .run_arms import Arm, mean_and_spread
 
 # Squares train the backbone, circles do not; adapters are diamonds.

@@ -3,11 +3,11 @@
 import json
 from pathlib import Path
 
+from ..pages.blocks import Code, Figure, KeyFigures, Page, Section, Table, Text
+from ..pages.html import html_page
+from ..pages.markdown import markdown_page
+from ..pages.plots import Curve, Plot, draw_svg
 from ..weights.atomic_write import replacing, write_text
-from .plots import Curve, Plot, draw_svg
-from .report_blocks import Code, Figure, KeyFigures, Page, Section, Table, Text
-from .report_html import html_page
-from .report_markdown import markdown_page
 
 
 def write_resolution_report(record: dict, sections: list[Section], work_dir, title: str) -> Path:

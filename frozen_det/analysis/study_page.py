@@ -8,9 +8,9 @@ import statistics
 from collections import defaultdict
 from pathlib import Path
 
+from ..pages.blocks import MISSING, Figure, Page, Section, Table, Text
+from ..pages.plots import COLORS, Curve, Plot, draw_svg
 from ..weights.atomic_write import replacing
-from .plots import COLORS, Curve, Plot, draw_svg
-from .report_blocks import MISSING, Figure, Page, Section, Table, Text
 from .study_numbers import Estimate, Measured, difference
 from .study_ranking import number_words, ranking_section
 from .study_run import StudyResults
@@ -56,8 +56,8 @@ def write_page(results: StudyResults, out) -> tuple[Path, Path]:
     Returns:
         Paths of both.
     """
-    from .report_html import html_page
-    from .report_markdown import markdown_page
+    from ..pages.html import html_page
+    from ..pages.markdown import markdown_page
 
     out = Path(out)
     page = study_page(results)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from .report_blocks import MISSING, Section, Table, Text
+from ..pages.blocks import MISSING, Section, Table, Text
 from .study_numbers import Measured
 
 #: (study, number, whether more is better); those that were measured count.

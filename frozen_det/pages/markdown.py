@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ..weights.atomic_write import write_text
-from .report_blocks import Code, Figure, KeyFigures, Page, Pairs, Picture, Table, Text
+from .blocks import Code, Figure, KeyFigures, Page, Pairs, Picture, Table, Text
 
 
 def markdown_page(page: Page, folder: Path) -> str:

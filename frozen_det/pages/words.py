@@ -1,6 +1,6 @@
 """Numbers as a report prints them."""
 
-from .report_blocks import MISSING
+from .blocks import MISSING
 
 
 def percent(value: float | None) -> str:

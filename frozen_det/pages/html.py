@@ -3,8 +3,8 @@
 import re
 from html import escape
 
+from .blocks import Code, Figure, KeyFigures, Page, Pairs, Picture, Table, Text
 from .pictures import data_uri
-from .report_blocks import Code, Figure, KeyFigures, Page, Pairs, Picture, Table, Text
 
 STYLE = """
 :root { color-scheme: light dark; --paper: #fdfdfc; --ink: #1c1e21; --soft: #62676e; --rule: #d9dbde;
