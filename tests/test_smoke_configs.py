@@ -12,7 +12,7 @@ FILES = sorted((Path(__file__).resolve().parents[1] / "configs" / "smoke").glob(
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory):
-    from frozen_det.datasets.toy_scenes import write_toy_scenes
+    from frozen_det.datasets.toy.toy_scenes import write_toy_scenes
 
     return write_toy_scenes(tmp_path_factory.mktemp("toys") / "scenes", num_train=8, num_val=4,
                             report=lambda text: None)

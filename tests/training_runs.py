@@ -15,7 +15,7 @@ OPTIONS = {
 
 def tiny_scenes(root) -> Path:
     """8 training and 4 validation images of 96 x 96 pixels."""
-    from frozen_det.datasets.toy_scenes import write_toy_scenes
+    from frozen_det.datasets.toy.toy_scenes import write_toy_scenes
 
     return write_toy_scenes(Path(root), num_train=8, num_val=4, size_hw=(96, 96), object_px=(20, 48),
                             report=lambda text: None)

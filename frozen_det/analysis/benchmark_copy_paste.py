@@ -64,7 +64,7 @@ def table(rows: list[dict]) -> str:
 
 
 def _toy_scenes(folder: str) -> str:
-    from ..datasets.toy_scenes import write_toy_scenes
+    from ..datasets.toy.toy_scenes import write_toy_scenes
 
     return str(write_toy_scenes(os.path.join(folder, "scenes"), num_train=128, num_val=1, size_hw=(480, 640),
                                 report=lambda _: None))
@@ -150,7 +150,7 @@ def measure_paste(settings: dict) -> list[dict]:
     """The paste alone, on the boxed masks that our jitter hands over and on full bitmaps as mmdet loads them."""
     import numpy as np
 
-    from ..datasets.copy_paste_donors import choose
+    from ..datasets.transforms.copy_paste_sources import choose
     from .copy_paste_arms import paste_inputs
 
     rows = []
@@ -175,10 +175,10 @@ def _one_paste(target: dict, donor: dict, chosen) -> dict[str, float]:
     import numpy as np
     from mmdet.datasets.transforms import CopyPaste as MMDetCopyPaste
 
-    from ..datasets.boxed_masks import BoxedMasks
-    from ..datasets.copy_paste import CopyPaste
-    from ..datasets.copy_paste_donors import Donation
-    from ..datasets.copy_paste_patches import patches_of
+    from ..datasets.transforms.copy_paste import CopyPaste
+    from ..datasets.transforms.copy_paste_patches import patches_of
+    from ..datasets.transforms.copy_paste_sources import Donation
+    from ..datasets.transforms.cropped_masks import BoxedMasks
 
     def by_mmdet(target, donor):
         transform = MMDetCopyPaste()

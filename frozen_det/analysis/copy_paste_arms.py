@@ -8,7 +8,7 @@ from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 
 from ..datasets.coco import CocoDataset
-from ..datasets.seeding import seeded
+from ..datasets.samplers.seeding import seeded
 from ..errors import InputError
 
 ARMS = ("mmdet", "frozen_det")

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..datasets.image_head import read_head
-from ..datasets.image_pixels import PixelReader
+from ..datasets.images.head import read_head
+from ..datasets.images.pixels import PixelReader
 from ..errors import InputError
 from ..host.devices import device_of
 from ..weights.class_names import RENAME, counts_by_label, stated_classes

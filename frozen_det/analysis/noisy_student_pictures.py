@@ -73,7 +73,7 @@ def _image(row: dict):
     """The image, to fit a cell; None where it cannot be read any more."""
     from PIL import Image
 
-    from ..datasets.image_pixels import upright_rgb
+    from ..datasets.images.pixels import upright_rgb
     from ..upstream.pool import read_bytes
 
     side = CELL_PX - 6

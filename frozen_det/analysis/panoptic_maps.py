@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..datasets.panoptic import id_to_rgb
+from ..datasets.readers.panoptic import id_to_rgb
 
 
 def segments_of(panoptic: np.ndarray, num_classes: int) -> list[dict]:

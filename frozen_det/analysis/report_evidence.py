@@ -97,7 +97,7 @@ def _of(run: RunRecord, runs: list[RunRecord]) -> str:
 
 
 def own_data() -> list:
-    from ..datasets.layout import EXPECTED_TREES
+    from ..datasets.readers.folder_layout import EXPECTED_TREES
 
     return [
         Text("Put images and annotations into one of the trees below, look at what the network will see, train, and "

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..datasets.image_pixels import PixelReader
+from ..datasets.images.pixels import PixelReader
 from ..errors import InputError
 from ..evaluation.stored_results import read_record, read_results
 from ..pages.blocks import Pair, Pairs, Text
@@ -155,7 +155,7 @@ def _drawn(truth: dict, found, score: ImageScore, path: Path, reader, folder: Pa
     """Draw one image with both sides, and write it."""
     from PIL import Image
 
-    from ..engine.detection_drawing import DrawnObjects, draw_pair
+    from ..datasets.visualization.detections import DrawnObjects, draw_pair
 
     labels = {category["id"]: label for label, category in enumerate(truth["categories"])}
     of_image = [one for one in truth["annotations"] if one["image_id"] == score.image_id]

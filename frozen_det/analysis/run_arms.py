@@ -8,7 +8,7 @@ import re
 import statistics
 from dataclasses import dataclass
 
-from ..datasets.data_fraction import training_datasets
+from ..datasets.samplers.data_fraction import training_datasets
 from ..errors import InputError
 from .run_record import RunRecord
 

@@ -11,7 +11,7 @@ import statistics
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..datasets.data_fraction import fraction_of
+from ..datasets.samplers.data_fraction import fraction_of
 from ..errors import InputError
 from ..weights.reading.recorded_config import read_recorded
 

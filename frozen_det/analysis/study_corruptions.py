@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..datasets.image_pixels import upright_rgb
+from ..datasets.images.pixels import upright_rgb
 from ..errors import InputError
 from .study_candidates import StudyClassifier, StudyImages, unit
 from .study_folders import ShiftedSet, read_shifted

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..datasets.image_pixels import upright_rgb
+from ..datasets.images.pixels import upright_rgb
 from ..errors import InputError
 from ..upstream.last_stride import run_last_stage_at_stride_one
 from .study_candidates import StudyClassifier, unit

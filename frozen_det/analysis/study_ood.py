@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..datasets.image_pixels import upright_rgb
+from ..datasets.images.pixels import upright_rgb
 from ..errors import InputError
 from ..ops.uncertainty import SCORES, calibration, detection_measures, max_softmax
 from .study_candidates import StudyClassifier, StudyImages

@@ -211,7 +211,7 @@ def _wsol(classifier, images: StudyImages, options: StudyOptions, out: Path, com
     if root is None:
         raise InputError("expected data with boxes for wsol, got none: give --wsol-data DIR, or toy.")
     if root == "toy":
-        from ..datasets.toy_scenes import write_toy_scenes
+        from ..datasets.toy.toy_scenes import write_toy_scenes
 
         root = write_toy_scenes(out / "toy_single_objects", num_train=400, num_val=200, num_objects=(1, 1),
                                 report=lambda line: None)

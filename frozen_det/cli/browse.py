@@ -91,7 +91,7 @@ def _first_indices(dataset, loader, seed: int, args) -> list:
     """The indices that the config's sampler draws first, each with seed and epoch."""
     from mmengine.registry import DATA_SAMPLERS, DefaultScope
 
-    from ..datasets.seeding import SampleIndex
+    from ..datasets.samplers.seeding import SampleIndex
 
     with DefaultScope.overwrite_default_scope("mmdet"):
         sampler = DATA_SAMPLERS.build(loader.sampler, default_args={"dataset": dataset, "seed": seed})
@@ -103,8 +103,8 @@ def _write_pictures(dataset, indices: list, folder: Path, split: str) -> int:
     """Write one picture for each index, one of its origins with Copy-Paste, and a sheet. Returns the first's number."""
     import cv2
 
-    from ..datasets.drawing import contact_sheet
-    from ..datasets.seeding import sample_seed, seeded
+    from ..datasets.samplers.seeding import sample_seed, seeded
+    from ..datasets.visualization.drawing import contact_sheet
 
     folder.mkdir(parents=True, exist_ok=True)
     pictures = []
@@ -122,7 +122,7 @@ def _write_pictures(dataset, indices: list, folder: Path, split: str) -> int:
 
 def _picture_of_origins(dataset, index):
     """Which object of a sample came from where; None without Copy-Paste, or where a wrapper decides on the samples."""
-    from ..datasets.copy_paste_pictures import picture_of_sample
+    from ..datasets.visualization.copy_paste import picture_of_sample
 
     if not hasattr(getattr(dataset, "pipeline", None), "transforms"):
         return None
@@ -133,7 +133,7 @@ def _picture(sample: dict, classes):
     """(H, W, 3) uint8 RGB of a packed sample, with its objects; regions to ignore are grey."""
     import numpy as np
 
-    from ..datasets.drawing import draw_instances
+    from ..datasets.visualization.drawing import draw_instances
 
     packed = sample.get("data_samples")
     if not hasattr(packed, "gt_instances"):
@@ -154,8 +154,8 @@ def _picture(sample: dict, classes):
 
 def _print_stations(cfg, dataset, number: int, seed: int, epoch: int) -> None:
     """Print all stations of one sample, and what the network gets in the end."""
-    from ..datasets.seeding import SampleIndex
-    from ..datasets.stations import innermost, walk_stations
+    from ..datasets.samplers.seeding import SampleIndex
+    from ..datasets.visualization.pipeline_trace import innermost, walk_stations
 
     inner, wrappers = innermost(dataset)
     if wrappers:
@@ -174,7 +174,7 @@ def _print_network_input(cfg, sample: dict) -> None:
     from mmdet.registry import MODELS
     from mmengine.registry import DefaultScope
 
-    from ..datasets.stations import describe_value
+    from ..datasets.visualization.pipeline_trace import describe_value
     from ..models.detector import fill_blanks
 
     model = cfg.model

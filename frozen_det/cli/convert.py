@@ -91,7 +91,7 @@ def _write(made: dict, out: str) -> None:
 
 def _named(args) -> int:
     """Write the class names of the training data into a checkpoint; the user's word, checked by their number alone."""
-    from ..datasets.annotation_check import read_classes
+    from ..datasets.readers.annotation_check import read_classes
     from ..weights.class_names import LABEL_CLASSES, shown, stated_classes
 
     checkpoint, classes = _checkpoint(args), read_classes(args.classes_from)

@@ -7,7 +7,7 @@ import inspect
 
 
 def add_arguments(parser) -> None:
-    from ..datasets.toy_scenes import write_toy_scenes
+    from ..datasets.toy.toy_scenes import write_toy_scenes
 
     defaults = {name: p.default for name, p in inspect.signature(write_toy_scenes).parameters.items()}
     parser.add_argument("root", nargs="?", default="data/toy_scenes", metavar="ROOT",
@@ -26,7 +26,7 @@ def add_arguments(parser) -> None:
 def run(args) -> int:
     import json
 
-    from ..datasets.toy_scenes import write_toy_scenes
+    from ..datasets.toy.toy_scenes import write_toy_scenes
 
     root = write_toy_scenes(args.root, args.num_train, args.num_val, tuple(args.size), args.seed,
                             tuple(args.num_objects), tuple(args.object_px))

@@ -90,7 +90,7 @@ def training_config(args):
 
 def _fraction(cfg, args) -> None:
     """Give the training data their fraction, write down which images it is, and stretch the schedule if asked."""
-    from ..datasets.data_fraction import fraction_of, put_fraction
+    from ..datasets.samplers.data_fraction import fraction_of, put_fraction
     from ..engine.longer_schedule import stretch_schedule
 
     if args.fraction is not None:

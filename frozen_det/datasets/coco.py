@@ -19,14 +19,14 @@ from mmengine.utils import is_abs
 from ..errors import InputError, closest
 from ..registry import DATASETS
 from ..text_files import is_readable_kind, no_collector
-from .annotation_check import class_counts, read_annotations, read_classes
-from .class_names import check_classes, check_metainfo, few_names
-from .data_fraction import check_fraction, draw_fraction, fraction_record
-from .image_check import ImageCheck, check_listed_once, decoded_size_fault
-from .image_files import ends_early, image_fault, missing_files
-from .image_pixels import PixelReader
-from .layout import EXPECTED_TREES, resolve_user_data
-from .seeding import SeededSamples
+from .images.check import ImageCheck, check_listed_once, decoded_size_fault
+from .images.files import ends_early, image_fault, missing_files
+from .images.pixels import PixelReader
+from .readers.annotation_check import class_counts, read_annotations, read_classes
+from .readers.class_names import check_classes, check_metainfo, few_names
+from .readers.folder_layout import EXPECTED_TREES, resolve_user_data
+from .samplers.data_fraction import check_fraction, draw_fraction, fraction_record
+from .samplers.seeding import SeededSamples
 from .used_objects import BELOW_1_PX, check_masks, check_used
 
 _FILTERS = ("filter_empty_gt", "min_size")
@@ -39,7 +39,7 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
     Args:
         ann_file: COCO json, relative to ``data_root``.
         split: Instead of ``ann_file``: ``train``, ``val`` or ``test`` of the user's data under ``data_root``, in
-            any tree that :func:`~frozen_det.datasets.layout.resolve_user_data` knows. The classes are then the
+            any tree that :func:`~frozen_det.datasets.readers.folder_layout.resolve_user_data` knows. The classes are then the
             train split's.
         classes_from: Json whose categories are the classes, relative to ``data_root`` or to the working
             directory. Validation data need it: their own json may list other classes, or in another order.
@@ -49,7 +49,7 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
         on_outside_box: ``error`` for boxes wholly outside their image, or ``drop``.
         allow_empty: Whether training data may be without a single annotation: pictures of nothing, beside others.
         fraction: Share of the images to train on, a number in (0, 1] or ``dict(share=0.1, seed=0)``; drawn by
-            :func:`~frozen_det.datasets.data_fraction.draw_fraction` after the filters, told by ``fraction_record``.
+            :func:`~frozen_det.datasets.samplers.data_fraction.draw_fraction` after the filters, told by ``fraction_record``.
         data_root, data_prefix, metainfo, filter_cfg, pipeline, lazy_init and others: As in mmdet;
             ``data_prefix`` is ``dict(img='images/')`` by default.
 

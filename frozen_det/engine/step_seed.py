@@ -2,7 +2,7 @@
 
 With it a resumed run takes the same steps as an uninterrupted one without storing generator states: what validation,
 logging or data workers drew in between does not matter. (Samples have their own seeds, see
-:mod:`frozen_det.datasets.seeding`.)
+:mod:`frozen_det.datasets.samplers.seeding`.)
 """
 
 import random

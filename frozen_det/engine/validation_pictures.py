@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from mmengine.hooks import Hook
 
-from ..datasets.image_pixels import PixelReader
+from ..datasets.images.pixels import PixelReader
+from ..datasets.visualization.detections import DrawnObjects, draw_pair
 from ..errors import InputError
 from ..evaluation.run_lengths import run_length
 from ..registry import HOOKS
 from ..weights.atomic_write import replacing, write_json
-from .detection_drawing import DrawnObjects, draw_pair
 
 FOLDER = "pictures"
 BACKEND_WIDTH_PX = 640  # event files keep every picture as PNG: small ones

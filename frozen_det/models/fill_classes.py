@@ -43,14 +43,14 @@ def count_classes(num_classes: int | None, num_stuff_classes: int | None, classe
                          "annotation file knows.")
     path = Path(classes_from)
     if path.is_dir() or (path.suffix != ".json" and not _DESCRIBING.get()):
-        from ..datasets.layout import resolve_user_data
+        from ..datasets.readers.folder_layout import resolve_user_data
 
         path = Path(resolve_user_data(path)["train"][0])
     if not path.is_file() and _DESCRIBING.get():
         return Classes()  # the heads' own defaults: a description needs no data
     if not path.is_file():
         raise InputError(f"expected an annotation file in model.classes_from, but {path} does not exist.")
-    from ..datasets.annotation_check import read_classes
+    from ..datasets.readers.annotation_check import read_classes
 
     names = read_classes(path)  # checked; a root that only groups the others is no class
     categories = json.loads(path.read_text(encoding="utf-8-sig"))["categories"]

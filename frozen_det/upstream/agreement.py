@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..datasets.image_pixels import upright_rgb
+from ..datasets.images.pixels import upright_rgb
 from ..errors import InputError
 from .label_parts import import_pyarrow
 from .pool import read_bytes

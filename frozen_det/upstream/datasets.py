@@ -14,9 +14,9 @@ from mmengine.logging import print_log
 from PIL import Image
 from torch.utils.data import Dataset
 
-from ..datasets.data_fraction import check_fraction, draw_fraction
-from ..datasets.image_pixels import upright_rgb
-from ..datasets.seeding import SampleIndex, sample_seed, seeded
+from ..datasets.images.pixels import upright_rgb
+from ..datasets.samplers.data_fraction import check_fraction, draw_fraction
+from ..datasets.samplers.seeding import SampleIndex, sample_seed, seeded
 from ..errors import InputError
 from ..ops.counter_draws import counter_words
 from ..registry import DATASETS, TRANSFORMS

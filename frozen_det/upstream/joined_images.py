@@ -8,7 +8,7 @@ import bisect
 
 from torch.utils.data import Dataset
 
-from ..datasets.seeding import SampleIndex
+from ..datasets.samplers.seeding import SampleIndex
 from ..errors import InputError
 from ..registry import DATASETS
 

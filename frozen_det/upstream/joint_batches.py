@@ -12,7 +12,7 @@ import torch
 from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import Dataset, Sampler
 
-from ..datasets.seeding import SampleIndex, sample_seed
+from ..datasets.samplers.seeding import SampleIndex, sample_seed
 from ..errors import InputError
 from ..registry import DATA_SAMPLERS, DATASETS
 from .collation import collate_images

@@ -22,8 +22,8 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from ..datasets.image_pixels import upright_rgb
-from ..datasets.seeding import seeded
+from ..datasets.images.pixels import upright_rgb
+from ..datasets.samplers.seeding import seeded
 from ..errors import InputError
 from ..host.devices import device_of
 from ..registry import MODELS, TRANSFORMS

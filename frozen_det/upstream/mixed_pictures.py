@@ -15,7 +15,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from torch import Tensor, nn
 
-from ..datasets.seeding import sample_seed
+from ..datasets.samplers.seeding import sample_seed
 from ..errors import InputError
 from ..registry import HOOKS
 from ..weights.atomic_write import replacing

@@ -9,7 +9,7 @@ from io import BytesIO
 import torch
 from PIL import Image
 
-from ..datasets.image_pixels import upright_rgb
+from ..datasets.images.pixels import upright_rgb
 from ..errors import InputError
 from ..registry import DATASETS
 from .datasets import ClassificationDataset

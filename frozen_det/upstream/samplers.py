@@ -1,7 +1,7 @@
 """Repeated augmentation: each image of an epoch comes several times, with draws of its own each time.
 
 Seeded by run seed and epoch. It refuses an empty dataset and fewer than one repeat. Without repeats, and for data to
-measure on, the sampler is :class:`frozen_det.datasets.samplers.EpochSampler`: its padding (at most one image a rank)
+measure on, the sampler is :class:`frozen_det.datasets.samplers.epoch.EpochSampler`: its padding (at most one image a rank)
 carries indices that were there before, so a metric can tell.
 """
 
@@ -12,7 +12,7 @@ import torch
 from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import Sampler
 
-from ..datasets.seeding import SampleIndex, sample_seed
+from ..datasets.samplers.seeding import SampleIndex, sample_seed
 from ..errors import InputError
 from ..registry import DATA_SAMPLERS
 

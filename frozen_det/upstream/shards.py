@@ -21,8 +21,8 @@ from mmengine.dist import get_dist_info, sync_random_seed
 from PIL import Image
 from torch.utils.data import Sampler
 
-from ..datasets.image_pixels import upright_rgb
-from ..datasets.seeding import SampleIndex, sample_seed
+from ..datasets.images.pixels import upright_rgb
+from ..datasets.samplers.seeding import SampleIndex, sample_seed
 from ..errors import InputError
 from ..registry import DATA_SAMPLERS, DATASETS
 from .datasets import ClassificationDataset

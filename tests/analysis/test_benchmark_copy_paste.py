@@ -11,7 +11,7 @@ from frozen_det.errors import InputError
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory):
-    from frozen_det.datasets.toy_scenes import write_toy_scenes
+    from frozen_det.datasets.toy.toy_scenes import write_toy_scenes
 
     return str(write_toy_scenes(tmp_path_factory.mktemp("toys") / "scenes", num_train=6, num_val=1,
                                 report=lambda _: None))

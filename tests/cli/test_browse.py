@@ -53,7 +53,7 @@ def test_validation_pictures_come_in_order_also_through_a_wrapper(config, tmp_pa
 
 
 def test_with_copy_paste_a_second_picture_shows_which_objects_came_from_where(config, tmp_path):
-    from frozen_det.datasets.copy_paste_pictures import COLOURS
+    from frozen_det.datasets.visualization.copy_paste import COLOURS
 
     jitter = "dict(type='frozen_det.LargeScaleJitter', size_hw=96, scale_range=(0.8, 1.25))"
     text = (tmp_path / "scenes.py").read_text()

@@ -12,7 +12,7 @@ import torch
 from mmengine.config import Config
 
 from frozen_det.cli import main
-from frozen_det.datasets.panoptic import id_to_rgb
+from frozen_det.datasets.readers.panoptic import id_to_rgb
 from tests.training_runs import tiny_scenes, train
 
 SIZE = 96

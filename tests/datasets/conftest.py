@@ -13,7 +13,7 @@ from mmengine.registry import DefaultScope
 @pytest.fixture(scope="session")
 def toy_root(tmp_path_factory):
     """Toy scenes with 12 train and 6 val images."""
-    from frozen_det.datasets.toy_scenes import write_toy_scenes
+    from frozen_det.datasets.toy.toy_scenes import write_toy_scenes
 
     return write_toy_scenes(tmp_path_factory.mktemp("toy") / "scenes", num_train=12, num_val=6, report=lambda _: None)
 

@@ -6,10 +6,10 @@ import numpy as np
 from mmdet.structures.bbox import HorizontalBoxes
 from mmdet.structures.mask import BitmapMasks, PolygonMasks
 
-from frozen_det.datasets.copy_paste import CopyPaste
-from frozen_det.datasets.copy_paste_donors import Donation
-from frozen_det.datasets.copy_paste_patches import Patch
-from frozen_det.datasets.large_scale_jitter import LargeScaleJitter
+from frozen_det.datasets.transforms.copy_paste import CopyPaste
+from frozen_det.datasets.transforms.copy_paste_patches import Patch
+from frozen_det.datasets.transforms.copy_paste_sources import Donation
+from frozen_det.datasets.transforms.large_scale_jitter import LargeScaleJitter
 from frozen_det.ops.windows import JitterDraw
 
 WHOLE = JitterDraw(1.0, 0.0, 0.0, False)

@@ -8,7 +8,7 @@ from mmdet.datasets import CocoDataset as HostCocoDataset
 from torch.utils.data import DataLoader
 
 from frozen_det.datasets.coco import CocoDataset
-from frozen_det.datasets.seeding import SampleIndex
+from frozen_det.datasets.samplers.seeding import SampleIndex
 from frozen_det.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("mmdet_scope")

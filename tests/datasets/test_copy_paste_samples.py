@@ -11,10 +11,10 @@ from mmengine.registry import DefaultScope
 from torch.utils.data import DataLoader
 
 from frozen_det.datasets.coco import CocoDataset
-from frozen_det.datasets.copy_paste import CopyPaste
-from frozen_det.datasets.large_scale_jitter import LargeScaleJitter
-from frozen_det.datasets.samplers import EpochSampler
-from frozen_det.datasets.seeding import seeded
+from frozen_det.datasets.samplers.epoch import EpochSampler
+from frozen_det.datasets.samplers.seeding import seeded
+from frozen_det.datasets.transforms.copy_paste import CopyPaste
+from frozen_det.datasets.transforms.large_scale_jitter import LargeScaleJitter
 from frozen_det.errors import InputError
 
 from .pasting import Scenes, bound, image_of, loaded, pasted, square

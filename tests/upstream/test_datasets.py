@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from frozen_det.datasets.samplers import EpochSampler
-from frozen_det.datasets.seeding import SampleIndex
+from frozen_det.datasets.samplers.epoch import EpochSampler
+from frozen_det.datasets.samplers.seeding import SampleIndex
 from frozen_det.errors import InputError
 from frozen_det.registry import DATASETS
 from frozen_det.upstream.collation import collate_images
@@ -245,7 +245,7 @@ def test_a_share_keeps_every_class_and_shares_are_nested(root):
 def test_the_command_line_can_set_a_share(root):
     from mmengine.config import Config
 
-    from frozen_det.datasets.data_fraction import put_fraction
+    from frozen_det.datasets.samplers.data_fraction import put_fraction
 
     cfg = Config(dict(train_dataloader=dict(dataset=dict(type="frozen_det.ImageFolder", data_root=str(root)))))
     put_fraction(cfg, 0.25)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from frozen_det.datasets.seeding import SampleIndex
+from frozen_det.datasets.samplers.seeding import SampleIndex
 from frozen_det.errors import InputError
 from frozen_det.upstream.collation import collate_images
 from frozen_det.upstream.datasets import ImageFolder

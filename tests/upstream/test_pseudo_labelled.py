@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from frozen_det.datasets.seeding import SampleIndex
+from frozen_det.datasets.samplers.seeding import SampleIndex
 from frozen_det.errors import InputError
 from frozen_det.registry import DATASETS
 from frozen_det.upstream import manifest_records

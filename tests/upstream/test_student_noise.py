@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from frozen_det.datasets.seeding import seeded
+from frozen_det.datasets.samplers.seeding import seeded
 from frozen_det.errors import InputError
 from frozen_det.upstream.student_noise import GREY, NoisyTrain, PaperRandAugment, cut_out
 

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from frozen_det.datasets.samplers import EpochSampler
-from frozen_det.datasets.seeding import SampleIndex, seeded
+from frozen_det.datasets.samplers.epoch import EpochSampler
+from frozen_det.datasets.samplers.seeding import SampleIndex, seeded
 from frozen_det.errors import InputError
 from frozen_det.upstream.collation import collate_images
 from frozen_det.upstream.datasets import ImageFolder

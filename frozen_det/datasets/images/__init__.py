@@ -1,0 +1,1 @@
+"""Image files: are they there, whole, of the stated size; their pixels as RGB."""

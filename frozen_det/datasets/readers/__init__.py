@@ -1,0 +1,1 @@
+"""Annotation formats and folder layouts, read and checked: COCO, VOC, YOLO."""

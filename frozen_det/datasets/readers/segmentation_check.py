@@ -1,0 +1,111 @@
+"""Masks of COCO json, checked before a rasteriser sees them: polygons of at least three points, run lengths that fill
+their image.
+
+Refused: polygons that are none, an object without a single one, run lengths that are negative or do not add up to the
+image, masks that are empty or lie elsewhere than their boxes. A part of fewer than three points beside a whole polygon
+is left out and counted.
+"""
+
+import math
+from collections import Counter
+from itertools import chain
+
+import numpy as np
+
+from ...evaluation.run_lengths import run_length_faults
+from .polygons import segmentation_box
+from .refusals import refuse_entry
+
+NO_AREA = "parts of masks of fewer than three points"
+_EXPECTED = ("segmentation as polygons [[x0, y0, x1, y1, x2, y2, ...], ...] of finite numbers, three points or more, "
+             "or as RLE with the image's size [height, width] and counts that add up to height * width")
+_REMEDY = "correct it, or remove the key segmentation where only boxes are needed"
+_NUMBERS = {int, float}
+_NUM_COMPARED = 1000
+_SHARED = 0.25
+
+
+def check_segmentations(annotations: list[dict], sizes: dict, path, notes: Counter) -> None:
+    """Refuse masks that cannot be meant; leave out parts without area.
+
+    Args:
+        annotations: of the json; ``segmentation`` may be absent or empty. Parts without area are taken out in place.
+        sizes: image id -> [height, width], whole numbers of px.
+        path: the json, for messages.
+        notes: counts what was left out.
+
+    Raises:
+        InputError: naming file and entry.
+    """
+    bad, polygons, runs = [], [], []
+    for number, annotation in enumerate(annotations):
+        segmentation = annotation.get("segmentation")
+        if not segmentation:
+            continue
+        if type(segmentation) is list:
+            kept = _whole_polygons(segmentation)
+            polygons += kept
+            if not kept:
+                bad.append(number)
+            elif len(kept) < len(segmentation):
+                notes[NO_AREA] += len(segmentation) - len(kept)
+                annotation["segmentation"] = kept
+        elif type(segmentation) is dict and segmentation.get("size") != sizes[annotation["image_id"]]:
+            bad.append(number)
+        else:
+            runs.append((number, segmentation))
+    bad = sorted([*bad, *(runs[row][0] for row, _ in run_length_faults([rle for _, rle in runs]))])
+    if not _NUMBERS.issuperset(map(type, chain.from_iterable(polygons))):  # bools, which add up
+        bad = sorted({*bad, *(number for number, annotation in enumerate(annotations) if _holds_bools(annotation))})
+    if bad:
+        entry = annotations[bad[0]]
+        refuse_entry(path, "annotations", bad[0], entry, _EXPECTED, repr(entry["segmentation"])[:80], len(bad), _REMEDY)
+    _check_places(annotations, path)
+
+
+def _whole_polygons(polygons: list) -> list[list]:
+    """The polygons with area; none where one of them is no polygon at all."""
+    kept = []
+    for polygon in polygons:
+        if type(polygon) is not list or len(polygon) % 2:
+            return []
+        try:
+            # One sum finds texts and None (TypeError), NaN and infinity.
+            if not math.isfinite(sum(polygon)):
+                return []
+        except (TypeError, OverflowError):
+            return []
+        if len(polygon) >= 6:
+            kept.append(polygon)
+    return kept
+
+
+def _holds_bools(annotation: dict) -> bool:
+    segmentation = annotation.get("segmentation")
+    return type(segmentation) is list and not _NUMBERS.issuperset(
+        type(number) for polygon in segmentation if type(polygon) is list for number in polygon)
+
+
+def _check_places(annotations: list[dict], path) -> None:
+    """Refuse masks without a pixel, and masks in other units than the boxes (shares beside px, another size): a sample
+    tells."""
+    numbers = [number for number, annotation in enumerate(annotations) if annotation.get("segmentation")]
+    chosen = [numbers[i] for i in np.linspace(0, len(numbers) - 1, min(len(numbers), _NUM_COMPARED)).astype(int)]
+    apart = [number for number in chosen if _lies_apart(annotations[number])]
+    if apart and len(apart) > len(chosen) / 2:
+        entry = annotations[apart[0]]
+        refuse_entry(path, "annotations", apart[0], entry, "a segmentation with an area that lies in its bbox, in px",
+                     f"bbox {entry['bbox']} and segmentation {repr(entry['segmentation'])[:80]}", len(apart),
+                     "write both in px of the image")
+
+
+def _lies_apart(annotation: dict) -> bool:
+    """Whether a mask is empty, or leaves its box and shares little with it: a quarter is the most that masks of twice
+    or half the size can share. Small masks inside their boxes are those of hidden objects."""
+    box, mask = np.array(annotation["bbox"], float), segmentation_box(annotation["segmentation"])  # (4,), xywh
+    if mask is None:
+        return bool(box[2:].prod() > 1)
+    ends = np.stack([box[:2] + box[2:], mask[:2] + mask[2:]])
+    shared = np.clip(ends.min(0) - np.maximum(box[:2], mask[:2]), 0, None).prod()
+    inside = (mask[:2] >= box[:2] - 1).all() and (ends[1] <= ends[0] + 1).all()
+    return not inside and shared <= _SHARED * (box[2:].prod() + mask[2:].prod() - shared)

@@ -1,0 +1,1 @@
+"""Samplers and seeds: every draw follows from (run seed, epoch, index)."""

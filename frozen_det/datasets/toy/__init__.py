@@ -1,0 +1,1 @@
+"""Toy scenes, the data set that the package writes itself."""

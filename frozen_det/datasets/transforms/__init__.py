@@ -1,0 +1,1 @@
+"""Transforms of detection data: jitter, Copy-Paste, masks."""

@@ -1,0 +1,1 @@
+"""Drawn data: objects on images, a pipeline step by step, Copy-Paste."""
