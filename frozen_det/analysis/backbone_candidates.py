@@ -9,7 +9,7 @@ from collections import defaultdict
 
 from torch import nn
 
-from ..models.backbones import on_meta
+from ..models.backbone_sources.build import on_meta
 
 # The smallest of a family is taken up to here: 2 GB of weights in float32.
 MOST_MILLIONS_OF_A_FAMILY = 500.0

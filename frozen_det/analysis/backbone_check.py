@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..models.any_size import AnySize, SizeRule
-from ..models.backbones import body_strides
-from ..models.frozen_backbone import FrozenBackbone
+from ..models.backbone_sources.build import body_strides
+from ..models.backbone_sources.input_size import AnySize, SizeRule
+from ..models.backbones.frozen_backbone import FrozenBackbone
 
 # A detector's images have any size: one square as in classification, one that is not.
 SIZES_HW = ((224, 224), (256, 320))
@@ -30,7 +30,7 @@ def check_body(cfg: dict, sizes_hw: Sequence[tuple[int, int]] = SIZES_HW, seed: 
     """Build a body at random weights, freeze it, run it, and compare.
 
     Args:
-        cfg: as of :func:`frozen_det.models.backbones.build_body`.
+        cfg: as of :func:`frozen_det.models.backbone_sources.build.build_body`.
         sizes_hw: input sizes (height, width) in px.
         seed: of the weights and of the images.
 

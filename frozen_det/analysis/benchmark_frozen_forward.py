@@ -204,7 +204,7 @@ def _body(name: str) -> dict:
     library, _, model = name.partition("/")
     if library not in ("timm", "torchvision") or not model:
         raise InputError(f"expected --bodies as timm/NAME or torchvision/NAME, got {name!r}.")
-    from ..models.backbones import body_strides
+    from ..models.backbone_sources.build import body_strides
 
     body = dict(type=library, name=model)
     if not set(body_strides(body)) & set(_STRIDES):
@@ -214,7 +214,7 @@ def _body(name: str) -> dict:
 
 def _backbone(body: dict, switches: dict | None, device: str):
     from ..models import FrozenBackbone
-    from ..models.backbones import body_strides
+    from ..models.backbone_sources.build import body_strides
 
     torch.manual_seed(0)
     strides = [stride for stride in body_strides(body) if stride in _STRIDES]
@@ -241,7 +241,7 @@ def _timed(backbone, images):
 
 
 def _difference(wanted, found) -> float:
-    from ..models.frozen_twin import relative_difference
+    from ..models.backbones.inference_copy import relative_difference
 
     return max(relative_difference(a, b) for a, b in zip(wanted, found, strict=True))
 

@@ -116,8 +116,8 @@ class _Given:
     """Weights that exist: the detector's own body, filled through the one door."""
 
     def __init__(self, weights, detector):
-        from ..models.trained_backbone import backbone_config
-        from ..models.weights import weights_file
+        from ..models.backbone_sources.weights import weights_file
+        from ..models.detectors.trained_backbone import backbone_config
 
         self.config = {**backbone_config(detector.model, detector.filename), "weights": weights, "freeze": True}
         self.config.pop("adapters", None)
@@ -143,7 +143,7 @@ class _Trained:
         self.inputs, self.settings = [checkpoint], {"trained": str(cfg.filename), "model": cfg.model.to_dict()}
 
     def load(self):
-        from ..models.trained_backbone import trained_backbone
+        from ..models.detectors.trained_backbone import trained_backbone
 
         return trained_backbone(self.cfg.model, self.checkpoint, self.cfg.filename)
 
@@ -203,7 +203,7 @@ def _loaded(part, work_dir: Path):
 
 def _freeze_onto(detector, backbone: Path) -> None:
     """Let the detector's backbone start from the exported weights."""
-    from ..models.trained_backbone import backbone_config
+    from ..models.detectors.trained_backbone import backbone_config
 
     found = backbone_config(detector.model, detector.filename)
     holder = detector.model.detector if "detector" in detector.model else detector.model

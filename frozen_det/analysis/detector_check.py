@@ -17,9 +17,9 @@ import torch
 from torch import nn
 
 from ..errors import InputError
-from ..models.detector import fill_blanks
-from ..models.fill_neck import cause
-from ..models.frozen_backbone import describing
+from ..models.backbones.frozen_backbone import describing
+from ..models.detectors.detector import fill_blanks
+from ..models.detectors.fill_neck import cause
 from .detector_batch import in_branches, made_batch
 from .stock_detectors import config_folder
 
@@ -92,7 +92,7 @@ def check_detector(model: dict, batch: dict, state: dict | None = None, expected
         state: weights of the plain detector, to be loaded; None keeps random ones.
         expected: losses of the plain detector with these weights; None where there is none to compare with.
         seed: of weights and draws.
-        swapped: further arguments of :class:`frozen_det.models.detector.Detector`: `backbone`, `num_classes`.
+        swapped: further arguments of :class:`frozen_det.models.detectors.detector.Detector`: `backbone`, `num_classes`.
 
     Returns:
         ``status`` (:data:`PASSED` or :data:`FAILED`), ``reason`` (empty where it passed), ``parity`` (True, False, or

@@ -165,7 +165,7 @@ def moved_strides(cfg, before, after) -> dict[str, list[int]]:
     """
     import torch
 
-    from ..models.trained_backbone import trained_backbone
+    from ..models.detectors.trained_backbone import trained_backbone
 
     image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 4 - 2
     with torch.no_grad():

@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from ..errors import InputError
-from ..models.backbones import on_meta
-from ..models.frozen_backbone import describing
-from ..models.swapping import innermost
+from ..models.backbone_sources.build import on_meta
+from ..models.backbones.frozen_backbone import describing
+from ..models.detectors.swapping import innermost
 from .flop_count import flop_counter
 from .one_pass import VALUES_NEEDED, run_once
 

@@ -87,7 +87,7 @@ def group_arms(runs: list[RunRecord]) -> list[Arm]:
 
 def arm_facts(run: RunRecord) -> ArmFacts | None:
     """Read the facts from a detector's config; None for other models."""
-    from ..models.trained_backbone import backbone_config
+    from ..models.detectors.trained_backbone import backbone_config
 
     cfg = run.config
     if cfg is None or not cfg.get("model") or run.is_classification:

@@ -12,7 +12,7 @@ from itertools import groupby
 from pathlib import Path
 
 from ..errors import InputError
-from ..models.swapping import innermost
+from ..models.detectors.swapping import innermost
 
 
 @dataclass(frozen=True)

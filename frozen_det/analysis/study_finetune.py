@@ -36,7 +36,7 @@ def finetune(candidate: Candidate, images: StudyImages, records, work_dir, epoch
     Raises:
         InputError: less than one epoch.
     """
-    from ..models.weights import weights_file
+    from ..models.backbone_sources.weights import weights_file
     from .resolution_study import load_model
 
     if epochs < 1:

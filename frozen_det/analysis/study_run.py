@@ -154,7 +154,7 @@ def run_studies(studies: Sequence[str], candidates: list[Candidate], options: St
 def study_key(study: str, candidate: Candidate, images: StudyImages, options: StudyOptions) -> str:
     """Digest of what a result depends on."""
     own = {name: value for name, value in asdict(options).items() if name in ("num_images", "seed", *_OWN[study])}
-    from ..models.weights import weights_file
+    from ..models.backbone_sources.weights import weights_file
     from ..upstream.pretrained import split_head
 
     weights = candidate.checkpoint or split_head(candidate.cfg.model.get("weights"))[0]

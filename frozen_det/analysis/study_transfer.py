@@ -134,7 +134,7 @@ def detection_probe(candidate: Candidate, detector: str, options: Sequence[str],
     from mmengine.config import Config, DictAction
 
     from ..config import find_config
-    from ..models.weights import weights_file
+    from ..models.backbone_sources.weights import weights_file
     from ..upstream.pretrained import split_head
     from .chain import run_chain
 

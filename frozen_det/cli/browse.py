@@ -175,7 +175,7 @@ def _print_network_input(cfg, sample: dict) -> None:
     from mmengine.registry import DefaultScope
 
     from ..datasets.visualization.pipeline_trace import describe_value
-    from ..models.detector import fill_blanks
+    from ..models.detectors.detector import fill_blanks
 
     model = cfg.model
     if model.type == "frozen_det.Detector":

@@ -34,8 +34,8 @@ def run(args) -> int:
     if args.config is None:
         raise InputError("expected --config with the config that trained the checkpoint (lean to full, full to lean), "
                          "--classes-from for its class names, or --trust for a pickle that needs code, got none.")
-    from ..models.frozen_backbone import FrozenBackbone
-    from ..models.trained_backbone import backbone_config
+    from ..models.backbones.frozen_backbone import FrozenBackbone
+    from ..models.detectors.trained_backbone import backbone_config
     from ..weights.lean import is_lean, to_full, to_lean
     from .config_arguments import config_of
 

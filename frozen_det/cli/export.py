@@ -30,7 +30,7 @@ def add_arguments(parser) -> None:
 
 
 def run(args) -> int:
-    from ..models.trained_backbone import trained_backbone
+    from ..models.detectors.trained_backbone import trained_backbone
 
     kind = _format(args)
     if args.part == "detector":

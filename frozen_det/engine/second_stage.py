@@ -10,7 +10,7 @@ import torch
 from mmengine.hooks import Hook
 
 from ..errors import InputError
-from ..models.classifier_stage import HOW
+from ..models.detectors.second_stage import HOW
 from ..registry import HOOKS
 from ..weights.whole_checkpoint import unwrapped
 from .run_guard import is_training

@@ -5,7 +5,7 @@ import copy
 import torch
 
 from ..errors import InputError
-from ..models.backbones import build_body
+from ..models.backbone_sources.build import build_body
 from ..weights.key_maps import is_derived
 from ..weights.key_maps.equivalents import equivalent
 

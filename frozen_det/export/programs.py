@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..host.torch_versions import TORCH
-from ..models.norm_folding import fold_away
+from ..models.backbones.bn_folding import fold_away
 from ..weights.atomic_write import replacing
 from ..weights.card import KEY, WeightsCard, first_known
 from ..weights.digest import fingerprint

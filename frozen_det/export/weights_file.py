@@ -8,7 +8,7 @@ import dataclasses
 from pathlib import Path
 
 from ..errors import InputError
-from ..models.norm_folding import fold_into_weights
+from ..models.backbones.bn_folding import fold_into_weights
 from ..weights.atomic_write import replacing
 from ..weights.card import KEY, WeightsCard, first_known
 from ..weights.digest import Fingerprint, fingerprint

@@ -1,24 +1,24 @@
 """The models of frozen_det: bodies, frozen backbones, decoders and heads. Importing it registers them."""
 
-from .anchor_assigner import ForcedMatchAssigner
-from .box_coder import InclusiveBoxCoder
-from .box_heads import ConvFCBBoxHead
-from .cascade import CascadeRoIHead
-from .cifar_resnet import CifarResNet
-from .class_balance import ClassBalancedLoss
-from .classifier_stage import ClassifierStage
-from .conv_neck import ConvNeck
-from .detector import Detector, fill_blanks
-from .fpn import FPN
-from .frozen_backbone import FrozenBackbone
-from .huber import HuberLoss
-from .mask_head import FCNMaskHead
-from .nas_fpn import NASFPN
-from .resnet_rs import ResNetRS
-from .retina_head import RetinaHead
-from .roi_extractor import RoIExtractor
-from .rpn import RPNHead
-from .simple_pyramid import SimpleFeaturePyramid
+from .backbone_sources.cifar_resnet import CifarResNet
+from .backbone_sources.resnet_rs import ResNetRS
+from .backbones.frozen_backbone import FrozenBackbone
+from .dense_heads.retina_head import RetinaHead
+from .dense_heads.rpn_head import RPNHead
+from .detectors.detector import Detector, fill_blanks
+from .detectors.second_stage import ClassifierStage
+from .losses.class_balanced_loss import ClassBalancedLoss
+from .losses.huber_loss import HuberLoss
+from .necks.conv_neck import ConvNeck
+from .necks.fpn import FPN
+from .necks.nas_fpn import NASFPN
+from .necks.simple_pyramid import SimpleFeaturePyramid
+from .roi_heads.bbox_head import ConvFCBBoxHead
+from .roi_heads.cascade_roi_head import CascadeRoIHead
+from .roi_heads.mask_head import FCNMaskHead
+from .roi_heads.roi_extractor import RoIExtractor
+from .task_modules.anchor_assigner import ForcedMatchAssigner
+from .task_modules.box_coder import InclusiveBoxCoder
 
 __all__ = ["FPN", "NASFPN", "CascadeRoIHead", "CifarResNet", "ClassBalancedLoss", "ClassifierStage", "ConvFCBBoxHead",
            "ConvNeck", "Detector", "FCNMaskHead", "ForcedMatchAssigner", "FrozenBackbone", "HuberLoss",

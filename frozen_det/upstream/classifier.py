@@ -15,10 +15,10 @@ from mmengine.model import BaseModel
 from torch import Tensor
 
 from ..errors import InputError
-from ..models.backbones import Body, Preprocess
-from ..models.frozen_backbone import _DESCRIBING
-from ..models.weights import weights_file
-from ..models.weights_origin import describe_weights
+from ..models.backbone_sources.build import Body, Preprocess
+from ..models.backbone_sources.provenance import describe_weights
+from ..models.backbone_sources.weights import weights_file
+from ..models.backbones.frozen_backbone import _DESCRIBING
 from ..registry import MODELS
 from ..weights.card import WeightsCard, first_known, read_card
 from ..weights.loading import load_strictly

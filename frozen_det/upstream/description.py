@@ -6,7 +6,7 @@ The rows are those of :mod:`frozen_det.analysis.model_description`, which counts
 import torch
 from torch import nn
 
-from ..models.backbones import body_strides, build_body
+from ..models.backbone_sources.build import body_strides, build_body
 
 
 def input_size_hw(cfg, model) -> tuple[int, int]:

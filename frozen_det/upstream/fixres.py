@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError, closest
-from ..models.backbones import on_meta
+from ..models.backbone_sources.build import on_meta
 from ..registry import MODELS
 from .classifier import PREFIX, ImageClassifier
 from .networks import build_network

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError, closest
-from ..models.body_contract import Preprocess, check_input_channels, on_meta
-from ..models.timm_bodies import timm_preprocess
-from ..models.torchvision_bodies import torchvision_preprocess
+from ..models.backbone_sources.base import Preprocess, check_input_channels, on_meta
+from ..models.backbone_sources.timm_models import timm_preprocess
+from ..models.backbone_sources.torchvision_models import torchvision_preprocess
 
 
 @dataclass

@@ -166,7 +166,7 @@ class _Loop:
         part = self.cfg.teacher
         cfg = classifier_config(part, self.work_dir / "teacher", self.split)
         if part.get("weights"):
-            from ..models.weights import weights_file
+            from ..models.backbone_sources.weights import weights_file
 
             cfg.model.weights = part["weights"]
             file = weights_file(part["weights"])

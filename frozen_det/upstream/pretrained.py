@@ -6,8 +6,8 @@ Refuses a head of another number of classes unless ``head='new'`` says that it i
 from torch import nn
 
 from ..errors import InputError
-from ..models.backbones import Body
-from ..models.weights import form_of, load_weights, tensors_of
+from ..models.backbone_sources.build import Body
+from ..models.backbone_sources.weights import form_of, load_weights, tensors_of
 from ..weights.loading import LoadReport
 from .networks import Network
 

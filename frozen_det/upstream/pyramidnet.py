@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..models.backbones import Preprocess
+from ..models.backbone_sources.build import Preprocess
 from ..registry import MODELS
 
 

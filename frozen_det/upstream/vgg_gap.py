@@ -8,7 +8,7 @@ torchvision's names (``features.N``): its VGG-16 file fills them.
 import torchvision
 from torch import Tensor, nn
 
-from ..models.backbones import Preprocess
+from ..models.backbone_sources.build import Preprocess
 from ..registry import MODELS
 
 

@@ -12,7 +12,7 @@ from frozen_det.analysis.backbone_check import FAILED, NO_MAP, PASSED, TOO_LARGE
 from frozen_det.analysis.benchmark_backbones import rate, sweep_family, table
 from frozen_det.errors import InputError
 from frozen_det.models import FrozenBackbone
-from frozen_det.models.any_size import SizeRule
+from frozen_det.models.backbone_sources.input_size import SizeRule
 
 SMALL = dict(type="timm", name="lcnet_035")
 SIZES_HW = ((64, 64), (64, 96))

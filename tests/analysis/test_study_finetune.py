@@ -21,7 +21,7 @@ from .study_networks import flat, images_of
 @pytest.fixture(scope="module")
 def given(tmp_path_factory):
     """A candidate of three classes, and a folder of two others: stripes along or across, of sizes of their own."""
-    from frozen_det.models.cifar_resnet import CifarResNet
+    from frozen_det.models.backbone_sources.cifar_resnet import CifarResNet
 
     root = tmp_path_factory.mktemp("finetune")
     torch.manual_seed(0)

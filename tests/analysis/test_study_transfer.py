@@ -15,7 +15,7 @@ from tests.training_runs import OPTIONS, tiny_scenes
 @pytest.fixture(scope="module")
 def probe(tmp_path_factory):
     """(candidate, detector's config): the shipped probe with a ResNet-8, one epoch of eight small images."""
-    from frozen_det.models.cifar_resnet import CifarResNet
+    from frozen_det.models.backbone_sources.cifar_resnet import CifarResNet
 
     root = tmp_path_factory.mktemp("probe")
     torch.manual_seed(0)

@@ -99,7 +99,7 @@ def test_stride_one_doubles_the_side_of_the_map(tmp_path):
 
 
 def test_a_shortcut_that_slices_strides_no_more():
-    from frozen_det.models.cifar_resnet import CifarResNet
+    from frozen_det.models.backbone_sources.cifar_resnet import CifarResNet
 
     known = classifier(CifarResNet(8, 10))
     probe = torch.rand(2, 3, 16, 16)

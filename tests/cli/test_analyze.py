@@ -18,7 +18,7 @@ def data(tmp_path):
                 path = tmp_path / "data" / split / name / f"{number}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 Image.new("RGB", (32, 32), (200 * label + 9 * number,) * 3).save(path)
-    from frozen_det.models.cifar_resnet import CifarResNet
+    from frozen_det.models.backbone_sources.cifar_resnet import CifarResNet
 
     torch.save(CifarResNet(8, 2).state_dict(), tmp_path / "weights.pth")
     return tmp_path

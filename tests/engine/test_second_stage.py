@@ -14,7 +14,7 @@ from frozen_det.errors import InputError
 from frozen_det.weights import loading as checkpoints
 from frozen_det.weights.lean import make_lean
 
-from ..models.test_classifier_stage import batch, stages, total
+from ..models.detectors.test_second_stage import batch, stages, total
 from ..training_runs import tiny_config, tiny_scenes, train
 
 STAGE_ONE = "mask-rcnn_frozen-efficientnetb7_nasfpn_lsj-cp-1280-460e_lvis"

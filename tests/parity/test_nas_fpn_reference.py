@@ -7,7 +7,7 @@ graph is walked row by row as the table prints it.
 import pytest
 import torch
 
-from frozen_det.models.nas_fpn import NASFPN
+from frozen_det.models.necks.nas_fpn import NASFPN
 
 TABLE = (  # node, level, operation, inputs, level of the unread map that is added as well
     (5, 4, "attention", 1, 3, None),

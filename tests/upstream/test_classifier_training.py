@@ -8,7 +8,7 @@ from frozen_det.cli import run_command
 from frozen_det.config import load_config
 from frozen_det.errors import InputError
 from frozen_det.models import FrozenBackbone
-from frozen_det.models.detector import fill_blanks
+from frozen_det.models.detectors.detector import fill_blanks
 from frozen_det.upstream.classifier import ImageClassifier
 from frozen_det.weights.card import read_card
 from frozen_det.weights.loading import read, state_dict_of

@@ -8,7 +8,7 @@ from mmengine.registry import MODELS as ROOT_MODELS
 
 import frozen_det.upstream  # noqa: F401
 from frozen_det.config import load_config
-from frozen_det.models.frozen_backbone import describing
+from frozen_det.models.backbones.frozen_backbone import describing
 from frozen_det.registry import TRANSFORMS
 from frozen_det.upstream.fixres_config import FixResSettings, fixres_config, without_noise
 from frozen_det.upstream.networks import on_meta

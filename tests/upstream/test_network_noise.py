@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from frozen_det.errors import InputError
-from frozen_det.models.cifar_resnet import CifarResNet
+from frozen_det.models.backbone_sources.cifar_resnet import CifarResNet
 from frozen_det.upstream.network_noise import add_drop_block, add_dropout, add_stochastic_depth, drop_block
 
 IMAGES = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))

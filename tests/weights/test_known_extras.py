@@ -68,8 +68,8 @@ def dinov2(body, registers: bool) -> dict:
 @pytest.mark.parametrize("registers", [False, True])
 def test_official_dinov2_files_come_in_whole_and_their_mask_token_is_counted(tmp_path, registers):
     pytest.importorskip("timm")
-    from frozen_det.models.backbones import build_body
-    from frozen_det.models.weights import load_weights
+    from frozen_det.models.backbone_sources.build import build_body
+    from frozen_det.models.backbone_sources.weights import load_weights
 
     cfg = dict(type="timm", name=f"vit_small_patch14_{'reg4_' if registers else ''}dinov2", img_size=28, depth=2,
                embed_dim=24, num_heads=2)

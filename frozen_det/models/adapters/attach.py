@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from ...errors import InputError, closest
 from ...registry import ADAPTERS
-from ..backbones import Body
-from .adapter import Adapter, SiteHook
-from .sites import ROLES, Site, Survey, survey
+from ..backbone_sources.build import Body
+from .base import Adapter, SiteHook
+from .target_layers import ROLES, Site, Survey, survey
 
 
 class Adapters(nn.Module):

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from ...errors import InputError
 from ...registry import ADAPTERS
-from .adapter import Adapter
+from .base import Adapter
 from .geometry import Geometry
-from .sites import Site
+from .target_layers import Site
 
 _ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU}
 

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from ...errors import InputError
 from ...ops.merging import fold_low_rank
 from ...registry import ADAPTERS
-from .adapter import Adapter, initialise, plain_layer_reason, pointwise_layer
-from .sites import Site
+from .base import Adapter, initialise, plain_layer_reason, pointwise_layer
+from .target_layers import Site
 
 
 @ADAPTERS.register_module(name="lora")

@@ -12,9 +12,9 @@ from torch.nn import functional as F
 from ...errors import InputError
 from ...ops.merging import fold_parallel
 from ...registry import ADAPTERS
-from .adapter import Adapter, initialise, plain_layer_reason, pointwise_layer
+from .base import Adapter, initialise, plain_layer_reason, pointwise_layer
 from .geometry import Geometry
-from .sites import Site
+from .target_layers import Site
 
 
 @ADAPTERS.register_module(name="parallel")

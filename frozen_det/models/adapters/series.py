@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from ...ops.merging import fold_series, norm_scale_shift
 from ...registry import ADAPTERS
-from .adapter import Adapter, initialise, plain_layer_reason, pointwise_layer
-from .sites import Site
+from .base import Adapter, initialise, plain_layer_reason, pointwise_layer
+from .target_layers import Site
 
 
 @ADAPTERS.register_module(name="series")

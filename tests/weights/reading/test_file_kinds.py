@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from frozen_det.errors import InputError
-from frozen_det.models.weights import weights_file
+from frozen_det.models.backbone_sources.weights import weights_file
 from frozen_det.weights.card import read_card
 from frozen_det.weights.loading import read, state_dict_of
 from tests.small_nets import Net, state_of

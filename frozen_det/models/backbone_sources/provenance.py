@@ -1,0 +1,115 @@
+"""What is known about the weights of a backbone: from its body, its library, and the file they started from."""
+
+import dataclasses
+import importlib
+import importlib.metadata
+import re
+from pathlib import Path
+
+from ...errors import InputError
+from ...weights.card import WeightsCard, first_known, read_card
+from ...weights.digest import fingerprint
+from ...weights.key_fitting import under_prefix
+from ...weights.loading import read, state_dict_of
+from .build import Body
+from .weights import form_of, weights_file
+
+
+def describe_weights(body: Body, weights) -> WeightsCard:
+    """The card of weights that were loaded into a body, without a digest of their own.
+
+    Args:
+        body: the body.
+        weights: where they came from, as :class:`frozen_det.models.FrozenBackbone` takes it.
+    """
+    parent, library = _parent_card(weights), body.architecture.split("/")[0]
+    of_body = WeightsCard(
+        architecture=body.architecture, library_version=f"{library} {importlib.import_module(library).__version__}",
+        strides=tuple(body.strides), channels=tuple(body.channels), parent_digest=parent.digest,
+        source=_source_name(weights))
+    # A file's own card knows its mean and std better than the library's default for the architecture.
+    return first_known(of_body, dataclasses.replace(parent, digest=None), _of_preprocess(body),
+                       WeightsCard(licence=_licence(body, weights)))
+
+
+def body_of_weights(weights) -> dict:
+    """The body config that the card of a weights file, or of a training's work directory, names.
+
+    Raises:
+        InputError: no file, no card in it, or a card that does not say enough.
+    """
+    path = _parent_file(weights)
+    card = read_card(path) if path is not None else None
+    if card is None or card.architecture is None:
+        raise InputError(f"expected model.backbone.body, got none, and weights={weights!r} carry no card that names an "
+                         "architecture. Give body=dict(type='timm', name=...), or weights with a card.")
+    return body_of(card.architecture, str(path))
+
+
+def body_of(architecture: str, where: str) -> dict:
+    """The body config of an architecture as weights cards name it.
+
+    Args:
+        architecture: library and name, e.g. ``timm/resnet50`` or ``frozen_det/CifarResNet20``.
+        where: the weights, for messages.
+
+    Raises:
+        InputError: mmdet's architectures, of which the name does not say enough.
+    """
+    library, _, name = architecture.partition("/")
+    if library in ("timm", "torchvision"):
+        return dict(type=library, name=name)
+    found = re.fullmatch(r"CifarResNet(\d+)", name) if library == "frozen_det" else None
+    if found is None:
+        raise InputError(f"expected model.backbone.body: {where} holds weights of {architecture}, by its card, which "
+                         "does not say all that building it needs.")
+    return dict(type="frozen_det.CifarResNet", depth=int(found[1]))
+
+
+def _of_preprocess(body: Body) -> WeightsCard:
+    known = body.preprocess
+    if known is None:
+        return WeightsCard()
+    return WeightsCard(mean=tuple(known.mean), std=tuple(known.std), channel_order=known.channel_order,
+                       input_size=known.input_size, crop_ratio=known.crop_ratio, interpolation=known.interpolation)
+
+
+def _parent_file(weights) -> Path | None:
+    path = None if weights in (None, "random") else weights_file(weights)
+    return path if path is not None and path.is_file() else None
+
+
+def _parent_card(weights) -> WeightsCard:
+    """The card of the file that the body was filled from; its digest is worked out where the file states none."""
+    path = _parent_file(weights)
+    if path is None:
+        return WeightsCard()
+    card = read_card(path) or WeightsCard()
+    if card.digest and not form_of(weights).is_part:
+        return card
+    form = form_of(weights)
+    state = state_dict_of(read(path), str(path), form.key)
+    if form.prefix is not None:
+        state = under_prefix(state, form.prefix, str(path))
+    return dataclasses.replace(card, digest=fingerprint(state).digest)
+
+
+def _source_name(weights) -> str | None:
+    """Where the weights came from, without the folders of the machine they were on."""
+    path, name = _parent_file(weights), form_of(weights).path
+    return path.name if path is not None and not name.startswith("package:") else name
+
+
+def _licence(body: Body, weights) -> str | None:
+    """What the library or the package says about the weights; None where it says nothing."""
+    if isinstance(weights, str) and weights.startswith("package:"):
+        about = importlib.metadata.metadata(weights.removeprefix("package:"))
+        stated = about.get("License-Expression") or about.get("License")
+        return stated if stated and stated.upper() != "UNKNOWN" else None
+    if isinstance(weights, str) and weights.split(":")[0] == "timm":
+        import timm
+
+        name, _, tag = body.architecture.removeprefix("timm/").partition(".")
+        tag = weights.partition(":")[2] or tag
+        return getattr(timm.models.get_pretrained_cfg(f"{name}.{tag}" if tag else name), "license", None)
+    return None

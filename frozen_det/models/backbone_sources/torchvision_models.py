@@ -1,0 +1,159 @@
+"""Bodies of torchvision's classification models, traced at the ends of their stages. Refuses unknown names."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import InputError, closest
+from .base import Body, Preprocess, on_meta, select_by_stride
+from .input_size import Measured, any_size, measure
+
+# How a stage gives its feature: (N, C, H, W), (N, H, W, C), or tokens (N, 1 + H * W, C) behind a class token.
+_LAYOUTS = ("NCHW", "NHWC", "NLC")
+# Cells that one halving without padding loses at most, as the size before it counts them.
+_ROUNDING = 4
+
+
+def torchvision_body(name: str, options: dict, strides) -> Body:
+    """A classification model of torchvision as a :class:`Body`, traced.
+
+    Args:
+        name: as in `torchvision.models.list_models()`.
+        options: of the library's constructor.
+        strides: wanted strides, ascending.
+
+    Raises:
+        InputError: an unknown name, or a stride that the model does not have.
+    """
+    import torchvision
+    from torchvision.models.feature_extraction import create_feature_extractor
+
+    known = torchvision.models.list_models(module=torchvision.models)
+    if name not in known:
+        raise InputError(f"torchvision has no classification model {name!r} (model.backbone.body.name); "
+                         f"{closest(name, known) or 'see torchvision.models.list_models()'}")
+    where = f"torchvision/{name}"
+    full, nodes, measured = _stages(name, options)
+    indices, channels = select_by_stride(measured.strides, measured.channels, strides, where)
+    names = {nodes[index][0]: str(i) for i, index in enumerate(indices)}
+    full_keys = frozenset(full.state_dict())
+    module = create_feature_extractor(torchvision.models.get_model(name, weights=None, **options), names)
+    extract = any_size(_NodeFeatures(tuple(nodes[i][1] for i in indices)), strides, measured.rule)
+    return Body(module, tuple(strides), tuple(channels), extract, where, full_keys - frozenset(module.state_dict()),
+                torchvision_preprocess(name))
+
+
+def torchvision_strides(name: str, options: dict) -> tuple[int | None, ...]:
+    """Stride of each stage of a model, in order of running."""
+    return _stages(name, options)[2].strides
+
+
+def torchvision_preprocess(name: str) -> Preprocess:
+    """What the default weights of a torchvision model expect of their input."""
+    import torchvision
+
+    weights = torchvision.models.get_model_weights(name)
+    card = weights.DEFAULT.transforms() if len(weights) else None
+    if card is None or not hasattr(card, "mean"):
+        return Preprocess()
+    return Preprocess(tuple(255 * m for m in card.mean), tuple(255 * s for s in card.std), "rgb",
+                      card.crop_size[0], card.crop_size[0] / card.resize_size[0], card.interpolation.value)
+
+
+@dataclass(frozen=True)
+class _NodeFeatures:
+    """Features of a traced torchvision model, in stride order, channels first."""
+
+    layouts: tuple[str, ...]
+
+    def __call__(self, module: nn.Module, images: Tensor) -> list[Tensor]:
+        """One (N, C, H / stride, W / stride) for each of `layouts`."""
+        features = module(images)
+        return [_channels_first(features[str(i)], layout, images.shape[-2:])
+                for i, layout in enumerate(self.layouts)]
+
+
+def _channels_first(feature: Tensor, layout: str, size_hw) -> Tensor:
+    if layout == "NHWC":
+        return feature.permute(0, 3, 1, 2).contiguous()
+    if layout == "NLC":
+        num, channels, height, width = _as_map(feature.shape, layout, size_hw)
+        return feature[:, 1:].transpose(1, 2).reshape(num, channels, height, width)
+    return feature
+
+
+def _as_map(shape, layout: str, size_hw) -> tuple[int, ...]:
+    """(N, C, H, W) of an output in that layout, of an input of `size_hw`; () where it cannot be one."""
+    if len(shape) != (3 if layout == "NLC" else 4):
+        return ()
+    if layout == "NLC":
+        height = round(math.sqrt((shape[1] - 1) * size_hw[0] / size_hw[1]))
+        width = (shape[1] - 1) // max(height, 1)
+        return (shape[0], shape[2], height, width) if height * width == shape[1] - 1 > 1 else ()
+    return tuple(shape) if layout == "NCHW" else (shape[0], shape[3], shape[1], shape[2])
+
+
+def _height(shape, size_hw) -> int:
+    """Height of an output of four dimensions: of its two layouts, the one nearer to the input's height by width."""
+    ratio = size_hw[0] / size_hw[1]
+    return min((shape[2], shape[3]), (shape[1], shape[2]), key=lambda hw: abs(math.log(hw[0] / hw[1] / ratio)))[0]
+
+
+def _stages(name: str, options: dict) -> tuple[nn.Module, list[tuple[str, str]], Measured]:
+    """The model, on meta tensors where it can; (node, layout) of each stage that may be a map; what was measured.
+
+    A stage is a child of the model; a Sequential that spans more than one halving is opened into its children, so
+    that what comes out is the end of a stage and never the inside of a block. The last stage of a stride is taken,
+    so that tokens behind their patch embedding go before it.
+    """
+    import torchvision
+
+    full, device = on_meta(lambda: torchvision.models.get_model(name, weights=None, **options))
+    full.eval()
+    nodes = []
+
+    def run(size_hw):
+        outputs = _outputs(full, device, size_hw)
+        nodes[:] = [(path, layout) for path in outputs for layout in _LAYOUTS]
+        return [_as_map(outputs[path], layout, size_hw) for path, layout in nodes]
+
+    own = getattr(full, "image_size", None) or torchvision_preprocess(name).input_size
+    measured = measure(run, options.get("input_size") or ((own, own) if own else None), f"torchvision/{name}")
+    return full, nodes, measured
+
+
+def _outputs(full: nn.Module, device: str, size_hw) -> dict[str, tuple[int, ...]]:
+    """Shape of the output of every stage, in order of running."""
+    shapes, spanning = {}, set()
+
+    def visit(prefix: str, module: nn.Module):
+        for name, child in module.named_children():
+            handles.append(child.register_forward_hook(
+                lambda part, inputs, output, path=prefix + name: record(path, part, inputs, output)))
+            if isinstance(child, (nn.Sequential, nn.ModuleList)):
+                visit(f"{prefix}{name}.", child)
+
+    def record(path, part, inputs, output):
+        if not isinstance(output, Tensor):
+            return
+        shapes[path] = tuple(output.shape)
+        if isinstance(part, nn.Sequential) and inputs[0].ndim == output.ndim == 4 \
+                and _height(inputs[0].shape, size_hw) > 2 * _height(output.shape, size_hw) + _ROUNDING:
+            spanning.add(path)
+
+    handles = []
+    visit("", full)
+    try:
+        with torch.no_grad():
+            full(torch.zeros(1, 3, *size_hw, device=device))
+    finally:
+        for handle in handles:
+            handle.remove()
+    # The last child is the classifier; SqueezeNet's gives a map too, of logits.
+    classifier = [name for name, _ in full.named_children()][-1]
+    shapes = {path: shape for path, shape in shapes.items() if path.split(".")[0] != classifier}
+    # A Sequential reports after its children. Keep it alone unless it spans several halvings; then keep the children.
+    return {path: shape for path, shape in shapes.items()
+            if path not in spanning and not any(path.startswith(f"{o}.") for o in shapes if o not in spanning)}

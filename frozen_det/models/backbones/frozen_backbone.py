@@ -1,0 +1,389 @@
+"""`frozen_det.FrozenBackbone`: any pretrained body as an mmdet backbone, frozen from construction on.
+
+It promises that a frozen body is loaded completely or not used at all, that nothing the host does (``init_weights``,
+``train()``, lenient checkpoint loading) changes it, and that its keys are the library's own under ``backbone.body.``.
+It refuses to run with weights that nobody loaded, unless they are asked for by ``weights='random'``.
+"""
+
+import copy
+from collections.abc import Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import InputError
+from ...host.signatures import argument_of
+from ...registry import MODELS
+from ...weights.digest import BASE_DIGEST, Fingerprint, fingerprint
+from ...weights.tensor_checks import refuse_impossible
+from ..backbone_sources.build import build_body, pretrained_of
+from ..backbone_sources.provenance import body_of_weights
+from ..backbone_sources.weights import FORMS, load_weights
+from .forward_options import ForwardSwitches, FrozenForward
+from .freezing import FrozenPart, frozen_part, set_norm_momentum
+from .settings_record import BodyRecord, body_record
+from .sync_bn import guard_host_sync_bn
+
+# True while a model is only described: no weights are wanted, on meta tensors.
+_DESCRIBING = ContextVar("describing", default=False)
+
+
+@contextmanager
+def describing():
+    """Within this context backbones are built without weights, as if `weights='random'` had been said."""
+    token = _DESCRIBING.set(True)
+    try:
+        yield
+    finally:
+        _DESCRIBING.reset(token)
+
+
+@MODELS.register_module()
+class FrozenBackbone(nn.Module):
+    """A pretrained classifier's body as a detection backbone.
+
+    Args:
+        body: ``dict(type='timm', name=...)``, ``dict(type='torchvision', name=...)`` or the config of any mmdet
+            backbone. Further keys go to the library. None: what the card of `weights` names.
+        weights: where the weights come from: ``'timm'``, ``'torchvision'``, ``'package:NAME'``, a file, the work
+            directory of a classifier's training, or ``'random'``. Required: a body never runs on weights that nobody
+            chose.
+        strides: strides of the features, ascending; what the neck receives, in this order.
+        freeze: True (all), False (fine-tune), a number of stages, or a list of name patterns.
+        adapters: config of residual adapters, e.g. ``dict(type='parallel')``; None for none.
+        forward: how the frozen body runs, e.g. ``dict(memory_format='channels_last', autocast='bfloat16',
+            fold_norms=True, compile=True)``, see :class:`.forward_options.ForwardSwitches`; None for plain eager. A
+            body of which a part trains takes `memory_format` alone.
+        norm_momentum: momentum of every batch norm in the body, for norms that train; None keeps the library's (0.1).
+            TensorFlow's 0.997 and 0.99 are 0.003 and 0.01 here.
+
+    Attributes:
+        strides, channels: of the features.
+        source: where the loaded weights came from; None until something was loaded.
+
+    Raises:
+        InputError: unknown body, stride, weights, pattern or switch.
+    """
+
+    def __init__(self, body: dict | None = None, weights=None, strides: Sequence[int] = (4, 8, 16, 32),
+                 freeze: bool | int | Sequence[str] = True, adapters=None, forward: dict | None = None,
+                 norm_momentum: float | None = None):
+        super().__init__()
+        MODELS.import_from_location()  # a Runner of this backbone checks what it loads, however this was built
+        guard_host_sync_bn()
+        body = body if body is not None else body_of_weights(weights)
+        self.body_cfg = {k: v for k, v in dict(body).items() if k != "init_cfg"}
+        self.weights = weights if weights is not None else pretrained_of(body)
+        if _DESCRIBING.get():
+            self.weights = "random"
+        if self.weights is None:
+            raise InputError("expected model.backbone.weights, got none: a body on random weights, frozen, learns "
+                             f"nothing and says nothing. Known forms: {FORMS}.")
+        self._frozen_forward = FrozenForward(ForwardSwitches.parse(forward))
+        built = build_body(body, strides)
+        self._built = built
+        self._part = FrozenPart(frozenset(), ())
+        self.body = built.module
+        set_norm_momentum(self.body, norm_momentum)
+        self.strides, self.channels = built.strides, built.channels
+        self.source = "random" if self.weights == "random" else None
+        # Frozen tensors as they were loaded last, and as `weights` gave them: compared with what the body holds later.
+        self._loaded: Fingerprint | None = None
+        self._attachable: Fingerprint | None = None
+        self.adapters = None
+        self._set_part(frozen_part(built.module, built.extract, len(built.strides), freeze))
+        if self.is_frozen and built.maps_in_training > 1:
+            raise InputError(f"expected a body that gives the same features in training and in eval mode, in which a "
+                             f"frozen one stays, but {built.architecture} gives {built.maps_in_training} maps of an "
+                             "image in training alone. TridentNet gives them always with test_branch_idx=-1, in the "
+                             "body (model.backbone.body) and in roi_head.")
+        if adapters is not None:
+            from ..adapters import attach_adapters
+            from .bn_memory import release_norm_inputs
+
+            self.adapters = attach_adapters(self.body, adapters, built)
+            self._set_part(self._part.training(self.adapters.trained_norms))
+            release_norm_inputs(self.body)
+        self._require_wholly_frozen(self._frozen_forward.switches.frozen_only)
+        self._as_built = self._record()
+        self.train(self.training)
+
+    # -- weights ------------------------------------------------------------------------------------------------
+
+    def init_weights(self) -> None:
+        """Load the weights, once. The host calls this before training; a loaded body is left as it is."""
+        if self.source is not None:
+            return
+        report = load_weights(self._built, self.body_cfg, self.weights)
+        self.source = str(self.weights)
+        self._loaded = self._attachable = self.frozen_fingerprint()
+        self._log(f"backbone {self._built.architecture}: {report} from {self.source}; {self.frozen_summary()}")
+
+    def _load_from_state_dict(self, state_dict, prefix, *args):
+        """Checkpoints of detectors pass here, lenient or not: all of a frozen body is in them, or none of it."""
+        wanted = self.body.state_dict()
+        base = f"{prefix}body."
+        if self.adapters is not None and self.adapters.merged:
+            raise InputError("expected unmerged adapters to load a checkpoint into; call unmerge() on the backbone "
+                             "first.")
+        digest = state_dict.pop(f"{prefix}{BASE_DIGEST}", None)
+        if digest is not None:
+            # What the file leaves out is what was frozen when it was written; part of it may train by now.
+            absent = [name for name in wanted if base + name not in state_dict]
+            state_dict.update({base + name: value for name, value in
+                               self._attach_base(absent, _hex(digest)).items()})
+        if not any(key.startswith(base) for key in state_dict):
+            _adopt_plain_names(state_dict, prefix, wanted)
+        missing = [name for name in wanted if base + name not in state_dict]
+        reshaped = [name for name in wanted if name not in missing
+                    and state_dict[base + name].shape != wanted[name].shape]
+        if (missing or reshaped) and len(missing) < len(wanted) and self._part.parameters:
+            first = (missing + reshaped)[0]
+            raise InputError(
+                f"the checkpoint does not fit the frozen backbone: {len(missing)} of {len(wanted)} tensors missing, "
+                f"{len(reshaped)} of another shape, the first is {base}{first}. Load a checkpoint of this body "
+                f"({self._built.architecture}).")
+        if not missing and not reshaped:
+            refuse_impossible({name: state_dict[base + name] for name in wanted}, wanted,
+                              f"{base[:-1]} of the checkpoint")
+            self.source = "checkpoint"
+            # The tensors as they will be: children load after this call.
+            self._loaded = fingerprint({name: state_dict[base + name].to(wanted[name].dtype)
+                                        for name in self.frozen_tensors()})
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _attach_base(self, names: Sequence[str], digest: str) -> dict[str, Tensor]:
+        """A lean checkpoint leaves the frozen base out: load it through the door, and refuse any other base."""
+        self.init_weights()
+        entries = self.body.state_dict()
+        base = {name: entries[name] for name in names}
+        mine = fingerprint(base).digest
+        if mine != digest:
+            raise InputError(
+                f"this lean checkpoint was trained on a base with sha256 {digest[:12]}, but the base attached to it "
+                f"({self._built.architecture} from {self.weights}) has {mine[:12]}. Give the weights it was trained "
+                "on in model.backbone.weights, and the same `freeze`.")
+        return base
+
+    def describe_weights(self):
+        """The :class:`frozen_det.weights.card.WeightsCard` of what is loaded, without a digest."""
+        from ..backbone_sources.provenance import describe_weights
+
+        return describe_weights(self._built, self.weights)
+
+    # -- frozen -------------------------------------------------------------------------------------------------
+
+    @property
+    def architecture(self) -> str:
+        """Library and name of the body, e.g. ``timm/resnet50``."""
+        return self._built.architecture
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether any part of the body is frozen."""
+        return bool(self._part.parameters)
+
+    def train(self, mode: bool = True):
+        """Set the mode of what trains; the frozen part stays in eval, whatever the host asks for."""
+        super().train(mode)
+        for name in self._part.modules:
+            self.body.get_submodule(name).eval()
+        for name in self._part.trained:
+            self.body.get_submodule(name).train(mode)
+        return self
+
+    def __getattr__(self, name: str):
+        """Besides what modules have: the body's own settings (`num_branch`), which some detectors read."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            body = self.__dict__.get("_modules", {}).get("body")
+            value = body.__dict__.get(name) if body is not None and argument_of(type(body), name) else None
+            if not isinstance(value, (int, float, str)):
+                raise
+            return value
+
+    def __deepcopy__(self, memo: dict) -> "FrozenBackbone":
+        """A copy in the same modes: a traced body's own copy wakes up in training and moves its frozen statistics."""
+        twin = type(self).__new__(type(self))
+        memo[id(self)] = twin
+        twin.__dict__ = copy.deepcopy(self.__dict__, memo)
+        parts = dict(twin.named_modules())
+        for name, part in self.named_modules():
+            parts[name].training = part.training
+            for graph in ("train_graph", "eval_graph"):  # torch before 2.2 copies a traced module without them
+                if graph in part.__dict__ and graph not in parts[name].__dict__:
+                    parts[name].__dict__[graph] = copy.deepcopy(part.__dict__[graph], memo)
+        return twin
+
+    def unfreeze(self, what=True) -> list[str]:
+        """Let part of the body train from now on.
+
+        Args:
+            what: True for all of it, or a list of name patterns as in `freeze`.
+
+        Returns:
+            Names in the body of the parameters that begin to train.
+
+        Raises:
+            InputError: nothing matches, or nothing of it is frozen.
+        """
+        before = self._part.parameters
+        self._set_part(self._part.without(self.body, what))
+        self.train(self.training)
+        ended = self._frozen_forward.switches.frozen_only
+        if ended:
+            self._log(f"backbone {self.architecture}: part of it trains from now on, so it runs without "
+                      f"{', '.join(ended)} of model.backbone.forward")
+        return [name for name, _ in self.body.named_parameters() if name in before - self._part.parameters]
+
+    def _set_part(self, part: FrozenPart) -> None:
+        """Make `part` the frozen part; parameters that were never frozen keep what their library set."""
+        for name, parameter in self.body.named_parameters():
+            if name in part.parameters:
+                parameter.requires_grad_(False)
+            elif name in self._part.parameters:
+                parameter.requires_grad_(True)
+        self._part = part
+        self._frozen_forward.reset()
+
+    def frozen_tensors(self) -> dict[str, Tensor]:
+        """Every frozen persistent entry of the body's state dict (parameters and buffers), by name.
+
+        While adapters are merged, the stored originals stand for the entries that merging changed.
+        """
+        originals = {} if self.adapters is None else self.adapters.originals()
+        return {name: originals.get(name, value) for name, value in self.body.state_dict().items()
+                if self._part.covers(name)}
+
+    def frozen_fingerprint(self) -> Fingerprint:
+        """Digest of :meth:`frozen_tensors`."""
+        return fingerprint(self.frozen_tensors())
+
+    def moved_since_load(self, now: Fingerprint | None = None) -> str | None:
+        """Name of the first frozen tensor (of `now`, by default as they are) that is not as it was loaded."""
+        return self._loaded and self._loaded.first_difference_of(now or self.frozen_fingerprint())
+
+    def changed_since_built(self) -> str | None:
+        """What else of the frozen part is not as it was built, in words: a setting or a table; None if all is."""
+        return self._as_built.changed(self._record())
+
+    def hooks_since_built(self) -> list[str]:
+        """Forward hooks on the frozen part that were not there when it was built: they may change its features."""
+        return self._as_built.new_hooks(self._record())
+
+    def is_attachable(self, now: Fingerprint) -> bool:
+        """Whether the frozen part, with the digest `now`, is what `weights` gives, to be attached again."""
+        return self._attachable is not None and self._attachable.agrees_on(now)
+
+    def _record(self) -> BodyRecord:
+        """Of the frozen modules."""
+        return body_record(self.body, {name for name, _ in self.body.named_modules() if self._part.holds(name)}, self)
+
+    def frozen_summary(self) -> str:
+        """One line: how much is frozen."""
+        tensors = self.frozen_tensors()
+        names = {name for name, _ in self.body.named_parameters()}
+        count = sum(value.numel() for name, value in tensors.items() if name in names)
+        buffers = sum(name not in names for name in tensors)
+        text = f"frozen: {count / 1e6:.2f} M parameters, {buffers} buffers" if tensors else "nothing frozen"
+        if self.adapters is not None:
+            text += f"; {self.adapters.summary()}"
+        return text
+
+    # -- adapters -----------------------------------------------------------------------------------------------
+
+    def sites(self) -> list:
+        """All places of the body where adapters could stand, as :class:`frozen_det.models.adapters.Site`."""
+        from ..adapters import list_sites
+
+        return list_sites(self._built) if self.adapters is None else list(self.adapters.all_sites)
+
+    def merge(self) -> None:
+        """Fold the adapters into the body's weights, for inference; the stored originals stay the frozen base.
+
+        The state dict is then that of a plain body: without adapters, under the same names.
+
+        Raises:
+            InputError: no adapters, or one that cannot be merged (nothing is changed then).
+        """
+        if self.adapters is None:
+            raise InputError("expected a backbone with adapters to merge, got one without (model.backbone.adapters).")
+        self.adapters.merge(self.body)
+
+    def unmerge(self) -> None:
+        """Put the base's original bytes back; the adapters act beside it again."""
+        if self.adapters is not None:
+            self.adapters.unmerge(self.body)
+
+    # -- forward ------------------------------------------------------------------------------------------------
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Features by stride.
+
+        Args:
+            images: (N, 3, H, W), normalised.
+
+        Returns:
+            one (N, C_i, H / stride_i, W / stride_i) per stride; without autograd history where all is frozen.
+
+        Raises:
+            InputError: no weights were loaded, or images are not RGB.
+        """
+        if self.source is None:
+            raise InputError(
+                f"the backbone {self._built.architecture} is {'frozen' if self.is_frozen else 'built'}, but nothing "
+                "was loaded into it. Call model.init_weights() (training does), load a checkpoint that holds it, or "
+                "say weights='random' in model.backbone.")
+        if images.shape[1] != 3:
+            raise InputError(f"expected images of three channels, RGB only, got {tuple(images.shape)} (N, C, H, W); "
+                             "load them as RGB (color_type='color' in LoadImageFromFile).")
+        merged = self.adapters is not None and self.adapters.merged
+        if merged and self.training:
+            raise InputError("expected unmerged adapters in training; call unmerge() on the backbone first.")
+        if self._part.whole and (self.adapters is None or merged):
+            return self._frozen_forward(self._built, images)
+        return tuple(self._built.extract(self.body, self._frozen_forward.laid_out(images)))
+
+    def plain_features(self, images: Tensor) -> tuple[Tensor, ...]:
+        """What :meth:`forward` gives without any switch of `forward`; for comparisons and exports."""
+        switched, self._frozen_forward = self._frozen_forward, FrozenForward(ForwardSwitches())
+        try:
+            return self(images)
+        finally:
+            self._frozen_forward = switched
+
+    def _apply(self, *args, **kwargs):
+        """Moved or converted: what was made from the tensors as they were is void."""
+        self._frozen_forward.reset()
+        return super()._apply(*args, **kwargs)
+
+    def _require_wholly_frozen(self, switches: Sequence[str]) -> None:
+        if switches and (self.adapters is not None or not self._part.whole):
+            what = "adapters" if self.adapters is not None else "a body of which a part trains"
+            raise InputError(f"expected a wholly frozen body without adapters for {', '.join(switches)} in "
+                             f"model.backbone.forward, got {what}. Leave them out (memory_format may stay); --amp "
+                             "sets the precision of the whole model.")
+
+    @staticmethod
+    def _log(message: str) -> None:
+        from mmengine.logging import print_log
+
+        print_log(message, logger="current")
+
+
+def _hex(digest: Tensor) -> str:
+    """The digest that a lean checkpoint carries as 32 bytes."""
+    if digest.dtype != torch.uint8 or digest.shape != (32,):
+        raise InputError(f"expected 32 bytes as {BASE_DIGEST} of a lean checkpoint, got {digest.dtype} of shape "
+                         f"{tuple(digest.shape)}: the file was changed. Use it as it was written.")
+    return bytes(digest.tolist()).hex()
+
+
+def _adopt_plain_names(state_dict: dict, prefix: str, wanted: dict) -> None:
+    """Let a stock mmdet checkpoint (`backbone.conv1.weight`) fill the wrapped body (`backbone.body.conv1.weight`)."""
+    if wanted and all(prefix + name in state_dict for name in wanted):
+        for name in wanted:
+            state_dict[f"{prefix}body.{name}"] = state_dict.pop(prefix + name)

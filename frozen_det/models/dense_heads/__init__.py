@@ -1,0 +1,1 @@
+"""RPN and RetinaNet heads."""

@@ -1,0 +1,1 @@
+"""The detector: its blanks filled from backbone and data; the second stage."""

@@ -1,0 +1,193 @@
+"""`frozen_det.ClassifierStage`: a finished two-stage detector of which only the final classification layer trains.
+
+The second stage of arXiv 2012.07177 (LVIS) and of Table 5 of arXiv 2204.00484: classification loss only, everything
+else frozen, norm statistics included, and no loss of the RPN, boxes or masks computed. It takes the place of
+FasterRCNN, MaskRCNN or CascadeRCNN in a config (state-dict keys are theirs) and refuses to train without a finished
+first stage, or from one that does not fit in every tensor.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from mmdet.models.detectors import TwoStageDetector
+from torch import Tensor, nn
+
+from ...errors import InputError
+from ...registry import MODELS
+from ...weights.digest import BASE_DIGEST
+
+HOW = "--cfg-options load_from=work_dirs/STAGE_ONE/epoch_N.pth"
+
+
+@MODELS.register_module()
+class ClassifierStage(TwoStageDetector):
+    """Train ``fc_cls`` of the box head, or of every box head of a cascade, and nothing else.
+
+    Everything else has ``requires_grad=False`` and stays in eval mode from construction on. The forward pass up to
+    the RoI features runs without autograd; behind it nothing but the final layer records any.
+
+    Args:
+        Those of mmdet's TwoStageDetector.
+
+    Attributes:
+        trained_layers: names of the final layers, e.g. ``('roi_head.bbox_head.fc_cls',)``.
+
+    Raises:
+        InputError: a box head without ``fc_cls``; a checkpoint that lacks a tensor or has one of another shape;
+            training without a checkpoint.
+    """
+
+    def __init__(self, backbone, neck=None, rpn_head=None, roi_head=None, train_cfg=None, test_cfg=None,
+                 data_preprocessor=None, init_cfg=None):
+        super().__init__(backbone=backbone, neck=neck, rpn_head=rpn_head, roi_head=roi_head, train_cfg=train_cfg,
+                         test_cfg=test_cfg, data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        self.trained_layers = final_layers(self)
+        self.stage_one_loaded = False
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(self._is_trained(name))
+        self.train(self.training)
+
+    # -- frozen -------------------------------------------------------------------------------------------------
+
+    @property
+    def is_frozen(self) -> bool:
+        """Always: this is what :class:`frozen_det.engine.FrozenProofHook` asks."""
+        return True
+
+    def frozen_tensors(self) -> dict[str, Tensor]:
+        """Every entry of the state dict but the final layers, what the loss counts for itself (Seesaw, EQLv2), and
+        what a frozen backbone proves itself."""
+        proven = self.backbone.frozen_tensors() if getattr(self.backbone, "is_frozen", False) else ()
+        left_out = {f"backbone.body.{name}" for name in proven}
+        return {name: value for name, value in self.state_dict().items()
+                if name not in left_out and not self._is_trained(name) and not is_loss_state(name)}
+
+    def train(self, mode: bool = True):
+        """Set the mode of the final layers; everything else stays in eval, whatever the host asks for."""
+        super().train(False)
+        self.training = mode
+        for name in getattr(self, "trained_layers", ()):
+            self.get_submodule(name).train(mode)
+        return self
+
+    def _is_trained(self, name: str) -> bool:
+        return name.rpartition(".")[0] in self.trained_layers
+
+    # -- training -----------------------------------------------------------------------------------------------
+
+    def loss(self, batch_inputs: Tensor, batch_data_samples: list) -> dict:
+        """Classification losses (and accuracies) of the box head or heads.
+
+        Args:
+            batch_inputs: (N, 3, H, W), normalised.
+            batch_data_samples: per image ground truth, as mmdet has it.
+
+        Raises:
+            InputError: no checkpoint was loaded.
+        """
+        if not self.stage_one_loaded:
+            raise InputError("expected a finished first stage to start from, but no checkpoint was loaded into "
+                             f"frozen_det.ClassifierStage: give one by {HOW}.")
+        with torch.no_grad():
+            features = self.extract_feat(batch_inputs)
+            proposals = self._proposals(features, batch_data_samples)
+        with without_mask_head(self.roi_head):
+            losses = self.roi_head.loss(features, proposals, batch_data_samples)
+        return {name: value for name, value in losses.items() if "loss" not in name or "loss_cls" in name}
+
+    def _proposals(self, features, batch_data_samples) -> list:
+        """Regions as in training of the first stage, without the RPN's losses."""
+        if not self.with_rpn:
+            return [sample.proposals for sample in batch_data_samples]
+        wanted = self.train_cfg.get("rpn_proposal", self.test_cfg.rpn)
+        return self.rpn_head.predict_by_feat(*self.rpn_head(features), cfg=wanted,
+                                             batch_img_metas=[sample.metainfo for sample in batch_data_samples])
+
+    # -- the first stage ----------------------------------------------------------------------------------------
+
+    def _load_from_state_dict(self, state_dict, prefix, *args):
+        """Checkpoints pass here, lenient or not: all of the detector is in them, or nothing is loaded."""
+        refuse_misfit({name.removeprefix(prefix): value for name, value in state_dict.items()
+                       if name.startswith(prefix)}, self.state_dict())
+        self.stage_one_loaded = True
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def final_layers(model: TwoStageDetector) -> tuple[str, ...]:
+    """Names of the final classification layers of a two-stage detector's box heads.
+
+    Raises:
+        InputError: no box head, or one without ``fc_cls``.
+    """
+    heads = getattr(getattr(model, "roi_head", None), "bbox_head", None)
+    if heads is None:
+        raise InputError("expected a detector with roi_head.bbox_head in frozen_det.ClassifierStage, got none: the "
+                         "second stage trains the box head's final layer.")
+    names = ([f"roi_head.bbox_head.{i}" for i in range(len(heads))] if isinstance(heads, nn.ModuleList)
+             else ["roi_head.bbox_head"])
+    for name in names:
+        if not isinstance(getattr(model.get_submodule(name), "fc_cls", None), nn.Module):
+            raise InputError(f"expected a final classification layer fc_cls in {name}, got "
+                             f"{type(model.get_submodule(name)).__name__} without one (model.roi_head.bbox_head).")
+    return tuple(f"{name}.fc_cls" for name in names)
+
+
+def is_loss_state(name: str) -> bool:
+    """Whether a state-dict entry is a count that a loss keeps (SeesawLoss, EQLV2Loss)."""
+    return ".loss_cls." in name
+
+
+def refuse_misfit(state: dict, wanted: dict) -> None:
+    """Compare a checkpoint's tensors with those the model wants.
+
+    A lean checkpoint's frozen base is not judged here (the backbone compares its digest), nor what a loss counts.
+
+    Raises:
+        InputError: naming the first tensor that is missing or of another shape, and why that may be.
+    """
+    lean = f"backbone.{BASE_DIGEST}" in state
+    missing, reshaped = [], []
+    for name, tensor in wanted.items():
+        if is_loss_state(name) or name.endswith("num_batches_tracked"):  # old files lack these counts
+            continue
+        if name.startswith("backbone.body."):
+            plain = "backbone." + name.removeprefix("backbone.body.")  # a stock mmdet checkpoint's name
+            found = state.get(name, state.get(plain))
+            if found is None and lean:
+                continue
+        else:
+            found = state.get(name)
+        if found is None:
+            missing.append(name)
+        elif found.shape != tensor.shape:
+            reshaped.append((name, found))
+    if not missing and not reshaped:
+        return
+    classes = next((pair for pair in reshaped if ".fc_cls." in pair[0]), None)
+    if classes is not None:
+        name, found = classes
+        detail = (f"{name} has {len(found)} outputs in the file, {len(wanted[name])} in the model: another number of "
+                  "classes (or another kind of classification loss). Set model.num_classes to the first stage's")
+    elif missing:
+        detail = f"{missing[0]} is missing. Give the checkpoint that the first stage's config wrote"
+    else:
+        name, found = reshaped[0]
+        detail = (f"{name} is {tuple(found.shape)} in the file, {tuple(wanted[name].shape)} in the model. Give the "
+                  "checkpoint that the first stage's config wrote")
+    raise InputError(f"the checkpoint (load_from) does not fit this second stage: {len(missing)} of {len(wanted)} "
+                     f"tensors missing, {len(reshaped)} of another shape; {detail}.")
+
+
+@contextmanager
+def without_mask_head(roi_head: nn.Module) -> Iterator[None]:
+    """Within this context the head has no mask head, so that its ``loss`` computes no masks."""
+    held = roi_head._modules.get("mask_head")
+    if held is None:
+        yield
+        return
+    roi_head._modules["mask_head"] = None
+    try:
+        yield
+    finally:
+        roi_head._modules["mask_head"] = held

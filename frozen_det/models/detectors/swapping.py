@@ -1,0 +1,92 @@
+"""Another body in a complete detector: what followed from its own body is taken out, so that it is filled in again.
+
+The body is asked for the strides that the detector's own one gives. One with a single map, a plain vision transformer,
+gets ViTDet's pyramid at those strides in front of the detector's neck.
+"""
+
+import copy
+
+from ..backbone_sources.build import body_strides
+from ..backbone_sources.mmdet_models import mmdet_strides
+from .typed_parts import walk
+from .wrapping import as_frozen_backbone, is_wrapped
+
+_PYRAMID_CHANNELS = 256
+_OF_THE_INPUT = ("mean", "std", "bgr_to_rgb", "rgb_to_bgr", "pad_size_divisor")
+
+
+def swap_backbone(detector: dict, backbone: dict) -> dict:
+    """A detector's config on another body.
+
+    Args:
+        detector: its complete config, or that of one around another.
+        backbone: config of a :class:`frozen_det.models.backbones.frozen_backbone.FrozenBackbone`; without `strides` it is asked for those of the
+            detector's own body.
+
+    Returns:
+        a new config, to be filled.
+
+    Raises:
+        InputError: an unknown body.
+    """
+    detector = copy.deepcopy(detector)
+    inner = innermost(detector)
+    own = _strides(inner["backbone"])
+    backbone = as_frozen_backbone(backbone)
+    pyramid = None
+    if "strides" not in backbone:
+        found = body_strides(backbone["body"])
+        # A stride that comes twice (CornerNet's stacks) is no level of a pyramid; the body says that it has none.
+        to_pyramid = len(found) == 1 and own != found and len(set(own)) == len(own)
+        backbone["strides"] = found if to_pyramid else own
+        if to_pyramid:
+            pyramid = dict(type="frozen_det.SimpleFeaturePyramid", out_channels=_PYRAMID_CHANNELS, num_outs=None,
+                           scale_factors=tuple(found[0] / stride for stride in own))
+    inner["backbone"] = backbone
+    _take_out(inner)
+    if pyramid is not None:
+        inner["neck"] = [pyramid, *_necks(inner)]
+    for preprocessor in _preprocessors(detector):
+        for key in _OF_THE_INPUT:
+            preprocessor.pop(key, None)
+    return detector
+
+
+def innermost(model: dict) -> dict:
+    """A detector's config, or that of the detector which another model wraps."""
+    while "backbone" not in model and isinstance(model.get("detector"), dict):
+        model = model["detector"]
+    return model
+
+
+def _strides(backbone: dict) -> tuple[int, ...]:
+    if is_wrapped(backbone):
+        return tuple(backbone.get("strides", (4, 8, 16, 32)))
+    return mmdet_strides({key: value for key, value in backbone.items() if key not in ("init_cfg", "pretrained")})
+
+
+def _necks(detector: dict) -> list[dict]:
+    necks = detector.get("neck") or []
+    return list(necks) if isinstance(necks, (list, tuple)) else [necks]
+
+
+def _take_out(detector: dict) -> None:
+    """Widths that follow from the body: those of the first neck, and of heads where there is none or one per level."""
+    for neck in _necks(detector)[:1]:
+        own, out = neck.pop("in_channels", ()), neck.get("out_channels")
+        if isinstance(out, (list, tuple)) and isinstance(own, (list, tuple)) and len(out) > len(own) and (
+                list(out[:len(own)]) == list(own)):  # SSD's neck hands them on
+            neck["out_channels"] = [None] * len(own) + list(out[len(own):])
+    for part, _, _, _ in walk(detector, ""):
+        if not _necks(detector) or isinstance(part.get("in_channels"), (list, tuple)):
+            part.pop("in_channels", None)
+
+
+def _preprocessors(model: dict) -> list[dict]:
+    """The preprocessors of a model, those inside them, and those of the detector inside the model."""
+    found = []
+    for holder in (model, innermost(model)):
+        while isinstance(holder.get("data_preprocessor"), dict):
+            holder = holder["data_preprocessor"]
+            found.append(holder)
+    return found

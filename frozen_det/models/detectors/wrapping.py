@@ -1,0 +1,85 @@
+"""A detector's backbone as a `frozen_det.FrozenBackbone`, and what its body gives: strides, channels, input."""
+
+from torch import nn
+
+from ...errors import InputError
+from ..backbone_sources.build import Body, Preprocess, build_body, on_meta, pretrained_of
+from ..backbone_sources.mmdet_models import mmdet_strides
+from ..backbone_sources.provenance import body_of_weights
+from ..backbone_sources.weights import weights_file
+from ..backbones.frozen_backbone import _DESCRIBING
+
+
+def is_wrapped(backbone: dict) -> bool:
+    """Whether a backbone's config is that of a :class:`frozen_det.models.backbones.frozen_backbone.FrozenBackbone`."""
+    kind = backbone.get("type", "")
+    return getattr(kind, "__name__", str(kind)).endswith("FrozenBackbone")
+
+
+def as_frozen_backbone(backbone: dict) -> dict:
+    """The config of a frozen backbone: as it is, or around a stock one, whose checkpoint becomes the weights.
+
+    Args:
+        backbone: config of a FrozenBackbone or of a backbone registered in mmdet.
+
+    Returns:
+        a new config. A stock backbone is asked for all its features.
+
+    Raises:
+        InputError: a stock backbone without features at ascending strides.
+    """
+    backbone = dict(backbone)
+    if is_wrapped(backbone):
+        backbone["type"] = "frozen_det.FrozenBackbone"
+        if backbone.get("body") is None:
+            backbone["body"] = body_of_weights(backbone.get("weights"))
+        if backbone.get("weights") is None:
+            backbone["weights"] = pretrained_of(backbone["body"])
+        return backbone
+    weights = pretrained_of(backbone)
+    # Freezing is the wrapper's work, two owners would disagree: each family's default, -1 or 0, freezes nothing.
+    body = {k: v for k, v in backbone.items() if k not in ("init_cfg", "pretrained", "frozen_stages")}
+    return dict(type="frozen_det.FrozenBackbone", body=body, weights=weights, strides=_all_strides(body))
+
+
+def on_meta_body(backbone: dict) -> tuple[Body, str]:
+    """Description of a FrozenBackbone config's body, built without memory or weights, and the device it is on."""
+    kept: list[Body] = []
+
+    def build() -> nn.Module:
+        kept.append(build_body({k: v for k, v in backbone["body"].items() if k != "init_cfg"},
+                               backbone.get("strides", (4, 8, 16, 32))))
+        return kept[-1].module
+
+    _, device = on_meta(build)
+    body = kept[-1]
+    card = _card(backbone.get("weights"))
+    if card is not None and card.mean is not None and card.std is not None:
+        body.preprocess = Preprocess(card.mean, card.std, card.channel_order or "rgb", card.input_size,
+                                     card.crop_ratio, card.interpolation)
+    elif body.preprocess is None and str(backbone.get("weights")).startswith("torchvision:"):
+        body.preprocess = Preprocess()
+    return body, device
+
+
+def _card(weights):
+    from ...weights.card import read_card
+
+    if weights is None or (isinstance(weights, str) and weights == "random"):
+        return None
+    path = None if _DESCRIBING.get() else weights_file(weights)
+    return read_card(path) if path is not None and path.is_file() else None
+
+
+def _all_strides(body: dict) -> tuple[int, ...]:
+    """The strides of all features that an mmdet backbone returns, in its order; a stride may come twice (Hourglass)."""
+    from mmdet.registry import MODELS
+
+    if MODELS.get(body.get("type")) is None:
+        return (4, 8, 16, 32)  # the one who builds it says what is wrong
+    strides = mmdet_strides(body)
+    if None in strides or list(strides) != sorted(strides):
+        raise InputError(f"expected features at ascending strides from model.detector.backbone of type "
+                         f"{body['type']}, got {strides}. Name those wanted: backbone=dict("
+                         "type='frozen_det.FrozenBackbone', body=..., strides=...).")
+    return strides

@@ -1,0 +1,1 @@
+"""Huber loss, class-balanced loss."""

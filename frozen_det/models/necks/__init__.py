@@ -1,0 +1,1 @@
+"""FPN, NAS-FPN, plain convolutions, ViTDet's simple feature pyramid."""

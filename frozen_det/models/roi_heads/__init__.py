@@ -1,0 +1,1 @@
+"""Cascade, box head, mask head, RoI sampling."""

@@ -1,0 +1,1 @@
+"""Anchor assigner and box coder."""
