@@ -124,7 +124,7 @@ def _saver(arm: str, folder: Path):
     from mmengine.logging import MessageHub
     from mmengine.runner.checkpoint import save_checkpoint, weights_to_cpu
 
-    from ..engine.lean_checkpoint import LeanCheckpointHook
+    from ..engine.hooks.lean_checkpoint import LeanCheckpointHook
     from ..weights import atomic_files
 
     hook = None if arm == HOST else LeanCheckpointHook(full=arm == FULL)

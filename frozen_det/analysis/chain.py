@@ -2,7 +2,7 @@
 
 A chain's config says where the weights come from (`upstream`), whether they are tuned at their test resolution first
 (`fixres`), and which detector freezes them (`detector`). Every
-stage is reused while nothing it depends on has changed (:mod:`.stages`). The digest of the exported body is compared
+stage is reused while nothing it depends on has changed (:mod:`frozen_det.engine.runner.stages`). The digest of the exported body is compared
 with the one that the detector's training proved: what came out of the classifier is what stayed frozen.
 """
 
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..config.parts import check_parts, flat
+from ..engine.runner.stages import Stages, set_aside
+from ..engine.train_stage import data_files, settings_of, train_stage
 from ..errors import InputError, closest
 from ..weights.atomic_write import write_json
-from .stages import Stages, set_aside
-from .train_stage import data_files, settings_of, train_stage
 
 KEYS = ("upstream", "fixres", "detector", "work_dir")
 UPSTREAM = {"given": {"type", "weights"}, "train": {"type", "config", "options", "checkpoint"}}

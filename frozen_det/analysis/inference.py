@@ -125,7 +125,7 @@ def load_detector(config, checkpoint, device: str | None = None, options: dict |
     from mmdet.utils import register_all_modules
 
     from ..config import load_config
-    from ..engine.label_classes import order_for
+    from ..engine.runner.label_classes import order_for
     from ..weights.loading import read
     from ..weights.whole_checkpoint import load_whole, with_state_dict
 

@@ -26,7 +26,7 @@ def write_page(work_dir, cfg, models, rounds: list[dict], metrics: dict[str, dic
         rounds: for each round `manifest` and `summary` (paths), `agreement` (of
             :func:`frozen_det.upstream.agreement.agreement`).
         metrics: of each model's test, by name; may be empty.
-        stages: the loop's :class:`~.stages.Stages`, for the times.
+        stages: the loop's :class:`~frozen_det.engine.runner.stages.Stages`, for the times.
 
     Returns:
         Path of the HTML page.

@@ -9,8 +9,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from ..engine.runner.stages import Stages, set_aside
 from ..errors import InputError
-from .stages import Stages, set_aside
 from .study_candidates import Candidate, StudyClassifier, StudyImages
 
 EPOCHS = 5

@@ -16,8 +16,8 @@ def add_arguments(parser) -> None:
 
 
 def run(args) -> int:
-    from ..analysis.stages import Stages, set_aside
-    from ..analysis.train_stage import data_files
+    from ..engine.runner.stages import Stages, set_aside
+    from ..engine.train_stage import data_files
 
     work_dir = Path(args.work_dir)
     stages = Stages(work_dir, "quickstart.json", say=lambda line: print(line, flush=True))

@@ -52,7 +52,7 @@ def run(args) -> int:
 
 def accumulation_words(cfg, num_processes: int) -> str:
     """The arithmetic of gradient accumulation: images of one update, and the learning rate that follows."""
-    from ..engine.rate_scaling import rate_factor, scaling_of
+    from ..engine.optimizers.rate_scaling import rate_factor, scaling_of
 
     steps, batch = cfg.accumulate, cfg.train_dataloader.batch_size
     update = steps * num_processes * batch
@@ -91,7 +91,7 @@ def training_config(args):
 def _fraction(cfg, args) -> None:
     """Give the training data their fraction, write down which images it is, and stretch the schedule if asked."""
     from ..datasets.samplers.data_fraction import fraction_of, put_fraction
-    from ..engine.longer_schedule import stretch_schedule
+    from ..engine.runner.stretch_schedule import stretch_schedule
 
     if args.fraction is not None:
         put_fraction(cfg, args.fraction, args.fraction_seed)

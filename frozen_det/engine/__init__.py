@@ -1,17 +1,17 @@
 """Hooks and training-time parts of frozen_det. Importing it registers them, and every Runner checks what it loads."""
 
-from .checkpoint_match import CheckpointMatchHook, guard_host_runner
-from .fraction_record import FractionRecordHook
-from .frozen_proof import FrozenProofHook
-from .lean_checkpoint import LeanCheckpointHook
-from .nan_guard import NaNGuardHook
-from .norm_statistics import NormStatisticsHook
-from .parameter_groups import RoleParameterGroups
-from .second_stage import SecondStageHook
-from .split_overlap import SplitOverlapHook
-from .step_seed import StepSeedHook
-from .unfreeze import UnfreezeHook
-from .validation_pictures import ValidationPicturesHook
+from .hooks.checkpoint_match import CheckpointMatchHook, guard_host_runner
+from .hooks.fraction_record import FractionRecordHook
+from .hooks.frozen_proof import FrozenProofHook
+from .hooks.lean_checkpoint import LeanCheckpointHook
+from .hooks.nan_guard import NaNGuardHook
+from .hooks.norm_statistics import NormStatisticsHook
+from .hooks.second_stage import SecondStageHook
+from .hooks.split_overlap import SplitOverlapHook
+from .hooks.step_seed import StepSeedHook
+from .hooks.unfreeze import UnfreezeHook
+from .hooks.validation_pictures import ValidationPicturesHook
+from .optimizers.parameter_groups import RoleParameterGroups
 
 __all__ = ["CheckpointMatchHook", "FractionRecordHook", "FrozenProofHook", "LeanCheckpointHook", "NaNGuardHook",
            "NormStatisticsHook", "RoleParameterGroups", "SecondStageHook", "SplitOverlapHook", "StepSeedHook",

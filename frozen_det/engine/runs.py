@@ -15,11 +15,11 @@ from ..errors import storage_error
 from ..weights.atomic_write import make_folder
 from ..weights.kept_checkpoints import checkpoint_to_resume, latest_checkpoint, require_exists
 from ..weights.loading import read
-from .joined_data import JoinedDataHook
-from .lean_checkpoint import LeanCheckpointHook
-from .resuming import check_resumable
-from .run_guard import RunGuard, refuse_used_folder
-from .run_lock import RunLock
+from .hooks.lean_checkpoint import LeanCheckpointHook
+from .runner.joined_data import JoinedDataHook
+from .runner.resuming import check_resumable
+from .runner.run_guard import RunGuard, refuse_used_folder
+from .runner.run_lock import RunLock
 
 
 @contextmanager

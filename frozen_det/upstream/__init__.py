@@ -1,7 +1,8 @@
 """Classification: training the backbones that are worth freezing. Importing it registers its types."""
 
+from ..engine.hooks import averages  # noqa: F401
+from ..engine.optimizers import lamb, rmsprop_tf, warm_up_step  # noqa: F401
 from . import (  # noqa: F401
-    averages,
     classifier,
     collation,
     cub_images,
@@ -15,11 +16,9 @@ from . import (  # noqa: F401
     mixed_pictures,
     mixing,
     noisy_classifier,
-    optimisers,
     preprocessor,
     pseudo_labelled,
     pyramidnet,
-    rmsprop_tf,
     samplers,
     shards,
     small_image_transforms,
@@ -28,5 +27,4 @@ from . import (  # noqa: F401
     transforms,
     vgg_gap,
     warm_up_cosine,
-    warm_up_step,
 )

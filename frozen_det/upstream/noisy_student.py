@@ -2,7 +2,7 @@
 
 Xie et al., "Self-training with Noisy Student improves ImageNet classification", arXiv 1911.04252, Algorithm 1. Every
 stage is reused while its settings and inputs stay the same, and goes on where it was killed
-(:mod:`frozen_det.analysis.stages`). Refuses, before anything runs, keys that it does not know.
+(:mod:`frozen_det.engine.runner.stages`). Refuses, before anything runs, keys that it does not know.
 """
 
 import copy
@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..analysis.stages import Stages
-from ..analysis.train_stage import settings_of, train_stage
 from ..config.parts import check_parts
+from ..engine.runner.stages import Stages
+from ..engine.train_stage import settings_of, train_stage
 from ..errors import InputError, closest
 from ..weights.atomic_write import replacing
 from .fixres_config import FixResSettings, fixres_config
@@ -145,7 +145,7 @@ class _Loop:
         return self.stages(name, settings, inputs, **others)
 
     def _say_changes(self, name: str, told: Path, settings, inputs) -> None:
-        from ..analysis.stages import file_digest
+        from ..engine.runner.stages import file_digest
 
         text = json.dumps(settings, default=str).replace(str(self.work_dir), "WORK_DIR")
         now = dict(_leaves({"settings": json.loads(text),

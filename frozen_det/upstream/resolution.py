@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from ..engine.label_classes import label_classes, name_of_data
+from ..engine.runner.label_classes import label_classes, name_of_data
 from ..errors import InputError
 from ..registry import DATASETS
 from ..weights.class_names import refuse_other_order

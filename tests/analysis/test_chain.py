@@ -72,7 +72,7 @@ def _came_through_unchanged(backbone, checkpoint):
 def test_an_upstream_model_is_trained_first_and_its_backbone_handed_on(chain, tmp_path, monkeypatch):
     """The training itself is stood in for by a file: what counts is that its backbone is what the detector freezes."""
     from frozen_det.analysis import chain as module
-    from frozen_det.analysis.stages import Stages
+    from frozen_det.engine.runner.stages import Stages
     from frozen_det.models import FrozenBackbone
 
     folder, _ = chain

@@ -80,7 +80,7 @@ def test_a_new_head_and_all_of_the_body_learn_and_the_result_is_read_back(given,
 
 
 def test_an_interrupted_fine_tuning_ends_as_an_uninterrupted_one(given, tmp_path, monkeypatch):
-    from frozen_det.engine.lean_checkpoint import LeanCheckpointHook
+    from frozen_det.engine.hooks.lean_checkpoint import LeanCheckpointHook
 
     candidate, root = given
     records = read_folder(root, "train")

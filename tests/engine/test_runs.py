@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
 
-from frozen_det.engine.lean_checkpoint import LeanCheckpointHook
+from frozen_det.engine.hooks.lean_checkpoint import LeanCheckpointHook
 from frozen_det.engine.runs import new_runner
 from frozen_det.errors import StorageError
 

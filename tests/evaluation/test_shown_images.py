@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from frozen_det.engine.joined_data import check_members
+from frozen_det.engine.runner.joined_data import check_members
 from frozen_det.errors import InputError
 from frozen_det.evaluation import CocoMetric, evaluate_stored
 

@@ -62,7 +62,7 @@ def test_the_rate_of_b7_at_an_epoch_is_the_same_however_many_processes_train(pro
 def test_the_schedule_steps_like_its_formula():
     import torch
 
-    from frozen_det.upstream.warm_up_step import WarmUpStepLR
+    from frozen_det.engine.optimizers.warm_up_step import WarmUpStepLR
 
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
     built = WarmUpStepLR.build_iter_from_epoch(optimizer, warm_up=0.5, step_size=0.7, gamma=0.5, epoch_length=10)
@@ -78,7 +78,7 @@ def test_averages_move_when_the_weights_do_and_not_between():
     import torch
     from mmengine.optim import OptimWrapper
 
-    from frozen_det.upstream.averages import EMAHook
+    from frozen_det.engine.hooks.averages import EMAHook
 
     model = torch.nn.Linear(1, 1, bias=False)
     hook = EMAHook(ema_type="ExponentialMovingAverage", momentum=0.5)

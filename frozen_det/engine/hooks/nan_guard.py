@@ -1,0 +1,161 @@
+"""`frozen_det.NaNGuardHook`: a loss that is not finite stops training by the name of the module it came from.
+
+The loss is looked at before backward and the optimiser step, so weights stay as they were. Only then is the batch
+run again, with the same random draws, under a hook on every module. Otherwise an iteration costs one ``isfinite``
+and a copy of torch's generator state (numpy's and Python's, which the StepSeedHook sets, are set by it again).
+"""
+
+import functools
+from collections.abc import Iterator, Mapping
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapperDict
+from mmengine.structures import BaseDataElement
+from torch import nn
+
+from ...errors import InputError
+from ...registry import HOOKS
+from .step_seed import StepSeedHook
+
+MAX_NAMED_IMAGES = 4
+
+
+@HOOKS.register_module()
+class NaNGuardHook(Hook):
+    """Stop at the first loss that is NaN or infinite.
+
+    Raises:
+        InputError: naming the first module, in the order of execution, whose output is not finite, and whether its
+            parameters or its inputs were not finite before it. The step is not taken.
+    """
+
+    # After every hook that seeds generators, so that the states kept are those the step draws from.
+    priority = "LOWEST"
+
+    def __init__(self):
+        self._batch = None
+        self._random = None
+
+    def before_train(self, runner) -> None:
+        """Put the check between the loss and the step."""
+        for wrapper in _wrappers(runner):
+            step = wrapper.update_params
+
+            @functools.wraps(step)
+            def guarded(loss, *args, _step=step, **kwargs):
+                if not torch.isfinite(loss.detach()).all():
+                    self._stop(runner, loss)
+                return _step(loss, *args, **kwargs)
+
+            wrapper.update_params = guarded
+
+    def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
+        """Remember the batch and the generators' states, in case it must be run again."""
+        self._batch = data_batch
+        self._random = torch.get_rng_state(), torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None
+
+    def after_train(self, runner) -> None:
+        """Take the check out again and let the batch go."""
+        for wrapper in _wrappers(runner):
+            wrapper.__dict__.pop("update_params", None)
+        self._batch = self._random = None
+
+    def _stop(self, runner, loss: torch.Tensor) -> None:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self._draw_again(runner)
+        with runner.optim_wrapper.optim_context(runner.model) if not isinstance(
+                runner.optim_wrapper, OptimWrapperDict) else torch.no_grad():
+            origin = first_non_finite(model, self._batch)
+        raise InputError(
+            f"expected a finite loss, got {float(loss.detach().sum())} in iteration {runner.iter + 1}, {origin}. "
+            f"Images: {_image_names(self._batch)}. The step was not taken: the weights are those before it. Lower "
+            "optim_wrapper.optimizer.lr or lengthen the warm-up, set optim_wrapper.clip_grad, or look at these "
+            "images' annotations; in float16 use bfloat16.")
+
+
+    def _draw_again(self, runner) -> None:
+        for hook in runner.hooks:
+            if isinstance(hook, StepSeedHook):
+                hook.before_train_iter(runner, runner.iter, self._batch)
+        cpu, gpu = self._random
+        torch.set_rng_state(cpu)
+        if gpu is not None:
+            torch.cuda.set_rng_state(gpu)
+
+
+def first_non_finite(model: nn.Module, batch) -> str:
+    """Run ``batch`` (as the data loader gives it) through ``model`` in loss mode and say where numbers break first.
+
+    Parameters, buffers and gradients are left as they were.
+    """
+    names = {module: name for name, module in model.named_modules()}
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    handles = [module.register_forward_hook(functools.partial(_check, names)) for module in names]
+    try:
+        with torch.no_grad():
+            data = model.data_preprocessor(batch, True)
+            model._run_forward(data, mode="loss")
+    except _Found as found:
+        return str(found)
+    finally:
+        for handle in handles:
+            handle.remove()
+        with torch.no_grad():
+            for buffer, before in buffers:
+                buffer.copy_(before)
+    return "which did not come back when the batch was run again, in no module's output"
+
+
+class _Found(Exception):
+    """Ends the second run where the first non-finite output is seen; its text says where."""
+
+
+def _check(names: dict, module: nn.Module, args, output) -> None:
+    if _finite(output):
+        return
+    name, kind = names[module], type(module).__name__
+    where = f"first in the output of module `{name}` ({kind})" if name else f"in the losses of the model ({kind})"
+    broken = [key for key, tensor in [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+              if not _finite(tensor)]
+    if broken:
+        raise _Found(f"{where}, whose own {', '.join(broken)} is not finite: a step before this one broke it")
+    if not name and isinstance(output, Mapping):
+        entries = ", ".join(key for key, value in output.items() if not _finite(value))
+        raise _Found(f"{where}: {entries}, computed outside any module from finite outputs")
+    if not _finite(args):
+        raise _Found(f"{where}, whose input is not finite already: from the image, or from code between modules")
+    raise _Found(f"{where}, whose inputs and parameters are finite")
+
+
+def _finite(value) -> bool:
+    return all(bool(torch.isfinite(t).all()) for t in _tensors(value))
+
+
+def _tensors(value) -> Iterator[torch.Tensor]:
+    """Every floating-point tensor inside nested lists, mappings and mmengine's data elements."""
+    if isinstance(value, torch.Tensor):
+        if value.is_floating_point():
+            yield value
+    elif isinstance(value, (Mapping, BaseDataElement)):
+        for _, inner in value.items():
+            yield from _tensors(inner)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _tensors(inner)
+
+
+def _wrappers(runner) -> list:
+    wrapper = runner.optim_wrapper
+    return [one for _, one in wrapper.items()] if isinstance(wrapper, OptimWrapperDict) else [wrapper]
+
+
+def _image_names(batch) -> str:
+    samples = batch.get("data_samples") if isinstance(batch, Mapping) else None
+    if isinstance(samples, Mapping):  # a classifier's batch
+        paths = [str(path) for path in samples.get("path") or []]
+    else:
+        paths = [str(s.metainfo["img_path"]) for s in samples or [] if "img_path" in getattr(s, "metainfo", {})]
+    more = f" and {len(paths) - MAX_NAMED_IMAGES} more" if len(paths) > MAX_NAMED_IMAGES else ""
+    return ", ".join(paths[:MAX_NAMED_IMAGES]) + more if paths else "not named by the batch"

@@ -1,0 +1,1 @@
+"""What stands around a Runner: lock, resume, schedule, stages."""

@@ -1,0 +1,170 @@
+"""One run at a time in a work directory: a lock that ends with its process, however that ends.
+
+The lock is the system's own (POSIX record locks: not inherited by data workers, kept by NFS for all its machines).
+Where a file system has none, a record of machine, process and time stands for it, and counts for nothing once that
+process is gone. A second run is refused, with the number of the first.
+"""
+
+import errno
+import json
+import os
+import socket
+import sys
+import threading
+import time
+import weakref
+from contextlib import suppress
+from pathlib import Path
+
+from ...errors import InputError, storage_error
+from ...host.processes import is_alive
+from ...weights.atomic_write import make_folder
+
+NAME = ".run.lock"
+_held: dict[str, "_Lock"] = {}  # by real path: what this process holds
+_guard = threading.Lock()
+
+
+class RunLock:
+    """Holds a work directory for this process; taken again within the process, it is one lock.
+
+    Args:
+        folder: the work directory; made if it is not there.
+
+    Raises:
+        InputError: another process holds it.
+        StorageError: the folder cannot be made or written.
+    """
+
+    def __init__(self, folder):
+        folder = make_folder(folder)
+        key = os.path.realpath(folder)
+        with _guard:
+            lock = _held.get(key)
+            if lock is None or lock.pid != os.getpid():  # a fork inherits the entry, not the lock
+                lock = _held[key] = _Lock(folder)
+            lock.count += 1
+        self._end = weakref.finalize(self, _let_go, key, lock)
+
+    def release(self) -> None:
+        """Give the folder free, if nobody else in this process holds it. Safe to call twice."""
+        self._end()
+
+    def __enter__(self) -> "RunLock":
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.release()
+
+
+def _let_go(key: str, lock: "_Lock") -> None:
+    if lock.pid != os.getpid():
+        return
+    with _guard:
+        lock.count -= 1
+        if lock.count == 0:
+            _held.pop(key, None)
+            lock.end()
+
+
+class _Lock:
+    """The lock itself: an open file whose first bytes are locked."""
+
+    def __init__(self, folder: Path):
+        self.pid, self.count = os.getpid(), 0
+        self.path = folder / NAME
+        while True:
+            try:
+                self.file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+            except OSError as error:
+                raise storage_error(error, self.path) from error
+            if not _locked(self.file):
+                holder = _record(self.path)
+                os.close(self.file)
+                raise _refusal(folder, holder)
+            # Its former owner removes the file; a lock on a removed one holds nothing.
+            if _is_same(self.file, self.path):
+                break
+            os.close(self.file)
+        self._write()
+
+    def _write(self) -> None:
+        record = dict(pid=self.pid, host=socket.gethostname(), since=time.time(), command=_command())
+        try:
+            os.ftruncate(self.file, 0)
+            os.pwrite(self.file, json.dumps(record).encode(), 0)
+        except OSError as error:
+            self.end()
+            raise storage_error(error, self.path) from error
+
+    def end(self) -> None:
+        """Remove the file, then let go of the lock."""
+        with suppress(OSError):  # the lock ends with the file's closing all the same
+            self.path.unlink(missing_ok=True)
+        os.close(self.file)
+
+
+def _locked(file: int) -> bool:
+    """Lock an open file for this process; False if another one has it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return not _holder_lives(file)
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EAGAIN):
+            return False
+        return not _holder_lives(file)  # a file system without locks
+
+
+def _holder_lives(file: int) -> bool:
+    """Whether the process of the record runs; one of another machine is taken for running."""
+    record = _parsed(os.pread(file, 4096, 0))
+    if not record:
+        return False
+    if record["host"] != socket.gethostname():
+        return True
+    return record["pid"] != os.getpid() and is_alive(record["pid"], record["since"])
+
+
+def _is_same(file: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _record(path: Path) -> dict:
+    try:
+        return _parsed(path.read_bytes()[:4096])
+    except OSError:
+        return {}
+
+
+def _parsed(text: bytes) -> dict:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    known = {"pid": int, "host": str, "since": float, "command": str}
+    right = isinstance(found, dict) and all(isinstance(found.get(key), kind) for key, kind in known.items())
+    return found if right else {}
+
+
+def _refusal(folder: Path, holder: dict) -> InputError:
+    if not holder:
+        return InputError(f"expected a work directory that nobody works in, but another process holds {folder} "
+                          f"({folder / NAME}). Wait for it, or take another folder (--work-dir).")
+    since = time.strftime("%Y-%m-%d %H:%M", time.localtime(holder["since"]))
+    elsewhere = holder["host"] != socket.gethostname()
+    rest = f" If that machine is gone, remove {folder / NAME}." if elsewhere else ""
+    return InputError(
+        f"expected a work directory that nobody works in, but process {holder['pid']} on {holder['host']} has worked "
+        f"in {folder} since {since} ({holder['command']}). Wait for it, stop it (kill {holder['pid']}), or take "
+        f"another folder (--work-dir).{rest}")
+
+
+def _command() -> str:
+    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])[:200]

@@ -1,0 +1,54 @@
+"""One training as a stage of a longer piece of work: run once, gone on with, or reused while nothing of it changed."""
+
+from pathlib import Path
+
+from ..errors import InputError
+from ..weights.kept_checkpoints import latest_checkpoint
+from .runner.stages import Stages, set_aside
+from .runs import train
+
+
+def train_stage(name: str, cfg, inputs, stages: Stages, which: str | None) -> Path:
+    """Train by config, or go on; returns the checkpoint to take."""
+    work_dir = Path(cfg.work_dir)
+    with stages(name, settings_of(cfg), inputs) as stage:
+        if stage.todo:
+            if not stage.goes_on:
+                times = stages.times.name
+                set_aside([path for path in work_dir.glob("*") if path.name != times
+                           and not path.name.startswith("previous-")], work_dir, stages.say)
+            train(cfg, f"{name}-{stages.work_dir.name}", stage.goes_on, stages.say)
+            stage.outputs = [_checkpoint(work_dir, which)]
+    return stage.outputs[0]
+
+
+def settings_of(cfg) -> dict:
+    """What decides about a training: its config, but for where it runs."""
+    return {key: value for key, value in cfg.to_dict().items() if key != "work_dir"}
+
+
+def data_files(cfg) -> list[Path]:
+    """Annotation files that a training config names or that lie in its data sets' folders; images are not looked at."""
+    found = set()
+    for split in ("train", "val", "test"):
+        dataset = (cfg.get(f"{split}_dataloader") or {}).get("dataset") or {}
+        root = Path(dataset.get("data_root") or ".")
+        annotations = dataset.get("ann_file")
+        if annotations and (root / annotations).is_file():
+            found.add(root / annotations)
+        if dataset.get("data_root"):
+            found.update((root / "annotations").glob("*.json"))
+    return sorted(found)
+
+
+def _checkpoint(work_dir: Path, which: str | None) -> Path:
+    """The best checkpoint of a training, or its last; by default the best where one was kept."""
+    best = sorted(work_dir.glob("best_*.pth"), key=lambda path: path.stat().st_mtime_ns)
+    if which == "best" and not best:
+        raise InputError(f"expected a best checkpoint in {work_dir} (checkpoint='best'), but the training kept none. "
+                         "Set default_hooks.checkpoint.save_best in its config, or checkpoint='last'.")
+    found = best[-1] if best and which != "last" else latest_checkpoint(work_dir)
+    if found is None:
+        raise InputError(f"expected a checkpoint in {work_dir} after training, found none. Set "
+                         "default_hooks.checkpoint in the config.")
+    return found
