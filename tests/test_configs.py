@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from frozen_det.analysis.model_description import build_without_weights, describe_model
 from frozen_det.config import load_config
+from frozen_det.reports.describe import build_without_weights, describe_model
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 FILES = sorted(p for p in CONFIGS.rglob("*.py") if "_base_" not in p.parts and p.parent.name in ("detection", "smoke"))

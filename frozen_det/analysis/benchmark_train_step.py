@@ -230,7 +230,7 @@ def _counted(arm: str, setting: Setting) -> Row:
     """The columns that need no real tensors."""
     from mmengine.config import Config
 
-    from .model_description import describe_model
+    from ..reports.describe import describe_model
 
     d = describe_model(Config(dict(model=arm_model(arm, setting))), (setting.size, setting.size))
     return Row(arm, d.total_params, d.trainable_share, d.training_step_flops, d.bytes_kept_for_backward / 2**20)

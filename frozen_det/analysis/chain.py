@@ -72,7 +72,7 @@ def run_chain(cfg, work_dir, say: Callable[[str], None] = print) -> ChainResult:
     proven = _compare_proof(backbone, checkpoint, detector)
     metrics = _evaluate(detector, checkpoint, stages)
     with stages("report", always=True):
-        from .report import write_report
+        from ..reports.write import write_report
 
         report = write_report([work_dir / "detector"], work_dir / "report.html")[0]
     return ChainResult(backbone, checkpoint, metrics, report, proven)

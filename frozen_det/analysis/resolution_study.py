@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ..errors import InputError
+from ..reports.flop_count import flop_counter
 from ..upstream.fixres import last_norm
 from ..upstream.resolution import SizedImages, halves, measure, set_statistics
-from .flop_count import flop_counter
 
 
 def load_model(cfg, checkpoint=None):

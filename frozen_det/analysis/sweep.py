@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import InputError
+from ..reports.run_record import headline, metric_word
 from ..weights.atomic_write import replacing
-from .run_record import headline, metric_word
 
 MEMORY = "sweep.json"
 LOG = "sweep.log"

@@ -19,8 +19,8 @@ def run(args) -> int:
     import json
     import sys
 
-    from ..analysis.model_description import describe_model
     from ..errors import InputError
+    from ..reports.describe import describe_model
 
     if args.size and len(args.size) > 2:
         raise InputError(f"expected one or two numbers after --size, got {args.size}.")

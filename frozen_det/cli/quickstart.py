@@ -112,7 +112,7 @@ def _export(cfg, work_dir: Path) -> None:
 
 
 def _report(work_dir: Path) -> Path:
-    from ..analysis.report import write_report
+    from ..reports.write import write_report
 
     return write_report([work_dir], work_dir / "report.html")[0]
 

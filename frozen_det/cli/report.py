@@ -20,7 +20,7 @@ def run(args) -> int:
     import contextlib
     import sys
 
-    from ..analysis.report import write_report
+    from ..reports.write import write_report
 
     # Hosts talk on standard output while a model is built; that channel is for the paths alone.
     with contextlib.redirect_stdout(sys.stderr):

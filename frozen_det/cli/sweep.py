@@ -110,7 +110,7 @@ def _report(folders: list[Path], out: Path) -> None:
     import contextlib
     import sys
 
-    from ..analysis.report import write_report
+    from ..reports.write import write_report
 
     # Hosts talk on standard output while a model is built.
     with contextlib.redirect_stdout(sys.stderr):

@@ -51,7 +51,7 @@ def body_of(work_dir):
 
 
 def test_a_frozen_probe_proves_the_candidates_weights_and_a_fine_tuned_one_moves_them(probe, tmp_path, monkeypatch):
-    monkeypatch.setattr("frozen_det.analysis.report.write_report", lambda *_: [tmp_path / "report.html"])  # the chain's
+    monkeypatch.setattr("frozen_det.reports.write.write_report", lambda *_: [tmp_path / "report.html"])  # the chain's
     candidate, detector = probe
     given = torch.load(candidate.checkpoint, weights_only=True)
     frozen = detection_probe(candidate, str(detector), [], tmp_path / "frozen", True, say=lambda line: None)

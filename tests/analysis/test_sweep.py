@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from frozen_det.analysis.run_record import headline, metric_word
 from frozen_det.analysis.sweep import Sweep, SweepRun
 from frozen_det.errors import InputError
+from frozen_det.reports.run_record import headline, metric_word
 
 
 def a_run(root, name="arm", seed=0, share=1.0, settings='{"lr": 1}', options=()) -> SweepRun:

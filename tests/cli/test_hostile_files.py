@@ -17,8 +17,8 @@ from frozen_det.cli import main
 from frozen_det.config import find_config
 from frozen_det.errors import InputError
 from frozen_det.models import FrozenBackbone
-from tests.analysis.conftest import write_work_dir
 from tests.gadgets import KINDS, gadgets, in_zip
+from tests.reports.conftest import write_work_dir
 from tests.small_hosts import STOCK
 from tests.training_runs import tiny_config, tiny_scenes
 from tests.upstream.fixres_runs import classifier_config, pictures

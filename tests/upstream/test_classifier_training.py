@@ -188,7 +188,7 @@ def test_mixed_precision_without_a_gpu_is_one_error(capsys, monkeypatch):
 
 
 def test_describe_counts_a_classifier():
-    from frozen_det.analysis.model_description import describe_model
+    from frozen_det.reports.describe import describe_model
 
     found = describe_model(load_config("upstream/resnet20_plain_cifar10"))
     assert found.total_params == 269722 and found.size_hw == (32, 32)

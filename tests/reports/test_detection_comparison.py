@@ -5,11 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from frozen_det.analysis import run_arms
-from frozen_det.analysis.report import write_report
-from frozen_det.analysis.report_arms import comparisons, in_order, score, score_name
-from frozen_det.analysis.run_arms import ArmFacts, group_arms
-from frozen_det.analysis.run_record import RunRecord, read_run
+from frozen_det.reports import groups as run_arms
+from frozen_det.reports.detection_comparison import comparisons, in_order, score, score_name
+from frozen_det.reports.groups import ArmFacts, group_arms
+from frozen_det.reports.run_record import RunRecord, read_run
+from frozen_det.reports.write import write_report
 
 from .conftest import train_line, write_run, write_work_dir
 

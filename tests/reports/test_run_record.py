@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from frozen_det.analysis.run_record import joined_scalars, read_run
 from frozen_det.errors import InputError
+from frozen_det.reports.run_record import joined_scalars, read_run
 
 from .conftest import train_line, val_line, write_run
 

@@ -5,7 +5,7 @@ import torch
 import torchvision
 from torch import nn
 
-from frozen_det.analysis.flop_count import flop_counter
+from frozen_det.reports.flop_count import flop_counter
 
 # Layer, input, and by hand: 2 x images x positions x output channels x input channels of a group x kernel.
 LAYERS = {

@@ -7,9 +7,9 @@ from ..pages.blocks import MISSING, Figure, Table, Text
 from ..pages.plots import draw_bars_svg
 from ..pages.words import counted, duration, millions
 from .classifier_runs import architecture, class_accuracies, final, host_memory_mib, recipe, settings_tried
-from .report_noise import STAGE_WORDS
-from .run_arms import Arm, mean_and_spread, share_words
+from .groups import Arm, mean_and_spread, share_words
 from .run_record import RunRecord
+from .seed_noise import STAGE_WORDS
 
 MAX_CLASSES = 120
 NUM_EXTREMES = 15

@@ -10,9 +10,6 @@ from xml.etree import ElementTree
 import pytest
 from PIL import Image
 
-from frozen_det.analysis.report import write_report
-from frozen_det.analysis.run_arms import group_arms, mean_and_spread
-from frozen_det.analysis.run_record import read_run
 from frozen_det.cli import main
 from frozen_det.errors import InputError
 from frozen_det.pages.blocks import Code, Figure, KeyFigures, Page, Pair, Pairs, Picture, Section, Table, Text
@@ -20,6 +17,9 @@ from frozen_det.pages.html import html_page
 from frozen_det.pages.markdown import markdown_page
 from frozen_det.pages.plots import Curve, Plot, draw_bars_svg, draw_dots_svg, draw_svg
 from frozen_det.pages.words import duration, percent
+from frozen_det.reports.groups import group_arms, mean_and_spread
+from frozen_det.reports.run_record import read_run
+from frozen_det.reports.write import write_report
 
 from .conftest import train_line, write_evaluation, write_run, write_work_dir
 

@@ -8,8 +8,8 @@ from ..pages.html import html_page
 from ..pages.markdown import markdown_page
 from ..weights.atomic_write import require_writable, write_text
 from ..weights.host_guard import registered_types_alone
-from .report_classifiers import page_of_classifiers
-from .report_content import page_of_many, page_of_one
+from .classification import page_of_classifiers
+from .detection import page_of_many, page_of_one
 from .run_record import RunRecord, read_run
 
 SECOND_TEST = "second_test.json"

@@ -21,9 +21,9 @@ from .classifier_runs import (
     rank_agreement,
     second_numbers,
 )
-from .report_statistics import FEWEST_SEEDS
-from .run_arms import Arm, mean_and_spread
+from .groups import Arm, mean_and_spread
 from .run_record import RunRecord
+from .statistics import FEWEST_SEEDS
 
 STAGE_WORDS = {"test": "in the test", "val": "at the last validation"}
 MAX_DOTS = 24

@@ -8,8 +8,11 @@ from pathlib import Path
 from ..pages.blocks import KeyFigures, Page, Picture, Section, Text
 from ..pages.words import counted, duration
 from .classifier_runs import NUMBERS, baseline_of, best_minus_final, final, final_stage, name_shortly, pairs_of
-from .report_evidence import footer, missing, what_ran
-from .report_noise import (
+from .evidence import footer, missing, what_ran
+from .groups import Arm, describe_all, group_arms
+from .recipes import by_class, costs, grid, what_they_are
+from .run_record import RunRecord
+from .seed_noise import (
     STAGE_WORDS,
     best_against_final,
     curves,
@@ -18,9 +21,6 @@ from .report_noise import (
     spread_along_epochs,
     told_apart,
 )
-from .report_recipes import by_class, costs, grid, what_they_are
-from .run_arms import Arm, describe_all, group_arms
-from .run_record import RunRecord
 
 MAX_PICTURES = 8
 MIXED_PICTURE = "mixed/batch.png"
@@ -39,7 +39,7 @@ def page_of_classifiers(runs: list[RunRecord], files: Path, baseline: str | None
     Raises:
         InputError: a baseline that is none of the arms.
     """
-    from .report_content import name_apart
+    from .detection import name_apart
 
     name_apart(runs)
     arms = group_arms(runs)

@@ -10,12 +10,12 @@ from pathlib import Path
 from ..pages.blocks import Figure, KeyFigures, Page, Section, Table, Text
 from ..pages.plots import COLORS, Curve, Plot, draw_svg
 from ..pages.words import duration, millions, percent
-from .report_arms import AP_COLUMNS, KIND_WORDS, compared, comparisons, in_order, side_by_side, stage_of
-from .report_classes import by_class
-from .report_evidence import footer, missing, own_data, pictures, proof, what_ran
-from .report_images import best_and_worst
-from .report_trade_offs import trade_offs
-from .run_arms import Arm, describe, describe_all, group_arms, share_words
+from .cost_tables import trade_offs
+from .detection_by_class import by_class
+from .detection_comparison import AP_COLUMNS, KIND_WORDS, compared, comparisons, in_order, side_by_side, stage_of
+from .detection_images import best_and_worst
+from .evidence import footer, missing, own_data, pictures, proof, what_ran
+from .groups import Arm, describe, describe_all, group_arms, share_words
 from .run_record import RunRecord
 
 AR_COLUMNS = {"AR 1": ("AR@1",), "AR 10": ("AR@10",), "AR 100": ("AR@100",), "AR 300": ("AR@300",),

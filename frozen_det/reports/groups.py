@@ -160,7 +160,7 @@ def share_words(share: float) -> str:
 
 def describe(arm: Arm) -> None:
     """Build the arm's model without weights and note its parameters; what fails is named in ``missing``."""
-    from .model_description import describe_model
+    from .describe import describe_model
 
     run = arm.runs[0]
     if run.config is None:

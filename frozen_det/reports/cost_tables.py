@@ -6,8 +6,8 @@ at is left out; a picture of fewer than two points is not drawn.
 
 from ..pages.blocks import Figure
 from ..pages.plots import COLORS, Curve, Plot, draw_svg
-from .report_arms import score, score_name
-from .run_arms import Arm, mean_and_spread
+from .detection_comparison import score, score_name
+from .groups import Arm, mean_and_spread
 
 # Squares train the backbone, circles do not; adapters are diamonds.
 _MARKERS = {"scratch": "^", "fine-tuned": "s", "frozen": "o", "frozen with adapters": "D",

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from ..pages.blocks import MISSING, Table, Text
 from ..pages.words import counted, duration, millions, percent
-from .report_statistics import FEWEST_SEEDS, PairedTest, correct, paired_test
-from .run_arms import Arm, mean_and_spread
+from .groups import Arm, mean_and_spread
 from .run_record import RunRecord, headline, metric_word
+from .statistics import FEWEST_SEEDS, PairedTest, correct, paired_test
 
 KIND_WORDS = {"bbox": "box", "segm": "mask"}
 AP_COLUMNS = {"AP": ("mAP", "AP"), "AP50": ("mAP_50", "AP50"), "AP75": ("mAP_75", "AP75"),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from frozen_det.analysis.report_statistics import correct, incomplete_beta, paired_test, t_quantile, t_two_sided
+from frozen_det.reports.statistics import correct, incomplete_beta, paired_test, t_quantile, t_two_sided
 
 
 @pytest.mark.parametrize(("freedom", "t"), [(1, 12.7062), (2, 4.30265), (3, 3.18245), (4, 2.77645), (9, 2.26216),

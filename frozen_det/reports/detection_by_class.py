@@ -3,8 +3,8 @@
 from ..pages.blocks import MISSING, Figure, Table
 from ..pages.plots import draw_bars_svg
 from ..pages.words import percent
-from .report_arms import KIND_WORDS, Comparison, spread
-from .run_arms import Arm, mean_and_spread
+from .detection_comparison import KIND_WORDS, Comparison, spread
+from .groups import Arm, mean_and_spread
 
 MAX_CLASSES = 120
 NUM_EXTREMES = 15

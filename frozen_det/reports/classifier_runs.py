@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
-from .report_statistics import PairedTest, correct, paired_test
-from .run_arms import Arm, mean_and_spread, share_words
+from .groups import Arm, mean_and_spread, share_words
 from .run_record import RunRecord
+from .statistics import PairedTest, correct, paired_test
 
 # Name of a number -> (its words, decimals, whether more is better). `top1` leads everywhere.
 NUMBERS = {"top1": ("top-1, %", 2, True), "top5": ("top-5, %", 2, True), "loss": ("loss", 3, False),

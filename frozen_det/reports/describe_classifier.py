@@ -1,6 +1,6 @@
 """What a classifier's config is: parameters, strides, FLOPs, bytes kept for backward; on meta tensors, without weights.
 
-The rows are those of :mod:`frozen_det.analysis.model_description`, which counts; here is what a classifier is asked.
+The rows are those of :mod:`frozen_det.reports.describe`, which counts; here is what a classifier is asked.
 """
 
 import torch

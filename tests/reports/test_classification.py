@@ -6,12 +6,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from frozen_det.analysis import report_noise, report_recipes, run_arms
-from frozen_det.analysis.classifier_runs import along_epochs, best_minus_final, rank_agreement, recipe, settings_tried
-from frozen_det.analysis.report import write_report
-from frozen_det.analysis.run_arms import group_arms
-from frozen_det.analysis.run_record import read_run
 from frozen_det.errors import InputError
+from frozen_det.reports import groups as run_arms
+from frozen_det.reports import recipes as report_recipes
+from frozen_det.reports import seed_noise as report_noise
+from frozen_det.reports.classifier_runs import along_epochs, best_minus_final, rank_agreement, recipe, settings_tried
+from frozen_det.reports.groups import group_arms
+from frozen_det.reports.run_record import read_run
+from frozen_det.reports.write import write_report
 
 from .conftest import write_run, write_work_dir
 

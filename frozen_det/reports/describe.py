@@ -103,7 +103,7 @@ def _counted(model, size_hw, rois_training: int, rois_inference: int):
 
 
 def _describe_classifier(cfg, model, size_hw) -> ModelDescription:
-    from ..upstream.description import input_size_hw, levels, parts
+    from .describe_classifier import input_size_hw, levels, parts
 
     size_hw = tuple(size_hw or input_size_hw(cfg, model))
     images = torch.zeros(2, 3, *size_hw, device="meta")  # norms in training want more than one value

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from frozen_det.analysis.report_images import best_and_worst, iou_xywh, ranked
-from frozen_det.analysis.run_record import read_run
 from frozen_det.evaluation.detections import Detections
 from frozen_det.evaluation.stored_results import write_stored
+from frozen_det.reports.detection_images import best_and_worst, iou_xywh, ranked
+from frozen_det.reports.run_record import read_run
 
 from .conftest import write_work_dir
 

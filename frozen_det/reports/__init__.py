@@ -1,0 +1,1 @@
+"""What finished runs and built models say: run records, comparisons of arms, descriptions."""
