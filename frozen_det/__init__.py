@@ -28,7 +28,7 @@ __all__ = ["__version__", "load_detector"]
 def __getattr__(name):
     """`frozen_det.load_detector`, imported when it is first asked for."""
     if name == "load_detector":
-        from .analysis.inference import load_detector
+        from .inference.detector import load_detector
 
         return load_detector
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -91,8 +91,8 @@ def _export_program(args, backbone, kind: str) -> None:
 
 
 def _export_detector(args, kind: str) -> int:
-    from ..analysis.inference import load_detector
     from ..export.detector_program import export_detector
+    from ..inference.detector import load_detector
 
     detector = load_detector(args.config, args.checkpoint, device="cpu")
     report = export_detector(detector.model, args.out, kind, _size(args))

@@ -22,8 +22,8 @@ def add_arguments(parser) -> None:
 def run(args) -> int:
     from tqdm import tqdm
 
-    from ..analysis.inference import load_detector
-    from ..analysis.predictions_file import PredictionsFile
+    from ..inference.detector import load_detector
+    from ..inference.predictions_file import PredictionsFile
 
     if not 0 <= args.score <= 1:
         raise InputError(f"expected --score from 0 to 1, got {args.score:g}.")
@@ -97,7 +97,7 @@ def _write_panoptic(found, target: Path) -> dict:
     """Write a panoptic map as COCO's PNG; returns its name and segments."""
     from PIL import Image
 
-    from ..analysis.panoptic_maps import picture_of, segments_of
+    from ..inference.panoptic_maps import picture_of, segments_of
 
     Image.fromarray(picture_of(found.panoptic, len(found.classes))).save(target)
     segments = segments_of(found.panoptic, len(found.classes))

@@ -8,9 +8,9 @@ import time
 import numpy as np
 import pytest
 
-from frozen_det.analysis.inference import Detections
-from frozen_det.analysis.predictions_file import PredictionsFile
 from frozen_det.errors import StorageError
+from frozen_det.inference.detector import Detections
+from frozen_det.inference.predictions_file import PredictionsFile
 
 FOUND = Detections(np.array([[1.0, 2.0, 4.0, 8.0]]), np.array([0.5]), np.array([1]), ("a", "b"))
 NOTHING = Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0, int), ("a", "b"))

@@ -7,9 +7,9 @@ from collections import OrderedDict
 import pytest
 import torch
 
-from frozen_det.analysis.inference import load_detector
 from frozen_det.engine.runs import new_runner
 from frozen_det.errors import InputError
+from frozen_det.inference.detector import load_detector
 from frozen_det.weights.class_names import names_of
 from tests.training_runs import tiny_config, tiny_scenes
 

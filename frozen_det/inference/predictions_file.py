@@ -43,7 +43,7 @@ class PredictionsFile:
         Args:
             file: of the picture.
             size_wh: its width and height, in px.
-            found: its :class:`.inference.Detections`.
+            found: its :class:`.detector.Detections`.
             panoptic: the name and segments of its panoptic map, if it has one.
         """
         number = self.num_images + 1

@@ -1,0 +1,1 @@
+"""A trained detector as a function, and the files that predictions go to."""
