@@ -107,7 +107,7 @@ def run(args) -> int:
 
 def throughput(args, scratch: Path) -> list[Throughput]:
     """Measure decoding, forward passes and labelling, with each number of processes."""
-    from ..upstream.pool import open_pool, read_part
+    from ..upstream.noisy_student.pool import open_pool, read_part
 
     parts = open_pool(dict(folder=args.images)).parts(scratch / "all", part_size=args.num_images)
     names = [item.path for item in read_part(parts[0])]
@@ -158,8 +158,8 @@ def _measure(args, listing: Path, num_images: int, num_processes: int, scratch: 
 def _worker(rank: int, num_processes: int, listing: str, part_size: int, scratch: str, settings: dict, gate,
             results) -> None:
     """One process of a measurement: its share of the parts, three ways, in turns."""
-    from ..upstream.labelling import PartImages, _logits, label_pool
-    from ..upstream.pool import open_pool
+    from ..upstream.noisy_student.labelling import PartImages, _logits, label_pool
+    from ..upstream.noisy_student.pool import open_pool
 
     torch.set_num_threads(1)
     model, transform = _teacher(settings)
@@ -197,7 +197,7 @@ def _worker(rank: int, num_processes: int, listing: str, part_size: int, scratch
 
 def _teacher(settings: dict):
     from ..registry import MODELS
-    from ..upstream.labelling import load_teacher, own_transform
+    from ..upstream.noisy_student.labelling import load_teacher, own_transform
 
     if settings["config"]:
         return load_teacher(settings["config"], settings["checkpoint"], settings["device"])
@@ -249,8 +249,8 @@ def selection_cost(args, scratch: Path) -> SelectionCost:
 def make_labels(folder: Path, num_rows: int, num_classes: int, rows_per_part: int, vectors_share: float) -> None:
     """Finished labels of `num_rows` images that do not exist: classes of unequal frequency, one image in a thousand
     broken, every `1 / vectors_share`-th part with soft vectors."""
-    from ..upstream.label_parts import PLAN, vectors_path, write_rows
-    from ..upstream.labelling import finish_labels
+    from ..upstream.noisy_student.label_files import PLAN, vectors_path, write_rows
+    from ..upstream.noisy_student.labelling import finish_labels
 
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -285,7 +285,7 @@ def make_labels(folder: Path, num_rows: int, num_classes: int, rows_per_part: in
 def _select(labels: str, out: str, num_classes: int, per_class: int, memory_limit: str, results) -> None:
     import resource
 
-    from ..upstream.selection import select
+    from ..upstream.noisy_student.selection import select
 
     begin = time.perf_counter()
     found = select(labels, out, num_classes=num_classes, per_class=per_class, memory_limit=memory_limit, say=str)

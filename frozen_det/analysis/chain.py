@@ -157,9 +157,9 @@ def _trained(cfg, work_dir: Path, stages: Stages) -> _Trained:
 
 def _fixed(cfg, source, work_dir: Path, stages: Stages) -> _Trained:
     """Tune the classifier at its test resolution: its report, and what moved, lie in `work_dir`."""
-    from ..upstream.fixres_config import FixResSettings
+    from ..upstream.fixres.config import FixResSettings
+    from ..upstream.fixres.run import Request, run_fixres, tuning_config
     from ..weights.kept_checkpoints import latest_checkpoint
-    from .fixres_run import Request, run_fixres, tuning_config
 
     part = cfg.fixres
     classifier = _loaded(part if part.get("config") else cfg.upstream, work_dir)

@@ -200,7 +200,7 @@ def fitting_batch(size_hw: tuple[int, int]) -> int:
 
 def open_classifier(candidate: Candidate, batch_size: int = 100) -> StudyClassifier:
     """The candidate's network with its weights in it."""
-    from .resolution_study import load_model
+    from ..upstream.fixres.resolution_sweep import load_model
 
     model = load_model(candidate.cfg, candidate.checkpoint)
     pre = model.data_preprocessor

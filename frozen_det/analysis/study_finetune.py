@@ -37,7 +37,7 @@ def finetune(candidate: Candidate, images: StudyImages, records, work_dir, epoch
         InputError: less than one epoch.
     """
     from ..models.backbone_sources.weights import weights_file
-    from .resolution_study import load_model
+    from ..upstream.fixres.resolution_sweep import load_model
 
     if epochs < 1:
         raise InputError(f"expected at least one epoch of fine-tuning, got {epochs} (--finetune-epochs).")

@@ -48,9 +48,9 @@ def add_arguments(parser) -> None:
 
 
 def run(args) -> int:
-    from ..analysis.fixres_run import Request, run_fixres
     from ..errors import InputError
-    from ..upstream.fixres_config import FixResSettings
+    from ..upstream.fixres.config import FixResSettings
+    from ..upstream.fixres.run import Request, run_fixres
 
     if args.checkpoint and not Path(args.checkpoint).exists():
         raise InputError(f"expected a checkpoint or a work directory, but {args.checkpoint} does not exist.")

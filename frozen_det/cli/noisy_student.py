@@ -15,7 +15,7 @@ def add_arguments(parser) -> None:
 
 
 def run(args) -> int:
-    from ..upstream.noisy_student import run_noisy_student
+    from ..upstream.noisy_student.loop import run_noisy_student
 
     cfg = config_of(args)
     if args.seed is not None:

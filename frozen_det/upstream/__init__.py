@@ -3,28 +3,24 @@
 from ..engine.hooks import averages  # noqa: F401
 from ..engine.optimizers import lamb, rmsprop_tf, warm_up_step  # noqa: F401
 from . import (  # noqa: F401
+    batch_mixing,
     classifier,
     collation,
     cub_images,
     datasets,
-    fixres,
-    fixres_transform,
     joined_images,
-    joint_batches,
     losses,
-    metrics,
+    metric,
     mixed_pictures,
-    mixing,
-    noisy_classifier,
     preprocessor,
-    pseudo_labelled,
     pyramidnet,
     samplers,
     shards,
     small_image_transforms,
     square_transforms,
-    student_noise,
     transforms,
     vgg_gap,
     warm_up_cosine,
 )
+from .fixres import classifier, transform  # noqa: F401
+from .noisy_student import augmentation, joint_batches, noisy_classifier, pseudo_labelled  # noqa: F401

@@ -8,8 +8,8 @@ import pytest
 
 from frozen_det.analysis import benchmark_labelling as bench
 from frozen_det.errors import InputError
-from frozen_det.upstream.label_parts import part_record, read_vectors
-from frozen_det.upstream.selection import select
+from frozen_det.upstream.noisy_student.label_files import part_record, read_vectors
+from frozen_det.upstream.noisy_student.selection import select
 
 from ..upstream.image_sets import write_folder
 

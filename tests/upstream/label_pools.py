@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from frozen_det.upstream.label_parts import PLAN, PartWriter
-from frozen_det.upstream.labelling import finish_labels
+from frozen_det.upstream.noisy_student.label_files import PLAN, PartWriter
+from frozen_det.upstream.noisy_student.labelling import finish_labels
 from frozen_det.upstream.transforms import EvalTransform
 
 NUM_CLASSES = 4

@@ -8,7 +8,7 @@ import torch
 
 from frozen_det.cli import main
 from frozen_det.errors import InputError
-from frozen_det.upstream.resolution import SizedImages, measure
+from frozen_det.upstream.fixres.resolution import SizedImages, measure
 
 from .classifier_runs import run, tiny_config, tree_pictures
 
@@ -95,7 +95,7 @@ def test_a_kept_head_trains_on_its_own_classes_alone(trained, tmp_path):
 
 
 def test_a_sweep_of_test_sizes_refuses_another_order(trained):
-    from frozen_det.analysis.resolution_study import load_model
+    from frozen_det.upstream.fixres.resolution_sweep import load_model
 
     cfg, path = trained
     model = load_model(cfg, path)

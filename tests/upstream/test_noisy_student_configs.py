@@ -1,7 +1,7 @@
 import pytest
 
 from frozen_det.config import load_config
-from frozen_det.upstream.noisy_student import check_loop
+from frozen_det.upstream.noisy_student.loop import check_loop
 
 # The released scripts: magnitude, unlabelled images for each labelled one, epochs, dropout.
 RELEASED = dict(b0=(None, 1, 700, 0.2), b1=(None, 3, 700, 0.2), b2=(6, 3, 700, 0.3), b3=(12, 3, 700, 0.3),

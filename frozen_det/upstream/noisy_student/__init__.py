@@ -1,0 +1,1 @@
+"""Noisy Student: a teacher labels a pool, a student learns from it, and becomes teacher."""

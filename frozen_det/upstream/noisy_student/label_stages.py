@@ -1,0 +1,157 @@
+"""The loop's stages about pseudo-labels: hash what must not be learned from, label the pool, filter and balance.
+
+Refuses a teacher whose classes are not those of the labelled images.
+"""
+
+import json
+from pathlib import Path
+
+from ...registry import TRANSFORMS
+from ...weights.atomic_write import replacing
+from ...weights.class_names import refuse_other_order
+from .agreement import agreement
+from .label_files import VECTORS
+from .labelling import label_pool, load_teacher
+from .pool import Pool, open_pool, pool_hashes
+from .selection import select
+
+# What changes speed, not labels.
+_SPEED = ("batch_size", "num_workers")
+
+
+def guard_stage(loop, sources: list[dict]) -> Path:
+    """Content hashes of the images that must not be in the pool, one a line.
+
+    Args:
+        loop: the running loop: gives `stage` and `work_dir`.
+        sources: see :func:`~.pool.open_pool`.
+    """
+    out, pool = loop.work_dir / "guards.txt", open_pool(sources)
+    with loop.stage("guards", dict(sources=sources, data=pool.digest())) as stage:
+        if stage.todo:
+            hashes = sorted(pool_hashes(pool))
+            with replacing(out) as partial:
+                partial.write_text("\n".join(hashes) + "\n", encoding="utf-8")
+            loop.say(f"[guards] {len(hashes)} different images of training, validation and test sets")
+        stage.outputs = [out]
+    return out
+
+
+def label_stage(loop, name: str, folder: Path, teacher, pool: Pool, settings: dict, classes=None) -> Path:
+    """Label the pool; whole parts of an interrupted labelling stay.
+
+    Args:
+        loop: the running loop.
+        name: of the stage.
+        folder: of the parts.
+        teacher: its `cfg` and `checkpoint`; its averaged weights, eval mode and own evaluation transform are taken.
+            With ``noise`` in `settings` it labels as it trained: its training's transform, dropout, stochastic depth.
+        pool: the images.
+        settings: arguments of :func:`~.labelling.label_pool`.
+        classes: names of the labelled images' classes; a teacher that states others is refused.
+
+    Returns:
+        `folder`.
+    """
+    seen = _training(teacher.cfg) if settings.get("noise") else _evaluation(teacher.cfg)
+    made_by = dict(model=teacher.cfg.model.to_dict(), pool=pool.digest(), transform=seen,
+                   **{key: value for key, value in settings.items() if key not in _SPEED})
+    with loop.stage(name, made_by, [teacher.checkpoint] if teacher.checkpoint else []) as stage:
+        if stage.todo:
+            model, transform = load_teacher(teacher.cfg, teacher.checkpoint)
+            refuse_other_order(model.stated_classes, classes, f"the teacher {teacher.checkpoint}",
+                               "the labelled images", optional=True)
+            if settings.get("noise"):
+                transform = TRANSFORMS.build(seen)
+            done = label_pool(model, pool, folder, transform=one_by_one(transform), **settings)
+            loop.say(f"[{name}] {done.num_images} images in {done.num_parts - done.num_skipped} parts, "
+                     f"{done.num_undecodable} of them not readable; {done.num_skipped} parts were there")
+        made = sorted(path for path in Path(folder).iterdir() if path.is_file() and not path.name.startswith("."))
+        # Soft vectors of 300 million images are 600 GB: read once when a student needs them, not at every start.
+        stage.large = [path for path in made if path.suffix == VECTORS]
+        stage.outputs = [path for path in made if path.suffix != VECTORS]
+    return Path(folder)
+
+
+def select_stage(loop, name: str, labels: Path, folder: Path, settings: dict, guards: list[dict],
+                 classes) -> dict:
+    """Filter and balance.
+
+    Args:
+        loop: the running loop.
+        name: of the stage.
+        labels: folder of finished labels.
+        folder: where the manifest goes.
+        settings: `min_confidence`, `per_class`, `seed` of :func:`~.selection.select`.
+        guards: sources of images that are left out.
+        classes: names of the classes.
+
+    Returns:
+        `manifest`: path; `summary`: path of the json file beside it; `dataset`: config of the data set.
+    """
+    hashes = guard_stage(loop, guards) if guards else None
+    out = Path(folder) / "manifest.parquet"
+    inputs = [path for path in (labels / "labels.json", *sorted(labels.glob("part-*.parquet")), hashes) if path]
+    with loop.stage(name, dict(settings, classes=list(classes)), inputs) as stage:
+        if stage.todo:
+            excluded = hashes.read_text(encoding="utf-8").split() if hashes else []
+            found = select(labels, out, num_classes=len(classes), exclude_hashes=excluded, class_names=classes,
+                           say=lambda line: loop.say(f"[{name}] {line}"), **settings)
+            loop.say(f"[{name}] {found.num_rows} images kept, {found.num_copies} with copies")
+        stage.outputs = [out, out.with_suffix(".json")]
+    return dict(manifest=out, summary=out.with_suffix(".json"),
+                dataset=dict(type="frozen_det.PseudoLabelled", manifest=str(out)))
+
+
+def agreement_stage(loop, name: str, labels: Path, student) -> dict:
+    """Student and teacher on the same pool images; see :func:`~.agreement.agreement`.
+
+    Args:
+        loop: the running loop.
+        name: of the stage.
+        labels: the teacher's, the folder of the parts.
+        student: its `cfg` and `checkpoint`.
+    """
+    out = labels.parent / "agreement.json"
+    with loop.stage(name, dict(transform=_evaluation(student.cfg)),
+                    [labels / "labels.json", student.checkpoint]) as stage:
+        if stage.todo:
+            model, transform = load_teacher(student.cfg, student.checkpoint)
+            found = agreement(model, one_by_one(transform), labels)
+            with replacing(out) as partial:
+                partial.write_text(json.dumps(found, indent=1), encoding="utf-8")
+        stage.outputs = [out]
+    return json.loads(out.read_text(encoding="utf-8"))
+
+
+def one_by_one(transform):
+    """A transform of PIL images; one of batches, which images in memory have, is wrapped."""
+    return _AsItIs(transform) if hasattr(transform, "apply_batch") else transform
+
+
+class _AsItIs:
+    """A batch transform on one PIL image; what it draws is numpy's."""
+
+    def __init__(self, transform) -> None:
+        self.name, self._transform = type(transform).__name__, transform
+
+    def __call__(self, image):
+        import numpy as np
+        import torch
+
+        pixels = np.ascontiguousarray(np.asarray(image, dtype=np.uint8).transpose(2, 0, 1))[None]
+        words = np.random.randint(0, 2**64, size=(1, self._transform.words_per_image), dtype=np.uint64)
+        return torch.from_numpy(self._transform.apply_batch(pixels, words)[0])
+
+
+def _training(cfg):
+    """The transform that the labelled images are trained with."""
+    dataset = cfg.train_dataloader.dataset
+    given = (dataset.labelled if "labelled" in dataset else dataset).transform
+    return given.to_dict() if hasattr(given, "to_dict") else given
+
+
+def _evaluation(cfg):
+    given = cfg.get("test_dataloader") or cfg.get("val_dataloader") or {}
+    transform = given.get("dataset", {}).get("transform")
+    return transform.to_dict() if hasattr(transform, "to_dict") else transform

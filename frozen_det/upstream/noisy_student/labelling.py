@@ -1,0 +1,338 @@
+"""A teacher without noise labels a pool, under any number of processes, one whole part after the other.
+
+The teacher is in eval mode, takes no gradient and sees the centre crop at its own resolution (Xie et al., arXiv
+1911.04252, section 2). Part p belongs to rank p modulo their number, within a rank to one worker, so no image is
+labelled twice and the files are the same under any number of processes. A part that is whole and was made from the
+same files, weights and settings is skipped. An image that does not decode is a row that says so.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.dist import barrier, get_dist_info, is_distributed
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from ...datasets.images.pixels import upright_rgb
+from ...datasets.samplers.seeding import seeded
+from ...errors import InputError
+from ...host.devices import device_of
+from ...registry import MODELS, TRANSFORMS
+from ...weights.atomic_write import replacing
+from ...weights.digest import fingerprint
+from ..transforms import EvalTransform
+from .label_files import LABELS, PLAN, UNDECODABLE, PartWriter, import_pyarrow, part_record, rows_path, vectors_path
+from .pool import Part, Pool, content_hash, read_part
+
+# Python's names of objects hold their place in memory, which no two processes share.
+_WITHOUT_PLACE = re.compile(r" (object )?at 0x[0-9a-f]+")
+
+
+@dataclass(frozen=True)
+class LabelSummary:
+    """What one rank did.
+
+    Attributes:
+        num_parts: Parts that belong to this rank.
+        num_skipped: Those of them that were whole before.
+        num_images, num_undecodable: In the parts that it labelled now.
+    """
+
+    num_parts: int
+    num_skipped: int
+    num_images: int
+    num_undecodable: int
+
+
+def load_teacher(config, checkpoint=None, device=None) -> tuple[nn.Module, object]:
+    """A classifier as a teacher, and the transform of its own evaluation.
+
+    Averaged weights are taken where the checkpoint holds them: mmengine's ``state_dict`` is the average once its EMA
+    hook ran (the raw weights lie in ``ema_state_dict``), other tools keep it in ``state_dict_ema`` or ``model_ema``.
+
+    Args:
+        config: Path, shipped name or loaded config of the classifier.
+        checkpoint: File; None takes the weights that ``model.weights`` names.
+        device: By default the GPU where there is one.
+
+    Returns:
+        The model, in eval mode, its parameters without gradients; and the transform of ``test_dataloader``, or
+        else of what the model's library says about its input.
+
+    Raises:
+        InputError: The checkpoint does not fit, or the device is not there.
+    """
+    from ...config import load_config
+    from ...weights.class_names import stated_classes
+    from ...weights.loading import read, state_dict_of
+    from ...weights.whole_checkpoint import load_whole
+
+    cfg = load_config(config) if isinstance(config, (str, Path)) else config
+    model = MODELS.build(cfg["model"])
+    if checkpoint is None:
+        model.init_weights()
+    else:
+        loaded = read(checkpoint)
+        averaged = next((key for key in ("state_dict_ema", "model_ema")
+                         if isinstance(loaded, dict) and loaded.get(key)), None)
+        state = state_dict_of(loaded, str(checkpoint), averaged)
+        load_whole(model, {"state_dict": state}, str(checkpoint))
+        model.stated_classes = stated_classes(loaded, str(checkpoint))
+    given = (cfg.get("test_dataloader") or cfg.get("val_dataloader") or {}).get("dataset", {}).get("transform")
+    transform = TRANSFORMS.build(given) if isinstance(given, dict) else own_transform(model)
+    return model.to(device_of(device)).eval().requires_grad_(False), transform
+
+
+def own_transform(model: nn.Module) -> EvalTransform:
+    """The centre crop at the size that the model's weights or library state.
+
+    Raises:
+        InputError: Neither states one.
+    """
+    known = getattr(model, "_preprocess", None)
+    if known is None or known.input_size is None:
+        raise InputError("expected the teacher's own resolution from its library or its weights' card, got none: give "
+                         "transform=frozen_det.EvalTransform(size=..., ...), or test_dataloader.dataset.transform in "
+                         "the teacher's config.")
+    return EvalTransform(known.input_size, known.crop_ratio or 0.875, known.interpolation or "bicubic")
+
+
+def label_pool(model: nn.Module, pool: Pool, out_dir, *, batch_size: int = 64, num_workers: int = 0,
+               rank: int | None = None, world_size: int | None = None, part_size: int = 10_000, transform=None,
+               device=None, min_vector_confidence: float = 0.0, teacher: str | None = None,
+               noise: bool = False) -> LabelSummary:
+    """Label this rank's parts of a pool; see :mod:`.label_files` for the files.
+
+    Without other processes, or under torch.distributed, the labels are finished (:func:`finish_labels`) on return;
+    processes that were started otherwise leave that to their caller, after the last.
+
+    Args:
+        model: An ``ImageClassifier``; it is put into eval mode.
+        pool: See :func:`~.pool.open_pool`.
+        out_dir: Folder of the parts.
+        batch_size: Images in a forward pass.
+        num_workers: Processes that read and decode beside this one.
+        rank, world_size: Of this process; by default those of torch.distributed.
+        part_size: Files in a part, for folders and lists.
+        transform: PIL image (RGB) in, (3, H, W) uint8 of one size out. By default :func:`own_transform`.
+        device: By default where the model is.
+        min_vector_confidence: Soft vectors are kept from this confidence on, 0..1.
+        teacher: Text that stands for the teacher in the parts' inputs; by default the digest of its weights.
+        noise: Dropout and stochastic depth act while it labels, and draws of `transform` and of both follow from the
+            images: the paper's ablation of a noised teacher. Norms keep their running statistics.
+
+    Raises:
+        InputError: A bad argument, a source without images, logits that are not finite.
+    """
+    known_rank, known_size = get_dist_info()
+    rank, world_size = known_rank if rank is None else rank, known_size if world_size is None else world_size
+    if batch_size < 1 or num_workers < 0 or not 0 <= rank < world_size or not 0 <= min_vector_confidence <= 1:
+        raise InputError(f"expected batch_size from 1 on, num_workers from 0 on, rank below world_size and "
+                         f"min_vector_confidence in 0..1, got {batch_size}, {num_workers}, {rank} of {world_size}, "
+                         f"{min_vector_confidence} (labelling).")
+    import_pyarrow()
+    model = _noised(model) if noise else model.eval()
+    device = torch.device(device or next(model.parameters()).device)
+    transform = transform or own_transform(model)
+    made_by = _made_by(model, transform, min_vector_confidence, teacher) + " noise" * noise
+    out_dir = Path(out_dir)
+    parts = pool.parts(out_dir, part_size)
+    inputs = {part.number: hashlib.blake2b(f"{made_by} {part.digest}".encode(), digest_size=16).hexdigest()
+              for part in parts}
+    if rank == 0:
+        _plan(out_dir, inputs)
+    own = parts[rank::world_size]
+    todo = [part for part in own if (part_record(out_dir, part.number) or {}).get("inputs") != inputs[part.number]]
+    if todo:
+        (out_dir / LABELS).unlink(missing_ok=True)
+    own_numbers = {part.number for part in own}
+    for leftover in out_dir.glob(".part-*.partial*"):  # of a process that was killed
+        if int(leftover.name.split(".")[1].removeprefix("part-")) in own_numbers:
+            leftover.unlink()
+    counts = _label(model, todo, out_dir, inputs, batch_size, num_workers, transform, device, min_vector_confidence,
+                    noise)
+    if is_distributed():
+        barrier()
+    if rank == 0 and (is_distributed() or world_size == 1):
+        finish_labels(out_dir)
+    if is_distributed():
+        barrier()
+    return LabelSummary(len(own), len(own) - len(todo), *counts)
+
+
+def finish_labels(out_dir) -> dict:
+    """Check that all parts are there and belong together; write ``labels.json`` and ``undecodable.txt``.
+
+    Returns:
+        What ``labels.json`` holds: num_parts, num_images, num_undecodable, num_vectors, num_classes, inputs (a hash).
+
+    Raises:
+        InputError: A part is missing or of other inputs: some rank has not ended.
+    """
+    pa, out_dir = import_pyarrow(), Path(out_dir)
+    try:
+        plan = json.loads((out_dir / PLAN).read_text(encoding="utf-8"))["inputs"]
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"expected labels of a pool in {out_dir}, got no {PLAN} ({error}); label the pool first."
+                         ) from error
+    found = [part_record(out_dir, number) for number in range(len(plan))]
+    odd = [number for number, record in enumerate(found) if record is None or record["inputs"] != plan[number]]
+    if odd:
+        raise InputError(f"expected {len(plan)} whole parts in {out_dir}, got {len(plan) - len(odd)}; missing or made "
+                         f"from something else: {odd[:5]}. Run the labelling again: what is whole stays.")
+    summary = dict(num_parts=len(plan), num_classes=found[0]["num_classes"],
+                   inputs=hashlib.blake2b(" ".join(plan).encode(), digest_size=16).hexdigest(),
+                   **{key: sum(record[key] for record in found)
+                      for key in ("num_images", "num_undecodable", "num_vectors")})
+    with replacing(out_dir / UNDECODABLE) as partial, open(partial, "w", encoding="utf-8",
+                                                           errors="surrogateescape") as file:
+        for number in (number for number, record in enumerate(found) if record["num_undecodable"]):
+            rows = pa.parquet.read_table(rows_path(out_dir, number), columns=["path", "key", "error"],
+                                         filters=[("decodes", "==", False)])
+            file.writelines(f"{row['path']} {row['key']}: {row['error']}\n" for row in rows.to_pylist())
+    with replacing(out_dir / LABELS) as partial:
+        partial.write_text(json.dumps(summary, indent=1), encoding="utf-8")
+    return summary
+
+
+class PartImages(IterableDataset):
+    """Batches of a part's images, decoded and transformed; each worker of a loader takes whole parts.
+
+    Yields ``dict(part=int, last=bool, images=(n, 3, H, W) uint8 or None, rows=list of dict)``; rows of images that do
+    not decode have no place in ``images``. Batches are made here: the loader takes ``batch_size=None``.
+    """
+
+    def __init__(self, parts: list[Part], batch_size: int, transform, noise: bool = False) -> None:
+        self.parts, self.batch_size, self.transform, self.noise = parts, batch_size, transform, noise
+
+    def __iter__(self) -> Iterator[dict]:
+        worker = get_worker_info()
+        for part in self.parts if worker is None else self.parts[worker.id::worker.num_workers]:
+            images, rows = [], []
+            for item in read_part(part):
+                if len(images) == self.batch_size:
+                    yield dict(part=part.number, last=False, images=torch.stack(images), rows=rows)
+                    images, rows = [], []
+                row = dict(id=item.id, path=item.path, key=item.key, offset=item.offset, size=item.size,
+                           content_hash="", label=-1, confidence=0.0, decodes=False, error=item.error)
+                if item.content is not None:
+                    row["content_hash"] = content_hash(item.content)
+                    image = _decoded(item.content, row)
+                    if image is not None:
+                        with seeded(_seed_of(row)) if self.noise else nullcontext():
+                            images.append(self.transform(image))
+                rows.append(row)
+            yield dict(part=part.number, last=True, images=torch.stack(images) if images else None, rows=rows)
+
+
+def _decoded(content: bytes, row: dict) -> Image.Image | None:
+    try:
+        with Image.open(BytesIO(content)) as image:
+            decoded = upright_rgb(image)
+    except Exception as error:  # broken files reach every kind of exception inside Pillow's decoders
+        row["error"] = f"{type(error).__name__}: {_WITHOUT_PLACE.sub('', str(error))}"
+        return None
+    row["decodes"] = True
+    return decoded
+
+
+def _label(model, todo: list[Part], out_dir: Path, inputs: dict[int, str], batch_size: int, num_workers: int, transform,
+           device: torch.device, bound: float, noise: bool = False) -> tuple[int, int]:
+    """Label parts; (images, undecodable images) among them."""
+    stream = DataLoader(PartImages(todo, batch_size, transform, noise), batch_size=None, num_workers=num_workers,
+                        pin_memory=device.type == "cuda", prefetch_factor=4 if num_workers else None)
+    counts = np.zeros(2, np.int64)
+    under_way: dict[int, tuple[ExitStack, PartWriter]] = {}
+
+    def write(batch: dict, logits: Tensor | None) -> None:
+        number = batch["part"]
+        if number not in under_way:
+            stack = on_error.enter_context(ExitStack())
+            under_way[number] = stack, stack.enter_context(
+                PartWriter(out_dir, number, model.num_classes, inputs[number]))
+        stack, writer = under_way[number]
+        writer.add(batch["rows"], _labelled(batch["rows"], logits, bound, model.num_classes))
+        if batch["last"]:
+            del under_way[number]
+            stack.close()
+            counts[:] += writer.record["num_images"], writer.record["num_undecodable"]
+
+    with ExitStack() as on_error, torch.inference_mode():
+        pending = None
+        for batch in stream:
+            with seeded(_seed_of(batch["rows"][0])) if noise else nullcontext():
+                logits = None if batch["images"] is None else _logits(model, batch["images"], device)  # (n, C)
+            # The batch before is written while an accelerator works on this one.
+            if pending is not None:
+                write(*pending)
+            pending = batch, logits
+        if pending is not None:
+            write(*pending)
+    return int(counts[0]), int(counts[1])
+
+
+def _noised(model: nn.Module) -> nn.Module:
+    """In training mode, but for the norms: what drops, drops."""
+    model.train()
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._NormBase):
+            module.eval()
+    return model
+
+
+def _seed_of(row: dict) -> int:
+    return int(row["content_hash"][:15] or "0", 16)
+
+
+def _logits(model: nn.Module, images: Tensor, device: torch.device) -> Tensor:  # (n, 3, H, W) uint8
+    data = model.data_preprocessor(dict(inputs=images.to(device, non_blocking=True), data_samples=None))
+    return model(data["inputs"], mode="tensor").float()  # (n, C)
+
+
+def _labelled(rows: list[dict], logits: Tensor | None, bound: float, num_classes: int) -> np.ndarray:
+    """Put label and confidence into the rows; (m, C) float32: the vectors of those that reach the bound."""
+    for row in rows:
+        row["has_vector"] = False
+    if logits is None:
+        return np.empty((0, num_classes), np.float32)
+    best, labels = logits.max(1)
+    below = logits - best[:, None]
+    confidences = 1 / below.exp().sum(1)
+    if not bool(torch.isfinite(confidences).all()):
+        raise InputError(f"expected finite logits of the teacher, got others for {rows[0]['path']} or one of the "
+                         f"{len(rows) - 1} images after it; look at the teacher's weights.")
+    kept = confidences >= bound
+    decoded = (row for row in rows if row["decodes"])
+    for row, label, confidence, keep in zip(decoded, labels.tolist(), confidences.tolist(), kept.tolist(), strict=True):
+        row["label"], row["confidence"], row["has_vector"] = label, confidence, keep
+    return (below if bool(kept.all()) else below[kept]).cpu().numpy()
+
+
+def _made_by(model: nn.Module, transform, bound: float, teacher: str | None) -> str:
+    """Everything but the files that a part's content follows from, as text."""
+    if teacher is None:
+        teacher = fingerprint({**model.state_dict(), **dict(model.data_preprocessor.named_buffers())}).digest
+    steps = f"{type(transform).__name__} {sorted(vars(transform).items())}" if hasattr(transform, "__dict__") \
+        else repr(transform)
+    return json.dumps(["labels 1", teacher, _WITHOUT_PLACE.sub("", steps), bound])
+
+
+def _plan(out_dir: Path, inputs: dict[int, str]) -> None:
+    """Write down what the parts will be made from, and take away parts that no longer belong."""
+    with replacing(out_dir / PLAN) as partial:
+        partial.write_text(json.dumps(dict(inputs=[inputs[number] for number in range(len(inputs))])),
+                           encoding="utf-8")
+    for rows in out_dir.glob("part-*.parquet"):
+        number = int(rows.stem.partition("-")[2])
+        if number >= len(inputs):
+            rows.unlink()
+            vectors_path(out_dir, number).unlink(missing_ok=True)

@@ -1,0 +1,323 @@
+"""The Noisy Student loop: a teacher labels a pool, a student learns from labels and pseudo-labels, and becomes teacher.
+
+Xie et al., "Self-training with Noisy Student improves ImageNet classification", arXiv 1911.04252, Algorithm 1. Every
+stage is reused while its settings and inputs stay the same, and goes on where it was killed
+(:mod:`frozen_det.engine.runner.stages`). Refuses, before anything runs, keys that it does not know.
+"""
+
+import copy
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...config.parts import check_parts
+from ...engine.runner.stages import Stages
+from ...engine.train_stage import settings_of, train_stage
+from ...errors import InputError, closest
+from ...weights.atomic_write import replacing
+from ..fixres.config import FixResSettings, fixres_config
+from .label_stages import agreement_stage, label_stage, select_stage
+from .labelled_split import split_files, write_split
+from .pool import open_pool, sources_of
+from .student_config import STUDENT, classifier_config, student_config
+
+KEYS = {"split", "teacher", "pool", "guards", "labelling", "rounds", "fixres", "test", "data_root", "work_dir"}
+TEACHER = {"config", "options", "checkpoint", "weights"}
+ROUND = {"config", "options", "checkpoint", "min_confidence", "per_class", "balanced", "seed", *STUDENT}
+SPLIT = {"data_root", "split", "per_class", "pool_images", "seed"}
+LABELLING = {"batch_size", "num_workers", "part_size", "min_vector_confidence", "noise"}
+FIXRES_SETTINGS = {"test_size", "crop_ratio", "transform", "affine", "norm", "epochs", "lr", "label_smoothing"}
+FIXRES = {"config", "options", "checkpoint", "whole", *FIXRES_SETTINGS}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained classifier.
+
+    Attributes:
+        name: "teacher", "student-1", ..., "fixres".
+        cfg: its training config.
+        checkpoint: its weights, averaged where its config averages.
+    """
+
+    name: str
+    cfg: object
+    checkpoint: Path
+
+
+@dataclass(frozen=True)
+class LoopResult:
+    """What a loop made.
+
+    Attributes:
+        models: teacher, students in order, and the one after the fix-resolution step if there is one.
+        metrics: of each model's evaluation, by model and metric; empty without ``test``.
+        manifests: the pseudo-labels that each student learned from.
+        report: the HTML page.
+    """
+
+    models: list[Model]
+    metrics: dict[str, dict[str, float]]
+    manifests: list[Path]
+    report: Path
+
+
+def run_noisy_student(cfg, work_dir, say: Callable[[str], None] = print) -> LoopResult:
+    """Run a loop, or what is left of it.
+
+    Args:
+        cfg: config of a loop, from :func:`frozen_det.config.load_config`.
+        work_dir: where everything goes: ``split/``, ``teacher/``, ``round-1/{labels,manifest,student}``, ...,
+            ``fixres/``, ``report.html``.
+        say: prints a line.
+
+    Raises:
+        InputError: a config that is no loop, or anything that one of the stages refuses.
+    """
+    check_loop(cfg)
+    loop = _Loop(cfg, Path(work_dir), say)
+    models, manifests = [loop.teacher()], []
+    for number, settings in enumerate(cfg.rounds, start=1):
+        labels = loop.labels(number, models[-1])
+        manifests.append(loop.selection(number, settings, labels, models[-1]))
+        models.append(loop.student(number, settings, models[-1], manifests[-1]))
+        manifests[-1]["agreement"] = agreement_stage(loop, f"round {number} agreement", labels, models[-1])
+    if cfg.get("fixres"):
+        models.append(loop.fixres(models[-1]))
+    metrics = loop.evaluations(models) if cfg.get("test", True) else {}
+    return LoopResult(models, metrics, [found["manifest"] for found in manifests],
+                      loop.report(models, manifests, metrics))
+
+
+def check_loop(cfg) -> None:
+    """Refuse what is no loop's config, before anything is run.
+
+    Raises:
+        InputError: a key that is missing or unknown.
+    """
+    _refuse_unknown(cfg, KEYS, f"a loop's config ({cfg.filename})")
+    parts = [("split", cfg.get("split"), SPLIT), ("teacher", cfg.get("teacher"), TEACHER),
+             ("labelling", cfg.get("labelling"), LABELLING), ("fixres", cfg.get("fixres"), FIXRES)]
+    rounds = cfg.get("rounds")
+    if not isinstance(rounds, (list, tuple)) or not rounds:
+        raise InputError(f"expected rounds=[dict(config=...), ...], at least one, in {cfg.filename}, got {rounds!r}.")
+    parts += [(f"rounds.{place}", one, ROUND) for place, one in enumerate(rounds)]
+    for name, part, known in parts:
+        if part:
+            _refuse_unknown(part, known, f"{name} in {cfg.filename}")
+    for name, part, _ in parts:
+        if (name == "teacher" or name.startswith("rounds")) and not (part or {}).get("config"):
+            raise InputError(f"expected {name}.config in {cfg.filename}, got none.")
+    for place, one in enumerate(rounds):
+        if not one.get("per_class") and one.get("balanced") != "none":
+            raise InputError(f"expected rounds.{place}.per_class in {cfg.filename}, the pseudo-labelled images that "
+                             "each class is to have, got none.")
+    if bool(cfg.get("pool")) == bool((cfg.get("split") or {}).get("per_class")):
+        raise InputError(f"expected either pool=dict(sources=[...]) or split=dict(per_class=...) in {cfg.filename}, "
+                         f"got {'both' if cfg.get('pool') else 'none'}.")
+    check_parts(cfg)
+
+
+class _Loop:
+    """One loop while it runs: its stages, in the order of the calls."""
+
+    def __init__(self, cfg, work_dir: Path, say: Callable[[str], None]):
+        self.cfg, self.work_dir, self.say = cfg, work_dir, say
+        self.stages = Stages(work_dir, memory="loop.json", say=say)
+        self.split = self._split() if cfg.get("split") else None
+        sources = [dict(list_file=str(self.split.pool))] if self.split else list(cfg.pool["sources"])
+        self.pool = open_pool(sources)
+
+    def _split(self):
+        settings, files = dict(self.cfg.split), split_files(self.work_dir / "split")
+        with self.stage("split", {**settings, "data": _data_digest(
+                [dict(folder=str(Path(settings["data_root"], settings.get("split", "train"))))])}) as stage:
+            if stage.todo:
+                write_split(self.work_dir / "split", **settings)
+            stage.outputs = [files.labelled, files.pool, files.classes]
+        return files
+
+    def stage(self, name: str, settings, inputs=(), **others):
+        """A stage that says what has changed since it was done."""
+        told = self.work_dir / "settings" / f"{name.replace(' ', '-')}.json"
+        self._say_changes(name, told, settings, inputs)
+        return self.stages(name, settings, inputs, **others)
+
+    def _say_changes(self, name: str, told: Path, settings, inputs) -> None:
+        from ...engine.runner.stages import file_digest
+
+        text = json.dumps(settings, default=str).replace(str(self.work_dir), "WORK_DIR")
+        now = dict(_leaves({"settings": json.loads(text),
+                            "inputs": {Path(path).name: file_digest(path) for path in inputs}}))
+        if told.is_file() and name in self.stages.done:
+            before = json.loads(told.read_text(encoding="utf-8"))
+            changed = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
+            if changed:
+                more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+                self.say(f"[{name}] changed since it was done: {', '.join(changed[:3])}{more}")
+        with replacing(told) as partial:
+            partial.write_text(json.dumps(now, indent=1), encoding="utf-8")
+
+    # -- models --------------------------------------------------------------------------------------------------
+
+    def teacher(self) -> Model:
+        """The first teacher, trained on the labelled images, or given."""
+        part = self.cfg.teacher
+        cfg = classifier_config(part, self.work_dir / "teacher", self.split)
+        if part.get("weights"):
+            from ...models.backbone_sources.weights import weights_file
+
+            cfg.model.weights = part["weights"]
+            file = weights_file(part["weights"])
+            return Model("teacher", cfg, None if file is None else Path(file))
+        return Model("teacher", cfg, self._trained("teacher", cfg, part))
+
+    def student(self, number: int, settings, teacher: Model, found: dict) -> Model:
+        """A round's student."""
+        cfg = classifier_config(settings, self.work_dir / f"round-{number}" / "student", self.split)
+        chosen = {key: settings[key] for key in STUDENT if key in settings}
+        student_config(cfg, found["dataset"], chosen, teacher.checkpoint)
+        warm = [teacher.checkpoint] if chosen.get("start") == "warm" and teacher.checkpoint else []
+        return Model(f"student-{number}", cfg,
+                     self._trained(f"round {number} student", cfg, settings, [found["manifest"], *warm]))
+
+    def fixres(self, student: Model) -> Model:
+        """The last student, tuned at a larger resolution on labelled images without augmentation.
+
+        The paper tunes for 1.5 epochs with the shallow layers frozen. What trains is head and last norm's statistics,
+        as :mod:`frozen_det.upstream.fixres.config` has it, and the deep modules that ``fixres.whole`` names.
+        """
+        part = self.cfg.fixres
+        base = classifier_config(part if part.get("config") else self.cfg.rounds[-1], self.work_dir, self.split)
+        settings = FixResSettings(**{key: value for key, value in part.items() if key in FIXRES_SETTINGS})
+        cfg = fixres_config(base, str(student.checkpoint), settings)
+        if part.get("whole"):
+            cfg.model.whole = list(part.whole)
+        cfg.work_dir = str(self.work_dir / "fixres")
+        return Model("fixres", cfg, self._trained("fixres", cfg, part, [student.checkpoint]))
+
+    def _trained(self, name: str, cfg, part, inputs=()) -> Path:
+        lists = [self.split.labelled, self.split.classes] if self.split else []
+        told = cfg.copy()
+        if not lists:
+            told["data"] = _data_digest(sources_of(_labelled(cfg)))
+        inputs = [*lists, *inputs]
+        told_file = self.work_dir / "settings" / f"{name.replace(' ', '-')}.json"
+        self._say_changes(name, told_file, settings_of(told), inputs)
+        self.say(f"[{name}] {Path(cfg.filename).stem}, {cfg.train_cfg.get('max_epochs', '?')} epochs")
+        return train_stage(name, told, inputs, self.stages, part.get("checkpoint"))
+
+    # -- pseudo-labels --------------------------------------------------------------------------------------------
+
+    def labels(self, number: int, teacher: Model) -> Path:
+        """Label the pool with a teacher; returns the folder of the parts."""
+        return label_stage(self, f"round {number} labels", self.work_dir / f"round-{number}" / "labels", teacher,
+                           self.pool, dict(self.cfg.get("labelling") or {}), self._classes(teacher.cfg))
+
+    def selection(self, number: int, settings, labels: Path, teacher: Model) -> dict:
+        """Filter and balance; returns `manifest` (path), `dataset` (config) and `summary` (path)."""
+        chosen = dict(min_confidence=settings.get("min_confidence", 0.3), per_class=settings.get("per_class"),
+                      seed=settings.get("seed", 0))
+        if settings.get("balanced", "copies") != "copies":
+            chosen["balanced"] = settings["balanced"]
+        return select_stage(self, f"round {number} selection", labels, self.work_dir / f"round-{number}" / "manifest",
+                            chosen, self._guards(), self._classes(teacher.cfg))
+
+    def _classes(self, cfg) -> tuple[str, ...]:
+        """Names of the labelled images' classes."""
+        if self.split:
+            return tuple(self.split.classes.read_text(encoding="utf-8").split("\n")[:-1])
+        from ...engine.runs import host_scope
+        from ...registry import DATASETS
+
+        dataset = {**_labelled(cfg).to_dict(), "in_memory": False}
+        with host_scope():
+            return tuple(DATASETS.build(dataset).metainfo["classes"])
+
+    def _guards(self) -> list[dict]:
+        """Sources of images that must not be in the pool: the labelled ones, those of `guards`, what is tested on."""
+        sources = []
+        for given in self.cfg.get("guards") or []:
+            sources += sources_of(given) if "type" in given else [dict(given)]
+        parts = [self.cfg.teacher, *self.cfg.rounds]
+        loaded = [classifier_config(part, self.work_dir, self.split) for part in parts]
+        for cfg in loaded:
+            for split in ("train", "val", "test"):
+                dataset = (cfg.get(f"{split}_dataloader") or {}).get("dataset")
+                if dataset is not None:
+                    sources += sources_of(dataset)
+        unique = {json.dumps(source, sort_keys=True, default=str): source for source in sources}
+        return list(unique.values())
+
+    # -- results --------------------------------------------------------------------------------------------------
+
+    def evaluations(self, models: list[Model]) -> dict[str, dict[str, float]]:
+        """Each model on its own test data."""
+        return {model.name: self._evaluated(model) for model in models if model.cfg.get("test_dataloader")}
+
+    def _evaluated(self, model: Model) -> dict[str, float]:
+        from ...engine.runs import host_scope, new_runner
+
+        out = self.work_dir / "metrics" / f"{model.name}.json"
+        settings = {key: value for key, value in settings_of(model.cfg).items()
+                    if key in ("model", "test_dataloader", "test_evaluator", "test_cfg")}
+        with self.stage(f"test {model.name}", settings, [model.checkpoint] if model.checkpoint else []) as stage:
+            if stage.todo:
+                run = _test_config(model)
+                run.work_dir = str(out.parent / model.name)
+                with host_scope():
+                    metrics = new_runner(run).test()
+                with replacing(out) as partial:
+                    partial.write_text(json.dumps({name: float(value) for name, value in metrics.items()}, indent=1),
+                                       encoding="utf-8")
+            stage.outputs = [out]
+        return json.loads(out.read_text(encoding="utf-8"))
+
+    def report(self, models: list[Model], found: list[dict], metrics) -> Path:
+        """The page, written each time."""
+        from .page import write_page
+
+        with self.stages("report", always=True) as stage:
+            page = write_page(self.work_dir, self.cfg, models, found, metrics, self.stages)
+            stage.outputs = [page]
+        return page
+
+
+def _test_config(model: Model):
+    """A config that only tests: nothing of the training data is built."""
+    run = copy.deepcopy(model.cfg)
+    run.load_from, run.resume = str(model.checkpoint) if model.checkpoint else None, False
+    run.experiment_name = f"test-{model.name}"
+    for key in ("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "auto_scale_lr",
+                "val_dataloader", "val_cfg", "val_evaluator"):
+        run.pop(key, None)
+    if model.checkpoint is not None:
+        run.model.weights = None
+    return run
+
+
+def _labelled(cfg):
+    dataset = cfg.train_dataloader.dataset
+    return dataset.labelled if "labelled" in dataset else dataset
+
+
+def _data_digest(sources: list[dict]) -> str:
+    """Names, sizes and times of change of data files."""
+    return open_pool(sources).digest()
+
+
+def _leaves(node, prefix: str = ""):
+    """(``a.b.0``, value as text) of every leaf."""
+    pairs = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else None
+    if not pairs:
+        yield prefix, json.dumps(node)
+        return
+    for key, value in pairs:
+        yield from _leaves(value, f"{prefix}.{key}" if prefix else str(key))
+
+
+def _refuse_unknown(part, known, where: str) -> None:
+    for key in part:
+        if key not in known and not str(key).startswith("_"):
+            raise InputError(f"{where} has no key {key!r}; {closest(key, known) or f'it has {sorted(known)}'}")

@@ -1,0 +1,149 @@
+"""A manifest of pseudo-labels for reading at random: an Arrow file that is mapped into memory, not loaded.
+
+An index stands for one copy of an image; which image it is, is found in the running sum of the copies, which is a
+column of the file. What is held in memory is one entry for each 65,536 images.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import InputError
+from ...weights.atomic_write import replacing
+from .label_files import import_pyarrow, read_vectors, soft_label
+from .selection import kept_vector, manifest_record
+
+_ROWS = 65_536
+_OPEN_PARTS = 64
+_KEPT = ("path", "key", "offset", "size", "label", "part", "vector")
+_META = b"frozen_det"
+
+
+class ManifestRecords:
+    """The copies of a manifest's images, by number; it stands where :class:`~.image_records.ImageRecords` would.
+
+    Args:
+        manifest: Parquet file that :func:`~.selection.select` wrote. The Arrow file goes beside it.
+
+    Attributes:
+        classes: Names of the classes.
+        source: The manifest.
+
+    Raises:
+        InputError: No manifest.
+    """
+
+    labels_multi = None
+    root = ""
+
+    def __init__(self, manifest) -> None:
+        self.source = str(manifest)
+        self.record = manifest_record(manifest)
+        self.classes = tuple(self.record["classes"])
+        self._order: np.ndarray | None = None
+        self._path = mapped_manifest(manifest)
+        self._open()
+
+    def __len__(self) -> int:
+        return self._num_copies if self._order is None else len(self._order)
+
+    def __getstate__(self) -> dict:
+        return {key: value for key, value in self.__dict__.items()
+                if key not in ("_reader", "_batches", "_vectors", "_starts")}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+        self._open()
+
+    @property
+    def labels(self) -> "_Labels":
+        """The hard classes, by number or array of numbers of copies."""
+        return _Labels(self)
+
+    def path(self, index: int) -> str:
+        """File, or shard and member."""
+        row = self.row(index)
+        return f"{row['path']}/{row['key']}" if row["key"] else row["path"]
+
+    def row(self, index: int) -> dict:
+        """The columns path, key, offset, size, label, part and vector of the image that a copy is of."""
+        index = int(index if self._order is None else self._order[index])
+        place = int(np.searchsorted(self._starts, index, "right")) - 1
+        if place not in self._batches:
+            batch = self._reader.get_batch(place)
+            self._batches[place] = batch, batch.column("first").to_numpy()
+        batch, first = self._batches[place]
+        row = int(np.searchsorted(first, index, "right")) - 1
+        return {name: batch.column(name)[row].as_py() for name in _KEPT}
+
+    def soft_label(self, index: int, temperature: float = 1.0) -> np.ndarray:
+        """(C,) float32 probabilities of a copy's image.
+
+        Raises:
+            InputError: Its vector was not kept, or the label files are gone.
+        """
+        row = self.row(index)
+        number = row["part"]
+        if number not in self._vectors:
+            if len(self._vectors) == _OPEN_PARTS:
+                del self._vectors[next(iter(self._vectors))]
+            self._vectors[number] = read_vectors(self.record["labels"], number, self.record["num_classes"])
+        return soft_label(kept_vector(self._vectors[number], row["vector"], self.source), temperature)
+
+    def take(self, indices: np.ndarray) -> "ManifestRecords":
+        """These copies only, (M,) int64, in their order; the order is held in memory."""
+        taken = ManifestRecords(self.source)
+        taken._order = np.asarray(indices) if self._order is None else self._order[indices]
+        return taken
+
+    def _open(self) -> None:
+        pa = import_pyarrow()
+        self._reader = pa.ipc.open_file(pa.memory_map(str(self._path)))
+        record = json.loads(self._reader.schema.metadata[_META])
+        self._num_copies, self._starts = record["num_copies"], np.array(record["starts"], np.int64)
+        self._batches, self._vectors = {}, {}
+
+
+class _Labels:
+    def __init__(self, records: ManifestRecords) -> None:
+        self.records = records
+
+    def __getitem__(self, index):
+        if np.ndim(index) == 0:
+            return self.records.row(index)["label"]
+        return np.array([self.records.row(one)["label"] for one in index], np.int64)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+
+def mapped_manifest(manifest) -> Path:
+    """The Arrow file of a manifest, ``manifest.arrow`` beside it; written if it is not there or of another manifest."""
+    pa, manifest = import_pyarrow(), Path(manifest)
+    target = manifest.with_suffix(".arrow")
+    status = manifest.stat()
+    stamp = [status.st_size, status.st_mtime_ns]
+    try:
+        with pa.memory_map(str(target)) as file:
+            if json.loads(pa.ipc.open_file(file).schema.metadata[_META])["manifest"] == stamp:
+                return target
+    except (OSError, KeyError, TypeError, ValueError, pa.ArrowInvalid):
+        pass  # not there, or not ours: it is written anew
+    with pa.parquet.ParquetFile(manifest) as file:
+        # The schema, which tells the batches' first copies, stands before the rows: copies are summed up first.
+        sums = [0]
+        for batch in file.iter_batches(_ROWS, columns=["copies"]):
+            sums.append(sums[-1] + pa.compute.sum(batch.column("copies")).as_py())
+        told = json.dumps(dict(manifest=stamp, num_copies=sums[-1], starts=sums[:-1])).encode()
+        fields = [file.schema_arrow.field(name) for name in _KEPT]
+        schema = pa.schema([*fields, ("first", pa.int64())], metadata={_META: told})
+        with replacing(target) as partial, pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, schema) as out:
+            for place, batch in enumerate(file.iter_batches(_ROWS, columns=[*_KEPT, "copies"])):
+                copies = batch.column("copies").to_numpy()
+                columns = [batch.column(name) for name in _KEPT]
+                out.write_batch(pa.record_batch([*columns, pa.array(sums[place] + np.cumsum(copies) - copies)],
+                                                schema=schema))
+    if sums[-1] == 0:
+        raise InputError(f"expected images in the manifest {manifest}, got none; select with a lower min_confidence.")
+    return target
