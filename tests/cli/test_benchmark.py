@@ -7,7 +7,7 @@ from frozen_det.cli.benchmark import WHAT
 
 
 def test_options_behind_what_reach_the_benchmark(monkeypatch):
-    from frozen_det.analysis import benchmark_evaluation
+    from frozen_det.benchmarks import evaluation as benchmark_evaluation
 
     seen = {}
     monkeypatch.setattr(benchmark_evaluation, "run", lambda args: seen.update(vars(args)) or 0)

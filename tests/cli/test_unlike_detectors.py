@@ -94,7 +94,7 @@ def config_of(kind, scenes, folder):
 
 
 def _stock(kind):
-    from frozen_det.analysis.stock_detectors import config_folder
+    from frozen_det.benchmarks.stock_detectors import config_folder
 
     return str(config_folder() / f"{STOCK[kind]}.py")
 

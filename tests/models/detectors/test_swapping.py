@@ -3,7 +3,7 @@
 import pytest
 from mmengine.config import Config
 
-from frozen_det.analysis.stock_detectors import config_folder
+from frozen_det.benchmarks.stock_detectors import config_folder
 from frozen_det.errors import InputError
 from frozen_det.models import fill_blanks
 from frozen_det.models.detectors.swapping import swap_backbone

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from frozen_det.analysis import benchmark_export
+from frozen_det.benchmarks import export as benchmark_export
 from frozen_det.cli import main
 
 from ..torch_versions import needs_programs

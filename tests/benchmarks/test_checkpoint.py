@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from frozen_det.analysis import benchmark_checkpoint as bench
+from frozen_det.benchmarks import checkpoint as bench
 from frozen_det.errors import InputError
 
 SMALL = "faster-rcnn_{}-efficientnetlite0_fpn_plain-8e_toy"

@@ -8,7 +8,7 @@ def page(rows: list[dict], bodies) -> str:
     """The page.
 
     Args:
-        rows: of :func:`.benchmark_detectors.sweep_family`.
+        rows: of :func:`.detectors.sweep_family`.
         bodies: keys of the rows that are shown.
     """
     import mmdet

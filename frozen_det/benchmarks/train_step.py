@@ -145,7 +145,7 @@ def measure(setting: Setting, arms, steps: int, peak: bool = True) -> list[Row]:
     rows = {arm: _counted(arm, setting) for arm in arms}
     if not steps:
         return list(rows.values())
-    from .train_step import TrainStep
+    from .measured_step import TrainStep
 
     if peak and not setting.on_gpu:
         for arm in arms:
@@ -241,7 +241,7 @@ def _peak_in_fresh_process(arm: str, setting: Setting) -> float:
 
     A process of its own: the allocator of one that has taken steps holds memory of the arm before.
     """
-    command = [sys.executable, "-m", "frozen_det.analysis.benchmark_train_step", json.dumps([arm, asdict(setting)])]
+    command = [sys.executable, "-m", "frozen_det.benchmarks.train_step", json.dumps([arm, asdict(setting)])]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return float(done.stdout.splitlines()[-1])
 
@@ -249,7 +249,7 @@ def _peak_in_fresh_process(arm: str, setting: Setting) -> float:
 def _resident_growth_mib(arm: str, setting: Setting) -> float:
     import resource
 
-    from .train_step import TrainStep
+    from .measured_step import TrainStep
 
     unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in KiB but for macOS
 

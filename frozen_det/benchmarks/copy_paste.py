@@ -104,7 +104,7 @@ def _in_process(part: str, allocator: str, settings: dict):
 
 def measure_samples(settings: dict) -> list[dict]:
     """Whole samples with Copy-Paste, one process, the arms in turn."""
-    from .copy_paste_arms import coco_data, copy_paste_samples
+    from .copy_paste_pipelines import coco_data, copy_paste_samples
 
     data = coco_data(settings["data"])
     datasets = {arm: copy_paste_samples(arm, data, settings["size"]) for arm in ("mmdet", "frozen_det")}
@@ -114,14 +114,14 @@ def measure_samples(settings: dict) -> list[dict]:
 
 def measure_jitter(settings: dict) -> list[dict]:
     """Whole samples with large-scale jitter only."""
-    from .copy_paste_arms import coco_data, jitter_samples
+    from .copy_paste_pipelines import coco_data, jitter_samples
 
     data = coco_data(settings["data"])
     return _in_turn({arm: jitter_samples(arm, data, settings["size"]) for arm in ("mmdet", "frozen_det")}, settings)
 
 
 def _in_turn(datasets: dict, settings: dict) -> list[dict]:
-    from .copy_paste_arms import SeededByPlace
+    from .copy_paste_pipelines import SeededByPlace
 
     wall, cpu = dict.fromkeys(datasets, 0.0), dict.fromkeys(datasets, 0.0)
     samples = {arm: SeededByPlace(d, settings["num"] + 8, settings["seed"]) for arm, d in datasets.items()}
@@ -151,7 +151,7 @@ def measure_paste(settings: dict) -> list[dict]:
     import numpy as np
 
     from ..datasets.transforms.copy_paste_sources import choose
-    from .copy_paste_arms import paste_inputs
+    from .copy_paste_pipelines import paste_inputs
 
     rows = []
     for num_objects in settings["objects"]:
@@ -218,7 +218,7 @@ def _untouchable(sample: dict) -> dict:
 
 def measure_memory(settings: dict) -> dict:
     """Of one arm: bytes of a packed sample, and what the process took at most beyond what it held before."""
-    from .copy_paste_arms import SeededByPlace, coco_data, copy_paste_samples
+    from .copy_paste_pipelines import SeededByPlace, coco_data, copy_paste_samples
 
     dataset = copy_paste_samples(settings["arm"], coco_data(settings["data"]), settings["size"])
     base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -236,7 +236,7 @@ def measure_loader(settings: dict) -> float:
     from mmengine.dataset import pseudo_collate
     from torch.utils.data import DataLoader
 
-    from .copy_paste_arms import SeededByPlace, coco_data, copy_paste_samples
+    from .copy_paste_pipelines import SeededByPlace, coco_data, copy_paste_samples
 
     dataset = copy_paste_samples(settings["arm"], coco_data(settings["data"]), settings["size"])
     batch_size, workers = settings["batch_size"], settings["workers"]

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from frozen_det.analysis import benchmark_labelling as bench
+from frozen_det.benchmarks import labelling as bench
 from frozen_det.errors import InputError
 from frozen_det.upstream.noisy_student.label_files import part_record, read_vectors
 from frozen_det.upstream.noisy_student.selection import select

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from frozen_det.analysis import benchmark_adapters
+from frozen_det.benchmarks import adapters as benchmark_adapters
 from frozen_det.errors import InputError
 from frozen_det.host.torch_versions import TORCH
 

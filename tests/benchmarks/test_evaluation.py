@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from frozen_det.analysis import benchmark_evaluation
-from frozen_det.analysis.made_evaluation_sets import SETS, read_made_detections, write_made_set
+from frozen_det.benchmarks import evaluation as benchmark_evaluation
+from frozen_det.benchmarks.synthetic_evaluation_sets import SETS, read_made_detections, write_made_set
 
 
 @pytest.mark.parametrize("name", ["coco", "lvis"])

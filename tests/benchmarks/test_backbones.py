@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from frozen_det.analysis import backbone_candidates, backbone_check, benchmark_backbones
-from frozen_det.analysis.backbone_check import FAILED, NO_MAP, PASSED, TOO_LARGE, BrokenPromise, check_backbone
-from frozen_det.analysis.benchmark_backbones import rate, sweep_family, table
+from frozen_det.benchmarks import backbone_candidates, backbone_check
+from frozen_det.benchmarks import backbones as benchmark_backbones
+from frozen_det.benchmarks.backbone_check import FAILED, NO_MAP, PASSED, TOO_LARGE, BrokenPromise, check_backbone
+from frozen_det.benchmarks.backbones import rate, sweep_family, table
 from frozen_det.errors import InputError
 from frozen_det.models import FrozenBackbone
 from frozen_det.models.backbone_sources.input_size import SizeRule

@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from frozen_det.analysis import benchmark_copy_paste, copy_paste_arms
+from frozen_det.benchmarks import copy_paste as benchmark_copy_paste
+from frozen_det.benchmarks import copy_paste_pipelines as copy_paste_arms
 from frozen_det.errors import InputError
 
 

@@ -6,7 +6,7 @@ import json
 import pytest
 import torch
 
-from frozen_det.analysis import benchmark_frozen_forward as bench
+from frozen_det.benchmarks import forward_options as bench
 from frozen_det.errors import InputError
 
 

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from ..errors import InputError
-from .made_evaluation_sets import SETS, read_made_detections, write_made_set
+from .synthetic_evaluation_sets import SETS, read_made_detections, write_made_set
 
 TOOLS = {"frozen_det": "hotcoco", "faster-coco-eval": "faster-coco-eval", "pycocotools": "pycocotools"}
 

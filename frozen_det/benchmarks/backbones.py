@@ -83,7 +83,7 @@ def sweep_family(library: str, family: str, cap: float, seed: int) -> list[dict]
         seed: of weights and images.
 
     Returns:
-        what :func:`frozen_det.analysis.backbone_check.check_body` says of each model, with ``library``, ``family``
+        what :func:`frozen_det.benchmarks.backbone_check.check_body` says of each model, with ``library``, ``family``
         and ``model``.
     """
     import torch

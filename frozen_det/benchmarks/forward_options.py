@@ -123,7 +123,7 @@ def measure(body: dict, arms, size: int, batch: int, rounds: int, device: str) -
     """
     from tqdm import tqdm
 
-    from .train_step import _quiet_host
+    from .measured_step import _quiet_host
 
     name = f"{body['type']}/{body['name']}"
     images = torch.randn(batch, 3, size, size, generator=torch.Generator().manual_seed(0)).to(device)

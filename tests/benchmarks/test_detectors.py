@@ -5,9 +5,10 @@ import json
 import pytest
 import torch
 
-from frozen_det.analysis import benchmark_detectors, detector_check
-from frozen_det.analysis.detectors_page import page
-from frozen_det.analysis.stock_detectors import StockDetector, families, stock_detectors
+from frozen_det.benchmarks import detector_check
+from frozen_det.benchmarks import detectors as benchmark_detectors
+from frozen_det.benchmarks.detectors_page import page
+from frozen_det.benchmarks.stock_detectors import StockDetector, families, stock_detectors
 from frozen_det.cli import main
 
 TINY = dict(
@@ -49,7 +50,7 @@ def test_a_detector_of_the_host_that_does_not_predict_stands_for_nothing(monkeyp
         raise AttributeError("no loss_cls")
 
     monkeypatch.setattr(detector_check, "predict", broken)
-    monkeypatch.setattr("frozen_det.analysis.stock_detectors.stock_detectors", lambda _: [
+    monkeypatch.setattr("frozen_det.benchmarks.stock_detectors.stock_detectors", lambda _: [
         StockDetector("tiny", "first", TINY), StockDetector("tiny", "second", dict(TINY, type="FOVEA"))])
     row = benchmark_detectors.sweep_family("tiny", ["wrapped"])
     assert row["wrapped"] == dict(status="does not", reason="mmdet's own detector does not run: AttributeError: no "

@@ -283,7 +283,7 @@ def _mmdet():
 @contextmanager
 def _quiet():
     """mmengine logs every parameter that it initialises; torch warns of what mmdet still calls."""
-    from .train_step import _quiet_host
+    from .measured_step import _quiet_host
 
     with warnings.catch_warnings(), _quiet_host():
         warnings.simplefilter("ignore")
