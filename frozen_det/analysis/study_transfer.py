@@ -2,7 +2,7 @@
 
 The probes read the input of the classifier's head and train nothing in the network; by choice the whole network is
 trained on there too (:mod:`.study_finetune`). The detection probe is the number
-that a user of this toolbox is after: a chain (:mod:`.chain`) of fixed budget from the candidate's weights, frozen and
+that a user of this toolbox is after: a chain (:mod:`frozen_det.workflows.chain`) of fixed budget from the candidate's weights, frozen and
 by choice fine-tuned too, with the detector's own config, seed and data. Refuses image folders without two splits.
 """
 
@@ -136,7 +136,7 @@ def detection_probe(candidate: Candidate, detector: str, options: Sequence[str],
     from ..config import find_config
     from ..models.backbone_sources.weights import weights_file
     from ..upstream.pretrained import split_head
-    from .chain import run_chain
+    from ..workflows.chain import run_chain
 
     given = {}
     for item in options:

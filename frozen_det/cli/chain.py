@@ -13,8 +13,8 @@ def add_arguments(parser) -> None:
 
 
 def run(args) -> int:
-    from ..analysis.chain import run_chain
     from ..reports.run_record import headline, metric_word
+    from ..workflows.chain import run_chain
 
     cfg = config_of(args)
     result = run_chain(cfg, args.work_dir or cfg.get("work_dir") or default_work_dir(cfg),

@@ -34,7 +34,7 @@ def add_arguments(parser) -> None:
 
 
 def run(args) -> int:
-    from ..analysis.sweep import Sweep
+    from ..workflows.sweep import Sweep
 
     if args.nproc > 1 and args.launch != "torchrun":
         raise InputError(f"expected --launch torchrun with --nproc {args.nproc}, got --launch {args.launch}.")
@@ -77,7 +77,7 @@ def planned_runs(args) -> list:
 
 
 def _planned(args, config: str, name: str, share: float, seed: int):
-    from ..analysis.sweep import SweepRun, settings_text
+    from ..workflows.sweep import SweepRun, settings_text
     from .train import training_config
 
     folder = Path(args.work_dir) / name / f"fraction-{share:g}" / f"seed-{seed}"

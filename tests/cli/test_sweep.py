@@ -5,8 +5,8 @@ import json
 import pytest
 from mmdet.visualization import DetLocalVisualizer
 
-from frozen_det.analysis.sweep import Sweep
 from frozen_det.cli import main
+from frozen_det.workflows.sweep import Sweep
 from tests.training_runs import tiny_config, tiny_scenes
 
 

@@ -6,11 +6,11 @@ import shutil
 import pytest
 import torch
 
-from frozen_det.analysis.sweep import Sweep
 from frozen_det.cli import main
 from frozen_det.cli.train import build_runner, training_config
 from frozen_det.ops import mixing as mixing_ops
 from frozen_det.upstream import batch_mixing as mixing_module
+from frozen_det.workflows.sweep import Sweep
 from tests.upstream.classifier_runs import MIXING, tiny_config, tree_pictures
 
 

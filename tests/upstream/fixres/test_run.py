@@ -211,9 +211,9 @@ def test_bad_calls_are_one_line(small, capsys, words, message):
 
 
 def test_a_stopped_chain_goes_on_with_the_tuning_and_hands_the_tuned_classifier_on(small, monkeypatch):
-    from frozen_det.analysis import chain
     from frozen_det.engine.runner.stages import Stages
     from frozen_det.upstream.classifier import ImageClassifier
+    from frozen_det.workflows import chain
 
     folder, config, cfg, checkpoint = small
     (folder / "chain.py").write_text(

@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from frozen_det.analysis.sweep import Sweep, SweepRun
 from frozen_det.errors import InputError
 from frozen_det.reports.run_record import headline, metric_word
+from frozen_det.workflows.sweep import Sweep, SweepRun
 
 
 def a_run(root, name="arm", seed=0, share=1.0, settings='{"lr": 1}', options=()) -> SweepRun:
@@ -131,11 +131,11 @@ def test_two_sweeps_of_one_folder_share_the_work(tmp_path, monkeypatch):
 def test_the_time_left_is_told_by_what_the_finished_runs_took(tmp_path, monkeypatch):
     Commands(monkeypatch)
     clock = iter([0.0, 36.0, 36.0, 100.0, 100.0, 100.0, 100.0, 100.0])
-    monkeypatch.setattr("frozen_det.analysis.sweep.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("frozen_det.workflows.sweep.time.perf_counter", lambda: next(clock))
     runs, lines = [a_run(tmp_path, seed=seed) for seed in range(3)], []
     for run, weight in zip(runs, (0.1, 0.1, 1.0)):
         run.weight = weight
-    monkeypatch.setattr("frozen_det.analysis.sweep._remember", lambda folder, memory: None)
+    monkeypatch.setattr("frozen_det.workflows.sweep._remember", lambda folder, memory: None)
     Sweep(runs, say=lines.append)._guarded(1, runs[0])
     assert lines[-1].endswith("about 7 min left")  # 36 s for weight 0.1; 1.1 are left
 

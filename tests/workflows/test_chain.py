@@ -71,9 +71,9 @@ def _came_through_unchanged(backbone, checkpoint):
 
 def test_an_upstream_model_is_trained_first_and_its_backbone_handed_on(chain, tmp_path, monkeypatch):
     """The training itself is stood in for by a file: what counts is that its backbone is what the detector freezes."""
-    from frozen_det.analysis import chain as module
     from frozen_det.engine.runner.stages import Stages
     from frozen_det.models import FrozenBackbone
+    from frozen_det.workflows import chain as module
 
     folder, _ = chain
     upstream = load_config(folder / "detector.py")
@@ -95,9 +95,9 @@ def test_an_upstream_model_is_trained_first_and_its_backbone_handed_on(chain, tm
 
 
 def test_a_checkpoint_that_froze_something_else_is_refused(tmp_path):
-    from frozen_det.analysis.chain import _compare_proof
     from frozen_det.errors import InputError
     from frozen_det.weights.digest import fingerprint
+    from frozen_det.workflows.chain import _compare_proof
 
     tensors = {"a": torch.ones(2), "b": torch.zeros(3)}
     taken = fingerprint(tensors)
