@@ -66,8 +66,8 @@ def run(args) -> int:
     import contextlib
     import sys
 
-    from ..analysis.study_candidates import read_candidates
-    from ..analysis.study_run import StudyOptions, chosen_studies, run_studies
+    from ..robustness.candidates import read_candidates
+    from ..robustness.run import StudyOptions, chosen_studies, run_studies
     from ..weights.host_guard import registered_types_alone
     from .config_arguments import options_of
 
@@ -90,7 +90,7 @@ def run(args) -> int:
         candidates = read_candidates(args.candidates, options_of(args))
         results = run_studies(studies, candidates, options, args.out,
                               say=lambda line: print(line, file=sys.stderr, flush=True))
-        from ..analysis.study_page import write_page
+        from ..robustness.page import write_page
 
         html, markdown = write_page(results, args.out)
     total = len(studies) * len(candidates)

@@ -3,9 +3,9 @@
 import pytest
 from PIL import Image
 
-from frozen_det.analysis.boxed_images import read_boxed
 from frozen_det.datasets.cub import Bird, read_cub
 from frozen_det.errors import InputError
+from frozen_det.robustness.boxed_images import read_boxed
 from frozen_det.upstream.cub_images import CubBirds
 
 FILES = {

@@ -5,14 +5,14 @@ import pytest
 import torch
 from torch import nn
 
-from frozen_det.analysis.study_features import linear_head, mapped_layer
-from frozen_det.analysis.study_gradient_maps import GradientLayer, gradient_layer, gradient_maps
-from frozen_det.analysis.study_wsol import study_wsol
 from frozen_det.errors import InputError
-from frozen_det.ops.localization import class_activation_map
+from frozen_det.robustness.features import linear_head, mapped_layer
+from frozen_det.robustness.grad_cam import GradientLayer, gradient_layer, gradient_maps
+from frozen_det.robustness.localization import class_activation_map
+from frozen_det.robustness.wsol import study_wsol
 
 from .study_networks import classifier
-from .test_study_wsol import Colours, data, seen
+from .test_wsol import Colours, data, seen
 
 pytest.importorskip("pytorch_grad_cam")
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from ..errors import InputError, closest
 from ..weights.atomic_write import replacing
 from ..weights.class_names import refuse_other_order
-from .study_candidates import Candidate, StudyImages, fitting_batch, open_classifier, read_images
-from .study_numbers import Measured
+from .bootstrap import Measured
+from .candidates import Candidate, StudyImages, fitting_batch, open_classifier, read_images
 
 #: What `all` runs, in this order; the others need data of their own.
 ALL = ("fgsm", "occlusion", "in-between", "ood", "calibration", "corruptions")
@@ -105,7 +105,7 @@ def run_studies(studies: Sequence[str], candidates: list[Candidate], options: St
 
     Args:
         studies: of :func:`chosen_studies`.
-        candidates: of :func:`.study_candidates.read_candidates`.
+        candidates: of :func:`.candidates.read_candidates`.
         options: settings.
         out: folder of the results.
         say: prints a line.
@@ -176,27 +176,27 @@ def _measure(study: str, classifier, images: StudyImages, options: StudyOptions,
     """Run one study on one candidate."""
     common = dict(seed=options.seed, say=say)
     if study == "fgsm":
-        from .study_fgsm import study_fgsm
+        from .adversarial import study_fgsm
 
         return study_fgsm(classifier, images, options.epsilons, options.epsilon, options.pgd_steps,
                           options.pgd_images, **common)
     if study in ("occlusion", "in-between"):
-        from .study_occlusion import study_between, study_occlusion
+        from .occlusion import study_between, study_occlusion
 
         return study_occlusion(classifier, images, options.fill, **common) if study == "occlusion" else study_between(
             classifier, images, **common)
     if study in ("ood", "calibration"):
-        from .study_ood import study_calibration, study_ood
+        from .ood import study_calibration, study_ood
 
         return study_ood(classifier, images, options.ood, **common) if study == "ood" else study_calibration(
             classifier, images, options.num_bins, **common)
     if study == "corruptions":
-        from .study_corruptions import study_corruptions
+        from .corruptions import study_corruptions
 
         return study_corruptions(classifier, images, options.corruption_images, options.shifted, **common)
     if study == "wsol":
         return _wsol(classifier, images, options, out, common)
-    from .study_transfer import study_transfer
+    from .transfer import study_transfer
 
     return study_transfer(classifier, images, candidate, options.transfer_data, options.detector,
                           options.detection_options, options.finetune,
@@ -205,7 +205,7 @@ def _measure(study: str, classifier, images: StudyImages, options: StudyOptions,
 
 
 def _wsol(classifier, images: StudyImages, options: StudyOptions, out: Path, common: dict) -> Measured:
-    from .study_wsol import study_wsol
+    from .wsol import study_wsol
 
     root = options.wsol_data
     if root is None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ..pages.blocks import MISSING, Section, Table, Text
-from .study_numbers import Measured
+from .bootstrap import Measured
 
 #: (study, number, whether more is better); those that were measured count.
 RANKED = (("calibration", "accuracy", True), ("calibration", "ECE", False), ("fgsm", "FGSM 8/255", True),

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from frozen_det.errors import InputError
-from frozen_det.ops.localization import (
+from frozen_det.robustness.localization import (
     best_iou,
     binary_box,
     box_iou,

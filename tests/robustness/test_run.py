@@ -8,13 +8,14 @@ import pytest
 import torch
 from PIL import Image
 
-from frozen_det.analysis import study_candidates, study_run
-from frozen_det.analysis.study_candidates import Candidate, _labels
-from frozen_det.analysis.study_numbers import Bootstrap, Estimate, Measured
-from frozen_det.analysis.study_page import direction, recipe, short_names, study_page, write_page
-from frozen_det.analysis.study_ranking import chance_correlation, ranking_section, ranks, spearman
-from frozen_det.analysis.study_run import StudyOptions, StudyResults, chosen_studies, file_name, run_studies
 from frozen_det.errors import InputError
+from frozen_det.robustness import candidates as study_candidates
+from frozen_det.robustness import run as study_run
+from frozen_det.robustness.bootstrap import Bootstrap, Estimate, Measured
+from frozen_det.robustness.candidates import Candidate, _labels
+from frozen_det.robustness.page import direction, recipe, short_names, study_page, write_page
+from frozen_det.robustness.ranking import chance_correlation, ranking_section, ranks, spearman
+from frozen_det.robustness.run import StudyOptions, StudyResults, chosen_studies, file_name, run_studies
 
 from .study_networks import Brightness, classifier, flat, images_of
 
@@ -247,7 +248,7 @@ def test_a_run_that_is_stopped_goes_on_at_the_study_it_stopped_in(one_candidate,
 
 
 def test_probes_read_frozen_features(tmp_path):
-    from frozen_det.analysis.study_transfer import study_transfer
+    from frozen_det.robustness.transfer import study_transfer
 
     class Pooled(torch.nn.Module):
         def __init__(self):

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from frozen_det.analysis.study_candidates import StudyClassifier, StudyImages
+from frozen_det.robustness.candidates import StudyClassifier, StudyImages
 
 
 class Brightness(nn.Module):

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import InputError, closest
-from ..ops.localization import THRESHOLD, V2_IOUS, best_iou, map_box, max_box_acc_v2, moved_to_original
 from ..ops.max_box_acc import NUM_THRESHOLDS, ious_along_thresholds, resized_box, score_map
 from ..upstream.square_transforms import SquareEval
+from .bootstrap import Bootstrap, Series, average
 from .boxed_images import BoxedImage
-from .study_candidates import StudyImages
-from .study_numbers import Bootstrap, Series, average
+from .candidates import StudyImages
+from .localization import THRESHOLD, V2_IOUS, best_iou, map_box, max_box_acc_v2, moved_to_original
 
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 19))
 IOU = 0.5

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from ..datasets.images.pixels import upright_rgb
 from ..errors import InputError
-from .study_candidates import StudyClassifier, StudyImages, unit
-from .study_folders import ShiftedSet, read_shifted
-from .study_numbers import Bootstrap, Measured
+from .bootstrap import Bootstrap, Measured
+from .candidates import StudyClassifier, StudyImages, unit
+from .shifted_sets import ShiftedSet, read_shifted
 
 SEVERITIES = (1, 2, 3, 4, 5)
 NUM_FRAMES = 9
@@ -52,7 +52,7 @@ def study_corruptions(classifier: StudyClassifier, images: StudyImages, num_corr
 
     Args:
         num_corrupted: corruptions run on that many of the images, drawn by seed; 0 leaves them out.
-        shifted: ``KIND=DIR``, see :func:`.study_folders.read_shifted`.
+        shifted: ``KIND=DIR``, see :func:`.shifted_sets.read_shifted`.
         seed: of what corruptions draw, of draws from shifted sets and of the bootstrap.
     """
     found = Measured(notes=dict(num_frames=NUM_FRAMES, num_images=len(images)))

@@ -4,10 +4,10 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from frozen_det.analysis.study_candidates import Candidate
-from frozen_det.analysis.study_transfer import detection_probe
 from frozen_det.config import load_config
 from frozen_det.errors import InputError
+from frozen_det.robustness.candidates import Candidate
+from frozen_det.robustness.transfer import detection_probe
 from frozen_det.weights.loading import read
 from tests.training_runs import OPTIONS, tiny_scenes
 

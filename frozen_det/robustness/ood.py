@@ -15,9 +15,9 @@ from torch import Tensor
 
 from ..datasets.images.pixels import upright_rgb
 from ..errors import InputError
-from ..ops.uncertainty import SCORES, calibration, detection_measures, max_softmax
-from .study_candidates import StudyClassifier, StudyImages
-from .study_numbers import NUM_REPLICATES, Bootstrap, Measured, Series, average, estimate
+from .bootstrap import NUM_REPLICATES, Bootstrap, Measured, Series, average, estimate
+from .candidates import StudyClassifier, StudyImages
+from .uncertainty import SCORES, calibration, detection_measures, max_softmax
 
 NOISE = ("uniform", "gaussian")
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".webp", ".tif", ".tiff")

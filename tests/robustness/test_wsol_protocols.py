@@ -6,14 +6,14 @@ import torch
 from PIL import Image
 from scipy import ndimage
 
-from frozen_det.analysis.boxed_images import read_boxed
-from frozen_det.analysis.study_numbers import Bootstrap
-from frozen_det.analysis.study_wsol import study_wsol
-from frozen_det.analysis.wsol_protocols import crop_geometry, protocol_of
 from frozen_det.errors import InputError
+from frozen_det.robustness.bootstrap import Bootstrap
+from frozen_det.robustness.boxed_images import read_boxed
+from frozen_det.robustness.wsol import study_wsol
+from frozen_det.robustness.wsol_protocols import crop_geometry, protocol_of
 
 from .study_networks import classifier
-from .test_study_wsol import Colours, data, seen
+from .test_wsol import Colours, data, seen
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from frozen_det.analysis.study_numbers import Bootstrap, Measured, average, difference
 from frozen_det.errors import InputError
+from frozen_det.robustness.bootstrap import Bootstrap, Measured, average, difference
 
 
 def test_the_interval_of_a_share_is_about_the_binomial_one():

@@ -5,9 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from frozen_det.analysis.study_corruptions import corrupted, flip_rate, moved, study_corruptions
-from frozen_det.analysis.study_folders import read_shifted
 from frozen_det.errors import InputError
+from frozen_det.robustness.corruptions import corrupted, flip_rate, moved, study_corruptions
+from frozen_det.robustness.shifted_sets import read_shifted
 
 from .study_networks import Brightness, classifier, flat, images_of
 
@@ -93,7 +93,7 @@ def test_published_folders_are_read_as_they_unpack(tmp_path):
 
 
 def test_imagenets_ids_are_in_the_usual_order():
-    from frozen_det.analysis.study_folders import imagenet_ids
+    from frozen_det.robustness.shifted_sets import imagenet_ids
 
     pytest.importorskip("timm")
     ids = imagenet_ids()

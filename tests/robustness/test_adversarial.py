@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from frozen_det.analysis.study_fgsm import fgsm, gradient_sign, pgd, study_fgsm
 from frozen_det.errors import InputError
+from frozen_det.robustness.adversarial import fgsm, gradient_sign, pgd, study_fgsm
 
 from .study_networks import Brightness, classifier, flat, images_of
 

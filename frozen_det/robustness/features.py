@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..datasets.images.pixels import upright_rgb
 from ..errors import InputError
 from ..upstream.last_stride import run_last_stage_at_stride_one
-from .study_candidates import StudyClassifier, unit
+from .candidates import StudyClassifier, unit
 
 
 def linear_head(network: nn.Module, num_classes: int | None = None) -> str:

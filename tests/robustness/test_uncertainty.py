@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from frozen_det.errors import InputError
-from frozen_det.ops.uncertainty import (
+from frozen_det.robustness.uncertainty import (
     auroc,
     average_precision,
     calibration,

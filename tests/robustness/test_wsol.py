@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from frozen_det.analysis.study_features import (
+from frozen_det.errors import InputError
+from frozen_det.robustness.features import (
     feature_maps,
     finer_last_stage,
     fit_linear,
@@ -17,8 +18,7 @@ from frozen_det.analysis.study_features import (
     nearest_neighbours,
     pooled_features,
 )
-from frozen_det.analysis.study_wsol import read_boxed, study_wsol
-from frozen_det.errors import InputError
+from frozen_det.robustness.wsol import read_boxed, study_wsol
 
 from .study_networks import classifier, images_of
 

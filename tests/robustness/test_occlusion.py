@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from frozen_det.analysis.study_occlusion import (
+from frozen_det.errors import InputError
+from frozen_det.robustness.occlusion import (
     centred_box,
     draw_partners,
     mix_pair,
@@ -12,7 +13,6 @@ from frozen_det.analysis.study_occlusion import (
     study_between,
     study_occlusion,
 )
-from frozen_det.errors import InputError
 
 from .study_networks import Brightness, classifier, flat, images_of
 

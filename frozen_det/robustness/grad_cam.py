@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .study_candidates import StudyClassifier
-from .study_features import normalised, recorded
+from .candidates import StudyClassifier
+from .features import normalised, recorded
 
 #: Most tokens in front of the grid: class, distillation and register tokens.
 _MOST_PREFIX = 16
@@ -51,7 +51,7 @@ def gradient_layer(network: nn.Module, head: str, probe: Tensor) -> GradientLaye
 
     Args:
         network: in eval mode.
-        head: of :func:`.study_features.linear_head`.
+        head: of :func:`.features.linear_head`.
         probe: (N, 3, H, W) normalised images, not constant.
 
     Raises:

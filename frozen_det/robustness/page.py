@@ -11,9 +11,9 @@ from pathlib import Path
 from ..pages.blocks import MISSING, Figure, Page, Section, Table, Text
 from ..pages.plots import COLORS, Curve, Plot, draw_svg
 from ..weights.atomic_write import replacing
-from .study_numbers import Estimate, Measured, difference
-from .study_ranking import number_words, ranking_section
-from .study_run import StudyResults
+from .bootstrap import Estimate, Measured, difference
+from .ranking import number_words, ranking_section
+from .run import StudyResults
 
 TITLES = {"fgsm": "Under attack", "occlusion": "Partly hidden", "in-between": "Between two classes",
           "ood": "Out of distribution", "calibration": "Calibration", "corruptions": "Corrupted and moved",

@@ -4,7 +4,7 @@ By three protocols (:mod:`.wsol_protocols`): the candidate's own test transform,
 appendix B), and clovaai/wsolevaluation's (Choe et al., CVPR 2020). Data: images with boxes of one category each, COCO's
 json or CUB-200-2011 (:mod:`.boxed_images`); ``toy`` writes single-digit scenes.
 Where the model does not have the categories, a linear head is fitted on frozen features of the training images.
-The map is the class activation map where the network has one, Grad-CAM++ (:mod:`.study_gradient_maps`) elsewhere.
+The map is the class activation map where the network has one, Grad-CAM++ (:mod:`.grad_cam`) elsewhere.
 """
 
 from collections.abc import Callable
@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from ..errors import InputError
-from ..ops.localization import class_activation_map
+from .bootstrap import Measured
 from .boxed_images import read_boxed
-from .study_candidates import StudyClassifier, StudyImages
-from .study_features import (
+from .candidates import StudyClassifier, StudyImages
+from .features import (
     feature_maps,
     finer_last_stage,
     fit_linear,
@@ -26,8 +26,8 @@ from .study_features import (
     normalised,
     pooled_features,
 )
-from .study_gradient_maps import GradientLayer, gradient_layer, gradient_maps
-from .study_numbers import Measured
+from .grad_cam import GradientLayer, gradient_layer, gradient_maps
+from .localization import class_activation_map
 from .wsol_protocols import protocol_of
 
 MAPS = ("cam", "gradcam++")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..engine.runner.stages import Stages, set_aside
 from ..errors import InputError
-from .study_candidates import Candidate, StudyClassifier, StudyImages
+from .candidates import Candidate, StudyClassifier, StudyImages
 
 EPOCHS = 5
 BATCH_SIZE = 64

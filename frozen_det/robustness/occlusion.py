@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from .study_candidates import StudyClassifier, StudyImages, unit
-from .study_numbers import Bootstrap, Measured
+from .bootstrap import Bootstrap, Measured
+from .candidates import StudyClassifier, StudyImages, unit
 
 FILLS = ("mean", "black")
 

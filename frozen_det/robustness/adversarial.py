@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import InputError
-from .study_candidates import StudyClassifier, StudyImages, unit
-from .study_numbers import Bootstrap, Measured
+from .bootstrap import Bootstrap, Measured
+from .candidates import StudyClassifier, StudyImages, unit
 
 EPSILON = 8
 SWEEP = (0, 1, 2, 4, 8, 16)

@@ -1,7 +1,7 @@
 """What frozen features are worth elsewhere: a linear probe and neighbours on other images, a short detection run.
 
 The probes read the input of the classifier's head and train nothing in the network; by choice the whole network is
-trained on there too (:mod:`.study_finetune`). The detection probe is the number
+trained on there too (:mod:`.finetune`). The detection probe is the number
 that a user of this toolbox is after: a chain (:mod:`frozen_det.workflows.chain`) of fixed budget from the candidate's weights, frozen and
 by choice fine-tuned too, with the detector's own config, seed and data. Refuses image folders without two splits.
 """
@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from .study_candidates import Candidate, StudyClassifier, StudyImages
-from .study_features import fit_linear, images_through, linear_head, nearest_neighbours, pooled_features
-from .study_finetune import EPOCHS
-from .study_finetune import finetune as train_on
-from .study_numbers import Bootstrap, Estimate, Measured
+from .bootstrap import Bootstrap, Estimate, Measured
+from .candidates import Candidate, StudyClassifier, StudyImages
+from .features import fit_linear, images_through, linear_head, nearest_neighbours, pooled_features
+from .finetune import EPOCHS
+from .finetune import finetune as train_on
 
 NUM_NEIGHBOURS = 20
 #: Training images of a probe for each test image, at most.
@@ -34,7 +34,7 @@ def study_transfer(classifier: StudyClassifier, images: StudyImages, candidate: 
         folders: ``NAME=DIR`` or ``DIR`` with splits ``train`` and ``test`` (or ``val``).
         detector: config of a detector whose frozen backbone takes the candidate's weights; None leaves it out.
         detection_options: ``KEY=VALUE`` overrides of that config.
-        finetune: whether a classifier is trained on each folder as well (:mod:`.study_finetune`), and the detection
+        finetune: whether a classifier is trained on each folder as well (:mod:`.finetune`), and the detection
             probe runs a second time with nothing frozen.
         work_dir: where trainings go.
         num_images: test images of a probe; five times as many to train on.

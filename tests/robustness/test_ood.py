@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from frozen_det.analysis.study_ood import folder_images, named_folders, noise_images, study_calibration, study_ood
 from frozen_det.errors import InputError
+from frozen_det.robustness.ood import folder_images, named_folders, noise_images, study_calibration, study_ood
 
 from .study_networks import Brightness, classifier, flat, images_of
 

@@ -8,11 +8,11 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
-from frozen_det.analysis import study_finetune
-from frozen_det.analysis.study_candidates import Candidate, open_classifier
-from frozen_det.analysis.study_finetune import finetune
-from frozen_det.analysis.study_transfer import study_transfer
 from frozen_det.errors import InputError
+from frozen_det.robustness import finetune as study_finetune
+from frozen_det.robustness.candidates import Candidate, open_classifier
+from frozen_det.robustness.finetune import finetune
+from frozen_det.robustness.transfer import study_transfer
 from frozen_det.upstream.image_records import read_folder
 
 from .study_networks import flat, images_of

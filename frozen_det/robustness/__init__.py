@@ -1,0 +1,1 @@
+"""Studies of classifiers: attacks, occlusion, shifted and unknown images, localisation, transfer, ranking."""
