@@ -8,7 +8,7 @@ import torch
 from frozen_det.config import load_config
 from frozen_det.weights.digest import fingerprint
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "detection"
+CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "detection"
 KINDS = ("dino", "deformable-detr", "mask2former", "rtmdet", "atss")
 FILES = sorted(path for kind in KINDS for path in CONFIGS.glob(f"{kind}_frozen-*.py"))
 

@@ -9,7 +9,7 @@ import pytest
 from frozen_det.config import load_config
 from frozen_det.reports.describe import build_without_weights, describe_model
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 FILES = sorted(p for p in CONFIGS.rglob("*.py") if "_base_" not in p.parts and p.parent.name in ("detection", "smoke"))
 # {detector}_{state}-{backbone}_{neck}_{aug}-{epochs}e_{data}
 NAME = re.compile(r"[a-z0-9-]+_(scratch|finetune|frozen|adapters|finetune-adapters)-[a-z0-9]+_[a-z0-9-]+_[a-z0-9-]+"

@@ -7,7 +7,7 @@ import torch
 
 from frozen_det.config import load_config
 
-FILES = sorted((Path(__file__).resolve().parents[1] / "configs" / "smoke").glob("*_frozen-*_plain-*_toy.py"))
+FILES = sorted((Path(__file__).resolve().parents[2] / "configs" / "smoke").glob("*_frozen-*_plain-*_toy.py"))
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from mmengine.registry import MODELS as ROOT_MODELS
 from frozen_det.config import load_config
 from frozen_det.registry import DATA_SAMPLERS, FUNCTIONS, TRANSFORMS
 
-from ..test_configs import depth
+from .test_configs import depth
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 FILES = sorted((CONFIGS / "upstream").glob("*.py"))

@@ -1,1 +1,0 @@
-"""Studies on finished runs and built models: reports, plots, measurements."""
