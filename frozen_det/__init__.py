@@ -1,12 +1,13 @@
 """frozen_det: frozen pretrained backbones for MMDetection 3.x. Importing it builds nothing and loads no torch.
 
 It promises two side effects: a stand-in for ``mmcv._ext`` becomes importable where the compiled ops are absent (see
-:mod:`frozen_det.host.mmcv_ops`), and what the host reads from files is read as data (see :mod:`frozen_det.weights.host_guard`). It
-refuses to be imported without a host (mmdet, mmengine, mmcv).
+:mod:`frozen_det.host.mmcv_ops`), and what the host reads from files is read as data (see
+:mod:`frozen_det.weights.host_guard`). It refuses to be imported without a host (mmdet, mmengine, mmcv).
 """
 
 from importlib.util import find_spec
 
+from . import _moved
 from .host import mmcv_ops
 from .weights import host_guard
 
@@ -19,6 +20,7 @@ if _missing:
         "Install the maintained line with `pip install 'frozen-det[onedl]'` "
         "or the original one with `pip install 'frozen-det[openmmlab]'`.")
 
+_moved.install()
 mmcv_ops.install()
 host_guard.install()
 

@@ -9,19 +9,19 @@ import importlib
 
 from ..errors import InputError
 
-# WHAT as typed -> module frozen_det.analysis.<name>, which has add_arguments(parser) and run(args).
+# WHAT as typed -> module frozen_det.benchmarks.<name>, which has add_arguments(parser) and run(args).
 WHAT = {
-    "adapters": "benchmark_adapters",
-    "backbones": "benchmark_backbones",
-    "checkpoint": "benchmark_checkpoint",
-    "copy-paste": "benchmark_copy_paste",
-    "detectors": "benchmark_detectors",
-    "evaluation": "benchmark_evaluation",
-    "export": "benchmark_export",
-    "frozen-forward": "benchmark_frozen_forward",
-    "labelling": "benchmark_labelling",
-    "mixing": "benchmark_mixing",
-    "train-step": "benchmark_train_step",
+    "adapters": "adapters",
+    "backbones": "backbones",
+    "checkpoint": "checkpoint",
+    "copy-paste": "copy_paste",
+    "detectors": "detectors",
+    "evaluation": "evaluation",
+    "export": "export",
+    "frozen-forward": "forward_options",
+    "labelling": "labelling",
+    "mixing": "mixing",
+    "train-step": "train_step",
 }
 
 
@@ -34,7 +34,7 @@ def add_arguments(parser) -> None:
 
 def run(args) -> int:
     try:
-        module = importlib.import_module(f"frozen_det.analysis.{WHAT[args.what]}")
+        module = importlib.import_module(f"frozen_det.benchmarks.{WHAT[args.what]}")
     except ModuleNotFoundError as error:
         if error.name and error.name.startswith("frozen_det"):
             raise InputError(f"expected the part {args.what!r} to be installed, got none ({error.name})") from error
@@ -50,7 +50,7 @@ def _first_line(module: str) -> str:
     import ast
     from pathlib import Path
 
-    path = Path(__file__).parent.parent / "analysis" / f"{module}.py"
+    path = Path(__file__).parent.parent / "benchmarks" / f"{module}.py"
     if not path.exists():
         return "(not installed)"
     return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n")[0]

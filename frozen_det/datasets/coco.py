@@ -39,8 +39,8 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
     Args:
         ann_file: COCO json, relative to ``data_root``.
         split: Instead of ``ann_file``: ``train``, ``val`` or ``test`` of the user's data under ``data_root``, in
-            any tree that :func:`~frozen_det.datasets.readers.folder_layout.resolve_user_data` knows. The classes are then the
-            train split's.
+            any tree that :func:`~frozen_det.datasets.readers.folder_layout.resolve_user_data` knows. The classes are
+            then the train split's.
         classes_from: Json whose categories are the classes, relative to ``data_root`` or to the working
             directory. Validation data need it: their own json may list other classes, or in another order.
             ``metainfo=dict(classes=...)`` goes before it; without either, this json's own categories are taken.
@@ -49,7 +49,8 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
         on_outside_box: ``error`` for boxes wholly outside their image, or ``drop``.
         allow_empty: Whether training data may be without a single annotation: pictures of nothing, beside others.
         fraction: Share of the images to train on, a number in (0, 1] or ``dict(share=0.1, seed=0)``; drawn by
-            :func:`~frozen_det.datasets.samplers.data_fraction.draw_fraction` after the filters, told by ``fraction_record``.
+            :func:`~frozen_det.datasets.samplers.data_fraction.draw_fraction` after the filters, told by
+            ``fraction_record``.
         data_root, data_prefix, metainfo, filter_cfg, pipeline, lazy_init and others: As in mmdet;
             ``data_prefix`` is ``dict(img='images/')`` by default.
 

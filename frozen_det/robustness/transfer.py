@@ -2,8 +2,9 @@
 
 The probes read the input of the classifier's head and train nothing in the network; by choice the whole network is
 trained on there too (:mod:`.finetune`). The detection probe is the number
-that a user of this toolbox is after: a chain (:mod:`frozen_det.workflows.chain`) of fixed budget from the candidate's weights, frozen and
-by choice fine-tuned too, with the detector's own config, seed and data. Refuses image folders without two splits.
+that a user of this toolbox is after: a chain (:mod:`frozen_det.workflows.chain`) of fixed budget from the candidate's
+weights, frozen and by choice fine-tuned too, with the detector's own config, seed and data. Refuses image folders
+without two splits.
 """
 
 from collections.abc import Callable, Sequence

@@ -22,5 +22,6 @@ from . import (  # noqa: F401
     vgg_gap,
     warm_up_cosine,
 )
-from .fixres import classifier, transform  # noqa: F401
+from .fixres import classifier as fixres_classifier  # noqa: F401
+from .fixres import transform as fixres_transform  # noqa: F401
 from .noisy_student import augmentation, joint_batches, noisy_classifier, pseudo_labelled  # noqa: F401

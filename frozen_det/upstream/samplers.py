@@ -1,8 +1,8 @@
 """Repeated augmentation: each image of an epoch comes several times, with draws of its own each time.
 
 Seeded by run seed and epoch. It refuses an empty dataset and fewer than one repeat. Without repeats, and for data to
-measure on, the sampler is :class:`frozen_det.datasets.samplers.epoch.EpochSampler`: its padding (at most one image a rank)
-carries indices that were there before, so a metric can tell.
+measure on, the sampler is :class:`frozen_det.datasets.samplers.epoch.EpochSampler`: its padding (at most one image a
+rank) carries indices that were there before, so a metric can tell.
 """
 
 import math

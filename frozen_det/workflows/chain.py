@@ -2,8 +2,9 @@
 
 A chain's config says where the weights come from (`upstream`), whether they are tuned at their test resolution first
 (`fixres`), and which detector freezes them (`detector`). Every
-stage is reused while nothing it depends on has changed (:mod:`frozen_det.engine.runner.stages`). The digest of the exported body is compared
-with the one that the detector's training proved: what came out of the classifier is what stayed frozen.
+stage is reused while nothing it depends on has changed (:mod:`frozen_det.engine.runner.stages`). The digest of the
+exported body is compared with the one that the detector's training proved: what came out of the classifier is what
+stayed frozen.
 """
 
 import copy

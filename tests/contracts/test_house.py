@@ -11,13 +11,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "frozen_det"
 
-# Who may import whom: a module's level may import levels below it (larger numbers) and its own.
-LEVELS = [{"cli"}, {"upstream", "analysis"}, {"export"}, {"models", "datasets", "engine", "evaluation"},
-          {"checkpoints", "host_state", "weights_card", "config", "safe_pickle", "pickled_values", "pickled_arrays",
-           "pickled_tensors", "tensor_files", "host_guard", "recorded_config", "fingerprint", "layouts",
-           "atomic_write", "signatures", "trusted_conversion", "tensor_checks", "known_extras", "weight_names",
-           "file_kinds", "class_names", "whole_checkpoint", "devices", "text_files"},
-          {"registry"}, {"mmcv_ops"}, {"ops"}]
+# Who may import whom: a room's level may import levels below it (larger numbers) and itself.
+LEVELS = [{"cli"}, {"robustness"}, {"workflows", "benchmarks"}, {"inference", "upstream"},
+          {"engine", "export", "reports"}, {"models"}, {"datasets"}, {"evaluation", "pages"}, {"config", "weights"},
+          {"registry"}, {"host"}, {"ops", "text_files"}, {"_moved"}]
+MOST_MODULES = 22  # of a folder: more than that nobody reads at a glance
 ANYWHERE = {"errors", "__init__", "frozen_det"}
 
 
@@ -53,6 +51,73 @@ def test_imports_go_down_only():
             if name not in ANYWHERE and level is not None and level < _level(own):
                 wrong.append(f"{path.relative_to(ROOT)}:{line} imports {name}")
     assert wrong == []
+
+
+def _rooms() -> dict[str, set[str]]:
+    """Which sub-packages each sub-package imports. What gathers a package (its own `__init__`) is left out."""
+    folders = {".".join(path.parent.relative_to(PACKAGE).parts): path.parent for path in PACKAGE.rglob("__init__.py")}
+    found = {name: set() for name in folders if name}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        own = ".".join(path.parent.relative_to(PACKAGE).parts)
+        if path.name == "__init__.py" or not own:
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                parts = own.split(".")
+                base = parts[: len(parts) - node.level + 1] + (node.module or "").split(".")
+                for name in [".".join(part for part in [*base, alias.name] if part) for alias in node.names]:
+                    while name and name not in folders:
+                        name = name.rpartition(".")[0]
+                    if name and name != own:
+                        found[own].add(name)
+    return found
+
+
+def test_no_two_rooms_import_each_other():
+    graph, done, cycles = _rooms(), set(), []
+
+    def visit(room, above):
+        if room in above:
+            cycles.append([*above[above.index(room):], room])
+        elif room not in done:
+            for other in sorted(graph[room]):
+                visit(other, [*above, room])
+            done.add(room)
+
+    for room in sorted(graph):
+        visit(room, [])
+    assert cycles == []
+
+
+def test_no_folder_holds_more_modules_than_one_reads_at_a_glance():
+    counts = {path.parent: len([one for one in path.parent.glob("*.py") if one.name != "__init__.py"])
+              for path in PACKAGE.rglob("__init__.py")}
+    assert {str(folder.relative_to(ROOT)): count for folder, count in counts.items() if count > MOST_MODULES} == {}
+
+
+def test_no_file_is_longer_than_four_hundred_lines():
+    files = [path for folder in ("frozen_det", "tests", "configs", "tools") for path in (ROOT / folder).rglob("*.py")]
+    assert [str(path.relative_to(ROOT)) for path in files if len(path.read_text().splitlines()) > 400] == []
+
+
+@pytest.mark.parametrize("old, new", [("analysis.inference", "inference.detector"),
+                                      ("checkpoints", "weights.loading"),
+                                      ("models.frozen_backbone", "models.backbones.frozen_backbone"),
+                                      ("mmcv_ops.boxes", "host.mmcv_ops.boxes")])
+def test_an_import_path_of_before_gives_the_same_module_and_says_until_when(old, new):
+    code = (f"import importlib, warnings; import frozen_det.{new} as new\n"
+            "with warnings.catch_warnings(record=True) as seen:\n"
+            f"    warnings.simplefilter('always'); old = importlib.import_module('frozen_det.{old}')\n"
+            "assert old is new, (old, new)\nassert '2027-06-30' in str(seen[-1].message), seen")
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_package_named_as_a_module_of_before_still_gives_what_that_had():
+    from frozen_det.models import backbones
+    from frozen_det.models.backbone_sources import build
+
+    with pytest.warns(DeprecationWarning, match="backbone_sources.build.build_body"):
+        assert backbones.build_body is build.build_body
 
 
 def test_no_tool_hides_a_module_of_the_standard_library():

@@ -20,8 +20,8 @@ def swap_backbone(detector: dict, backbone: dict) -> dict:
 
     Args:
         detector: its complete config, or that of one around another.
-        backbone: config of a :class:`frozen_det.models.backbones.frozen_backbone.FrozenBackbone`; without `strides` it is asked for those of the
-            detector's own body.
+        backbone: config of a :class:`frozen_det.models.backbones.frozen_backbone.FrozenBackbone`; without `strides`
+            it is asked for those of the detector's own body.
 
     Returns:
         a new config, to be filled.
