@@ -7,9 +7,10 @@ from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
 VERSION = next(
-    line.split('"')[1] for line in (HERE / "frozen_det" / "__init__.py").read_text().splitlines()
-    if line.startswith("__version__"))
-
+    line.split('"')[1]
+    for line in (HERE / "frozen_det" / "__init__.py").read_text().splitlines()
+    if line.startswith("__version__")
+)
 
 
 class BuildWithStartupFile(build_py):
@@ -57,8 +58,17 @@ setup(
         "export": ["onnx>=1.16", "onnxscript>=0.2", "onnxruntime>=1.18"],
         "analysis": ["imagecorruptions-imaug>=1.1", "grad-cam>=1.5"],
         "noisy-student": ["pyarrow>=17", "duckdb>=1.1"],
-        "test": ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "ruff>=0.6",
-                 "faster-coco-eval>=1.7", "pyarrow>=17", "duckdb>=1.1", "scikit-learn>=1.3", "grad-cam>=1.5"],
+        "test": [
+            "pytest>=8",
+            "pytest-xdist>=3.5",
+            "hypothesis>=6.100",
+            "ruff>=0.6",
+            "faster-coco-eval>=1.7",
+            "pyarrow>=17",
+            "duckdb>=1.1",
+            "scikit-learn>=1.3",
+            "grad-cam>=1.5",
+        ],
     },
     entry_points={"console_scripts": ["frozen-det = frozen_det.cli:main"]},
     classifiers=["License :: OSI Approved :: Apache Software License", "Programming Language :: Python :: 3"],

@@ -18,7 +18,8 @@ if _missing:
     raise ImportError(
         f"frozen_det is a plugin of MMDetection 3.x, and {', '.join(_missing)} cannot be imported here. "
         "Install the maintained line with `pip install 'frozen-det[onedl]'` "
-        "or the original one with `pip install 'frozen-det[openmmlab]'`.")
+        "or the original one with `pip install 'frozen-det[openmmlab]'`."
+    )
 
 _moved.install()
 mmcv_ops.install()

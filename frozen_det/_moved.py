@@ -282,8 +282,9 @@ class _Loader(Loader):
         if own in PACKAGES:
             return
         new = f"frozen_det.{MOVED[own]}"
-        warnings.warn(f"{module.__name__} is {new} now; the old path goes after {UNTIL}.", DeprecationWarning,
-                      stacklevel=2)
+        warnings.warn(
+            f"{module.__name__} is {new} now; the old path goes after {UNTIL}.", DeprecationWarning, stacklevel=2
+        )
         sys.modules[module.__name__] = importlib.import_module(new)
 
 
@@ -300,6 +301,7 @@ def former(old: str, new: str):
         old: the package.
         new: the module that has it now.
     """
+
     def __getattr__(name):
         if name.startswith("__"):
             raise AttributeError(f"module {old!r} has no attribute {name!r}")
@@ -307,8 +309,9 @@ def former(old: str, new: str):
             found = getattr(importlib.import_module(new), name)
         except AttributeError:
             raise AttributeError(f"module {old!r} has no attribute {name!r}") from None
-        warnings.warn(f"{old}.{name} is {new}.{name} now; the old path goes after {UNTIL}.", DeprecationWarning,
-                      stacklevel=2)
+        warnings.warn(
+            f"{old}.{name} is {new}.{name} now; the old path goes after {UNTIL}.", DeprecationWarning, stacklevel=2
+        )
         return found
 
     return __getattr__

@@ -51,3 +51,12 @@ def storage_error(error: OSError, path=None) -> StorageError:
     words = os.strerror(error.errno) if error.errno else str(error)
     remedy = _REMEDIES.get(error.errno, "Name another folder")
     return StorageError(f"could not write {at if at is not None else 'a file'}: {words}. {remedy}.")
+
+
+def check_choice(key: str, value: str, known: tuple[str, ...]) -> None:
+    """Refuse a value of a dataset's config that is none of those known."""
+    if value not in known:
+        raise InputError(
+            f"expected {key} to be one of {', '.join(known)} in the dataset's config, got {value!r}; "
+            f"{closest(value, known)}".rstrip("; ")
+        )

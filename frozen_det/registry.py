@@ -17,25 +17,44 @@ from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import Registry
 
 # With the models comes the engine: a Runner of theirs checks what it loads (CheckpointMatchHook).
-MODELS = Registry("model", parent=MMENGINE_MODELS, scope="frozen_det",
-                  locations=["frozen_det.models", "frozen_det.engine", "frozen_det.upstream"])
+MODELS = Registry(
+    "model",
+    parent=MMENGINE_MODELS,
+    scope="frozen_det",
+    locations=["frozen_det.models", "frozen_det.engine", "frozen_det.upstream"],
+)
 TASK_UTILS = Registry("task util", parent=MMENGINE_TASK_UTILS, scope="frozen_det", locations=["frozen_det.models"])
-DATASETS = Registry("dataset", parent=MMENGINE_DATASETS, scope="frozen_det",
-                    locations=["frozen_det.datasets", "frozen_det.upstream"])
-TRANSFORMS = Registry("transform", parent=MMENGINE_TRANSFORMS, scope="frozen_det",
-                      locations=["frozen_det.datasets", "frozen_det.upstream"])
-DATA_SAMPLERS = Registry("data sampler", parent=MMENGINE_DATA_SAMPLERS, scope="frozen_det",
-                         locations=["frozen_det.datasets", "frozen_det.upstream"])
+DATASETS = Registry(
+    "dataset", parent=MMENGINE_DATASETS, scope="frozen_det", locations=["frozen_det.datasets", "frozen_det.upstream"]
+)
+TRANSFORMS = Registry(
+    "transform",
+    parent=MMENGINE_TRANSFORMS,
+    scope="frozen_det",
+    locations=["frozen_det.datasets", "frozen_det.upstream"],
+)
+DATA_SAMPLERS = Registry(
+    "data sampler",
+    parent=MMENGINE_DATA_SAMPLERS,
+    scope="frozen_det",
+    locations=["frozen_det.datasets", "frozen_det.upstream"],
+)
 FUNCTIONS = Registry("function", parent=MMENGINE_FUNCTIONS, scope="frozen_det", locations=["frozen_det.upstream"])
-HOOKS = Registry("hook", parent=MMENGINE_HOOKS, scope="frozen_det",
-                 locations=["frozen_det.engine", "frozen_det.upstream"])
-OPTIM_WRAPPER_CONSTRUCTORS = Registry("optimizer wrapper constructor", parent=MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
-                                      scope="frozen_det",
-                                      locations=["frozen_det.engine", "frozen_det.upstream"])
-PARAM_SCHEDULERS = Registry("parameter scheduler", parent=MMENGINE_PARAM_SCHEDULERS, scope="frozen_det",
-                            locations=["frozen_det.upstream"])
-METRICS = Registry("metric", parent=MMENGINE_METRICS, scope="frozen_det",
-                   locations=["frozen_det.evaluation", "frozen_det.upstream"])
+HOOKS = Registry(
+    "hook", parent=MMENGINE_HOOKS, scope="frozen_det", locations=["frozen_det.engine", "frozen_det.upstream"]
+)
+OPTIM_WRAPPER_CONSTRUCTORS = Registry(
+    "optimizer wrapper constructor",
+    parent=MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
+    scope="frozen_det",
+    locations=["frozen_det.engine", "frozen_det.upstream"],
+)
+PARAM_SCHEDULERS = Registry(
+    "parameter scheduler", parent=MMENGINE_PARAM_SCHEDULERS, scope="frozen_det", locations=["frozen_det.upstream"]
+)
+METRICS = Registry(
+    "metric", parent=MMENGINE_METRICS, scope="frozen_det", locations=["frozen_det.evaluation", "frozen_det.upstream"]
+)
 OPTIMIZERS = Registry("optimizer", parent=MMENGINE_OPTIMIZERS, scope="frozen_det", locations=["frozen_det.upstream"])
 # Kinds of residual adapters, by the short names that configs use: adapters=dict(type='parallel').
 ADAPTERS = Registry("adapter", scope="frozen_det", locations=["frozen_det.models.adapters"])

@@ -40,12 +40,16 @@ def read_json(path: str | os.PathLike, role: str = "a json file"):
     except InputError:
         raise
     except RecursionError as error:
-        raise InputError(f"{path}: expected json, got lists or objects nested too deep to be read; write the file "
-                         "again.") from error
+        raise InputError(
+            f"{path}: expected json, got lists or objects nested too deep to be read; write the file again."
+        ) from error
     except ValueError as error:  # both broken json and broken text
         kind = _compression(content)
-        got = f"a {kind} archive; unpack it." if kind else (
-            f"text that ends or breaks off: {error}; write or fetch the file again.")
+        got = (
+            f"a {kind} archive; unpack it."
+            if kind
+            else (f"text that ends or breaks off: {error}; write or fetch the file again.")
+        )
         raise InputError(f"{path}: expected json, got {got}") from error
 
 
@@ -59,8 +63,10 @@ def read_text(path: str | os.PathLike) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: expected text in UTF-8, got bytes that are none ({error.reason} at {error.start}); "
-                         "save the file as UTF-8.") from error
+        raise InputError(
+            f"{path}: expected text in UTF-8, got bytes that are none ({error.reason} at {error.start}); "
+            "save the file as UTF-8."
+        ) from error
 
 
 def read_lines(path: str | os.PathLike) -> list[str]:
@@ -93,8 +99,10 @@ class _Distinct:
         keys = [key for key, _ in pairs]
         if len(set(keys)) < len(keys):
             key, times = Counter(keys).most_common(1)[0]
-            raise InputError(f"{self.path}: expected each key of an object once, got {key!r} {times} times, of which "
-                             "only the last would count; join the values under one key.")
+            raise InputError(
+                f"{self.path}: expected each key of an object once, got {key!r} {times} times, of which "
+                "only the last would count; join the values under one key."
+            )
 
 
 class _TextLoader(yaml.BaseLoader):

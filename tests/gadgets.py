@@ -47,14 +47,23 @@ def gadgets(mark: Path) -> dict[str, bytes]:
         "open": call("builtins", "open", text(path), text("w")),
         "subprocess": call("subprocess", "check_output", b"]" + text("touch") + b"a" + text(path) + b"a"),
         "getattr of an import": call("builtins", "getattr", call("builtins", "__import__", text("os")), text("system"))
-        + b"(" + text(shell) + b"tR",
-        "getattr of a module's dict": call("builtins", "getattr", call("importlib", "import_module", text("os")),
-                                           text("system")) + b"(" + text(shell) + b"tR",
+        + b"("
+        + text(shell)
+        + b"tR",
+        "getattr of a module's dict": call(
+            "builtins", "getattr", call("importlib", "import_module", text("os")), text("system")
+        )
+        + b"("
+        + text(shell)
+        + b"tR",
         "functools.partial": call("functools", "partial", name("builtins", "exec"), text(code)) + b")R",
-        "operator.methodcaller": call("operator", "methodcaller", text("touch")) + b"(" + call(
-            "pathlib", "PosixPath", text(path)) + b"tR",
-        "map in a list": call("builtins", "list", call("builtins", "map", name("builtins", "exec"),
-                                                       b"]" + text(code) + b"a")),
+        "operator.methodcaller": call("operator", "methodcaller", text("touch"))
+        + b"("
+        + call("pathlib", "PosixPath", text(path))
+        + b"tR",
+        "map in a list": call(
+            "builtins", "list", call("builtins", "map", name("builtins", "exec"), b"]" + text(code) + b"a")
+        ),
         "runpy": call("runpy", "_run_code", call("builtins", "compile", text(code), text("x"), text("exec")), b"}"),
         "pickle.loads": call("pickle", "loads", nested),
         "_pickle.loads": call("_pickle", "loads", nested),
@@ -64,13 +73,24 @@ def gadgets(mark: Path) -> dict[str, bytes]:
         "numpy": call("numpy.testing._private.utils", "runstring", text(code), b"}"),
         "timeit": call("timeit", "timeit", text(code), text("pass"), name("time", "perf_counter"), b"K\x01"),
         "a debugger": call("cProfile", "run", text(code)),
-        "an interpreter": call("code", "InteractiveInterpreter.runcode", call(
-            "code", "InteractiveInterpreter"), call("builtins", "compile", text(code), text("x"), text("exec"))),
+        "an interpreter": call(
+            "code",
+            "InteractiveInterpreter.runcode",
+            call("code", "InteractiveInterpreter"),
+            call("builtins", "compile", text(code), text("x"), text("exec")),
+        ),
         "the host's config": call("mmengine.config", "Config.fromstring", text(code), text(".py")),
-        "BUILD": call("types", "SimpleNamespace") + b"}" + text("__setstate__") + call(
-            "functools", "partial", name("builtins", "exec"), text(code)) + b"sb" + b"}b",
-        "NEWOBJ": call("builtins", "tuple", name("builtins", "map") + b"(" + name("builtins", "exec") + b"]"
-                       + text(code) + b"at\x81"),
+        "BUILD": call("types", "SimpleNamespace")
+        + b"}"
+        + text("__setstate__")
+        + call("functools", "partial", name("builtins", "exec"), text(code))
+        + b"sb"
+        + b"}b",
+        "NEWOBJ": call(
+            "builtins",
+            "tuple",
+            name("builtins", "map") + b"(" + name("builtins", "exec") + b"]" + text(code) + b"at\x81",
+        ),
         "INST": b"(" + text(code) + b"ibuiltins\nexec\n",
         "OBJ": b"(" + name("builtins", "exec") + text(code) + b"o",
     }
@@ -126,6 +146,12 @@ def among_others(data: bytes, path: Path) -> Path:
     return path
 
 
-FORMS = {"zip": in_zip, "stream": in_stream, "plain": plain, "tar": in_tar, "TorchScript": in_torchscript,
-         "two pickles": among_others}
+FORMS = {
+    "zip": in_zip,
+    "stream": in_stream,
+    "plain": plain,
+    "tar": in_tar,
+    "TorchScript": in_torchscript,
+    "two pickles": among_others,
+}
 KINDS = tuple(gadgets(Path("mark")))

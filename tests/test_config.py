@@ -12,14 +12,19 @@ def test_a_shipped_config_is_found_by_its_name_and_a_typo_names_the_closest():
         find_config("quikstart")
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ({"optim_wraper.lr": 1}, "no key 'optim_wraper'; did you mean 'optim_wrapper'"),
-    ({"model.detector.neck.out_chanels": 1},
-     "the key 'out_chanels', which FPN does not take; did you mean 'out_channels'"),
-    ({"model.detector.backbone.freze": False}, "'freze'.*did you mean 'freeze'"),
-    ({"train_dataloader.dataset.type": "frozen_det.ToyScene"}, "no type 'frozen_det.ToyScene'; did you mean"),
-    ({"default_hooks.logger.intervall": 2}, "'intervall'.*did you mean 'interval'"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"optim_wraper.lr": 1}, "no key 'optim_wraper'; did you mean 'optim_wrapper'"),
+        (
+            {"model.detector.neck.out_chanels": 1},
+            "the key 'out_chanels', which FPN does not take; did you mean 'out_channels'",
+        ),
+        ({"model.detector.backbone.freze": False}, "'freze'.*did you mean 'freeze'"),
+        ({"train_dataloader.dataset.type": "frozen_det.ToyScene"}, "no type 'frozen_det.ToyScene'; did you mean"),
+        ({"default_hooks.logger.intervall": 2}, "'intervall'.*did you mean 'interval'"),
+    ],
+)
 def test_an_unknown_key_is_refused_with_the_closest_name(options, message):
     with pytest.raises(InputError, match=message):
         load_config("quickstart", options)
@@ -67,16 +72,20 @@ def test_a_misspelt_argument_of_the_checkpoint_hook_is_refused_although_its_pare
 
 def test_a_child_may_set_a_name_again_and_use_it_where_its_base_did(tmp_path):
     path = tmp_path / "c.py"
-    path.write_text(f"_base_ = [{str(find_config('custom_coco'))!r}]\nepochs = 7\ntrain_cfg = dict(max_epochs=epochs)\n"
-                    "param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True, end=epochs, T_max=epochs)]\n")
+    path.write_text(
+        f"_base_ = [{str(find_config('custom_coco'))!r}]\nepochs = 7\ntrain_cfg = dict(max_epochs=epochs)\n"
+        "param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True, end=epochs, T_max=epochs)]\n"
+    )
     cfg = load_config(path)
     assert (cfg.train_cfg.max_epochs, [one.end for one in cfg.param_scheduler]) == (7, [7])
 
 
 def test_a_name_that_a_child_sets_and_nothing_uses_is_refused(tmp_path):
     path = tmp_path / "c.py"
-    path.write_text(f"_base_ = [{str(find_config('custom_coco'))!r}]\nepochs = 7\ntrain_cfg = dict(max_epochs=7)\n"
-                    "param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True, end=7, T_max=7)]\n")
+    path.write_text(
+        f"_base_ = [{str(find_config('custom_coco'))!r}]\nepochs = 7\ntrain_cfg = dict(max_epochs=7)\n"
+        "param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True, end=7, T_max=7)]\n"
+    )
     with pytest.raises(InputError, match="epochs=7 has no effect"):
         load_config(path)
 
@@ -84,10 +93,16 @@ def test_a_name_that_a_child_sets_and_nothing_uses_is_refused(tmp_path):
 @pytest.mark.parametrize("monitor", ["monitor='bbox_mAP', ", ""])
 def test_a_schedule_that_follows_a_number_that_nobody_reports_is_refused(tmp_path, monitor):
     path = tmp_path / "c.py"
-    path.write_text(f"_base_ = [{str(find_config('custom_coco'))!r}]\n"
-                    f"param_scheduler = [dict(type='ReduceOnPlateauLR', {monitor}patience=0)]\n")
+    path.write_text(
+        f"_base_ = [{str(find_config('custom_coco'))!r}]\n"
+        f"param_scheduler = [dict(type='ReduceOnPlateauLR', {monitor}patience=0)]\n"
+    )
     with pytest.raises(InputError, match="param_scheduler.0.monitor is '(bbox_mAP|loss)', which the validation does"):
         load_config(path)
-    path.write_text(path.read_text().replace("patience", "by_epoch=True, patience").replace(
-        monitor, "").replace("patience=0", "monitor='coco/bbox_mAP'"))
+    path.write_text(
+        path.read_text()
+        .replace("patience", "by_epoch=True, patience")
+        .replace(monitor, "")
+        .replace("patience=0", "monitor='coco/bbox_mAP'")
+    )
     assert load_config(path).param_scheduler[0].monitor == "coco/bbox_mAP"

@@ -72,6 +72,7 @@ def _as_statements(text: str) -> str:
 
 def _literal(node):
     """`dict(a=1)` as `{'a': 1}`, so that it can be read without running it."""
+
     class Dicts(ast.NodeTransformer):
         def visit_Call(self, call):
             self.generic_visit(call)
@@ -103,8 +104,11 @@ def test_the_papers_numbers_on_their_page_are_those_that_the_configs_expect():
     from frozen_det.config import find_config
 
     text = (DOCS / "paper_grid.md").read_text(encoding="utf-8")
-    rows = [[cell.strip() for cell in line.strip("| ").split("|")] for line in text.splitlines() if "`" in line
-            and line.startswith("|")]
+    rows = [
+        [cell.strip() for cell in line.strip("| ").split("|")]
+        for line in text.splitlines()
+        if "`" in line and line.startswith("|")
+    ]
     values = {}
     for _, paper, config, _ours in rows:
         values.setdefault(config.strip("`"), []).append(paper)
@@ -125,11 +129,14 @@ def test_every_config_of_the_papers_systems_has_a_row_on_that_page():
 
 def test_every_config_of_the_classifiers_papers_has_a_row_there_too():
     text = (DOCS / "paper_grid.md").read_text(encoding="utf-8")
-    files = [path for folder in ("upstream", "fixres", "noisy_student", "detection")
-             for path in (DOCS.parent / "configs" / folder).glob("*.py")
-             if re.search(r"_(imagenet1k|cifar100|cub200|voc0712)$|^pyramidnet|_transfer_", path.stem)
-             # Parts of a loop, and weights that are given.
-             and not re.search(r"_(noisy|given)_", path.stem)]
+    files = [
+        path
+        for folder in ("upstream", "fixres", "noisy_student", "detection")
+        for path in (DOCS.parent / "configs" / folder).glob("*.py")
+        if re.search(r"_(imagenet1k|cifar100|cub200|voc0712)$|^pyramidnet|_transfer_", path.stem)
+        # Parts of a loop, and weights that are given.
+        and not re.search(r"_(noisy|given)_", path.stem)
+    ]
     assert len(files) > 100
     for path in files:
         assert f"`{path.stem}`" in text, path.stem

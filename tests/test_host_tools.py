@@ -37,8 +37,12 @@ def _host_tool(name: str) -> Path:
 
 
 def _run(tool: str, *arguments):
-    done = subprocess.run([sys.executable, str(_host_tool(tool)), *map(str, arguments)], capture_output=True, text=True,
-                          env={**os.environ, "CUDA_VISIBLE_DEVICES": ""})
+    done = subprocess.run(
+        [sys.executable, str(_host_tool(tool)), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout + done.stderr
 
@@ -66,8 +70,14 @@ def test_a_stock_config_trains_frozen_after_wrapping_its_model(scenes, tmp_path)
     torch.save(body.state_dict(), tmp_path / "resnet18.pth")
     classes = tuple(c["name"] for c in json.loads((scenes / "annotations/train.json").read_text())["categories"])
     (tmp_path / "wrapped.py").write_text(WRAPPED.format(root=str(scenes), classes=classes))
-    _run("train.py", tmp_path / "wrapped.py", "--work-dir", tmp_path / "work", "--cfg-options",
-         f"model.detector.backbone.init_cfg.checkpoint={tmp_path / 'resnet18.pth'}")
+    _run(
+        "train.py",
+        tmp_path / "wrapped.py",
+        "--work-dir",
+        tmp_path / "work",
+        "--cfg-options",
+        f"model.detector.backbone.init_cfg.checkpoint={tmp_path / 'resnet18.pth'}",
+    )
     saved = torch.load(tmp_path / "work" / "epoch_1.pth", weights_only=False)["state_dict"]
     assert all(torch.equal(saved[f"backbone.body.{k}"], v) for k, v in body.state_dict().items())
     proof = json.loads((tmp_path / "work" / "frozen_proof.json").read_text())

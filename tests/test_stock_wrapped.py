@@ -34,7 +34,10 @@ def test_a_block_of_the_page_is_a_frozen_detector_of_its_kind(text, family, tmp_
     assert not any(parameter.requires_grad for parameter in model.backbone.parameters())
     trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     assert len(trained) > 30 and not any(name.startswith("backbone.") for name in trained)
-    classes = [module.num_classes for module in model.modules() if hasattr(module, "num_classes")
-               and "head" in type(module).__name__.lower()]
+    classes = [
+        module.num_classes
+        for module in model.modules()
+        if hasattr(module, "num_classes") and "head" in type(module).__name__.lower()
+    ]
     expected = {"retinanet": 80, "mask2former": 3 + 2}.get(family, 3)
     assert classes and set(classes) == {expected}

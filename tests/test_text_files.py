@@ -25,11 +25,19 @@ def test_json_is_read_in_every_unicode_encoding(written, encoding):
     assert read_json(written('{"name": "café"}'.encode(encoding))) == {"name": "café"}
 
 
-@pytest.mark.parametrize("content,message", [
-    (b'{"a": [', "ends or breaks off"), (b'{"a": 1}\n{"a": 2}', "ends or breaks off: Extra data"),
-    (b"", "ends or breaks off"), (gzip.compress(b"{}", mtime=0), "got a gzip archive; unpack it"),
-    (b"PK\x03\x04rest", "got a zip archive"), (b'{"a": "caf\xe9"}', "ends or breaks off"),
-    (b"[" * 100_000 + b"]" * 100_000, "nested too deep"), (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "too deep")])
+@pytest.mark.parametrize(
+    "content,message",
+    [
+        (b'{"a": [', "ends or breaks off"),
+        (b'{"a": 1}\n{"a": 2}', "ends or breaks off: Extra data"),
+        (b"", "ends or breaks off"),
+        (gzip.compress(b"{}", mtime=0), "got a gzip archive; unpack it"),
+        (b"PK\x03\x04rest", "got a zip archive"),
+        (b'{"a": "caf\xe9"}', "ends or breaks off"),
+        (b"[" * 100_000 + b"]" * 100_000, "nested too deep"),
+        (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "too deep"),
+    ],
+)
 def test_what_is_no_json_is_refused_by_file(written, content, message):
     path = written(content)
     with pytest.raises(InputError, match=rf"^{path}: expected json, .*{message}"):
@@ -70,9 +78,15 @@ def test_yaml_runs_nothing(written, tmp_path):
     assert content["names"] == ["cat"] and not (tmp_path / "made").exists()
 
 
-@pytest.mark.parametrize("text,message", [
-    ("names: {0: cat, 0: dog}", "the key '0' twice"), ("names: [cat", "expected yaml, got"),
-    ("a: *no", "expected yaml"), ("[" * 400, "expected yaml")])
+@pytest.mark.parametrize(
+    "text,message",
+    [
+        ("names: {0: cat, 0: dog}", "the key '0' twice"),
+        ("names: [cat", "expected yaml, got"),
+        ("a: *no", "expected yaml"),
+        ("[" * 400, "expected yaml"),
+    ],
+)
 def test_broken_yaml_and_keys_that_are_named_twice_are_refused_in_one_line(written, text, message):
     path = written(text.encode())
     with pytest.raises(InputError, match=message) as error:

@@ -53,8 +53,9 @@ def test_a_run_leaves_metrics_a_proof_and_lean_plain_checkpoints(finished):
 
 
 def test_a_second_run_with_two_workers_gives_the_same_weights(finished, scenes, tmp_path):
-    again = train(tiny_config(scenes, tmp_path, train_dataloader__num_workers=2,
-                              train_dataloader__persistent_workers=True))
+    again = train(
+        tiny_config(scenes, tmp_path, train_dataloader__num_workers=2, train_dataloader__persistent_workers=True)
+    )
     assert _equal(_weights(finished), _weights(again)) == []
 
 
@@ -157,9 +158,13 @@ train(cfg)
 @pytest.mark.parametrize("delay", [0.0, 0.1, 0.25])
 def test_a_kill_while_saving_leaves_the_last_complete_checkpoint_whole(scenes, tmp_path, delay):
     repository = Path(__file__).resolve().parents[1]
-    process = subprocess.Popen([sys.executable, "-c", _KILLED, str(scenes), str(tmp_path)], cwd=repository,
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                               env={**os.environ, "CUDA_VISIBLE_DEVICES": ""})
+    process = subprocess.Popen(
+        [sys.executable, "-c", _KILLED, str(scenes), str(tmp_path)],
+        cwd=repository,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+    )
     try:
         deadline = time.time() + 120
         while time.time() < deadline and process.poll() is None:

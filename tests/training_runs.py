@@ -3,12 +3,18 @@
 from pathlib import Path
 
 OPTIONS = {
-    "train_cfg.max_epochs": 2, "train_cfg.val_interval": 1,
-    "train_dataloader.batch_size": 2, "train_dataloader.num_workers": 0,
+    "train_cfg.max_epochs": 2,
+    "train_cfg.val_interval": 1,
+    "train_dataloader.batch_size": 2,
+    "train_dataloader.num_workers": 0,
     "train_dataloader.persistent_workers": False,
-    "val_dataloader.batch_size": 2, "val_dataloader.num_workers": 0, "val_dataloader.persistent_workers": False,
-    "auto_scale_lr.base_batch_size": 2, "default_hooks.logger.interval": 1,
-    "model.detector.neck.out_channels": 16, "model.detector.rpn_head.feat_channels": 16,
+    "val_dataloader.batch_size": 2,
+    "val_dataloader.num_workers": 0,
+    "val_dataloader.persistent_workers": False,
+    "auto_scale_lr.base_batch_size": 2,
+    "default_hooks.logger.interval": 1,
+    "model.detector.neck.out_channels": 16,
+    "model.detector.rpn_head.feat_channels": 16,
     "model.detector.roi_head.bbox_head.fc_out_channels": 32,
 }
 
@@ -17,8 +23,9 @@ def tiny_scenes(root) -> Path:
     """8 training and 4 validation images of 96 x 96 pixels."""
     from frozen_det.datasets.toy.toy_scenes import write_toy_scenes
 
-    return write_toy_scenes(Path(root), num_train=8, num_val=4, size_hw=(96, 96), object_px=(20, 48),
-                            report=lambda text: None)
+    return write_toy_scenes(
+        Path(root), num_train=8, num_val=4, size_hw=(96, 96), object_px=(20, 48), report=lambda text: None
+    )
 
 
 def tiny_config(scenes, work_dir, **options):
@@ -28,10 +35,17 @@ def tiny_config(scenes, work_dir, **options):
     more = {key.replace("__", "."): value for key, value in options.items()}
     cfg = load_config("quickstart", {**OPTIONS, **more})
     for loader, split in ((cfg.train_dataloader, "train"), (cfg.val_dataloader, "val")):
-        pipeline = [dict(step, scale=(96, 96)) if step["type"] == "Resize" else dict(step)
-                    for step in loader.dataset.pipeline]
-        loader.dataset = dict(type="frozen_det.CocoDataset", data_root=str(scenes), test_mode=split == "val",
-                              ann_file=f"annotations/{split}.json", data_prefix=dict(img="images/"), pipeline=pipeline)
+        pipeline = [
+            dict(step, scale=(96, 96)) if step["type"] == "Resize" else dict(step) for step in loader.dataset.pipeline
+        ]
+        loader.dataset = dict(
+            type="frozen_det.CocoDataset",
+            data_root=str(scenes),
+            test_mode=split == "val",
+            ann_file=f"annotations/{split}.json",
+            data_prefix=dict(img="images/"),
+            pipeline=pipeline,
+        )
     cfg.test_dataloader = cfg.val_dataloader
     cfg.val_evaluator = dict(type="frozen_det.CocoMetric", ann_file=f"{scenes}/annotations/val.json", metric="bbox")
     cfg.test_evaluator = cfg.val_evaluator

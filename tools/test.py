@@ -1,4 +1,5 @@
 """The command `frozen-det test`, for those who run tools/ from a checkout."""
+
 import sys
 
 from frozen_det.cli import run_command

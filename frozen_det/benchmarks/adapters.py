@@ -48,11 +48,22 @@ class Row:
 
 
 def add_arguments(parser) -> None:
-    parser.add_argument("--bodies", nargs="+", default=list(BODIES), metavar="NAME", help="names of timm models "
-                        f"(default: {' '.join(BODIES)})")
+    parser.add_argument(
+        "--bodies",
+        nargs="+",
+        default=list(BODIES),
+        metavar="NAME",
+        help=f"names of timm models (default: {' '.join(BODIES)})",
+    )
     parser.add_argument("--kinds", nargs="+", default=None, metavar="KIND", help="kinds of adapters (default: all)")
-    parser.add_argument("--size", type=int, nargs=2, default=(256, 320), metavar=("H", "W"),
-                        help="image size in pixels (default 256 320)")
+    parser.add_argument(
+        "--size",
+        type=int,
+        nargs=2,
+        default=(256, 320),
+        metavar=("H", "W"),
+        help="image size in pixels (default 256 320)",
+    )
     parser.add_argument("--batch", type=int, default=1, help="images a step (default 1)")
     parser.add_argument("--steps", type=int, default=10, help="measured steps of every arm, after one to warm up")
     parser.add_argument("--device", default=None, help="cpu or cuda (default: cuda where there is one)")
@@ -69,15 +80,24 @@ def run(args) -> int:
     device = str(device_of(args.device))
     rows = []
     for name in args.bodies:
-        rows += measure(name, BODIES.get(name, dict(type="timm", name=name)), kinds, tuple(args.size), args.batch,
-                        args.steps, device)
+        rows += measure(
+            name,
+            BODIES.get(name, dict(type="timm", name=name)),
+            kinds,
+            tuple(args.size),
+            args.batch,
+            args.steps,
+            device,
+        )
     if args.json:
         print(json.dumps([asdict(row) for row in rows], indent=1))
     else:
         on_gpu = device.startswith("cuda")
         where = torch.cuda.get_device_name() if on_gpu else f"CPU with {torch.get_num_threads()} threads"
-        print(f"{args.batch} x {args.size[0]} x {args.size[1]} pixels, {args.steps} steps, {where}, torch "
-              f"{torch.__version__}")
+        print(
+            f"{args.batch} x {args.size[0]} x {args.size[1]} pixels, {args.steps} steps, {where}, torch "
+            f"{torch.__version__}"
+        )
         print(table(rows))
     return 0
 
@@ -109,26 +129,39 @@ def measure(name: str, body: dict, kinds, size_hw, batch: int, steps: int, devic
         trained = sum(p.numel() for p in parameters if p.requires_grad)
         quartiles = statistics.quantiles(walls[arm], n=4) if steps > 1 else [walls[arm][0]] * 3
         adapters = model.backbone.adapters
-        rows.append(Row(
-            name, arm, 0 if adapters is None else sum(p.numel() for p in adapters.parameters()), trained,
-            trained / sum(p.numel() for p in parameters), kept[arm] / 2**20, 1e3 * statistics.median(walls[arm]),
-            1e3 * (quartiles[2] - quartiles[0]), 1e3 * statistics.median(cpus[arm]),
-            max(peaks[arm]) / 2**20 if device.startswith("cuda") else None))
+        rows.append(
+            Row(
+                name,
+                arm,
+                0 if adapters is None else sum(p.numel() for p in adapters.parameters()),
+                trained,
+                trained / sum(p.numel() for p in parameters),
+                kept[arm] / 2**20,
+                1e3 * statistics.median(walls[arm]),
+                1e3 * (quartiles[2] - quartiles[0]),
+                1e3 * statistics.median(cpus[arm]),
+                max(peaks[arm]) / 2**20 if device.startswith("cuda") else None,
+            )
+        )
     return rows
 
 
 def table(rows: list[Row]) -> str:
     """The measurements as text; `x frozen` compares process time on a CPU, wall time on a GPU."""
     frozen = {row.body: row for row in rows if row.arm == "frozen"}
-    lines = [f"{'body':<17}{'arm':<27}{'added M':>9}{'trains M':>10}{'share %':>9}{'kept MiB':>10}{'step ms':>10}"
-             f"{'± ms':>8}{'CPU ms':>9}{'x frozen':>10}{'peak MiB':>10}"]
+    lines = [
+        f"{'body':<17}{'arm':<27}{'added M':>9}{'trains M':>10}{'share %':>9}{'kept MiB':>10}{'step ms':>10}"
+        f"{'± ms':>8}{'CPU ms':>9}{'x frozen':>10}{'peak MiB':>10}"
+    ]
     for row in rows:
         on_gpu = row.peak_mib is not None  # there the process's own time says nothing; on a CPU it ignores other load
-        times = (row.step_ms / frozen[row.body].step_ms if on_gpu else row.cpu_ms / frozen[row.body].cpu_ms)
-        lines.append(f"{row.body:<17}{row.arm:<27}{row.added_params / 1e6:>9.3f}{row.trainable_params / 1e6:>10.3f}"
-                     f"{100 * row.trainable_share:>9.2f}{row.kept_mib:>10.1f}{row.step_ms:>10.1f}"
-                     f"{row.spread_ms / 2:>8.1f}{row.cpu_ms:>9.1f}"
-                     f"{times:>10.2f}{f'{row.peak_mib:.0f}' if on_gpu else '-':>10}")
+        times = row.step_ms / frozen[row.body].step_ms if on_gpu else row.cpu_ms / frozen[row.body].cpu_ms
+        lines.append(
+            f"{row.body:<17}{row.arm:<27}{row.added_params / 1e6:>9.3f}{row.trainable_params / 1e6:>10.3f}"
+            f"{100 * row.trainable_share:>9.2f}{row.kept_mib:>10.1f}{row.step_ms:>10.1f}"
+            f"{row.spread_ms / 2:>8.1f}{row.cpu_ms:>9.1f}"
+            f"{times:>10.2f}{f'{row.peak_mib:.0f}' if on_gpu else '-':>10}"
+        )
     return "\n".join(lines)
 
 
@@ -146,8 +179,7 @@ class _Step:
         neck = FPN(in_channels=list(self.backbone.channels), out_channels=256, num_outs=5)
         self.model = nn.Sequential(self.backbone, neck).to(images.device).train()
         self.images = images
-        self.optimizer = torch.optim.SGD([p for p in self.model.parameters() if p.requires_grad], lr=1e-4,
-                                         momentum=0.9)
+        self.optimizer = torch.optim.SGD([p for p in self.model.parameters() if p.requires_grad], lr=1e-4, momentum=0.9)
 
     def loss(self) -> torch.Tensor:
         return sum(level.square().mean() for level in self.model(self.images))
@@ -174,8 +206,7 @@ class _Step:
 
     def kept_bytes(self) -> int:
         """Bytes autograd keeps for the backward pass: distinct storages, without parameters, buffers and images."""
-        own = {t.untyped_storage().data_ptr()
-               for t in [*self.model.parameters(), *self.model.buffers(), self.images]}
+        own = {t.untyped_storage().data_ptr() for t in [*self.model.parameters(), *self.model.buffers(), self.images]}
         alive = weakref.WeakSet()
 
         def keep(tensor):
@@ -184,8 +215,11 @@ class _Step:
 
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda held: held.tensor):
             loss = self.loss()
-        kept = {storage.data_ptr(): storage.nbytes()
-                for storage in (held.tensor.untyped_storage() for held in alive) if storage.data_ptr() not in own}
+        kept = {
+            storage.data_ptr(): storage.nbytes()
+            for storage in (held.tensor.untyped_storage() for held in alive)
+            if storage.data_ptr() not in own
+        }
         del loss
         return sum(kept.values())
 

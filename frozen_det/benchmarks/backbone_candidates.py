@@ -14,21 +14,62 @@ from ..models.backbone_sources.build import on_meta
 # The smallest of a family is taken up to here: 2 GB of weights in float32.
 MOST_MILLIONS_OF_A_FAMILY = 500.0
 # Words and numbers in names that tell small models of a family from large ones; in order.
-_SIZE_WORDS = ("zepto", "atto", "femto", "pico", "nano", "micro", "xxxs", "xxs", "xxtiny", "xxt", "xs", "xt", "xtiny",
-               "tiny", "mini", "t", "s", "small", "m", "medium", "b", "base")
+_SIZE_WORDS = (
+    "zepto",
+    "atto",
+    "femto",
+    "pico",
+    "nano",
+    "micro",
+    "xxxs",
+    "xxs",
+    "xxtiny",
+    "xxt",
+    "xs",
+    "xt",
+    "xtiny",
+    "tiny",
+    "mini",
+    "t",
+    "s",
+    "small",
+    "m",
+    "medium",
+    "b",
+    "base",
+)
 # Models whose parameters are counted, of each family, in order of those words.
 _NUM_COUNTED = 2
 _SMALL_RES_LAYER = dict(num_modules=1, num_branches=1, block="BOTTLENECK", num_blocks=(4,), num_channels=(64,))
 # What mmdet's constructors require beyond a depth or an architecture, as in its own configs.
 _MMDET_OPTIONS = {
-    "HRNet": dict(extra=dict(
-        stage1=_SMALL_RES_LAYER,
-        **{f"stage{n}": dict(num_modules=modules, num_branches=n, block="BASIC", num_blocks=(4,) * n,
-                             num_channels=(18, 36, 72, 144)[:n]) for n, modules in ((2, 1), (3, 4), (4, 3))})),
+    "HRNet": dict(
+        extra=dict(
+            stage1=_SMALL_RES_LAYER,
+            **{
+                f"stage{n}": dict(
+                    num_modules=modules,
+                    num_branches=n,
+                    block="BASIC",
+                    num_blocks=(4,) * n,
+                    num_channels=(18, 36, 72, 144)[:n],
+                )
+                for n, modules in ((2, 1), (3, 4), (4, 3))
+            },
+        )
+    ),
     "SSDVGG": dict(depth=16),
     "HourglassNet": dict(num_stacks=1),
-    "TridentResNet": dict(depth=50, num_branch=3, test_branch_idx=1, trident_dilations=(1, 2, 3),
-                          num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2,)),
+    "TridentResNet": dict(
+        depth=50,
+        num_branch=3,
+        test_branch_idx=1,
+        trident_dilations=(1, 2, 3),
+        num_stages=3,
+        strides=(1, 2, 2),
+        dilations=(1, 1, 1),
+        out_indices=(2,),
+    ),
 }
 
 
@@ -82,12 +123,21 @@ def bodies_of_family(library: str, family: str, cap: float) -> list[tuple[str, d
         return [(name, dict(type="timm", name=name) if millions <= MOST_MILLIONS_OF_A_FAMILY else None, millions)]
     import torchvision
 
-    counted = {name: millions_of(lambda name=name: torchvision.models.get_model(name, weights=None))
-               for name in torchvision_families()[family]}
+    counted = {
+        name: millions_of(lambda name=name: torchvision.models.get_model(name, weights=None))
+        for name in torchvision_families()[family]
+    }
     smallest = min(counted, key=counted.get)
-    return [(name, dict(type="torchvision", name=name)
-             if millions <= (MOST_MILLIONS_OF_A_FAMILY if name == smallest else cap) else None, millions)
-            for name, millions in counted.items()]
+    return [
+        (
+            name,
+            dict(type="torchvision", name=name)
+            if millions <= (MOST_MILLIONS_OF_A_FAMILY if name == smallest else cap)
+            else None,
+            millions,
+        )
+        for name, millions in counted.items()
+    ]
 
 
 def smallest_of(names: list[str], build, num_counted: int = _NUM_COUNTED) -> tuple[str, float]:
@@ -127,6 +177,8 @@ def _mmdet_options(kind: type) -> dict:
     options = dict(_MMDET_OPTIONS.get(kind.__name__, {}))
     for key in ("depth", "arch"):
         if key not in options and key in parameters and parameters[key].default is inspect.Parameter.empty:
-            options[key] = min(kind.arch_settings, key=lambda value: millions_of(
-                lambda: kind(**options, **{key: value})))  # noqa: B023
+            options[key] = min(
+                kind.arch_settings,
+                key=lambda value: millions_of(lambda: kind(**options, **{key: value})),  # noqa: B023
+            )
     return options

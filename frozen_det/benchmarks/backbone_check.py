@@ -108,8 +108,11 @@ def _require_declared(features: Sequence[Tensor], backbone: FrozenBackbone, size
     for feature, stride, channels in zip(features, backbone.strides, backbone.channels):
         shape = tuple(feature.shape)
         # A family may round up or down where the stride does not divide the size.
-        fits = len(shape) == 4 and shape[:2] == (2, channels) and all(
-            side // stride <= cells <= -(-side // stride) for side, cells in zip(size_hw, shape[2:]))
+        fits = (
+            len(shape) == 4
+            and shape[:2] == (2, channels)
+            and all(side // stride <= cells <= -(-side // stride) for side, cells in zip(size_hw, shape[2:]))
+        )
         if not fits:
             raise BrokenPromise(f"declared {channels} channels at stride {stride}, got the shape {shape} {at}")
         if not torch.isfinite(feature).all():
@@ -125,5 +128,7 @@ def _require_independent(features: Sequence[Tensor], backbone: FrozenBackbone, i
     for feature, again, stride in zip(features, backbone(other), backbone.strides):
         difference = (feature[0] - again[0]).abs().max() / feature[0].abs().max().clamp(min=1e-12)
         if difference > _TOLERANCE:
-            raise BrokenPromise(f"the rest of the batch changes an image's features of stride {stride} by "
-                                f"{difference:.1g} of the largest")
+            raise BrokenPromise(
+                f"the rest of the batch changes an image's features of stride {stride} by "
+                f"{difference:.1g} of the largest"
+            )

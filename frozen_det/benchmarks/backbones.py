@@ -19,16 +19,28 @@ from ..pages.markdown import table_line
 from .backbone_check import FAILED, NO_MAP, PASSED, TOO_LARGE
 
 LIBRARIES = ("timm", "torchvision", "mmdet")
-_TITLES = {"timm": "timm: the smallest model of each module file", "torchvision": "torchvision: classification models",
-           "mmdet": "mmdet: registered backbones"}
+_TITLES = {
+    "timm": "timm: the smallest model of each module file",
+    "torchvision": "torchvision: classification models",
+    "mmdet": "mmdet: registered backbones",
+}
 
 
 def add_arguments(parser) -> None:
     parser.add_argument("--library", nargs="+", choices=LIBRARIES, default=list(LIBRARIES))
-    parser.add_argument("--only", nargs="+", metavar="FAMILY", help="families (timm, torchvision: module files; mmdet: "
-                        "types); all by default")
-    parser.add_argument("--cap", type=float, default=30, metavar="MILLIONS", help="parameters of torchvision's models "
-                        "beyond the smallest of each file (default: %(default)s)")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        metavar="FAMILY",
+        help="families (timm, torchvision: module files; mmdet: types); all by default",
+    )
+    parser.add_argument(
+        "--cap",
+        type=float,
+        default=30,
+        metavar="MILLIONS",
+        help="parameters of torchvision's models beyond the smallest of each file (default: %(default)s)",
+    )
     parser.add_argument("--jobs", type=int, default=1, help="processes of one thread each (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="print one JSON list instead of tables")
@@ -38,13 +50,19 @@ def add_arguments(parser) -> None:
 def run(args) -> int:
     if args.jobs < 1:
         raise InputError(f"expected --jobs of 1 or more, got {args.jobs}.")
-    families = [(library, family) for library in args.library for family in families_of(library)
-                if not args.only or family in args.only]
+    families = [
+        (library, family)
+        for library in args.library
+        for family in families_of(library)
+        if not args.only or family in args.only
+    ]
     unknown = sorted(set(args.only or ()) - {family for _, family in families})
     if unknown:
         known = [family for library in args.library for family in families_of(library)]
-        raise InputError(f"expected --only with families of {', '.join(args.library)}, got {unknown[0]!r}; "
-                         f"{closest(unknown[0], known) or f'there are {len(known)}'}")
+        raise InputError(
+            f"expected --only with families of {', '.join(args.library)}, got {unknown[0]!r}; "
+            f"{closest(unknown[0], known) or f'there are {len(known)}'}"
+        )
     start = time.perf_counter()
     rows = []
     for new in _swept(families, args):
@@ -115,30 +133,47 @@ def rate(rows: list[dict]) -> tuple[int, int]:
 
 def progress(row: dict, number: int) -> str:
     """One line for a row while the sweep runs."""
-    return f"{number:>4} {row['library']}/{row['family']} {row['model']}: {row['status']}" + (
-        f" ({row['reason']})" if row["reason"] else f" {row['sizes']}") + f", {row['seconds']:.1f} s"
+    return (
+        f"{number:>4} {row['library']}/{row['family']} {row['model']}: {row['status']}"
+        + (f" ({row['reason']})" if row["reason"] else f" {row['sizes']}")
+        + f", {row['seconds']:.1f} s"
+    )
 
 
 def table(library: str, rows: list[dict]) -> str:
     """Markdown of one library: the rate, what is left out or failed by name, and a line for each body."""
     passed, counted = rate(rows)
-    lines = [f"### {_TITLES[library]}", "",
-             f"{passed} of {counted} passed ({passed / counted:.1%})." if counted else "Nothing to count."]
+    lines = [
+        f"### {_TITLES[library]}",
+        "",
+        f"{passed} of {counted} passed ({passed / counted:.1%})." if counted else "Nothing to count.",
+    ]
     lines += _named(rows, NO_MAP, "No map of the image, left out of the count")
     lines += _named(rows, TOO_LARGE, "Above the cap, not run")
     lines += _named(rows, FAILED, "Failed")
     in_windows = [row for row in rows if row["status"] == PASSED and row["sizes"].startswith("windows")]
     if in_windows:
         lines.append(f"Made for one size, run in windows of it: {', '.join(row['model'] for row in in_windows)}.")
-    lines += ["", "| family | model | M | strides | channels | sizes | result | s |",
-              "|---|---|---|---|---|---|---|---|"]
+    lines += [
+        "",
+        "| family | model | M | strides | channels | sizes | result | s |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     for row in rows:
         if row["status"] == TOO_LARGE:
             continue
         millions = "" if row["millions"] is None else f"{row['millions']:.1f}"
         result = row["status"] + (f": {row['reason']}" if row["reason"] else "")
-        cells = (row["family"], row["model"], millions, " ".join(map(str, row["strides"])),
-                 " ".join(map(str, row["channels"])), row["sizes"], result, f"{row['seconds']:.1f}")
+        cells = (
+            row["family"],
+            row["model"],
+            millions,
+            " ".join(map(str, row["strides"])),
+            " ".join(map(str, row["channels"])),
+            row["sizes"],
+            result,
+            f"{row['seconds']:.1f}",
+        )
         lines.append(table_line(cells))
     return "\n".join(lines)
 

@@ -14,8 +14,10 @@ from types import SimpleNamespace
 
 from ..errors import InputError
 
-CONFIGS = ("cascade-rcnn_frozen-resnetrs101_nasfpn_lsj-600e_coco",
-           "cascade-rcnn_adapters-resnetrs101_nasfpn_lsj-600e_coco")
+CONFIGS = (
+    "cascade-rcnn_frozen-resnetrs101_nasfpn_lsj-600e_coco",
+    "cascade-rcnn_adapters-resnetrs101_nasfpn_lsj-600e_coco",
+)
 LEAN, FULL, HOST = "lean", "full", "mmengine"
 # What the requirements ask for: at most this much of the model's bytes beyond the share that trains.
 _BEYOND_TRAINABLE = 0.01
@@ -41,9 +43,13 @@ class Row:
 
 
 def add_arguments(parser) -> None:
-    parser.add_argument("--configs", nargs="+", default=list(CONFIGS), metavar="CONFIG",
-                        help="configs with a frozen backbone (default: ResNet-RS-101 + NAS-FPN + Cascade, frozen and "
-                        "with adapters)")
+    parser.add_argument(
+        "--configs",
+        nargs="+",
+        default=list(CONFIGS),
+        metavar="CONFIG",
+        help="configs with a frozen backbone (default: ResNet-RS-101 + NAS-FPN + Cascade, frozen and with adapters)",
+    )
     parser.add_argument("--repeats", type=int, default=5, help="measured saves of every arm, after one to warm up")
     parser.add_argument("--json", action="store_true", help="print one JSON list instead of a table")
 
@@ -65,8 +71,9 @@ def measure(config: str, repeats: int) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         model = _model_with_a_source(config, Path(folder))
         if not model.backbone.is_frozen:
-            raise InputError(f"expected a config with a frozen backbone, got {config}: nothing in its checkpoints can "
-                             "be left out.")
+            raise InputError(
+                f"expected a config with a frozen backbone, got {config}: nothing in its checkpoints can be left out."
+            )
         whole = sum(t.numel() * t.element_size() for t in model.state_dict().values())
         trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
         share = trained / sum(p.numel() for p in model.parameters())
@@ -82,8 +89,17 @@ def measure(config: str, repeats: int) -> list[Row]:
         for arm, path in paths.items():
             quartiles = statistics.quantiles(seconds[arm], n=4) if repeats > 1 else [seconds[arm][0]] * 3
             size = path.stat().st_size
-            rows.append(Row(Path(config).stem, arm, size / 2**20, size / whole, share,
-                            1e3 * statistics.median(seconds[arm]), 1e3 * (quartiles[2] - quartiles[0])))
+            rows.append(
+                Row(
+                    Path(config).stem,
+                    arm,
+                    size / 2**20,
+                    size / whole,
+                    share,
+                    1e3 * statistics.median(seconds[arm]),
+                    1e3 * (quartiles[2] - quartiles[0]),
+                )
+            )
     return rows
 
 
@@ -92,11 +108,17 @@ def table(rows: list[Row]) -> str:
     width = max(len(row.config) for row in rows) + 2
     lines = [f"{'config':<{width}}{'arm':<10}{'MiB':>8}{'of model %':>12}{'trains %':>10}{'save ms':>9}{'± ms':>7}"]
     for row in rows:
-        lines.append(f"{row.config:<{width}}{row.arm:<10}{row.mib:>8.1f}{100 * row.share:>12.2f}"
-                     f"{100 * row.trainable_share:>10.2f}{row.save_ms:>9.0f}{row.spread_ms / 2:>7.0f}")
+        lines.append(
+            f"{row.config:<{width}}{row.arm:<10}{row.mib:>8.1f}{100 * row.share:>12.2f}"
+            f"{100 * row.trainable_share:>10.2f}{row.save_ms:>9.0f}{row.spread_ms / 2:>7.0f}"
+        )
     lines.append("")
-    lines += [f"{row.config}: lean is {100 * (row.share - row.trainable_share):+.2f} % of the model beside the share "
-              f"that trains (to reach: at most +{100 * _BEYOND_TRAINABLE:.0f} %)" for row in rows if row.arm == LEAN]
+    lines += [
+        f"{row.config}: lean is {100 * (row.share - row.trainable_share):+.2f} % of the model beside the share "
+        f"that trains (to reach: at most +{100 * _BEYOND_TRAINABLE:.0f} %)"
+        for row in rows
+        if row.arm == LEAN
+    ]
     return "\n".join(lines)
 
 
@@ -132,8 +154,11 @@ def _saver(arm: str, folder: Path):
     path = folder / f"{arm}.pth"
 
     def save(model) -> Path:
-        checkpoint = dict(meta=dict(epoch=1, iter=1), state_dict=weights_to_cpu(model.state_dict()),
-                          message_hub=MessageHub("benchmark").state_dict())
+        checkpoint = dict(
+            meta=dict(epoch=1, iter=1),
+            state_dict=weights_to_cpu(model.state_dict()),
+            message_hub=MessageHub("benchmark").state_dict(),
+        )
         if hook is not None:
             hook.before_save_checkpoint(SimpleNamespace(model=model), checkpoint)
         save_checkpoint(checkpoint, str(path), backend_args=backend)

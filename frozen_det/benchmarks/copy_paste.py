@@ -58,22 +58,35 @@ def table(rows: list[dict]) -> str:
     """The measurements as text, one line for each."""
     lines = [f"{'allocator':<10}{'part':<9}{'of what':<44}{'mmdet':>10}{'ours':>10}{'times':>8}"]
     for row in rows:
-        lines.append(f"{row['allocator']:<10}{row['part']:<9}{row['of']:<44}{row['mmdet']:>10.4g}"
-                     f"{row['frozen_det']:>10.4g}" + (f"{'-':>8}" if row["times"] is None else f"{row['times']:>8.2f}"))
+        lines.append(
+            f"{row['allocator']:<10}{row['part']:<9}{row['of']:<44}{row['mmdet']:>10.4g}"
+            f"{row['frozen_det']:>10.4g}" + (f"{'-':>8}" if row["times"] is None else f"{row['times']:>8.2f}")
+        )
     return "\n".join(lines)
 
 
 def _toy_scenes(folder: str) -> str:
     from ..datasets.toy.toy_scenes import write_toy_scenes
 
-    return str(write_toy_scenes(os.path.join(folder, "scenes"), num_train=128, num_val=1, size_hw=(480, 640),
-                                report=lambda _: None))
+    return str(
+        write_toy_scenes(
+            os.path.join(folder, "scenes"), num_train=128, num_val=1, size_hw=(480, 640), report=lambda _: None
+        )
+    )
 
 
 def _measured(part: str, allocator: str, data: str, args) -> list[dict]:
     """Rows of one part; memory and loader take a process for each arm, the others one for both."""
-    settings = dict(data=data, size=args.size, num=args.num, seed=args.seed, cache=args.donor_cache_mb,
-                    objects=args.objects, trials=args.trials, batch_size=args.batch_size)
+    settings = dict(
+        data=data,
+        size=args.size,
+        num=args.num,
+        seed=args.seed,
+        cache=args.donor_cache_mb,
+        objects=args.objects,
+        trials=args.trials,
+        batch_size=args.batch_size,
+    )
     if part == "memory":
         ours, theirs = (_in_process("memory", allocator, settings | dict(arm=arm)) for arm in ("frozen_det", "mmdet"))
         # Small scenes can fit into what the start had already taken: nothing beyond it, and no ratio.
@@ -81,8 +94,10 @@ def _measured(part: str, allocator: str, data: str, args) -> list[dict]:
     if part == "loader":
         rows = []
         for workers in args.workers:
-            ours, theirs = (_in_process("loader", allocator, settings | dict(arm=arm, workers=workers))
-                            for arm in ("frozen_det", "mmdet"))
+            ours, theirs = (
+                _in_process("loader", allocator, settings | dict(arm=arm, workers=workers))
+                for arm in ("frozen_det", "mmdet")
+            )
             rows.append(_row(f"samples/s with {workers} workers", theirs, ours, ours / theirs))
         return rows
     return _in_process(part, allocator, settings)
@@ -95,8 +110,12 @@ def _row(of: str, theirs: float, ours: float, times: float | None) -> dict:
 def _in_process(part: str, allocator: str, settings: dict):
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_")}
     environment |= {"OMP_NUM_THREADS": "1", **ALLOCATORS[allocator]}
-    done = subprocess.run([sys.executable, "-m", __spec__.name, part, json.dumps(settings)], env=environment,
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", __spec__.name, part, json.dumps(settings)],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
     if done.returncode != 0:
         raise InputError(f"expected the part {part!r} to run, got:\n{done.stderr.strip()[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])
@@ -138,8 +157,14 @@ def _in_turn(datasets: dict, settings: dict) -> list[dict]:
             continue
         name = "" if arm == "frozen_det" else f", {settings['cache']:.0f} MiB donor cache"
         for kind, seconds in (("wall", wall), ("CPU", cpu)):
-            rows.append(_row(f"samples/s ({kind} time){name}", settings["num"] / seconds["mmdet"],
-                             settings["num"] / seconds[arm], seconds["mmdet"] / seconds[arm]))
+            rows.append(
+                _row(
+                    f"samples/s ({kind} time){name}",
+                    settings["num"] / seconds["mmdet"],
+                    settings["num"] / seconds[arm],
+                    seconds["mmdet"] / seconds[arm],
+                )
+            )
     return rows
 
 
@@ -165,8 +190,14 @@ def measure_paste(settings: dict) -> list[dict]:
                     seconds[kind].append(taken)
             means = {kind: 1e3 * float(np.mean(taken[1:])) for kind, taken in seconds.items()}
             for kind, name in _PASTE_KINDS.items():
-                rows.append(_row(f"ms, {num_objects} objects, {selection}, {name}", means["mmdet"], means[kind],
-                                 means["mmdet"] / means[kind]))
+                rows.append(
+                    _row(
+                        f"ms, {num_objects} objects, {selection}, {name}",
+                        means["mmdet"],
+                        means[kind],
+                        means["mmdet"] / means[kind],
+                    )
+                )
     return rows
 
 
@@ -197,8 +228,12 @@ def _one_paste(target: dict, donor: dict, chosen) -> dict[str, float]:
         return sample | dict(gt_masks=BoxedMasks.of(sample["gt_masks"]))
 
     seconds, outputs = {}, {}
-    for kind, function, made in (("mmdet", by_mmdet, dict), ("boxed", by_us, boxed), ("full_in", by_us, dict),
-                                 ("full", by_us_on_bitmaps, dict)):
+    for kind, function, made in (
+        ("mmdet", by_mmdet, dict),
+        ("boxed", by_us, boxed),
+        ("full_in", by_us, dict),
+        ("full", by_us_on_bitmaps, dict),
+    ):
         inputs = [_untouchable(made(sample)) for sample in (target, donor)]
         before = time.process_time()
         outputs[kind] = function(*inputs)
@@ -222,13 +257,17 @@ def measure_memory(settings: dict) -> dict:
 
     dataset = copy_paste_samples(settings["arm"], coco_data(settings["data"]), settings["size"])
     base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    num_bytes = [len(pickle.dumps(sample, pickle.HIGHEST_PROTOCOL))
-                 for sample in SeededByPlace(dataset, settings["num"], settings["seed"])]
+    num_bytes = [
+        len(pickle.dumps(sample, pickle.HIGHEST_PROTOCOL))
+        for sample in SeededByPlace(dataset, settings["num"], settings["seed"])
+    ]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"MiB of a sample, mean": sum(num_bytes) / len(num_bytes) / 2**20,
-            "MiB of a sample, largest": max(num_bytes) / 2**20,
-            "MiB of a worker at most, beyond its start": (peak - base) / 2**10,
-            "MiB of a worker at most, in all": peak / 2**10}
+    return {
+        "MiB of a sample, mean": sum(num_bytes) / len(num_bytes) / 2**20,
+        "MiB of a sample, largest": max(num_bytes) / 2**20,
+        "MiB of a worker at most, beyond its start": (peak - base) / 2**10,
+        "MiB of a worker at most, in all": peak / 2**10,
+    }
 
 
 def measure_loader(settings: dict) -> float:
@@ -242,8 +281,9 @@ def measure_loader(settings: dict) -> float:
     batch_size, workers = settings["batch_size"], settings["workers"]
     warm_up = 2 * workers + 1
     samples = SeededByPlace(dataset, settings["num"] + warm_up * batch_size, settings["seed"])
-    loader = iter(DataLoader(samples, batch_size, num_workers=workers, collate_fn=pseudo_collate,
-                             worker_init_fn=_one_thread))
+    loader = iter(
+        DataLoader(samples, batch_size, num_workers=workers, collate_fn=pseudo_collate, worker_init_fn=_one_thread)
+    )
     for _ in range(warm_up):
         next(loader)
     start, count = time.perf_counter(), 0

@@ -20,8 +20,9 @@ def coco_data(folder: str) -> dict:
     found = sorted(Path(folder, "annotations").glob("*.json"))
     named = [path for path in found if path.stem in ("instances", "train")] or found
     if not named or not Path(folder, "images").is_dir():
-        raise InputError(f"expected images/ and annotations/*.json with polygons, got none of these in {folder} "
-                         "(--data).")
+        raise InputError(
+            f"expected images/ and annotations/*.json with polygons, got none of these in {folder} (--data)."
+        )
     return dict(data_root=folder, ann_file=f"annotations/{named[0].name}", data_prefix=dict(img="images/"))
 
 
@@ -30,11 +31,19 @@ def jitter_pipeline(arm: str, size: int, scale_range=(0.1, 2.0)) -> list[dict]:
     if arm == "frozen_det":
         return [dict(type="frozen_det.LargeScaleJitter", size_hw=(size, size), scale_range=scale_range)]
     return [
-        dict(type="LoadImageFromFile"), dict(type="LoadAnnotations", with_bbox=True, with_mask=True),
+        dict(type="LoadImageFromFile"),
+        dict(type="LoadAnnotations", with_bbox=True, with_mask=True),
         dict(type="RandomResize", scale=(size, size), ratio_range=scale_range, keep_ratio=True),
-        dict(type="RandomCrop", crop_type="absolute_range", crop_size=(size, size), recompute_bbox=True,
-             allow_negative_crop=True),
-        dict(type="FilterAnnotations", min_gt_bbox_wh=(1e-2, 1e-2)), dict(type="RandomFlip", prob=0.5)]
+        dict(
+            type="RandomCrop",
+            crop_type="absolute_range",
+            crop_size=(size, size),
+            recompute_bbox=True,
+            allow_negative_crop=True,
+        ),
+        dict(type="FilterAnnotations", min_gt_bbox_wh=(1e-2, 1e-2)),
+        dict(type="RandomFlip", prob=0.5),
+    ]
 
 
 def jitter_samples(arm: str, data: dict, size: int):
@@ -90,13 +99,27 @@ def paste_inputs(num_objects: int, size: int, seed: int) -> tuple[dict, dict]:
             # Sizes as in COCO: sides from a fiftieth to half of the image, most of them small.
             axes = np.exp(generator.uniform(np.log(size / 100), np.log(size / 4), 2))
             centre = generator.uniform(0, size, 2)
-            cv2.ellipse(bitmap, tuple(centre.astype(int).tolist()), tuple(axes.astype(int).tolist()),
-                        float(generator.uniform(0, 180)), 0, 360, 1, -1)
+            cv2.ellipse(
+                bitmap,
+                tuple(centre.astype(int).tolist()),
+                tuple(axes.astype(int).tolist()),
+                float(generator.uniform(0, 180)),
+                0,
+                360,
+                1,
+                -1,
+            )
         masks = BitmapMasks(full, size, size)
-        samples.append(dict(
-            img=generator.integers(0, 256, (size, size, 3), np.uint8), img_shape=(size, size), gt_masks=masks,
-            gt_bboxes=masks.get_bboxes("hbox"), gt_bboxes_labels=np.arange(num_objects, dtype=np.int64),
-            gt_ignore_flags=np.zeros(num_objects, bool)))
+        samples.append(
+            dict(
+                img=generator.integers(0, 256, (size, size, 3), np.uint8),
+                img_shape=(size, size),
+                gt_masks=masks,
+                gt_bboxes=masks.get_bboxes("hbox"),
+                gt_bboxes_labels=np.arange(num_objects, dtype=np.int64),
+                gt_ignore_flags=np.zeros(num_objects, bool),
+            )
+        )
     return samples[0], samples[1]
 
 

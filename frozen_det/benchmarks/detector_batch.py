@@ -14,8 +14,9 @@ _OBJECTS_PER_IMAGE = 4
 _IGNORED = 255
 
 
-def made_batch(size: int, num_classes: int, semantic_scale: float = 1.0, images: int = 2, seed: int = 0,
-               with_masks: bool = True) -> dict:
+def made_batch(
+    size: int, num_classes: int, semantic_scale: float = 1.0, images: int = 2, seed: int = 0, with_masks: bool = True
+) -> dict:
     """A batch as a data loader gives it.
 
     Args:
@@ -56,16 +57,28 @@ def _sample(drawn, size: int, num_classes: int, semantic_scale: float, number: i
     labels = torch.arange(len(boxes)) % num_classes
     cells = int(size * semantic_scale)
     semantic = torch.full((1, cells, cells), _IGNORED, dtype=torch.long)
-    semantic[:, :cells // 2] = 0
-    sample = DetDataSample(metainfo=dict(
-        img_id=number, img_path="", border=(0, size, 0, size), img_shape=(size, size), ori_shape=(size, size),
-        pad_shape=(size, size), batch_input_shape=(size, size), scale_factor=(1.0, 1.0), flip=False,
-        flip_direction=None,
-        homography_matrix=np.eye(3, dtype=np.float32)))
-    sample.gt_instances = InstanceData(bboxes=torch.from_numpy(boxes), labels=labels,
-                                       masks=BitmapMasks(masks, size, size))
-    sample.ignored_instances = InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long),
-                                            masks=BitmapMasks(masks[:0], size, size))
+    semantic[:, : cells // 2] = 0
+    sample = DetDataSample(
+        metainfo=dict(
+            img_id=number,
+            img_path="",
+            border=(0, size, 0, size),
+            img_shape=(size, size),
+            ori_shape=(size, size),
+            pad_shape=(size, size),
+            batch_input_shape=(size, size),
+            scale_factor=(1.0, 1.0),
+            flip=False,
+            flip_direction=None,
+            homography_matrix=np.eye(3, dtype=np.float32),
+        )
+    )
+    sample.gt_instances = InstanceData(
+        bboxes=torch.from_numpy(boxes), labels=labels, masks=BitmapMasks(masks, size, size)
+    )
+    sample.ignored_instances = InstanceData(
+        bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long), masks=BitmapMasks(masks[:0], size, size)
+    )
     sample.proposals = InstanceData(bboxes=torch.from_numpy(boxes.copy()), scores=torch.ones(len(boxes)))
     sample.gt_sem_seg = PixelData(sem_seg=semantic)
     return sample

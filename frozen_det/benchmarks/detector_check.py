@@ -62,8 +62,10 @@ class PlainDetector:
         self.num_classes = None if any(key.startswith("teacher") for key in self.cfg) else labels
         self._batch = dict(num_classes=labels, semantic_scale=semantic_scale, with_masks=with_masks, seed=seed)
         detector = _built(self.cfg, seed)
-        self.state = {prefix: {key: value.clone() for key, value in part.state_dict().items()}
-                      for prefix, part in _with_teacher(detector)}
+        self.state = {
+            prefix: {key: value.clone() for key, value in part.state_dict().items()}
+            for prefix, part in _with_teacher(detector)
+        }
         for self.size in SIZES:
             detector.train()
             for backbone in _bodies(detector):
@@ -82,8 +84,9 @@ class PlainDetector:
         return made_batch(self.size, **self._batch)
 
 
-def check_detector(model: dict, batch: dict, state: dict | None = None, expected: dict | None = None,
-                   seed: int = 0, **swapped) -> dict:
+def check_detector(
+    model: dict, batch: dict, state: dict | None = None, expected: dict | None = None, seed: int = 0, **swapped
+) -> dict:
     """Build a detector with a frozen body at random weights, let it learn one step and predict.
 
     Args:
@@ -179,6 +182,7 @@ def without_downloads(model: dict) -> dict:
 
     A teacher's config is read from mmdet's own folder, where it is named by a path in a checkout.
     """
+
     def cleaned(node):
         if isinstance(node, dict):
             node = {key: cleaned(value) for key, value in node.items() if not _is_download(key, value)}
@@ -197,16 +201,22 @@ def made_light(node, key: str = ""):
     """
     if isinstance(node, dict):
         capped = ("num", "max_per_img") if key.startswith("rpn") else ("num",)
-        return {name: min(value, _MOST_REGIONS) if name in capped and isinstance(value, int)
-                else made_light(value, name) for name, value in node.items() if name != "batch_augments"}
+        return {
+            name: min(value, _MOST_REGIONS) if name in capped and isinstance(value, int) else made_light(value, name)
+            for name, value in node.items()
+            if name != "batch_augments"
+        }
     return type(node)(made_light(item, key) for item in node) if isinstance(node, (list, tuple)) else node
 
 
 def least_num_classes(model) -> int:
     """The smallest number of classes that any part of a model config names, so that labels below it suit all."""
     if isinstance(model, dict):
-        own = [value for key, value in model.items() if key in ("num_classes", "num_things_classes")
-               and isinstance(value, int) and value > 0]
+        own = [
+            value
+            for key, value in model.items()
+            if key in ("num_classes", "num_things_classes") and isinstance(value, int) and value > 0
+        ]
         return min([*own, *(least_num_classes(value) for value in model.values())], default=80)
     return min((least_num_classes(item) for item in model), default=80) if isinstance(model, (list, tuple)) else 80
 
@@ -253,7 +263,8 @@ def _built(cfg: dict, seed: int) -> nn.Module:
 def _same(losses: dict, expected: dict) -> bool:
     return losses.keys() == expected.keys() and all(
         len(losses[name]) == len(_listed(value)) and all(map(torch.equal, losses[name], _listed(value)))
-        for name, value in expected.items())
+        for name, value in expected.items()
+    )
 
 
 def _listed(value) -> list[torch.Tensor]:

@@ -27,8 +27,11 @@ def add_arguments(parser) -> None:
     parser.add_argument("--only", nargs="+", metavar="FAMILY", help="folders of mmdet's configs; all by default")
     parser.add_argument("--bodies", nargs="+", choices=BODIES, default=list(BODIES))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--rows", metavar="JSONL", help="each family's row is added here once it is known, and one "
-                        "that is here is not run again")
+    parser.add_argument(
+        "--rows",
+        metavar="JSONL",
+        help="each family's row is added here once it is known, and one that is here is not run again",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON list instead of the page")
     parser.add_argument("--output", metavar="MARKDOWN", help="write the page to this file too")
 
@@ -39,8 +42,10 @@ def run(args) -> int:
     known = families()
     unknown = sorted(set(args.only or ()) - set(known))
     if unknown:
-        raise InputError(f"expected --only with families of mmdet's configs, got {unknown[0]!r}; "
-                         f"{closest(unknown[0], known) or f'there are {len(known)}'}")
+        raise InputError(
+            f"expected --only with families of mmdet's configs, got {unknown[0]!r}; "
+            f"{closest(unknown[0], known) or f'there are {len(known)}'}"
+        )
     done = {row["family"]: row for row in _known_rows(args.rows, args.bodies, args.seed)}
     rows = []
     for family in known:
@@ -79,8 +84,12 @@ def sweep_family(family: str, bodies=BODIES, seed: int = 0) -> dict:
     start, cpu = time.perf_counter(), time.process_time()
     row = _row(family, bodies, seed)
     gc.collect()
-    return row | dict(seed=seed, seconds=time.perf_counter() - start, cpu_seconds=time.process_time() - cpu,
-                      peak_gib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+    return row | dict(
+        seed=seed,
+        seconds=time.perf_counter() - start,
+        cpu_seconds=time.process_time() - cpu,
+        peak_gib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+    )
 
 
 def _row(family: str, bodies, seed: int) -> dict:
@@ -131,10 +140,15 @@ def _add_row(path: Path, row: dict) -> None:
 
 def progress(row: dict, number: int) -> str:
     """One line for a row while the sweep runs."""
-    told = [f"{body} {row[body]['status']}" + (f" ({row[body]['reason']})" if row[body]["reason"] else "")
-            for body in BODIES if body in row]
-    return (f"{number:>4} {row['family']}: {'; '.join(told)}, {row['seconds']:.1f} s, {row['cpu_seconds']:.1f} s of "
-            f"processor time, peak {row['peak_gib']:.1f} GiB")
+    told = [
+        f"{body} {row[body]['status']}" + (f" ({row[body]['reason']})" if row[body]["reason"] else "")
+        for body in BODIES
+        if body in row
+    ]
+    return (
+        f"{number:>4} {row['family']}: {'; '.join(told)}, {row['seconds']:.1f} s, {row['cpu_seconds']:.1f} s of "
+        f"processor time, peak {row['peak_gib']:.1f} GiB"
+    )
 
 
 def _all_bodies(bodies, status: str, reason: str) -> dict:

@@ -13,22 +13,46 @@ def page(rows: list[dict], bodies) -> str:
     """
     import mmdet
 
-    lines = ["# Every family of detectors, frozen", "", "Made by `frozen-det benchmark detectors`, with the stock "
-             f"configs of mmdet {mmdet.__version__}. A family is a folder of its model zoo; the config with the "
-             "shortest name stands for it.", "", _HOW, ""]
+    lines = [
+        "# Every family of detectors, frozen",
+        "",
+        "Made by `frozen-det benchmark detectors`, with the stock "
+        f"configs of mmdet {mmdet.__version__}. A family is a folder of its model zoo; the config with the "
+        "shortest name stands for it.",
+        "",
+        _HOW,
+        "",
+    ]
     lines += [f"- {_TITLES[body]}: **{passed} of {of}** run" for body in bodies for passed, of in [counts(rows, body)]]
     if "wrapped" in bodies:
         compared = [row["parity"] for row in rows if row["parity"] is not None]
-        lines.append(f"- losses of the wrapped detector equal to those of mmdet's plain one, bit by bit: "
-                     f"**{sum(compared)} of {len(compared)}**")
-    lines += ["", _took(rows), "", "| family | config | px | " + " | ".join(_TITLES[body] for body in bodies) +
-              " | equal losses |", "|---|---|---|" + "---|" * (len(bodies) + 1)]
+        lines.append(
+            f"- losses of the wrapped detector equal to those of mmdet's plain one, bit by bit: "
+            f"**{sum(compared)} of {len(compared)}**"
+        )
+    lines += [
+        "",
+        _took(rows),
+        "",
+        "| family | config | px | " + " | ".join(_TITLES[body] for body in bodies) + " | equal losses |",
+        "|---|---|---|" + "---|" * (len(bodies) + 1),
+    ]
     counted = [row for row in rows if any(row[body]["status"] != NOT_COUNTED for body in bodies)]
     for row in counted:
         equal = {None: "", True: "yes", False: "no"}[row["parity"]]
-        lines.append("| " + " | ".join([row["family"], row["config"], str(row["size"] or ""),
-                                        *("yes" if row[body]["status"] == RUNS else "no" for body in bodies),
-                                        equal]) + " |")
+        lines.append(
+            "| "
+            + " | ".join(
+                [
+                    row["family"],
+                    row["config"],
+                    str(row["size"] or ""),
+                    *("yes" if row[body]["status"] == RUNS else "no" for body in bodies),
+                    equal,
+                ]
+            )
+            + " |"
+        )
     return "\n".join([*lines, *_reasons(rows, bodies)])
 
 
@@ -38,19 +62,23 @@ def counts(rows: list[dict], body: str) -> tuple[int, int]:
     return counted.count(RUNS), len(counted)
 
 
-_HOW = ("Each is built as the [README](../README.md) shows, at random weights, takes one training step on two "
-        "made images and predicts on one of them. It runs if the losses are finite, the decoder gets finite "
-        "gradients, the body gets none, and the frozen digest is what it was. resnet18 and the ViT take the place "
-        "of the stock body: what followed from that one is left out and filled in again, and the number of "
-        "classes is 3 (1 where the stock detector has one, the teacher's where there is one). The ViT has one "
-        "map, of stride 16; `frozen_det.SimpleFeaturePyramid` makes the strides that the detector asks for. "
-        "Samplers draw at most 64 regions an image, and batches are not augmented.")
+_HOW = (
+    "Each is built as the [README](../README.md) shows, at random weights, takes one training step on two "
+    "made images and predicts on one of them. It runs if the losses are finite, the decoder gets finite "
+    "gradients, the body gets none, and the frozen digest is what it was. resnet18 and the ViT take the place "
+    "of the stock body: what followed from that one is left out and filled in again, and the number of "
+    "classes is 3 (1 where the stock detector has one, the teacher's where there is one). The ViT has one "
+    "map, of stride 16; `frozen_det.SimpleFeaturePyramid` makes the strides that the detector asks for. "
+    "Samplers draw at most 64 regions an image, and batches are not augmented."
+)
 
 
 def _took(rows: list[dict]) -> str:
     seconds, cpu = (sum(row[key] for row in rows) for key in ("seconds", "cpu_seconds"))
-    return (f"One family after another: {seconds:.0f} s, {cpu:.0f} s of processor time, at most "
-            f"{max(row['peak_gib'] for row in rows):.1f} GiB.")
+    return (
+        f"One family after another: {seconds:.0f} s, {cpu:.0f} s of processor time, at most "
+        f"{max(row['peak_gib'] for row in rows):.1f} GiB."
+    )
 
 
 def _reasons(rows: list[dict], bodies) -> list[str]:
@@ -63,8 +91,10 @@ def _reasons(rows: list[dict], bodies) -> list[str]:
             for body in bodies:
                 if row[body]["status"] == status:
                     by_reason.setdefault(row[body]["reason"], []).append(_TITLES[body])
-            told += [f"- {row['family']}" + (f" ({', '.join(which)})" if len(which) < len(bodies) else "") +
-                     f": {reason}" for reason, which in by_reason.items()]
+            told += [
+                f"- {row['family']}" + (f" ({', '.join(which)})" if len(which) < len(bodies) else "") + f": {reason}"
+                for reason, which in by_reason.items()
+            ]
         if told:
             lines += ["", f"## {title}", "", *told]
     return lines

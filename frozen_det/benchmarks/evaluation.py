@@ -20,11 +20,21 @@ TOOLS = {"frozen_det": "hotcoco", "faster-coco-eval": "faster-coco-eval", "pycoc
 
 
 def add_arguments(parser) -> None:
-    parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS),
-                        help="coco: 5,000 images, 500,000 detections; lvis: 5,000 images, 1,500,000 detections")
+    parser.add_argument(
+        "--sets",
+        nargs="+",
+        choices=list(SETS),
+        default=list(SETS),
+        help="coco: 5,000 images, 500,000 detections; lvis: 5,000 images, 1,500,000 detections",
+    )
     parser.add_argument("--iou-types", nargs="+", choices=["bbox", "segm"], default=["bbox", "segm"])
-    parser.add_argument("--shares", nargs="+", type=float, default=[0.0625, 0.25, 1.0],
-                        help="shares of the full size (default: three, to see the growth)")
+    parser.add_argument(
+        "--shares",
+        nargs="+",
+        type=float,
+        default=[0.0625, 0.25, 1.0],
+        help="shares of the full size (default: three, to see the growth)",
+    )
     parser.add_argument("--tools", nargs="+", choices=list(TOOLS), default=list(TOOLS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="print one JSON list instead of a table")
@@ -43,15 +53,21 @@ def run(args) -> int:
 def table(rows: list[dict]) -> str:
     """The measurements as text; wall and processor time also relative to ours."""
     ours = {_key(row): row for row in rows if row["tool"] == "frozen_det"}
-    lines = [f"{'set':<6}{'kind':<6}{'detections':>11}  {'tool':<18}{'seconds':>9}{'load':>8}{'hand':>8}{'count':>8}"
-             f"{'CPU s':>9}{'peak MiB':>10}{'x ours':>8}{'x CPU':>8}"]
+    lines = [
+        f"{'set':<6}{'kind':<6}{'detections':>11}  {'tool':<18}{'seconds':>9}{'load':>8}{'hand':>8}{'count':>8}"
+        f"{'CPU s':>9}{'peak MiB':>10}{'x ours':>8}{'x CPU':>8}"
+    ]
     for row in rows:
-        times = {name: row[name] / ours[_key(row)][name] if _key(row) in ours else float("nan")
-                 for name in ("seconds", "cpu_seconds")}
-        lines.append(f"{row['set']:<6}{row['kind']:<6}{row['num_detections']:>11,}  {row['tool']:<18}"
-                     f"{row['seconds']:>9.2f}{row['load_seconds']:>8.2f}{row['hand_over_seconds']:>8.2f}"
-                     f"{row['count_seconds']:>8.2f}{row['cpu_seconds']:>9.2f}{row['peak_mib']:>10.0f}"
-                     f"{times['seconds']:>8.1f}{times['cpu_seconds']:>8.1f}")
+        times = {
+            name: row[name] / ours[_key(row)][name] if _key(row) in ours else float("nan")
+            for name in ("seconds", "cpu_seconds")
+        }
+        lines.append(
+            f"{row['set']:<6}{row['kind']:<6}{row['num_detections']:>11,}  {row['tool']:<18}"
+            f"{row['seconds']:>9.2f}{row['load_seconds']:>8.2f}{row['hand_over_seconds']:>8.2f}"
+            f"{row['count_seconds']:>8.2f}{row['cpu_seconds']:>9.2f}{row['peak_mib']:>10.0f}"
+            f"{times['seconds']:>8.1f}{times['cpu_seconds']:>8.1f}"
+        )
     return "\n".join(lines)
 
 
@@ -70,7 +86,9 @@ def _one_set(name: str, iou_type: str, share: float, args) -> list[dict]:
                 continue  # it does not know LVIS's rules
             done = subprocess.run(
                 [sys.executable, "-m", __spec__.name, TOOLS[tool], folder, iou_type, str(int(size.federated))],
-                capture_output=True, text=True)
+                capture_output=True,
+                text=True,
+            )
             if done.returncode != 0:
                 raise InputError(f"expected {tool} to evaluate the {name} set, got:\n{done.stderr.strip()[-2000:]}")
             rows.append({"set": name, "kind": iou_type, "tool": tool, **json.loads(done.stdout.splitlines()[-1])})
@@ -94,10 +112,16 @@ def measure(engine_name: str, folder: Path, iou_type: str, federated: bool) -> d
     stages["load_seconds"] = time.perf_counter() - start
     numbers = evaluate_detections(engine, detections, federated=federated, iou_types=(iou_type,)).flat()
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
-    return {"num_detections": len(detections), "seconds": seconds, "cpu_seconds": cpu_seconds,
-            "load_seconds": stages["load_seconds"], "hand_over_seconds": stages["load"],
-            "count_seconds": seconds - stages["load_seconds"] - stages["load"],
-            "peak_mib": (_memory("VmHWM") - before) / 1024, "numbers": numbers}
+    return {
+        "num_detections": len(detections),
+        "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
+        "load_seconds": stages["load_seconds"],
+        "hand_over_seconds": stages["load"],
+        "count_seconds": seconds - stages["load_seconds"] - stages["load"],
+        "peak_mib": (_memory("VmHWM") - before) / 1024,
+        "numbers": numbers,
+    }
 
 
 def _timed(engine, stages: dict):

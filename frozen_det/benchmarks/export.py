@@ -49,10 +49,21 @@ class Row:
 
 
 def add_arguments(parser) -> None:
-    parser.add_argument("--bodies", nargs="+", default=list(BODIES), metavar="NAME",
-                        help=f"names of timm models (default: {' '.join(BODIES)})")
-    parser.add_argument("--size", type=int, nargs=2, default=(256, 320), metavar=("H", "W"),
-                        help="image size in pixels (default 256 320)")
+    parser.add_argument(
+        "--bodies",
+        nargs="+",
+        default=list(BODIES),
+        metavar="NAME",
+        help=f"names of timm models (default: {' '.join(BODIES)})",
+    )
+    parser.add_argument(
+        "--size",
+        type=int,
+        nargs=2,
+        default=(256, 320),
+        metavar=("H", "W"),
+        help="image size in pixels (default 256 320)",
+    )
     parser.add_argument("--fixed", action="store_true", help="export for this size alone (default: open sizes)")
     parser.add_argument("--fold-bn", action="store_true", help="fold BatchNorms into the convolutions of the programs")
     parser.add_argument("--strides", type=int, nargs="+", default=list(STRIDES), help="strides of the features")
@@ -72,14 +83,17 @@ def run(args) -> int:
         return 0
     import onnxruntime
 
-    print(f"{args.batch} x 3 x {args.size[0]} x {args.size[1]}, {args.passes} passes of each arm in turns, CPU with "
-          f"{torch.get_num_threads()} threads, torch {torch.__version__}, onnxruntime {onnxruntime.__version__}")
+    print(
+        f"{args.batch} x 3 x {args.size[0]} x {args.size[1]}, {args.passes} passes of each arm in turns, CPU with "
+        f"{torch.get_num_threads()} threads, torch {torch.__version__}, onnxruntime {onnxruntime.__version__}"
+    )
     print(table(rows))
     return 0
 
 
-def measure(name: str, strides, size_hw, batch: int, passes: int, fixed: bool = False,
-            fold_norms: bool = False) -> list[Row]:
+def measure(
+    name: str, strides, size_hw, batch: int, passes: int, fixed: bool = False, fold_norms: bool = False
+) -> list[Row]:
     """All arms of one body; see :class:`Row`.
 
     Args:
@@ -106,10 +120,20 @@ def measure(name: str, strides, size_hw, batch: int, passes: int, fixed: bool = 
     for arm, (_, report) in made.items():
         quartiles = statistics.quantiles(walls[arm], n=4) if passes > 1 else [walls[arm][0]] * 3
         wall, cpu = statistics.median(walls[arm]), statistics.median(cpus[arm])
-        rows.append(Row(
-            name, arm, sizes[arm] / 2**20, report.largest_difference if report else None, 1e3 * wall,
-            1e3 * (quartiles[2] - quartiles[0]), 1e3 * cpu, wall / statistics.median(walls["eager"]),
-            cpu / max(statistics.median(cpus["eager"]), 1e-9), report is None or report.fixed_hw is None))
+        rows.append(
+            Row(
+                name,
+                arm,
+                sizes[arm] / 2**20,
+                report.largest_difference if report else None,
+                1e3 * wall,
+                1e3 * (quartiles[2] - quartiles[0]),
+                1e3 * cpu,
+                wall / statistics.median(walls["eager"]),
+                cpu / max(statistics.median(cpus["eager"]), 1e-9),
+                report is None or report.fixed_hw is None,
+            )
+        )
     return rows
 
 
@@ -126,8 +150,11 @@ def _made(backbone, folder: Path, size_hw, fold_norms: bool) -> dict[str, tuple[
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(str(files["onnxruntime"]), options, providers=["CPUExecutionProvider"])
-    return {"eager": (backbone, None), "onnxruntime": (onnx_function(session, output_names(backbone.strides)), onnx),
-            "torch.export": (torch.export.load(files["torch.export"]).module(), exported)}
+    return {
+        "eager": (backbone, None),
+        "onnxruntime": (onnx_function(session, output_names(backbone.strides)), onnx),
+        "torch.export": (torch.export.load(files["torch.export"]).module(), exported),
+    }
 
 
 def _in_turns(calls: dict[str, Callable], images: torch.Tensor, passes: int) -> tuple[dict, dict]:
@@ -149,11 +176,15 @@ def _in_turns(calls: dict[str, Callable], images: torch.Tensor, passes: int) -> 
 
 def table(rows: list[Row]) -> str:
     """The measurements as text. Process time says more than wall time on a machine with other load."""
-    lines = [f"{'body':<24}{'arm':<14}{'file MiB':>9}{'difference':>12}{'wall ms':>9}{'± ms':>7}{'CPU ms':>9}"
-             f"{'x wall':>8}{'x CPU':>8}  size"]
+    lines = [
+        f"{'body':<24}{'arm':<14}{'file MiB':>9}{'difference':>12}{'wall ms':>9}{'± ms':>7}{'CPU ms':>9}"
+        f"{'x wall':>8}{'x CPU':>8}  size"
+    ]
     for row in rows:
         difference = "-" if row.difference is None else f"{row.difference:.1e}"
-        lines.append(f"{row.body:<24}{row.arm:<14}{row.file_mib:>9.2f}{difference:>12}{row.wall_ms:>9.1f}"
-                     f"{row.spread_ms / 2:>7.1f}{row.cpu_ms:>9.1f}{row.wall_ratio:>8.2f}{row.cpu_ratio:>8.2f}  "
-                     f"{'open' if row.open_size else 'fixed'}")
+        lines.append(
+            f"{row.body:<24}{row.arm:<14}{row.file_mib:>9.2f}{difference:>12}{row.wall_ms:>9.1f}"
+            f"{row.spread_ms / 2:>7.1f}{row.cpu_ms:>9.1f}{row.wall_ratio:>8.2f}{row.cpu_ratio:>8.2f}  "
+            f"{'open' if row.open_size else 'fixed'}"
+        )
     return "\n".join(lines)

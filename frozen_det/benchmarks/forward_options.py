@@ -72,10 +72,20 @@ class Row:
 
 
 def add_arguments(parser) -> None:
-    parser.add_argument("--bodies", nargs="+", default=list(BODIES), metavar="LIBRARY/NAME",
-                        help=f"of timm or torchvision (default: {' '.join(BODIES)})")
-    parser.add_argument("--arms", nargs="+", default=None, metavar="ARM", help="beside eager, among "
-                        f"{', '.join(repr(arm) for arm in ARMS)} (default: all; on a CPU without fp16)")
+    parser.add_argument(
+        "--bodies",
+        nargs="+",
+        default=list(BODIES),
+        metavar="LIBRARY/NAME",
+        help=f"of timm or torchvision (default: {' '.join(BODIES)})",
+    )
+    parser.add_argument(
+        "--arms",
+        nargs="+",
+        default=None,
+        metavar="ARM",
+        help=f"beside eager, among {', '.join(repr(arm) for arm in ARMS)} (default: all; on a CPU without fp16)",
+    )
     parser.add_argument("--size", type=int, default=512, help="side of the square images in pixels (default 512)")
     parser.add_argument("--batch", type=int, default=2, help="images a forward (default 2)")
     parser.add_argument("--rounds", type=int, default=5, help="measured turns of every arm, after one to warm up")
@@ -85,8 +95,9 @@ def add_arguments(parser) -> None:
 
 def run(args) -> int:
     if min(args.size, args.batch, args.rounds) < 1:
-        raise InputError("expected --size, --batch and --rounds from 1 on, got "
-                         f"{args.size}, {args.batch} and {args.rounds}.")
+        raise InputError(
+            f"expected --size, --batch and --rounds from 1 on, got {args.size}, {args.batch} and {args.rounds}."
+        )
     device = str(device_of(args.device))
     on_gpu = device.startswith("cuda")
     arms = args.arms or [arm for arm in ARMS if on_gpu or arm != "fp16"]
@@ -99,11 +110,24 @@ def run(args) -> int:
         rows += measure(body, arms, args.size, args.batch, args.rounds, device)
     where = torch.cuda.get_device_name() if on_gpu else f"CPU, {torch.get_num_threads()} threads"
     if args.json:
-        print(json.dumps(dict(size=args.size, batch=args.batch, rounds=args.rounds, device=where,
-                              torch=torch.__version__, rows=[asdict(row) for row in rows]), indent=1))
+        print(
+            json.dumps(
+                dict(
+                    size=args.size,
+                    batch=args.batch,
+                    rounds=args.rounds,
+                    device=where,
+                    torch=torch.__version__,
+                    rows=[asdict(row) for row in rows],
+                ),
+                indent=1,
+            )
+        )
     else:
-        print(f"{args.batch} x {args.size} x {args.size} px, {args.rounds} rounds, {where}, torch "
-              f"{torch.__version__}, random weights")
+        print(
+            f"{args.batch} x {args.size} x {args.size} px, {args.rounds} rounds, {where}, torch "
+            f"{torch.__version__}, random weights"
+        )
         print(table(rows))
     return 0
 
@@ -176,8 +200,11 @@ def peak_bytes(call, device: str) -> int:
         path = Path(folder) / "trace.json"
         profile.export_chrome_trace(str(path))
         events = json.loads(path.read_text(encoding="utf-8"))["traceEvents"]
-    changes = sorted((event["ts"], number, event["args"]["Bytes"]) for number, event in enumerate(events)
-                     if event.get("name") == "[memory]")
+    changes = sorted(
+        (event["ts"], number, event["args"]["Bytes"])
+        for number, event in enumerate(events)
+        if event.get("name") == "[memory]"
+    )
     held = most = 0
     for _, _, change in changes:
         held += change
@@ -187,16 +214,20 @@ def peak_bytes(call, device: str) -> int:
 
 def table(rows: list[Row]) -> str:
     """The measurements as text."""
-    lines = [f"{'body':<38}{'arm':<29}{'ms':>8}{'± ms':>7}{'x eager':>9}{'CPU ms':>8}{'x eager':>9}{'peak MiB':>10}"
-             f"{'twin MiB':>10}{'folded':>8}{'first s':>9}{'differs':>10}"]
+    lines = [
+        f"{'body':<38}{'arm':<29}{'ms':>8}{'± ms':>7}{'x eager':>9}{'CPU ms':>8}{'x eager':>9}{'peak MiB':>10}"
+        f"{'twin MiB':>10}{'folded':>8}{'first s':>9}{'differs':>10}"
+    ]
     for row in rows:
         start = f"{row.body:<38}{row.arm:<29}"
         if row.unavailable:
             lines.append(f"{start}not available: {row.unavailable}")
             continue
-        lines.append(f"{start}{row.ms:>8.0f}{row.spread_ms / 2:>7.0f}{row.x_eager:>9.2f}{row.cpu_ms:>8.0f}"
-                     f"{row.x_eager_cpu:>9.2f}{row.peak_mib:>10.1f}{row.twin_mib:>10.1f}{row.num_folded:>8}"
-                     f"{row.first_ms / 1e3:>9.1f}{row.difference:>10.0e}")
+        lines.append(
+            f"{start}{row.ms:>8.0f}{row.spread_ms / 2:>7.0f}{row.x_eager:>9.2f}{row.cpu_ms:>8.0f}"
+            f"{row.x_eager_cpu:>9.2f}{row.peak_mib:>10.1f}{row.twin_mib:>10.1f}{row.num_folded:>8}"
+            f"{row.first_ms / 1e3:>9.1f}{row.difference:>10.0e}"
+        )
     return "\n".join(lines)
 
 
@@ -223,8 +254,12 @@ def _backbone(body: dict, switches: dict | None, device: str):
     with torch.no_grad():
         for norm in backbone.modules():
             if isinstance(norm, nn.modules.batchnorm._BatchNorm):
-                for tensor, low, high in ((norm.running_mean, -0.1, 0.1), (norm.running_var, 0.8, 1.2),
-                                          (norm.weight, 0.5, 1.0), (norm.bias, -0.1, 0.1)):
+                for tensor, low, high in (
+                    (norm.running_mean, -0.1, 0.1),
+                    (norm.running_var, 0.8, 1.2),
+                    (norm.weight, 0.5, 1.0),
+                    (norm.bias, -0.1, 0.1),
+                ):
                     tensor.uniform_(low, high)
     return backbone.to(device).train()
 

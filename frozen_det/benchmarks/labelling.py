@@ -98,8 +98,17 @@ def run(args) -> int:
         rates = throughput(args, Path(scratch)) if args.images else []
         cost = selection_cost(args, Path(scratch)) if args.rows else None
     if args.json:
-        print(json.dumps(dict(device=args.device, torch=torch.__version__, throughput=[asdict(one) for one in rates],
-                              selection=cost and asdict(cost)), indent=1))
+        print(
+            json.dumps(
+                dict(
+                    device=args.device,
+                    torch=torch.__version__,
+                    throughput=[asdict(one) for one in rates],
+                    selection=cost and asdict(cost),
+                ),
+                indent=1,
+            )
+        )
     else:
         print(text(args, rates, cost))
     return 0
@@ -119,8 +128,16 @@ def throughput(args, scratch: Path) -> list[Throughput]:
         rates = {what: len(names) / statistics.median(wall for wall, _ in taken) for what, taken in measured.items()}
         cpu = {what: statistics.median(cpu for _, cpu in taken) for what, taken in measured.items()}
         best = rates[FORWARD] if args.device != "cpu" else 1 / (1 / rates[DECODING] + 1 / rates[FORWARD])
-        found.append(Throughput(count, rates[DECODING], rates[FORWARD], rates[LABELLING], rates[LABELLING] / best,
-                                (cpu[DECODING] + cpu[FORWARD]) / cpu[LABELLING]))
+        found.append(
+            Throughput(
+                count,
+                rates[DECODING],
+                rates[FORWARD],
+                rates[LABELLING],
+                rates[LABELLING] / best,
+                (cpu[DECODING] + cpu[FORWARD]) / cpu[LABELLING],
+            )
+        )
     return found
 
 
@@ -128,11 +145,17 @@ def _measure(args, listing: Path, num_images: int, num_processes: int, scratch: 
     """(wall seconds of the slowest process, process seconds of all) of every repeat, by measurement."""
     context = torch.multiprocessing.get_context("spawn")
     gate, results = context.Barrier(num_processes), context.SimpleQueue()
-    settings = {key: getattr(args, key) for key in ("config", "checkpoint", "backbone", "batch_size", "num_workers",
-                                                    "repeats", "device")}
+    settings = {
+        key: getattr(args, key)
+        for key in ("config", "checkpoint", "backbone", "batch_size", "num_workers", "repeats", "device")
+    }
     part_size = -(-num_images // (2 * num_processes))
-    workers = [context.Process(target=_worker, args=(rank, num_processes, str(listing), part_size, str(scratch),
-                                                     settings, gate, results)) for rank in range(num_processes)]
+    workers = [
+        context.Process(
+            target=_worker, args=(rank, num_processes, str(listing), part_size, str(scratch), settings, gate, results)
+        )
+        for rank in range(num_processes)
+    ]
     for worker in workers:
         worker.start()
     taken: dict[tuple, list] = {}
@@ -140,8 +163,10 @@ def _measure(args, listing: Path, num_images: int, num_processes: int, scratch: 
         for _ in range(3 * args.repeats * num_processes):
             while results.empty():
                 if any(worker.exitcode for worker in workers):
-                    raise InputError("expected the measuring processes to end well, got one that did not: its error is "
-                                     "above (benchmark labelling).")
+                    raise InputError(
+                        "expected the measuring processes to end well, got one that did not: its error is "
+                        "above (benchmark labelling)."
+                    )
                 time.sleep(0.05)
             what, repeat, wall, cpu = results.get()
             taken.setdefault((what, repeat), []).append((wall, cpu))
@@ -151,12 +176,18 @@ def _measure(args, listing: Path, num_images: int, num_processes: int, scratch: 
         raise
     for worker in workers:
         worker.join()
-    return {what: [(max(wall for wall, _ in taken[what, repeat]), sum(cpu for _, cpu in taken[what, repeat]))
-                   for repeat in range(args.repeats)] for what in (DECODING, FORWARD, LABELLING)}
+    return {
+        what: [
+            (max(wall for wall, _ in taken[what, repeat]), sum(cpu for _, cpu in taken[what, repeat]))
+            for repeat in range(args.repeats)
+        ]
+        for what in (DECODING, FORWARD, LABELLING)
+    }
 
 
-def _worker(rank: int, num_processes: int, listing: str, part_size: int, scratch: str, settings: dict, gate,
-            results) -> None:
+def _worker(
+    rank: int, num_processes: int, listing: str, part_size: int, scratch: str, settings: dict, gate, results
+) -> None:
     """One process of a measurement: its share of the parts, three ways, in turns."""
     from ..upstream.noisy_student.labelling import PartImages, _logits, label_pool
     from ..upstream.noisy_student.pool import open_pool
@@ -181,9 +212,18 @@ def _worker(rank: int, num_processes: int, listing: str, part_size: int, scratch
                 torch.cuda.synchronize()
 
     def labelling(repeat):
-        label_pool(model, pool, Path(scratch, f"labels-{num_processes}-{repeat}"), batch_size=size, rank=rank,
-                   world_size=num_processes, part_size=part_size, num_workers=settings["num_workers"],
-                   transform=transform, teacher="benchmark")
+        label_pool(
+            model,
+            pool,
+            Path(scratch, f"labels-{num_processes}-{repeat}"),
+            batch_size=size,
+            rank=rank,
+            world_size=num_processes,
+            part_size=part_size,
+            num_workers=settings["num_workers"],
+            transform=transform,
+            teacher="benchmark",
+        )
 
     with torch.inference_mode():
         _logits(model, ready, device)  # a first pass chooses kernels
@@ -201,8 +241,9 @@ def _teacher(settings: dict):
 
     if settings["config"]:
         return load_teacher(settings["config"], settings["checkpoint"], settings["device"])
-    model = MODELS.build(dict(type="frozen_det.ImageClassifier", num_classes=1000,
-                              backbone=dict(type="timm", name=settings["backbone"])))
+    model = MODELS.build(
+        dict(type="frozen_det.ImageClassifier", num_classes=1000, backbone=dict(type="timm", name=settings["backbone"]))
+    )
     return model.to(settings["device"]).eval(), own_transform(model)
 
 
@@ -234,16 +275,34 @@ def selection_cost(args, scratch: Path) -> SelectionCost:
     make_labels(labels, args.rows, args.num_classes, args.rows_per_part, args.vectors_share)
     context = torch.multiprocessing.get_context("spawn")
     results = context.SimpleQueue()
-    worker = context.Process(target=_select, args=(str(labels), str(scratch / "manifest.parquet"), args.num_classes,
-                                                   args.per_class, args.memory_limit, results))
+    worker = context.Process(
+        target=_select,
+        args=(
+            str(labels),
+            str(scratch / "manifest.parquet"),
+            args.num_classes,
+            args.per_class,
+            args.memory_limit,
+            results,
+        ),
+    )
     worker.start()
     worker.join()
     if worker.exitcode:
         raise InputError("expected the selection to end well, got an error, which is above (benchmark labelling).")
     seconds, peak, rows, copies = results.get()
     size = sum(path.stat().st_size for path in labels.glob("part-*.parquet"))
-    return SelectionCost(args.rows, args.num_classes, args.per_class, args.vectors_share, seconds, peak / 2**30, rows,
-                         copies, size / 2**30)
+    return SelectionCost(
+        args.rows,
+        args.num_classes,
+        args.per_class,
+        args.vectors_share,
+        seconds,
+        peak / 2**30,
+        rows,
+        copies,
+        size / 2**30,
+    )
 
 
 def make_labels(folder: Path, num_rows: int, num_classes: int, rows_per_part: int, vectors_share: float) -> None:
@@ -268,16 +327,31 @@ def make_labels(folder: Path, num_rows: int, num_classes: int, rows_per_part: in
             for part in np.array_split(np.flatnonzero(kept), 20):
                 noise = rng.standard_normal((len(part), num_classes), np.float32)
                 file.write((-np.abs(noise)).astype(np.float16).tobytes())
-        write_rows(folder, number, dict(
-            id=words[:, 0], path=[f"images/{one // 1000:06d}/{one:09d}.jpg" for one in row], key=[""] * count,
-            offset=np.full(count, -1), size=rng.integers(10_000, 200_000, count),
-            content_hash=[f"{high:016x}{low:016x}" for high, low in words.tolist()],
-            label=np.where(decodes, rng.choice(num_classes, count, p=shares), -1).astype(np.int32),
-            confidence=np.where(decodes, rng.beta(1.2, 1.0, count), 0).astype(np.float32), decodes=decodes,
-            error=np.where(decodes, "", "UnidentifiedImageError"), part=np.full(count, number, np.int32),
-            vector=np.where(kept, np.cumsum(kept) - 1, -1)),
-            dict(inputs=inputs[-1], num_classes=num_classes, num_images=count,
-                 num_undecodable=int((~decodes).sum()), num_vectors=int(kept.sum())))
+        write_rows(
+            folder,
+            number,
+            dict(
+                id=words[:, 0],
+                path=[f"images/{one // 1000:06d}/{one:09d}.jpg" for one in row],
+                key=[""] * count,
+                offset=np.full(count, -1),
+                size=rng.integers(10_000, 200_000, count),
+                content_hash=[f"{high:016x}{low:016x}" for high, low in words.tolist()],
+                label=np.where(decodes, rng.choice(num_classes, count, p=shares), -1).astype(np.int32),
+                confidence=np.where(decodes, rng.beta(1.2, 1.0, count), 0).astype(np.float32),
+                decodes=decodes,
+                error=np.where(decodes, "", "UnidentifiedImageError"),
+                part=np.full(count, number, np.int32),
+                vector=np.where(kept, np.cumsum(kept) - 1, -1),
+            ),
+            dict(
+                inputs=inputs[-1],
+                num_classes=num_classes,
+                num_images=count,
+                num_undecodable=int((~decodes).sum()),
+                num_vectors=int(kept.sum()),
+            ),
+        )
     (folder / PLAN).write_text(json.dumps(dict(inputs=inputs)), encoding="utf-8")
     finish_labels(folder)
 
@@ -297,14 +371,21 @@ def text(args, rates: list[Throughput], cost: SelectionCost | None) -> str:
     """The measurements as text, the marks below."""
     lines = []
     if rates:
-        lines += [f"{args.config or args.backbone}, batches of {args.batch_size}, {args.device}, images a second",
-                  f"{'processes':>9}{'decoding':>10}{'forward':>10}{'labelling':>11}{'of best':>9}{'by CPU time':>13}"]
-        lines += [f"{one.num_processes:>9}{one.decoding:>10.1f}{one.forward:>10.1f}{one.labelling:>11.1f}"
-                  f"{one.of_best:>9.2f}{one.cpu_of_best:>13.2f}" for one in rates]
+        lines += [
+            f"{args.config or args.backbone}, batches of {args.batch_size}, {args.device}, images a second",
+            f"{'processes':>9}{'decoding':>10}{'forward':>10}{'labelling':>11}{'of best':>9}{'by CPU time':>13}",
+        ]
+        lines += [
+            f"{one.num_processes:>9}{one.decoding:>10.1f}{one.forward:>10.1f}{one.labelling:>11.1f}"
+            f"{one.of_best:>9.2f}{one.cpu_of_best:>13.2f}"
+            for one in rates
+        ]
         lines += ["(to reach: 0.90 of the best)", ""]
     if cost:
-        lines += [f"selection: {cost.num_rows:,} rows ({cost.narrow_gib:.2f} GiB), {cost.num_classes} classes, "
-                  f"{cost.per_class} copies each, vectors for {cost.vectors_share:.0%} of the parts",
-                  f"{cost.seconds:.1f} s, {cost.peak_gib:.2f} GiB at most (to reach: below 4); kept "
-                  f"{cost.kept_rows:,} images, {cost.kept_copies:,} copies"]
+        lines += [
+            f"selection: {cost.num_rows:,} rows ({cost.narrow_gib:.2f} GiB), {cost.num_classes} classes, "
+            f"{cost.per_class} copies each, vectors for {cost.vectors_share:.0%} of the parts",
+            f"{cost.seconds:.1f} s, {cost.peak_gib:.2f} GiB at most (to reach: below 4); kept "
+            f"{cost.kept_rows:,} images, {cost.kept_copies:,} copies",
+        ]
     return "\n".join(lines)

@@ -49,8 +49,11 @@ class TrainStep:
 
     def loss(self) -> torch.Tensor:
         """The sum of the detector's losses."""
-        on = (torch.autocast(torch.device(self.setting.device).type, torch.bfloat16) if self.setting.bf16
-              else contextlib.nullcontext())
+        on = (
+            torch.autocast(torch.device(self.setting.device).type, torch.bfloat16)
+            if self.setting.bf16
+            else contextlib.nullcontext()
+        )
         with on:
             losses = self.model(self.images, [sample.clone() for sample in self.samples], mode="loss")
         return self.model.parse_losses(losses)[0]
@@ -67,8 +70,9 @@ class TrainStep:
         self.optimizer.step()
         self.last_loss = loss.item()
         if not math.isfinite(self.last_loss):
-            raise InputError(f"expected a finite loss of the measured step, got {self.last_loss}. Without --bf16 it "
-                             "should be.")
+            raise InputError(
+                f"expected a finite loss of the measured step, got {self.last_loss}. Without --bf16 it should be."
+            )
 
     def timed_step(self) -> tuple[float, float, int]:
         """Wall seconds, process seconds, peak bytes on the GPU (0 on a CPU)."""
@@ -87,8 +91,7 @@ class TrainStep:
 
     def kept_bytes(self) -> int:
         """Bytes autograd keeps for the backward pass: distinct storages, without parameters, buffers and images."""
-        own = {t.untyped_storage().data_ptr()
-               for t in [*self.model.parameters(), *self.model.buffers(), self.images]}
+        own = {t.untyped_storage().data_ptr() for t in [*self.model.parameters(), *self.model.buffers(), self.images]}
         kept = {}
 
         def note(tensor):
@@ -130,9 +133,16 @@ def made_batch(batch: int, size: int, device: str):
         corners = torch.rand(_OBJECTS_PER_IMAGE, 2, generator=generator) * 0.6 * size
         sides = (0.05 + 0.3 * torch.rand(_OBJECTS_PER_IMAGE, 2, generator=generator)) * size
         labels = torch.randint(0, 80, (_OBJECTS_PER_IMAGE,), generator=generator)
-        sample = DetDataSample(metainfo=dict(
-            img_shape=(size, size), ori_shape=(size, size), pad_shape=(size, size), batch_input_shape=(size, size),
-            scale_factor=(1.0, 1.0), flip=False))
+        sample = DetDataSample(
+            metainfo=dict(
+                img_shape=(size, size),
+                ori_shape=(size, size),
+                pad_shape=(size, size),
+                batch_input_shape=(size, size),
+                scale_factor=(1.0, 1.0),
+                flip=False,
+            )
+        )
         sample.gt_instances = InstanceData(bboxes=torch.cat([corners, corners + sides], 1), labels=labels)
         sample.ignored_instances = InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long))
         samples.append(sample.to(device))

@@ -53,8 +53,14 @@ def add_arguments(parser) -> None:
     parser.add_argument("--size", type=int, default=224, help="height and width in pixels (default 224)")
     parser.add_argument("--num-classes", type=int, default=1000, help="columns of the targets (default 1000)")
     parser.add_argument("--alpha", type=float, default=1.0, help="of the Beta distribution (default 1.0)")
-    parser.add_argument("--dtypes", nargs="+", default=list(DTYPES), choices=list(DTYPES), metavar="DTYPE",
-                        help=f"types of the images (default: {' '.join(DTYPES)})")
+    parser.add_argument(
+        "--dtypes",
+        nargs="+",
+        default=list(DTYPES),
+        choices=list(DTYPES),
+        metavar="DTYPE",
+        help=f"types of the images (default: {' '.join(DTYPES)})",
+    )
     parser.add_argument("--repeats", type=int, default=21, help="measured batches of every arm, after one to warm up")
     parser.add_argument("--device", default=None, help="cpu or cuda (default: cuda where there is one)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -73,13 +79,27 @@ def run(args) -> int:
     for name in args.dtypes:
         rows += measure(name, args.batch_size, args.size, args.num_classes, args.alpha, args.repeats, device)
     if args.json:
-        print(json.dumps(dict(batch_size=args.batch_size, size=args.size, num_classes=args.num_classes,
-                              alpha=args.alpha, repeats=args.repeats, device=str(device),
-                              threads=torch.get_num_threads(), rows=[asdict(row) for row in rows]), indent=1))
+        print(
+            json.dumps(
+                dict(
+                    batch_size=args.batch_size,
+                    size=args.size,
+                    num_classes=args.num_classes,
+                    alpha=args.alpha,
+                    repeats=args.repeats,
+                    device=str(device),
+                    threads=torch.get_num_threads(),
+                    rows=[asdict(row) for row in rows],
+                ),
+                indent=1,
+            )
+        )
     else:
         where = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
-        print(f"{args.batch_size} x 3 x {args.size} x {args.size}, {args.repeats} batches an arm, {where}, torch "
-              f"{torch.__version__}")
+        print(
+            f"{args.batch_size} x 3 x {args.size} x {args.size}, {args.repeats} batches an arm, {where}, torch "
+            f"{torch.__version__}"
+        )
         print(table(rows))
     return 0
 
@@ -100,18 +120,24 @@ def arms(kind: str, num_classes: int, alpha: float) -> dict[str, Arm]:
                 return images, mixing.soft_targets(labels, labels, 1.0, num_classes)
             mixed = getattr(mixing, kind)(images, labels, alpha, generator, in_place)
             return mixed.images, mixing.soft_targets(labels, mixed.labels_b, mixed.lam, num_classes)
+
         return mix
 
     found = {IN_PLACE: ours(True), COPY: ours(False)}
     if kind != "cutout":  # neither library cuts a hole per image out of a batch
-        found[TIMM] = TimmMixup(**{f"{kind}_alpha": alpha}, **({} if kind == "mixup" else dict(mixup_alpha=0.0)),
-                                label_smoothing=0.0, num_classes=num_classes)
+        found[TIMM] = TimmMixup(
+            **{f"{kind}_alpha": alpha},
+            **({} if kind == "mixup" else dict(mixup_alpha=0.0)),
+            label_smoothing=0.0,
+            num_classes=num_classes,
+        )
         found[TORCHVISION] = {"cutmix": v2.CutMix, "mixup": v2.MixUp}[kind](alpha=alpha, num_classes=num_classes)
     return found
 
 
-def measure(dtype: str, batch_size: int, size: int, num_classes: int, alpha: float, repeats: int,
-            device: torch.device) -> list[Row]:
+def measure(
+    dtype: str, batch_size: int, size: int, num_classes: int, alpha: float, repeats: int, device: torch.device
+) -> list[Row]:
     """All arms on random images of one type; see :class:`Row`."""
     generator = torch.Generator().manual_seed(1)
     images = torch.randint(0, 256, (batch_size, 3, size, size), generator=generator, dtype=torch.uint8)
@@ -139,12 +165,18 @@ def measure(dtype: str, batch_size: int, size: int, num_classes: int, alpha: flo
 
 def set_ratios(rows: list[Row], on_gpu: bool) -> None:
     """Fill in what each arm takes as a share of the faster library's time on the same kind and type."""
+
     def time_of(row: Row):
         return row.wall_ms if on_gpu else row.cpu_ms
 
     for row in rows:
-        libraries = [time_of(other) for other in rows if (other.dtype, other.kind) == (row.dtype, row.kind)
-                     and other.by in (TIMM, TORCHVISION) and time_of(other) is not None]
+        libraries = [
+            time_of(other)
+            for other in rows
+            if (other.dtype, other.kind) == (row.dtype, row.kind)
+            and other.by in (TIMM, TORCHVISION)
+            and time_of(other) is not None
+        ]
         row.of_library = time_of(row) / min(libraries) if libraries and time_of(row) is not None else None
 
 
@@ -162,8 +194,11 @@ def table(rows: list[Row]) -> str:
     compared = [row for row in rows if row.by == IN_PLACE and row.of_library is not None]
     if compared:
         worst = max(compared, key=lambda row: row.of_library)
-        lines += ["", f"in place, of the faster library: {worst.of_library:.2f} at most, at {worst.kind} of "
-                      f"{worst.dtype}   (to reach on a CPU: 1.00 at most)"]
+        lines += [
+            "",
+            f"in place, of the faster library: {worst.of_library:.2f} at most, at {worst.kind} of "
+            f"{worst.dtype}   (to reach on a CPU: 1.00 at most)",
+        ]
     return "\n".join(lines)
 
 

@@ -50,8 +50,10 @@ def config_folder() -> Path:
     for folder in (package / ".mim" / "configs", package.parent / "configs"):
         if folder.is_dir():
             return folder
-    raise InputError(f"expected mmdet's stock configs in {package / '.mim' / 'configs'}, but this installation has "
-                     "none. Install mmdet from its wheel, or from a checkout.")
+    raise InputError(
+        f"expected mmdet's stock configs in {package / '.mim' / 'configs'}, but this installation has "
+        "none. Install mmdet from its wheel, or from a checkout."
+    )
 
 
 def families() -> list[str]:
@@ -84,14 +86,17 @@ def stock_detectors(family: str, most: int = 3) -> list[StockDetector]:
     if reasons:
         return [StockDetector(family, left_out=sorted(reasons)[0])]
     chosen = []
-    for _, equals in groupby(sorted(found, key=lambda item: (len(item[0].stem), item[0].stem)),
-                             key=lambda item: len(item[0].stem)):
+    for _, equals in groupby(
+        sorted(found, key=lambda item: (len(item[0].stem), item[0].stem)), key=lambda item: len(item[0].stem)
+    ):
         equals = list(equals)
         chosen += sorted(equals, key=lambda item: _millions(item[1].model)) if len(equals) > 1 else equals
         if len(chosen) >= most:
             break
-    return [StockDetector(family, path.stem, cfg.model.to_dict(), _semantic_scale(cfg), _with_masks(cfg))
-            for path, cfg in chosen[:most]]
+    return [
+        StockDetector(family, path.stem, cfg.model.to_dict(), _semantic_scale(cfg), _with_masks(cfg))
+        for path, cfg in chosen[:most]
+    ]
 
 
 def _read(path: Path):
@@ -113,7 +118,8 @@ def _other_kind(model: dict) -> str:
     if kind is None or not issubclass(kind, BaseDetector):
         base = "" if kind is None else next((c.__name__ for c in kind.__mro__ if c.__name__.startswith("Base")), "")
         return {"BaseMOTModel": "tracks through videos", "BaseReID": "tells persons apart"}.get(
-            base, f"{model.get('type')} is no detector of mmdet")
+            base, f"{model.get('type')} is no detector of mmdet"
+        )
     if "language_model" in model:
         return "reads text beside the image"
     return ""

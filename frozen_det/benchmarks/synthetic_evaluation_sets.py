@@ -47,8 +47,12 @@ def write_made_set(size: SetSize, folder: Path, with_masks: bool, seed: int = 0)
     detections = _detections(size, boxes, classes, rng, with_masks)
     truth_path, detections_path = Path(folder, "truth.json"), Path(folder, "detections.npz")
     truth_path.write_text(json.dumps(truth), encoding="utf-8")
-    columns = {"image_ids": detections.image_ids, "boxes_xywh": detections.boxes_xywh, "scores": detections.scores,
-               "category_ids": detections.category_ids}
+    columns = {
+        "image_ids": detections.image_ids,
+        "boxes_xywh": detections.boxes_xywh,
+        "scores": detections.scores,
+        "category_ids": detections.category_ids,
+    }
     if with_masks:
         packed = PackedMasks.pack(detections.masks)
         columns.update(mask_bytes=packed.data, mask_ends=packed.ends)
@@ -62,8 +66,9 @@ def read_made_detections(path: Path) -> Detections:
         masks = None
         if "mask_ends" in columns:
             masks = PackedMasks(SIZE_HW, columns["mask_bytes"], columns["mask_ends"]).unpacked()
-        return Detections(columns["image_ids"], columns["boxes_xywh"], columns["scores"], columns["category_ids"],
-                          masks)
+        return Detections(
+            columns["image_ids"], columns["boxes_xywh"], columns["scores"], columns["category_ids"], masks
+        )
 
 
 def _truth(size: SetSize, rng, with_masks: bool) -> tuple[dict, np.ndarray, np.ndarray]:
@@ -82,14 +87,22 @@ def _truth(size: SetSize, rng, with_masks: bool) -> tuple[dict, np.ndarray, np.n
         polygons = _polygons(boxes[image], rng).reshape(size.objects_per_image, -1) if with_masks else None
         for number in range(size.objects_per_image):
             box = boxes[image, number].round(2).tolist()
-            ann = {"id": len(annotations) + 1, "image_id": image + 1, "category_id": int(classes[image, number]),
-                   "bbox": box, "area": box[2] * box[3] * 0.75, "iscrowd": 0}
+            ann = {
+                "id": len(annotations) + 1,
+                "image_id": image + 1,
+                "category_id": int(classes[image, number]),
+                "bbox": box,
+                "area": box[2] * box[3] * 0.75,
+                "iscrowd": 0,
+            }
             if with_masks:
                 ann["segmentation"] = [polygons[number].round(2).tolist()]
             annotations.append(ann)
     group = np.array(list("fcr"))[np.minimum(np.arange(size.num_classes) * 3 // size.num_classes, 2)]
-    categories = [{"id": number + 1, "name": f"class {number + 1}", "frequency": str(group[number])}
-                  for number in range(size.num_classes)]
+    categories = [
+        {"id": number + 1, "name": f"class {number + 1}", "frequency": str(group[number])}
+        for number in range(size.num_classes)
+    ]
     return {"images": images, "categories": categories, "annotations": annotations}, boxes, classes
 
 
@@ -114,9 +127,13 @@ def _detections(size: SetSize, boxes, classes, rng, with_masks: bool) -> Detecti
             masks += rle_tools.frPyObjects(corners, *SIZE_HW)
     # A detector's boxes and scores are float32.
     out_boxes = np.maximum(out_boxes, 1).astype(np.float32).astype(np.float64)
-    return Detections(np.repeat(np.arange(1, size.num_images + 1), size.detections_per_image),
-                      out_boxes.reshape(-1, 4), scores.astype(np.float32).astype(np.float64).ravel(),
-                      out_classes.ravel().astype(np.int64), masks)
+    return Detections(
+        np.repeat(np.arange(1, size.num_images + 1), size.detections_per_image),
+        out_boxes.reshape(-1, 4),
+        scores.astype(np.float32).astype(np.float64).ravel(),
+        out_classes.ravel().astype(np.int64),
+        masks,
+    )
 
 
 def _random_boxes(rng, shape) -> np.ndarray:

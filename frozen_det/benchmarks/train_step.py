@@ -74,13 +74,18 @@ class Row:
 
 
 def add_arguments(parser) -> None:
-    parser.add_argument("--size", type=int, default=512, help="side of the square image, a multiple of 128 from "
-                        "256 on (default 512)")
+    parser.add_argument(
+        "--size", type=int, default=512, help="side of the square image, a multiple of 128 from 256 on (default 512)"
+    )
     parser.add_argument("--batch", type=int, default=1, help="images a step (default 1)")
     parser.add_argument("--rois", type=int, default=512, help="regions an image in the second stage (default 512)")
     parser.add_argument("--repeats", type=int, default=5, help="cells of the NAS-FPN in every arm (default 5)")
-    parser.add_argument("--steps", type=int, default=10, help="measured steps of every arm, after one to warm up; 0 "
-                        "for the counts alone, which takes seconds")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=10,
+        help="measured steps of every arm, after one to warm up; 0 for the counts alone, which takes seconds",
+    )
     parser.add_argument("--arms", nargs="+", default=list(ARMS), metavar="ARM", help=f"among {', '.join(ARMS)}")
     parser.add_argument("--no-peak", action="store_true", help="leave the peak out (on a CPU: a process an arm)")
     parser.add_argument("--device", default=None, help="cpu or cuda (default: cuda where there is one)")
@@ -94,25 +99,36 @@ def run(args) -> int:
     import torch
 
     if args.size < 256 or args.size % 128:
-        raise InputError("expected --size as a multiple of 128 (level 7 of the pyramid) from 256 on (below, level 7 "
-                         f"is a single value, without statistics for its norms), got {args.size}.")
+        raise InputError(
+            "expected --size as a multiple of 128 (level 7 of the pyramid) from 256 on (below, level 7 "
+            f"is a single value, without statistics for its norms), got {args.size}."
+        )
     if min(args.batch, args.rois, args.repeats) < 1 or args.steps < 0:
-        raise InputError("expected --batch, --rois and --repeats from 1 on and --steps from 0 on, got "
-                         f"{args.batch}, {args.rois}, {args.repeats} and {args.steps}.")
+        raise InputError(
+            "expected --batch, --rois and --repeats from 1 on and --steps from 0 on, got "
+            f"{args.batch}, {args.rois}, {args.repeats} and {args.steps}."
+        )
     for arm in args.arms:
         if arm not in ARMS:
             raise InputError(f"expected --arms among {', '.join(ARMS)}, got {arm!r}.")
     device = str(device_of(args.device))
-    setting = Setting(args.size, args.batch, args.rois, args.repeats, device, args.bf16, args.channels_last,
-                      args.compile)
+    setting = Setting(
+        args.size, args.batch, args.rois, args.repeats, device, args.bf16, args.channels_last, args.compile
+    )
     rows = measure(setting, args.arms, args.steps, peak=not args.no_peak)
     if args.json:
-        print(json.dumps(dict(setting=asdict(setting), rows=[asdict(row) for row in rows],
-                              ratios=ratios(rows, setting.on_gpu)), indent=1))
+        print(
+            json.dumps(
+                dict(setting=asdict(setting), rows=[asdict(row) for row in rows], ratios=ratios(rows, setting.on_gpu)),
+                indent=1,
+            )
+        )
     else:
         where = torch.cuda.get_device_name() if setting.on_gpu else f"CPU, {torch.get_num_threads()} threads"
-        print(f"{setting.batch} x {setting.size} x {setting.size} px, {setting.rois} RoIs, {setting.repeats} repeats, "
-              f"{args.steps} steps, {where}, torch {torch.__version__}")
+        print(
+            f"{setting.batch} x {setting.size} x {setting.size} px, {setting.rois} RoIs, {setting.repeats} repeats, "
+            f"{args.steps} steps, {where}, torch {torch.__version__}"
+        )
         print(table(rows, setting.on_gpu))
     return 0
 
@@ -132,11 +148,23 @@ def arm_model(arm: str, setting: Setting) -> dict:
     detector = fill_blanks(detector, num_classes=80)
     if arm in (HOST_STAGE_1, HOST_FROZEN):
         detector["backbone"] = dict(
-            type="mmdet.ResNet", depth=50, num_stages=4, out_indices=(0, 1, 2, 3), norm_eval=True,
-            norm_cfg=dict(type="BN", requires_grad=True), frozen_stages=1 if arm == HOST_STAGE_1 else 4)
+            type="mmdet.ResNet",
+            depth=50,
+            num_stages=4,
+            out_indices=(0, 1, 2, 3),
+            norm_eval=True,
+            norm_cfg=dict(type="BN", requires_grad=True),
+            frozen_stages=1 if arm == HOST_STAGE_1 else 4,
+        )
         detector["neck"] = dict(
-            type="mmdet.NASFPN", in_channels=[256, 512, 1024, 2048], out_channels=256, num_outs=5, start_level=1,
-            stack_times=setting.repeats, norm_cfg=dict(type="BN"))
+            type="mmdet.NASFPN",
+            in_channels=[256, 512, 1024, 2048],
+            out_channels=256,
+            num_outs=5,
+            start_level=1,
+            stack_times=setting.repeats,
+            norm_cfg=dict(type="BN"),
+        )
     return detector
 
 
@@ -200,18 +228,22 @@ def ratios(rows: list[Row], on_gpu: bool) -> dict:
 def table(rows: list[Row], on_gpu: bool) -> str:
     """The measurements as text, with the ratios below."""
     width = max(len(row.arm) for row in rows) + 2
-    lines = [f"{'arm':<{width}}{'params M':>9}{'trains %':>9}{'GFLOPs':>9}{'kept/img':>10}{'kept MiB':>10}"
-             f"{'peak MiB':>10}{'step ms':>10}{'± ms':>8}{'CPU ms':>10}"]
+    lines = [
+        f"{'arm':<{width}}{'params M':>9}{'trains %':>9}{'GFLOPs':>9}{'kept/img':>10}{'kept MiB':>10}"
+        f"{'peak MiB':>10}{'step ms':>10}{'± ms':>8}{'CPU ms':>10}"
+    ]
 
     def number(value, spec: str) -> str:
         return "-" if value is None else format(value, spec)
 
     for row in rows:
         half = None if row.spread_ms is None else row.spread_ms / 2
-        lines.append(f"{row.arm:<{width}}{row.total_params / 1e6:>9.2f}{100 * row.trainable_share:>9.1f}"
-                     f"{row.step_flops / 1e9:>9.0f}{row.meta_kept_mib:>10.0f}{number(row.kept_mib, '.0f'):>10}"
-                     f"{number(row.peak_mib, '.0f'):>10}{number(row.step_ms, '.0f'):>10}{number(half, '.0f'):>8}"
-                     f"{number(row.cpu_ms, '.0f'):>10}")
+        lines.append(
+            f"{row.arm:<{width}}{row.total_params / 1e6:>9.2f}{100 * row.trainable_share:>9.1f}"
+            f"{row.step_flops / 1e9:>9.0f}{row.meta_kept_mib:>10.0f}{number(row.kept_mib, '.0f'):>10}"
+            f"{number(row.peak_mib, '.0f'):>10}{number(row.step_ms, '.0f'):>10}{number(half, '.0f'):>8}"
+            f"{number(row.cpu_ms, '.0f'):>10}"
+        )
     lines.append("")
     for arm, of in ratios(rows, on_gpu).items():
         lines += [f"{arm}: {name.replace('_', ' ')} {value:.3f}{_target(arm, name)}" for name, value in of.items()]

@@ -15,18 +15,32 @@ from .faults import described, ending_by_signal
 
 # Verb as typed -> module in this package.
 COMMANDS = {
-    "train": "train", "test": "test", "predict": "predict", "analyze": "analyze", "describe": "describe",
-    "doctor": "doctor", "browse": "browse", "report": "report", "export": "export", "convert": "convert",
-    "benchmark": "benchmark", "chain": "chain", "noisy_student": "noisy_student", "sweep": "sweep",
-    "fixres": "fixres", "toy-scenes": "toy_scenes", "quickstart": "quickstart",
+    "train": "train",
+    "test": "test",
+    "predict": "predict",
+    "analyze": "analyze",
+    "describe": "describe",
+    "doctor": "doctor",
+    "browse": "browse",
+    "report": "report",
+    "export": "export",
+    "convert": "convert",
+    "benchmark": "benchmark",
+    "chain": "chain",
+    "noisy_student": "noisy_student",
+    "sweep": "sweep",
+    "fixres": "fixres",
+    "toy-scenes": "toy_scenes",
+    "quickstart": "quickstart",
 }
 
 
 def run_command(verb: str, argv: list[str] | None = None) -> int:
     """Parse ``argv`` for one command and run it. Returns the exit code."""
     module = importlib.import_module(f"{__name__}.{COMMANDS[verb]}")
-    parser = argparse.ArgumentParser(prog=f"frozen-det {verb}", description=module.__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog=f"frozen-det {verb}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     module.add_arguments(parser)
     args = parser.parse_args(argv)
     try:
@@ -61,8 +75,10 @@ def main(argv: list[str] | None = None) -> int:
         print(__version__)
         return 0
     if argv[0] not in COMMANDS:
-        print(f"frozen-det: no command {argv[0]!r}; {closest(argv[0], COMMANDS) or 'see frozen-det --help'}",
-              file=sys.stderr)
+        print(
+            f"frozen-det: no command {argv[0]!r}; {closest(argv[0], COMMANDS) or 'see frozen-det --help'}",
+            file=sys.stderr,
+        )
         return 2
     return run_command(argv[0], argv[1:])
 

@@ -1,7 +1,7 @@
 """Measure one part of the toolbox: `benchmark WHAT`, with its own options.
 
-    frozen-det benchmark evaluation --json
-    frozen-det benchmark copy-paste --help
+frozen-det benchmark evaluation --json
+frozen-det benchmark copy-paste --help
 """
 
 import argparse
@@ -39,8 +39,11 @@ def run(args) -> int:
         if error.name and error.name.startswith("frozen_det"):
             raise InputError(f"expected the part {args.what!r} to be installed, got none ({error.name})") from error
         raise
-    parser = argparse.ArgumentParser(prog=f"frozen-det benchmark {args.what}", description=module.__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog=f"frozen-det benchmark {args.what}",
+        description=module.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     module.add_arguments(parser)
     return module.run(parser.parse_args(args.options)) or 0
 

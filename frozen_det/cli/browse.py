@@ -22,8 +22,12 @@ def add_arguments(parser) -> None:
     parser.add_argument("--split", choices=["train", "val", "test"], default="train", help="default: %(default)s")
     parser.add_argument("--num", type=int, default=12, help="pictures: the first samples of the run (default: 12)")
     parser.add_argument("--epoch", type=int, default=0, help="pass over the data, from 0 (default: 0)")
-    parser.add_argument("--stations", type=int, metavar="INDEX",
-                        help="tell what each transform does to this sample, in place of pictures")
+    parser.add_argument(
+        "--stations",
+        type=int,
+        metavar="INDEX",
+        help="tell what each transform does to this sample, in place of pictures",
+    )
 
 
 def run(args) -> int:
@@ -51,21 +55,29 @@ def _browse_classifier(cfg, dataset, indices: list, args) -> int:
     from ..upstream.mixed_pictures import mixed_pictures, write_pictures
 
     if args.stations is not None:
-        raise InputError(f"expected --stations with a detection config alone, got it with {cfg.filename}, which is a "
-                         "classifier; leave it out.")
-    batch = collate_images(dataset.__getitems__(indices) if hasattr(dataset, "__getitems__") else
-                           [dataset[index] for index in indices])
+        raise InputError(
+            f"expected --stations with a detection config alone, got it with {cfg.filename}, which is a "
+            "classifier; leave it out."
+        )
+    batch = collate_images(
+        dataset.__getitems__(indices) if hasattr(dataset, "__getitems__") else [dataset[index] for index in indices]
+    )
     with DefaultScope.overwrite_default_scope(cfg.get("default_scope", "mmdet")):
         model = MODELS.build({**cfg.model, "weights": None})
-    pictures = mixed_pictures(model, batch, dataset.metainfo["classes"], args.num, indices[0].seed,
-                              training=args.split == "train")
+    pictures = mixed_pictures(
+        model, batch, dataset.metainfo["classes"], args.num, indices[0].seed, training=args.split == "train"
+    )
     path = write_pictures(pictures, Path(args.output or Path(default_work_dir(cfg)) / "browse"), f"{args.split}_batch")
-    mean, std = ([round(value, 2) for value in of.flatten().tolist()]
-                 for of in (model.data_preprocessor.mean, model.data_preprocessor.std))
+    mean, std = (
+        [round(value, 2) for value in of.flatten().tolist()]
+        for of in (model.data_preprocessor.mean, model.data_preprocessor.std)
+    )
     is_mixed = args.split == "train" and model.mixing is not None
     height, width = batch["inputs"].shape[-2:]
-    print(f"{len(pictures)} images of {height} x {width} px (height x width), RGB, "
-          f"mean {mean}, std {std}; {f'mixed by {dict(cfg.model.mixing)}' if is_mixed else 'not mixed'}")
+    print(
+        f"{len(pictures)} images of {height} x {width} px (height x width), RGB, "
+        f"mean {mean}, std {std}; {f'mixed by {dict(cfg.model.mixing)}' if is_mixed else 'not mixed'}"
+    )
     print(path)
     return 0
 
@@ -77,8 +89,7 @@ def _dataset(cfg, split: str):
 
     loader = cfg.get(f"{split}_dataloader")
     if not loader:
-        raise InputError(f"expected the key {split}_dataloader in {cfg.filename}, got none; "
-                         "choose another --split.")
+        raise InputError(f"expected the key {split}_dataloader in {cfg.filename}, got none; choose another --split.")
     register_all_modules(init_default_scope=False)
     with DefaultScope.overwrite_default_scope(cfg.get("default_scope", "mmdet")):
         dataset = DATASETS.build(loader.dataset)
@@ -148,8 +159,14 @@ def _picture(sample: dict, classes):
         ignored += [is_ignored] * len(group)
         if "masks" in group:
             masks.append(group.masks.to_ndarray().astype(bool))
-    return draw_instances(image, np.concatenate(boxes) if boxes else np.zeros((0, 4)), labels, classes,
-                          np.concatenate(masks) if masks else None, ignored=ignored)
+    return draw_instances(
+        image,
+        np.concatenate(boxes) if boxes else np.zeros((0, 4)),
+        labels,
+        classes,
+        np.concatenate(masks) if masks else None,
+        ignored=ignored,
+    )
 
 
 def _print_stations(cfg, dataset, number: int, seed: int, epoch: int) -> None:
@@ -183,10 +200,15 @@ def _print_network_input(cfg, sample: dict) -> None:
     with DefaultScope.overwrite_default_scope("mmdet"):
         preprocessor = MODELS.build(model["data_preprocessor"])
     batch = preprocessor({"inputs": [sample["inputs"]], "data_samples": [sample["data_samples"]]}, False)
-    normal = (f"mean {preprocessor.mean.flatten().tolist()}, std {preprocessor.std.flatten().tolist()}"
-              if preprocessor._enable_normalize else "as they are, not normalised")
+    normal = (
+        f"mean {preprocessor.mean.flatten().tolist()}, std {preprocessor.std.flatten().tolist()}"
+        if preprocessor._enable_normalize
+        else "as they are, not normalised"
+    )
     print("network")
-    print(f"    inputs: {describe_value(batch['inputs'])} in {'RGB' if preprocessor._channel_conversion else 'BGR'}, "
-          f"{normal}")
+    print(
+        f"    inputs: {describe_value(batch['inputs'])} in {'RGB' if preprocessor._channel_conversion else 'BGR'}, "
+        f"{normal}"
+    )
     packed = batch["data_samples"][0]
     print(f"    image {packed.img_shape} (height, width), padded to {packed.batch_input_shape}")

@@ -1,7 +1,7 @@
 """Classifier weights, export, frozen detector, evaluation, report: one config, resumable stage by stage.
 
-    frozen-det chain chain/given-efficientnetlite0_faster-rcnn-fpn_toy
-    frozen-det chain my_chain.py --cfg-options detector.options.data_root=my/data
+frozen-det chain chain/given-efficientnetlite0_faster-rcnn-fpn_toy
+frozen-det chain my_chain.py --cfg-options detector.options.data_root=my/data
 """
 
 from .config_arguments import add_config, config_of, default_work_dir
@@ -17,12 +17,15 @@ def run(args) -> int:
     from ..workflows.chain import run_chain
 
     cfg = config_of(args)
-    result = run_chain(cfg, args.work_dir or cfg.get("work_dir") or default_work_dir(cfg),
-                       say=lambda line: print(line, flush=True))
+    result = run_chain(
+        cfg, args.work_dir or cfg.get("work_dir") or default_work_dir(cfg), say=lambda line: print(line, flush=True)
+    )
     name = headline(result.metrics)
     proof = {True: "frozen as exported, bit for bit", None: "no proof (the detector's config has no FrozenProofHook)"}
     if name:
         print(f"\n{metric_word(name):<11}{result.metrics[name]:.3f}")
-    print(f"{'backbone':<11}{result.backbone}   {proof[result.proven]}\n"
-          f"{'detector':<11}{result.checkpoint}\n{'report':<11}{result.report}")
+    print(
+        f"{'backbone':<11}{result.backbone}   {proof[result.proven]}\n"
+        f"{'detector':<11}{result.checkpoint}\n{'report':<11}{result.report}"
+    )
     return 0

@@ -7,8 +7,14 @@ from pathlib import Path
 def add_config(parser: argparse.ArgumentParser) -> None:
     """Add CONFIG and `--cfg-options`."""
     parser.add_argument("config", help="config file, or the name of one that ships, e.g. quickstart")
-    parser.add_argument("--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
-                        help="overrides, e.g. optim_wrapper.optimizer.lr=0.01 data_root=my/data")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="overrides, e.g. optim_wrapper.optimizer.lr=0.01 data_root=my/data",
+    )
 
 
 def options_of(args) -> dict:

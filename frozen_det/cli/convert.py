@@ -1,9 +1,9 @@
 """Convert checkpoints: lean to full, full to lean, with other class names, or (only with --trust) a pickle with code.
 
-    frozen-det convert lean.pth -o full.pth --config quickstart
-    frozen-det convert full.pth -o lean.pth --config quickstart
-    frozen-det convert foreign.pth -o named.pth --classes-from my/data/annotations/train.json
-    frozen-det convert --trust old_pickle.pth -o weights.safetensors
+frozen-det convert lean.pth -o full.pth --config quickstart
+frozen-det convert full.pth -o lean.pth --config quickstart
+frozen-det convert foreign.pth -o named.pth --classes-from my/data/annotations/train.json
+frozen-det convert --trust old_pickle.pth -o weights.safetensors
 """
 
 from pathlib import Path
@@ -15,15 +15,21 @@ def add_arguments(parser) -> None:
     parser.add_argument("checkpoint", help="file to convert")
     parser.add_argument("-o", "--out", required=True, metavar="FILE", help="file to write, .pth or .safetensors")
     parser.add_argument("--config", help="config that trained the checkpoint (lean to full, full to lean)")
-    parser.add_argument("--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
-                        help="overrides of the config")
+    parser.add_argument(
+        "--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="overrides of the config"
+    )
     parser.add_argument("--to", choices=["lean", "full"], help="what to make (default: the other of the two)")
-    parser.add_argument("--classes-from", metavar="JSON",
-                        help="annotation file (COCO json) of the data it was trained on: its categories, in their "
-                             "order, become the checkpoint's class names")
-    parser.add_argument("--trust", action="store_true",
-                        help="run the code that the file asks for, in a process of its own; only for files whose "
-                             "author you trust")
+    parser.add_argument(
+        "--classes-from",
+        metavar="JSON",
+        help="annotation file (COCO json) of the data it was trained on: its categories, in their "
+        "order, become the checkpoint's class names",
+    )
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="run the code that the file asks for, in a process of its own; only for files whose author you trust",
+    )
 
 
 def run(args) -> int:
@@ -32,8 +38,10 @@ def run(args) -> int:
     if args.classes_from is not None:
         return _named(args)
     if args.config is None:
-        raise InputError("expected --config with the config that trained the checkpoint (lean to full, full to lean), "
-                         "--classes-from for its class names, or --trust for a pickle that needs code, got none.")
+        raise InputError(
+            "expected --config with the config that trained the checkpoint (lean to full, full to lean), "
+            "--classes-from for its class names, or --trust for a pickle that needs code, got none."
+        )
     from ..models.backbones.frozen_backbone import FrozenBackbone
     from ..models.detectors.trained_backbone import backbone_config
     from ..weights.lean import is_lean, to_full, to_lean
@@ -56,8 +64,10 @@ def _checkpoint(args) -> dict:
     from ..weights.mmengine_checkpoints import host_message_hub, plain_message_hub
 
     if Path(args.out).suffix != ".pth":
-        raise InputError(f"expected an output file that ends in .pth for a whole checkpoint, got {args.out}. The "
-                         "backbone alone is written by `frozen-det export`.")
+        raise InputError(
+            f"expected an output file that ends in .pth for a whole checkpoint, got {args.out}. The "
+            "backbone alone is written by `frozen-det export`."
+        )
     checkpoint = read(args.checkpoint)
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), dict):
         raise InputError(f"expected a checkpoint of a training run in {args.checkpoint}, with the entry `state_dict`.")
@@ -97,8 +107,10 @@ def _named(args) -> int:
     checkpoint, classes = _checkpoint(args), read_classes(args.classes_from)
     known = stated_classes(checkpoint, args.checkpoint)
     if known is not None and len(known) != len(classes):
-        raise InputError(f"expected the {len(known)} classes of {args.checkpoint} ({shown(known)}) under other names "
-                         f"in {args.classes_from}, got {len(classes)} ({shown(classes)}).")
+        raise InputError(
+            f"expected the {len(known)} classes of {args.checkpoint} ({shown(known)}) under other names "
+            f"in {args.classes_from}, got {len(classes)} ({shown(classes)})."
+        )
     meta = checkpoint.get("meta") if isinstance(checkpoint.get("meta"), dict) else {}
     dataset = meta.get("dataset_meta") if isinstance(meta.get("dataset_meta"), dict) else {}
     checkpoint["meta"] = {**meta, LABEL_CLASSES: list(classes), "dataset_meta": {**dataset, "classes": classes}}

@@ -1,7 +1,7 @@
 """Describe a config's model: what trains, strides and channels, FLOPs, memory. Needs neither weights nor data.
 
-    frozen-det describe quickstart
-    frozen-det describe configs/detection/NAME.py --json
+frozen-det describe quickstart
+frozen-det describe configs/detection/NAME.py --json
 """
 
 from .config_arguments import add_config, config_of
@@ -10,8 +10,9 @@ from .config_arguments import add_config, config_of
 def add_arguments(parser) -> None:
     add_config(parser)
     parser.add_argument("--json", action="store_true", help="machine-readable, one object on standard output")
-    parser.add_argument("--size", type=int, nargs="+", metavar="PX", help="input height and width (default: the "
-                        "training pipeline's)")
+    parser.add_argument(
+        "--size", type=int, nargs="+", metavar="PX", help="input height and width (default: the training pipeline's)"
+    )
 
 
 def run(args) -> int:
@@ -37,23 +38,28 @@ def run(args) -> int:
 
 def _table(cfg, d) -> str:
     width = max(len(row.name) for row in d.parts) + 2
-    lines = [f"{cfg.filename}", "",
-             f"{'part':<{width}}{'params M':>10}{'trains M':>10}{'norms':>8}{'GFLOPs':>10}"]
+    lines = [f"{cfg.filename}", "", f"{'part':<{width}}{'params M':>10}{'trains M':>10}{'norms':>8}{'GFLOPs':>10}"]
     for row in d.parts:
-        lines.append(f"{row.name:<{width}}{row.params / 1e6:>10.3f}{row.trainable / 1e6:>10.3f}{row.norm:>8}"
-                     f"{row.flops / 1e9:>10.2f}")
-    lines += ["",
-              "backbone  " + ", ".join(f"stride {v['stride']}: {v['channels']} ch" for v in d.levels)]
+        lines.append(
+            f"{row.name:<{width}}{row.params / 1e6:>10.3f}{row.trainable / 1e6:>10.3f}{row.norm:>8}"
+            f"{row.flops / 1e9:>10.2f}"
+        )
+    lines += ["", "backbone  " + ", ".join(f"stride {v['stride']}: {v['channels']} ch" for v in d.levels)]
     if d.neck_levels:
         lines.append("neck      " + ", ".join(f"stride {v['stride']}: {v['channels']} ch" for v in d.neck_levels))
-    lines += [f"parameters {d.total_params / 1e6:.2f} M, trained {d.trainable_params / 1e6:.2f} M "
-              f"({100 * d.trainable_share:.1f} %), frozen {d.frozen_params / 1e6:.2f} M",
-              f"one image of {d.size_hw[0]} x {d.size_hw[1]}: forward {_work(d.forward_flops, d.num_rois_inference)}, "
-              f"training step {_work(d.training_step_flops, d.num_rois_training)}",
-              *([f"did not run, since they wait for objects, and are not in the FLOPs: {', '.join(d.not_run)}"]
-                if d.not_run else []),
-              f"kept for backward: about {d.bytes_kept_for_backward / 2**20:.0f} MiB an image in float32; weights, "
-              f"gradients and two optimiser moments: {(4 * d.total_params + 12 * d.trainable_params) / 2**20:.0f} MiB"]
+    lines += [
+        f"parameters {d.total_params / 1e6:.2f} M, trained {d.trainable_params / 1e6:.2f} M "
+        f"({100 * d.trainable_share:.1f} %), frozen {d.frozen_params / 1e6:.2f} M",
+        f"one image of {d.size_hw[0]} x {d.size_hw[1]}: forward {_work(d.forward_flops, d.num_rois_inference)}, "
+        f"training step {_work(d.training_step_flops, d.num_rois_training)}",
+        *(
+            [f"did not run, since they wait for objects, and are not in the FLOPs: {', '.join(d.not_run)}"]
+            if d.not_run
+            else []
+        ),
+        f"kept for backward: about {d.bytes_kept_for_backward / 2**20:.0f} MiB an image in float32; weights, "
+        f"gradients and two optimiser moments: {(4 * d.total_params + 12 * d.trainable_params) / 2**20:.0f} MiB",
+    ]
     return "\n".join(lines)
 
 

@@ -1,6 +1,6 @@
 """Say what is installed, which compiled ops are in use, whether the combination is a tested one, what to type if not.
 
-    frozen-det doctor
+frozen-det doctor
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,10 +26,15 @@ TESTED = (
 )
 
 # The parts of the host and the distributions that carry each: the maintained line first, then the original one.
-HOST = {"mmengine": ("onedl-mmengine", "mmengine", "mmengine-lite"), "mmcv": ("onedl-mmcv", "mmcv", "mmcv-lite"),
-        "mmdet": ("onedl-mmdetection", "mmdet")}
-INSTALL = {"onedl": "pip install -c constraints.txt 'frozen-det[onedl,quickstart]'",
-           "openmmlab": "pip install -c constraints-openmmlab.txt 'frozen-det[openmmlab,quickstart]'"}
+HOST = {
+    "mmengine": ("onedl-mmengine", "mmengine", "mmengine-lite"),
+    "mmcv": ("onedl-mmcv", "mmcv", "mmcv-lite"),
+    "mmdet": ("onedl-mmdetection", "mmdet"),
+}
+INSTALL = {
+    "onedl": "pip install -c constraints.txt 'frozen-det[onedl,quickstart]'",
+    "openmmlab": "pip install -c constraints-openmmlab.txt 'frozen-det[openmmlab,quickstart]'",
+}
 REINSTALL = "pip install --no-cache-dir --force-reinstall --no-deps onedl-mmdetection onedl-mmcv onedl-mmengine"
 
 
@@ -55,9 +60,11 @@ def run(args) -> int:
         width = max(map(len, facts["versions"])) + 2
         for name, version in facts["versions"].items():
             print(f"{name:<{width}}{version or 'not installed'}")
-        print(f"\nhost       {facts['host']}\nops        {facts['ops']}\ndevice     {facts['device']}\n"
-              f"disk free  {facts['disk_free_gib']} GiB\n"
-              f"tested     {facts['tested_by']}")
+        print(
+            f"\nhost       {facts['host']}\nops        {facts['ops']}\ndevice     {facts['device']}\n"
+            f"disk free  {facts['disk_free_gib']} GiB\n"
+            f"tested     {facts['tested_by']}"
+        )
         for advice in facts["advice"]:
             print(f"advice     {advice}")
     return 0 if not facts["broken"] else 1
@@ -72,35 +79,59 @@ def examine() -> dict:
     import torch
 
     # A folder that an interrupted pip left behind is a distribution without a name.
-    installed = {_name(found.metadata["Name"]): found.version for found in metadata.distributions()
-                 if found.metadata["Name"]}
-    versions = {"python": platform.python_version(), "frozen_det": installed.get("frozen-det"),
-                "torch": torch.__version__, "torchvision": installed.get("torchvision")}
-    versions |= {part: next((f"{installed[name]} ({name})" for name in names if name in installed), None)
-                 for part, names in HOST.items()}
-    versions |= {name: installed.get(name) for name in ("timm", "numpy", "hotcoco", "pycocotools", "safetensors",
-                                                       "onnxruntime")}
+    installed = {
+        _name(found.metadata["Name"]): found.version for found in metadata.distributions() if found.metadata["Name"]
+    }
+    versions = {
+        "python": platform.python_version(),
+        "frozen_det": installed.get("frozen-det"),
+        "torch": torch.__version__,
+        "torchvision": installed.get("torchvision"),
+    }
+    versions |= {
+        part: next((f"{installed[name]} ({name})" for name in names if name in installed), None)
+        for part, names in HOST.items()
+    }
+    versions |= {
+        name: installed.get(name) for name in ("timm", "numpy", "hotcoco", "pycocotools", "safetensors", "onnxruntime")
+    }
     findings = list(diagnose(installed, _requirements_of))
     line = line_of(installed)
     ops, trouble = _ops(line)
     findings += trouble
     tested = tested_as(installed)
     if tested is None:
-        findings.append(Finding("this combination was never run; those that were stand in docs/hosts.md",
-                                INSTALL.get(line, INSTALL["onedl"])))
-    device = f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}" if torch.cuda.is_available() else (
-        f"CPU, {torch.get_num_threads()} threads")
+        findings.append(
+            Finding(
+                "this combination was never run; those that were stand in docs/hosts.md",
+                INSTALL.get(line, INSTALL["onedl"]),
+            )
+        )
+    device = (
+        f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"
+        if torch.cuda.is_available()
+        else (f"CPU, {torch.get_num_threads()} threads")
+    )
     advice = [f"{found.what}. Type: {found.type_this}" for found in findings]
     if versions["onnxruntime"] is None:
         advice.append("only for ONNX export. Type: pip install onnx onnxruntime onnxscript")
     if not torch.cuda.is_available():
-        advice.append("on a CPU this spares the system time of giving large buffers back after each step (glibc). "
-                      "Type: export MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_MMAP_THRESHOLD_=4294967296")
+        advice.append(
+            "on a CPU this spares the system time of giving large buffers back after each step (glibc). "
+            "Type: export MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_MMAP_THRESHOLD_=4294967296"
+        )
     tested_by = f"this combination, by {tested.how}" if tested else "not this combination"
-    return {"versions": versions, "host": line, "ops": ops, "device": device, "tested": tested is not None,
-            "tested_by": tested_by,
-            "broken": any(found.broken for found in findings),
-            "disk_free_gib": round(shutil.disk_usage(".").free / 2**30, 1), "advice": advice}
+    return {
+        "versions": versions,
+        "host": line,
+        "ops": ops,
+        "device": device,
+        "tested": tested is not None,
+        "tested_by": tested_by,
+        "broken": any(found.broken for found in findings),
+        "disk_free_gib": round(shutil.disk_usage(".").free / 2**30, 1),
+        "advice": advice,
+    }
 
 
 def line_of(installed: Mapping[str, str]) -> str:
@@ -121,8 +152,14 @@ def tested_as(installed: Mapping[str, str]) -> Stack | None:
     if line_of(installed) not in ("onedl", "openmmlab"):
         return None
     host = tuple(next(installed[name] for name in names if name in installed) for names in HOST.values())
-    return next((stack for stack in TESTED if installed.get("torch", "").startswith(stack.torch)
-                 and (stack.mmengine, stack.mmcv, stack.mmdet) == host), None)
+    return next(
+        (
+            stack
+            for stack in TESTED
+            if installed.get("torch", "").startswith(stack.torch) and (stack.mmengine, stack.mmcv, stack.mmdet) == host
+        ),
+        None,
+    )
 
 
 def diagnose(installed: Mapping[str, str], requirements: Callable[[str], Sequence[str]]) -> Iterator[Finding]:
@@ -147,40 +184,57 @@ def _host(installed) -> Iterator[Finding]:
             wanted = "openmmlab" if line_of(installed) == "incomplete" and "mmdet" in installed else "onedl"
             yield Finding(f"{part} is missing", INSTALL[wanted], broken=True)
         elif len(present) > 1:
-            yield Finding(f"{' and '.join(present)} are both installed and write into one folder, {part}: what is "
-                          "imported is a mixture", f"pip uninstall -y {' '.join(present)} && {REINSTALL}", broken=True)
+            yield Finding(
+                f"{' and '.join(present)} are both installed and write into one folder, {part}: what is "
+                "imported is a mixture",
+                f"pip uninstall -y {' '.join(present)} && {REINSTALL}",
+                broken=True,
+            )
     parts = {part: [name for name in names if name in installed] for part, names in HOST.items()}
     if line_of(installed) == "mixed" and all(len(found) == 1 for found in parts.values()):
         given = [found[0] for found in parts.values()]
         original = [name for name in given if not name.startswith("onedl-")]
-        yield Finding(f"the host is of two lines ({', '.join(given)}), which nobody runs together",
-                      f"pip uninstall -y {' '.join(original)} && {REINSTALL}")
+        yield Finding(
+            f"the host is of two lines ({', '.join(given)}), which nobody runs together",
+            f"pip uninstall -y {' '.join(original)} && {REINSTALL}",
+        )
 
 
 def _ranges_of_mmdet(installed) -> Iterator[Finding]:
     """The original mmdet asserts the versions it was released with; its metadata does not say so."""
     if "mmdet" not in installed or "onedl-mmdetection" in installed:
         return
-    for names, low, high, type_this in ((HOST["mmcv"], "2.0.0rc4", "2.2.0", INSTALL["openmmlab"]),
-                                        (HOST["mmengine"], "0.7.1", "1.0.0", "pip install mmengine==0.10.7")):
+    for names, low, high, type_this in (
+        (HOST["mmcv"], "2.0.0rc4", "2.2.0", INSTALL["openmmlab"]),
+        (HOST["mmengine"], "0.7.1", "1.0.0", "pip install mmengine==0.10.7"),
+    ):
         for name in names:
             if name in installed and not _version(low) <= _version(installed[name]) < _version(high):
-                yield Finding(f"mmdet {installed['mmdet']} refuses {name} {installed[name]}: it wants "
-                              f">={low},<{high}", type_this, broken=True)
+                yield Finding(
+                    f"mmdet {installed['mmdet']} refuses {name} {installed[name]}: it wants >={low},<{high}",
+                    type_this,
+                    broken=True,
+                )
 
 
 def _arrays(installed) -> Iterator[Finding]:
     numpy, torch = installed.get("numpy"), installed.get("torch")
     if numpy and torch and _version(numpy) >= _version("2") and _version(torch) < _version("2.3"):
-        yield Finding(f"torch {torch} was built for numpy 1 and fails on arrays of numpy {numpy}",
-                      "pip install 'numpy<2' 'opencv-python<4.12'", broken=True)
+        yield Finding(
+            f"torch {torch} was built for numpy 1 and fails on arrays of numpy {numpy}",
+            "pip install 'numpy<2' 'opencv-python<4.12'",
+            broken=True,
+        )
 
 
 def _build_tools(installed) -> Iterator[Finding]:
     tools = installed.get("setuptools")
     if "mmengine" in installed and (tools is None or _version(tools) >= _version("82")):
-        yield Finding(f"mmengine {installed['mmengine']} uses pkg_resources, which came with setuptools before 82; "
-                      f"installed is {tools or 'none'}", "pip install 'setuptools<81'")
+        yield Finding(
+            f"mmengine {installed['mmengine']} uses pkg_resources, which came with setuptools before 82; "
+            f"installed is {tools or 'none'}",
+            "pip install 'setuptools<81'",
+        )
 
 
 def _below_range(installed, required: Sequence[str]) -> Iterator[Finding]:
@@ -205,9 +259,12 @@ def _pairing(installed, required_by_torchvision: Sequence[str]) -> Iterator[Find
     for requirement in map(_requirement, required_by_torchvision):
         torch = installed.get("torch")
         if _name(requirement.name) == "torch" and torch and not requirement.specifier.contains(torch, prereleases=True):
-            yield Finding(f"torchvision {installed.get('torchvision')} was built for torch{requirement.specifier}, but "
-                          f"torch {torch} is installed: its NMS and RoIAlign cannot load",
-                          "pip install --upgrade torchvision torch", broken=True)
+            yield Finding(
+                f"torchvision {installed.get('torchvision')} was built for torch{requirement.specifier}, but "
+                f"torch {torch} is installed: its NMS and RoIAlign cannot load",
+                "pip install --upgrade torchvision torch",
+                broken=True,
+            )
 
 
 def _ops(line: str) -> tuple[str, list[Finding]]:
@@ -220,8 +277,12 @@ def _ops(line: str) -> tuple[str, list[Finding]]:
     except Exception as error:  # whatever a foreign binary raises on import
         again = "onedl-mmcv" if line != "openmmlab" else "mmcv-lite==2.1.0"
         return f"mmcv's ops cannot be imported: {error}", [
-            Finding("mmcv's ops do not load; the wheel without ops and our stand-ins serve",
-                    f"pip install --no-cache-dir --force-reinstall --no-deps {again}", broken=True)]
+            Finding(
+                "mmcv's ops do not load; the wheel without ops and our stand-ins serve",
+                f"pip install --no-cache-dir --force-reinstall --no-deps {again}",
+                broken=True,
+            )
+        ]
 
 
 def _requirements_of(name: str) -> Sequence[str]:

@@ -1,7 +1,7 @@
 """Export the backbone of a trained model: a weights file with its card, or a program (ONNX, torch.export); checked.
 
-    frozen-det export quickstart work_dirs/quickstart/epoch_10.pth -o backbone.safetensors
-    frozen-det export quickstart work_dirs/quickstart/epoch_10.pth -o backbone.onnx
+frozen-det export quickstart work_dirs/quickstart/epoch_10.pth -o backbone.safetensors
+frozen-det export quickstart work_dirs/quickstart/epoch_10.pth -o backbone.onnx
 """
 
 from pathlib import Path
@@ -16,17 +16,30 @@ FORMATS = {".safetensors": "safetensors", ".pth": "pth", ".onnx": "onnx", ".pt2"
 def add_arguments(parser) -> None:
     add_config(parser)
     parser.add_argument("checkpoint", help="checkpoint that the config trained, lean or full")
-    parser.add_argument("-o", "--out", required=True, metavar="FILE",
-                        help=f"what to write, by suffix: {', '.join(FORMATS)}")
-    parser.add_argument("--format", choices=sorted(set(FORMATS.values())),
-                        help="the format, where it should be said twice (default: by suffix)")
-    parser.add_argument("--layout", default="plain", choices=["plain", "timm", "torchvision", "mmdet", "mmpretrain"],
-                        help="whose key names a weights file gets (default: the body's own library)")
+    parser.add_argument(
+        "-o", "--out", required=True, metavar="FILE", help=f"what to write, by suffix: {', '.join(FORMATS)}"
+    )
+    parser.add_argument(
+        "--format",
+        choices=sorted(set(FORMATS.values())),
+        help="the format, where it should be said twice (default: by suffix)",
+    )
+    parser.add_argument(
+        "--layout",
+        default="plain",
+        choices=["plain", "timm", "torchvision", "mmdet", "mmpretrain"],
+        help="whose key names a weights file gets (default: the body's own library)",
+    )
     parser.add_argument("--fold-bn", action="store_true", help="fold BatchNorms into the convolutions before them")
-    parser.add_argument("--size", type=int, nargs="+", metavar="PX",
-                        help="programs: fix the input height and width (default: open)")
-    parser.add_argument("--part", choices=["backbone", "detector"], default="backbone",
-                        help="programs: the whole detector up to its raw outputs, where its ops allow it")
+    parser.add_argument(
+        "--size", type=int, nargs="+", metavar="PX", help="programs: fix the input height and width (default: open)"
+    )
+    parser.add_argument(
+        "--part",
+        choices=["backbone", "detector"],
+        default="backbone",
+        help="programs: the whole detector up to its raw outputs, where its ops allow it",
+    )
 
 
 def run(args) -> int:
@@ -69,8 +82,10 @@ def _export_weights(args, backbone) -> None:
     from ..export import export_backbone
 
     card = export_backbone(backbone, args.out, layout=args.layout, fold_norms=args.fold_bn)
-    print(f"{args.out}: {card.architecture}, strides {list(card.strides)}, channels {list(card.channels)}, "
-          f"sha256 {card.digest[:12]}, read back and equal bit for bit")
+    print(
+        f"{args.out}: {card.architecture}, strides {list(card.strides)}, channels {list(card.channels)}, "
+        f"sha256 {card.digest[:12]}, read back and equal bit for bit"
+    )
     if args.layout in ("mmdet", "mmpretrain") and args.out.endswith(".safetensors"):
         print(f"{args.layout} without frozen_det reads .pth only: export to a file that ends so if it has to")
 
@@ -86,8 +101,10 @@ def _export_program(args, backbone, kind: str) -> None:
     else:
         size = f"batch open, height and width open in multiples of {report.step}"
     checked = ", ".join(f"{n} x 3 x {h} x {w}" for n, h, w in report.checked)
-    print(f"{args.out}: {report.card.architecture}, input `images` ({size}), outputs {', '.join(report.outputs)}\n"
-          f"differs from eager by at most {report.largest_difference:.1e} of the largest magnitude on {checked}")
+    print(
+        f"{args.out}: {report.card.architecture}, input `images` ({size}), outputs {', '.join(report.outputs)}\n"
+        f"differs from eager by at most {report.largest_difference:.1e} of the largest magnitude on {checked}"
+    )
 
 
 def _export_detector(args, kind: str) -> int:
@@ -96,6 +113,8 @@ def _export_detector(args, kind: str) -> int:
 
     detector = load_detector(args.config, args.checkpoint, device="cpu")
     report = export_detector(detector.model, args.out, kind, _size(args))
-    print(f"{args.out}: raw outputs {', '.join(report.outputs)}, differ from eager by at most "
-          f"{report.largest_difference:.1e} of the largest magnitude")
+    print(
+        f"{args.out}: raw outputs {', '.join(report.outputs)}, differ from eager by at most "
+        f"{report.largest_difference:.1e} of the largest magnitude"
+    )
     return 0

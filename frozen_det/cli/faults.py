@@ -62,8 +62,10 @@ def described(error: BaseException) -> tuple[str, int] | None:
     if _is_lost_process(error, text):
         return f"another process of this run is gone ({text.splitlines()[0][:120]}).{left}", 1
     if type(error).__name__ == "OutOfMemoryError":
-        return (f"the GPU's memory is full ({text.splitlines()[0][:120]}). Lower train_dataloader.batch_size "
-                f"(`accumulate` keeps the images of an update) or the image size.{left}"), 1
+        return (
+            f"the GPU's memory is full ({text.splitlines()[0][:120]}). Lower train_dataloader.batch_size "
+            f"(`accumulate` keeps the images of an update) or the image size.{left}"
+        ), 1
     return None
 
 
@@ -88,8 +90,10 @@ def _of_build(error: BaseException) -> str | None:
         return f"{built[1]} cannot be built from the config: {_first_line(built[3])}"
     absent = _ABSENT.search(text)
     if absent:
-        return (f"there is no type {absent[1]!r} in the registry {absent[2]}. Look at its spelling and at "
-                "custom_imports of the config.")
+        return (
+            f"there is no type {absent[1]!r} in the registry {absent[2]}. Look at its spelling and at "
+            "custom_imports of the config."
+        )
     return None
 
 
@@ -112,22 +116,35 @@ def _of_system(error: OSError) -> str:
 
 
 def _missing(path) -> str:
-    return (f"expected the file {path}, but it does not exist (any more). Put it back, or take it off the list that "
-            "names it.")
+    return (
+        f"expected the file {path}, but it does not exist (any more). Put it back, or take it off the list that "
+        "names it."
+    )
 
 
 def _of_worker(text: str) -> str:
     found = re.search(r"\(pids?\(?s?\)? ?([\d, ]+)\)(.*)", text.splitlines()[0])
     how = "killed" if "Killed" in text else "ended" if "exited" in text else "killed"
-    memory = ("Most often the machine's memory was full: lower num_workers of the data loaders. " if "Killed" in text
-              else "If it was shared memory (/dev/shm), lower num_workers or raise its size. " if "Bus error" in text
-              else "")
+    memory = (
+        "Most often the machine's memory was full: lower num_workers of the data loaders. "
+        if "Killed" in text
+        else "If it was shared memory (/dev/shm), lower num_workers or raise its size. "
+        if "Bus error" in text
+        else ""
+    )
     return f"a data worker{f' (process {found[1].strip()})' if found else ''} was {how} from outside. {memory}".strip()
 
 
 def _is_lost_process(error: BaseException, text: str) -> bool:
     """Whether torch's process group says that one of its members is gone."""
     known = type(error).__name__ in ("DistBackendError", "DistNetworkError")
-    lost = ("Connection closed by peer", "Connection reset by peer", "gloo", "Socket Timeout", "NCCL error",
-            "Broken pipe", "Timed out waiting")
+    lost = (
+        "Connection closed by peer",
+        "Connection reset by peer",
+        "gloo",
+        "Socket Timeout",
+        "NCCL error",
+        "Broken pipe",
+        "Timed out waiting",
+    )
     return known or isinstance(error, RuntimeError) and any(word in text for word in lost)

@@ -1,7 +1,7 @@
 """Noisy Student: a teacher labels a pool, a student learns from it and becomes teacher; any number of rounds.
 
-    frozen-det noisy_student noisy_student/resnet20_cifar10 --cfg-options data_root=my/cifar10
-    frozen-det noisy_student my_loop.py --work-dir runs/loop        (again: goes on where it stopped)
+frozen-det noisy_student noisy_student/resnet20_cifar10 --cfg-options data_root=my/cifar10
+frozen-det noisy_student my_loop.py --work-dir runs/loop        (again: goes on where it stopped)
 """
 
 from .config_arguments import add_config, config_of, default_work_dir
@@ -10,8 +10,9 @@ from .config_arguments import add_config, config_of, default_work_dir
 def add_arguments(parser) -> None:
     add_config(parser)
     parser.add_argument("--work-dir", help="where everything goes (default: work_dirs/NAME)")
-    parser.add_argument("--seed", type=int, help="of the split, the selection and every training (default: the "
-                                                 "configs')")
+    parser.add_argument(
+        "--seed", type=int, help="of the split, the selection and every training (default: the configs')"
+    )
 
 
 def run(args) -> int:
@@ -20,8 +21,9 @@ def run(args) -> int:
     cfg = config_of(args)
     if args.seed is not None:
         set_seed(cfg, args.seed)
-    result = run_noisy_student(cfg, args.work_dir or cfg.get("work_dir") or default_work_dir(cfg),
-                               say=lambda line: print(line, flush=True))
+    result = run_noisy_student(
+        cfg, args.work_dir or cfg.get("work_dir") or default_work_dir(cfg), say=lambda line: print(line, flush=True)
+    )
     print()
     for model in result.models:
         numbers = result.metrics.get(model.name) or {}

@@ -1,6 +1,6 @@
 """Detect in image files: draws each image and writes COCO-style JSON, as far as it comes; panoptic maps as PNG.
 
-    frozen-det predict photo.jpg --config quickstart --checkpoint work_dirs/quickstart/best.pth -o out
+frozen-det predict photo.jpg --config quickstart --checkpoint work_dirs/quickstart/best.pth -o out
 """
 
 from pathlib import Path
@@ -50,11 +50,14 @@ def run(args) -> int:
         for fault in faults:
             print(f"{what}: {fault}")
     if not written.num_images:
-        raise InputError(f"expected images that can be decoded, but none of {len(names)} can; the first is "
-                         f"{left_out[0]}")
-    print(f"{written.num_images} images, {written.num_detections} detections: {written.path} and one picture an image"
-          + (f"; {len(left_out)} could not be read" if left_out else "")
-          + (f"; {len(undrawn)} could not be drawn" if undrawn else ""))
+        raise InputError(
+            f"expected images that can be decoded, but none of {len(names)} can; the first is {left_out[0]}"
+        )
+    print(
+        f"{written.num_images} images, {written.num_detections} detections: {written.path} and one picture an image"
+        + (f"; {len(left_out)} could not be read" if left_out else "")
+        + (f"; {len(undrawn)} could not be drawn" if undrawn else "")
+    )
     return 1 if left_out else 0
 
 
@@ -88,8 +91,10 @@ def _names(files: list[Path], out: Path) -> dict[Path, str]:
     for file, name in names.items():
         for target in (out / f"{name}.jpg", out / f"{name}_panoptic.png"):
             if target.resolve() in given:
-                raise InputError(f"expected another folder for what is drawn than {out} (--out): the picture of {file} "
-                                 f"would be written over {target}, which is one of the images.")
+                raise InputError(
+                    f"expected another folder for what is drawn than {out} (--out): the picture of {file} "
+                    f"would be written over {target}, which is one of the images."
+                )
     return names
 
 
@@ -101,8 +106,12 @@ def _write_panoptic(found, target: Path) -> dict:
 
     Image.fromarray(picture_of(found.panoptic, len(found.classes))).save(target)
     segments = segments_of(found.panoptic, len(found.classes))
-    return dict(file_name=target.name, segments_info=[
-        dict(id=segment["id"], category_id=segment["label"] + 1, area=segment["area"]) for segment in segments])
+    return dict(
+        file_name=target.name,
+        segments_info=[
+            dict(id=segment["id"], category_id=segment["label"] + 1, area=segment["area"]) for segment in segments
+        ],
+    )
 
 
 def _draw(pixels, found, target: Path) -> str | None:

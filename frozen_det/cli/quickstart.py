@@ -1,6 +1,6 @@
 """Train a frozen detector from nothing: data, training, evaluation, export, report. What exists already is reused.
 
-    frozen-det quickstart
+frozen-det quickstart
 """
 
 import json
@@ -11,8 +11,9 @@ CONFIG = "quickstart"
 
 def add_arguments(parser) -> None:
     parser.add_argument("--work-dir", default="work_dirs/quickstart", help="where everything goes")
-    parser.add_argument("--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
-                        help="overrides of the config")
+    parser.add_argument(
+        "--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="overrides of the config"
+    )
 
 
 def run(args) -> int:
@@ -45,8 +46,10 @@ def run(args) -> int:
     with stages("report", always=True):
         page = _report(work_dir)
     _print_table(work_dir)
-    print(f"\nreport     {page}\nbackbone   {work_dir / 'backbone.safetensors'}\n"
-          f"your data  frozen-det train custom_coco --cfg-options data_root=my/data")
+    print(
+        f"\nreport     {page}\nbackbone   {work_dir / 'backbone.safetensors'}\n"
+        f"your data  frozen-det train custom_coco --cfg-options data_root=my/data"
+    )
     return 0
 
 
@@ -81,8 +84,9 @@ def _best(work_dir: Path) -> Path:
 
     best = sorted(work_dir.glob("best_*.pth"))
     if not best:
-        raise InputError(f"expected a best checkpoint in {work_dir} after training, found none. Remove the folder and "
-                         "start again.")
+        raise InputError(
+            f"expected a best checkpoint in {work_dir} after training, found none. Remove the folder and start again."
+        )
     return best[-1]
 
 
@@ -119,8 +123,14 @@ def _report(work_dir: Path) -> Path:
 
 def _print_table(work_dir: Path) -> None:
     metrics = json.loads((work_dir / "metrics.json").read_text(encoding="utf-8"))
-    rows = [("AP", "bbox_mAP"), ("AP50", "bbox_mAP_50"), ("AP75", "bbox_mAP_75"), ("AP small", "bbox_mAP_s"),
-            ("AP medium", "bbox_mAP_m"), ("AP large", "bbox_mAP_l")]
+    rows = [
+        ("AP", "bbox_mAP"),
+        ("AP50", "bbox_mAP_50"),
+        ("AP75", "bbox_mAP_75"),
+        ("AP small", "bbox_mAP_s"),
+        ("AP medium", "bbox_mAP_m"),
+        ("AP large", "bbox_mAP_l"),
+    ]
     print("\nvalidation, boxes")
     for name, key in rows:
         value = metrics.get(f"coco/{key}")

@@ -17,14 +17,26 @@ def add_arguments(parser) -> None:
 
     parser.add_argument("configs", nargs="+", metavar="CONFIG", help="config files, or names of ones that ship")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="S", help="run seeds (default: 0)")
-    parser.add_argument("--fractions", type=float, nargs="+", default=[1.0], metavar="F",
-                        help="shares of the training images, in (0, 1] (default: 1.0)")
+    parser.add_argument(
+        "--fractions",
+        type=float,
+        nargs="+",
+        default=[1.0],
+        metavar="F",
+        help="shares of the training images, in (0, 1] (default: 1.0)",
+    )
     parser.add_argument("--work-dir", default="work_dirs/sweep", help="where all runs and the report go")
-    parser.add_argument("--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
-                        help="overrides for all configs")
-    parser.add_argument("--second-test", nargs="+", default=[], metavar="KEY=VALUE",
-                        help="test the final checkpoint once more with these overrides, on other images; the report of "
-                             "classifiers then says whether the order of the arms holds there")
+    parser.add_argument(
+        "--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="overrides for all configs"
+    )
+    parser.add_argument(
+        "--second-test",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="test the final checkpoint once more with these overrides, on other images; the report of "
+        "classifiers then says whether the order of the arms holds there",
+    )
     add_fraction_details(parser)
     parser.add_argument("--amp", action="store_true", help="automatic mixed precision")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs side by side; they share the cores")
@@ -47,8 +59,11 @@ def run(args) -> int:
     result = sweep.run()
     for one, fault in result.failed:
         print(f"failed: {one.title}: {fault}; log {one.folder / 'sweep.log'}")
-    print(f"{len(result.done)} of {len(runs)} runs have results ({result.reused} from before), "
-          f"{len(result.failed)} failed", flush=True)
+    print(
+        f"{len(result.done)} of {len(runs)} runs have results ({result.reused} from before), "
+        f"{len(result.failed)} failed",
+        flush=True,
+    )
     if result.done:
         _report(sorted(result.done, key=[one.folder for one in runs].index), Path(args.work_dir) / "report.html")
     return 1 if result.failed else 0
@@ -66,14 +81,20 @@ def planned_runs(args) -> list:
     for config in args.configs:
         name = find_config(config).stem
         if name in names:
-            raise InputError(f"expected configs of different names, got {names[name]!r} and {config!r}, whose runs "
-                             "would share a folder; rename one.")
+            raise InputError(
+                f"expected configs of different names, got {names[name]!r} and {config!r}, whose runs "
+                "would share a folder; rename one."
+            )
         names[name] = config
     for option, values in (("--seeds", args.seeds), ("--fractions", args.fractions)):
         if len(set(values)) < len(values):
             raise InputError(f"expected each value once in {option}, got {values}.")
-    return [_planned(args, config, name, share, seed) for share in sorted(args.fractions) for seed in args.seeds
-            for name, config in names.items()]
+    return [
+        _planned(args, config, name, share, seed)
+        for share in sorted(args.fractions)
+        for seed in args.seeds
+        for name, config in names.items()
+    ]
 
 
 def _planned(args, config: str, name: str, share: float, seed: int):
@@ -82,17 +103,37 @@ def _planned(args, config: str, name: str, share: float, seed: int):
 
     folder = Path(args.work_dir) / name / f"fraction-{share:g}" / f"seed-{seed}"
     same_updates = args.same_updates and share != 1
-    cfg = training_config(argparse.Namespace(
-        config=config, cfg_options=args.cfg_options, work_dir=str(folder), launcher="none", seed=seed, amp=args.amp,
-        fraction=share, fraction_seed=args.fraction_seed, same_updates=same_updates))
+    cfg = training_config(
+        argparse.Namespace(
+            config=config,
+            cfg_options=args.cfg_options,
+            work_dir=str(folder),
+            launcher="none",
+            seed=seed,
+            amp=args.amp,
+            fraction=share,
+            fraction_seed=args.fraction_seed,
+            same_updates=same_updates,
+        )
+    )
     options_of(args)  # refuses what is no KEY=VALUE
     _check_second_test(args, config)
     arguments = ["--seed", str(seed), "--fraction", repr(share), "--fraction-seed", str(args.fraction_seed)]
     arguments += ["--same-updates"] * same_updates + ["--amp"] * args.amp
     best = (cfg.get("default_hooks") or {}).get("checkpoint", {}).get("save_best")
-    return SweepRun(config, name, seed, share, folder, arguments, list(args.cfg_options), settings_text(cfg),
-                    save_best=best if isinstance(best, str) else None, weight=1.0 if same_updates else share,
-                    second_test=list(args.second_test))
+    return SweepRun(
+        config,
+        name,
+        seed,
+        share,
+        folder,
+        arguments,
+        list(args.cfg_options),
+        settings_text(cfg),
+        save_best=best if isinstance(best, str) else None,
+        weight=1.0 if same_updates else share,
+        second_test=list(args.second_test),
+    )
 
 
 def _check_second_test(args, config: str) -> None:
@@ -102,8 +143,10 @@ def _check_second_test(args, config: str) -> None:
     both = argparse.Namespace(config=config, cfg_options=[*args.cfg_options, *args.second_test])
     first = config_of(argparse.Namespace(config=config, cfg_options=args.cfg_options))
     if config_of(both).get("test_dataloader") == first.get("test_dataloader"):
-        raise InputError(f"expected --second-test to name other images, as in test_dataloader.dataset.split=test2, got "
-                         f"{args.second_test}, with which test_dataloader of {config} stays as it is.")
+        raise InputError(
+            f"expected --second-test to name other images, as in test_dataloader.dataset.split=test2, got "
+            f"{args.second_test}, with which test_dataloader of {config} stays as it is."
+        )
 
 
 def _report(folders: list[Path], out: Path) -> None:

@@ -1,7 +1,7 @@
 """Evaluate a checkpoint by config: prints the AP table (of a classifier: accuracies), writes the numbers down.
 
-    frozen-det test quickstart work_dirs/quickstart/epoch_8.pth
-    frozen-det test upstream/efficientnet-lite0_given_imagenet1k      (a classifier: the weights its config names)
+frozen-det test quickstart work_dirs/quickstart/epoch_8.pth
+frozen-det test upstream/efficientnet-lite0_given_imagenet1k      (a classifier: the weights its config names)
 """
 
 from pathlib import Path
@@ -12,14 +12,24 @@ from .config_arguments import add_config, config_of, default_work_dir
 
 def add_arguments(parser) -> None:
     add_config(parser)
-    parser.add_argument("checkpoint", nargs="?", help="checkpoint file, lean or full; may be left out for a classifier "
-                        "with model.weights, which are tested then")
+    parser.add_argument(
+        "checkpoint",
+        nargs="?",
+        help="checkpoint file, lean or full; may be left out for a classifier "
+        "with model.weights, which are tested then",
+    )
     parser.add_argument("--work-dir", help="where logs and results go (default: work_dirs/NAME)")
-    parser.add_argument("--out", help="write the metrics to this JSON file; of a classifier, the accuracy of every "
-                        "class goes to NAME.classes.json beside it")
-    parser.add_argument("--detections", metavar="PREFIX",
-                        help="store the detections too, as PREFIX.bbox.json and so on: they can be evaluated again and "
-                             "drawn by `report` (metrics of frozen_det)")
+    parser.add_argument(
+        "--out",
+        help="write the metrics to this JSON file; of a classifier, the accuracy of every "
+        "class goes to NAME.classes.json beside it",
+    )
+    parser.add_argument(
+        "--detections",
+        metavar="PREFIX",
+        help="store the detections too, as PREFIX.bbox.json and so on: they can be evaluated again and "
+        "drawn by `report` (metrics of frozen_det)",
+    )
     parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
 
 
@@ -36,8 +46,10 @@ def run(args) -> int:
     cfg = config_of(args)
     classifiers = ("frozen_det.ImageClassifier", "frozen_det.FixResClassifier")
     if not args.checkpoint and not (cfg.model.type in classifiers and cfg.model.get("weights")):
-        raise InputError(f"expected a checkpoint file after the config: {cfg.filename} is not a classifier whose "
-                         "model.weights could be tested without training.")
+        raise InputError(
+            f"expected a checkpoint file after the config: {cfg.filename} is not a classifier whose "
+            "model.weights could be tested without training."
+        )
     cfg.work_dir = args.work_dir or cfg.get("work_dir") or default_work_dir(cfg)
     set_launcher(cfg, args.launcher)
     cfg.load_from = args.checkpoint

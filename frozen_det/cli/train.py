@@ -1,8 +1,8 @@
 """Train a detector (or a classifier) by config; ends with the best checkpoint, curves, pictures and the proof.
 
-    frozen-det train quickstart
-    frozen-det train configs/custom_coco.py --cfg-options data_root=my/data --resume
-    frozen-det train quickstart --fraction 0.1 --same-updates --seed 1
+frozen-det train quickstart
+frozen-det train configs/custom_coco.py --cfg-options data_root=my/data --resume
+frozen-det train quickstart --fraction 0.1 --same-updates --seed 1
 """
 
 from ..errors import InputError
@@ -12,30 +12,52 @@ from .config_arguments import add_config, config_of, default_work_dir
 def add_arguments(parser) -> None:
     add_config(parser)
     parser.add_argument("--work-dir", help="where everything goes (default: work_dirs/NAME)")
-    parser.add_argument("--resume", nargs="?", const="auto", default=None, metavar="CHECKPOINT",
-                        help="go on from the newest checkpoint of the work directory, or from the file or folder named")
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="auto",
+        default=None,
+        metavar="CHECKPOINT",
+        help="go on from the newest checkpoint of the work directory, or from the file or folder named",
+    )
     parser.add_argument("--amp", action="store_true", help="automatic mixed precision")
-    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none",
-                        help="how several processes were started; pytorch is torchrun")
+    parser.add_argument(
+        "--launcher",
+        choices=["none", "pytorch", "slurm", "mpi"],
+        default="none",
+        help="how several processes were started; pytorch is torchrun",
+    )
     parser.add_argument("--seed", type=int, help="run seed (default: the config's)")
     add_fraction(parser)
 
 
 def add_fraction(parser) -> None:
     """Add `--fraction-seed` and `--same-updates`, and `--fraction`."""
-    parser.add_argument("--fraction", type=float, metavar="F",
-                        help="train on this share of the images, in (0, 1], at least one image of every class; the ids "
-                             "go to fraction_ids.json")
+    parser.add_argument(
+        "--fraction",
+        type=float,
+        metavar="F",
+        help="train on this share of the images, in (0, 1], at least one image of every class; the ids "
+        "go to fraction_ids.json",
+    )
     add_fraction_details(parser)
 
 
 def add_fraction_details(parser) -> None:
     """Add what belongs to a fraction, or to several."""
-    parser.add_argument("--fraction-seed", type=int, default=0, metavar="N",
-                        help="seed of the draw of the fraction; the run's seed does not change it (default: 0)")
-    parser.add_argument("--same-updates", action="store_true",
-                        help="with a fraction F, 1/F times the epochs: all that the schedule counts in epochs is "
-                             "stretched, so that every fraction trains for as many updates")
+    parser.add_argument(
+        "--fraction-seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="seed of the draw of the fraction; the run's seed does not change it (default: 0)",
+    )
+    parser.add_argument(
+        "--same-updates",
+        action="store_true",
+        help="with a fraction F, 1/F times the epochs: all that the schedule counts in epochs is "
+        "stretched, so that every fraction trains for as many updates",
+    )
 
 
 def run(args) -> int:
@@ -56,8 +78,10 @@ def accumulation_words(cfg, num_processes: int) -> str:
 
     steps, batch = cfg.accumulate, cfg.train_dataloader.batch_size
     update = steps * num_processes * batch
-    text = (f"gradient accumulation: {steps} steps x {num_processes} process{'es' if num_processes > 1 else ''} x "
-            f"{batch} images = {update} images for one update")
+    text = (
+        f"gradient accumulation: {steps} steps x {num_processes} process{'es' if num_processes > 1 else ''} x "
+        f"{batch} images = {update} images for one update"
+    )
     scale, rate = cfg.get("auto_scale_lr") or {}, cfg.optim_wrapper.optimizer.get("lr")
     if rate is None or not scale.get("enable"):
         return f"{text}; the learning rate {rate} is as given, whatever the batch"
@@ -116,14 +140,17 @@ def set_launcher(cfg, launcher: str) -> None:
     if talk.get("backend", "nccl") == "nccl":
         cfg.env_cfg = {**(cfg.get("env_cfg") or {}), "dist_cfg": {**talk, "backend": "gloo"}}
     if cfg.pop("sync_bn", None) is not None:
-        print("sync_bn is left out: torch synchronises norms on GPUs only. Norms that train see their own process's "
-              "batch; frozen_det.NormStatisticsHook averages their running statistics at the end of each epoch.")
+        print(
+            "sync_bn is left out: torch synchronises norms on GPUs only. Norms that train see their own process's "
+            "batch; frozen_det.NormStatisticsHook averages their running statistics at the end of each epoch."
+        )
     if launcher == "pytorch":
         # The host would set a CUDA device first, and name one to the wrapper; neither is there.
         if not torch.distributed.is_initialized():
             torch.distributed.init_process_group("gloo")
-        cfg.setdefault("model_wrapper_cfg", dict(type="MMDistributedDataParallel", device_ids=None,
-                                                 broadcast_buffers=False))
+        cfg.setdefault(
+            "model_wrapper_cfg", dict(type="MMDistributedDataParallel", device_ids=None, broadcast_buffers=False)
+        )
 
 
 def build_runner(cfg):

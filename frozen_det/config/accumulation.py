@@ -28,10 +28,15 @@ def apply_accumulation(cfg, options: Mapping[str, object]) -> None:
     if count is None:
         return
     if of_host is not None and of_host != count:
-        if "accumulate" in options and _HOST_KEY in options or not (
-                "accumulate" in options or _HOST_KEY in options or count == 1):
-            raise InputError(f"accumulate is {count} and {_HOST_KEY} is {of_host}; both are the steps whose gradients "
-                             "are added up. Keep accumulate.")
+        if (
+            "accumulate" in options
+            and _HOST_KEY in options
+            or not ("accumulate" in options or _HOST_KEY in options or count == 1)
+        ):
+            raise InputError(
+                f"accumulate is {count} and {_HOST_KEY} is {of_host}; both are the steps whose gradients "
+                "are added up. Keep accumulate."
+            )
         count = count if "accumulate" in options else of_host
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise InputError(f"expected `accumulate` as a whole number of steps from 1 on, got {count!r}.")

@@ -31,13 +31,17 @@ def find_config(name) -> Path:
                 shipped.setdefault(known, []).append(file)
     key = str(name).removesuffix(".py").removeprefix("configs/")
     if len(shipped.get(key, ())) > 1:
-        raise InputError(f"expected the name of one config, but {key!r} is the name of "
-                         f"{' and '.join(str(file.relative_to(folder).with_suffix('')) for file in shipped[key])}. "
-                         "Write the folder, too.")
+        raise InputError(
+            f"expected the name of one config, but {key!r} is the name of "
+            f"{' and '.join(str(file.relative_to(folder).with_suffix('')) for file in shipped[key])}. "
+            "Write the folder, too."
+        )
     if key in shipped:
         return shipped[key][0]
-    raise InputError(f"expected a config file or the name of one that ships, but there is no {str(name)!r}; "
-                     f"{closest(key, shipped) or 'see the folder configs/'}")
+    raise InputError(
+        f"expected a config file or the name of one that ships, but there is no {str(name)!r}; "
+        f"{closest(key, shipped) or 'see the folder configs/'}"
+    )
 
 
 def is_shipped(path) -> bool:
@@ -51,8 +55,11 @@ def is_stock(path) -> bool:
     if ".mim" in path.parts:
         return True
     folder = stock_folder()
-    return folder is not None and "configs" in path.parts and (
-        folder / Path(*path.parts[_last_index(path.parts, "configs") + 1:])).is_file()
+    return (
+        folder is not None
+        and "configs" in path.parts
+        and (folder / Path(*path.parts[_last_index(path.parts, "configs") + 1 :])).is_file()
+    )
 
 
 def _last_index(parts: tuple, name: str) -> int:

@@ -60,8 +60,9 @@ class _Walk:
         if not hasattr(node, "items"):
             return
         if "_delete_" in node:
-            raise InputError(f"{self.where}: {path}._delete_ has nothing to delete: no base has a dict there. Take it "
-                             "out.")
+            raise InputError(
+                f"{self.where}: {path}._delete_ has nothing to delete: no base has a dict there. Take it out."
+            )
         built = self._typed(node, path, keys, owner) if "type" in node else None
         if "type" not in node:
             self._untyped(node, path, keys, owner, settings)
@@ -87,8 +88,10 @@ class _Walk:
             if key not in accepted and (closed or _near(key, accepted) or ignores and key not in stock_words()):
                 name = node["type"] if isinstance(node["type"], str) else getattr(built, "__name__", "it")
                 near = closest(key, accepted) or closest(key, [_near(key, stock_words())] if ignores else [])
-                raise InputError(f"{self.where}: {path} has the key {key!r}, which {name} does not take; "
-                                 f"{near or f'it takes {sorted(accepted)}'}")
+                raise InputError(
+                    f"{self.where}: {path} has the key {key!r}, which {name} does not take; "
+                    f"{near or f'it takes {sorted(accepted)}'}"
+                )
         if built is not None:
             self.typed.append((node, path, built))
         return built
@@ -96,15 +99,26 @@ class _Walk:
     def _untyped(self, node, path: str, keys: list[str], owner, settings) -> None:
         known = known_keys(self.cfg, node, owner, keys, settings)
         for key in node if known is not None else ():
-            if key in known.names or key == "_scope_" or not isinstance(key, str) or (
-                    known.or_stock and key in stock_words()):
+            if (
+                key in known.names
+                or key == "_scope_"
+                or not isinstance(key, str)
+                or (known.or_stock and key in stock_words())
+            ):
                 continue
             names = known.names | stock_words() if known.or_stock else known.names
             near = _near(key, names)
             if known.all_of_them or near:
-                raise InputError(f"{self.where}: {path} has the key {key!r}, which nothing reads there; " + (
-                    f"it is one of {'.'.join(known.elsewhere[key])}." if key in known.elsewhere else
-                    f"did you mean {near!r}?" if near else f"known: {', '.join(sorted(names)[:16])}."))
+                raise InputError(
+                    f"{self.where}: {path} has the key {key!r}, which nothing reads there; "
+                    + (
+                        f"it is one of {'.'.join(known.elsewhere[key])}."
+                        if key in known.elsewhere
+                        else f"did you mean {near!r}?"
+                        if near
+                        else f"known: {', '.join(sorted(names)[:16])}."
+                    )
+                )
 
 
 def _near(key: str, names) -> str | None:

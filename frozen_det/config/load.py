@@ -75,8 +75,13 @@ def load_recorded(path, options: Mapping[str, object] | None = None):
     return cfg
 
 
-def check_config(cfg, where: str, options: Mapping[str, object] | None = None,
-                 interval_setter: str | None = None, of_host: bool = False) -> None:
+def check_config(
+    cfg,
+    where: str,
+    options: Mapping[str, object] | None = None,
+    interval_setter: str | None = None,
+    of_host: bool = False,
+) -> None:
     """Refuse unknown keys and types, values out of range, and parts that contradict each other.
 
     Args:

@@ -25,14 +25,22 @@ def check_monitored(cfg, where: str, options: Mapping[str, object]) -> None:
             raise InputError(f"{where}: expected a metric's name for {place}, got {name!r}.")
         if not cfg.get("val_evaluator"):  # a `save_best` of a base is taken for off together with the validation
             if place in options or place.endswith("monitor") and not is_stock(where):
-                raise InputError(f"{where}: {place} is {name!r}, but this run validates nothing (val_evaluator is None "
-                                 "or missing). Set it to None.")
+                raise InputError(
+                    f"{where}: {place} is {name!r}, but this run validates nothing (val_evaluator is None "
+                    "or missing). Set it to None."
+                )
             continue
-        if known is None or name == "auto" and place.endswith("save_best") or any(
-                fnmatchcase(name, one) for one in known):
+        if (
+            known is None
+            or name == "auto"
+            and place.endswith("save_best")
+            or any(fnmatchcase(name, one) for one in known)
+        ):
             continue
-        raise InputError(f"{where}: {place} is {name!r}, which the validation does not report; "
-                         f"{closest(name, known)} It reports {', '.join(sorted(known))}.")
+        raise InputError(
+            f"{where}: {place} is {name!r}, which the validation does not report; "
+            f"{closest(name, known)} It reports {', '.join(sorted(known))}."
+        )
 
 
 def reported_names(evaluator) -> set[str] | None:
@@ -69,8 +77,13 @@ def _watched(cfg) -> Iterator[tuple[str, object]]:
     hooks += [(f"custom_hooks.{index}", hook) for index, hook in enumerate(cfg.get("custom_hooks") or [])]
     for place, hook in hooks:
         kind = str(hook.get("type", "")) if hasattr(hook, "get") else ""
-        key = "save_best" if kind.endswith("CheckpointHook") else "monitor" if kind.endswith(
-            "EarlyStoppingHook") else None
+        key = (
+            "save_best"
+            if kind.endswith("CheckpointHook")
+            else "monitor"
+            if kind.endswith("EarlyStoppingHook")
+            else None
+        )
         if key and hook.get(key) is not None:
             names = hook[key] if isinstance(hook[key], list | tuple) else [hook[key]]
             yield from ((f"{place}.{key}", name) for name in names)

@@ -25,8 +25,10 @@ def parse_options(items: list[str]) -> dict[str, object]:
         if not sign or not key:
             raise InputError(f"expected --cfg-options as KEY=VALUE, got {item!r}.")
         if not re.fullmatch(r"[\w-]+(\.[\w-]+)*", key):
-            raise InputError(f"expected a key of names and numbers with dots between them before the = of "
-                             f"--cfg-options {item!r}; a list's entry is written `list.0.key`.")
+            raise InputError(
+                f"expected a key of names and numbers with dots between them before the = of "
+                f"--cfg-options {item!r}; a list's entry is written `list.0.key`."
+            )
         value = parse_value(text, item)
         if key in options and repr(options[key]) != repr(value):
             raise InputError(f"--cfg-options {key} is given twice, as {options[key]!r} and as {value!r}. Keep one.")
@@ -34,9 +36,11 @@ def parse_options(items: list[str]) -> dict[str, object]:
     for key in options:
         for above in (other for other in options if key.startswith(f"{other}.")):
             if not isinstance(options[above], dict) or _says_otherwise(
-                    options[above], key[len(above) + 1:].split("."), options[key]):
-                raise InputError(f"--cfg-options {above} and {key} contradict each other: the second is inside the "
-                                 "first. Keep one.")
+                options[above], key[len(above) + 1 :].split("."), options[key]
+            ):
+                raise InputError(
+                    f"--cfg-options {above} and {key} contradict each other: the second is inside the first. Keep one."
+                )
     return options
 
 
@@ -56,8 +60,10 @@ def parse_value(text: str, item: str) -> object:
     """
     text = text.strip()
     if not text:
-        raise InputError(f"expected a value after the = of --cfg-options {item!r}, got nothing. An empty text is "
-                         f"written {item}\"''\", no value {item}None.")
+        raise InputError(
+            f"expected a value after the = of --cfg-options {item!r}, got nothing. An empty text is "
+            f"written {item}\"''\", no value {item}None."
+        )
     if re.match(r"(\{|dict\()", text):
         return _dict(text, item)
     parts = _split(text, item)
@@ -99,8 +105,10 @@ def _split(text: str, item: str) -> list[str]:
             parts.append(text[start:place])
             start = place + 1
     if open_brackets or quote:
-        raise InputError(f"expected brackets and quotes in pairs in --cfg-options {item!r}. A text that holds one is "
-                         "written in quotes inside quotes: key='\"a[b\"'.")
+        raise InputError(
+            f"expected brackets and quotes in pairs in --cfg-options {item!r}. A text that holds one is "
+            "written in quotes inside quotes: key='\"a[b\"'."
+        )
     return parts if not text[start:].strip() else [*parts, text[start:]]
 
 
@@ -108,15 +116,21 @@ def _dict(text: str, item: str) -> dict:
     try:
         return _literal(ast.parse(text, mode="eval").body)
     except (SyntaxError, ValueError) as error:
-        raise InputError(f"expected a dict as Python writes it, with texts in quotes, in --cfg-options {item!r}. Or "
-                         "set its entries one by one: key.entry=value.") from error
+        raise InputError(
+            f"expected a dict as Python writes it, with texts in quotes, in --cfg-options {item!r}. Or "
+            "set its entries one by one: key.entry=value."
+        ) from error
 
 
 def _literal(node: ast.expr):
     """A literal, with `dict(a=1)` for a dict too; nothing is run."""
     if isinstance(node, ast.Call):
-        if not isinstance(node.func, ast.Name) or node.func.id != "dict" or node.args or any(
-                one.arg is None for one in node.keywords):
+        if (
+            not isinstance(node.func, ast.Name)
+            or node.func.id != "dict"
+            or node.args
+            or any(one.arg is None for one in node.keywords)
+        ):
             raise ValueError(ast.unparse(node))
         return {one.arg: _literal(one.value) for one in node.keywords}
     if isinstance(node, ast.Dict):

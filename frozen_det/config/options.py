@@ -55,7 +55,7 @@ def _also_for_the_test(cfg, options: Mapping[str, object]) -> dict:
         val, test = f"val_{part}", f"test_{part}"
         if cfg.get(val) is None or cfg.get(val) != cfg.get(test) or any(_root(key) == test for key in options):
             continue
-        found.update({test + key[len(val):]: value for key, value in options.items() if _root(key) == val})
+        found.update({test + key[len(val) :]: value for key, value in options.items() if _root(key) == val})
     return found
 
 
@@ -74,31 +74,40 @@ def check_place(cfg, key: str, value) -> None:
     if hasattr(held, "items") and not hasattr(value, "items") and not _dicts(value):
         raise InputError(f"--cfg-options {key}: expected a key below it ({_some(held)}) or a dict, got {value!r}.")
     if _dicts(held) and not (hasattr(value, "items") or value in ([], ()) or _dicts(value)):
-        raise InputError(f"--cfg-options {key}: expected an entry of it, {key}.0 to {key}.{len(held) - 1}, or a list "
-                         f"of dicts, got {value!r}.")
+        raise InputError(
+            f"--cfg-options {key}: expected an entry of it, {key}.0 to {key}.{len(held) - 1}, or a list "
+            f"of dicts, got {value!r}."
+        )
 
 
 def _enter(node, part: str, seen: list[str], key: str):
     """The value at one step of a dotted key; None where it is new."""
     if isinstance(node, list | tuple):
         if not part.isdigit() or int(part) >= len(node):
-            raise InputError(f"--cfg-options {key}: expected an index below {len(node)} after {'.'.join(seen)}, got "
-                             f"{part!r}.")
+            raise InputError(
+                f"--cfg-options {key}: expected an index below {len(node)} after {'.'.join(seen)}, got {part!r}."
+            )
         inner = node[int(part)]
     elif hasattr(node, "keys"):
         if not seen and part not in node and part not in live_keys(node):
             known = sorted({name for name in node if not name.startswith("_")} | live_keys(node))
             places = [path for path, _ in keys_below(node).get(part, ())]
-            raise InputError(f"--cfg-options {key}: the config has no key {part!r}; " + (
-                f"did you mean {', '.join(repr(place) for place in places[:4])}?" if places else
-                closest(part, known) or f"known: {sorted(node)[:12]}"))
+            raise InputError(
+                f"--cfg-options {key}: the config has no key {part!r}; "
+                + (
+                    f"did you mean {', '.join(repr(place) for place in places[:4])}?"
+                    if places
+                    else closest(part, known) or f"known: {sorted(node)[:12]}"
+                )
+            )
         inner = node.get(part)
     else:
         raise InputError(f"--cfg-options {key}: {'.'.join(seen)} is {node!r} and has no entries. Set it as a whole.")
     if isinstance(inner, tuple):
         if isinstance(node, tuple):
-            raise InputError(f"--cfg-options {key}: {'.'.join([*seen, part])} is inside a tuple. Set "
-                             f"{'.'.join(seen)} as a whole.")
+            raise InputError(
+                f"--cfg-options {key}: {'.'.join([*seen, part])} is inside a tuple. Set {'.'.join(seen)} as a whole."
+            )
         inner = list(inner)
         node[int(part) if isinstance(node, list) else part] = inner
     return inner

@@ -61,8 +61,9 @@ def read(path: Path, pinned: Mapping[str, Mapping[str, object]] | None = None) -
     except (Exception, SystemExit) as error:  # `exit()` in a config would end the command as if it had succeeded
         lines = (str(error).strip() or "no detail").splitlines()
         text = next((line.strip() for line in lines if line.strip()), "no detail")
-        raise InputError(f"expected a config that mmengine can read in {path}: {type(error).__name__}: "
-                         f"{text}") from error
+        raise InputError(
+            f"expected a config that mmengine can read in {path}: {type(error).__name__}: {text}"
+        ) from error
 
 
 def _lazy_file(path: Path, cfg) -> ConfigFile:
@@ -111,12 +112,16 @@ def _watched(files: list[ConfigFile], pinned: Mapping) -> Iterator[None]:
 
 def _check_bases(tree: ast.Module, path: str) -> None:
     """mmengine takes the first `_base_ = ...` at the top level, and drops any other without a word."""
-    named = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == "_base_"
-             and isinstance(node.ctx, ast.Store)]
+    named = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name) and node.id == "_base_" and isinstance(node.ctx, ast.Store)
+    ]
     plain = [one for one in tree.body if isinstance(one, ast.Assign) and any(target in named for target in one.targets)]
     if len(named) > len(plain) or len(plain) > 1:
-        raise InputError(f"{path}: expected one `_base_ = ...` at the top level, got {len(named)}. Name all bases in "
-                         "one list.")
+        raise InputError(
+            f"{path}: expected one `_base_ = ...` at the top level, got {len(named)}. Name all bases in one list."
+        )
 
 
 def _look_at(tree: ast.Module, file: ConfigFile) -> None:
@@ -127,14 +132,26 @@ def _look_at(tree: ast.Module, file: ConfigFile) -> None:
         loads = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
         # `a.append(1)` and `a = a + [1]` alone are no use of a.
         file.uses |= loads if len(changed) != 1 else loads - changed
-        targets = {id(part) for node in nodes if isinstance(node, ast.Attribute | ast.Subscript)
-                   and isinstance(node.ctx, ast.Store | ast.Del) for part in ast.walk(node)}
-        of_base = [node for node in nodes if isinstance(node, ast.Attribute)
-                   and isinstance(node.value, ast.Name) and node.value.id == "_base_"]
+        targets = {
+            id(part)
+            for node in nodes
+            if isinstance(node, ast.Attribute | ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del)
+            for part in ast.walk(node)
+        }
+        of_base = [
+            node
+            for node in nodes
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "_base_"
+        ]
         file.sets_in_base |= {node.attr for node in of_base if id(node) in targets}
         asked = {node.attr for node in of_base if id(node) not in targets}
-        asked |= {found[1].split(".")[0] for node in nodes if isinstance(node, ast.Constant)
-                  and isinstance(node.value, str) and (found := _PLACEHOLDER.fullmatch(node.value))}
+        asked |= {
+            found[1].split(".")[0]
+            for node in nodes
+            if isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and (found := _PLACEHOLDER.fullmatch(node.value))
+        }
         file.uses_of_base |= asked
         file.uses_of_base_for_others |= asked - changed if len(changed) == 1 else asked
 
@@ -143,13 +160,23 @@ def set_names(statement: ast.stmt) -> set[str]:
     """Names that a top-level statement sets or changes in place: ``a = 1``, ``a[0] = 1``, ``a.append(1)``."""
     if isinstance(statement, ast.FunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom):
         return set()
-    found = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)
-             and isinstance(node.ctx, ast.Store | ast.Del)}
-    found |= {root for node in ast.walk(statement)
-              if isinstance(node, ast.Subscript | ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del)
-              and (root := _root(node))}
-    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call) and (
-            root := _root(statement.value.func)):
+    found = {
+        node.id
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del)
+    }
+    found |= {
+        root
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Subscript | ast.Attribute)
+        and isinstance(node.ctx, ast.Store | ast.Del)
+        and (root := _root(node))
+    }
+    if (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Call)
+        and (root := _root(statement.value.func))
+    ):
         found.add(root)
     return found
 

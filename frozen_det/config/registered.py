@@ -5,22 +5,69 @@ from functools import lru_cache
 
 from ..errors import InputError, closest
 
-_NODES = ("MODELS", "DATASETS", "TRANSFORMS", "HOOKS", "METRICS", "TASK_UTILS", "DATA_SAMPLERS", "OPTIMIZERS",
-          "OPTIM_WRAPPERS", "OPTIM_WRAPPER_CONSTRUCTORS", "PARAM_SCHEDULERS", "LOOPS", "RUNNERS", "VISUALIZERS",
-          "VISBACKENDS", "LOG_PROCESSORS", "EVALUATOR", "MODEL_WRAPPERS", "WEIGHT_INITIALIZERS", "FUNCTIONS")
+_NODES = (
+    "MODELS",
+    "DATASETS",
+    "TRANSFORMS",
+    "HOOKS",
+    "METRICS",
+    "TASK_UTILS",
+    "DATA_SAMPLERS",
+    "OPTIMIZERS",
+    "OPTIM_WRAPPERS",
+    "OPTIM_WRAPPER_CONSTRUCTORS",
+    "PARAM_SCHEDULERS",
+    "LOOPS",
+    "RUNNERS",
+    "VISUALIZERS",
+    "VISBACKENDS",
+    "LOG_PROCESSORS",
+    "EVALUATOR",
+    "MODEL_WRAPPERS",
+    "WEIGHT_INITIALIZERS",
+    "FUNCTIONS",
+)
 # What stands below these keys is built from that registry and from no other.
 _NODE_OF_KEY = {
-    "model": "MODELS", "detector": "MODELS", "backbone": "MODELS", "neck": "MODELS", "rpn_head": "MODELS",
-    "roi_head": "MODELS", "bbox_head": "MODELS", "mask_head": "MODELS", "data_preprocessor": "MODELS",
-    "bbox_roi_extractor": "MODELS", "mask_roi_extractor": "MODELS", "loss_cls": "MODELS", "loss_bbox": "MODELS",
-    "loss_mask": "MODELS", "loss": "MODELS", "norm_cfg": "MODELS", "act_cfg": "MODELS", "conv_cfg": "MODELS",
-    "assigner": "TASK_UTILS", "bbox_coder": "TASK_UTILS", "anchor_generator": "TASK_UTILS",
-    "prior_generator": "TASK_UTILS", "iou_calculator": "TASK_UTILS", "pipeline": "TRANSFORMS",
-    "dataset": "DATASETS", "custom_hooks": "HOOKS", "default_hooks": "HOOKS", "mixing": "MODELS",
-    "optimizer": "OPTIMIZERS", "optim_wrapper": "OPTIM_WRAPPERS", "param_scheduler": "PARAM_SCHEDULERS",
-    "visualizer": "VISUALIZERS", "vis_backends": "VISBACKENDS", "val_evaluator": "METRICS",
-    "test_evaluator": "METRICS", "batch_sampler": "DATA_SAMPLERS", "log_processor": "LOG_PROCESSORS",
-    "init_cfg": "WEIGHT_INITIALIZERS"}
+    "model": "MODELS",
+    "detector": "MODELS",
+    "backbone": "MODELS",
+    "neck": "MODELS",
+    "rpn_head": "MODELS",
+    "roi_head": "MODELS",
+    "bbox_head": "MODELS",
+    "mask_head": "MODELS",
+    "data_preprocessor": "MODELS",
+    "bbox_roi_extractor": "MODELS",
+    "mask_roi_extractor": "MODELS",
+    "loss_cls": "MODELS",
+    "loss_bbox": "MODELS",
+    "loss_mask": "MODELS",
+    "loss": "MODELS",
+    "norm_cfg": "MODELS",
+    "act_cfg": "MODELS",
+    "conv_cfg": "MODELS",
+    "assigner": "TASK_UTILS",
+    "bbox_coder": "TASK_UTILS",
+    "anchor_generator": "TASK_UTILS",
+    "prior_generator": "TASK_UTILS",
+    "iou_calculator": "TASK_UTILS",
+    "pipeline": "TRANSFORMS",
+    "dataset": "DATASETS",
+    "custom_hooks": "HOOKS",
+    "default_hooks": "HOOKS",
+    "mixing": "MODELS",
+    "optimizer": "OPTIMIZERS",
+    "optim_wrapper": "OPTIM_WRAPPERS",
+    "param_scheduler": "PARAM_SCHEDULERS",
+    "visualizer": "VISUALIZERS",
+    "vis_backends": "VISBACKENDS",
+    "val_evaluator": "METRICS",
+    "test_evaluator": "METRICS",
+    "batch_sampler": "DATA_SAMPLERS",
+    "log_processor": "LOG_PROCESSORS",
+    "init_cfg": "WEIGHT_INITIALIZERS",
+}
 LIBRARIES = ("timm", "torchvision")  # what a body's or a classifier's type may name instead
 _OPS = ("nms", "roi_layer")  # names of functions and layers of mmcv.ops, not of a registry
 
@@ -88,8 +135,10 @@ def _known(node: str | None, own: bool) -> list[str]:
 def _holders(own: bool) -> list:
     import importlib
 
-    return [importlib.import_module(name) for name in (
-        ["frozen_det.registry"] if own else ["mmdet.registry", "mmengine.registry"])]
+    return [
+        importlib.import_module(name)
+        for name in (["frozen_det.registry"] if own else ["mmdet.registry", "mmengine.registry"])
+    ]
 
 
 def _op(name: str, where: str):

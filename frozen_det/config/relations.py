@@ -7,8 +7,9 @@ from ..errors import InputError
 from .finding import is_shipped, is_stock
 
 
-def check_relations(cfg, where: str, options: Mapping[str, object], interval_setter: str | None = None,
-                    of_host: bool = False) -> None:
+def check_relations(
+    cfg, where: str, options: Mapping[str, object], interval_setter: str | None = None, of_host: bool = False
+) -> None:
     """Refuse contradictions between a config's parts.
 
     Args:
@@ -33,14 +34,19 @@ def check_relations(cfg, where: str, options: Mapping[str, object], interval_set
 
 def _check_parts(cfg, where: str) -> None:
     """The Runner takes the parts of training, validation and testing whole or not at all."""
-    for parts in (("train_dataloader", "train_cfg", "optim_wrapper"), ("val_dataloader", "val_cfg", "val_evaluator"),
-                  ("test_dataloader", "test_cfg", "test_evaluator")):
+    for parts in (
+        ("train_dataloader", "train_cfg", "optim_wrapper"),
+        ("val_dataloader", "val_cfg", "val_evaluator"),
+        ("test_dataloader", "test_cfg", "test_evaluator"),
+    ):
         given = [part for part in parts if cfg.get(part) is not None]
         missing = [part for part in parts if part not in given]
         # Data alone are no training: `browse` and `describe` look at them.
         if len(given) == 2 and "model" in cfg and not is_stock(where):
-            raise InputError(f"{where}: {' and '.join(given)} without {' and '.join(missing)}. Give all three, or set "
-                             f"{' and '.join(given)} to None, too.")
+            raise InputError(
+                f"{where}: {' and '.join(given)} without {' and '.join(missing)}. Give all three, or set "
+                f"{' and '.join(given)} to None, too."
+            )
 
 
 def _check_workers(loader, name: str, where: str) -> None:
@@ -48,11 +54,14 @@ def _check_workers(loader, name: str, where: str) -> None:
         return
     workers = loader.get("num_workers", 0)
     if workers == 0 and loader.get("persistent_workers"):
-        raise InputError(f"{where}: {name}.persistent_workers is true, but num_workers is 0: there is none to persist. "
-                         f"Set {name}.persistent_workers=False.")
+        raise InputError(
+            f"{where}: {name}.persistent_workers is true, but num_workers is 0: there is none to persist. "
+            f"Set {name}.persistent_workers=False."
+        )
     if workers == 0 and loader.get("prefetch_factor") is not None:
-        raise InputError(f"{where}: {name}.prefetch_factor is {loader['prefetch_factor']}, but num_workers is 0. Take "
-                         "it out.")
+        raise InputError(
+            f"{where}: {name}.prefetch_factor is {loader['prefetch_factor']}, but num_workers is 0. Take it out."
+        )
 
 
 def _check_schedule(cfg, where: str, of_host: bool) -> None:
@@ -71,8 +80,10 @@ def _check_schedule(cfg, where: str, of_host: bool) -> None:
             continue
         first = min(one.get("milestones") or [begin])
         if begin >= length or first > length:
-            raise InputError(f"{where}: {place} begins to act at epoch {max(begin, first)}, but the run has {length} "
-                             "epochs (train_cfg.max_epochs): it would have no effect.")
+            raise InputError(
+                f"{where}: {place} begins to act at epoch {max(begin, first)}, but the run has {length} "
+                "epochs (train_cfg.max_epochs): it would have no effect."
+            )
 
 
 def _check_interval(cfg, where: str, options: Mapping[str, object], setter: str | None) -> None:
@@ -83,8 +94,10 @@ def _check_interval(cfg, where: str, options: Mapping[str, object], setter: str 
     if "train_cfg.val_interval" not in options and (setter is None or is_stock(setter) or is_shipped(setter)):
         return
     if interval and length and interval > length:
-        raise InputError(f"{where}: train_cfg.val_interval is {interval}, but the run ends at {length}. Validation at "
-                         f"the end alone is train_cfg.val_interval={length}.")
+        raise InputError(
+            f"{where}: train_cfg.val_interval is {interval}, but the run ends at {length}. Validation at "
+            f"the end alone is train_cfg.val_interval={length}."
+        )
 
 
 def _check_classes(cfg, where: str, options: Mapping[str, object]) -> None:
@@ -95,9 +108,11 @@ def _check_classes(cfg, where: str, options: Mapping[str, object]) -> None:
     source = next((name for name in ("num_classes", "classes_from") if model.get(name) is not None), None)
     for key, value in options.items():
         if source and key.startswith("model.detector.") and key.endswith(".num_classes") and value != model[source]:
-            raise InputError(f"--cfg-options {key}={value} has no effect: model.{source} gives every head its number "
-                             f"of classes. Set model.num_classes" + ("." if source == "num_classes" else
-                                                                  " and model.classes_from=None."))
+            raise InputError(
+                f"--cfg-options {key}={value} has no effect: model.{source} gives every head its number "
+                f"of classes. Set model.num_classes"
+                + ("." if source == "num_classes" else " and model.classes_from=None.")
+            )
 
 
 def _check_same_annotations(cfg, split: str, where: str) -> None:
@@ -119,5 +134,7 @@ def _check_same_annotations(cfg, split: str, where: str) -> None:
             return
     else:
         return
-    raise InputError(f"{where}: {split}_dataloader.dataset shows the images of {shown}, but {split}_evaluator.ann_file "
-                     f"is {judged}. Name the same file in both.")
+    raise InputError(
+        f"{where}: {split}_dataloader.dataset shows the images of {shown}, but {split}_evaluator.ann_file "
+        f"is {judged}. Name the same file in both."
+    )

@@ -67,8 +67,10 @@ def follow_options(cfg, options: Mapping[str, object]) -> None:
 
 def _follow(cfg, unit: str, old: int, new: int, where: str) -> None:
     if unit == "max_iters" and cfg.get("param_scheduler"):
-        raise InputError(f"train_cfg.max_iters is changed from {old} to {new} {where}, which would leave the learning "
-                         "rate's schedule as it was. Set param_scheduler too.")
+        raise InputError(
+            f"train_cfg.max_iters is changed from {old} to {new} {where}, which would leave the learning "
+            "rate's schedule as it was. Set param_scheduler too."
+        )
     cfg.train_cfg[unit] = old  # what the schedule was written for is stretched, never a length that is new already
     notes = stretch_length(cfg, new / old)
     cfg.train_cfg[unit] = new

@@ -75,24 +75,50 @@ _TYPED = ("a dict with a type", _typed)
 _PARTS = ("a list of dicts, each with a type", _list_of(_typed))
 _ONE_OR_SEVERAL = ("a dict with a type, or a list of them", lambda value: _typed(value) or _list_of(_typed)(value))
 _AT_TOP = {
-    "model": _TYPED, "randomness": _DICT, "env_cfg": _DICT,
-    **{f"{split}_{part}": _or_none(rule) for split in ("train", "val", "test") for part, rule in (
-        ("dataloader", _DICT), ("cfg", _DICT), ("evaluator", _ONE_OR_SEVERAL))},
-    **dict.fromkeys(("optim_wrapper", "auto_scale_lr", "visualizer", "log_processor", "custom_imports"),
-                    _or_none(_DICT)),
-    "param_scheduler": _or_none(("a dict, or a list of dicts with a type",
-                                 lambda value: _dict(value) or _list_of(_typed)(value))),
-    "custom_hooks": _or_none(_PARTS), "tta_model": _or_none(_TYPED),
-    "default_hooks": _or_none(("a dict of dicts", _dict_of(lambda one: one is None or _dict(one))))}
+    "model": _TYPED,
+    "randomness": _DICT,
+    "env_cfg": _DICT,
+    **{
+        f"{split}_{part}": _or_none(rule)
+        for split in ("train", "val", "test")
+        for part, rule in (("dataloader", _DICT), ("cfg", _DICT), ("evaluator", _ONE_OR_SEVERAL))
+    },
+    **dict.fromkeys(
+        ("optim_wrapper", "auto_scale_lr", "visualizer", "log_processor", "custom_imports"), _or_none(_DICT)
+    ),
+    "param_scheduler": _or_none(
+        ("a dict, or a list of dicts with a type", lambda value: _dict(value) or _list_of(_typed)(value))
+    ),
+    "custom_hooks": _or_none(_PARTS),
+    "tta_model": _or_none(_TYPED),
+    "default_hooks": _or_none(("a dict of dicts", _dict_of(lambda one: one is None or _dict(one)))),
+}
 # Keys that hold a part, whatever they stand in.
 _ANYWHERE = {
     "pipeline": ("a list of dicts, each with a type, at least one", _list_of(_typed, 1)),
     **dict.fromkeys(("dataset", "optimizer", "backbone", "iou_calculator"), _TYPED),
-    **dict.fromkeys(("sampler", "batch_sampler", "collate_fn", "body", "adapters", "mixing", "bbox_coder",
-                     "anchor_generator", "prior_generator", "norm_cfg"), _or_none(_TYPED)),
+    **dict.fromkeys(
+        (
+            "sampler",
+            "batch_sampler",
+            "collate_fn",
+            "body",
+            "adapters",
+            "mixing",
+            "bbox_coder",
+            "anchor_generator",
+            "prior_generator",
+            "norm_cfg",
+        ),
+        _or_none(_TYPED),
+    ),
     **dict.fromkeys(("neck", "assigner", "loss_cls", "loss_bbox", "loss_mask"), _or_none(_ONE_OR_SEVERAL)),
-    "detector": _DICT, "vis_backends": _or_none(_PARTS), "paramwise_cfg": _or_none(_DICT), "clip_grad": _or_none(_DICT),
-    "custom_keys": ("a dict of dicts", _dict_of(_dict))}
+    "detector": _DICT,
+    "vis_backends": _or_none(_PARTS),
+    "paramwise_cfg": _or_none(_DICT),
+    "clip_grad": _or_none(_DICT),
+    "custom_keys": ("a dict of dicts", _dict_of(_dict)),
+}
 _FOREIGN = "Detectron2Wrapper"  # what stands in it is Detectron2's config, which has other names
 # Below them stand names that the user chooses, and options, which are merged into a config first.
 _FREE = ("custom_keys", "metainfo", "keymap", "path_mapping", "init_kwargs", "options")

@@ -63,8 +63,13 @@ def merged(values: dict, options: Mapping[str, object]) -> dict:
     """Values with overrides by dotted keys put in, lists by index."""
     from mmengine.config import Config
 
-    cfg = Config({name: copy.deepcopy(value) for name, value in values.items()
-                  if name not in ("filename", "text", "env_variables")})
+    cfg = Config(
+        {
+            name: copy.deepcopy(value)
+            for name, value in values.items()
+            if name not in ("filename", "text", "env_variables")
+        }
+    )
     for key, value in options.items():
         check_place(cfg, key, value)
         put(cfg, key.split("."), value)
@@ -74,8 +79,11 @@ def merged(values: dict, options: Mapping[str, object]) -> dict:
 def changed(before, after) -> list[str]:
     """Dotted keys of what mmengine or this package reads and two configs have different."""
     old, new, read = dict(leaves(before)), dict(leaves(after)), live_keys(after)
-    return sorted(key for key in {*old, *new} if key.split(".")[0] in read
-                  and (key not in old or key not in new or _differ(old[key], new[key])))
+    return sorted(
+        key
+        for key in {*old, *new}
+        if key.split(".")[0] in read and (key not in old or key not in new or _differ(old[key], new[key]))
+    )
 
 
 def move_root(before, after, old: str, new: str) -> None:
@@ -87,9 +95,12 @@ def move_root(before, after, old: str, new: str) -> None:
             where = f"{path}.{key}" if path else str(key)
             if hasattr(value, "items") or isinstance(value, list):
                 visit(value, where)
-            elif isinstance(value, str) and written.get(where) == value and (
-                    value == old or value.startswith(old.rstrip("/") + "/")):
-                node[key] = new + value[len(old.rstrip("/")):] if value != old else new
+            elif (
+                isinstance(value, str)
+                and written.get(where) == value
+                and (value == old or value.startswith(old.rstrip("/") + "/"))
+            ):
+                node[key] = new + value[len(old.rstrip("/")) :] if value != old else new
 
     visit(after, "")
 
@@ -98,11 +109,17 @@ def without_effect(name: str, value, cfg) -> InputError:
     """The refusal of an override of a name that nothing follows from."""
     read = [(key, held) for key, held in leaves(cfg) if key.split(".")[0] in live_keys(cfg)]
     known = [key for key, _ in read if key.split(".")[-1] == name] or [
-        key for key, held in read if name in cfg and _holds(held, cfg[name])]
+        key for key, held in read if name in cfg and _holds(held, cfg[name])
+    ]
     others = [other for other in own_names(cfg) if not other.startswith("_") and other != name]
-    return InputError(f"{name}={value} has no effect in {cfg.filename}: nothing that is read is computed from {name}. "
-                      + (f"Set {', '.join(known[:6])} instead." if known else
-                         f"Its own names that can be set are {', '.join(others) or 'none'}."))
+    return InputError(
+        f"{name}={value} has no effect in {cfg.filename}: nothing that is read is computed from {name}. "
+        + (
+            f"Set {', '.join(known[:6])} instead."
+            if known
+            else f"Its own names that can be set are {', '.join(others) or 'none'}."
+        )
+    )
 
 
 def leaves(node, path: str = "") -> Iterator[tuple[str, object]]:
@@ -133,9 +150,14 @@ def _check_kind(name: str, old, new) -> None:
     for word, kind in kinds:
         if isinstance(old, kind):
             if not isinstance(new, kind) or kind is not bool and isinstance(new, bool):
-                raise InputError(f"expected {word} for {name}, which is {old!r} in the config, got {new!r}."
-                                 + (" A text with commas is written in quotes inside quotes: "
-                                    f"{name}='\"a,b\"'." if kind is str and isinstance(new, list) else ""))
+                raise InputError(
+                    f"expected {word} for {name}, which is {old!r} in the config, got {new!r}."
+                    + (
+                        f" A text with commas is written in quotes inside quotes: {name}='\"a,b\"'."
+                        if kind is str and isinstance(new, list)
+                        else ""
+                    )
+                )
             return
 
 

@@ -3,10 +3,22 @@
 What counts iterations stays, and so does what recurs (validation, checkpoints). It refuses nothing.
 """
 
-_PLACES_IN_TIME = ("begin", "end", "T_max", "milestones", "step_size", "total_iters", "periods", "total_steps",
-                   "warm_up")
-_EPOCHS_OF_HOOKS = {"UnfreezeHook": "epoch", "PipelineSwitchHook": "switch_epoch",
-                    "YOLOXModeSwitchHook": None}  # counts from the end: nothing to stretch
+_PLACES_IN_TIME = (
+    "begin",
+    "end",
+    "T_max",
+    "milestones",
+    "step_size",
+    "total_iters",
+    "periods",
+    "total_steps",
+    "warm_up",
+)
+_EPOCHS_OF_HOOKS = {
+    "UnfreezeHook": "epoch",
+    "PipelineSwitchHook": "switch_epoch",
+    "YOLOXModeSwitchHook": None,
+}  # counts from the end: nothing to stretch
 
 
 def counts_epochs(cfg) -> bool:
@@ -40,8 +52,11 @@ def stretch_length(cfg, factor: float) -> list[str]:
         if scheduler.get("by_epoch", True):
             _stretch_scheduler(scheduler, factor, notes, f"param_scheduler.{number}.")
     if isinstance(schedulers, list | tuple):
-        left_out = [one for one in schedulers if one.get("by_epoch", True) and one.get("end") is not None
-                    and one["end"] <= one.get("begin", 0)]
+        left_out = [
+            one
+            for one in schedulers
+            if one.get("by_epoch", True) and one.get("end") is not None and one["end"] <= one.get("begin", 0)
+        ]
         if left_out:  # a run cut down to its warm-up; mmengine builds no scheduler without a step
             notes.append(f"without {', '.join(map(type_name, left_out))}")
             cfg.param_scheduler = [one for one in schedulers if one not in left_out]

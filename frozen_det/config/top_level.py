@@ -14,21 +14,55 @@ from .reading import ConfigFile
 
 # Read from `runner.cfg`, by mmdet's tools or by this package's, beside the Runner's own arguments.
 _MORE_OF_A_RUN = {
-    "accumulate", "activation_checkpointing", "auto_scale_lr", "compile", "custom_imports", "default_scope",
-    "efficient_conv_bn_eval", "find_unused_parameters", "fixres", "model_wrapper_cfg", "runner_type", "strategy",
-    "sync_bn", "tta_model", "tta_pipeline", "work_dir"}
+    "accumulate",
+    "activation_checkpointing",
+    "auto_scale_lr",
+    "compile",
+    "custom_imports",
+    "default_scope",
+    "efficient_conv_bn_eval",
+    "find_unused_parameters",
+    "fixres",
+    "model_wrapper_cfg",
+    "runner_type",
+    "strategy",
+    "sync_bn",
+    "tta_model",
+    "tta_pipeline",
+    "work_dir",
+}
 _OF_A_CHAIN = {"upstream", "fixres", "detector"}
-_OF_A_LOOP = {"teacher", "rounds", "split", "pool", "labelling", "guards", "fixres", "test", "default_scope",
-              "custom_imports"}
+_OF_A_LOOP = {
+    "teacher",
+    "rounds",
+    "split",
+    "pool",
+    "labelling",
+    "guards",
+    "fixres",
+    "test",
+    "default_scope",
+    "custom_imports",
+}
 # mmdet 2's keys, which mmdet 3 does not read, and what took their place.
 _RETIRED = {
-    "data": "train_dataloader, val_dataloader and test_dataloader", "optimizer": "optim_wrapper.optimizer",
-    "optimizer_config": "optim_wrapper.clip_grad", "lr_config": "param_scheduler", "runner": "train_cfg",
-    "total_epochs": "train_cfg.max_epochs", "evaluation": "val_evaluator and train_cfg.val_interval",
-    "checkpoint_config": "default_hooks.checkpoint", "log_config": "default_hooks.logger",
-    "resume_from": "load_from with resume=True", "dist_params": "env_cfg.dist_cfg",
-    "cudnn_benchmark": "env_cfg.cudnn_benchmark", "workflow": None, "seed": "randomness.seed", "gpu_ids": None,
-    "fp16": "optim_wrapper.type='AmpOptimWrapper'"}
+    "data": "train_dataloader, val_dataloader and test_dataloader",
+    "optimizer": "optim_wrapper.optimizer",
+    "optimizer_config": "optim_wrapper.clip_grad",
+    "lr_config": "param_scheduler",
+    "runner": "train_cfg",
+    "total_epochs": "train_cfg.max_epochs",
+    "evaluation": "val_evaluator and train_cfg.val_interval",
+    "checkpoint_config": "default_hooks.checkpoint",
+    "log_config": "default_hooks.logger",
+    "resume_from": "load_from with resume=True",
+    "dist_params": "env_cfg.dist_cfg",
+    "cudnn_benchmark": "env_cfg.cudnn_benchmark",
+    "workflow": None,
+    "seed": "randomness.seed",
+    "gpu_ids": None,
+    "fp16": "optim_wrapper.type='AmpOptimWrapper'",
+}
 
 
 def live_keys(cfg) -> set[str]:
@@ -63,8 +97,10 @@ def check_names(cfg, files: list[ConfigFile]) -> None:
             if name != "_base_" and name.strip("_").lower() in ("base", "bases"):
                 raise InputError(f"{file.path}: {name} at the top level has no effect: did you mean '_base_'?")
         for name in sorted(file.sets_in_base - read - asked):
-            raise InputError(f"{file.path}: _base_.{name} is changed, which has no effect: a base is read before its "
-                             f"child. Set {name} itself.")
+            raise InputError(
+                f"{file.path}: _base_.{name} is changed, which has no effect: a base is read before its "
+                f"child. Set {name} itself."
+            )
         written_out = len(files) == 1 and len(file.values) > 8 and list(file.values) == sorted(file.values)
         for name in sorted(file.sets & set(cfg) - file.uses - useful - read - {"_base_"}):
             if callable(cfg[name]) or inspect.ismodule(cfg[name]):
@@ -75,12 +111,16 @@ def check_names(cfg, files: list[ConfigFile]) -> None:
             if written_out or name.startswith("_") or is_shipped(file.path):
                 continue
             if _is_part(cfg[name]):
-                raise InputError(f"{file.path}: {name} = {in_short(cfg[name])} at the top level has no effect: nothing "
-                                 "uses it. Put it where it belongs.")
+                raise InputError(
+                    f"{file.path}: {name} = {in_short(cfg[name])} at the top level has no effect: nothing "
+                    "uses it. Put it where it belongs."
+                )
             print(f"{file.path}: nothing uses {name} = {in_short(cfg[name])}; taken for a note.", file=sys.stderr)
     if not read & set(cfg):
-        raise InputError(f"{files[-1].path if files else 'the config'} sets nothing that a run reads; expected model, "
-                         "train_dataloader, ... or a base that has them.")
+        raise InputError(
+            f"{files[-1].path if files else 'the config'} sets nothing that a run reads; expected model, "
+            "train_dataloader, ... or a base that has them."
+        )
 
 
 def _meant(name: str, cfg, keys: dict[str, list[tuple[str, object]]], useful: set[str]) -> str | None:
@@ -111,8 +151,14 @@ def _argument_of(name: str, cfg) -> str | None:
 
     if name in ("classes", "class_names", "CLASSES"):
         return "train_dataloader.dataset.metainfo.classes"
-    for place in ("model", "optim_wrapper.optimizer", "train_cfg", "optim_wrapper", "train_dataloader.dataset",
-                  "default_hooks.checkpoint"):
+    for place in (
+        "model",
+        "optim_wrapper.optimizer",
+        "train_cfg",
+        "optim_wrapper",
+        "train_dataloader.dataset",
+        "default_hooks.checkpoint",
+    ):
         node = cfg
         for key in place.split("."):
             node = node.get(key) if hasattr(node, "get") else None
@@ -139,11 +185,16 @@ def keys_below(cfg) -> dict[str, list[tuple[str, object]]]:
 
 def _is_part(value) -> bool:
     """Whether a value is made to build something: a dict with a type, or a list of such."""
-    return hasattr(value, "items") and "type" in value or isinstance(value, list | tuple) and bool(value) and all(
-        hasattr(one, "items") and "type" in one for one in value)
+    return (
+        hasattr(value, "items")
+        and "type" in value
+        or isinstance(value, list | tuple)
+        and bool(value)
+        and all(hasattr(one, "items") and "type" in one for one in value)
+    )
 
 
 def in_short(value, most: int = 40) -> str:
     """A value for a message, cut to so many characters."""
     text = repr(value)
-    return text if len(text) <= most else text[:most - 3] + "..."
+    return text if len(text) <= most else text[: most - 3] + "..."

@@ -17,20 +17,62 @@ from .source_reads import reads_of_settings, reads_of_variable
 # mmdet's two-stage detectors hand each part to its head; a key in the wrong part is read by nobody.
 _PROPOSALS = {"nms_pre", "nms_post", "max_per_img", "nms", "min_bbox_size"}
 _PARTS = {
-    ("train_cfg", "rpn"): {"assigner", "sampler", "allowed_border", "pos_weight", "debug", "ga_assigner", "ga_sampler",
-                           "center_ratio", "ignore_ratio"},
+    ("train_cfg", "rpn"): {
+        "assigner",
+        "sampler",
+        "allowed_border",
+        "pos_weight",
+        "debug",
+        "ga_assigner",
+        "ga_sampler",
+        "center_ratio",
+        "ignore_ratio",
+    },
     ("train_cfg", "rpn_proposal"): _PROPOSALS,
     ("train_cfg", "rcnn"): {"assigner", "sampler", "pos_weight", "debug", "mask_size", "mask_thr_binary"},
     ("test_cfg", "rpn"): _PROPOSALS,
-    ("test_cfg", "rcnn"): {"score_thr", "nms", "max_per_img", "mask_thr_binary"}}
+    ("test_cfg", "rcnn"): {"score_thr", "nms", "max_per_img", "mask_thr_binary"},
+}
 # Keys of mmdet's own configs that no class reads by name: some are spread, some (`debug`) have lost their reader.
-_WRITTEN_BY_STOCK = {"debug", "mask_size", "allowed_border", "init", "refine", "assigner", "sampler", "pos_weight", "k",
-                     "bias", "score_voting", "iou_topk", "beta_topk", "update_iter_interval", "initial_iou",
-                     "initial_beta", "rpn", "rcnn", "rpn_proposal", "nms", "score_thr", "max_per_img"}
+_WRITTEN_BY_STOCK = {
+    "debug",
+    "mask_size",
+    "allowed_border",
+    "init",
+    "refine",
+    "assigner",
+    "sampler",
+    "pos_weight",
+    "k",
+    "bias",
+    "score_voting",
+    "iou_topk",
+    "beta_topk",
+    "update_iter_interval",
+    "initial_iou",
+    "initial_beta",
+    "rpn",
+    "rcnn",
+    "rpn_proposal",
+    "nms",
+    "score_thr",
+    "max_per_img",
+}
 # Keys that no class reads by name, but mmdet's own configs and mmengine's default write.
 _WRITTEN_TOO = {"filter_cfg": {"bbox_min_size"}, "data_prefix": {"img_path", "sub_data_root"}}
-_FREE = ("custom_keys", "keymap", "path_mapping", "caption_prompt", "init_kwargs", "define_metric_cfg", "metainfo",
-         "options", "backend_args", "momentums", "compile")
+_FREE = (
+    "custom_keys",
+    "keymap",
+    "path_mapping",
+    "caption_prompt",
+    "init_kwargs",
+    "define_metric_cfg",
+    "metainfo",
+    "options",
+    "backend_args",
+    "momentums",
+    "compile",
+)
 
 
 @dataclass(frozen=True)
@@ -58,7 +100,7 @@ def known_keys(cfg, node, owner, keys: list[str], settings: frozenset[str] | Non
     if any(key in _FREE for key in keys[:-1]) and "custom_keys" not in keys:
         return None
     if "paramwise_cfg" in keys:
-        return _of_parameter_groups(cfg, keys[keys.index("paramwise_cfg"):])
+        return _of_parameter_groups(cfg, keys[keys.index("paramwise_cfg") :])
     if keys[-1] in _FREE:
         return _of_metainfo(node) if keys[-1] == "metainfo" else None
     if owner is None:
@@ -118,8 +160,12 @@ def _of_settings(node, keys: list[str], settings: frozenset[str]) -> Known:
     part = _PARTS.get(tuple(keys)) or (set() if len(keys) == 1 and "rcnn" in node else None)
     if part is None:
         return Known(settings)
-    others = {name: place for place, names in _PARTS.items() if place[0] == keys[0] and place != tuple(keys)
-              for name in names - part}
+    others = {
+        name: place
+        for place, names in _PARTS.items()
+        if place[0] == keys[0] and place != tuple(keys)
+        for name in names - part
+    }
     return Known(settings - set(others), elsewhere=others)
 
 
@@ -130,8 +176,11 @@ def _at_top(cfg, keys: list[str]) -> Known | None:
     if len(keys) == 1 and top in ("train_cfg", "val_cfg", "test_cfg"):
         return Known(_loop_names(top, bool(cfg[top].get("by_epoch", True))))
     if len(keys) == 1 and top in _TYPED_BY_DEFAULT:
-        return Known(frozenset(argument_names(registered(_TYPED_BY_DEFAULT[top]))[0])
-                     | read_before_the_build(keys, None) | {"type"})
+        return Known(
+            frozenset(argument_names(registered(_TYPED_BY_DEFAULT[top]))[0])
+            | read_before_the_build(keys, None)
+            | {"type"}
+        )
     names = _RUNNER_DICTS.get(".".join(keys))
     if names is not None:
         return Known(frozenset(names), all_of_them=top != "default_hooks" and keys[-1] != "dist_cfg")
@@ -148,8 +197,16 @@ _RUNNER_DICTS = {
     "randomness": ("seed", "diff_rank_seed", "deterministic"),
     "auto_scale_lr": ("enable", "base_batch_size", "scaling", "divided_by"),
     "custom_imports": ("imports", "allow_failed_imports"),
-    "default_hooks": ("runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint",
-                      "visualization")}
+    "default_hooks": (
+        "runtime_info",
+        "timer",
+        "sampler_seed",
+        "logger",
+        "param_scheduler",
+        "checkpoint",
+        "visualization",
+    ),
+}
 
 
 def _of_parameter_groups(cfg, keys: list[str]) -> Known | None:
@@ -179,28 +236,36 @@ def _loader_names() -> frozenset[str]:
     from mmengine.runner import Runner
     from torch.utils.data import DataLoader
 
-    return frozenset(argument_names(DataLoader)[0] | reads_of_variable(Runner, "dataloader_cfg") | {
-        "dataset", "sampler", "batch_sampler", "collate_fn", "worker_init_fn"})
+    return frozenset(
+        argument_names(DataLoader)[0]
+        | reads_of_variable(Runner, "dataloader_cfg")
+        | {"dataset", "sampler", "batch_sampler", "collate_fn", "worker_init_fn"}
+    )
 
 
 @lru_cache
 def _loop_names(which: str, by_epoch: bool) -> frozenset[str]:
-    name = {"train_cfg": "EpochBasedTrainLoop" if by_epoch else "IterBasedTrainLoop", "val_cfg": "ValLoop",
-            "test_cfg": "TestLoop"}[which]
-    return frozenset(argument_names(registered(name))[0] | {"type", "by_epoch"}) - {"runner", "dataloader",
-                                                                                      "evaluator"}
+    name = {
+        "train_cfg": "EpochBasedTrainLoop" if by_epoch else "IterBasedTrainLoop",
+        "val_cfg": "ValLoop",
+        "test_cfg": "TestLoop",
+    }[which]
+    return frozenset(argument_names(registered(name))[0] | {"type", "by_epoch"}) - {"runner", "dataloader", "evaluator"}
 
 
 def _clip_names() -> set[str]:
     from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
     return {name for one in (clip_grad_norm_, clip_grad_value_) for name in inspect.signature(one).parameters} - {
-        "parameters"}
+        "parameters"
+    }
 
 
 def _of_nms(module) -> frozenset[str]:
-    return frozenset({"type", "iou_threshold", "class_agnostic", "split_thr", "max_num"}
-                     | set(inspect.signature(inspect.unwrap(module)).parameters))
+    return frozenset(
+        {"type", "iou_threshold", "class_agnostic", "split_thr", "max_num"}
+        | set(inspect.signature(inspect.unwrap(module)).parameters)
+    )
 
 
 @lru_cache

@@ -33,8 +33,10 @@ def _check_ranges(node, key: str, path: str, where: str) -> None:
     if isinstance(node, float) and math.isnan(node):
         raise InputError(f"{where}: expected a number for {path}, got nan.")
     if isinstance(node, str) and (found := _UNREPLACED.search(node)):
-        raise InputError(f"{where}: {path} holds {found[0]}, which mmengine has not replaced. An environment variable "
-                         "is written {{$NAME:default}}, a value of a base {{_base_.name}}.")
+        raise InputError(
+            f"{where}: {path} holds {found[0]}, which mmengine has not replaced. An environment variable "
+            "is written {{$NAME:default}}, a value of a base {{_base_.name}}."
+        )
     if node is None and _NEVER_NONE.fullmatch(key):
         raise InputError(f"{where}: expected a value for {path}, got None.")
     for names, words, right in _RULES:
@@ -50,8 +52,10 @@ def _check_ranges(node, key: str, path: str, where: str) -> None:
 
 
 _UNREPLACED = re.compile(r"\{\{.*?\}\}")
-_NEVER_NONE = re.compile("batch_size|num_workers|max_epochs|max_iters|val_interval|interval|lr|weight_decay|betas"
-                         "|max_norm|clip_value|accumulate|milestones|gamma|step_size|base_batch_size")
+_NEVER_NONE = re.compile(
+    "batch_size|num_workers|max_epochs|max_iters|val_interval|interval|lr|weight_decay|betas"
+    "|max_norm|clip_value|accumulate|milestones|gamma|step_size|base_batch_size"
+)
 
 
 def _number(value) -> bool:
@@ -72,8 +76,10 @@ def _positive(value) -> bool:
 
 def _each(right):
     """One value, or a list of them, nested as one likes."""
+
     def check(value) -> bool:
         return all(check(one) for one in value) if isinstance(value, list | tuple) else right(value)
+
     return check
 
 
@@ -83,16 +89,20 @@ def _some(right):
 
 
 def _rising(value) -> bool:
-    return isinstance(value, list | tuple) and all(_number(one) and one > 0 for one in value) and list(value) == sorted(
-        value)
+    return (
+        isinstance(value, list | tuple)
+        and all(_number(one) and one > 0 for one in value)
+        and list(value) == sorted(value)
+    )
 
 
 def _pixels(value) -> bool:
     """One size, a pair, or a list of pairs. A size is a whole number, -1 where it follows; or a small factor."""
     if isinstance(value, list | tuple):
         pairs = value if value and all(isinstance(one, list | tuple) for one in value) else [value]
-        return all(len(pair) == 2 and all(not isinstance(one, list | tuple) and _pixels(one) for one in pair)
-                   for pair in pairs)
+        return all(
+            len(pair) == 2 and all(not isinstance(one, list | tuple) and _pixels(one) for one in pair) for pair in pairs
+        )
     return value == -1 or _positive(value) and (isinstance(value, int) or value < 10 or math.isinf(value))
 
 
@@ -101,48 +111,100 @@ def _one_of(*names):
 
 
 # (keys, what is expected, whether a value is right). None is not asked, and a dict only where a text belongs.
-_RULES = [(re.compile(names), words, right) for names, words, right in (
-    # Stock configs divide iterations by epochs: 57300.0 is as good as 57300 to mmengine's loops.
-    ("val_interval", "a whole number from 1 on",
-     lambda one: _number(one) and one >= 1 and float(one).is_integer()),
-    ("batch_size|max_epochs|max_iters|accumulative_counts|num_classes|window_size|prefetch_factor"
-     "|out_channels|feat_channels|fc_out_channels|conv_out_channels|max_per_img|num|test_size|epochs",
-     "a whole number from 1 on", _each(lambda one: _whole(one, 1))),
-    ("num_workers|num_shared_convs|num_shared_fcs|stacked_convs|num_convs|nms_pre|opencv_num_threads",
-     "a whole number from 0 on", _each(lambda one: _whole(one, 0))),
-    ("begin|val_begin|T_max", "a number from 0 on", lambda one: _number(one) and one >= 0),
-    ("interval|max_keep_ckpts", "a whole number from 1 on, or -1 for never",
-     lambda one: _whole(one, 1) or one == -1 and not isinstance(one, bool)),
-    ("lr|weight_decay|lr_mult|decay_mult|\\w+_(lr|decay)_mult|eta_min|eps|timeout",
-     "a finite number from 0 on", lambda one: _number(one) and one >= 0),
-    ("loss_weight", "a finite number from 0 on", _each(lambda one: _number(one) and one >= 0)),
-    ("momentum|dampening|\\w*prob|\\w+_prob|pos_fraction|score_thr|iou_threshold|label_smoothing|drop_rate"
-     "|drop_path_rate|ratio_of_data|end_factor|(pos|neg|min_pos)_iou(_thr)?",
-     "a number from 0 to 1", _each(_share)),
-    ("start_factor", "a number above 0 and up to 1", lambda one: _share(one) and one > 0),
-    ("betas", "two numbers from 0 on and below 1",
-     lambda two: isinstance(two, list | tuple) and len(two) == 2 and all(_share(one) and one < 1 for one in two)),
-    # Fractions of an epoch are steps too where a schedule is counted in iterations.
-    ("gamma|step_size|warm_up|base_batch_size", "a finite number above 0", lambda one: _number(one) and one > 0),
-    ("max_norm|clip_value|norm_type", "a number above 0", _positive),  # an infinite norm only logs
-    ("scales|ratios|base_sizes|octave_base_scale", "numbers above 0", _some(_positive)),
-    ("seed", "a whole number from 0 to 4294967295", lambda one: _whole(one, 0) and one < 2 ** 32),
-    ("milestones", "whole numbers that do not fall, at least one",  # a run cut short lets them meet
-     lambda all_: _rising(all_) and bool(all_) and all(isinstance(one, int) for one in all_)),
-    ("scale|img_scale|crop_size|size_hw", "whole numbers of pixels: one, a pair, or a list of pairs", _pixels),
-    ("ratio_range|scale_range|crop_ratio_range", "two positive numbers, the smaller first",
-     lambda two: _rising(two) and len(two) == 2),
-    ("rule", "'greater' or 'less'", _each(lambda one: one in ("greater", "less"))),
-    ("data_root|ann_file|work_dir|load_from|default_scope|experiment_name", "a text", lambda one: isinstance(one, str)),
-    ("log_level", *_one_of("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")),
-    ("launcher", *_one_of("none", "pytorch", "slurm", "mpi")),
-    ("mp_start_method", *_one_of("fork", "spawn", "forkserver")),
-    ("priority", "a number from 0 to 100 or one of HIGHEST, VERY_HIGH, HIGH, ABOVE_NORMAL, NORMAL, BELOW_NORMAL, LOW, "
-     "VERY_LOW, LOWEST", lambda one: _whole(one, 0) and one <= 100 or isinstance(one, str) and one.upper() in (
-         "HIGHEST", "VERY_HIGH", "HIGH", "ABOVE_NORMAL", "NORMAL", "BELOW_NORMAL", "LOW", "VERY_LOW", "LOWEST")),
-    ("resume|persistent_workers|pin_memory|drop_last|test_mode|cudnn_benchmark|deterministic|diff_rank_seed|enable",
-     "true or false", lambda one: isinstance(one, bool)),
-)]
+_RULES = [
+    (re.compile(names), words, right)
+    for names, words, right in (
+        # Stock configs divide iterations by epochs: 57300.0 is as good as 57300 to mmengine's loops.
+        ("val_interval", "a whole number from 1 on", lambda one: _number(one) and one >= 1 and float(one).is_integer()),
+        (
+            "batch_size|max_epochs|max_iters|accumulative_counts|num_classes|window_size|prefetch_factor"
+            "|out_channels|feat_channels|fc_out_channels|conv_out_channels|max_per_img|num|test_size|epochs",
+            "a whole number from 1 on",
+            _each(lambda one: _whole(one, 1)),
+        ),
+        (
+            "num_workers|num_shared_convs|num_shared_fcs|stacked_convs|num_convs|nms_pre|opencv_num_threads",
+            "a whole number from 0 on",
+            _each(lambda one: _whole(one, 0)),
+        ),
+        ("begin|val_begin|T_max", "a number from 0 on", lambda one: _number(one) and one >= 0),
+        (
+            "interval|max_keep_ckpts",
+            "a whole number from 1 on, or -1 for never",
+            lambda one: _whole(one, 1) or one == -1 and not isinstance(one, bool),
+        ),
+        (
+            "lr|weight_decay|lr_mult|decay_mult|\\w+_(lr|decay)_mult|eta_min|eps|timeout",
+            "a finite number from 0 on",
+            lambda one: _number(one) and one >= 0,
+        ),
+        ("loss_weight", "a finite number from 0 on", _each(lambda one: _number(one) and one >= 0)),
+        (
+            "momentum|dampening|\\w*prob|\\w+_prob|pos_fraction|score_thr|iou_threshold|label_smoothing|drop_rate"
+            "|drop_path_rate|ratio_of_data|end_factor|(pos|neg|min_pos)_iou(_thr)?",
+            "a number from 0 to 1",
+            _each(_share),
+        ),
+        ("start_factor", "a number above 0 and up to 1", lambda one: _share(one) and one > 0),
+        (
+            "betas",
+            "two numbers from 0 on and below 1",
+            lambda two: isinstance(two, list | tuple) and len(two) == 2 and all(_share(one) and one < 1 for one in two),
+        ),
+        # Fractions of an epoch are steps too where a schedule is counted in iterations.
+        ("gamma|step_size|warm_up|base_batch_size", "a finite number above 0", lambda one: _number(one) and one > 0),
+        ("max_norm|clip_value|norm_type", "a number above 0", _positive),  # an infinite norm only logs
+        ("scales|ratios|base_sizes|octave_base_scale", "numbers above 0", _some(_positive)),
+        ("seed", "a whole number from 0 to 4294967295", lambda one: _whole(one, 0) and one < 2**32),
+        (
+            "milestones",
+            "whole numbers that do not fall, at least one",  # a run cut short lets them meet
+            lambda all_: _rising(all_) and bool(all_) and all(isinstance(one, int) for one in all_),
+        ),
+        ("scale|img_scale|crop_size|size_hw", "whole numbers of pixels: one, a pair, or a list of pairs", _pixels),
+        (
+            "ratio_range|scale_range|crop_ratio_range",
+            "two positive numbers, the smaller first",
+            lambda two: _rising(two) and len(two) == 2,
+        ),
+        ("rule", "'greater' or 'less'", _each(lambda one: one in ("greater", "less"))),
+        (
+            "data_root|ann_file|work_dir|load_from|default_scope|experiment_name",
+            "a text",
+            lambda one: isinstance(one, str),
+        ),
+        ("log_level", *_one_of("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")),
+        ("launcher", *_one_of("none", "pytorch", "slurm", "mpi")),
+        ("mp_start_method", *_one_of("fork", "spawn", "forkserver")),
+        (
+            "priority",
+            "a number from 0 to 100 or one of HIGHEST, VERY_HIGH, HIGH, ABOVE_NORMAL, NORMAL, BELOW_NORMAL, LOW, "
+            "VERY_LOW, LOWEST",
+            lambda one: (
+                _whole(one, 0)
+                and one <= 100
+                or isinstance(one, str)
+                and one.upper()
+                in (
+                    "HIGHEST",
+                    "VERY_HIGH",
+                    "HIGH",
+                    "ABOVE_NORMAL",
+                    "NORMAL",
+                    "BELOW_NORMAL",
+                    "LOW",
+                    "VERY_LOW",
+                    "LOWEST",
+                )
+            ),
+        ),
+        (
+            "resume|persistent_workers|pin_memory|drop_last|test_mode|cudnn_benchmark|deterministic|diff_rank_seed|enable",
+            "true or false",
+            lambda one: isinstance(one, bool),
+        ),
+    )
+]
 
 
 def _check_types(node, path: str, built, where: str) -> None:
@@ -180,7 +242,8 @@ def _plain_types(parameter) -> tuple[type, ...]:
 
 def _takes_none(parameter) -> bool:
     return parameter is not None and (
-        parameter.default is None or "None" in str(parameter.annotation) or "Optional" in str(parameter.annotation))
+        parameter.default is None or "None" in str(parameter.annotation) or "Optional" in str(parameter.annotation)
+    )
 
 
 def _is_a(value, kind: type) -> bool:

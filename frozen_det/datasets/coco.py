@@ -9,14 +9,13 @@ import logging
 import os
 import os.path as osp
 from collections import Counter
-from collections.abc import Iterator
 
 import numpy as np
 from mmdet.datasets import CocoDataset as MMDetCocoDataset
 from mmengine.logging import print_log
 from mmengine.utils import is_abs
 
-from ..errors import InputError, closest
+from ..errors import InputError, check_choice, closest
 from ..registry import DATASETS
 from ..text_files import is_readable_kind, no_collector
 from .images.check import ImageCheck, check_listed_once, decoded_size_fault
@@ -24,10 +23,10 @@ from .images.files import ends_early, image_fault, missing_files
 from .images.pixels import PixelReader
 from .readers.annotation_check import class_counts, read_annotations, read_classes
 from .readers.class_names import check_classes, check_metainfo, few_names
-from .readers.folder_layout import EXPECTED_TREES, resolve_user_data
+from .readers.folder_layout import EXPECTED_TREES, user_split
 from .samplers.data_fraction import check_fraction, draw_fraction, fraction_record
 from .samplers.seeding import SeededSamples
-from .used_objects import BELOW_1_PX, check_masks, check_used
+from .used_objects import BELOW_1_PX, check_masks, check_used, transforms_of
 
 _FILTERS = ("filter_empty_gt", "min_size")
 
@@ -67,33 +66,57 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
     # Keys that may hold the name of an image file; the first one that an image has is taken.
     IMAGE_NAME_KEYS: tuple[str, ...] = ("file_name",)
 
-    def __init__(self, ann_file: str = "", *, split: str | None = None, classes_from: str | None = None,
-                 on_broken_image: str = "error", on_outside_box: str = "error", data_root: str = "",
-                 data_prefix: dict | None = None, filter_cfg: dict | None = None, lazy_init: bool = False,
-                 fraction: float | dict | None = None, allow_empty: bool = False, **kwargs) -> None:
-        _check_choice("on_broken_image", on_broken_image, ("error", "skip"))
-        _check_choice("on_outside_box", on_outside_box, ("error", "drop"))
+    def __init__(
+        self,
+        ann_file: str = "",
+        *,
+        split: str | None = None,
+        classes_from: str | None = None,
+        on_broken_image: str = "error",
+        on_outside_box: str = "error",
+        data_root: str = "",
+        data_prefix: dict | None = None,
+        filter_cfg: dict | None = None,
+        lazy_init: bool = False,
+        fraction: float | dict | None = None,
+        allow_empty: bool = False,
+        **kwargs,
+    ) -> None:
+        check_choice("on_broken_image", on_broken_image, ("error", "skip"))
+        check_choice("on_outside_box", on_outside_box, ("error", "drop"))
         check_metainfo(kwargs.get("metainfo"))
         for key in filter_cfg or {}:
             if key not in _FILTERS:
-                raise InputError(f"expected the keys {', '.join(_FILTERS)} in filter_cfg, got {key!r}; "
-                                 f"{closest(key, _FILTERS) or 'remove it.'}")
+                raise InputError(
+                    f"expected the keys {', '.join(_FILTERS)} in filter_cfg, got {key!r}; "
+                    f"{closest(key, _FILTERS) or 'remove it.'}"
+                )
         if split is not None:
-            ann_file, data_prefix, classes_from = _user_split(split, ann_file, data_root, classes_from)
+            ann_file, data_prefix, classes_from = user_split(split, ann_file, data_root, classes_from)
         if fraction is not None and kwargs.get("test_mode"):
-            raise InputError(f"expected fraction in training data only, got {fraction!r} with test_mode=True; numbers "
-                             "from a part of the validation images would not compare. Remove it from the dataset.")
+            raise InputError(
+                f"expected fraction in training data only, got {fraction!r} with test_mode=True; numbers "
+                "from a part of the validation images would not compare. Remove it from the dataset."
+            )
         self._fraction = None if fraction is None else check_fraction(fraction)
         self.fraction_record: dict | None = None
         if not ann_file:
-            raise InputError("expected ann_file, a COCO json, or split with data_root in the dataset's config, got "
-                             f"neither.\n{EXPECTED_TREES}")
+            raise InputError(
+                "expected ann_file, a COCO json, or split with data_root in the dataset's config, got "
+                f"neither.\n{EXPECTED_TREES}"
+            )
         self.classes_from = classes_from
         self.on_broken_image, self.on_outside_box, self.allow_empty = on_broken_image, on_outside_box, allow_empty
         self._content: dict | None = None
-        super().__init__(ann_file=ann_file, data_root=data_root, filter_cfg=filter_cfg, lazy_init=True,
-                         data_prefix=data_prefix or {"img": "images/"}, **kwargs)
-        self._image_check = ImageCheck(PixelReader.of(_transforms(self.pipeline)), self.ann_file)
+        super().__init__(
+            ann_file=ann_file,
+            data_root=data_root,
+            filter_cfg=filter_cfg,
+            lazy_init=True,
+            data_prefix=data_prefix or {"img": "images/"},
+            **kwargs,
+        )
+        self._image_check = ImageCheck(PixelReader.of(transforms_of(self.pipeline)), self.ann_file)
         # Also before the annotations are loaded: dataset wrappers compare the classes of lazy datasets.
         self._set_classes()
         if lazy_init:
@@ -108,7 +131,7 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
         with no_collector():
             super().full_init()
         self._content = None
-        for transform in _transforms(self.pipeline):
+        for transform in transforms_of(self.pipeline):
             if hasattr(transform, "bind"):
                 transform.bind(self)
 
@@ -124,9 +147,11 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
         for annotation in content["annotations"]:
             annotations[annotation["image_id"]].append(annotation)
         data_list = [
-            self.parse_data_info({"raw_img_info": {**image, "img_id": image["id"]},
-                                  "raw_ann_info": annotations[image["id"]]})
-            for image in content["images"]]
+            self.parse_data_info(
+                {"raw_img_info": {**image, "img_id": image["id"]}, "raw_ann_info": annotations[image["id"]]}
+            )
+            for image in content["images"]
+        ]
         check_listed_once(data_list, self.ann_file)
         return self._without_missing(data_list)
 
@@ -147,8 +172,11 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
             self._dropped["boxes"] += 1
             self._dropped["crowds, kept as regions to ignore"] += crowd
             self._dropped["areas of 0 or less, taken as unknown"] += annotation["area"] <= 0
-            instance = {"ignore_flag": crowd, "bbox": [x, y, x + width, y + height],
-                        "bbox_label": self.cat2label[annotation["category_id"]]}
+            instance = {
+                "ignore_flag": crowd,
+                "bbox": [x, y, x + width, y + height],
+                "bbox_label": self.cat2label[annotation["category_id"]],
+            }
             if annotation.get("segmentation"):
                 instance["mask"] = annotation["segmentation"]
             if annotation.get("pseudo"):
@@ -176,9 +204,10 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
             self._dropped["images without an object"] = num_large - len(kept)
         if not kept:
             raise self._nothing_left(filters)
-        check_used(kept, len(self._read()["annotations"]), self._dropped, self.ann_file, self.test_mode,
-                   self.allow_empty)
-        check_masks(kept, _transforms(self.pipeline), self.ann_file)
+        check_used(
+            kept, len(self._read()["annotations"]), self._dropped, self.ann_file, self.test_mode, self.allow_empty
+        )
+        check_masks(kept, transforms_of(self.pipeline), self.ann_file)
         if self._fraction is not None:
             kept = self._drawn(kept)
         self._log_counts(len(kept))
@@ -189,8 +218,9 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
     def _drawn(self, data_list: list[dict]) -> list[dict]:
         """The fraction of the images; crowds and boxes to ignore are no reason to keep an image."""
         share, seed = self._fraction
-        labels = {info["img_id"]: {i["bbox_label"] for i in info["instances"] if not i["ignore_flag"]}
-                  for info in data_list}
+        labels = {
+            info["img_id"]: {i["bbox_label"] for i in info["instances"] if not i["ignore_flag"]} for info in data_list
+        }
         ids = draw_fraction(labels, share, seed)
         self.fraction_record = fraction_record(ids, share, seed, len(data_list), self.ann_file)
         self._dropped[f"images outside the fraction {share:g} of seed {seed}"] = len(data_list) - len(ids)
@@ -220,8 +250,10 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
         raise InputError(f"{message}, or set on_broken_image='skip' (training only) in the dataset's config.")
 
     def _refusal(self, which: str, path: str, fault: str) -> str:
-        return (f"expected a readable image, as it is annotated, as {which} of {self.ann_file}, got {path}: {fault}; "
-                "replace the file, or correct or remove its entry in the json")
+        return (
+            f"expected a readable image, as it is annotated, as {which} of {self.ann_file}, got {path}: {fault}; "
+            "replace the file, or correct or remove its entry in the json"
+        )
 
     @property
     def _may_skip(self) -> bool:
@@ -229,12 +261,14 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
 
     def _look_at_images(self, data_list: list[dict]) -> None:
         """Refuse or name already here what a sample of the images shows."""
-        if not self._local or not list(_transforms(self.pipeline)):
+        if not self._local or not list(transforms_of(self.pipeline)):
             return  # nobody reads pixels
         found = self._image_check.look([(info["img_path"], (info["height"], info["width"])) for info in data_list])
         if found is not None and not self._may_skip:
-            raise InputError(f"{self._refusal('one', *found)}, or set on_broken_image='skip' (training only) in the "
-                             "dataset's config.")
+            raise InputError(
+                f"{self._refusal('one', *found)}, or set on_broken_image='skip' (training only) in the "
+                "dataset's config."
+            )
 
     @property
     def image_paths(self) -> list[str]:
@@ -251,11 +285,18 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
         """The checked content, read once for class names and entries."""
         if self._content is None:
             if not osp.isfile(self.ann_file):
-                raise InputError(f"expected an annotation file at {self.ann_file} (ann_file, joined to data_root), "
-                                 f"got nothing there.\n{EXPECTED_TREES}")
+                raise InputError(
+                    f"expected an annotation file at {self.ann_file} (ann_file, joined to data_root), "
+                    f"got nothing there.\n{EXPECTED_TREES}"
+                )
             self._notes: Counter = Counter()
-            self._content = read_annotations(self.ann_file, self.IMAGE_NAME_KEYS, not self.test_mode, self._notes,
-                                             keep_root=self._metainfo.get("classes") is not None)
+            self._content = read_annotations(
+                self.ann_file,
+                self.IMAGE_NAME_KEYS,
+                not self.test_mode,
+                self._notes,
+                keep_root=self._metainfo.get("classes") is not None,
+            )
         return self._content
 
     def _set_classes(self) -> None:
@@ -268,9 +309,11 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
         elif self.classes_from is not None:
             classes = read_classes(self._classes_path())
             if not set(classes) & set(own):
-                raise InputError(f"expected {self.ann_file} and {self._classes_path()} (classes_from) to share "
-                                 f"classes, got {few_names(own)} and {few_names(classes)}; name the json of the "
-                                 "same data.")
+                raise InputError(
+                    f"expected {self.ann_file} and {self._classes_path()} (classes_from) to share "
+                    f"classes, got {few_names(own)} and {few_names(classes)}; name the json of the "
+                    "same data."
+                )
         else:
             classes = own
         self._metainfo["classes"] = classes
@@ -300,7 +343,8 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
                 raise InputError(
                     f"{self.ann_file}: annotation id {annotation['id']}: expected a box on its image "
                     f"{image['id']} of {image['width']} x {image['height']} px, got [x, y, width, height] = "
-                    f"{annotation['bbox']}; correct it, or set on_outside_box='drop' in the dataset's config.")
+                    f"{annotation['bbox']}; correct it, or set on_outside_box='drop' in the dataset's config."
+                )
             return "boxes outside their image"
         if x < -1 or y < -1 or x + width > image["width"] + 1 or y + height > image["height"] + 1:
             self._dropped["boxes sticking out of their image, kept and clipped by the pipeline"] += 1
@@ -318,7 +362,8 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
                 f"{self.ann_file}: expected the files of its {len(data_list)} images under "
                 f"{self.data_prefix['img']} (data_prefix), got {len(missing)} that are not there, the first "
                 f"{first};{slashes} correct data_root or data_prefix, or, for training with the rest, set "
-                f"on_broken_image='skip'.\n{EXPECTED_TREES}")
+                f"on_broken_image='skip'.\n{EXPECTED_TREES}"
+            )
         self._dropped["images without a file"] = len(missing)
         return [info for info in data_list if info["img_path"] not in missing]
 
@@ -329,14 +374,17 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
         return InputError(
             f"{self.ann_file}: expected at least one usable image, got none of {len(self._read()['images'])}. "
             f"The file holds: {held}{', ...' if len(counts) > 20 else ''}. The config asked for the classes "
-            f"{few_names(self._metainfo['classes'])} and filter_cfg={filters}. Dropped: {dropped or 'nothing'}.")
+            f"{few_names(self._metainfo['classes'])} and filter_cfg={filters}. Dropped: {dropped or 'nothing'}."
+        )
 
     def _log_counts(self, num_kept: int) -> None:
         notes = [f"{count} {what}" for what, count in self._dropped.items() if count and what != "boxes"]
-        print_log(f"{self.ann_file}: {num_kept} of {len(self._read()['images'])} images, "
-                  f"{self._dropped['boxes']} of {len(self._read()['annotations'])} boxes, "
-                  f"{len(self._metainfo['classes'])} classes"
-                  + (f"; counted: {', '.join(notes)}" if notes else ""), "current")
+        print_log(
+            f"{self.ann_file}: {num_kept} of {len(self._read()['images'])} images, "
+            f"{self._dropped['boxes']} of {len(self._read()['annotations'])} boxes, "
+            f"{len(self._metainfo['classes'])} classes" + (f"; counted: {', '.join(notes)}" if notes else ""),
+            "current",
+        )
 
     def _fault_at_a_glance(self, data_info: dict) -> str | None:
         """A file that is cut short, of another size than annotated, or of a depth that means nothing."""
@@ -347,30 +395,3 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
             return "it is a folder, a pipe or a device"
         fault = image_fault(path) if ends_early(path) else None
         return fault or self._image_check.fault(path, (data_info["height"], data_info["width"]))
-
-
-def _transforms(pipeline) -> Iterator:
-    """All transforms of a pipeline, those inside wrappers such as RandomApply too."""
-    for transform in getattr(pipeline, "transforms", pipeline if isinstance(pipeline, list | tuple) else ()):
-        yield transform
-        yield from _transforms(getattr(transform, "transforms", ()))
-
-
-def _user_split(split: str, ann_file: str, data_root: str, classes_from: str | None) -> tuple[str, dict, str]:
-    """ann_file, data_prefix and classes_from of a split of the user's data."""
-    if ann_file:
-        raise InputError(f"expected either ann_file or split in the dataset's config, got both ({ann_file!r} and "
-                         f"{split!r}); remove one.")
-    splits = resolve_user_data(data_root)
-    if split not in splits:
-        raise InputError(f"expected split to be one of {', '.join(splits)} (what {data_root} holds), got "
-                         f"{split!r}; {closest(split, splits)}".rstrip("; "))
-    annotations, images = splits[split]
-    return str(annotations.absolute()), {"img": str(images.absolute())}, (
-        classes_from or str(splits["train"][0].absolute()))
-
-
-def _check_choice(key: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise InputError(f"expected {key} to be one of {', '.join(known)} in the dataset's config, got {value!r}; "
-                         f"{closest(value, known)}".rstrip("; "))

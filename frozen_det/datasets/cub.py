@@ -45,15 +45,19 @@ def read_cub(root) -> tuple[list[Bird], tuple[str, ...]]:
     for key, (path,) in paths.items():
         (label,), (split,) = classes[key], splits[key]
         if label not in labels or split not in ("0", "1"):
-            raise InputError(f"expected image {key} with a class of classes.txt and 0 or 1 in train_test_split.txt, "
-                             f"got class {label!r} and {split!r} ({root}); unpack the archive again.")
+            raise InputError(
+                f"expected image {key} with a class of classes.txt and 0 or 1 in train_test_split.txt, "
+                f"got class {label!r} and {split!r} ({root}); unpack the archive again."
+            )
         try:
             x, y, width, height = (float(value) for value in boxes[key])
         except ValueError:
             width = height = 0.0
         if not (0 < width < float("inf") and 0 < height < float("inf")):
-            raise InputError(f"expected x, y, width and height of a box with an area for image {key}, got "
-                             f"{' '.join(boxes[key])!r} ({root / 'bounding_boxes.txt'}).")
+            raise InputError(
+                f"expected x, y, width and height of a box with an area for image {key}, got "
+                f"{' '.join(boxes[key])!r} ({root / 'bounding_boxes.txt'})."
+            )
         birds.append(Bird(path, labels[label], SPLITS[split == "0"], (x, y, x + width, y + height)))
     return birds, tuple(name for (name,) in names.values())
 
@@ -66,11 +70,15 @@ def _table(root: Path, name: str, num_values: int, wanted=None) -> dict[str, lis
             continue
         key, *values = line.split(maxsplit=num_values)
         if len(values) != num_values or key in found:
-            raise InputError(f"expected an id and {num_values} value{'s' * (num_values > 1)}, each id once, got "
-                             f"{line!r} ({root / name}, line {number}).")
+            raise InputError(
+                f"expected an id and {num_values} value{'s' * (num_values > 1)}, each id once, got "
+                f"{line!r} ({root / name}, line {number})."
+            )
         found[key] = values
     if not found or wanted is not None and found.keys() != wanted.keys():
         odd = sorted(set(found) ^ set(wanted or ()))[:3]
-        raise InputError(f"expected the images of {LISTING} in {root / name}, got {len(found)} of "
-                         f"{len(wanted or ())}; in one alone: {', '.join(odd) or 'none'}. Unpack the archive again.")
+        raise InputError(
+            f"expected the images of {LISTING} in {root / name}, got {len(found)} of "
+            f"{len(wanted or ())}; in one alone: {', '.join(odd) or 'none'}. Unpack the archive again."
+        )
     return found

@@ -49,10 +49,15 @@ class LVISDataset(CocoDataset):
         for name in FEDERATED_LISTS:
             listed = raw_data_info["raw_img_info"].get(name)  # None: not told, which LVISMetric refuses
             if listed is not None and not (type(listed) is list and kinds.issuperset(map(type, listed))):
-                raise InputError(f"{self.ann_file}: expected a list of category ids as {name} of image "
-                                 f"{raw_data_info['raw_img_info']['id']!r}, got {listed!r:.60}; correct it.")
-            data_info[name] = listed if listed is None else sorted(
-                self.cat2label[category] for category in listed if category in self.cat2label)
+                raise InputError(
+                    f"{self.ann_file}: expected a list of category ids as {name} of image "
+                    f"{raw_data_info['raw_img_info']['id']!r}, got {listed!r:.60}; correct it."
+                )
+            data_info[name] = (
+                listed
+                if listed is None
+                else sorted(self.cat2label[category] for category in listed if category in self.cat2label)
+            )
         return data_info
 
     def _set_classes(self) -> None:
@@ -67,5 +72,6 @@ class LVISDataset(CocoDataset):
             raise InputError(
                 f"{self.ann_file}: category {category['name']!r}: expected frequency 'r', 'c' or 'f', or image_count "
                 f"as a whole number, got frequency {category.get('frequency')!r} and image_count "
-                f"{category.get('image_count')!r}; take frozen_det.CocoDataset for data without frequency groups.")
+                f"{category.get('image_count')!r}; take frozen_det.CocoDataset for data without frequency groups."
+            )
         return group

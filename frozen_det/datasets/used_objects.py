@@ -2,13 +2,14 @@
 ignored."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from ..errors import InputError
 
 
-def check_used(data_list: list[dict], held: int, dropped: Counter, ann_file: str, test_mode: bool,
-               allow_empty: bool) -> None:
+def check_used(
+    data_list: list[dict], held: int, dropped: Counter, ann_file: str, test_mode: bool, allow_empty: bool
+) -> None:
     """Refuse training data without an object, and any data whose objects were all dropped as useless.
 
     Args:
@@ -27,11 +28,17 @@ def check_used(data_list: list[dict], held: int, dropped: Counter, ann_file: str
     if num_used > 0 or (test_mode and not dropped[BELOW_1_PX]) or (allow_empty and not held):
         return
     reasons = ", ".join(f"{count} {what}" for what, count in dropped.items() if count and what != "boxes")
-    shares = ("; boxes below 1 px may be shares of the image's size: multiply x and width by its width, y and height "
-              "by its height" if dropped[BELOW_1_PX] > held / 2 else "")
+    shares = (
+        "; boxes below 1 px may be shares of the image's size: multiply x and width by its width, y and height "
+        "by its height"
+        if dropped[BELOW_1_PX] > held / 2
+        else ""
+    )
     empty = "" if held else "; annotate the images, or set allow_empty=True in the dataset for pictures of nothing"
-    raise InputError(f"{ann_file}: expected at least one object to {'find' if test_mode else 'learn'}, got none in "
-                     f"{len(data_list)} images and {held} annotations. Counted: {reasons or 'nothing'}{shares}{empty}.")
+    raise InputError(
+        f"{ann_file}: expected at least one object to {'find' if test_mode else 'learn'}, got none in "
+        f"{len(data_list)} images and {held} annotations. Counted: {reasons or 'nothing'}{shares}{empty}."
+    )
 
 
 BELOW_1_PX = "boxes below 1 px"
@@ -51,8 +58,18 @@ def check_masks(data_list: list[dict], transforms: Iterable, ann_file: str) -> N
                 f"{ann_file}: expected a mask (segmentation) for each object, as {name}(with_mask=True) loads them, "
                 f"got {without} of {len(instances)} objects without one, the first on image {first['img_id']} "
                 f"({first['img_path']}). Annotate them, or train on boxes alone: with_mask=False in {name}, and a "
-                "detector without mask head.")
+                "detector without mask head."
+            )
         polygons = sum(isinstance(one["mask"], list) for one in instances if not one["ignore_flag"])
         if instances and not polygons and getattr(transform, "poly2mask", True) is False:
-            raise InputError(f"{ann_file}: expected polygons for {name}(poly2mask=False), which ignores objects with "
-                             f"run-length masks, got none in {len(instances)} objects; remove poly2mask=False.")
+            raise InputError(
+                f"{ann_file}: expected polygons for {name}(poly2mask=False), which ignores objects with "
+                f"run-length masks, got none in {len(instances)} objects; remove poly2mask=False."
+            )
+
+
+def transforms_of(pipeline) -> Iterator:
+    """All transforms of a pipeline, those inside wrappers such as RandomApply too."""
+    for transform in getattr(pipeline, "transforms", pipeline if isinstance(pipeline, list | tuple) else ()):
+        yield transform
+        yield from transforms_of(getattr(transform, "transforms", ()))

@@ -13,8 +13,19 @@ from .hooks.unfreeze import UnfreezeHook
 from .hooks.validation_pictures import ValidationPicturesHook
 from .optimizers.parameter_groups import RoleParameterGroups
 
-__all__ = ["CheckpointMatchHook", "FractionRecordHook", "FrozenProofHook", "LeanCheckpointHook", "NaNGuardHook",
-           "NormStatisticsHook", "RoleParameterGroups", "SecondStageHook", "SplitOverlapHook", "StepSeedHook",
-           "UnfreezeHook", "ValidationPicturesHook"]
+__all__ = [
+    "CheckpointMatchHook",
+    "FractionRecordHook",
+    "FrozenProofHook",
+    "LeanCheckpointHook",
+    "NaNGuardHook",
+    "NormStatisticsHook",
+    "RoleParameterGroups",
+    "SecondStageHook",
+    "SplitOverlapHook",
+    "StepSeedHook",
+    "UnfreezeHook",
+    "ValidationPicturesHook",
+]
 
 guard_host_runner()

@@ -33,8 +33,9 @@ def host_scope() -> Iterator[None]:
 
 
 @contextmanager
-def training_folder(cfg, resume: str | None, say: Callable[[str], None],
-                    how: str = "the same command again") -> Iterator[None]:
+def training_folder(
+    cfg, resume: str | None, say: Callable[[str], None], how: str = "the same command again"
+) -> Iterator[None]:
     """The work directory of a training, checked and held while it runs; the config is pointed at what it goes on from.
 
     Args:

@@ -15,8 +15,15 @@ def train_stage(name: str, cfg, inputs, stages: Stages, which: str | None) -> Pa
         if stage.todo:
             if not stage.goes_on:
                 times = stages.times.name
-                set_aside([path for path in work_dir.glob("*") if path.name != times
-                           and not path.name.startswith("previous-")], work_dir, stages.say)
+                set_aside(
+                    [
+                        path
+                        for path in work_dir.glob("*")
+                        if path.name != times and not path.name.startswith("previous-")
+                    ],
+                    work_dir,
+                    stages.say,
+                )
             train(cfg, f"{name}-{stages.work_dir.name}", stage.goes_on, stages.say)
             stage.outputs = [_checkpoint(work_dir, which)]
     return stage.outputs[0]
@@ -45,10 +52,14 @@ def _checkpoint(work_dir: Path, which: str | None) -> Path:
     """The best checkpoint of a training, or its last; by default the best where one was kept."""
     best = sorted(work_dir.glob("best_*.pth"), key=lambda path: path.stat().st_mtime_ns)
     if which == "best" and not best:
-        raise InputError(f"expected a best checkpoint in {work_dir} (checkpoint='best'), but the training kept none. "
-                         "Set default_hooks.checkpoint.save_best in its config, or checkpoint='last'.")
+        raise InputError(
+            f"expected a best checkpoint in {work_dir} (checkpoint='best'), but the training kept none. "
+            "Set default_hooks.checkpoint.save_best in its config, or checkpoint='last'."
+        )
     found = best[-1] if best and which != "last" else latest_checkpoint(work_dir)
     if found is None:
-        raise InputError(f"expected a checkpoint in {work_dir} after training, found none. Set "
-                         "default_hooks.checkpoint in the config.")
+        raise InputError(
+            f"expected a checkpoint in {work_dir} after training, found none. Set "
+            "default_hooks.checkpoint in the config."
+        )
     return found

@@ -38,8 +38,7 @@ class Accumulated:
         """Mean precision in [0, 1], or -1; at one IoU threshold or over all, at the largest detection limit."""
         return mean_of_present(self.precision[self._threshold(iou), :, categories, AREAS.index(area), -1])
 
-    def average_recall(self, max_detections: int | None = None, area: str = "all",
-                       categories=slice(None)) -> float:
+    def average_recall(self, max_detections: int | None = None, area: str = "all", categories=slice(None)) -> float:
         """Mean recall over all IoU thresholds in [0, 1], or -1; at one detection limit (default the largest)."""
         limit = -1 if max_detections is None else self.max_detections.index(max_detections)
         return mean_of_present(self.recall[:, categories, AREAS.index(area), limit])
@@ -120,7 +119,7 @@ def per_class_numbers(counts: Accumulated, categories: list[dict]) -> list[dict]
     for iou in (0.5, 0.75):
         if counts.has_iou(iou):
             row = int(np.flatnonzero(np.isclose(counts.iou_thresholds, iou))[0])
-            columns[f"AP{iou * 100:.0f}"] = _per_class_mean(precision[row:row + 1, ..., 0])
+            columns[f"AP{iou * 100:.0f}"] = _per_class_mean(precision[row : row + 1, ..., 0])
     for index, area in enumerate(AREAS[1:], start=1):
         columns[f"AP{area[0]}"] = _per_class_mean(precision[..., index])
     columns["AR"] = _per_class_mean(counts.recall[:, None, :, 0, -1])

@@ -65,22 +65,37 @@ class CocoMetric(BaseMetric):
     federated = False
     kinds = ("bbox", "segm", "proposal")
 
-    def __init__(self, ann_file: str | None = None, metric: str | Sequence[str] = "bbox", classwise: bool = False,
-                 iou_thrs: float | Sequence[float] | None = None, proposal_nums: Sequence[int] = (100, 300, 1000),
-                 format_only: bool = False, outfile_prefix: str | None = None, label_order: str = "classes",
-                 engine: str = "auto", backend_args: dict | None = None, collect_device: str = "cpu",
-                 prefix: str | None = None, collect_dir: str | None = None) -> None:
+    def __init__(
+        self,
+        ann_file: str | None = None,
+        metric: str | Sequence[str] = "bbox",
+        classwise: bool = False,
+        iou_thrs: float | Sequence[float] | None = None,
+        proposal_nums: Sequence[int] = (100, 300, 1000),
+        format_only: bool = False,
+        outfile_prefix: str | None = None,
+        label_order: str = "classes",
+        engine: str = "auto",
+        backend_args: dict | None = None,
+        collect_device: str = "cpu",
+        prefix: str | None = None,
+        collect_dir: str | None = None,
+    ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
         self.metrics = [metric] if isinstance(metric, str) else list(dict.fromkeys(metric or ()))
         if not self.metrics or not all(one in self.kinds for one in self.metrics):
-            raise InputError(f"expected metric among {', '.join(self.kinds)}, got {metric!r} "
-                             f"({type(self).__name__}.metric)")
+            raise InputError(
+                f"expected metric among {', '.join(self.kinds)}, got {metric!r} ({type(self).__name__}.metric)"
+            )
         if format_only and outfile_prefix is None:
-            raise InputError("expected outfile_prefix with format_only=True, got None: nothing would be kept "
-                             f"({type(self).__name__}.outfile_prefix)")
+            raise InputError(
+                "expected outfile_prefix with format_only=True, got None: nothing would be kept "
+                f"({type(self).__name__}.outfile_prefix)"
+            )
         if label_order not in ("classes", "file"):
-            raise InputError(f"expected label_order 'classes' or 'file', got {label_order!r} "
-                             f"({type(self).__name__}.label_order)")
+            raise InputError(
+                f"expected label_order 'classes' or 'file', got {label_order!r} ({type(self).__name__}.label_order)"
+            )
         self.ann_file = ann_file
         self.label_order = label_order
         self.classwise = classwise
@@ -121,20 +136,24 @@ class CocoMetric(BaseMetric):
             predicted = sample["pred_instances"]
             lacking = [key for key in ("bboxes", "scores", "labels") if key not in predicted]
             if lacking:
-                raise InputError("expected bboxes, scores and labels in the predictions, got no "
-                                 f"{' and no '.join(lacking)} for image {sample['img_id']!r}; take a metric that fits "
-                                 "the detector")
-            self.results.append({
-                "img_id": _plain_id(sample["img_id"]),
-                "img_path": sample.get("img_path"),
-                "size_hw": None if sample.get("ori_shape") is None else tuple(map(int, sample["ori_shape"][:2])),
-                "boxes_xyxy": _array(predicted["bboxes"]),  # (n, 4)
-                "scores": _array(predicted["scores"]),  # (n,)
-                "labels": _array(predicted["labels"]),  # (n,)
-                "masks": _packed(predicted["masks"]) if with_masks and "masks" in predicted else None,
-                "mask_scores": _array(predicted["mask_scores"]) if "mask_scores" in predicted else None,
-                "truth": None if self.ann_file is not None else self._truth_of(sample),
-            })
+                raise InputError(
+                    "expected bboxes, scores and labels in the predictions, got no "
+                    f"{' and no '.join(lacking)} for image {sample['img_id']!r}; take a metric that fits "
+                    "the detector"
+                )
+            self.results.append(
+                {
+                    "img_id": _plain_id(sample["img_id"]),
+                    "img_path": sample.get("img_path"),
+                    "size_hw": None if sample.get("ori_shape") is None else tuple(map(int, sample["ori_shape"][:2])),
+                    "boxes_xyxy": _array(predicted["bboxes"]),  # (n, 4)
+                    "scores": _array(predicted["scores"]),  # (n,)
+                    "labels": _array(predicted["labels"]),  # (n,)
+                    "masks": _packed(predicted["masks"]) if with_masks and "masks" in predicted else None,
+                    "mask_scores": _array(predicted["mask_scores"]) if "mask_scores" in predicted else None,
+                    "truth": None if self.ann_file is not None else self._truth_of(sample),
+                }
+            )
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Evaluate all collected results (main process only). Returns name -> value in [0, 1], or -1."""
@@ -155,8 +174,9 @@ class CocoMetric(BaseMetric):
             evaluation = evaluate_detections(engine, detections, **settings)
             evaluation.notes[:0] = notes
         if self.outfile_prefix is not None:
-            written = write_stored(self.outfile_prefix, detections, settings, self.ann_file, evaluation,
-                                   self._truth_from_samples)
+            written = write_stored(
+                self.outfile_prefix, detections, settings, self.ann_file, evaluation, self._truth_from_samples
+            )
             logger.info("Detections are stored in %s", ", ".join(str(path) for path in written))
         if evaluation is None:
             return {}
@@ -166,15 +186,22 @@ class CocoMetric(BaseMetric):
 
     def _truth_of(self, sample: dict) -> dict:
         height, width = sample["ori_shape"][:2]
-        return {"img_id": _plain_id(sample["img_id"]), "img_path": sample.get("img_path"), "height": height,
-                "width": width, "instances": instances_of(sample)}
+        return {
+            "img_id": _plain_id(sample["img_id"]),
+            "img_path": sample.get("img_path"),
+            "height": height,
+            "width": width,
+            "instances": instances_of(sample),
+        }
 
     def _opened(self, results: list[dict]):
         """The ground truth in an engine; taken from the samples of the first validation where there is no file."""
         if self._engine is None:
             if not results:
-                raise InputError("expected at least one evaluated image, got none, and without ann_file there is no "
-                                 f"ground truth ({type(self).__name__}.ann_file)")
+                raise InputError(
+                    "expected at least one evaluated image, got none, and without ann_file there is no "
+                    f"ground truth ({type(self).__name__}.ann_file)"
+                )
             self._truth_from_samples = truth_from_samples([one["truth"] for one in results], self._classes_of_set())
             self._engine = open_engine(self._truth_from_samples, self.federated, self._engine_name)
         return self._engine
@@ -191,18 +218,24 @@ class CocoMetric(BaseMetric):
         ids = category_ids_of_labels(classes, categories, str(self.ann_file), self.label_order)
         absent = [name for name, category in zip(classes, ids) if category == NO_CATEGORY]
         if absent:
-            notes.append(f"{len(absent)} of {len(classes)} classes are not in {self.ann_file} ({', '.join(absent[:3])}"
-                         f"{', ...' if len(absent) > 3 else ''}): their detections are left out")
+            notes.append(
+                f"{len(absent)} of {len(classes)} classes are not in {self.ann_file} ({', '.join(absent[:3])}"
+                f"{', ...' if len(absent) > 3 else ''}): their detections are left out"
+            )
         elif ids != category_ids_of_labels(classes, categories, str(self.ann_file), "file"):
-            notes.append("the classes stand in another order than in the annotation file: label i is taken as the "
-                         "i-th class; with mmdet's own CocoDataset set label_order='file'")
+            notes.append(
+                "the classes stand in another order than in the annotation file: label i is taken as the "
+                "i-th class; with mmdet's own CocoDataset set label_order='file'"
+            )
         return ids
 
     def _check_masks(self, engine, category_ids) -> None:
         if "segm" in self.metrics and not self.format_only:
             truth = engine.truth
-            truth.must_have_masks(truth.image_numbers(truth.image_ids),
-                                  truth.category_numbers([one for one in category_ids if one != NO_CATEGORY]))
+            truth.must_have_masks(
+                truth.image_numbers(truth.image_ids),
+                truth.category_numbers([one for one in category_ids if one != NO_CATEGORY]),
+            )
 
     def _evaluated_images(self, engine, results: list[dict], notes: list[str]) -> list:
         """Images that were shown to the model; all of the ground truth where nothing was shown at all."""
@@ -213,30 +246,41 @@ class CocoMetric(BaseMetric):
         if not shown:
             return known
         if len(shown) < len(known):
-            notes.append(f"{len(known) - len(shown)} of {len(known)} annotated images were not shown to the model "
-                         "and are left out")
+            notes.append(
+                f"{len(known) - len(shown)} of {len(known)} annotated images were not shown to the model "
+                "and are left out"
+            )
         return [image_id for image_id in known if image_id in shown]
 
     def _detections(self, results, category_ids, notes: list[str]) -> Detections:
         with_masks = "segm" in self.metrics
         if with_masks and any(one["masks"] is None for one in results):
-            raise InputError(f"expected masks in the predictions, got boxes only ({type(self).__name__}.metric="
-                             f"{self.metrics}); evaluate 'bbox' or give the detector a mask head")
+            raise InputError(
+                f"expected masks in the predictions, got boxes only ({type(self).__name__}.metric="
+                f"{self.metrics}); evaluate 'bbox' or give the detector a mask head"
+            )
         detections = Detections.from_images(results, category_ids, with_masks)
         if NO_CATEGORY in category_ids:
             detections = detections.take(np.array([one is not NO_CATEGORY for one in detections.category_ids], bool))
         finite = detections.finite()
         if len(finite) < len(detections):
-            notes.append(f"{len(detections) - len(finite)} of {len(detections)} detections had a NaN or infinite box "
-                         "or score and were dropped")
+            notes.append(
+                f"{len(detections) - len(finite)} of {len(detections)} detections had a NaN or infinite box "
+                "or score and were dropped"
+            )
         return finite
 
     def _settings(self, image_ids, category_ids) -> dict:
         """Keyword arguments of evaluate_detections, as they are stored too."""
-        return {"federated": self.federated, "iou_types": list(self.metrics), "image_ids": list(image_ids),
-                "category_ids": [category for category in category_ids if category != NO_CATEGORY],
-                "iou_thresholds": self.iou_thrs,
-                "max_detections": {"proposal": list(self.proposal_nums)}, "fixed_ap": False}
+        return {
+            "federated": self.federated,
+            "iou_types": list(self.metrics),
+            "image_ids": list(image_ids),
+            "category_ids": [category for category in category_ids if category != NO_CATEGORY],
+            "iou_thresholds": self.iou_thrs,
+            "max_detections": {"proposal": list(self.proposal_nums)},
+            "fixed_ap": False,
+        }
 
     def _report(self, evaluation: Evaluation, results: list[dict], logger) -> None:
         for line in number_lines(evaluation):
@@ -253,8 +297,11 @@ class CocoMetric(BaseMetric):
     def _class_numbers(self, evaluation: Evaluation) -> dict[str, float]:
         if not self.classwise:
             return {}
-        return {f"{iou_type}_{row['name']}_precision": row["AP"]
-                for iou_type, rows in evaluation.classes.items() for row in rows}
+        return {
+            f"{iou_type}_{row['name']}_precision": row["AP"]
+            for iou_type, rows in evaluation.classes.items()
+            for row in rows
+        }
 
 
 def one_metainfo(metainfo) -> dict:
@@ -271,7 +318,8 @@ def one_metainfo(metainfo) -> dict:
                     f"expected the members of a joined data set to list the same {key} in the same order, got "
                     f"{list(metainfo[0].get(key) or ())[:8]} and {list(one.get(key) or ())[:8]}: a label would mean "
                     "two things; give each member the same metainfo=dict(classes=(...)) or classes_from "
-                    "(ConcatDataset)")
+                    "(ConcatDataset)"
+                )
     return metainfo[0]
 
 

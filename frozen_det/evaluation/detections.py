@@ -18,7 +18,7 @@ def id_column(ids) -> np.ndarray:
     if isinstance(ids, np.ndarray) and ids.dtype in (np.int64, object):
         return ids
     ids = [one.item() if isinstance(one, np.generic) else one for one in ids]
-    if all(type(one) is int and -2**63 <= one < 2**63 for one in ids):
+    if all(type(one) is int and -(2**63) <= one < 2**63 for one in ids):
         return np.array(ids, np.int64)
     column = np.empty(len(ids), object)
     column[:] = ids
@@ -45,11 +45,13 @@ class PackedMasks:
     @classmethod
     def pack(cls, masks: list[dict]) -> "PackedMasks":
         """From run-length masks ``{"size": [h, w], "counts": bytes | str}`` of one image."""
-        counts = [mask["counts"].encode("ascii") if isinstance(mask["counts"], str) else mask["counts"]
-                  for mask in masks]
+        counts = [
+            mask["counts"].encode("ascii") if isinstance(mask["counts"], str) else mask["counts"] for mask in masks
+        ]
         size_hw = tuple(int(side) for side in masks[0]["size"]) if masks else (0, 0)
-        return cls(size_hw, np.frombuffer(b"".join(counts), np.uint8),
-                   np.cumsum([len(one) for one in counts], dtype=np.int64))
+        return cls(
+            size_hw, np.frombuffer(b"".join(counts), np.uint8), np.cumsum([len(one) for one in counts], dtype=np.int64)
+        )
 
     def unpacked(self) -> list[dict]:
         """Run-length masks ``{"size": [h, w], "counts": bytes}``."""
@@ -106,8 +108,9 @@ class Detections:
             scores=_joined([image["scores"] for image in images], (0,)),
             category_ids=id_column(category_ids)[labels],
             masks=[mask for image in images for mask in image["masks"].unpacked()] if with_masks else None,
-            mask_scores=_joined([image["mask_scores"] for image in images if image["mask_scores"] is not None],
-                                (0,)) if with_mask_scores else None,
+            mask_scores=_joined([image["mask_scores"] for image in images if image["mask_scores"] is not None], (0,))
+            if with_mask_scores
+            else None,
         )
 
     @classmethod
@@ -123,8 +126,10 @@ class Detections:
         if found is None and with_masks:
             found = next(run_length_faults([result["segmentation"] for result in results]), None)
         if found:
-            raise InputError(f"expected a list of COCO results (image_id, category_id, score, and bbox or "
-                             f"segmentation), got {found[1]} in entry {found[0]} of {where}; store them anew")
+            raise InputError(
+                f"expected a list of COCO results (image_id, category_id, score, and bbox or "
+                f"segmentation), got {found[1]} in entry {found[0]} of {where}; store them anew"
+            )
         return cls(
             image_ids=id_column([result["image_id"] for result in results]),
             boxes_xywh=np.array([result.get("bbox", _NO_BOX) for result in results], np.float64).reshape(-1, 4),
@@ -142,10 +147,14 @@ class Detections:
         of = self.for_iou_type(iou_type)
         rows = zip(of.image_ids.tolist(), of.category_ids.tolist(), of.scores.tolist())
         if iou_type == "segm":
-            return [{"image_id": image, "category_id": category, "score": score, "segmentation": mask}
-                    for (image, category, score), mask in zip(rows, of.masks)]
-        return [{"image_id": image, "category_id": category, "score": score, "bbox": box}
-                for (image, category, score), box in zip(rows, of.boxes_xywh.tolist())]
+            return [
+                {"image_id": image, "category_id": category, "score": score, "segmentation": mask}
+                for (image, category, score), mask in zip(rows, of.masks)
+            ]
+        return [
+            {"image_id": image, "category_id": category, "score": score, "bbox": box}
+            for (image, category, score), box in zip(rows, of.boxes_xywh.tolist())
+        ]
 
     def for_iou_type(self, iou_type: str) -> "Detections":
         """Boxes without masks for 'bbox'; masks ranked by their own scores, where there are any, for 'segm'."""
@@ -158,9 +167,13 @@ class Detections:
         """The detections at ``rows``: (n,) int64 indices or (N,) bool, kept in that order."""
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows
         return Detections(
-            self.image_ids[rows], self.boxes_xywh[rows], self.scores[rows], self.category_ids[rows],
+            self.image_ids[rows],
+            self.boxes_xywh[rows],
+            self.scores[rows],
+            self.category_ids[rows],
             None if self.masks is None else [self.masks[row] for row in rows.tolist()],
-            None if self.mask_scores is None else self.mask_scores[rows])
+            None if self.mask_scores is None else self.mask_scores[rows],
+        )
 
     def finite(self) -> "Detections":
         """Without the rows whose box or score is NaN or infinite."""
@@ -192,18 +205,26 @@ def _check_shapes(image: dict, num_labels: int) -> None:
     count, labels = len(image["scores"]), np.asarray(image["labels"])
     shapes = [np.shape(image[key]) for key in ("boxes_xyxy", "scores", "labels")]
     if shapes != [(count, 4), (count,), (count,)] and count + sum(shapes[0][:1]) + len(labels):
-        raise InputError(f"expected n boxes (n, 4), n scores and n labels of image {image['img_id']!r}, got the shapes "
-                         f"{shapes}; the detector's predictions do not fit the metric")
+        raise InputError(
+            f"expected n boxes (n, 4), n scores and n labels of image {image['img_id']!r}, got the shapes "
+            f"{shapes}; the detector's predictions do not fit the metric"
+        )
     masks = image.get("masks")
     if masks is not None and len(masks.ends) != count:
-        raise InputError(f"expected a mask for each of the {count} boxes of image {image['img_id']!r}, got "
-                         f"{len(masks.ends)}; the detector's predictions do not fit the metric")
+        raise InputError(
+            f"expected a mask for each of the {count} boxes of image {image['img_id']!r}, got "
+            f"{len(masks.ends)}; the detector's predictions do not fit the metric"
+        )
     if count and labels.dtype.kind == "f" and not (labels == np.round(labels)).all():  # NaN too
-        raise InputError(f"expected whole numbers as labels, got {labels[labels != np.round(labels)][0]} in image "
-                         f"{image['img_id']!r}; the detector's predictions do not fit the metric")
+        raise InputError(
+            f"expected whole numbers as labels, got {labels[labels != np.round(labels)][0]} in image "
+            f"{image['img_id']!r}; the detector's predictions do not fit the metric"
+        )
     if count and not 0 <= labels.min() <= labels.max() < num_labels:
-        raise InputError(f"expected labels from 0 to {num_labels - 1} ({num_labels} classes), got {labels.min()} to "
-                         f"{labels.max()} in image {image['img_id']!r}; the detector has other classes than the data")
+        raise InputError(
+            f"expected labels from 0 to {num_labels - 1} ({num_labels} classes), got {labels.min()} to "
+            f"{labels.max()} in image {image['img_id']!r}; the detector has other classes than the data"
+        )
 
 
 _NO_BOX = (0.0, 0.0, 0.0, 0.0)

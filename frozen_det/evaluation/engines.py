@@ -59,18 +59,24 @@ def open_engine(ground_truth, federated: bool = False, name: str = "auto"):
     engines = {engine.name: engine for engine in (HotcocoEngine, FasterEngine, PycocotoolsEngine)}
     if name != "auto":
         if name not in engines:
-            raise InputError(f"expected an engine among {', '.join(engines)} or 'auto', got {name!r} "
-                             f"(engine=...); {closest(name, engines)}")
+            raise InputError(
+                f"expected an engine among {', '.join(engines)} or 'auto', got {name!r} "
+                f"(engine=...); {closest(name, engines)}"
+            )
         engines = {name: engines[name]}
     fitting = [engine for engine in engines.values() if engine.knows_federated or not federated]
     if not fitting:
-        raise InputError(f"expected an engine that knows LVIS's federated rules, got {name!r} (engine=...); "
-                         "use engine='hotcoco' or 'faster-coco-eval'")
+        raise InputError(
+            f"expected an engine that knows LVIS's federated rules, got {name!r} (engine=...); "
+            "use engine='hotcoco' or 'faster-coco-eval'"
+        )
     for engine in fitting:
         if engine.installed():
             return engine(read_truth(ground_truth, federated))
-    raise InputError(f"expected one of {', '.join(engine.name for engine in fitting)} to be installed, got none; "
-                     f"`pip install {fitting[0].name}`")
+    raise InputError(
+        f"expected one of {', '.join(engine.name for engine in fitting)} to be installed, got none; "
+        f"`pip install {fitting[0].name}`"
+    )
 
 
 class HotcocoEngine:
@@ -104,8 +110,9 @@ class HotcocoEngine:
         return loaded.cap_detections_per_image(None) if own_limit else loaded
 
     def _from_columns(self, detections: Detections):
-        columns = np.column_stack([detections.image_ids, detections.boxes_xywh, detections.scores,
-                                   detections.category_ids]).astype(np.float64, copy=False)
+        columns = np.column_stack(
+            [detections.image_ids, detections.boxes_xywh, detections.scores, detections.category_ids]
+        ).astype(np.float64, copy=False)
         if detections.masks is None:
             return self._truth.load_res(columns)
         loaded = self._truth.load_res(columns, segmentation=detections.masks)
@@ -192,8 +199,12 @@ class PycocotoolsEngine:
 
     def _restricted(self, coco, protocol: Protocol):
         categories = set(protocol.categories)
-        return self._indexed({**coco.dataset, "annotations": [
-            ann for ann in coco.dataset["annotations"] if ann["category_id"] in categories]})
+        return self._indexed(
+            {
+                **coco.dataset,
+                "annotations": [ann for ann in coco.dataset["annotations"] if ann["category_id"] in categories],
+            }
+        )
 
     def _indexed(self, dataset: dict):
         with contextlib.redirect_stdout(io.StringIO()):
@@ -223,8 +234,13 @@ def _accumulated(precision, recall, iou_thresholds, protocol: Protocol) -> Accum
     categories = sorted(protocol.categories) if protocol.with_categories else [-1]
     shape = (len(iou_thresholds), -1, len(categories), 4, len(protocol.max_detections))
     precision = np.asarray(precision, np.float64).reshape(shape)
-    return Accumulated(precision, np.asarray(recall, np.float64).reshape(shape[:1] + shape[2:]),
-                       tuple(float(iou) for iou in iou_thresholds), tuple(categories), protocol.max_detections)
+    return Accumulated(
+        precision,
+        np.asarray(recall, np.float64).reshape(shape[:1] + shape[2:]),
+        tuple(float(iou) for iou in iou_thresholds),
+        tuple(categories),
+        protocol.max_detections,
+    )
 
 
 def _version(package: str) -> str | None:

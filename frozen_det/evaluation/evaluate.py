@@ -43,17 +43,29 @@ class Evaluation:
 
     def flat(self) -> dict[str, float]:
         """``{'bbox_mAP': 0.41, ...}``; proposal numbers carry no prefix, as in mmdet."""
-        return {name if iou_type == "proposal" else f"{iou_type}_{name}": value
-                for iou_type, numbers in self.numbers.items() for name, value in numbers.items()}
+        return {
+            name if iou_type == "proposal" else f"{iou_type}_{name}": value
+            for iou_type, numbers in self.numbers.items()
+            for name, value in numbers.items()
+        }
 
     def to_json(self) -> dict:
         """Plain dict, floats with all their digits."""
         return asdict(self)
 
 
-def evaluate_detections(engine, detections, *, federated: bool = False, iou_types=("bbox",), image_ids=None,
-                        category_ids=None, iou_thresholds=None, max_detections=None,
-                        fixed_ap: bool = False) -> Evaluation:
+def evaluate_detections(
+    engine,
+    detections,
+    *,
+    federated: bool = False,
+    iou_types=("bbox",),
+    image_ids=None,
+    category_ids=None,
+    iou_thresholds=None,
+    max_detections=None,
+    fixed_ap: bool = False,
+) -> Evaluation:
     """Evaluate one set of detections.
 
     Args:
@@ -77,10 +89,14 @@ def evaluate_detections(engine, detections, *, federated: bool = False, iou_type
     for iou_type in iou_types:
         limits = (max_detections or {}).get(iou_type) or _limits(iou_type, federated)
         protocol = Protocol(
-            iou_type="segm" if iou_type == "segm" else "bbox", federated=federated,
-            max_detections=tuple(sorted(set(limits))), images=tuple(images), categories=tuple(numbers),
+            iou_type="segm" if iou_type == "segm" else "bbox",
+            federated=federated,
+            max_detections=tuple(sorted(set(limits))),
+            images=tuple(images),
+            categories=tuple(numbers),
             iou_thresholds=None if iou_thresholds is None else tuple(iou_thresholds),
-            with_categories=iou_type != "proposal")
+            with_categories=iou_type != "proposal",
+        )
         if iou_type == "segm":
             truth.must_have_masks(protocol.images, protocol.categories)
         of_type = truth.numbered(by_type[iou_type].for_iou_type(protocol.iou_type))
@@ -125,8 +141,12 @@ def check_limits(values, key: str) -> None:
 
 def _with_ids(counts, truth):
     """The counts with the file's category ids in place of numbers."""
-    return replace(counts, category_ids=tuple(
-        truth.categories[number - 1]["id"] if number > 0 else number for number in counts.category_ids))
+    return replace(
+        counts,
+        category_ids=tuple(
+            truth.categories[number - 1]["id"] if number > 0 else number for number in counts.category_ids
+        ),
+    )
 
 
 def check_class_list(classes, needed: bool) -> None:
@@ -140,8 +160,10 @@ def check_class_list(classes, needed: bool) -> None:
         return
     is_list = isinstance(classes, list | tuple) and all(isinstance(name, str) for name in classes)
     if not is_list or not classes or len(set(classes)) < len(classes):
-        raise InputError(f"expected the classes of the data set as a list of distinct names, got {classes!r:.80} "
-                         "(metainfo.classes): label i is the i-th of them")
+        raise InputError(
+            f"expected the classes of the data set as a list of distinct names, got {classes!r:.80} "
+            "(metainfo.classes): label i is the i-th of them"
+        )
 
 
 def category_ids_of_labels(classes, categories: list[dict], where: str, label_order: str = "classes") -> list[int]:
@@ -162,12 +184,15 @@ def category_ids_of_labels(classes, categories: list[dict], where: str, label_or
         raise InputError(
             f"expected at least one of the data set's classes among the categories of {where}, got "
             f"{list(classes)[:5]} (metainfo.classes) against {list(id_of)[:5]} (categories); "
-            f"{closest(classes[0], id_of)}")
+            f"{closest(classes[0], id_of)}"
+        )
     if len(id_of) < len(categories):
         names = [category["name"] for category in categories]
         twice = next(name for name in names if names.count(name) > 1)
-        raise InputError(f"expected one category for each name, got {twice!r} more than once in {where} "
-                         "(categories); give each its own name or merge them")
+        raise InputError(
+            f"expected one category for each name, got {twice!r} more than once in {where} "
+            "(categories); give each its own name or merge them"
+        )
     if label_order == "classes":
         return [id_of.get(name, NO_CATEGORY) for name in classes]
     return [category["id"] for category in categories if category["name"] in set(classes)]

@@ -12,10 +12,13 @@ from .evaluate import Evaluation
 
 def number_lines(evaluation: Evaluation) -> list[str]:
     """One line per kind, rounded to three decimals; an empty group is a dash."""
-    return [f"{iou_type}: " + "  ".join(f"{name} {shown(value)}" for name, value in numbers.items())
-            + f"   ({evaluation.num_detections[iou_type]} detections in {evaluation.num_images} images,"
-              f" {evaluation.engine})"
-            for iou_type, numbers in evaluation.numbers.items()]
+    return [
+        f"{iou_type}: "
+        + "  ".join(f"{name} {shown(value)}" for name, value in numbers.items())
+        + f"   ({evaluation.num_detections[iou_type]} detections in {evaluation.num_images} images,"
+        f" {evaluation.engine})"
+        for iou_type, numbers in evaluation.numbers.items()
+    ]
 
 
 def class_table(rows: list[dict]) -> str:
@@ -25,8 +28,10 @@ def class_table(rows: list[dict]) -> str:
     lines = ["class".ljust(width) + "".join(column.rjust(max(7, len(column) + 2)) for column in columns)]
     for row in rows:
         cells = [row[column] if isinstance(row[column], str) else shown(row[column]) for column in columns]
-        lines.append(row["name"].ljust(width) + "".join(
-            cell.rjust(max(7, len(column) + 2)) for cell, column in zip(cells, columns)))
+        lines.append(
+            row["name"].ljust(width)
+            + "".join(cell.rjust(max(7, len(column) + 2)) for cell, column in zip(cells, columns))
+        )
     return "\n".join(lines)
 
 
@@ -46,8 +51,14 @@ def write_to_run_folder(evaluation: Evaluation, prefix: str, ann_file, num_image
     hub = MessageHub.get_current_instance()
     stage = hub.get_info("loop_stage") or "val"
     done = {name: None if hub.get_info(name) is None else int(hub.get_info(name)) + 1 for name in ("epoch", "iter")}
-    record = {"prefix": prefix, "stage": stage, **done, "ann_file": ann_file and str(ann_file),
-              "num_images_without_detections": num_images_without, **evaluation.to_json()}
+    record = {
+        "prefix": prefix,
+        "stage": stage,
+        **done,
+        "ann_file": ann_file and str(ann_file),
+        "num_images_without_detections": num_images_without,
+        **evaluation.to_json(),
+    }
     step = f"_iter_{done['iter']}" if done["iter"] is not None and stage == "val" else ""
     path = folder / "evaluation" / f"{prefix}_{stage}{step}.json"
     write_json(path, record)

@@ -76,8 +76,11 @@ class GroundTruth:
         Raises:
             InputError: an image or a category that the ground truth lacks, or masks of another size than the image's.
         """
-        found = replace(detections, image_ids=self.image_numbers(detections.image_ids),
-                        category_ids=self.category_numbers(detections.category_ids))
+        found = replace(
+            detections,
+            image_ids=self.image_numbers(detections.image_ids),
+            category_ids=self.category_numbers(detections.category_ids),
+        )
         if found.masks:
             sizes = np.array([self.size_hw(image["id"]) or (-1, -1) for image in self.images])[found.image_ids - 1]
             given = np.array([mask["size"] for mask in found.masks])
@@ -87,7 +90,8 @@ class GroundTruth:
                 raise InputError(
                     f"expected masks of their image's size, got {given[bad[0]].tolist()} on image {image['id']!r} of "
                     f"{image.get('height')} x {image.get('width')} [height, width] and {bad.size - 1} others, "
-                    f"against {self.where}; give masks of the original image")
+                    f"against {self.where}; give masks of the original image"
+                )
         return found
 
     def must_have_masks(self, image_numbers, category_numbers) -> None:
@@ -96,16 +100,25 @@ class GroundTruth:
         without = "because 'segm' is evaluated, got {} without, the first "
         images = [image for number, image in enumerate(self.images, 1) if number in numbers and not image.get("height")]
         if images:
-            raise InputError(f"expected height and width of every image, {without.format(len(images))}with id "
-                             f"{images[0]['id']!r}, in {self.where} (images); write them or evaluate 'bbox' alone")
-        objects = [ann for ann in self.dataset["annotations"] if "segmentation" not in ann
-                   and ann["image_id"] in numbers and ann["category_id"] in categories]
+            raise InputError(
+                f"expected height and width of every image, {without.format(len(images))}with id "
+                f"{images[0]['id']!r}, in {self.where} (images); write them or evaluate 'bbox' alone"
+            )
+        objects = [
+            ann
+            for ann in self.dataset["annotations"]
+            if "segmentation" not in ann and ann["image_id"] in numbers and ann["category_id"] in categories
+        ]
         if objects:
-            image, category = (entries[objects[0][key] - 1] for entries, key in (
-                (self.images, "image_id"), (self.categories, "category_id")))
-            raise InputError(f"expected a mask (segmentation) for every object, {without.format(len(objects))}a "
-                             f"{category['name']!r} in image {image['id']!r}, in {self.where}; add the masks or "
-                             "evaluate 'bbox' alone")
+            image, category = (
+                entries[objects[0][key] - 1]
+                for entries, key in ((self.images, "image_id"), (self.categories, "category_id"))
+            )
+            raise InputError(
+                f"expected a mask (segmentation) for every object, {without.format(len(objects))}a "
+                f"{category['name']!r} in image {image['id']!r}, in {self.where}; add the masks or "
+                "evaluate 'bbox' alone"
+            )
 
     def _numbers(self, ids, number_of: dict, group: str) -> np.ndarray:
         ids = id_column(ids)
@@ -114,8 +127,10 @@ class GroundTruth:
             ids, places = np.unique(ids, return_inverse=True)
         unknown = [one for one in ids.tolist() if one not in number_of]
         if unknown:
-            raise InputError(f"expected ids among the {group} of {self.where}, got {len(set(unknown))} others, the "
-                             f"first {unknown[0]!r}; give the annotation file that belongs to the detections")
+            raise InputError(
+                f"expected ids among the {group} of {self.where}, got {len(set(unknown))} others, the "
+                f"first {unknown[0]!r}; give the annotation file that belongs to the detections"
+            )
         return np.array([number_of[one] for one in ids.tolist()], np.int64)[places]
 
 
@@ -138,10 +153,14 @@ def read_truth(ground_truth, federated: bool = False) -> GroundTruth:
     if all(isinstance(image["id"], int) for image in images):
         images = sorted(images, key=lambda image: image["id"])  # pycocotools breaks ties of scores by this order
     truth = GroundTruth(where, images, content["categories"], {})
-    truth.dataset = {"images": [_numbered_image(truth, image, federated) for image in images],
-                     "categories": [{"id": number, "name": one["name"], "frequency": frequency_group(one) or "f"}
-                                    for number, one in enumerate(truth.categories, start=1)],
-                     "annotations": _numbered_annotations(truth, content.get("annotations") or [], federated)}
+    truth.dataset = {
+        "images": [_numbered_image(truth, image, federated) for image in images],
+        "categories": [
+            {"id": number, "name": one["name"], "frequency": frequency_group(one) or "f"}
+            for number, one in enumerate(truth.categories, start=1)
+        ],
+        "annotations": _numbered_annotations(truth, content.get("annotations") or [], federated),
+    }
     return truth
 
 
@@ -150,18 +169,24 @@ def _numbered_image(truth: GroundTruth, image: dict, federated: bool) -> dict:
     if image.get("height"):
         numbered.update(height=image["height"], width=image["width"])
     if federated:  # an id of no category judges nothing
-        numbered.update((name, [truth._number_of_category[one] for one in image[name] if one in
-                                truth._number_of_category]) for name in FEDERATED_LISTS)
+        numbered.update(
+            (name, [truth._number_of_category[one] for one in image[name] if one in truth._number_of_category])
+            for name in FEDERATED_LISTS
+        )
     return numbered
 
 
 def _numbered_annotations(truth: GroundTruth, annotations: list[dict], federated: bool) -> list[dict]:
     numbered, without_area = [], 0
     for number, ann in enumerate(annotations, start=1):
-        one = {"id": number, "image_id": truth._number_of_image[ann["image_id"]],
-               "category_id": truth._number_of_category[ann["category_id"]],
-               "bbox": ann["bbox"], "area": ann.get("area"),
-               "iscrowd": 0 if federated else int(ann.get("iscrowd", 0))}
+        one = {
+            "id": number,
+            "image_id": truth._number_of_image[ann["image_id"]],
+            "category_id": truth._number_of_category[ann["category_id"]],
+            "bbox": ann["bbox"],
+            "area": ann.get("area"),
+            "iscrowd": 0 if federated else int(ann.get("iscrowd", 0)),
+        }
         if ann.get("segmentation"):
             one["segmentation"] = ann["segmentation"]
         if not one["area"]:  # also 0, which tools write that do not measure
@@ -190,27 +215,37 @@ def truth_from_samples(samples: list[dict], classes) -> dict:
         images, categories, annotations. ``ignore_flag`` becomes ``iscrowd``; an object without ``area`` has its mask's,
         else its box's.
     """
-    categories = [dict(one if isinstance(one, dict) else {"name": one}, id=label)
-                  for label, one in enumerate(classes)]
+    categories = [dict(one if isinstance(one, dict) else {"name": one}, id=label) for label, one in enumerate(classes)]
     images, annotations = [], []
     for sample in samples:
         size_hw = (int(sample["height"]), int(sample["width"]))
-        image = {"id": sample["img_id"], "height": size_hw[0], "width": size_hw[1],
-                 "file_name": str(sample.get("img_path") or "")}
+        image = {
+            "id": sample["img_id"],
+            "height": size_hw[0],
+            "width": size_hw[1],
+            "file_name": str(sample.get("img_path") or ""),
+        }
         for name in FEDERATED_LISTS:
             if name in sample:
                 image[name] = [int(one) for one in sample[name]]
         images.append(image)
         for instance in sample["instances"]:
             x1, y1, x2, y2 = (float(side) for side in instance["bbox"])
-            ann = {"id": len(annotations) + 1, "image_id": sample["img_id"],
-                   "category_id": int(instance["bbox_label"]), "bbox": [x1, y1, x2 - x1, y2 - y1],
-                   "iscrowd": int(instance.get("ignore_flag", 0)), "ignore": int(bool(instance.get("ignore", 0)))}
+            ann = {
+                "id": len(annotations) + 1,
+                "image_id": sample["img_id"],
+                "category_id": int(instance["bbox_label"]),
+                "bbox": [x1, y1, x2 - x1, y2 - y1],
+                "iscrowd": int(instance.get("ignore_flag", 0)),
+                "ignore": int(bool(instance.get("ignore", 0))),
+            }
             if instance.get("mask"):
                 fault = segmentation_fault(instance["mask"], size_hw)
                 if fault:
-                    raise InputError(f"expected masks of the image's size, got {fault} (image {sample['img_id']!r}, "
-                                     f"{image['file_name']}); correct the annotation")
+                    raise InputError(
+                        f"expected masks of the image's size, got {fault} (image {sample['img_id']!r}, "
+                        f"{image['file_name']}); correct the annotation"
+                    )
                 ann["segmentation"] = instance["mask"]
             ann["area"] = instance["area"] if "area" in instance else annotation_area(ann, size_hw)
             annotations.append(ann)
@@ -223,5 +258,6 @@ def instances_of(sample: dict) -> list[dict]:
         raise InputError(
             "expected the ground truth in every data sample, because the metric has ann_file=None; got a sample "
             f"without 'instances' (image {sample.get('img_id')}). Give the metric an ann_file, or add 'instances' "
-            "to meta_keys of PackDetInputs in the test pipeline")
+            "to meta_keys of PackDetInputs in the test pipeline"
+        )
     return sample["instances"]

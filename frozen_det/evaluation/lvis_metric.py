@@ -31,8 +31,9 @@ class LVISMetric(CocoMetric):
     federated = True
     kinds = ("bbox", "segm")
 
-    def __init__(self, ann_file: str | None = None, metric: str | Sequence[str] = "bbox", fixed_ap: bool = False,
-                 **settings) -> None:
+    def __init__(
+        self, ann_file: str | None = None, metric: str | Sequence[str] = "bbox", fixed_ap: bool = False, **settings
+    ) -> None:
         super().__init__(ann_file=ann_file, metric=metric, **settings)
         self.fixed_ap = fixed_ap
 
@@ -45,18 +46,23 @@ class LVISMetric(CocoMetric):
                 f"expected {' and '.join(FEDERATED_LISTS)} in every data sample, because the metric has ann_file=None; "
                 f"got no {' and no '.join(lacking)} (image {sample.get('img_id')}): the annotation file lacks them, or "
                 "meta_keys of PackDetInputs do. Take LVIS's own annotation file, or CocoMetric for data that are "
-                "annotated throughout")
+                "annotated throughout"
+            )
         for name, one in lists.items():
             if not all(isinstance(label, int | np.integer) for label in one):
-                raise InputError(f"expected labels in {name} of image {sample.get('img_id')!r}, got {list(one)!r:.60}; "
-                                 "the data set must translate the file's ids, as frozen_det.LVISDataset does")
+                raise InputError(
+                    f"expected labels in {name} of image {sample.get('img_id')!r}, got {list(one)!r:.60}; "
+                    "the data set must translate the file's ids, as frozen_det.LVISDataset does"
+                )
         return {**super()._truth_of(sample), **lists}
 
     def _classes_of_set(self) -> Sequence:
         """Categories with their frequency groups, where the data set knows them."""
         groups = self.dataset_meta.get("frequency", [None] * len(self.dataset_meta["classes"]))
-        return [{"name": name, **({"frequency": group} if group else {})}
-                for name, group in zip(self.dataset_meta["classes"], groups)]
+        return [
+            {"name": name, **({"frequency": group} if group else {})}
+            for name, group in zip(self.dataset_meta["classes"], groups)
+        ]
 
     def _settings(self, image_ids, category_ids) -> dict:
         return {**super()._settings(image_ids, category_ids), "fixed_ap": self.fixed_ap}

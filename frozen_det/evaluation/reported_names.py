@@ -39,5 +39,10 @@ def reported_names(settings: Mapping, federated: bool = False) -> set[str]:
 def _nothing(ious, limits: tuple[int, ...]) -> Accumulated:
     ious = _IOUS if ious is None else tuple(np.atleast_1d(ious).tolist())
     shape = (len(ious), 0, len(AREAS), len(limits))
-    return Accumulated(precision=np.full((len(ious), 101, *shape[1:]), -1.0), recall=np.full(shape, -1.0),
-                       iou_thresholds=ious, category_ids=(), max_detections=tuple(limits))
+    return Accumulated(
+        precision=np.full((len(ious), 101, *shape[1:]), -1.0),
+        recall=np.full(shape, -1.0),
+        iou_thresholds=ious,
+        category_ids=(),
+        max_detections=tuple(limits),
+    )

@@ -66,14 +66,20 @@ def run_length_faults(masks: list) -> Iterator[tuple[int, str]]:
     sizes = [mask.get("size") if isinstance(mask, dict) else None for mask in masks]
     counts = [mask.get("counts") if isinstance(mask, dict) else None for mask in masks]
     plain = [type(one) is bytes or type(one) is str and one.isascii() for one in counts]
-    sized = [isinstance(size, list | tuple) and len(size) == 2
-             and all(type(side) is int and 0 < side < 2**31 for side in size) for size in sizes]
+    sized = [
+        isinstance(size, list | tuple)
+        and len(size) == 2
+        and all(type(side) is int and 0 < side < 2**31 for side in size)
+        for size in sizes
+    ]
     usual = np.array(plain, bool) & np.array(sized, bool)
     rows = np.flatnonzero(usual)
     pixels = np.array([sizes[row][0] * sizes[row][1] for row in rows.tolist()], np.int64)
     joined = [counts[row].encode() if type(counts[row]) is str else counts[row] for row in rows.tolist()]
-    suspicious = [_suspicious(joined[start:start + _AT_ONCE], pixels[start:start + _AT_ONCE])
-                  for start in range(0, len(joined), _AT_ONCE)]
+    suspicious = [
+        _suspicious(joined[start : start + _AT_ONCE], pixels[start : start + _AT_ONCE])
+        for start in range(0, len(joined), _AT_ONCE)
+    ]
     suspects = np.concatenate([np.flatnonzero(~usual), rows[np.concatenate([np.zeros(0, bool), *suspicious])]])
     for row in np.sort(suspects).tolist():
         fault = segmentation_fault(masks[row], None)

@@ -28,9 +28,11 @@ def distinct(results: list[dict], notes: list[str]) -> list[dict]:
     for one in results:
         same_id = seen[one["img_id"]]
         if same_id and any(other["img_path"] is None for other in [one, *same_id]):
-            raise InputError(f"expected every image once, got id {one['img_id']!r} several times and no 'img_path' in "
-                             "the data samples to tell images apart; add 'img_path' to meta_keys of PackDetInputs in "
-                             "the test pipeline")
+            raise InputError(
+                f"expected every image once, got id {one['img_id']!r} several times and no 'img_path' in "
+                "the data samples to tell images apart; add 'img_path' to meta_keys of PackDetInputs in "
+                "the test pipeline"
+            )
         if not any(other["img_path"] == one["img_path"] and other["truth"] == one["truth"] for other in same_id):
             same_id.append(one)
             kept.append(one)
@@ -63,19 +65,25 @@ def check_against_file(results: list[dict], truth: GroundTruth, key: str) -> Non
         results: distinct ones; ``size_hw`` is the original image's, or None.
         key: the config's key of the file, for messages.
     """
-    remedy = (f"name the annotation file of the evaluated data set ({key}), or leave it out, so that the samples bring "
-              "their own objects")
+    remedy = (
+        f"name the annotation file of the evaluated data set ({key}), or leave it out, so that the samples bring "
+        "their own objects"
+    )
     known = set(truth.image_ids)
     unknown = [one for one in results if one["img_id"] not in known]
     if unknown:
-        raise InputError(f"expected images of {truth.where}, got {len(unknown)} others, the first with id "
-                         f"{unknown[0]['img_id']!r}; {remedy}")
+        raise InputError(
+            f"expected images of {truth.where}, got {len(unknown)} others, the first with id "
+            f"{unknown[0]['img_id']!r}; {remedy}"
+        )
     if share_ids(results):
         paths: dict = {}
         twice = next(one for one in results if paths.setdefault(one["img_id"], one["img_path"]) != one["img_path"])
-        raise InputError(f"expected each id of {truth.where} for one image, got {twice['img_id']!r} for "
-                         f"{paths[twice['img_id']]} and {twice['img_path']}: joined data sets need their own objects; "
-                         f"leave the annotation file out ({key}) and put 'instances' into meta_keys of PackDetInputs")
+        raise InputError(
+            f"expected each id of {truth.where} for one image, got {twice['img_id']!r} for "
+            f"{paths[twice['img_id']]} and {twice['img_path']}: joined data sets need their own objects; "
+            f"leave the annotation file out ({key}) and put 'instances' into meta_keys of PackDetInputs"
+        )
     for one in results:
         image, path, expected = truth.image(one["img_id"]), one["img_path"], f"expected image {one['img_id']!r} to be"
         names = [image[name] for name in ("file_name", "coco_url") if isinstance(image.get(name), str) and image[name]]
@@ -83,9 +91,11 @@ def check_against_file(results: list[dict], truth: GroundTruth, key: str) -> Non
             raise InputError(f"{expected} {names[0]}, as in {truth.where}, got {path}; {remedy}")
         size_hw = truth.size_hw(one["img_id"])
         if one["size_hw"] and size_hw and tuple(one["size_hw"]) != tuple(size_hw):
-            raise InputError(f"{expected} {size_hw[0]} x {size_hw[1]} px (height x width), as in {truth.where}, got "
-                             f"{one['size_hw'][0]} x {one['size_hw'][1]} ({path or 'no img_path'}): boxes would be on "
-                             "other pixels; correct the sizes, or turn the file as its EXIF orientation says")
+            raise InputError(
+                f"{expected} {size_hw[0]} x {size_hw[1]} px (height x width), as in {truth.where}, got "
+                f"{one['size_hw'][0]} x {one['size_hw'][1]} ({path or 'no img_path'}): boxes would be on "
+                "other pixels; correct the sizes, or turn the file as its EXIF orientation says"
+            )
 
 
 def _stem(path: str) -> str:

@@ -40,23 +40,33 @@ def evaluate_stored(prefix, ann_file=None, engine: str = "auto", **changes) -> E
     settings.update(changes)
     truth = ann_file or record["ann_file"] or _path(prefix, "gt")
     if not Path(truth).exists():
-        raise InputError(f"expected the annotation file of these detections, got none at {truth} "
-                         f"({_path(prefix, 'evaluation')}); give ann_file=...")
+        raise InputError(
+            f"expected the annotation file of these detections, got none at {truth} "
+            f"({_path(prefix, 'evaluation')}); give ann_file=..."
+        )
     opened = open_engine(str(truth), federated=settings["federated"], name=engine)
     stored, notes = {}, []
     for iou_type in settings["iou_types"]:
         found = read_results(_path(prefix, "segm" if iou_type == "segm" else "bbox"))
         stored[iou_type] = found.finite()
         if len(stored[iou_type]) < len(found):
-            notes.append(f"{len(found) - len(stored[iou_type])} of {len(found)} {iou_type} detections had a NaN or "
-                         "infinite box or score and were dropped")
+            notes.append(
+                f"{len(found) - len(stored[iou_type])} of {len(found)} {iou_type} detections had a NaN or "
+                "infinite box or score and were dropped"
+            )
     evaluation = evaluate_detections(opened, stored, **settings)
     evaluation.notes[:0] = notes
     return evaluation
 
 
-def write_stored(prefix, detections: Detections, settings: dict, ann_file: str | None, evaluation: Evaluation | None,
-                 ground_truth: dict | None = None) -> list[Path]:
+def write_stored(
+    prefix,
+    detections: Detections,
+    settings: dict,
+    ann_file: str | None,
+    evaluation: Evaluation | None,
+    ground_truth: dict | None = None,
+) -> list[Path]:
     """Store detections and how to evaluate them. Returns the paths written.
 
     Args:
@@ -72,8 +82,12 @@ def write_stored(prefix, detections: Detections, settings: dict, ann_file: str |
             written.append(_write(_path(prefix, iou_type), _as_text(detections.to_coco_results(iou_type))))
     if ground_truth is not None:
         written.append(_write(_path(prefix, "gt"), _as_text([ground_truth])[0]))
-    record = {"format": FORMAT, "ann_file": ann_file and str(Path(ann_file).absolute()), "settings": settings,
-              "evaluation": evaluation and evaluation.to_json()}
+    record = {
+        "format": FORMAT,
+        "ann_file": ann_file and str(Path(ann_file).absolute()),
+        "settings": settings,
+        "evaluation": evaluation and evaluation.to_json(),
+    }
     written.append(_write(_path(prefix, "evaluation"), record))
     return written
 
@@ -82,8 +96,9 @@ def read_record(prefix) -> dict:
     """What ``PREFIX.evaluation.json`` holds: format, ann_file, settings, evaluation."""
     path = _path(prefix, "evaluation")
     if not path.exists():
-        raise InputError(f"expected stored detections, got no {path}; store them with outfile_prefix={str(prefix)!r} "
-                         "in the metric")
+        raise InputError(
+            f"expected stored detections, got no {path}; store them with outfile_prefix={str(prefix)!r} in the metric"
+        )
     record = _read_json(path, f"a record {FORMAT!r}")
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         got = record.get("format") if isinstance(record, dict) else record
@@ -99,8 +114,10 @@ def read_results(path) -> Detections:
     """
     results = _read_json(Path(path), "a COCO result list")
     if not isinstance(results, list):
-        raise InputError(f"expected a list of COCO results, got a {type(results).__name__} in {path}; name a result "
-                         "file, not an annotation file")
+        raise InputError(
+            f"expected a list of COCO results, got a {type(results).__name__} in {path}; name a result "
+            "file, not an annotation file"
+        )
     return Detections.from_coco_results(results, str(path))
 
 
@@ -108,8 +125,9 @@ def _read_json(path: Path, what: str):
     try:
         return json.loads(path.read_bytes())
     except (ValueError, OSError, RecursionError) as error:
-        raise InputError(f"expected {what}, got none that can be read ({error}) at {path}; store the detections "
-                         "again") from error
+        raise InputError(
+            f"expected {what}, got none that can be read ({error}) at {path}; store the detections again"
+        ) from error
 
 
 def _path(prefix, kind: str) -> Path:

@@ -25,8 +25,10 @@ def read_content(ground_truth, where: str) -> dict:
     if isinstance(ground_truth, str | os.PathLike):
         ground_truth = read_json(ground_truth, "a COCO or LVIS annotation json")
     if not isinstance(ground_truth, dict):
-        raise InputError(f"expected a COCO or LVIS annotation json with images, annotations and categories, got a "
-                         f"{type(ground_truth).__name__} in {where}; name the annotation file")
+        raise InputError(
+            f"expected a COCO or LVIS annotation json with images, annotations and categories, got a "
+            f"{type(ground_truth).__name__} in {where}; name the annotation file"
+        )
     return ground_truth
 
 
@@ -38,43 +40,75 @@ def check_truth(content: dict, where: str, federated: bool) -> None:
     """
     for key in ("images", "categories", "annotations"):
         if not isinstance(content.get(key, [] if key == "annotations" else None), list):
-            raise InputError(f"expected a list under {key!r} in {where}, got the keys {list(content)[:12]}; "
-                             f"{closest(key, content) or 'name a COCO or LVIS annotation json'}")
+            raise InputError(
+                f"expected a list under {key!r} in {where}, got the keys {list(content)[:12]}; "
+                f"{closest(key, content) or 'name a COCO or LVIS annotation json'}"
+            )
     if not content["images"]:
-        raise InputError(f"expected at least one image in {where} (images), got none: nothing would be evaluated; name "
-                         "the annotation file of the evaluated data")
+        raise InputError(
+            f"expected at least one image in {where} (images), got none: nothing would be evaluated; name "
+            "the annotation file of the evaluated data"
+        )
     images, categories = (Entries(content[key], key, where) for key in ("images", "categories"))
-    images.must(_is_size, "height and width as whole numbers above 0, or neither",
-                lambda image: f"height {image.get('height')!r}, width {image.get('width')!r}",
-                "write the size of the image file in px")
-    categories.have("name", lambda name: isinstance(name, str) and name.strip(), "a text as name",
-                    "give each category its name")
+    images.must(
+        _is_size,
+        "height and width as whole numbers above 0, or neither",
+        lambda image: f"height {image.get('height')!r}, width {image.get('width')!r}",
+        "write the size of the image file in px",
+    )
+    categories.have(
+        "name", lambda name: isinstance(name, str) and name.strip(), "a text as name", "give each category its name"
+    )
     image_ids, category_ids = images.unique_ids(), categories.unique_ids()
     if federated:
         _check_federated(images, categories)
     annotations = Entries(content.get("annotations") or [], "annotations", where)
-    annotations.have("image_id", lambda one: _is_id(one) and one in image_ids,
-                     "the id of an entry of 'images' as image_id", "correct it or add the image",
-                     all_good=lambda values: _are_ids(values) and image_ids.issuperset(values))
-    annotations.have("category_id", lambda one: _is_id(one) and one in category_ids,
-                     "the id of an entry of 'categories' as category_id", "correct it or add the category",
-                     all_good=lambda values: _are_ids(values) and category_ids.issuperset(values))
+    annotations.have(
+        "image_id",
+        lambda one: _is_id(one) and one in image_ids,
+        "the id of an entry of 'images' as image_id",
+        "correct it or add the image",
+        all_good=lambda values: _are_ids(values) and image_ids.issuperset(values),
+    )
+    annotations.have(
+        "category_id",
+        lambda one: _is_id(one) and one in category_ids,
+        "the id of an entry of 'categories' as category_id",
+        "correct it or add the category",
+        all_good=lambda values: _are_ids(values) and category_ids.issuperset(values),
+    )
     if any("id" in one for one in annotations.entries):  # they are numbered anew; without any, nothing is lost
         annotations.unique_ids()
-    _check_objects(annotations, {
-        image["id"]: (image["height"], image["width"]) for image in content["images"] if image.get("height")})
+    _check_objects(
+        annotations,
+        {image["id"]: (image["height"], image["width"]) for image in content["images"] if image.get("height")},
+    )
 
 
 def _check_objects(annotations: "Entries", size_hw_of: dict) -> None:
-    annotations.have("bbox", _is_box, "bbox as four finite numbers [x, y, width, height], width and height not below 0",
-                     "x, y is the upper left corner, in px", all_good=_are_boxes)
-    annotations.have("area", lambda area: area is None or are_finite([area]) and area >= 0,
-                     "area as a number not below 0", "write the area in square px, or leave the key out",
-                     all_good=_are_areas)
+    annotations.have(
+        "bbox",
+        _is_box,
+        "bbox as four finite numbers [x, y, width, height], width and height not below 0",
+        "x, y is the upper left corner, in px",
+        all_good=_are_boxes,
+    )
+    annotations.have(
+        "area",
+        lambda area: area is None or are_finite([area]) and area >= 0,
+        "area as a number not below 0",
+        "write the area in square px, or leave the key out",
+        all_good=_are_areas,
+    )
     for flag in ("iscrowd", "ignore"):
-        annotations.have(flag, lambda value: type(value) in (int, float, bool) and value in (0, 1),
-                         f"{flag} as 0 or 1", "write the number", default=0,
-                         all_good=lambda values: {int}.issuperset(map(type, values)) and {0, 1}.issuperset(values))
+        annotations.have(
+            flag,
+            lambda value: type(value) in (int, float, bool) and value in (0, 1),
+            f"{flag} as 0 or 1",
+            "write the number",
+            default=0,
+            all_good=lambda values: {int}.issuperset(map(type, values)) and {0, 1}.issuperset(values),
+        )
     masks = [one.get("segmentation") for one in annotations.entries]
     polygons_are_good = are_plain_polygons([mask for mask in masks if type(mask) is list and mask])
     faults = {}
@@ -85,21 +119,31 @@ def _check_objects(annotations: "Entries", size_hw_of: dict) -> None:
             faults[id(one)] = segmentation_fault(one["segmentation"], size_hw_of.get(one["image_id"]))
         return faults.get(id(one)) is None
 
-    annotations.must(has_mask_or_none, "polygons of at least three corners, or run lengths that fill the image",
-                     lambda one: faults[id(one)], "correct the mask, or leave the key segmentation out")
+    annotations.must(
+        has_mask_or_none,
+        "polygons of at least three corners, or run lengths that fill the image",
+        lambda one: faults[id(one)],
+        "correct the mask, or leave the key segmentation out",
+    )
 
 
 def _check_federated(images: "Entries", categories: "Entries") -> None:
     """lvis-api stops at a missing list and a missing group with a KeyError; a "1" in a list is not category 1."""
     kinds = set(map(type, (one["id"] for one in categories.entries)))
     for name in FEDERATED_LISTS:
-        images.have(name, lambda ids: isinstance(ids, list | tuple) and kinds.issuperset(map(type, ids)),
-                    f"the list {name} of category ids in every image, by LVIS's rules "
-                    "(without it false alarms on absent classes go unseen)",
-                    "take LVIS's own annotation file, or CocoMetric for data that are annotated throughout")
-    categories.must(frequency_group, "a frequency 'r', 'c' or 'f', or image_count as a whole number, in every category",
-                    lambda one: f"frequency {one.get('frequency')!r} and image_count {one.get('image_count')!r}",
-                    "take LVIS's own annotation file, or CocoMetric for data without frequency groups")
+        images.have(
+            name,
+            lambda ids: isinstance(ids, list | tuple) and kinds.issuperset(map(type, ids)),
+            f"the list {name} of category ids in every image, by LVIS's rules "
+            "(without it false alarms on absent classes go unseen)",
+            "take LVIS's own annotation file, or CocoMetric for data that are annotated throughout",
+        )
+    categories.must(
+        frequency_group,
+        "a frequency 'r', 'c' or 'f', or image_count as a whole number, in every category",
+        lambda one: f"frequency {one.get('frequency')!r} and image_count {one.get('image_count')!r}",
+        "take LVIS's own annotation file, or CocoMetric for data without frequency groups",
+    )
 
 
 class Entries:
@@ -117,8 +161,9 @@ class Entries:
         first = self.entries[bad[0]]
         name = f" (id {first['id']!r:.40})" if isinstance(first, dict) and "id" in first else ""
         others = f"; {len(bad)} entries in all are like that" if len(bad) > 1 else ""
-        raise InputError(f"{self.where}: {self.group}[{bad[0]}]{name}: expected {expected}, got {got(first)}{others}; "
-                         f"{remedy}.")
+        raise InputError(
+            f"{self.where}: {self.group}[{bad[0]}]{name}: expected {expected}, got {got(first)}{others}; {remedy}."
+        )
 
     def have(self, key: str, is_good, expected: str, remedy: str, default=None, all_good=None) -> None:
         """Refuse the first entry whose value under ``key`` is not good.
@@ -128,8 +173,12 @@ class Entries:
         """
         if all_good is not None and all_good([one.get(key, default) for one in self.entries]):
             return
-        self.must(lambda one: is_good(one.get(key, default)), expected,
-                  lambda one: f"{one[key]!r:.80}" if key in one else f"no {key}", remedy)
+        self.must(
+            lambda one: is_good(one.get(key, default)),
+            expected,
+            lambda one: f"{one[key]!r:.80}" if key in one else f"no {key}",
+            remedy,
+        )
 
     def unique_ids(self) -> set:
         """The ids: all whole numbers or all texts, each once."""
@@ -138,12 +187,19 @@ class Entries:
             return known
         kinds = Counter(type(one.get("id")) for one in self.entries)
         usual = str if kinds[str] > kinds[int] else int
-        self.must(lambda one: type(one.get("id")) is usual,
-                  f"a {'text' if usual is str else 'whole number'} as id, like the others",
-                  lambda one: repr(one.get("id"))[:60], "write all ids of one kind")
+        self.must(
+            lambda one: type(one.get("id")) is usual,
+            f"a {'text' if usual is str else 'whole number'} as id, like the others",
+            lambda one: repr(one.get("id"))[:60],
+            "write all ids of one kind",
+        )
         counts = Counter(one["id"] for one in self.entries)
-        self.must(lambda one: counts[one["id"]] == 1, f"each id in {self.group!r} once",
-                  lambda one: f"it {counts[one['id']]} times", "give each entry an id of its own")
+        self.must(
+            lambda one: counts[one["id"]] == 1,
+            f"each id in {self.group!r} once",
+            lambda one: f"it {counts[one['id']]} times",
+            "give each entry an id of its own",
+        )
         return set(counts)
 
 

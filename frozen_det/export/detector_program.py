@@ -31,8 +31,11 @@ def export_detector(model: nn.Module, path, kind: str, size_hw: tuple[int, int] 
     """
     _refuse_data_dependent(model, size_hw or (256, 320))
     backbone, where = model.backbone, type(model).__name__
-    card = WeightsCard(architecture=f"{where} on {getattr(backbone, 'architecture', type(backbone).__name__)}",
-                       digest=fingerprint(dict(model.state_dict())).digest, **_preprocessing(model))
+    card = WeightsCard(
+        architecture=f"{where} on {getattr(backbone, 'architecture', type(backbone).__name__)}",
+        digest=fingerprint(dict(model.state_dict())).digest,
+        **_preprocessing(model),
+    )
     # An independent copy: tracing may leave marks on the modules it runs.
     network = RawOutputs(copy.deepcopy(model).eval().requires_grad_(False))
     with torch.no_grad():
@@ -50,8 +53,9 @@ class RawOutputs(nn.Module):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         outputs = self.detector(images, None, mode="tensor")
-        return {f"{kind}_level{level}": value for kind, values in zip(_KINDS, outputs)
-                for level, value in enumerate(values)}
+        return {
+            f"{kind}_level{level}": value for kind, values in zip(_KINDS, outputs) for level, value in enumerate(values)
+        }
 
 
 def _preprocessing(model: nn.Module) -> dict:
@@ -59,23 +63,35 @@ def _preprocessing(model: nn.Module) -> dict:
     given = model.data_preprocessor
     if not getattr(given, "_enable_normalize", False):
         return {}
-    return dict(mean=tuple(given.mean.flatten().tolist()), std=tuple(given.std.flatten().tolist()),
-                channel_order="rgb" if given._channel_conversion else "bgr")
+    return dict(
+        mean=tuple(given.mean.flatten().tolist()),
+        std=tuple(given.std.flatten().tolist()),
+        channel_order="rgb" if given._channel_conversion else "bgr",
+    )
 
 
 def _refuse_data_dependent(model: nn.Module, size_hw) -> None:
     """Run once in eager and raise if an op ran whose number of results depends on values."""
     from mmdet.structures import DetDataSample
 
-    sample = DetDataSample(metainfo=dict(img_shape=size_hw, ori_shape=size_hw, batch_input_shape=size_hw,
-                                         pad_shape=size_hw, scale_factor=(1.0, 1.0), img_id=0))
+    sample = DetDataSample(
+        metainfo=dict(
+            img_shape=size_hw,
+            ori_shape=size_hw,
+            batch_input_shape=size_hw,
+            pad_shape=size_hw,
+            scale_factor=(1.0, 1.0),
+            img_id=0,
+        )
+    )
     with torch.no_grad(), _Ops() as ops:
         model(torch.zeros(1, 3, *size_hw), [sample], mode="tensor")
     if ops.found:
         raise InputError(
             f"{type(model).__name__} cannot be exported as a program: it calls {', '.join(ops.found)}, whose results "
             "depend in number on the image. Export its backbone (--part backbone), or a single-stage detector such "
-            "as RetinaNet.")
+            "as RetinaNet."
+        )
 
 
 class _Ops(TorchDispatchMode):

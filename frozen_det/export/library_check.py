@@ -31,9 +31,14 @@ def compare_in_library(backbone, tensors: dict, names: dict[str, str], layout: s
     cfg = None if layout == "mmpretrain" else equivalent(backbone.architecture, layout)
     mapped = f"{backbone.architecture} in {layout}'s names: mapped by rule, and back bit for bit"
     if cfg is None:
-        backbone._log(f"{mapped}; not run, because " + (
-            "frozen_det does not use that library" if layout == "mmpretrain"
-            else f"no model of {layout} is known to be the same function"))
+        backbone._log(
+            f"{mapped}; not run, because "
+            + (
+                "frozen_det does not use that library"
+                if layout == "mmpretrain"
+                else f"no model of {layout} is known to be the same function"
+            )
+        )
         return
     other, body = build_body(cfg, backbone.strides), backbone._built
     own = copy.deepcopy(body.module)
@@ -49,9 +54,12 @@ def compare_in_library(backbone, tensors: dict, names: dict[str, str], layout: s
         raise InputError(
             f"{layout}'s {cfg.get('name', cfg['type'])} takes these weights but gives other features than "
             f"{backbone.architecture} (difference {largest:.1e} of the largest magnitude): padding, epsilon or "
-            "activation differ. The file was not kept. Export with --layout plain.")
-    backbone._log(f"{mapped}; run in {other.architecture}: features at strides {compared} differ by {largest:.1e} of "
-                  "the largest magnitude at most")
+            "activation differ. The file was not kept. Export with --layout plain."
+        )
+    backbone._log(
+        f"{mapped}; run in {other.architecture}: features at strides {compared} differ by {largest:.1e} of "
+        "the largest magnitude at most"
+    )
 
 
 def _poison(module, names: set[str]) -> None:

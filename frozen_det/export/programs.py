@@ -71,8 +71,14 @@ def output_names(strides: Sequence[int]) -> tuple[str, ...]:
     return tuple(f"stride_{stride}" for stride in strides)
 
 
-def export_program(backbone, path, kind: str, size_hw: tuple[int, int] | None = None, fold_norms: bool = False,
-                   card: WeightsCard | None = None) -> ProgramReport:
+def export_program(
+    backbone,
+    path,
+    kind: str,
+    size_hw: tuple[int, int] | None = None,
+    fold_norms: bool = False,
+    card: WeightsCard | None = None,
+) -> ProgramReport:
     """Write a backbone as a program that needs none of our code.
 
     Args:
@@ -111,8 +117,17 @@ def _program_copy(backbone, fold_norms: bool):
     return taken
 
 
-def write_program(model: nn.Module, eager: Named, path, kind: str, size_hw: tuple[int, int] | None, unit: int,
-                  names: Sequence[str], card: WeightsCard, where: str) -> ProgramReport:
+def write_program(
+    model: nn.Module,
+    eager: Named,
+    path,
+    kind: str,
+    size_hw: tuple[int, int] | None,
+    unit: int,
+    names: Sequence[str],
+    card: WeightsCard,
+    where: str,
+) -> ProgramReport:
     """Trace a model, write it, read it back and compare it.
 
     Args:
@@ -129,9 +144,11 @@ def write_program(model: nn.Module, eager: Named, path, kind: str, size_hw: tupl
     if path.suffix != SUFFIXES[kind]:
         raise InputError(f"expected an output file that ends in {SUFFIXES[kind]} for --format {kind}, got {path}.")
     if TORCH < NEEDED_TORCH:
-        raise InputError(f"expected torch {'.'.join(map(str, NEEDED_TORCH))} or newer to write {path.name}, got "
-                         f"{torch.__version__}: programs with open sizes came with it. Export the weights instead (a "
-                         ".safetensors file), or pip install --upgrade torch torchvision.")
+        raise InputError(
+            f"expected torch {'.'.join(map(str, NEEDED_TORCH))} or newer to write {path.name}, got "
+            f"{torch.__version__}: programs with open sizes came with it. Export the weights instead (a "
+            ".safetensors file), or pip install --upgrade torch torchvision."
+        )
     attempts = _attempts(eager, size_hw, unit)
     for inputs, step in attempts:
         try:
@@ -193,8 +210,10 @@ def _trace(model: nn.Module, example: Tensor, size_hw, step: int, where: str):
 
 
 def _must_be_fixed(where: str, reason: str) -> InputError:
-    return InputError(f"{where} cannot be exported with an open input size: {reason}. Give the one size it will run "
-                      "at, for example --size 512 512.")
+    return InputError(
+        f"{where} cannot be exported with an open input size: {reason}. Give the one size it will run "
+        "at, for example --size 512 512."
+    )
 
 
 def _has_windows(model: nn.Module) -> bool:
@@ -238,8 +257,10 @@ def _write(program, path: Path, kind: str, names: Sequence[str], card: WeightsCa
     try:
         made = torch.onnx.export(program, dynamo=True, input_names=[INPUT], output_names=list(names), verbose=False)
     except Exception as error:
-        raise InputError(f"{where} cannot be written as ONNX: {_first_cause(error)}. Use a file that ends in "
-                         f"{SUFFIXES['torch-export']}.") from error
+        raise InputError(
+            f"{where} cannot be written as ONNX: {_first_cause(error)}. Use a file that ends in "
+            f"{SUFFIXES['torch-export']}."
+        ) from error
     made.model.metadata_props[KEY] = card.to_json()
     made.model.metadata_props["input_size_multiple_of"] = str(step)
     made.save(str(path))
@@ -249,6 +270,7 @@ def _write(program, path: Path, kind: str, names: Sequence[str], card: WeightsCa
 
 def onnx_function(session, names: Sequence[str]) -> Named:
     """An onnxruntime session as a function on tensors."""
+
     def run(images: Tensor) -> dict[str, Tensor]:
         values = session.run(list(names), {INPUT: images.numpy()})
         return {name: torch.from_numpy(value) for name, value in zip(names, values)}
@@ -267,8 +289,10 @@ def import_onnx():
         import onnxruntime
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise InputError(f"expected the packages onnx, onnxscript and onnxruntime for ONNX, but {error.name} is not "
-                         f"installed. Remedy: {INSTALL}") from error
+        raise InputError(
+            f"expected the packages onnx, onnxscript and onnxruntime for ONNX, but {error.name} is not "
+            f"installed. Remedy: {INSTALL}"
+        ) from error
     return onnxruntime
 
 
@@ -289,15 +313,21 @@ def _compare(read: Named, eager: Named, inputs: Sequence[Tensor], path: Path) ->
             try:
                 got = read(images)
             except Exception as error:
-                raise InputError(f"the program for {path} does not run on {size}: {_first_cause(error)}. It was not "
-                                 "kept. Give the one size it will run at, for example --size 512 512.") from error
+                raise InputError(
+                    f"the program for {path} does not run on {size}: {_first_cause(error)}. It was not "
+                    "kept. Give the one size it will run at, for example --size 512 512."
+                ) from error
         for name, value in wanted.items():
             if got[name].shape != value.shape:
-                raise InputError(f"the program for {path} gives {name} of shape {tuple(got[name].shape)} on {size}, "
-                                 f"eager {tuple(value.shape)}. It was not kept.")
+                raise InputError(
+                    f"the program for {path} gives {name} of shape {tuple(got[name].shape)} on {size}, "
+                    f"eager {tuple(value.shape)}. It was not kept."
+                )
             difference = ((got[name] - value).abs().max() / value.abs().max().clamp(min=1e-30)).item()
             if not difference <= TOLERANCE:
-                raise InputError(f"the program for {path} differs from eager by {difference:.1e} of the largest "
-                                 f"magnitude in {name} on {size}, more than {TOLERANCE:.0e}. It was not kept.")
+                raise InputError(
+                    f"the program for {path} differs from eager by {difference:.1e} of the largest "
+                    f"magnitude in {name} on {size}, more than {TOLERANCE:.0e}. It was not kept."
+                )
             largest = max(largest, difference)
     return largest

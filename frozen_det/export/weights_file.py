@@ -19,8 +19,9 @@ from .library_check import compare_in_library
 SUFFIXES = (".safetensors", ".pth")
 
 
-def export_backbone(backbone, path, card: WeightsCard | None = None, layout: str = "plain",
-                    fold_norms: bool = False) -> WeightsCard:
+def export_backbone(
+    backbone, path, card: WeightsCard | None = None, layout: str = "plain", fold_norms: bool = False
+) -> WeightsCard:
     """Write the weights of a backbone with their card.
 
     Args:
@@ -64,8 +65,10 @@ def require_weights(backbone) -> None:
         InputError: nothing was.
     """
     if backbone.source is None:
-        raise InputError(f"expected a backbone with weights to export, but nothing was loaded into "
-                         f"{backbone.architecture}. Call init_weights() or load a checkpoint first.")
+        raise InputError(
+            f"expected a backbone with weights to export, but nothing was loaded into "
+            f"{backbone.architecture}. Call init_weights() or load a checkpoint first."
+        )
 
 
 def plain_copy(backbone, fold_norms: bool):
@@ -117,8 +120,10 @@ def _compare(path: Path, wanted: Fingerprint) -> None:
     got = fingerprint(state_dict_of(read(path), str(path)))
     first = wanted.first_difference(got)
     if first is not None:
-        raise InputError(f"the file read back differs from what was written, first in {first}; it was not kept. "
-                         "Check the disk, and write to another one.")
+        raise InputError(
+            f"the file read back differs from what was written, first in {first}; it was not kept. "
+            "Check the disk, and write to another one."
+        )
 
 
 def _compare_through_the_door(path: Path, backbone) -> None:
@@ -133,5 +138,7 @@ def _compare_through_the_door(path: Path, backbone) -> None:
     load_strictly(blank, state_dict_of(read(path), str(path)), str(path), backbone._built.head_keys)
     first = fingerprint(backbone.body.state_dict()).first_difference(fingerprint(blank.state_dict()))
     if first is not None:
-        raise InputError(f"{first} comes back changed when the file is loaded into {backbone.architecture} again; the "
-                         "file was not kept. Export with --layout plain.")
+        raise InputError(
+            f"{first} comes back changed when the file is loaded into {backbone.architecture} again; the "
+            "file was not kept. Export with --layout plain."
+        )

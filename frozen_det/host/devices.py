@@ -21,6 +21,7 @@ def device_of(asked: str | None):
         torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         here = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
-        raise InputError(f"expected a device of this machine ({', '.join(here)}), got {asked!r}: "
-                         f"{str(error).splitlines()[0]}") from error
+        raise InputError(
+            f"expected a device of this machine ({', '.join(here)}), got {asked!r}: {str(error).splitlines()[0]}"
+        ) from error
     return device

@@ -20,8 +20,10 @@ def argument_names(built) -> tuple[frozenset[str], bool]:
     """
     if not inspect.isclass(built):
         parameters = inspect.signature(built).parameters.values()
-        return (frozenset(p.name for p in parameters) | _former_names(built),
-                not any(p.kind is p.VAR_KEYWORD for p in parameters))
+        return (
+            frozenset(p.name for p in parameters) | _former_names(built),
+            not any(p.kind is p.VAR_KEYWORD for p in parameters),
+        )
     names: set[str] = set()
     closed, several = True, False
     for cls in built.__mro__:
@@ -46,7 +48,8 @@ def _hands_on(maker, rest: str) -> bool:
     code = getattr(inspect.unwrap(maker), "__code__", None)
     return code is None or any(
         step.opname.startswith("LOAD_") and rest in (step.argval if isinstance(step.argval, tuple) else (step.argval,))
-        for step in dis.get_instructions(code))
+        for step in dis.get_instructions(code)
+    )
 
 
 @lru_cache(maxsize=4096)
@@ -54,7 +57,7 @@ def parameters_of(built) -> dict[str, inspect.Parameter]:
     """The parameters by name, the most derived class's first."""
     found: dict[str, inspect.Parameter] = {}
     for cls in built.__mro__ if inspect.isclass(built) else [built]:
-        maker = (cls.__dict__.get("__init__") if inspect.isclass(cls) else cls)
+        maker = cls.__dict__.get("__init__") if inspect.isclass(cls) else cls
         if cls is object or not inspect.isfunction(maker):
             continue
         parameters = inspect.signature(maker).parameters

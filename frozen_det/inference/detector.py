@@ -42,8 +42,14 @@ class Detections:
     def above(self, score: float) -> "Detections":
         """Those with at least this score; the panoptic map stays whole."""
         keep = self.scores >= score
-        return Detections(self.boxes_xyxy[keep], self.scores[keep], self.labels[keep], self.classes,
-                          None if self.masks is None else self.masks[keep], self.panoptic)
+        return Detections(
+            self.boxes_xyxy[keep],
+            self.scores[keep],
+            self.labels[keep],
+            self.classes,
+            None if self.masks is None else self.masks[keep],
+            self.panoptic,
+        )
 
 
 class LoadedDetector:
@@ -73,8 +79,10 @@ class LoadedDetector:
     def _one(self, image, number: int) -> Detections:
         if isinstance(image, np.ndarray):
             if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-                raise InputError(f"expected arrays (H, W, 3) of uint8 from 0 to 255, blue first, got {image.shape} of "
-                                 f"{image.dtype} as image {number}; convert it.")
+                raise InputError(
+                    f"expected arrays (H, W, 3) of uint8 from 0 to 255, blue first, got {image.shape} of "
+                    f"{image.dtype} as image {number}; convert it."
+                )
             data = dict(img=image, img_id=number)
         else:
             _check_file(image)
@@ -89,12 +97,18 @@ class LoadedDetector:
         if panoptic is not None:
             panoptic = torch.as_tensor(panoptic).cpu().numpy().reshape(panoptic.shape[-2:])
         if "pred_instances" not in result:
-            return Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64),
-                              self.classes, panoptic=panoptic)
+            return Detections(
+                np.zeros((0, 4), np.float32),
+                np.zeros(0, np.float32),
+                np.zeros(0, np.int64),
+                self.classes,
+                panoptic=panoptic,
+            )
         found = result.pred_instances.cpu()
         masks = torch.as_tensor(found.masks).numpy().astype(bool) if "masks" in found else None
-        return Detections(found.bboxes.numpy(), found.scores.numpy(), found.labels.numpy(), self.classes, masks,
-                          panoptic)
+        return Detections(
+            found.bboxes.numpy(), found.scores.numpy(), found.labels.numpy(), self.classes, masks, panoptic
+        )
 
 
 def _check_file(path) -> None:
@@ -160,7 +174,8 @@ def _pipelines(cfg) -> dict:
     """The test pipeline without annotations, once for files and once for arrays."""
     from mmcv.transforms import Compose
 
-    steps = [dict(step) for step in cfg.test_dataloader.dataset.pipeline
-             if step["type"].split(".")[-1] != "LoadAnnotations"]
+    steps = [
+        dict(step) for step in cfg.test_dataloader.dataset.pipeline if step["type"].split(".")[-1] != "LoadAnnotations"
+    ]
     from_array = [dict(steps[0], type="mmdet.LoadImageFromNDArray"), *steps[1:]]
     return {"file": Compose(steps), "array": Compose(from_array)}

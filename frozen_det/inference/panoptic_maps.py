@@ -18,8 +18,11 @@ def segments_of(panoptic: np.ndarray, num_classes: int) -> list[dict]:
     from mmdet.evaluation.functional import INSTANCE_OFFSET
 
     values, areas = np.unique(panoptic, return_counts=True)
-    return [dict(id=int(value) + 1, label=int(value) % INSTANCE_OFFSET, area=int(area))
-            for value, area in zip(values, areas) if value % INSTANCE_OFFSET < num_classes]
+    return [
+        dict(id=int(value) + 1, label=int(value) % INSTANCE_OFFSET, area=int(area))
+        for value, area in zip(values, areas)
+        if value % INSTANCE_OFFSET < num_classes
+    ]
 
 
 def picture_of(panoptic: np.ndarray, num_classes: int) -> np.ndarray:

@@ -48,9 +48,12 @@ class PredictionsFile:
         """
         number = self.num_images + 1
         image = dict(id=number, file_name=str(file), width=size_wh[0], height=size_wh[1])
-        annotations = [dict(image_id=number, category_id=label + 1, score=score, bbox=[x1, y1, x2 - x1, y2 - y1])
-                       for (x1, y1, x2, y2), score, label in
-                       zip(found.boxes_xyxy.tolist(), found.scores.tolist(), found.labels.tolist())]
+        annotations = [
+            dict(image_id=number, category_id=label + 1, score=score, bbox=[x1, y1, x2 - x1, y2 - y1])
+            for (x1, y1, x2, y2), score, label in zip(
+                found.boxes_xyxy.tolist(), found.scores.tolist(), found.labels.tolist()
+            )
+        ]
         try:
             maps = [] if panoptic is None else [dict(image_id=number, **panoptic)]
             self._file.write(json.dumps([image, annotations, maps]) + "\n")

@@ -20,7 +20,25 @@ from .roi_heads.roi_extractor import RoIExtractor
 from .task_modules.anchor_assigner import ForcedMatchAssigner
 from .task_modules.box_coder import InclusiveBoxCoder
 
-__all__ = ["FPN", "NASFPN", "CascadeRoIHead", "CifarResNet", "ClassBalancedLoss", "ClassifierStage", "ConvFCBBoxHead",
-           "ConvNeck", "Detector", "FCNMaskHead", "ForcedMatchAssigner", "FrozenBackbone", "HuberLoss",
-           "InclusiveBoxCoder", "RPNHead", "ResNetRS", "RetinaHead", "RoIExtractor", "SimpleFeaturePyramid",
-           "fill_blanks"]
+__all__ = [
+    "FPN",
+    "NASFPN",
+    "CascadeRoIHead",
+    "CifarResNet",
+    "ClassBalancedLoss",
+    "ClassifierStage",
+    "ConvFCBBoxHead",
+    "ConvNeck",
+    "Detector",
+    "FCNMaskHead",
+    "ForcedMatchAssigner",
+    "FrozenBackbone",
+    "HuberLoss",
+    "InclusiveBoxCoder",
+    "RPNHead",
+    "ResNetRS",
+    "RetinaHead",
+    "RoIExtractor",
+    "SimpleFeaturePyramid",
+    "fill_blanks",
+]

@@ -4,8 +4,9 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 
-def pad_crop_flip(images: np.ndarray, tops: np.ndarray, lefts: np.ndarray, flips: np.ndarray,
-                  padding: int) -> np.ndarray:
+def pad_crop_flip(
+    images: np.ndarray, tops: np.ndarray, lefts: np.ndarray, flips: np.ndarray, padding: int
+) -> np.ndarray:
     """Pad with zeros, crop back to the old size at a place of each image's own, mirror some.
 
     Args:
@@ -20,7 +21,7 @@ def pad_crop_flip(images: np.ndarray, tops: np.ndarray, lefts: np.ndarray, flips
     """
     num, channels, height, width = images.shape
     padded = np.zeros((num, channels, height + 2 * padding, width + 2 * padding), dtype=images.dtype)
-    padded[:, :, padding:padding + height, padding:padding + width] = images
+    padded[:, :, padding : padding + height, padding : padding + width] = images
     windows = sliding_window_view(padded, (height, width), axis=(2, 3))  # (N, C, 2p + 1, 2p + 1, H, W), no copy
     crops = windows[np.arange(num), :, tops, lefts]  # (N, C, H, W)
     crops[flips] = crops[flips, :, :, ::-1]

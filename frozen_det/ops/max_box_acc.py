@@ -71,8 +71,9 @@ def resized_box(box_xyxy: Sequence[float], size_hw: tuple[int, int], size: int =
     return int(x1 * size / width), int(y1 * size / height), int(x2 * size / width), int(y2 * size / height)
 
 
-def ious_along_thresholds(scores: np.ndarray, truths_xyxy: np.ndarray,
-                          num_thresholds: int = NUM_THRESHOLDS) -> tuple[np.ndarray, np.ndarray]:
+def ious_along_thresholds(
+    scores: np.ndarray, truths_xyxy: np.ndarray, num_thresholds: int = NUM_THRESHOLDS
+) -> tuple[np.ndarray, np.ndarray]:
     """What one map is worth at thresholds 0, 1 / n, 2 / n, ... of its maximum.
 
     Args:

@@ -27,8 +27,9 @@ def fold_parallel(weight: Tensor, pointwise: Tensor) -> Tensor:
     return folded
 
 
-def fold_series(weight: Tensor, bias: Tensor | None, mix: Tensor, scale: Tensor | None = None,
-                shift: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+def fold_series(
+    weight: Tensor, bias: Tensor | None, mix: Tensor, scale: Tensor | None = None, shift: Tensor | None = None
+) -> tuple[Tensor, Tensor | None]:
     """Weight and added constant of `z -> z + mix (scale z + shift)` after `z = weight * x + bias`.
 
     Args:
@@ -64,8 +65,9 @@ def fold_low_rank(weight: Tensor, down: Tensor, up: Tensor, scaling: float) -> T
     return weight + scaling * (up.flatten(1) @ down.flatten(1)).reshape(weight.shape)
 
 
-def norm_scale_shift(mean: Tensor, variance: Tensor, eps: float, weight: Tensor | None,
-                     bias: Tensor | None) -> tuple[Tensor, Tensor]:
+def norm_scale_shift(
+    mean: Tensor, variance: Tensor, eps: float, weight: Tensor | None, bias: Tensor | None
+) -> tuple[Tensor, Tensor]:
     """BatchNorm in inference as `scale z + shift` per channel; all (C,) float64."""
     _assert_float64(mean, variance)
     scale = (variance + eps).rsqrt()

@@ -52,8 +52,9 @@ class MixingDraw:
     partners: Tensor
 
 
-def draw_mixing(num_images: int, alpha: float, generator: torch.Generator | None = None,
-                centre_spread: float | None = None) -> MixingDraw:
+def draw_mixing(
+    num_images: int, alpha: float, generator: torch.Generator | None = None, centre_spread: float | None = None
+) -> MixingDraw:
     """Draw a ratio, a centre and partners.
 
     Args:
@@ -74,8 +75,9 @@ def draw_mixing(num_images: int, alpha: float, generator: torch.Generator | None
     return MixingDraw(lam, (u, v), torch.randperm(num_images, generator=generator))
 
 
-def cutmix(images: Tensor, labels: Tensor, alpha: float = 1.0, generator: torch.Generator | None = None,
-           in_place: bool = False) -> Mixed:
+def cutmix(
+    images: Tensor, labels: Tensor, alpha: float = 1.0, generator: torch.Generator | None = None, in_place: bool = False
+) -> Mixed:
     """CutMix of a batch as in the paper; see :func:`draw_mixing` and :func:`cutmix_drawn`.
 
     Args:
@@ -90,15 +92,17 @@ def cutmix(images: Tensor, labels: Tensor, alpha: float = 1.0, generator: torch.
     return Mixed(mixed, labels, partner_labels(labels, draw.partners), lam)
 
 
-def mixup(images: Tensor, labels: Tensor, alpha: float = 1.0, generator: torch.Generator | None = None,
-          in_place: bool = False) -> Mixed:
+def mixup(
+    images: Tensor, labels: Tensor, alpha: float = 1.0, generator: torch.Generator | None = None, in_place: bool = False
+) -> Mixed:
     """Mixup of a batch; arguments as for :func:`cutmix`. uint8 images are rounded to whole levels."""
     draw = draw_mixing(len(images), alpha, generator)
     return Mixed(mixup_drawn(images, draw, in_place), labels, partner_labels(labels, draw.partners), draw.lam)
 
 
-def cutout(images: Tensor, size_px: int, generator: torch.Generator | None = None, fill: float = 0.0,
-           in_place: bool = False) -> Tensor:
+def cutout(
+    images: Tensor, size_px: int, generator: torch.Generator | None = None, fill: float = 0.0, in_place: bool = False
+) -> Tensor:
     """Erase a square hole from every image, each at its own place.
 
     Args:
@@ -146,8 +150,9 @@ def kept_share(size_hw, box_xyxy) -> float:
     return 1 - (x2 - x1) * (y2 - y1) / (size_hw[0] * size_hw[1])
 
 
-def cutmix_drawn(maps: Tensor, draw: MixingDraw, cut_hw: tuple[int, int] | None = None,
-                 in_place: bool = False) -> tuple[Tensor, float]:
+def cutmix_drawn(
+    maps: Tensor, draw: MixingDraw, cut_hw: tuple[int, int] | None = None, in_place: bool = False
+) -> tuple[Tensor, float]:
     """Paste each partner's pixels of one box, at the same place.
 
     Args:
@@ -221,14 +226,16 @@ def partner_labels(labels: Tensor, partners: Tensor) -> Tensor:
     return labels.index_select(0, partners_on(labels.device, partners))
 
 
-def soft_targets(labels_a: Tensor, labels_b: Tensor, lam: float, num_classes: int,
-                 label_smoothing: float = 0.0) -> Tensor:
+def soft_targets(
+    labels_a: Tensor, labels_b: Tensor, lam: float, num_classes: int, label_smoothing: float = 0.0
+) -> Tensor:
     """(N, num_classes) float32: ``lam`` at ``labels_a`` plus ``1 - lam`` at ``labels_b``, rows summing to 1.
 
     With ``label_smoothing`` eps it is ``(1 - eps) * targets + eps / num_classes``, as in PyTorch's cross entropy.
     """
-    targets = torch.full((len(labels_a), num_classes), label_smoothing / num_classes, dtype=torch.float32,
-                         device=labels_a.device)
+    targets = torch.full(
+        (len(labels_a), num_classes), label_smoothing / num_classes, dtype=torch.float32, device=labels_a.device
+    )
     weight = 1 - label_smoothing
     # Two steps of one element per row: a single one with both would add in an order of its own on a GPU.
     targets.scatter_add_(1, labels_a[:, None], targets.new_full((len(labels_a), 1), weight * lam))
@@ -253,8 +260,9 @@ def _map_by_map(maps: Tensor) -> bool:
     return maps.device.type == "cpu" and not (maps.requires_grad and torch.is_grad_enabled())
 
 
-def _each(maps: Tensor, partners: Tensor, write: Callable[[Tensor, Tensor], object], in_place: bool,
-          part=...) -> Tensor:
+def _each(
+    maps: Tensor, partners: Tensor, write: Callable[[Tensor, Tensor], object], in_place: bool, part=...
+) -> Tensor:
     """Call ``write(mixed[i], maps[partners[i]])`` for all i, on a part of each map; mixed[i] is map i or a copy.
 
     In place, the order is that of the permutation's cycles: no map is read after it was written, one map per cycle is

@@ -25,7 +25,7 @@ def tight_box(mask: np.ndarray) -> tuple[int, int, int, int] | None:
         if not len(columns):
             return None
         first = int(columns[0])
-        mask = mask[:, first:int(columns[-1]) + 1]
+        mask = mask[:, first : int(columns[-1]) + 1]
     left, top, width, height = cv2.boundingRect(mask)
     return (first + left, top, first + left + width, top + height) if width else None
 
@@ -38,7 +38,7 @@ def cover(covered: np.ndarray, mask: np.ndarray, left: int, top: int) -> None:
         mask: (h, w) uint8, 0 or 1, of the object.
         left, top: Place of ``mask`` in the image; it lies inside.
     """
-    view = covered[top:top + mask.shape[0], left:left + mask.shape[1]]
+    view = covered[top : top + mask.shape[0], left : left + mask.shape[1]]
     np.bitwise_or(view, mask, out=view)
 
 
@@ -54,13 +54,20 @@ def uncovered(mask: np.ndarray, covered: np.ndarray, left: int, top: int) -> np.
     """
     if mask.size == 0:
         return None
-    over = covered[top:top + mask.shape[0], left:left + mask.shape[1]]
+    over = covered[top : top + mask.shape[0], left : left + mask.shape[1]]
     rest = np.greater(mask, over).view(np.uint8)
     return None if cv2.countNonZero(rest) == cv2.countNonZero(mask) else rest
 
 
-def surviving(old_boxes_xyxy: np.ndarray, new_boxes_xyxy: np.ndarray, areas_px: np.ndarray, *,
-              box_px: float = 10, area_px: float = 300, any_object: bool = False) -> np.ndarray:
+def surviving(
+    old_boxes_xyxy: np.ndarray,
+    new_boxes_xyxy: np.ndarray,
+    areas_px: np.ndarray,
+    *,
+    box_px: float = 10,
+    area_px: float = 300,
+    any_object: bool = False,
+) -> np.ndarray:
     """Which objects are still annotated after others were pasted over them.
 
     An object goes if a side of its box moved by more than ``box_px`` and at most ``area_px`` of it is left, and in
@@ -94,7 +101,7 @@ def paste(canvas: np.ndarray, pixels: np.ndarray, mask: np.ndarray, left: int, t
         left, top: Place in the canvas; the object lies inside.
     """
     height, width = mask.shape
-    cv2.copyTo(pixels, mask, canvas[top:top + height, left:left + width])
+    cv2.copyTo(pixels, mask, canvas[top : top + height, left : left + width])
 
 
 def blend(canvas: np.ndarray, pixels: np.ndarray, mask: np.ndarray, left: int, top: int) -> None:
@@ -106,9 +113,10 @@ def blend(canvas: np.ndarray, pixels: np.ndarray, mask: np.ndarray, left: int, t
         mask: (h, w) uint8, 0 or 1.
     """
     height, width = mask.shape
-    view = canvas[top:top + height, left:left + width]
-    share = cv2.GaussianBlur(mask.astype(np.float32), (BLUR_SIZE_PX, BLUR_SIZE_PX), BLUR_SIGMA_PX,
-                             borderType=cv2.BORDER_CONSTANT)[..., None]
+    view = canvas[top : top + height, left : left + width]
+    share = cv2.GaussianBlur(
+        mask.astype(np.float32), (BLUR_SIZE_PX, BLUR_SIZE_PX), BLUR_SIGMA_PX, borderType=cv2.BORDER_CONSTANT
+    )[..., None]
     view[...] = np.rint(view * (1 - share) + pixels * share).astype(np.uint8)
 
 

@@ -53,8 +53,9 @@ class Window:
     def matrix(self) -> np.ndarray:
         """(3, 3) float32: homogeneous source coordinates to window coordinates."""
         (scale_x, scale_y), (origin_x, origin_y) = self.scale_xy, self.origin_xy
-        matrix = np.array([[scale_x, 0, -origin_x * scale_x], [0, scale_y, -origin_y * scale_y], [0, 0, 1]],
-                          dtype=np.float32)
+        matrix = np.array(
+            [[scale_x, 0, -origin_x * scale_x], [0, scale_y, -origin_y * scale_y], [0, 0, 1]], dtype=np.float32
+        )
         if self.flip:
             matrix = np.array([[-1, 0, self.size_hw[1]], [0, 1, 0], [0, 0, 1]], dtype=np.float32) @ matrix
         return matrix
@@ -75,8 +76,9 @@ def jpeg_reduction(scale_xy: tuple[float, float]) -> int:
     return next((k for k in (8, 4, 2) if k * max(scale_xy) <= 1), 1)
 
 
-def jitter_window(draw: JitterDraw, source_hw: tuple[int, int], output_hw: tuple[int, int],
-                  reduce: bool = True) -> Window:
+def jitter_window(
+    draw: JitterDraw, source_hw: tuple[int, int], output_hw: tuple[int, int], reduce: bool = True
+) -> Window:
     """The window that a draw means on an image of a given size.
 
     Args:
@@ -92,8 +94,10 @@ def jitter_window(draw: JitterDraw, source_hw: tuple[int, int], output_hw: tuple
     scale_xy = new_hw[1] / source_hw[1], new_hw[0] / source_hw[0]
     reduction = jpeg_reduction(scale_xy) if reduce else 1
     size_hw = min(output_hw[0], new_hw[0]), min(output_hw[1], new_hw[1])
-    origin_xy = (_origin(draw.left, new_hw[1] - size_hw[1], scale_xy[0], reduction),
-                 _origin(draw.top, new_hw[0] - size_hw[0], scale_xy[1], reduction))
+    origin_xy = (
+        _origin(draw.left, new_hw[1] - size_hw[1], scale_xy[0], reduction),
+        _origin(draw.top, new_hw[0] - size_hw[0], scale_xy[1], reduction),
+    )
     return Window(tuple(source_hw), scale_xy, origin_xy, size_hw, bool(draw.flip), reduction)
 
 
@@ -103,8 +107,7 @@ def _origin(share: float, room_px: int, scale: float, step: int) -> int:
     return step * min(int(share * (last + 1)), last)
 
 
-def object_window(window: Window, extent_xyxy, border_px: int = 0,
-                  bounds_xyxy=None) -> tuple[Window, int, int] | None:
+def object_window(window: Window, extent_xyxy, border_px: int = 0, bounds_xyxy=None) -> tuple[Window, int, int] | None:
     """The part of a window around one object, as a window of its own.
 
     Its origin is a whole source pixel and its place a whole output pixel, so the object lies up to half an output
@@ -120,8 +123,16 @@ def object_window(window: Window, extent_xyxy, border_px: int = 0,
         The window, and the left and top of its place in the full window; None if the object lies outside.
     """
     bounds_xyxy = (0, 0, window.source_hw[1], window.source_hw[0]) if bounds_xyxy is None else bounds_xyxy
-    spans = [_span((extent_xyxy[axis], extent_xyxy[axis + 2]), (bounds_xyxy[axis], bounds_xyxy[axis + 2]), window,
-                   axis, border_px) for axis in (0, 1)]
+    spans = [
+        _span(
+            (extent_xyxy[axis], extent_xyxy[axis + 2]),
+            (bounds_xyxy[axis], bounds_xyxy[axis + 2]),
+            window,
+            axis,
+            border_px,
+        )
+        for axis in (0, 1)
+    ]
     if None in spans:
         return None
     (origin_x, left, width), (origin_y, top, height) = spans

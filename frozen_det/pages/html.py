@@ -75,13 +75,16 @@ def html_page(page: Page) -> str:
     links = " ".join(f'<a href="#{name}">{escape(section.title)}</a>' for name, section in zip(names, page.sections))
     sections = "\n".join(
         f'<section id="{name}"><h2>{escape(section.title)}</h2>\n{_blocks(section.blocks)}</section>'
-        for name, section in zip(names, page.sections))
-    return (f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-            f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            f"<title>{escape(page.title)} – frozen_det report</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-            f'<header><p class="kind">frozen_det report</p><h1>{escape(page.title)}</h1>'
-            f'<p class="subtitle">{escape(page.subtitle)}</p><nav>{links}</nav></header>\n'
-            f"<main>\n{sections}\n</main>\n<footer><p>{escape(page.footer)}</p></footer>\n</body>\n</html>\n")
+        for name, section in zip(names, page.sections)
+    )
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(page.title)} – frozen_det report</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+        f'<header><p class="kind">frozen_det report</p><h1>{escape(page.title)}</h1>'
+        f'<p class="subtitle">{escape(page.subtitle)}</p><nav>{links}</nav></header>\n'
+        f"<main>\n{sections}\n</main>\n<footer><p>{escape(page.footer)}</p></footer>\n</body>\n</html>\n"
+    )
 
 
 def _blocks(blocks: list) -> str:
@@ -100,12 +103,13 @@ def _blocks(blocks: list) -> str:
 
 
 def _text(block: Text) -> str:
-    return f'<p{" class=note" if block.note else ""}>{escape(block.text)}</p>'
+    return f"<p{' class=note' if block.note else ''}>{escape(block.text)}</p>"
 
 
 def _key_figures(block: KeyFigures) -> str:
-    cells = "".join(f"<div><b>{escape(value) or '–'}</b><span>{escape(what)}</span></div>"
-                    for value, what in block.figures)
+    cells = "".join(
+        f"<div><b>{escape(value) or '–'}</b><span>{escape(what)}</span></div>" for value, what in block.figures
+    )
     return f'<div class="figures">{cells}</div>'
 
 
@@ -117,8 +121,10 @@ def _table(block: Table) -> str:
         cells = "".join(_cell(cell, column, (number, column) in block.best, block) for column, cell in enumerate(row))
         rows.append(f"<tr{' class=rule' if number in block.rule_before else ''}>{cells}</tr>")
     caption = f'<p class="caption">{escape(block.caption)}</p>' if block.caption else ""
-    return (f'<div class="table"><div class="scroll"><table>{head}<tbody>{"".join(rows)}</tbody></table></div>'
-            f"{caption}</div>")
+    return (
+        f'<div class="table"><div class="scroll"><table>{head}<tbody>{"".join(rows)}</tbody></table></div>'
+        f"{caption}</div>"
+    )
 
 
 def _cell(cell: str, column: int, best: bool, block: Table) -> str:
@@ -139,13 +145,17 @@ def _pairs(block: Pairs) -> str:
     halves = f'<div class="halves"><span>{escape(block.left)}</span><span>{escape(block.right)}</span></div>'
     figures = "".join(
         f'<figure>{halves}<img src="{data_uri(pair.path)}" alt="{escape(block.left)} beside {escape(block.right)}, '
-        f'{escape(pair.caption)}"><figcaption>{escape(pair.caption)}</figcaption></figure>' for pair in block.pairs)
+        f'{escape(pair.caption)}"><figcaption>{escape(pair.caption)}</figcaption></figure>'
+        for pair in block.pairs
+    )
     return f'<div class="pairs">{figures}</div>'
 
 
 def _picture(block: Picture) -> str:
-    return (f'<figure class="wide"><img src="{data_uri(block.path)}" alt="{escape(block.caption)}">'
-            f"<figcaption>{escape(block.caption)}</figcaption></figure>")
+    return (
+        f'<figure class="wide"><img src="{data_uri(block.path)}" alt="{escape(block.caption)}">'
+        f"<figcaption>{escape(block.caption)}</figcaption></figure>"
+    )
 
 
 def _code(block: Code) -> str:

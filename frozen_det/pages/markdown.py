@@ -53,8 +53,11 @@ def _block(block, folder: Path) -> str:
 
 def words(text: str) -> str:
     """A text on one line, in which nothing is Markdown or HTML any more."""
-    return re.sub(r"[\\`*|$\x00-\x1f]|<(?=[A-Za-z/!?])|~(?=~)|&(?=#|\w+;)|(?<!\w)_|_(?!\w)|](?=[(\[:])", _escaped,
-                  " ".join(text.splitlines()))
+    return re.sub(
+        r"[\\`*|$\x00-\x1f]|<(?=[A-Za-z/!?])|~(?=~)|&(?=#|\w+;)|(?<!\w)_|_(?!\w)|](?=[(\[:])",
+        _escaped,
+        " ".join(text.splitlines()),
+    )
 
 
 def _paragraph(text: str) -> str:
@@ -90,8 +93,10 @@ def _copied(path: Path, folder: Path) -> str:
 
 def _table(block: Table) -> str:
     marks = [":--" if column < block.num_left else "--:" for column in range(len(block.header))]
-    rows = [[_cell(cell, (number, column) in block.best) for column, cell in enumerate(row)]
-            for number, row in enumerate(block.rows)]
+    rows = [
+        [_cell(cell, (number, column) in block.best) for column, cell in enumerate(row)]
+        for number, row in enumerate(block.rows)
+    ]
     lines = [table_line(block.header), _line(marks), *(_line(row) for row in rows)]
     return "\n".join(lines) + (f"\n\n{_paragraph(block.caption)}" if block.caption else "")
 

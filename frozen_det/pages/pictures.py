@@ -21,8 +21,9 @@ def data_uri(path: Path, max_width_px: int = 1100, quality: int = 74) -> str:
     except (OSError, UnidentifiedImageError) as error:
         raise InputError(f"expected a picture, got {path}, which cannot be read ({error})") from error
     if image.width > max_width_px:
-        image = image.resize((max_width_px, max(1, round(image.height * max_width_px / image.width))),
-                             Image.Resampling.LANCZOS)
+        image = image.resize(
+            (max_width_px, max(1, round(image.height * max_width_px / image.width))), Image.Resampling.LANCZOS
+        )
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality, optimize=True, progressive=True)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -63,8 +63,15 @@ def draw_svg(plot: Plot, name: str, width_in: float = 4.6, height_in: float = 2.
         for number, curve in enumerate(shown):
             color = curve.color or COLORS[number % len(COLORS)]
             line = "none" if curve.marker else "--" if curve.dashed else "-"
-            axes.plot(curve.x, curve.y, label=curve.label, color=color, linestyle=line,
-                      marker=curve.marker or ("o" if curve.marks else None), markersize=6 if curve.marker else 3)
+            axes.plot(
+                curve.x,
+                curve.y,
+                label=curve.label,
+                color=color,
+                linestyle=line,
+                marker=curve.marker or ("o" if curve.marks else None),
+                markersize=6 if curve.marker else 3,
+            )
             if curve.band:
                 low, high = ([y + sign * half for y, half in zip(curve.y, curve.band)] for sign in (-1, 1))
                 axes.fill_between(curve.x, low, high, color=color, alpha=0.18, linewidth=0)
@@ -105,8 +112,12 @@ def draw_bars_svg(values: list[tuple[str, float]], x_label: str, name: str, widt
     """
     with _figure(name, width_in, 0.7 + 0.2 * len(values)) as (axes, written):
         places = range(len(values))[::-1]
-        axes.barh(places, [value for _, value in values], height=0.7,
-                  color=[COLORS[0] if value >= 0 else COLORS[1] for _, value in values])
+        axes.barh(
+            places,
+            [value for _, value in values],
+            height=0.7,
+            color=[COLORS[0] if value >= 0 else COLORS[1] for _, value in values],
+        )
         axes.set_yticks(places, [text for text, _ in values])
         axes.axvline(0, color=_INK, linewidth=0.6)
         axes.set_xlabel(x_label)
@@ -132,9 +143,16 @@ def draw_dots_svg(rows: list[tuple[str, list[float]]], x_label: str, name: str, 
         for place, ((_, values), stack) in enumerate(zip(rows, stacks)):
             base, color = len(rows) - 1 - place, COLORS[place % len(COLORS)]
             rise = 0.7 / max(tallest, 2)
-            axes.plot([bin_ * step for bin_, count in stack.items() for _ in range(count)],
-                      [base + rise * level for count in stack.values() for level in range(count)],
-                      linestyle="none", marker="o", markersize=4.5, color=color, alpha=0.9, markeredgewidth=0)
+            axes.plot(
+                [bin_ * step for bin_, count in stack.items() for _ in range(count)],
+                [base + rise * level for count in stack.values() for level in range(count)],
+                linestyle="none",
+                marker="o",
+                markersize=4.5,
+                color=color,
+                alpha=0.9,
+                markeredgewidth=0,
+            )
             if len(values) > 1:
                 mean = sum(values) / len(values)
                 axes.plot([mean, mean], [base - 0.3, base + 0.45], color=color, linewidth=1.2)
@@ -153,12 +171,26 @@ def _figure(name: str, width_in: float, height_in: float):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    style = {"svg.fonttype": "none", "svg.hashsalt": name, "font.size": 9, "axes.edgecolor": _INK, "text.color": _INK,
-             "axes.labelcolor": _INK, "xtick.color": _INK, "ytick.color": _INK, "axes.linewidth": 0.6,
-             "xtick.major.width": 0.6, "ytick.major.width": 0.6, "axes.spines.top": False,
-             "axes.spines.right": False, "legend.frameon": False, "lines.linewidth": 1.4,
-             # Names of classes and runs are no formulas.
-             "text.parse_math": False, "text.usetex": False}
+    style = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": name,
+        "font.size": 9,
+        "axes.edgecolor": _INK,
+        "text.color": _INK,
+        "axes.labelcolor": _INK,
+        "xtick.color": _INK,
+        "ytick.color": _INK,
+        "axes.linewidth": 0.6,
+        "xtick.major.width": 0.6,
+        "ytick.major.width": 0.6,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "legend.frameon": False,
+        "lines.linewidth": 1.4,
+        # Names of classes and runs are no formulas.
+        "text.parse_math": False,
+        "text.usetex": False,
+    }
     written: list[str] = []
     with plt.rc_context(style):
         figure, axes = plt.subplots(figsize=(width_in, height_in), layout="constrained")
@@ -172,7 +204,7 @@ def _figure(name: str, width_in: float, height_in: float):
 
 def _inline(svg: str, name: str) -> str:
     """The drawing without XML head and outside references, its ink the page's, its ids its own."""
-    svg = re.sub(r"[\x00-\x08\x0b-\x1f]", "", svg[svg.index("<svg"):])  # not allowed in XML, not even escaped
+    svg = re.sub(r"[\x00-\x08\x0b-\x1f]", "", svg[svg.index("<svg") :])  # not allowed in XML, not even escaped
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
     svg = re.sub(r'\sxmlns:xlink="[^"]*"', "", svg).replace("xlink:href", "href")
     svg = re.sub(r'(<svg[^>]*?)\swidth="[^"]*"', r"\1", svg, count=1)

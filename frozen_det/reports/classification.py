@@ -26,8 +26,9 @@ MAX_PICTURES = 8
 MIXED_PICTURE = "mixed/batch.png"
 
 
-def page_of_classifiers(runs: list[RunRecord], files: Path, baseline: str | None = None,
-                        second_test_file: str = "second_test.json") -> Page:
+def page_of_classifiers(
+    runs: list[RunRecord], files: Path, baseline: str | None = None, second_test_file: str = "second_test.json"
+) -> Page:
     """The report of one classification run or of several, arm by arm; runs that differ in the seed alone are one arm.
 
     Args:
@@ -53,16 +54,22 @@ def page_of_classifiers(runs: list[RunRecord], files: Path, baseline: str | None
     if len(arms) == 1:
         result.insert(0, _key_figures(arms[0], stage))
     sections = [
-        Section("Final checkpoint", result), Section("What can be told apart", told_apart(pairs, base, stage)),
+        Section("Final checkpoint", result),
+        Section("What can be told apart", told_apart(pairs, base, stage)),
         Section("On a second test set", second_test(arms, stage, second_test_file)),
         Section("Architectures under each other's recipes", grid(arms, stage)),
-        Section("Spread along the epochs", spread_along_epochs(arms)), Section("Best epoch and last epoch",
-                                                                               best_against_final(arms)),
-        Section("Training", curves(arms)), Section("What it cost", costs(arms)),
-        Section("By class", by_class(arms, base, stage)), Section("Training batches", _pictures(arms)),
-        Section("What ran", what_ran(runs)), Section("Not found", missing(runs))]
-    return Page(_title(arms, runs), _subtitle(arms, base, stage),
-                [section for section in sections if section.blocks], footer())
+        Section("Spread along the epochs", spread_along_epochs(arms)),
+        Section("Best epoch and last epoch", best_against_final(arms)),
+        Section("Training", curves(arms)),
+        Section("What it cost", costs(arms)),
+        Section("By class", by_class(arms, base, stage)),
+        Section("Training batches", _pictures(arms)),
+        Section("What ran", what_ran(runs)),
+        Section("Not found", missing(runs)),
+    ]
+    return Page(
+        _title(arms, runs), _subtitle(arms, base, stage), [section for section in sections if section.blocks], footer()
+    )
 
 
 def _title(arms: list[Arm], runs: list[RunRecord]) -> str:
@@ -73,8 +80,10 @@ def _title(arms: list[Arm], runs: list[RunRecord]) -> str:
 
 def _subtitle(arms: list[Arm], base: Arm, stage: str) -> str:
     seeds = sorted({run.seed for arm in arms for run in arm.runs if run.seed is not None})
-    words = f"Top-1 of the final checkpoint {STAGE_WORDS[stage]}; seed{'s' * (len(seeds) != 1)} " \
-            f"{', '.join(map(str, seeds)) or 'not known'}"
+    words = (
+        f"Top-1 of the final checkpoint {STAGE_WORDS[stage]}; seed{'s' * (len(seeds) != 1)} "
+        f"{', '.join(map(str, seeds)) or 'not known'}"
+    )
     return words + (f"; differences are against {base.label}." if len(arms) > 1 else ".")
 
 
@@ -95,11 +104,22 @@ def _key_figures(arm: Arm, stage: str) -> KeyFigures:
 
 
 def _pictures(arms: list[Arm]) -> list:
-    found = [(arm, path) for arm in arms if (path := next(
-        (run.work_dir / MIXED_PICTURE for run in arm.runs if (run.work_dir / MIXED_PICTURE).is_file()), None))]
+    found = [
+        (arm, path)
+        for arm in arms
+        if (
+            path := next(
+                (run.work_dir / MIXED_PICTURE for run in arm.runs if (run.work_dir / MIXED_PICTURE).is_file()), None
+            )
+        )
+    ]
     if not found:
         return []
     more = f" The first {MAX_PICTURES} of {len(found)} arms." if len(found) > MAX_PICTURES else ""
-    return [Text("What training was fed: eight images of the first batch, each by a draw of its own from the run's "
-                 f"mixing, with the weights of both labels.{more}"),
-            *(Picture(path, arm.label) for arm, path in found[:MAX_PICTURES])]
+    return [
+        Text(
+            "What training was fed: eight images of the first batch, each by a draw of its own from the run's "
+            f"mixing, with the weights of both labels.{more}"
+        ),
+        *(Picture(path, arm.label) for arm, path in found[:MAX_PICTURES]),
+    ]

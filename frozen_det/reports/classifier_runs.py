@@ -15,13 +15,29 @@ from .run_record import RunRecord
 from .statistics import PairedTest, correct, paired_test
 
 # Name of a number -> (its words, decimals, whether more is better). `top1` leads everywhere.
-NUMBERS = {"top1": ("top-1, %", 2, True), "top5": ("top-5, %", 2, True), "loss": ("loss", 3, False),
-           "ece": ("ECE", 4, False), "real": ("ReaL, %", 2, True), "mean_class": ("mean of classes, %", 2, True)}
+NUMBERS = {
+    "top1": ("top-1, %", 2, True),
+    "top5": ("top-5, %", 2, True),
+    "loss": ("loss", 3, False),
+    "ece": ("ECE", 4, False),
+    "real": ("ReaL, %", 2, True),
+    "mean_class": ("mean of classes, %", 2, True),
+}
 MAIN = "top1"
 CLASSES_SUFFIX = ".classes.json"
 # In a backbone's config these belong to the recipe, not to the architecture.
-_RECIPE_KEYS = ("drop_path_rate", "drop_rate", "drop_block_rate", "pretrained", "init_cfg", "type", "name",
-                "with_cp", "grad_checkpointing", "img_size")
+_RECIPE_KEYS = (
+    "drop_path_rate",
+    "drop_rate",
+    "drop_block_rate",
+    "pretrained",
+    "init_cfg",
+    "type",
+    "name",
+    "with_cp",
+    "grad_checkpointing",
+    "img_size",
+)
 
 
 @dataclass
@@ -59,10 +75,11 @@ def final_stage(runs: list[RunRecord]) -> str:
 
 
 def number(numbers: dict[str, float], name: str) -> float | None:
-    """A metric by its plain name, whatever the evaluator's prefix; None for none and for -1, the mark of an empty set.
-    """
-    found = next((value for full, value in numbers.items() if full.rpartition("/")[2] == name
-                  and not full.startswith("class/")), None)
+    """A metric by its plain name, whatever the evaluator's prefix; None for none and for -1, an empty set's mark."""
+    found = next(
+        (value for full, value in numbers.items() if full.rpartition("/")[2] == name and not full.startswith("class/")),
+        None,
+    )
     return None if found is None or found == -1 else found
 
 
@@ -87,8 +104,9 @@ def moment(validation: dict) -> int:
 
 def along_epochs(arm: Arm, name: str = MAIN) -> list[tuple[int, float, float | None]]:
     """(epoch, mean, sample standard deviation or None) over the arm's runs, at epochs that all its runs validated."""
-    curves = [{moment(one): value for one in run.validations if (value := number(one, name)) is not None}
-              for run in arm.runs]
+    curves = [
+        {moment(one): value for one in run.validations if (value := number(one, name)) is not None} for run in arm.runs
+    ]
     curves = [curve for curve in curves if curve]
     common = sorted(set.intersection(*(set(curve) for curve in curves))) if curves else []
     return [(epoch, *mean_and_spread([curve[epoch] for curve in curves])) for epoch in common]
@@ -123,8 +141,11 @@ def class_accuracies(run: RunRecord, stage: str) -> dict[str, float]:
     if stage == "test" and path.is_file():
         found = json.loads(path.read_text(encoding="utf-8"))["class"]
         return {name: value for name, value in found.items() if value is not None}
-    return {full.split("class/", 1)[1]: value for full, value in run.numbers(stage).items()
-            if full.startswith("class/") or "/class/" in full}
+    return {
+        full.split("class/", 1)[1]: value
+        for full, value in run.numbers(stage).items()
+        if full.startswith("class/") or "/class/" in full
+    }
 
 
 def host_memory_mib(run: RunRecord) -> float | None:
@@ -154,8 +175,11 @@ def architecture(arm: Arm) -> str:
     """The network in words: ``resnet50``, ``CifarResNet depth=20``."""
     backbone = ((arm.runs[0].config or {}).get("model") or {}).get("backbone") or {}
     name = backbone.get("name") or str(backbone.get("type", "not known")).rpartition(".")[2]
-    more = [f"{key}={value}" for key, value in backbone.items()
-            if key not in _RECIPE_KEYS and isinstance(value, int | float | str)]
+    more = [
+        f"{key}={value}"
+        for key, value in backbone.items()
+        if key not in _RECIPE_KEYS and isinstance(value, int | float | str)
+    ]
     return " ".join([str(name), *more])
 
 
@@ -190,8 +214,9 @@ def baseline_of(arms: list[Arm], wanted: str | None) -> Arm:
     if wanted is not None:
         found = [arm for arm in arms if wanted in (arm.runs[0].name, arm.label)]
         if not found:
-            raise InputError(f"expected --baseline as one of {sorted({arm.runs[0].name for arm in arms})}, got "
-                             f"{wanted!r}.")
+            raise InputError(
+                f"expected --baseline as one of {sorted({arm.runs[0].name for arm in arms})}, got {wanted!r}."
+            )
         return found[0]
     return next((arm for arm in arms if recipe(arm) == "plain"), arms[0])
 
@@ -201,14 +226,20 @@ def pairs_of(arms: list[Arm], baseline: Arm, stage: str) -> list[ArmPair]:
     others = [arm for arm in arms if arm is not baseline]
     chosen = [(baseline, arm) for arm in others]
     if len(arms) <= 4:
-        chosen += [(a, b) for place, a in enumerate(others) for b in others[place + 1:]]
+        chosen += [(a, b) for place, a in enumerate(others) for b in others[place + 1 :]]
     pairs = []
     for first, second in chosen:
         tops = [arm.values(lambda run: final(run, stage)) for arm in (first, second)]
         seeds = [arm.by_seed(lambda run: final(run, stage)) for arm in (first, second)]
-        pairs.append(ArmPair(first, second, paired_test(*seeds),
-                             statistics.stdev(tops[0]) if len(tops[0]) > 1 else None,
-                             statistics.mean(tops[1]) - statistics.mean(tops[0]) if all(tops) else None))
+        pairs.append(
+            ArmPair(
+                first,
+                second,
+                paired_test(*seeds),
+                statistics.stdev(tops[0]) if len(tops[0]) > 1 else None,
+                statistics.mean(tops[1]) - statistics.mean(tops[0]) if all(tops) else None,
+            )
+        )
     correct([pair.test for pair in pairs])
     return pairs
 

@@ -10,8 +10,14 @@ from .detection_comparison import score, score_name
 from .groups import Arm, mean_and_spread
 
 # Squares train the backbone, circles do not; adapters are diamonds.
-_MARKERS = {"scratch": "^", "fine-tuned": "s", "frozen": "o", "frozen with adapters": "D",
-            "fine-tuned with adapters": "P", "partly frozen": "v"}
+_MARKERS = {
+    "scratch": "^",
+    "fine-tuned": "s",
+    "frozen": "o",
+    "frozen with adapters": "D",
+    "fine-tuned with adapters": "P",
+    "partly frozen": "v",
+}
 
 
 def trade_offs(arms: list[Arm], stage: str) -> list[Figure]:
@@ -20,19 +26,37 @@ def trade_offs(arms: list[Arm], stage: str) -> list[Figure]:
     title = what[0].upper() + what[1:]
     figures = []
     for name, x_label, of, caption in (
-            ("flops", "GFLOPs of a training step, one image", lambda d: d.training_step_flops / 1e9,
-             "against what a training step costs (the paper's Figure 1)"),
-            ("share", "trained share of the model, percent", lambda d: 100 * d.trainable_share,
-             "against the share of the model that trains (the paper's Table 3)")):
+        (
+            "flops",
+            "GFLOPs of a training step, one image",
+            lambda d: d.training_step_flops / 1e9,
+            "against what a training step costs (the paper's Figure 1)",
+        ),
+        (
+            "share",
+            "trained share of the model, percent",
+            lambda d: 100 * d.trainable_share,
+            "against the share of the model that trains (the paper's Table 3)",
+        ),
+    ):
         plot = _against(arms, stage, x_label, what, of)
         if plot is not None:
-            figures.append(Figure(draw_svg(plot, f"trade-{name}"), f"{title} {caption}; bars are one "
-                                  "standard deviation over seeds.",
-                                  f"trade-{name}"))
+            figures.append(
+                Figure(
+                    draw_svg(plot, f"trade-{name}"),
+                    f"{title} {caption}; bars are one standard deviation over seeds.",
+                    f"trade-{name}",
+                )
+            )
     plot = _against_fraction(arms, stage, what)
     if plot is not None:
-        figures.append(Figure(draw_svg(plot, "trade-fraction"), f"{title} against the share of the training images; "
-                              "bars are one standard deviation over seeds.", "trade-fraction"))
+        figures.append(
+            Figure(
+                draw_svg(plot, "trade-fraction"),
+                f"{title} against the share of the training images; bars are one standard deviation over seeds.",
+                "trade-fraction",
+            )
+        )
     return figures
 
 
@@ -52,8 +76,16 @@ def _against(arms: list[Arm], stage: str, x_label: str, y_label: str, of) -> Plo
     for arm, mean, deviation in points[max(enough)]:
         decoder, training = (arm.facts.decoder, arm.facts.training) if arm.facts else (arm.label, "")
         color = colors.setdefault(decoder, COLORS[len(colors) % len(COLORS)])
-        curves.append(Curve(arm.label, [of(arm.description)], [mean], color=color, errors=[deviation or 0.0],
-                            marker=_MARKERS.get(training, "o")))
+        curves.append(
+            Curve(
+                arm.label,
+                [of(arm.description)],
+                [mean],
+                color=color,
+                errors=[deviation or 0.0],
+                marker=_MARKERS.get(training, "o"),
+            )
+        )
     return Plot(curves, x_label, y_label)
 
 
@@ -69,12 +101,21 @@ def _against_fraction(arms: list[Arm], stage: str, what: str) -> Plot | None:
     if not lines:
         return None
     names = _short([name.split("|") for name in lines])
-    curves = [Curve(name, [one[0] for one in points], [one[1] for one in points], marks=True,
-                    color=COLORS[number % len(COLORS)], errors=[one[2] or 0.0 for one in points])
-              for number, (name, points) in enumerate(zip(names, lines.values()))]
+    curves = [
+        Curve(
+            name,
+            [one[0] for one in points],
+            [one[1] for one in points],
+            marks=True,
+            color=COLORS[number % len(COLORS)],
+            errors=[one[2] or 0.0 for one in points],
+        )
+        for number, (name, points) in enumerate(zip(names, lines.values()))
+    ]
     ticks = sorted({x for curve in curves for x in curve.x})
-    return Plot(curves, "share of the training images, percent", what, log_x=True,
-                x_ticks=[(x, f"{x:.3g}") for x in ticks])
+    return Plot(
+        curves, "share of the training images, percent", what, log_x=True, x_ticks=[(x, f"{x:.3g}") for x in ticks]
+    )
 
 
 def _short(names: list[list[str]]) -> list[str]:

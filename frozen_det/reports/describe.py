@@ -87,10 +87,24 @@ def describe_model(cfg, size_hw: tuple[int, int] | None = None) -> ModelDescript
     total = sum(p.numel() for p in model.parameters())
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return ModelDescription(
-        total, trainable, total - trainable, trainable / total, forward.get_total_flops(), step.get_total_flops(),
-        kept.total, size_hw, *rois, levels, neck_levels, _parts(model, part_flops),
-        [name for name, part in _named_parts(model) if any(True for _ in part.parameters())
-         and not part_flops.ran(part)])
+        total,
+        trainable,
+        total - trainable,
+        trainable / total,
+        forward.get_total_flops(),
+        step.get_total_flops(),
+        kept.total,
+        size_hw,
+        *rois,
+        levels,
+        neck_levels,
+        _parts(model, part_flops),
+        [
+            name
+            for name, part in _named_parts(model)
+            if any(True for _ in part.parameters()) and not part_flops.ran(part)
+        ],
+    )
 
 
 def _counted(model, size_hw, rois_training: int, rois_inference: int):
@@ -114,12 +128,32 @@ def _describe_classifier(cfg, model, size_hw) -> ModelDescription:
         _backward([model(images)])
     total = sum(p.numel() for p in model.parameters())
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    rows = [PartRow(name, sum(p.numel() for p in part.parameters()),
-                    sum(p.numel() for p in part.parameters() if p.requires_grad), _norm_mode(part),
-                    part_flops.of(part) // 2) for name, part in parts(model.network) if list(part.parameters())]
+    rows = [
+        PartRow(
+            name,
+            sum(p.numel() for p in part.parameters()),
+            sum(p.numel() for p in part.parameters() if p.requires_grad),
+            _norm_mode(part),
+            part_flops.of(part) // 2,
+        )
+        for name, part in parts(model.network)
+        if list(part.parameters())
+    ]
     return ModelDescription(
-        total, trainable, total - trainable, trainable / total, forward.get_total_flops() // 2,
-        step.get_total_flops() // 2, kept.total // 2, size_hw, 0, 0, levels(cfg.model.backbone), [], rows)
+        total,
+        trainable,
+        total - trainable,
+        trainable / total,
+        forward.get_total_flops() // 2,
+        step.get_total_flops() // 2,
+        kept.total // 2,
+        size_hw,
+        0,
+        0,
+        levels(cfg.model.backbone),
+        [],
+        rows,
+    )
 
 
 def build_without_weights(model_cfg) -> nn.Module:
@@ -233,8 +267,11 @@ class _PartFlops:
     def ran(self, module: nn.Module) -> bool:
         """Whether a module or anything in it was called. Tables of embeddings alone may be read without a call."""
         called = any(part in self.flops for part in module.modules())
-        return called or all(isinstance(part, nn.Embedding) for part in module.modules()
-                             if any(True for _ in part.parameters(recurse=False)))
+        return called or all(
+            isinstance(part, nn.Embedding)
+            for part in module.modules()
+            if any(True for _ in part.parameters(recurse=False))
+        )
 
 
 def _levels(model) -> list[dict]:
@@ -253,9 +290,16 @@ def _measured(features) -> list[dict]:
 
 def _parts(model, part_flops: _PartFlops) -> list[PartRow]:
     named = [(name, part) for name, part in _named_parts(model) if any(True for _ in part.parameters())]
-    return [PartRow(name, sum(p.numel() for p in part.parameters()),
-                    sum(p.numel() for p in part.parameters() if p.requires_grad), _norm_mode(part),
-                    part_flops.of(part)) for name, part in named]
+    return [
+        PartRow(
+            name,
+            sum(p.numel() for p in part.parameters()),
+            sum(p.numel() for p in part.parameters() if p.requires_grad),
+            _norm_mode(part),
+            part_flops.of(part),
+        )
+        for name, part in named
+    ]
 
 
 def _named_parts(model):

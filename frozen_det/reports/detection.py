@@ -18,8 +18,15 @@ from .evidence import footer, missing, own_data, pictures, proof, what_ran
 from .groups import Arm, describe, describe_all, group_arms, share_words
 from .run_record import RunRecord
 
-AR_COLUMNS = {"AR 1": ("AR@1",), "AR 10": ("AR@10",), "AR 100": ("AR@100",), "AR 300": ("AR@300",),
-              "small": ("AR_s@100", "ARs@300"), "medium": ("AR_m@100", "ARm@300"), "large": ("AR_l@100", "ARl@300")}
+AR_COLUMNS = {
+    "AR 1": ("AR@1",),
+    "AR 10": ("AR@10",),
+    "AR 100": ("AR@100",),
+    "AR 300": ("AR@300",),
+    "small": ("AR_s@100", "ARs@300"),
+    "medium": ("AR_m@100", "ARm@300"),
+    "large": ("AR_l@100", "ARl@300"),
+}
 NUM_PICTURES = 4  # of each arm, in a comparison
 MAX_ARMS_WITH_PICTURES = 6
 
@@ -28,11 +35,17 @@ def page_of_one(run: RunRecord, files: Path) -> Page:
     """The report of a single run; pictures drawn for it go to the folder ``files``."""
     arm = Arm(run.name, [run])
     describe(arm)
-    sections = [Section("Results", _results(run, arm)), Section("Training", _curves([arm])),
-                Section("By class", by_class([arm])), Section("Ground truth and predictions", pictures(run)),
-                Section("Best and worst images", best_and_worst(run, files, count=4)),
-                Section("The backbone stayed frozen", proof([run])), Section("What ran", what_ran([run])),
-                Section("The same on your own data", own_data()), Section("Not found", missing([run]))]
+    sections = [
+        Section("Results", _results(run, arm)),
+        Section("Training", _curves([arm])),
+        Section("By class", by_class([arm])),
+        Section("Ground truth and predictions", pictures(run)),
+        Section("Best and worst images", best_and_worst(run, files, count=4)),
+        Section("The backbone stayed frozen", proof([run])),
+        Section("What ran", what_ran([run])),
+        Section("The same on your own data", own_data()),
+        Section("Not found", missing([run])),
+    ]
     return Page(run.name, _sentence(run, arm), [section for section in sections if section.blocks], footer())
 
 
@@ -44,23 +57,37 @@ def page_of_many(runs: list[RunRecord], files: Path) -> Page:
     arms = in_order(arms)
     stage = stage_of(runs)
     pairs = comparisons(arms)
-    shown = [block for arm in arms[:MAX_ARMS_WITH_PICTURES]
-             for block in pictures(next((run for run in arm.runs if run.pictures), arm.runs[0]), arm.label,
-                                   limit=NUM_PICTURES)]
-    extremes = [block for arm in arms[:MAX_ARMS_WITH_PICTURES]
-                for block in best_and_worst(arm.runs[0], files, arm.label, count=2)]
-    sections = [Section("Side by side", side_by_side(arms, stage)),
-                Section("What can be told apart", compared(pairs, arms, stage)),
-                Section("What it costs", trade_offs(arms, stage)), Section("Training", _curves(arms)),
-                Section("By class", by_class(arms, stage, pairs)), Section("Ground truth and predictions", shown),
-                Section("Best and worst images", extremes),
-                Section("What stayed frozen", proof(runs)), Section("What ran", what_ran(runs)),
-                Section("Not found", missing(runs))]
+    shown = [
+        block
+        for arm in arms[:MAX_ARMS_WITH_PICTURES]
+        for block in pictures(
+            next((run for run in arm.runs if run.pictures), arm.runs[0]), arm.label, limit=NUM_PICTURES
+        )
+    ]
+    extremes = [
+        block
+        for arm in arms[:MAX_ARMS_WITH_PICTURES]
+        for block in best_and_worst(arm.runs[0], files, arm.label, count=2)
+    ]
+    sections = [
+        Section("Side by side", side_by_side(arms, stage)),
+        Section("What can be told apart", compared(pairs, arms, stage)),
+        Section("What it costs", trade_offs(arms, stage)),
+        Section("Training", _curves(arms)),
+        Section("By class", by_class(arms, stage, pairs)),
+        Section("Ground truth and predictions", shown),
+        Section("Best and worst images", extremes),
+        Section("What stayed frozen", proof(runs)),
+        Section("What ran", what_ran(runs)),
+        Section("Not found", missing(runs)),
+    ]
     title = f"{len(arms)} arms, {len(runs)} runs" if len(arms) > 1 else f"{arms[0].label}, {len(runs)} runs"
-    names = "; ".join(arm.label for arm in arms) if len(arms) <= 4 else "seeds " + ", ".join(
-        map(str, sorted({run.seed for run in runs if run.seed is not None})))
-    return Page(title, f"Side by side: {names}.",
-                [section for section in sections if section.blocks], footer())
+    names = (
+        "; ".join(arm.label for arm in arms)
+        if len(arms) <= 4
+        else "seeds " + ", ".join(map(str, sorted({run.seed for run in runs if run.seed is not None})))
+    )
+    return Page(title, f"Side by side: {names}.", [section for section in sections if section.blocks], footer())
 
 
 def name_apart(runs: list[RunRecord]) -> None:
@@ -84,8 +111,11 @@ def _sentence(run: RunRecord, arm: Arm) -> str:
     if run.proof:
         moved = [check for check in run.proof["checks"] if not check["unchanged"]]
         count = sum(module["num_params"] for module in run.proof["modules"])
-        parts.append(f"a frozen tensor moved: {moved[0].get('moved', '')}" if moved else
-                     f"{millions(count)} M parameters stayed frozen, bit for bit")
+        parts.append(
+            f"a frozen tensor moved: {moved[0].get('moved', '')}"
+            if moved
+            else f"{millions(count)} M parameters stayed frozen, bit for bit"
+        )
     if run.share not in (None, 1):
         parts.append(f"trained on {share_words(run.share)}")
     if arm.description is not None:
@@ -99,16 +129,24 @@ def _results(run: RunRecord, arm: Arm) -> list:
         return [Text("No validation was logged yet.")]
     figures = [(percent(run.last(metric)), "box AP"), (percent(run.last(_at_iou(metric, 50))), "box AP50")]
     if arm.description is not None:
-        figures.append((f"{millions(arm.description.trainable_params)} M",
-                        f"of {millions(arm.description.total_params)} M parameters trained"))
+        figures.append(
+            (
+                f"{millions(arm.description.trainable_params)} M",
+                f"of {millions(arm.description.total_params)} M parameters trained",
+            )
+        )
     if run.training_seconds():
         figures.append((duration(run.training_seconds()), "of training steps"))
     blocks = [KeyFigures(figures)]
-    for columns, caption in ((AP_COLUMNS, "Average precision in percent, over IoU 0.50 to 0.95 unless a threshold "
-                              "stands behind it; small, medium and large objects are up to 32² px, up to 96² px and "
-                              "beyond."),
-                             (AR_COLUMNS, "Average recall in percent, by the number of detections allowed per image, "
-                              "and by size.")):
+    for columns, caption in (
+        (
+            AP_COLUMNS,
+            "Average precision in percent, over IoU 0.50 to 0.95 unless a threshold "
+            "stands behind it; small, medium and large objects are up to 32² px, up to 96² px and "
+            "beyond.",
+        ),
+        (AR_COLUMNS, "Average recall in percent, by the number of detections allowed per image, and by size."),
+    ):
         table = _numbers_table(run, columns, caption)
         if table:
             blocks.append(table)
@@ -126,17 +164,27 @@ def _numbers_table(run: RunRecord, columns: dict, caption: str) -> Table | None:
         candidates = [(f"{KIND_WORDS[kind]}, last ({_moment(last)})", last)]
         if best is not last:
             candidates.append((f"{KIND_WORDS[kind]}, best ({_moment(best)})", best))
-        candidates += [(f"{KIND_WORDS[kind]}, test", {f"{prefix}/{kind}_{name}": value for name, value in
-                                                      one["numbers"].get(kind, {}).items()})
-                       for one in run.evaluations if one["stage"] == "test"]
-        rows += [[label, *(_first(values, [f"{prefix}/{kind}_{name}" for name in names])
-                           for names in columns.values())] for label, values in candidates]
+        candidates += [
+            (
+                f"{KIND_WORDS[kind]}, test",
+                {f"{prefix}/{kind}_{name}": value for name, value in one["numbers"].get(kind, {}).items()},
+            )
+            for one in run.evaluations
+            if one["stage"] == "test"
+        ]
+        rows += [
+            [label, *(_first(values, [f"{prefix}/{kind}_{name}" for name in names]) for names in columns.values())]
+            for label, values in candidates
+        ]
     used = [column for column in range(1, len(columns) + 1) if any(row[column] is not None for row in rows)]
     if not used:
         return None
     header = list(columns)
-    return Table([""] + [header[column - 1] for column in used],
-                 [[row[0], *(percent(row[column]) for column in used)] for row in rows], caption)
+    return Table(
+        [""] + [header[column - 1] for column in used],
+        [[row[0], *(percent(row[column]) for column in used)] for row in rows],
+        caption,
+    )
 
 
 def _moment(validation: dict) -> str:
@@ -155,19 +203,31 @@ def _curves(arms: list[Arm]) -> list:
     loss, scores = _curves_of_one(arms[0].runs[0]) if alone else _curves_of_many(arms)
     figures = []
     if any(curve.x for curve in loss):
-        figures.append(Figure(draw_svg(Plot(loss, "iteration", "loss", y_from_zero=True), "loss"),
-                              "Training loss; its parts are dashed." if alone else "Training loss.", "loss"))
+        figures.append(
+            Figure(
+                draw_svg(Plot(loss, "iteration", "loss", y_from_zero=True), "loss"),
+                "Training loss; its parts are dashed." if alone else "Training loss.",
+                "loss",
+            )
+        )
     if any(curve.x for curve in scores):
-        figures.append(Figure(draw_svg(Plot(scores, "iteration", "AP, percent", y_from_zero=True), "ap"),
-                              "Average precision at each validation.", "ap"))
+        figures.append(
+            Figure(
+                draw_svg(Plot(scores, "iteration", "AP, percent", y_from_zero=True), "ap"),
+                "Average precision at each validation.",
+                "ap",
+            )
+        )
     return figures
 
 
 def _curves_of_one(run: RunRecord) -> tuple[list[Curve], list[Curve]]:
     """The loss with its parts; AP, AP50, AP75 and mask AP."""
     losses = [name for name in run.train[-1] if name.startswith("loss")] if run.train else []
-    loss = [Curve(name.replace("loss_", "").replace("_", " "), *_points(run.train, name), dashed=name != "loss")
-            for name in losses]
+    loss = [
+        Curve(name.replace("loss_", "").replace("_", " "), *_points(run.train, name), dashed=name != "loss")
+        for name in losses
+    ]
     metric = run.main_metric()
     names = [metric, *(_at_iou(metric, iou) for iou in (50, 75)), run.main_metric("segm")] if metric else []
     return loss, [Curve(_short(name), *_points(run.validations, name, 100), marks=True) for name in names if name]

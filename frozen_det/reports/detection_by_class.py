@@ -31,14 +31,20 @@ def _table(arms: list[Arm], tables: list, word: str, stage: str) -> Table:
         means = [_class_means(of_arm) for of_arm in tables]
         names = dict.fromkeys(name for of_arm in tables for table in of_arm for name in (row["name"] for row in table))
         rows = [[name, *(spread(of_arm.get(name)) for of_arm in means)] for name in names]
-    caption = f"{word.capitalize()} numbers of each class in percent, {_STAGE_WORDS[stage]}; a dash where its set " \
-              "holds no such object."
+    caption = (
+        f"{word.capitalize()} numbers of each class in percent, {_STAGE_WORDS[stage]}; a dash where its set "
+        "holds no such object."
+    )
     if len(rows) <= MAX_CLASSES:
         return Table(["class", *columns], rows, caption)
     ranked = sorted((row for row in rows if row[1] != MISSING), key=lambda row: float(row[1].split(" ")[0]))
     caption += f" Of {len(rows)} classes the {NUM_EXTREMES} best and the {NUM_EXTREMES} worst are shown."
-    return Table(["class", *columns], ranked[::-1][:NUM_EXTREMES] + ranked[:NUM_EXTREMES][::-1], caption,
-                 rule_before=[NUM_EXTREMES])
+    return Table(
+        ["class", *columns],
+        ranked[::-1][:NUM_EXTREMES] + ranked[:NUM_EXTREMES][::-1],
+        caption,
+        rule_before=[NUM_EXTREMES],
+    )
 
 
 def _class_means(tables: list[list[dict]]) -> dict:
@@ -56,17 +62,28 @@ def _differences(pairs: list[Comparison], stage: str) -> list[Figure]:
     figures = []
     for kind, word in KIND_WORDS.items():
         for pair in pairs:
-            first, second = (_class_means([run.classes(stage)[kind] for run in arm.runs if kind in run.classes(stage)])
-                             for arm in (pair.first, pair.second))
-            found = sorted(((name, 100 * (second[name][0] - first[name][0])) for name in first if name in second),
-                           key=lambda one: -one[1])
+            first, second = (
+                _class_means([run.classes(stage)[kind] for run in arm.runs if kind in run.classes(stage)])
+                for arm in (pair.first, pair.second)
+            )
+            found = sorted(
+                ((name, 100 * (second[name][0] - first[name][0])) for name in first if name in second),
+                key=lambda one: -one[1],
+            )
             if not found or len(figures) == MAX_PICTURES:
                 continue
             shown, note = found, ""
             if len(found) > 2 * NUM_EXTREMES:
-                shown, note = found[:NUM_EXTREMES] + found[-NUM_EXTREMES:], f" Of {len(found)} classes the " \
-                    f"{NUM_EXTREMES} at each end."
+                shown, note = (
+                    found[:NUM_EXTREMES] + found[-NUM_EXTREMES:],
+                    f" Of {len(found)} classes the {NUM_EXTREMES} at each end.",
+                )
             name = f"classes-{kind}-{len(figures)}"
-            figures.append(Figure(draw_bars_svg(shown, f"difference of {word} AP, points", name),
-                                  f"{pair.words}, class by class, means over seeds.{note}", name))
+            figures.append(
+                Figure(
+                    draw_bars_svg(shown, f"difference of {word} AP, points", name),
+                    f"{pair.words}, class by class, means over seeds.{note}",
+                    name,
+                )
+            )
     return figures

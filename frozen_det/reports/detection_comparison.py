@@ -12,9 +12,17 @@ from .run_record import RunRecord, headline, metric_word
 from .statistics import FEWEST_SEEDS, PairedTest, correct, paired_test
 
 KIND_WORDS = {"bbox": "box", "segm": "mask"}
-AP_COLUMNS = {"AP": ("mAP", "AP"), "AP50": ("mAP_50", "AP50"), "AP75": ("mAP_75", "AP75"),
-              "small": ("mAP_s", "APs"), "medium": ("mAP_m", "APm"), "large": ("mAP_l", "APl"),
-              "rare": ("APr",), "common": ("APc",), "frequent": ("APf",)}
+AP_COLUMNS = {
+    "AP": ("mAP", "AP"),
+    "AP50": ("mAP_50", "AP50"),
+    "AP75": ("mAP_75", "AP75"),
+    "small": ("mAP_s", "APs"),
+    "medium": ("mAP_m", "APm"),
+    "large": ("mAP_l", "APl"),
+    "rare": ("APr",),
+    "common": ("APc",),
+    "frequent": ("APf",),
+}
 # In a comparison "frozen minus fine-tuned", not the other way round.
 _TRAINING_ORDER = ("scratch", "fine-tuned", "partly frozen", "frozen")
 MAX_COMPARISONS = 24
@@ -69,8 +77,11 @@ def scale(name: str) -> float:
 
 def side_by_side(arms: list[Arm], stage: str) -> list:
     """Number tables of all kinds, of other metrics where there is no detector, and the costs."""
-    kinds = [kind for kind in KIND_WORDS
-             if any(_number(run, stage, kind, AP_COLUMNS["AP"]) is not None for arm in arms for run in arm.runs)]
+    kinds = [
+        kind
+        for kind in KIND_WORDS
+        if any(_number(run, stage, kind, AP_COLUMNS["AP"]) is not None for arm in arms for run in arm.runs)
+    ]
     blocks = [_numbers(arms, stage, kind) for kind in kinds] or [_other_numbers(arms, stage)]
     return [block for block in [_unfinished(arms), _what_they_are(arms), *blocks, _costs(arms)] if block]
 
@@ -85,13 +96,15 @@ def in_order(arms: list[Arm]) -> list[Arm]:
         kind, size = (arm.facts.backbone, arm.facts.decoder), getattr(arm.description, "total_params", 0)
         sizes[kind] = min(sizes.get(kind, size), size)
     kinds = sorted(sizes, key=sizes.get)
-    return sorted(arms, key=lambda arm: (kinds.index((arm.facts.backbone, arm.facts.decoder)), arm.facts.share,
-                                         _training_rank(arm)))
+    return sorted(
+        arms,
+        key=lambda arm: (kinds.index((arm.facts.backbone, arm.facts.decoder)), arm.facts.share, _training_rank(arm)),
+    )
 
 
 def comparisons(arms: list[Arm]) -> list[Comparison]:
     """Pairs that differ in the training or in the decoder alone; all pairs of few arms whose configs do not tell."""
-    pairs = [(a, b) for number, a in enumerate(arms) for b in arms[number + 1:]]
+    pairs = [(a, b) for number, a in enumerate(arms) for b in arms[number + 1 :]]
     chosen = [Comparison(*_ordered(a, b)) for a, b in pairs if a.facts and b.facts and _one_difference(a, b)]
     if not chosen and len(arms) <= 4:
         chosen = [Comparison(*_ordered(a, b)) for a, b in pairs]
@@ -112,7 +125,8 @@ def compared(pairs: list[Comparison], arms: list[Arm], stage: str) -> list:
         [[pair.words, str(pair.test.num_seeds), *_test_cells(pair.test), pair.test.verdict] for pair in pairs],
         f"Paired t test over the n seeds that both arms share, {_STAGE_WORDS[stage]}: mean difference with its 95 % "
         f"interval; p two-sided, corrected by Holm's method for the comparisons in this table. Below "
-        f"{FEWEST_SEEDS} seeds nothing is claimed. Seeds vary initial weights and the order of samples, not the data.")
+        f"{FEWEST_SEEDS} seeds nothing is claimed. Seeds vary initial weights and the order of samples, not the data.",
+    )
     return [Text(_sentence(pairs)), table]
 
 
@@ -121,19 +135,32 @@ def _sentence(pairs: list[Comparison]) -> str:
     told = [pair for pair in enough if pair.test.verdict in ("higher", "lower")]
     few = max(pair.test.num_seeds for pair in pairs)
     if not enough:
-        return (f"Not distinguishable: with {counted(few, 'common seed')} a difference between arms cannot be told "
-                "from chance. The differences below are what was seen, not what is so.")
-    parts = [f"{pair.second.label} is {pair.test.verdict} than {pair.first.label} (n = {pair.test.num_seeds})"
-             for pair in told]
+        return (
+            f"Not distinguishable: with {counted(few, 'common seed')} a difference between arms cannot be told "
+            "from chance. The differences below are what was seen, not what is so."
+        )
+    parts = [
+        f"{pair.second.label} is {pair.test.verdict} than {pair.first.label} (n = {pair.test.num_seeds})"
+        for pair in told
+    ]
     rest = len(pairs) - len(told)
-    parts += [f"{counted(rest, 'other comparison')} not distinguishable" if told else
-              f"{counted(rest, 'comparison')}, not distinguishable"] if rest else []
+    parts += (
+        [
+            f"{counted(rest, 'other comparison')} not distinguishable"
+            if told
+            else f"{counted(rest, 'comparison')}, not distinguishable"
+        ]
+        if rest
+        else []
+    )
     return f"{'; '.join(parts)}."
 
 
 def _test_cells(test: PairedTest) -> list[str]:
-    cells = [MISSING if test.mean is None else f"{test.mean:+.1f}",
-             MISSING if test.interval is None else f"{test.interval[0]:+.1f} to {test.interval[1]:+.1f}"]
+    cells = [
+        MISSING if test.mean is None else f"{test.mean:+.1f}",
+        MISSING if test.interval is None else f"{test.interval[0]:+.1f} to {test.interval[1]:+.1f}",
+    ]
     cells = [cell.replace("-", "−") for cell in cells]
     return cells + [MISSING if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}" for p in (test.p, test.p_holm)]
 
@@ -170,29 +197,54 @@ def _unfinished(arms: list[Arm]) -> Text | None:
 def _what_they_are(arms: list[Arm]) -> Table | None:
     if any(arm.facts is None for arm in arms):
         return None
-    rows = [[arm.label, arm.facts.training, arm.facts.backbone, arm.facts.neck, arm.facts.detector,
-             percent(arm.facts.share).removesuffix(".0"), arm.facts.schedule, arm.runs[0].name] for arm in arms]
+    rows = [
+        [
+            arm.label,
+            arm.facts.training,
+            arm.facts.backbone,
+            arm.facts.neck,
+            arm.facts.detector,
+            percent(arm.facts.share).removesuffix(".0"),
+            arm.facts.schedule,
+            arm.runs[0].name,
+        ]
+        for arm in arms
+    ]
     header = ["arm", "backbone is", "backbone", "neck", "detector", "data %", "schedule", "config"]
     varied = [column for column in range(1, 7) if len({row[column] for row in rows}) > 1]
     same = [f"{header[column]} {rows[0][column]}" for column in range(1, 7) if column not in varied and rows[0][column]]
     # The labels are made of what differs; only what they leave out needs a column.
     named = all(row[1] in arm.label or 1 not in varied for row, arm in zip(rows, arms))
     keep = [0, *(column for column in varied if not named or column == 6), 7]
-    return Table([header[column] for column in keep], [[row[column] for column in keep] for row in rows],
-                 f"The arms; the same for all: {', '.join(same)}." if same and len(arms) > 1 else "What was trained.",
-                 num_left=len(keep))
+    return Table(
+        [header[column] for column in keep],
+        [[row[column] for column in keep] for row in rows],
+        f"The arms; the same for all: {', '.join(same)}." if same and len(arms) > 1 else "What was trained.",
+        num_left=len(keep),
+    )
 
 
 def _numbers(arms: list[Arm], stage: str, kind: str) -> Table:
-    columns = [name for name, keys in AP_COLUMNS.items()
-               if any(_number(run, stage, kind, keys) is not None for arm in arms for run in arm.runs)]
-    values = [[mean_and_spread(arm.values(lambda run, name=name: _number(run, stage, kind, AP_COLUMNS[name])))
-               for name in columns] for arm in arms]
-    return Table(["arm", "seeds", *columns],
-                 [[arm.label, arm.seeds, *(spread(value) for value in row)] for arm, row in zip(arms, values)],
-                 f"{KIND_WORDS[kind].capitalize()} AP in percent {_STAGE_WORDS[stage]}: mean ± sample standard "
-                 "deviation over seeds. The best mean of a column is bold, distinguishable or not.",
-                 num_left=2, best=_best(values))
+    columns = [
+        name
+        for name, keys in AP_COLUMNS.items()
+        if any(_number(run, stage, kind, keys) is not None for arm in arms for run in arm.runs)
+    ]
+    values = [
+        [
+            mean_and_spread(arm.values(lambda run, name=name: _number(run, stage, kind, AP_COLUMNS[name])))
+            for name in columns
+        ]
+        for arm in arms
+    ]
+    return Table(
+        ["arm", "seeds", *columns],
+        [[arm.label, arm.seeds, *(spread(value) for value in row)] for arm, row in zip(arms, values)],
+        f"{KIND_WORDS[kind].capitalize()} AP in percent {_STAGE_WORDS[stage]}: mean ± sample standard "
+        "deviation over seeds. The best mean of a column is bold, distinguishable or not.",
+        num_left=2,
+        best=_best(values),
+    )
 
 
 def _other_numbers(arms: list[Arm], stage: str) -> Table | None:
@@ -200,12 +252,23 @@ def _other_numbers(arms: list[Arm], stage: str) -> Table | None:
     columns = list(dict.fromkeys(name for arm in arms for run in arm.runs for name in run.numbers(stage)))
     if not columns:
         return None
-    values = [[mean_and_spread(arm.values(lambda run, name=name: run.numbers(stage).get(name))) for name in columns]
-              for arm in arms]
-    shown = [[MISSING if value is None else f"{value[0]:.4g}" + (f" ± {value[1]:.2g}" if value[1] is not None else "")
-              for value in row] for row in values]
-    return Table(["arm", "seeds", *columns], [[arm.label, arm.seeds, *row] for arm, row in zip(arms, shown)],
-                 f"Numbers {_STAGE_WORDS[stage]}: mean ± sample standard deviation over seeds.", num_left=2)
+    values = [
+        [mean_and_spread(arm.values(lambda run, name=name: run.numbers(stage).get(name))) for name in columns]
+        for arm in arms
+    ]
+    shown = [
+        [
+            MISSING if value is None else f"{value[0]:.4g}" + (f" ± {value[1]:.2g}" if value[1] is not None else "")
+            for value in row
+        ]
+        for row in values
+    ]
+    return Table(
+        ["arm", "seeds", *columns],
+        [[arm.label, arm.seeds, *row] for arm, row in zip(arms, shown)],
+        f"Numbers {_STAGE_WORDS[stage]}: mean ± sample standard deviation over seeds.",
+        num_left=2,
+    )
 
 
 def _best(values: list[list]) -> set[tuple[int, int]]:
@@ -225,19 +288,32 @@ def _costs(arms: list[Arm]) -> Table:
         ["arm", "parameters M", "trained M", "trained %", "step GFLOPs", "step s", "peak GiB", "training"],
         [_cost_row(arm) for arm in arms],
         "What an arm costs: FLOPs of a training step on one image, median time of a step, peak memory of the "
-        "accelerator (not logged on a CPU), time in training steps.")
+        "accelerator (not logged on a CPU), time in training steps.",
+    )
 
 
 def _cost_row(arm: Arm) -> list[str]:
     d = arm.description
-    sizes = [MISSING] * 4 if d is None else [millions(d.total_params), millions(d.trainable_params),
-                                             f"{100 * d.trainable_share:.0f}", f"{d.training_step_flops / 1e9:.1f}"]
+    sizes = (
+        [MISSING] * 4
+        if d is None
+        else [
+            millions(d.total_params),
+            millions(d.trainable_params),
+            f"{100 * d.trainable_share:.0f}",
+            f"{d.training_step_flops / 1e9:.1f}",
+        ]
+    )
     step = mean_and_spread(arm.values(RunRecord.step_seconds))
     memory = max(arm.values(RunRecord.peak_memory_mib), default=None)
     training = mean_and_spread(arm.values(RunRecord.training_seconds))
-    return [arm.label, *sizes, MISSING if step is None else f"{step[0]:.2f}",
-            MISSING if memory is None else f"{memory / 1024:.1f}",
-            MISSING if training is None else duration(training[0])]
+    return [
+        arm.label,
+        *sizes,
+        MISSING if step is None else f"{step[0]:.2f}",
+        MISSING if memory is None else f"{memory / 1024:.1f}",
+        MISSING if training is None else duration(training[0]),
+    ]
 
 
 def _number(run: RunRecord, stage: str, kind: str, names) -> float | None:

@@ -52,19 +52,28 @@ def best_and_worst(run: RunRecord, folder: Path, label: str = "", count: int = 2
         return []
     if not scores:
         return []
-    chosen = [one for one in scores[:count] + scores[max(count, len(scores) - count):] if one.image_id in paths]
+    chosen = [one for one in scores[:count] + scores[max(count, len(scores) - count) :] if one.image_id in paths]
     folder = folder / "-".join(run.title.split("/"))
     reader = PixelReader.of(run.config.test_dataloader.dataset.get("pipeline") or [])
     try:
-        pairs = [Pair(_drawn(truth, found, one, paths[one.image_id], reader, folder),
-                      f"{paths[one.image_id].name}: F1 {one.f1:.2f}, {counted(one.num_objects, 'object')}, "
-                      f"{counted(one.num_predictions, 'prediction')}, {one.num_matched} matched") for one in chosen]
+        pairs = [
+            Pair(
+                _drawn(truth, found, one, paths[one.image_id], reader, folder),
+                f"{paths[one.image_id].name}: F1 {one.f1:.2f}, {counted(one.num_objects, 'object')}, "
+                f"{counted(one.num_predictions, 'prediction')}, {one.num_matched} matched",
+            )
+            for one in chosen
+        ]
     except InputError as error:  # gone, or broken since
         run.missing.append(f"best and worst images ({str(error)[:160]})")
         return []
-    return [Text(f"{label + ': the' if label else 'The'} best and worst of {len(scores)} test images with objects, by "
-                 f"F1 at IoU {IOU:g}, predictions with a score from {SCORE_THRESHOLD:g} on; the best first."),
-            Pairs(pairs, "ground truth", "predictions")]
+    return [
+        Text(
+            f"{label + ': the' if label else 'The'} best and worst of {len(scores)} test images with objects, by "
+            f"F1 at IoU {IOU:g}, predictions with a score from {SCORE_THRESHOLD:g} on; the best first."
+        ),
+        Pairs(pairs, "ground truth", "predictions"),
+    ]
 
 
 def ranked(truth: dict, found) -> list[ImageScore]:
@@ -74,8 +83,9 @@ def ranked(truth: dict, found) -> list[ImageScore]:
         truth: content of a COCO json.
         found: :class:`~frozen_det.evaluation.detections.Detections`, scores from SCORE_THRESHOLD on.
     """
-    objects = _by_image((one["image_id"], one["category_id"], one["bbox"]) for one in truth["annotations"]
-                        if not one.get("iscrowd"))
+    objects = _by_image(
+        (one["image_id"], one["category_id"], one["bbox"]) for one in truth["annotations"] if not one.get("iscrowd")
+    )
     order = np.argsort(-found.scores, kind="stable")
     images, categories = found.image_ids.tolist(), found.category_ids.tolist()
     predicted = _by_image((images[i], categories[i], found.boxes_xywh[i]) for i in order.tolist())
@@ -83,8 +93,15 @@ def ranked(truth: dict, found) -> list[ImageScore]:
     for image_id, of_image in objects.items():
         num_matched = _num_matched(of_image, predicted.get(image_id, []))
         num_predictions = len(predicted.get(image_id, []))
-        scores.append(ImageScore(image_id, 2 * num_matched / (len(of_image) + num_predictions), len(of_image),
-                                 num_predictions, num_matched))
+        scores.append(
+            ImageScore(
+                image_id,
+                2 * num_matched / (len(of_image) + num_predictions),
+                len(of_image),
+                num_predictions,
+                num_matched,
+            )
+        )
     return sorted(scores, key=lambda one: (-one.f1, -one.num_objects, one.image_id))
 
 
@@ -159,13 +176,17 @@ def _drawn(truth: dict, found, score: ImageScore, path: Path, reader, folder: Pa
 
     labels = {category["id"]: label for label, category in enumerate(truth["categories"])}
     of_image = [one for one in truth["annotations"] if one["image_id"] == score.image_id]
-    objects = DrawnObjects(_xyxy([one["bbox"] for one in of_image]),
-                           np.array([labels[one["category_id"]] for one in of_image], int),
-                           ignored=np.array([bool(one.get("iscrowd")) for one in of_image], bool))
+    objects = DrawnObjects(
+        _xyxy([one["bbox"] for one in of_image]),
+        np.array([labels[one["category_id"]] for one in of_image], int),
+        ignored=np.array([bool(one.get("iscrowd")) for one in of_image], bool),
+    )
     here = found.image_ids == score.image_id
-    predictions = DrawnObjects(_xyxy(found.boxes_xywh[here]),
-                               np.array([labels[one] for one in found.category_ids[here].tolist()], int),
-                               scores=found.scores[here])
+    predictions = DrawnObjects(
+        _xyxy(found.boxes_xywh[here]),
+        np.array([labels[one] for one in found.category_ids[here].tolist()], int),
+        scores=found.scores[here],
+    )
     pair = draw_pair(reader.rgb(path), objects, predictions, [category["name"] for category in truth["categories"]])
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{path.stem}.jpg"

@@ -11,14 +11,19 @@ def pictures(run: RunRecord, label: str = "", limit: int | None = None) -> list:
     if not run.pictures:
         return []
     threshold = run.pictures["score_threshold"]
-    pairs = [Pair(run.pictures["folder"] / one["file"],
-                  f"{one['image']}: {counted(one['num_objects'], 'object')}, "
-                  f"{counted(one['num_predictions'], 'prediction')}")
-             for one in run.pictures["pictures"][:limit]]
+    pairs = [
+        Pair(
+            run.pictures["folder"] / one["file"],
+            f"{one['image']}: {counted(one['num_objects'], 'object')}, {counted(one['num_predictions'], 'prediction')}",
+        )
+        for one in run.pictures["pictures"][:limit]
+    ]
     when = f"epoch {run.pictures['epoch']}" if run.pictures.get("epoch") else f"iteration {run.pictures['iter']}"
     what = f"{label}: " if label else "The same images at each validation: "
-    return [Text(f"{what}after {when}, predictions with a score from {threshold:g} on."),
-            Pairs(pairs, "ground truth", "predictions")]
+    return [
+        Text(f"{what}after {when}, predictions with a score from {threshold:g} on."),
+        Pairs(pairs, "ground truth", "predictions"),
+    ]
 
 
 def proof(runs: list[RunRecord]) -> list:
@@ -30,24 +35,42 @@ def proof(runs: list[RunRecord]) -> list:
         moved = [check for check in checks if not check["unchanged"]]
         verdict = f"MOVED at iteration {moved[0]['iter']}" if moved else "unchanged ✓"
         for module in run.proof["modules"]:
-            rows.append([*([run.title] if len(runs) > 1 else []), module["name"],
-                         module.get("source") or MISSING, (module["digest"] or "")[:12], verdict,
-                         millions(module["num_params"]), str(module["num_buffers"]), str(len(checks))])
-        notes += [f"{run.title}: {check['moved']} moved ({check['when']})" for check in moved
-                  if check.get("moved")]
+            rows.append(
+                [
+                    *([run.title] if len(runs) > 1 else []),
+                    module["name"],
+                    module.get("source") or MISSING,
+                    (module["digest"] or "")[:12],
+                    verdict,
+                    millions(module["num_params"]),
+                    str(module["num_buffers"]),
+                    str(len(checks)),
+                ]
+            )
+        notes += [f"{run.title}: {check['moved']} moved ({check['when']})" for check in moved if check.get("moved")]
     if not rows:
         return [Text("No proof was written: the run had no frozen_det.FrozenProofHook, or froze nothing.")]
     head = ["module", "weights", "SHA-256", "verdict", "parameters M", "buffers", "checks"]
     header = ["run", *head] if len(runs) > 1 else head
-    table = Table(header, rows, "Every frozen parameter and buffer is hashed when training starts and compared bit by "
-                  "bit before each validation, before each checkpoint and at the end.", num_left=len(header) - 3)
+    table = Table(
+        header,
+        rows,
+        "Every frozen parameter and buffer is hashed when training starts and compared bit by "
+        "bit before each validation, before each checkpoint and at the end.",
+        num_left=len(header) - 3,
+    )
     checks = [check for run in runs if run.proof for check in run.proof["checks"]]
     if len(runs) > 1:
         return [table, *(Text(note, note=True) for note in notes)]
-    moments = {when: sum(check["when"] == when for check in checks)
-               for when in dict.fromkeys(check["when"] for check in checks)}
-    notes.append("Moments: " + ", ".join(f"{when} ({count})" if count > 1 else when for when, count in
-                                         moments.items()) + f"; the last at iteration {checks[-1]['iter']}.")
+    moments = {
+        when: sum(check["when"] == when for check in checks)
+        for when in dict.fromkeys(check["when"] for check in checks)
+    }
+    notes.append(
+        "Moments: "
+        + ", ".join(f"{when} ({count})" if count > 1 else when for when, count in moments.items())
+        + f"; the last at iteration {checks[-1]['iter']}."
+    )
     return [Text(_claim(runs[0].proof)), table, *(Text(note, note=True) for note in notes)]
 
 
@@ -55,28 +78,40 @@ def _claim(proof: dict) -> str:
     """The proof in one sentence."""
     moved = [check for check in proof["checks"] if not check["unchanged"]]
     if moved:
-        return (f"A tensor that should have stayed frozen moved before iteration {moved[0]['iter']}. "
-                "Do not use this run.")
+        return (
+            f"A tensor that should have stayed frozen moved before iteration {moved[0]['iter']}. Do not use this run."
+        )
     if len(proof["checks"]) == 1:
         return "The digests were taken when training started and have not been compared yet."
-    parts = " and ".join(f"the {module['num_params']:,} frozen parameters and {module['num_buffers']} buffers of "
-                         f"{module['name']}" for module in proof["modules"])
-    return f"{parts[0].upper()}{parts[1:]} are, bit for bit, what they were when training started: compared " \
-           f"{counted(len(proof['checks']) - 1, 'time')}, never a difference."
+    parts = " and ".join(
+        f"the {module['num_params']:,} frozen parameters and {module['num_buffers']} buffers of {module['name']}"
+        for module in proof["modules"]
+    )
+    return (
+        f"{parts[0].upper()}{parts[1:]} are, bit for bit, what they were when training started: compared "
+        f"{counted(len(proof['checks']) - 1, 'time')}, never a difference."
+    )
 
 
 def what_ran(runs: list[RunRecord]) -> list:
     blocks = []
     keys = list(dict.fromkeys(key for run in runs for key in run.environment))
     if keys:
-        blocks.append(Table(["", ""], [[key, _of_all(key, runs)] for key in keys if key != "seed" or len(runs) == 1],
-                            "Environment, from the log.", num_left=2))
+        blocks.append(
+            Table(
+                ["", ""],
+                [[key, _of_all(key, runs)] for key in keys if key != "seed" or len(runs) == 1],
+                "Environment, from the log.",
+                num_left=2,
+            )
+        )
     for run in runs:
         stages = [[stage["name"], duration(stage["seconds"])] for stage in run.stages]
         steps = run.step_seconds()
         if run.training_seconds() and len(runs) == 1:
-            stages.append([f"training steps alone ({run.train[-1]['iter']} of {steps:.2f} s)",
-                           duration(run.training_seconds())])
+            stages.append(
+                [f"training steps alone ({run.train[-1]['iter']} of {steps:.2f} s)", duration(run.training_seconds())]
+            )
         if stages:
             blocks.append(Table(["stage", "time"], stages, f"Where the time went{_of(run, runs)}."))
         if run.config_text:
@@ -100,12 +135,16 @@ def own_data() -> list:
     from ..datasets.readers.folder_layout import EXPECTED_TREES
 
     return [
-        Text("Put images and annotations into one of the trees below, look at what the network will see, train, and "
-             "read the report. Classes, strides and channels follow from the data and the backbone; nothing else "
-             "needs to be typed."),
-        Code("frozen-det browse custom_coco --cfg-options data_root=my/data\n"
-             "frozen-det train custom_coco --cfg-options data_root=my/data\n"
-             "frozen-det report work_dirs/custom_coco"),
+        Text(
+            "Put images and annotations into one of the trees below, look at what the network will see, train, and "
+            "read the report. Classes, strides and channels follow from the data and the backbone; nothing else "
+            "needs to be typed."
+        ),
+        Code(
+            "frozen-det browse custom_coco --cfg-options data_root=my/data\n"
+            "frozen-det train custom_coco --cfg-options data_root=my/data\n"
+            "frozen-det report work_dirs/custom_coco"
+        ),
         Code(str(EXPECTED_TREES).strip(), "Trees and formats that are understood"),
     ]
 
@@ -116,9 +155,12 @@ def missing(runs: list[RunRecord]) -> list:
     for run in runs:
         if run.missing:
             lacking.setdefault(", ".join(dict.fromkeys(run.missing)), []).append(
-                run.title if len(runs) > 1 else str(run.work_dir))
-    return [Text(f"{'all runs' if len(titles) == len(runs) > 1 else ', '.join(titles)}: {what}.", note=True)
-            for what, titles in lacking.items()]
+                run.title if len(runs) > 1 else str(run.work_dir)
+            )
+    return [
+        Text(f"{'all runs' if len(titles) == len(runs) > 1 else ', '.join(titles)}: {what}.", note=True)
+        for what, titles in lacking.items()
+    ]
 
 
 def footer() -> str:

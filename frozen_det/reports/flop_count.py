@@ -17,10 +17,14 @@ def flop_counter() -> FlopCounterMode:
     """A counter to be entered; ``get_total_flops()`` is its count."""
     import torchvision  # noqa: F401  registers its deformable convolution
 
-    return FlopCounterMode(display=False, custom_mapping={
-        torch.ops.aten.convolution_backward: _convolution_backward,
-        torch.ops.torchvision.deform_conv2d: _deformable,
-        torch.ops.torchvision._deform_conv2d_backward: _deformable_backward})
+    return FlopCounterMode(
+        display=False,
+        custom_mapping={
+            torch.ops.aten.convolution_backward: _convolution_backward,
+            torch.ops.torchvision.deform_conv2d: _deformable,
+            torch.ops.torchvision._deform_conv2d_backward: _deformable_backward,
+        },
+    )
 
 
 def _multiply_adds(positions, weight_shape, batch: int) -> int:
@@ -28,8 +32,21 @@ def _multiply_adds(positions, weight_shape, batch: int) -> int:
     return batch * prod(positions) * prod(weight_shape)
 
 
-def _convolution_backward(grad_shape, x_shape, w_shape, _bias, _stride, _padding, _dilation, transposed, _out_padding,
-                          _groups, output_mask, out_shape=None, **_) -> int:
+def _convolution_backward(
+    grad_shape,
+    x_shape,
+    w_shape,
+    _bias,
+    _stride,
+    _padding,
+    _dilation,
+    transposed,
+    _out_padding,
+    _groups,
+    output_mask,
+    out_shape=None,
+    **_,
+) -> int:
     """The positions of a transposed convolution are those of its input, of any other those of its output."""
     positions = x_shape[2:] if transposed else grad_shape[2:]
     return 2 * sum(output_mask[:2]) * _multiply_adds(positions, w_shape, x_shape[0])

@@ -13,10 +13,28 @@ from ..errors import InputError
 from .run_record import RunRecord
 
 # What may differ between two seeds of one arm: places, and what only looks on.
-_PLACES = ("work_dir", "load_from", "resume", "randomness", "experiment_name", "launcher", "log_level", "default_hooks",
-           "visualizer", "vis_backends", "log_processor", "env_cfg")
-_ONLOOKERS = ("FrozenProofHook", "NaNGuardHook", "ValidationPicturesHook", "FractionRecordHook", "MixedPicturesHook",
-              "HostMemoryHook")
+_PLACES = (
+    "work_dir",
+    "load_from",
+    "resume",
+    "randomness",
+    "experiment_name",
+    "launcher",
+    "log_level",
+    "default_hooks",
+    "visualizer",
+    "vis_backends",
+    "log_processor",
+    "env_cfg",
+)
+_ONLOOKERS = (
+    "FrozenProofHook",
+    "NaNGuardHook",
+    "ValidationPicturesHook",
+    "FractionRecordHook",
+    "MixedPicturesHook",
+    "HostMemoryHook",
+)
 
 
 @dataclass
@@ -42,8 +60,11 @@ class Arm:
 
     def by_seed(self, of) -> dict[int, float]:
         """Seed -> ``of(run)``, for all runs that have both; of two runs with one seed, the later one's."""
-        return {run.seed: value for run in self.runs
-                if run.seed is not None and (value := of(run)) is not None and value != -1}
+        return {
+            run.seed: value
+            for run in self.runs
+            if run.seed is not None and (value := of(run)) is not None and value != -1
+        }
 
     @property
     def seeds(self) -> str:
@@ -101,9 +122,14 @@ def arm_facts(run: RunRecord) -> ArmFacts | None:
     neck = detector.get("neck") or {}
     neck = neck[-1] if isinstance(neck, list | tuple) else neck
     convs = f" of {neck['num_convs']}" if neck.get("num_convs") else ""
-    return ArmFacts(_training(backbone, cfg), str(body.get("name") or body.get("type") or backbone.get("type")),
-                    _plain(neck.get("type", "no neck")) + convs, _plain(detector.get("type", "")),
-                    run.share or 1.0, _schedule(cfg))
+    return ArmFacts(
+        _training(backbone, cfg),
+        str(body.get("name") or body.get("type") or backbone.get("type")),
+        _plain(neck.get("type", "no neck")) + convs,
+        _plain(detector.get("type", "")),
+        run.share or 1.0,
+        _schedule(cfg),
+    )
 
 
 def _training(backbone, cfg) -> str:
@@ -120,15 +146,24 @@ def _training(backbone, cfg) -> str:
 
 def _schedule(cfg) -> str:
     loop = cfg.get("train_cfg") or {}
-    return (f"{loop['max_epochs']} epochs" if loop.get("max_epochs")
-            else f"{loop['max_iters']} iterations" if loop.get("max_iters") else "")
+    return (
+        f"{loop['max_epochs']} epochs"
+        if loop.get("max_epochs")
+        else f"{loop['max_iters']} iterations"
+        if loop.get("max_iters")
+        else ""
+    )
 
 
 def _plain(name) -> str:
     """A type's name without its scope, as papers write it."""
     name = str(name).rpartition(".")[2]
-    known = {"FasterRCNN": "Faster R-CNN", "CascadeRCNN": "Cascade R-CNN", "MaskRCNN": "Mask R-CNN",
-             "NASFPN": "NAS-FPN"}
+    known = {
+        "FasterRCNN": "Faster R-CNN",
+        "CascadeRCNN": "Cascade R-CNN",
+        "MaskRCNN": "Mask R-CNN",
+        "NASFPN": "NAS-FPN",
+    }
     return known.get(name, name)
 
 
@@ -200,6 +235,9 @@ def _essence(run: RunRecord) -> str:
     if run.config is None:
         return re.sub(rf"^({'|'.join(_PLACES)})\b.*$", "", run.config_text, flags=re.M)
     kept = {key: value for key, value in run.config.to_dict().items() if key not in _PLACES and key[0] != "_"}
-    kept["custom_hooks"] = [hook for hook in kept.get("custom_hooks") or []
-                            if str(hook.get("type", "")).rpartition(".")[2] not in _ONLOOKERS]
+    kept["custom_hooks"] = [
+        hook
+        for hook in kept.get("custom_hooks") or []
+        if str(hook.get("type", "")).rpartition(".")[2] not in _ONLOOKERS
+    ]
     return repr(sorted(kept.items(), key=lambda item: item[0]))

@@ -60,8 +60,11 @@ def _whole(model: nn.Module, image: torch.Tensor) -> list[torch.Tensor]:
     from mmdet.structures import DetDataSample
 
     size_hw = tuple(image.shape[2:])
-    sample = DetDataSample(metainfo=dict(img_shape=size_hw, ori_shape=size_hw, batch_input_shape=size_hw,
-                                         pad_shape=size_hw, scale_factor=(1.0, 1.0)))
+    sample = DetDataSample(
+        metainfo=dict(
+            img_shape=size_hw, ori_shape=size_hw, batch_input_shape=size_hw, pad_shape=size_hw, scale_factor=(1.0, 1.0)
+        )
+    )
     was_training = model.training
     model.eval()
     try:
@@ -85,8 +88,10 @@ def _on_regions(roi_head: nn.Module, features, num_rois: int) -> list[torch.Tens
     outputs = []
     link = sum(feature.mean() for feature in features)  # carries the gradient that RoIAlign would
     channels = features[0].shape[1]
-    for heads, rois in ((getattr(roi_head, "bbox_head", None), num_rois),
-                        (getattr(roi_head, "mask_head", None), min(100, num_rois // 4))):
+    for heads, rois in (
+        (getattr(roi_head, "bbox_head", None), num_rois),
+        (getattr(roi_head, "mask_head", None), min(100, num_rois // 4)),
+    ):
         for head in heads if isinstance(heads, nn.ModuleList) else [heads]:
             if head is None or not _takes_features(head):
                 continue

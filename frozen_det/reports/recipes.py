@@ -13,22 +13,37 @@ from .seed_noise import STAGE_WORDS
 
 MAX_CLASSES = 120
 NUM_EXTREMES = 15
-WARNING = ("An order of architectures under one recipe is not their order: the recipe was tuned on one of them, and "
-           "another recipe can turn it (in arXiv 2110.00476 a ResNet-50 is ahead of DeiT-S under its recipe A2 and "
-           "behind under T2).")
+WARNING = (
+    "An order of architectures under one recipe is not their order: the recipe was tuned on one of them, and "
+    "another recipe can turn it (in arXiv 2110.00476 a ResNet-50 is ahead of DeiT-S under its recipe A2 and "
+    "behind under T2)."
+)
 
 
 def what_they_are(arms: list[Arm]) -> Table:
     """Architecture, recipe, data, schedule and batch of each arm."""
-    rows = [[arm.label, architecture(arm), recipe(arm), share_words(arm.runs[0].share or 1.0), *_schedule(arm),
-             arm.runs[0].name] for arm in arms]
+    rows = [
+        [
+            arm.label,
+            architecture(arm),
+            recipe(arm),
+            share_words(arm.runs[0].share or 1.0),
+            *_schedule(arm),
+            arm.runs[0].name,
+        ]
+        for arm in arms
+    ]
     header = ["arm", "architecture", "recipe", "training data", "epochs", "images an update", "config"]
     varied = [column for column in range(1, 6) if len({row[column] for row in rows}) > 1 or len(arms) == 1]
     same = [f"{header[column]} {rows[0][column]}" for column in range(1, 6) if column not in varied and rows[0][column]]
     # What a label says already needs no column.
     keep = [0, *(column for column in varied if any(row[column] not in row[0] for row in rows)), 6]
-    return Table([header[column] for column in keep], [[row[column] for column in keep] for row in rows],
-                 f"The same for all arms: {', '.join(same)}." if same else "What was trained.", num_left=len(keep))
+    return Table(
+        [header[column] for column in keep],
+        [[row[column] for column in keep] for row in rows],
+        f"The same for all arms: {', '.join(same)}." if same else "What was trained.",
+        num_left=len(keep),
+    )
 
 
 def _schedule(arm: Arm) -> list[str]:
@@ -43,26 +58,37 @@ def costs(arms: list[Arm]) -> list:
     """Time and memory of each arm, and the number of settings tried."""
     rows = []
     for arm in arms:
-        step, training = (mean_and_spread(arm.values(of)) for of in (RunRecord.step_seconds,
-                                                                    RunRecord.training_seconds))
+        step, training = (
+            mean_and_spread(arm.values(of)) for of in (RunRecord.step_seconds, RunRecord.training_seconds)
+        )
         device, host = (max(arm.values(of), default=None) for of in (RunRecord.peak_memory_mib, host_memory_mib))
         size = arm.description
-        rows.append([arm.label, MISSING if size is None else millions(size.total_params),
-                     MISSING if step is None else f"{step[0]:.3f}",
-                     MISSING if training is None else duration(training[0]),
-                     MISSING if device is None else f"{device / 1024:.2f}",
-                     MISSING if host is None else f"{host / 1024:.2f}"])
-    table = Table(["arm", "parameters M", "step s", "training of a run", "GPU peak GiB", "host peak GiB"], rows,
-                  "Median time of a step and mean time in training steps over seeds; runs that shared a machine with "
-                  "others took longer than they would alone. Peak memory of the GPU (not logged on a CPU), and of the "
-                  "training process.")
+        rows.append(
+            [
+                arm.label,
+                MISSING if size is None else millions(size.total_params),
+                MISSING if step is None else f"{step[0]:.3f}",
+                MISSING if training is None else duration(training[0]),
+                MISSING if device is None else f"{device / 1024:.2f}",
+                MISSING if host is None else f"{host / 1024:.2f}",
+            ]
+        )
+    table = Table(
+        ["arm", "parameters M", "step s", "training of a run", "GPU peak GiB", "host peak GiB"],
+        rows,
+        "Median time of a step and mean time in training steps over seeds; runs that shared a machine with "
+        "others took longer than they would alone. Peak memory of the GPU (not logged on a CPU), and of the "
+        "training process.",
+    )
     runs = [run for arm in arms for run in arm.runs]
     seconds = sum(filter(None, (run.training_seconds() for run in runs)))
     tried = max(settings_tried(runs), len({(run.name, _settings(run)) for run in runs}))
     shown = f", {counted(len(arms), 'arm')} of them on this page" if tried != len(arms) else ""
-    words = (f"{counted(tried, 'configuration')} {'was' if tried == 1 else 'were'} tried{shown}, in "
-             f"{counted(len(runs), 'run')} and {duration(seconds)} of training steps. The more are tried, the likelier "
-             "one is ahead by luck.")
+    words = (
+        f"{counted(tried, 'configuration')} {'was' if tried == 1 else 'were'} tried{shown}, in "
+        f"{counted(len(runs), 'run')} and {duration(seconds)} of training steps. The more are tried, the likelier "
+        "one is ahead by luck."
+    )
     return [table, Text(words)]
 
 
@@ -83,8 +109,11 @@ def grid(arms: list[Arm], stage: str) -> list:
     shared = [name for name in recipes if sum(name in row for row in found.values()) > 1]
     twice = any(len(cell) > 1 for row in found.values() for cell in row.values())
     if twice or len(shared) < 2:
-        reason = "several arms stand for one architecture and recipe" if twice else \
-            f"the architectures here share {counted(len(shared), 'recipe')}"
+        reason = (
+            "several arms stand for one architecture and recipe"
+            if twice
+            else f"the architectures here share {counted(len(shared), 'recipe')}"
+        )
         return [Text(f"{WARNING} No table of one against the other is drawn, as {reason}.")]
     values = [[_mean(row.get(name), stage) for name in recipes] for row in found.values()]
     cells = [[_cell(value) for value in row] for row in values]
@@ -93,10 +122,16 @@ def grid(arms: list[Arm], stage: str) -> list:
         having = [row for row in range(len(values)) if values[row][column]]
         if len(having) > 1:
             best.add((max(having, key=lambda row: values[row][column][0]), column + 1))
-    return [Text(f"{WARNING} {_order_words(list(found), shared, found, stage)}"),
-            Table(["architecture", *recipes], [[name, *row] for name, row in zip(found, cells)],
-                  f"Top-1 in percent of the final checkpoint {STAGE_WORDS[stage]}, mean ± sample standard deviation "
-                  "over seeds; the best architecture under each recipe is bold, distinguishable or not.", best=best)]
+    return [
+        Text(f"{WARNING} {_order_words(list(found), shared, found, stage)}"),
+        Table(
+            ["architecture", *recipes],
+            [[name, *row] for name, row in zip(found, cells)],
+            f"Top-1 in percent of the final checkpoint {STAGE_WORDS[stage]}, mean ± sample standard deviation "
+            "over seeds; the best architecture under each recipe is bold, distinguishable or not.",
+            best=best,
+        ),
+    ]
 
 
 def _order_words(names: list[str], shared: list[str], found: dict, stage: str) -> str:
@@ -110,8 +145,10 @@ def _order_words(names: list[str], shared: list[str], found: dict, stage: str) -
         told = ", ".join(f"{name} under {column}" for column, name in leaders.items())
         return f"Here it does turn: ahead are {told}. No order of these architectures follows."
     if leaders:
-        return (f"Here {next(iter(leaders.values()))} is ahead under {counted(len(leaders), 'shared recipe')}; that is "
-                "said of these recipes alone.")
+        return (
+            f"Here {next(iter(leaders.values()))} is ahead under {counted(len(leaders), 'shared recipe')}; that is "
+            "said of these recipes alone."
+        )
     return ""
 
 
@@ -140,8 +177,10 @@ def by_class(arms: list[Arm], baseline: Arm, stage: str) -> list:
     if len(rows) > MAX_CLASSES:
         reference = means[arms.index(baseline)]
         ranked = sorted((row for row in rows if row[0] in reference), key=lambda row: reference[row[0]][0])
-        caption += (f" Of {len(rows)} classes the {NUM_EXTREMES} best and the {NUM_EXTREMES} worst of "
-                    f"{baseline.label} are shown.")
+        caption += (
+            f" Of {len(rows)} classes the {NUM_EXTREMES} best and the {NUM_EXTREMES} worst of "
+            f"{baseline.label} are shown."
+        )
         rows, rules = ranked[::-1][:NUM_EXTREMES] + ranked[:NUM_EXTREMES][::-1], [NUM_EXTREMES]
     blocks = [Table(["class", *(arm.label for arm in arms)], rows, caption, rule_before=rules)]
     return blocks + _differences(arms, means, baseline)
@@ -151,8 +190,10 @@ def _differences(arms: list[Arm], means: list[dict], baseline: Arm) -> list[Figu
     figures = []
     reference = means[arms.index(baseline)]
     for place, (arm, of_arm) in enumerate(zip(arms, means)):
-        found = sorted(((name, of_arm[name][0] - reference[name][0]) for name in of_arm if name in reference),
-                       key=lambda one: -one[1])
+        found = sorted(
+            ((name, of_arm[name][0] - reference[name][0]) for name in of_arm if name in reference),
+            key=lambda one: -one[1],
+        )
         if arm is baseline or not found or len(figures) == 4:
             continue
         note = ""
@@ -160,8 +201,13 @@ def _differences(arms: list[Arm], means: list[dict], baseline: Arm) -> list[Figu
             note = f" Of {len(found)} classes the {NUM_EXTREMES} at each end."
             found = found[:NUM_EXTREMES] + found[-NUM_EXTREMES:]
         name = f"classes-{place}"
-        figures.append(Figure(draw_bars_svg(found, "difference of accuracy, points", name),
-                              f"{arm.label} − {baseline.label}, class by class, means over seeds.{note}", name))
+        figures.append(
+            Figure(
+                draw_bars_svg(found, "difference of accuracy, points", name),
+                f"{arm.label} − {baseline.label}, class by class, means over seeds.{note}",
+                name,
+            )
+        )
     return figures
 
 

@@ -16,8 +16,17 @@ from ..errors import InputError
 from ..weights.reading.recorded_config import read_recorded
 
 # Facts of mmengine's log worth a line in a report; the compiler flags are not.
-ENVIRONMENT_KEYS = ("sys.platform", "Python", "PyTorch", "TorchVision", "MMEngine", "CUDA available", "GPU 0",
-                    "Distributed training", "seed")
+ENVIRONMENT_KEYS = (
+    "sys.platform",
+    "Python",
+    "PyTorch",
+    "TorchVision",
+    "MMEngine",
+    "CUDA available",
+    "GPU 0",
+    "Distributed training",
+    "seed",
+)
 _NO_METRICS = ("time", "data_time", "step", "iter", "epoch", "memory")
 
 
@@ -111,8 +120,11 @@ class RunRecord:
         last = [one for one in self.evaluations if one["stage"] == "test"][-1:]
         if not last:
             return _metrics(_json(self.work_dir / "test.json") or {})
-        return {f"{last[0]['prefix']}/{kind}_{name}": value for kind, numbers in last[0]["numbers"].items()
-                for name, value in numbers.items()}
+        return {
+            f"{last[0]['prefix']}/{kind}_{name}": value
+            for kind, numbers in last[0]["numbers"].items()
+            for name, value in numbers.items()
+        }
 
     def numbers(self, stage: str) -> dict[str, float]:
         """Numbers by full name: ``test``, or ``val`` for those of the last validation."""
@@ -147,7 +159,12 @@ def headline(metrics, preferred: str | None = None) -> str | None:
     accuracy, else the first that is no time; None where there is none."""
     names = list(metrics)
     patterns = ([re.escape(preferred)] if preferred else []) + [
-        r"[^/]+/bbox_m?AP", r"[^/]+/segm_m?AP", r"accuracy/top1", r"([^/]+/)?top1", r"[^/]+/.*"]
+        r"[^/]+/bbox_m?AP",
+        r"[^/]+/segm_m?AP",
+        r"accuracy/top1",
+        r"([^/]+/)?top1",
+        r"[^/]+/.*",
+    ]
     return next((name for pattern in patterns for name in names if re.fullmatch(pattern, name)), None)
 
 
@@ -168,8 +185,10 @@ def read_run(work_dir) -> RunRecord:
     runs = sorted(path.parent.parent for path in work_dir.glob("*/vis_data/config.py"))
     training = [run for run in runs if _lines(run / "vis_data" / "scalars.json")]
     if not runs:
-        raise InputError(f"expected the work directory of a run, got {work_dir}, which has no */vis_data/config.py "
-                         "(report WORK_DIR); train first, or give the folder above the one with a date")
+        raise InputError(
+            f"expected the work directory of a run, got {work_dir}, which has no */vis_data/config.py "
+            "(report WORK_DIR); train first, or give the folder above the one with a date"
+        )
     newest = (training or runs)[-1]
     record = RunRecord(work_dir, name=work_dir.name)
     record.train, record.validations = joined_scalars([_lines(run / "vis_data" / "scalars.json") for run in training])
@@ -182,12 +201,18 @@ def read_run(work_dir) -> RunRecord:
     record.proof = _json(work_dir / "frozen_proof.json")
     record.stages = _json(work_dir / "stages.json") or []
     record.pictures = newest_pictures(work_dir)
-    looked_for = [("training steps (scalars.json)", record.train), ("validations (scalars.json)", record.validations),
-                  ("the environment (*.log)", record.environment)]
+    looked_for = [
+        ("training steps (scalars.json)", record.train),
+        ("validations (scalars.json)", record.validations),
+        ("the environment (*.log)", record.environment),
+    ]
     if not record.is_classification:
         looked_for[2:2] = [
-            ("the frozen proof (frozen_proof.json)", record.proof), ("stage times (stages.json)", record.stages),
-            ("numbers by class (evaluation/*.json)", record.evaluations), ("pictures (pictures/)", record.pictures)]
+            ("the frozen proof (frozen_proof.json)", record.proof),
+            ("stage times (stages.json)", record.stages),
+            ("numbers by class (evaluation/*.json)", record.evaluations),
+            ("pictures (pictures/)", record.pictures),
+        ]
     record.missing += [text for text, found in looked_for if not found]
     return record
 
@@ -219,8 +244,7 @@ def _metrics(line: dict) -> dict[str, float]:
     """The metrics among the numbers of a logged line or a result file: names with a slash; all but times and steps
     where a classifier's plain ``top1`` is among them."""
     plain = "top1" in line and "lr" not in line
-    return {name: value for name, value in line.items()
-            if "/" in name or (plain and name not in _NO_METRICS)}
+    return {name: value for name, value in line.items() if "/" in name or (plain and name not in _NO_METRICS)}
 
 
 def newest_pictures(work_dir: Path) -> dict | None:

@@ -45,24 +45,38 @@ def final_numbers(arms: list[Arm], stage: str) -> list:
             rows.append([words, arm.label, str(len(values)), *_spread_cells(values, digits)])
     if not rows:
         return [Text("No accuracy was measured yet.")]
-    blocks = [_doubts(arms), Table(
-        ["number", "arm", "seeds", "mean", "std", "min", "max"], rows,
-        f"The final checkpoint {STAGE_WORDS[stage]}; no checkpoint was picked by it. std is the sample standard "
-        "deviation over seeds. The best mean is bold, distinguishable or not. ECE, the expected calibration error, is "
-        "in 0 to 1.", num_left=2, rule_before=rules[1:], best=best)]
+    blocks = [
+        _doubts(arms),
+        Table(
+            ["number", "arm", "seeds", "mean", "std", "min", "max"],
+            rows,
+            f"The final checkpoint {STAGE_WORDS[stage]}; no checkpoint was picked by it. std is the sample standard "
+            "deviation over seeds. The best mean is bold, distinguishable or not. ECE, the expected calibration "
+            "error, is "
+            "in 0 to 1.",
+            num_left=2,
+            rule_before=rules[1:],
+            best=best,
+        ),
+    ]
     dots = [(_short(arm.label), arm.values(lambda run: final(run, stage))) for arm in arms[:MAX_DOTS]]
     if any(values for _, values in dots):
-        blocks.append(Figure(draw_dots_svg(dots, "top-1 of the final checkpoint, %", "final-dots"),
-                             "Every seed is a dot; dots of one bin stand upon each other; the line is the mean.",
-                             "final-dots"))
+        blocks.append(
+            Figure(
+                draw_dots_svg(dots, "top-1 of the final checkpoint, %", "final-dots"),
+                "Every seed is a dot; dots of one bin stand upon each other; the line is the mean.",
+                "final-dots",
+            )
+        )
     return [block for block in blocks if block]
 
 
 def _same_as_top1(arms: list[Arm], stage: str) -> bool:
     """Whether the mean over classes says nothing new, as on a test set with equally many images of each class."""
     runs = [run for arm in arms for run in arm.runs]
-    return all((a := final(run, stage, "mean_class")) is None
-               or abs(a - (final(run, stage) or 0)) < 1e-6 for run in runs)
+    return all(
+        (a := final(run, stage, "mean_class")) is None or abs(a - (final(run, stage) or 0)) < 1e-6 for run in runs
+    )
 
 
 def _spread_cells(values: list[float], digits: int) -> list[str]:
@@ -70,18 +84,32 @@ def _spread_cells(values: list[float], digits: int) -> list[str]:
     if found is None:
         return [MISSING] * 4
     mean, deviation = found
-    return [f"{mean:.{digits}f}", MISSING if deviation is None else f"{deviation:.{digits}f}",
-            f"{min(values):.{digits}f}", f"{max(values):.{digits}f}"]
+    return [
+        f"{mean:.{digits}f}",
+        MISSING if deviation is None else f"{deviation:.{digits}f}",
+        f"{min(values):.{digits}f}",
+        f"{max(values):.{digits}f}",
+    ]
 
 
 def _doubts(arms: list[Arm]) -> Text | None:
     """Runs that are not at their end, and tests that were not of the final checkpoint."""
     young = [f"{arm.label}, seed {run.seed} ({words})" for arm in arms for run in arm.runs if (words := run.unfinished)]
-    odd = [f"{arm.label}, seed {run.seed} (test {found[0]:.2f}, last validation {found[1]:.2f})"
-           for arm in arms for run in arm.runs if (found := disagreement(run))]
+    odd = [
+        f"{arm.label}, seed {run.seed} (test {found[0]:.2f}, last validation {found[1]:.2f})"
+        for arm in arms
+        for run in arm.runs
+        if (found := disagreement(run))
+    ]
     parts = [f"Not finished, so the numbers below are those of the way: {'; '.join(young)}."] if young else []
-    parts += [f"Tested on the data of the validation with another result, so not the final checkpoint was tested: "
-              f"{'; '.join(odd)}."] if odd else []
+    parts += (
+        [
+            f"Tested on the data of the validation with another result, so not the final checkpoint was tested: "
+            f"{'; '.join(odd)}."
+        ]
+        if odd
+        else []
+    )
     return Text(" ".join(parts)) if parts else None
 
 
@@ -98,12 +126,22 @@ def curves(arms: list[Arm]) -> list[Figure]:
             scores.append(Curve(label, *_points(run.validations, MAIN), marks=len(run.validations) < 30, color=color))
     figures = []
     if any(curve.x for curve in loss):
-        figures.append(Figure(draw_svg(Plot(loss, "iteration", "training loss"), "loss"),
-                              "Training loss of every run. With mixed batches it is the loss on mixed labels: not to "
-                              "be compared between arms.", "loss"))
+        figures.append(
+            Figure(
+                draw_svg(Plot(loss, "iteration", "training loss"), "loss"),
+                "Training loss of every run. With mixed batches it is the loss on mixed labels: not to "
+                "be compared between arms.",
+                "loss",
+            )
+        )
     if any(curve.x for curve in scores):
-        figures.append(Figure(draw_svg(Plot(scores, _axis(arms), "validation top-1, %"), "top1"),
-                              "Top-1 at each validation of every run.", "top1"))
+        figures.append(
+            Figure(
+                draw_svg(Plot(scores, _axis(arms), "validation top-1, %"), "top1"),
+                "Top-1 at each validation of every run.",
+                "top1",
+            )
+        )
     return figures
 
 
@@ -120,11 +158,18 @@ def spread_along_epochs(arms: list[Arm]) -> list[Figure]:
     if not bands:
         return []
     axis = _axis(arms)
-    return [Figure(draw_svg(Plot(bands, axis, "validation top-1, %"), "band"),
-                   "Mean over seeds; the band is one standard deviation to each side.", "band"),
-            Figure(draw_svg(Plot(deviations, axis, "std over seeds, points", y_from_zero=True), "deviation"),
-                   "The standard deviation over seeds along the run: it commonly shrinks as the learning rate does.",
-                   "deviation")]
+    return [
+        Figure(
+            draw_svg(Plot(bands, axis, "validation top-1, %"), "band"),
+            "Mean over seeds; the band is one standard deviation to each side.",
+            "band",
+        ),
+        Figure(
+            draw_svg(Plot(deviations, axis, "std over seeds, points", y_from_zero=True), "deviation"),
+            "The standard deviation over seeds along the run: it commonly shrinks as the learning rate does.",
+            "deviation",
+        ),
+    ]
 
 
 def best_against_final(arms: list[Arm]) -> list:
@@ -137,18 +182,33 @@ def best_against_final(arms: list[Arm]) -> list:
         gaps = [one[1] for one in found]
         last = sum(one[0] - one[1] for one in found) / len(found)
         best = sum(one[0] for one in found) / len(found)
-        rows.append([arm.label, str(len(found)), f"{last:.2f}", f"{best:.2f}", f"{sum(gaps) / len(gaps):.2f}",
-                     f"{max(gaps):.2f}", ", ".join(str(one[2]) for one in found[:6]) + ", …" * (len(found) > 6)])
+        rows.append(
+            [
+                arm.label,
+                str(len(found)),
+                f"{last:.2f}",
+                f"{best:.2f}",
+                f"{sum(gaps) / len(gaps):.2f}",
+                f"{max(gaps):.2f}",
+                ", ".join(str(one[2]) for one in found[:6]) + ", …" * (len(found) > 6),
+            ]
+        )
     if not rows:
         return []
-    return [Table(["arm", "seeds", "final", "best", "gap", "largest gap", f"best {_axis(arms)}"], rows,
-                  "Validation top-1 in percent, means over seeds. The gap is what reporting the best epoch would add "
-                  "without the recipe being any better; results that name their best epoch carry it.")]
+    return [
+        Table(
+            ["arm", "seeds", "final", "best", "gap", "largest gap", f"best {_axis(arms)}"],
+            rows,
+            "Validation top-1 in percent, means over seeds. The gap is what reporting the best epoch would add "
+            "without the recipe being any better; results that name their best epoch carry it.",
+        )
+    ]
 
 
 def _axis(arms: list[Arm]) -> str:
-    return "epoch" if any(one.get("epoch") for arm in arms for run in arm.runs for one in run.validations) \
-        else "iteration"
+    return (
+        "epoch" if any(one.get("epoch") for arm in arms for run in arm.runs for one in run.validations) else "iteration"
+    )
 
 
 def _points(lines: list[dict], name: str, x: str | None = None) -> tuple[list, list]:
@@ -163,26 +223,49 @@ def told_apart(pairs: list[ArmPair], baseline: Arm, stage: str) -> list:
     """Every pair: difference, whether it is below two standard deviations of its first arm, and the paired test."""
     if not pairs:
         return []
-    rows = [[pair.words, str(pair.test.num_seeds), _signed(pair.difference), _noise_mark(pair),
-             MISSING if pair.test.interval is None else " to ".join(map(_signed, pair.test.interval)),
-             *(MISSING if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
-               for p in (pair.test.p, pair.test.p_holm)), pair.test.verdict.split(" with")[0]] for pair in pairs]
+    rows = [
+        [
+            pair.words,
+            str(pair.test.num_seeds),
+            _signed(pair.difference),
+            _noise_mark(pair),
+            MISSING if pair.test.interval is None else " to ".join(map(_signed, pair.test.interval)),
+            *(
+                MISSING if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+                for p in (pair.test.p, pair.test.p_holm)
+            ),
+            pair.test.verdict.split(" with")[0],
+        ]
+        for pair in pairs
+    ]
     small = [pair for pair in pairs if pair.within_noise and pair.first is baseline]
     parts = [_claims(pairs)]
     if small:
-        parts.append(f"Below two standard deviations of {baseline.label}, so of the size of noise: "
-                     f"{', '.join(pair.second.label for pair in small)}.")
-    return [Text(" ".join(parts)), Table(
-        ["difference", "n", "top-1", "2 std", "95 % interval", "p", "p corrected", "verdict"], rows,
-        f"Points of top-1 {STAGE_WORDS[stage]}. “2 std”: the difference against two sample standard deviations of the "
-        "arm that is subtracted; ✗ marks one below. Interval and p: paired t test over the n seeds that both arms "
-        f"share, two-sided, corrected by Holm's method. Below {FEWEST_SEEDS} seeds nothing is claimed. Seeds vary "
-        "initial weights, order, augmentation and mixing, not the data.", rule_before=_rule(pairs, baseline))]
+        parts.append(
+            f"Below two standard deviations of {baseline.label}, so of the size of noise: "
+            f"{', '.join(pair.second.label for pair in small)}."
+        )
+    return [
+        Text(" ".join(parts)),
+        Table(
+            ["difference", "n", "top-1", "2 std", "95 % interval", "p", "p corrected", "verdict"],
+            rows,
+            f"Points of top-1 {STAGE_WORDS[stage]}. “2 std”: the difference against two sample standard "
+            f"deviations of the "
+            "arm that is subtracted; ✗ marks one below. Interval and p: paired t test over the n seeds that both arms "
+            f"share, two-sided, corrected by Holm's method. Below {FEWEST_SEEDS} seeds nothing is claimed. Seeds vary "
+            "initial weights, order, augmentation and mixing, not the data.",
+            rule_before=_rule(pairs, baseline),
+        ),
+    ]
 
 
 def _rule(pairs: list[ArmPair], baseline: Arm) -> list[int]:
-    return [place for place in range(1, len(pairs)) if (pairs[place].first is baseline)
-            != (pairs[place - 1].first is baseline)]
+    return [
+        place
+        for place in range(1, len(pairs))
+        if (pairs[place].first is baseline) != (pairs[place - 1].first is baseline)
+    ]
 
 
 def _noise_mark(pair: ArmPair) -> str:
@@ -194,10 +277,15 @@ def _noise_mark(pair: ArmPair) -> str:
 def _claims(pairs: list[ArmPair]) -> str:
     few = max(pair.test.num_seeds for pair in pairs)
     if few < FEWEST_SEEDS:
-        return (f"Not distinguishable: with {counted(few, 'common seed')} a difference between arms cannot be told "
-                "from chance. The differences below are what was seen, not what is so.")
-    told = [f"{pair.second.label} is {pair.test.verdict} than {pair.first.label} (n = {pair.test.num_seeds})"
-            for pair in pairs if pair.test.verdict in ("higher", "lower")]
+        return (
+            f"Not distinguishable: with {counted(few, 'common seed')} a difference between arms cannot be told "
+            "from chance. The differences below are what was seen, not what is so."
+        )
+    told = [
+        f"{pair.second.label} is {pair.test.verdict} than {pair.first.label} (n = {pair.test.num_seeds})"
+        for pair in pairs
+        if pair.test.verdict in ("higher", "lower")
+    ]
     rest = len(pairs) - len(told)
     words = f"{counted(rest, 'other comparison' if told else 'comparison')} not distinguishable"
     return "; ".join(told + ([words] if rest else [])) + "."
@@ -212,35 +300,60 @@ def _signed(value: float | None) -> str:
 
 def second_test(arms: list[Arm], stage: str, file_name: str) -> list:
     """Both test sets side by side with the ranks on each; nothing where no run has a second one."""
+
     def on_second(run: RunRecord) -> float | None:
         return number(second_numbers(run, file_name), MAIN)
 
-    rows = [(arm, mean_and_spread(arm.values(lambda run: final(run, stage))), mean_and_spread(arm.values(on_second)))
-            for arm in arms]
+    rows = [
+        (arm, mean_and_spread(arm.values(lambda run: final(run, stage))), mean_and_spread(arm.values(on_second)))
+        for arm in arms
+    ]
     both = [row for row in rows if row[1] and row[2]]
     if not both:
         return []
     ranks = [_ranks([row[column][0] for row in both]) for column in (1, 2)]
-    cells = [[arm.label, _plain(first), str(a), _plain(second), str(b), f"{first[0] - second[0]:.2f}",
-              MISSING if a == b else f"{a} → {b}"] for (arm, first, second), a, b in zip(both, *ranks)]
-    return [Text(_rank_words(both)), Table(
-        ["arm", "first, %", "rank", "second, %", "rank", "drop", "moves"], cells,
-        f"Top-1 of the final checkpoint: first {STAGE_WORDS[stage]}, second from {file_name} of each run; mean ± "
-        "sample standard deviation over seeds. Arms whose rank moves were tuned to the first set, or are too close to "
-        "be ranked.")]
+    cells = [
+        [
+            arm.label,
+            _plain(first),
+            str(a),
+            _plain(second),
+            str(b),
+            f"{first[0] - second[0]:.2f}",
+            MISSING if a == b else f"{a} → {b}",
+        ]
+        for (arm, first, second), a, b in zip(both, *ranks)
+    ]
+    return [
+        Text(_rank_words(both)),
+        Table(
+            ["arm", "first, %", "rank", "second, %", "rank", "drop", "moves"],
+            cells,
+            f"Top-1 of the final checkpoint: first {STAGE_WORDS[stage]}, second from {file_name} of each run; mean ± "
+            "sample standard deviation over seeds. Arms whose rank moves were tuned to the first set, or are too "
+            "close to "
+            "be ranked.",
+        ),
+    ]
 
 
 def _rank_words(both: list[tuple]) -> str:
     tau = rank_agreement([row[1][0] for row in both], [row[2][0] for row in both])
     if tau is None:
         return "One arm alone has a number on the second test set: there is nothing to rank."
-    swapped = [f"{a[0].label} and {b[0].label}" for place, a in enumerate(both) for b in both[place + 1:]
-               if (a[1][0] - b[1][0]) * (a[2][0] - b[2][0]) < 0]
+    swapped = [
+        f"{a[0].label} and {b[0].label}"
+        for place, a in enumerate(both)
+        for b in both[place + 1 :]
+        if (a[1][0] - b[1][0]) * (a[2][0] - b[2][0]) < 0
+    ]
     if not swapped:
         return f"The order of the {len(both)} arms is the same on both test sets (Kendall's τ = {tau:.2f})."
     more = f" and {len(swapped) - 4} more pairs" if len(swapped) > 4 else ""
-    return (f"The order is not the same on both test sets (Kendall's τ = {tau:.2f}): {'; '.join(swapped[:4])}{more} "
-            "change places. What the first set says of them does not carry over.")
+    return (
+        f"The order is not the same on both test sets (Kendall's τ = {tau:.2f}): {'; '.join(swapped[:4])}{more} "
+        "change places. What the first set says of them does not carry over."
+    )
 
 
 def _ranks(values: list[float]) -> list[int]:

@@ -66,8 +66,9 @@ def paired_test(first: dict[int, float], second: dict[int, float]) -> PairedTest
 
 def correct(tests: list[PairedTest]) -> None:
     """Set ``p_holm`` of tests that stand together; those with too few seeds are no comparisons."""
-    ranked = sorted((test for test in tests if test.p is not None and test.num_seeds >= FEWEST_SEEDS),
-                    key=lambda test: test.p)
+    ranked = sorted(
+        (test for test in tests if test.p is not None and test.num_seeds >= FEWEST_SEEDS), key=lambda test: test.p
+    )
     highest = 0.0
     for place, test in enumerate(ranked):
         highest = max(highest, min(1.0, (len(ranked) - place) * test.p))

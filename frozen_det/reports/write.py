@@ -15,8 +15,7 @@ from .run_record import RunRecord, read_run
 SECOND_TEST = "second_test.json"
 
 
-def write_report(work_dirs, out=None, baseline: str | None = None,
-                 second_test: str = SECOND_TEST) -> tuple[Path, Path]:
+def write_report(work_dirs, out=None, baseline: str | None = None, second_test: str = SECOND_TEST) -> tuple[Path, Path]:
     """Write a report.
 
     Args:
@@ -54,8 +53,10 @@ def _page(runs: list[RunRecord], files: Path, baseline: str | None, second_test:
     if _are_classifiers(runs):
         return page_of_classifiers(runs, files, baseline, second_test)
     if baseline is not None:
-        raise InputError(f"expected --baseline with classification runs alone, got --baseline {baseline} with "
-                         f"{runs[0].work_dir}, which trained no frozen_det.ImageClassifier; leave it out.")
+        raise InputError(
+            f"expected --baseline with classification runs alone, got --baseline {baseline} with "
+            f"{runs[0].work_dir}, which trained no frozen_det.ImageClassifier; leave it out."
+        )
     return page_of_one(runs[0], files) if len(runs) == 1 else page_of_many(runs, files)
 
 
@@ -63,6 +64,8 @@ def _are_classifiers(runs: list[RunRecord]) -> bool:
     """Whether all runs trained classifiers; False for none."""
     kinds = {run.is_classification: run for run in runs}
     if len(kinds) == 2:
-        raise InputError(f"expected detection runs or classification runs, got both: {kinds[True].work_dir} trained a "
-                         f"classifier, {kinds[False].work_dir} did not (report WORK_DIR); write one report of each.")
+        raise InputError(
+            f"expected detection runs or classification runs, got both: {kinds[True].work_dir} trained a "
+            f"classifier, {kinds[False].work_dir} did not (report WORK_DIR); write one report of each."
+        )
     return True in kinds

@@ -32,8 +32,14 @@ def fgsm(classifier: StudyClassifier, pixels: Tensor, labels: Tensor, epsilon: f
     return (pixels + epsilon * gradient_sign(classifier, pixels, labels)).clamp(0, 1)
 
 
-def pgd(classifier: StudyClassifier, pixels: Tensor, labels: Tensor, epsilon: float, num_steps: int,
-        generator: torch.Generator) -> Tensor:
+def pgd(
+    classifier: StudyClassifier,
+    pixels: Tensor,
+    labels: Tensor,
+    epsilon: float,
+    num_steps: int,
+    generator: torch.Generator,
+) -> Tensor:
     """Projected gradient ascent from a random start in the ball; steps of ``2.5 * epsilon / num_steps``.
 
     Args:
@@ -49,9 +55,16 @@ def pgd(classifier: StudyClassifier, pixels: Tensor, labels: Tensor, epsilon: fl
     return attacked
 
 
-def study_fgsm(classifier: StudyClassifier, images: StudyImages, sweep: Sequence[float] = SWEEP,
-               epsilon: float = EPSILON, pgd_steps: int = 10, pgd_images: int = 200, seed: int = 0,
-               say: Callable[[str], None] = print) -> Measured:
+def study_fgsm(
+    classifier: StudyClassifier,
+    images: StudyImages,
+    sweep: Sequence[float] = SWEEP,
+    epsilon: float = EPSILON,
+    pgd_steps: int = 10,
+    pgd_images: int = 200,
+    seed: int = 0,
+    say: Callable[[str], None] = print,
+) -> Measured:
     """Top-1 accuracy in percent under attack.
 
     Args:
@@ -62,8 +75,10 @@ def study_fgsm(classifier: StudyClassifier, images: StudyImages, sweep: Sequence
         seed: of PGD's starts and the bootstrap.
     """
     if min(sweep, default=-1) < 0 or epsilon < 0 or pgd_steps < 0:
-        raise InputError(f"expected attack strengths from 0 on (in 1/255) and PGD steps from 0 on, got {list(sweep)}, "
-                         f"{epsilon}, {pgd_steps} (--epsilons, --pgd-steps).")
+        raise InputError(
+            f"expected attack strengths from 0 on (in 1/255) and PGD steps from 0 on, got {list(sweep)}, "
+            f"{epsilon}, {pgd_steps} (--epsilons, --pgd-steps)."
+        )
     strengths = sorted({*map(float, sweep), 0.0, float(epsilon)})
     right = [[] for _ in strengths]
     for start in range(0, len(images), classifier.batch_size):
@@ -76,9 +91,14 @@ def study_fgsm(classifier: StudyClassifier, images: StudyImages, sweep: Sequence
         say(f"fgsm: {start + len(labels)} of {len(images)} images")
     table = 100.0 * np.stack([np.concatenate(one) for one in right], 1)  # (N, T)
     boot = Bootstrap(len(images), seed)
-    found = Measured(dict(clean=boot.mean(table[:, 0]), **{f"FGSM {epsilon:g}/255": boot.mean(
-        table[:, strengths.index(float(epsilon))])}), {"FGSM": boot.means(strengths, table)},
-        dict(space="[0, 1] pixels", norms="running statistics", num_images=len(images)))
+    found = Measured(
+        dict(
+            clean=boot.mean(table[:, 0]),
+            **{f"FGSM {epsilon:g}/255": boot.mean(table[:, strengths.index(float(epsilon))])},
+        ),
+        {"FGSM": boot.means(strengths, table)},
+        dict(space="[0, 1] pixels", norms="running statistics", num_images=len(images)),
+    )
     if pgd_steps:
         attacked = images.draw(pgd_images, seed)
         count, stood = len(attacked), _under_pgd(classifier, attacked, epsilon / 255, pgd_steps, seed, say)

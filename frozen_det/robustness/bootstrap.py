@@ -51,8 +51,11 @@ class Measured:
     @classmethod
     def from_dict(cls, stored: dict) -> "Measured":
         """Back from JSON."""
-        return cls({name: Estimate(**one) for name, one in stored["numbers"].items()},
-                   {name: Series(**one) for name, one in stored["series"].items()}, stored["notes"])
+        return cls(
+            {name: Estimate(**one) for name, one in stored["numbers"].items()},
+            {name: Series(**one) for name, one in stored["series"].items()},
+            stored["notes"],
+        )
 
 
 class Bootstrap:
@@ -108,15 +111,18 @@ def difference(first: Estimate, second: Estimate) -> Estimate:
         InputError: replicates of different numbers.
     """
     if len(first.replicates) != len(second.replicates) or not first.replicates:
-        raise InputError(f"expected numbers with the same resamples to compare, got {len(first.replicates)} and "
-                         f"{len(second.replicates)} replicates; measure both with the same --num-images and --seed.")
+        raise InputError(
+            f"expected numbers with the same resamples to compare, got {len(first.replicates)} and "
+            f"{len(second.replicates)} replicates; measure both with the same --num-images and --seed."
+        )
     return estimate(second.value - first.value, np.subtract(second.replicates, first.replicates))
 
 
 def average(estimates: list[Estimate]) -> Estimate:
     """The mean of several numbers with the same resamples."""
-    return estimate(float(np.mean([one.value for one in estimates])),
-                    np.mean([one.replicates for one in estimates], axis=0))
+    return estimate(
+        float(np.mean([one.value for one in estimates])), np.mean([one.replicates for one in estimates], axis=0)
+    )
 
 
 def _rounded(values: np.ndarray) -> list[float]:

@@ -52,12 +52,19 @@ def read_boxed(root, split: str) -> tuple[list[BoxedImage], int]:
         if len({name for name, _ in here}) != 1:
             num_left_out += 1
             continue
-        path = next((folder / image["file_name"] for folder in (root / "images", root)
-                     if (folder / image["file_name"]).is_file()), root / image["file_name"])
+        path = next(
+            (
+                folder / image["file_name"]
+                for folder in (root / "images", root)
+                if (folder / image["file_name"]).is_file()
+            ),
+            root / image["file_name"],
+        )
         found.append(BoxedImage(path, here[0][0], tuple(box for _, box in here), (image["height"], image["width"])))
     if not found:
-        raise InputError(f"expected images with boxes of one category in {file}, got none of {num_left_out} "
-                         "(--wsol-data).")
+        raise InputError(
+            f"expected images with boxes of one category in {file}, got none of {num_left_out} (--wsol-data)."
+        )
     return found, num_left_out
 
 
@@ -72,7 +79,8 @@ def _read_birds(root: Path, split: str) -> list[BoxedImage]:
                 with Image.open(path) as image:
                     width, height = image.size
             except OSError as error:
-                raise InputError(f"expected the image that {root / LISTING} lists, got {path}: {error} "
-                                 "(--wsol-data).") from error
+                raise InputError(
+                    f"expected the image that {root / LISTING} lists, got {path}: {error} (--wsol-data)."
+                ) from error
             found.append(BoxedImage(path, classes[bird.label], (bird.box_xyxy,), (height, width)))
     return found

@@ -62,8 +62,9 @@ class StudyImages:
     def draw(self, num: int, seed: int = 0) -> "StudyImages":
         """`num` of the images, or all, drawn by seed; the first ones would be of few classes, which come in turn."""
         places = np.sort(np.random.default_rng(seed).permutation(len(self))[:num])
-        return dataclasses.replace(self, pixels=self.pixels[places], labels=self.labels[places],
-                                   paths=[self.paths[place] for place in places])
+        return dataclasses.replace(
+            self, pixels=self.pixels[places], labels=self.labels[places], paths=[self.paths[place] for place in places]
+        )
 
     @property
     def size_hw(self) -> tuple[int, int]:
@@ -90,8 +91,10 @@ class StudyClassifier:
     def __init__(self, network: nn.Module, mean, std, batch_size: int = 100):
         self.network, self.batch_size = network.eval().requires_grad_(False), batch_size
         self.device = next(network.parameters()).device
-        self.mean, self.std = (torch.as_tensor(value, dtype=torch.float32, device=self.device).view(1, 3, 1, 1) / 255
-                               for value in (mean, std))
+        self.mean, self.std = (
+            torch.as_tensor(value, dtype=torch.float32, device=self.device).view(1, 3, 1, 1) / 255
+            for value in (mean, std)
+        )
 
     def __call__(self, pixels: Tensor) -> Tensor:  # (N, 3, H, W)
         """Logits (N, C) of pixels in [0, 1]; gradients pass."""
@@ -164,15 +167,22 @@ def _config(name: str, options: dict | None, recorded: bool = False) -> tuple[st
 def _config_in(folder: Path, options: dict | None) -> tuple[str, object]:
     configs = sorted(folder.glob("*.py"))
     if len(configs) != 1:
-        raise InputError(f"expected a work directory with the one config that training wrote, got {folder} with "
-                         f"{len(configs)} .py files; write CONFIG:CHECKPOINT.")
+        raise InputError(
+            f"expected a work directory with the one config that training wrote, got {folder} with "
+            f"{len(configs)} .py files; write CONFIG:CHECKPOINT."
+        )
     name, cfg = _config(str(configs[0]), options, recorded=True)
-    modules = [module for module in (cfg.get("custom_imports") or {}).get("imports") or []
-               if module not in sys.modules and not module.startswith("frozen_det")]
+    modules = [
+        module
+        for module in (cfg.get("custom_imports") or {}).get("imports") or []
+        if module not in sys.modules and not module.startswith("frozen_det")
+    ]
     if modules:
-        raise InputError(f"expected a run of this package's and mmdet's parts in {folder}, but its config imports "
-                         f"{', '.join(map(str, modules))}, which is code and not read from a folder. If you trust it: "
-                         f"{configs[0]}:{folder}.")
+        raise InputError(
+            f"expected a run of this package's and mmdet's parts in {folder}, but its config imports "
+            f"{', '.join(map(str, modules))}, which is code and not read from a folder. If you trust it: "
+            f"{configs[0]}:{folder}."
+        )
     return name, cfg
 
 
@@ -230,20 +240,28 @@ def read_images(cfg, num_images: int | None, seed: int = 0) -> StudyImages:
         wanted["in_memory"] = False  # a thousand images are read, not all
     dataset = DATASETS.build(wanted)
     count = len(dataset)
-    drawn = np.random.default_rng(seed).permutation(count)[:count if num_images is None else num_images]
+    drawn = np.random.default_rng(seed).permutation(count)[: count if num_images is None else num_images]
     samples = [sample for index in np.sort(drawn).tolist() if (sample := dataset[index]) is not None]
     sizes = {tuple(sample["inputs"].shape) for sample in samples}
     if len(sizes) != 1:
-        raise InputError(f"expected images of one size from the test transform of {cfg.filename}, got "
-                         f"{sorted(sizes)[:3]}; give its dataset a frozen_det.EvalTransform.")
+        raise InputError(
+            f"expected images of one size from the test transform of {cfg.filename}, got "
+            f"{sorted(sizes)[:3]}; give its dataset a frozen_det.EvalTransform."
+        )
     pixels = torch.stack([torch.as_tensor(sample["inputs"]) for sample in samples])
     labels = torch.tensor([sample["data_samples"]["label"] for sample in samples])
     root = dataset.records.root
     paths = [str(sample["data_samples"]["path"]).removeprefix(root).lstrip("/") for sample in samples]
     listing = "\n".join(f"{path} {label}" for path, label in zip(paths, labels.tolist()))
     fit = dataset.transform if not hasattr(dataset.transform, "apply_batch") else _fitting(pixels.shape[-1])
-    return StudyImages(pixels, labels, paths, tuple(dataset.metainfo["classes"]),
-                       hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest(), fit)
+    return StudyImages(
+        pixels,
+        labels,
+        paths,
+        tuple(dataset.metainfo["classes"]),
+        hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest(),
+        fit,
+    )
 
 
 def _fitting(size: int) -> Callable:

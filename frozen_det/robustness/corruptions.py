@@ -46,8 +46,14 @@ def flip_rate(predicted: np.ndarray) -> np.ndarray:
     return (predicted[:, 1:] != predicted[:, :-1]).mean(1)
 
 
-def study_corruptions(classifier: StudyClassifier, images: StudyImages, num_corrupted: int = 100,
-                      shifted: Sequence[str] = (), seed: int = 0, say: Callable[[str], None] = print) -> Measured:
+def study_corruptions(
+    classifier: StudyClassifier,
+    images: StudyImages,
+    num_corrupted: int = 100,
+    shifted: Sequence[str] = (),
+    seed: int = 0,
+    say: Callable[[str], None] = print,
+) -> Measured:
     """Flip rates, accuracy under corruptions and on shifted sets, in percent.
 
     Args:
@@ -58,8 +64,12 @@ def study_corruptions(classifier: StudyClassifier, images: StudyImages, num_corr
     found = Measured(notes=dict(num_frames=NUM_FRAMES, num_images=len(images)))
     boot = Bootstrap(len(images), seed)
     for movement in MOVEMENTS:
-        frames = [classifier.logits(images.pixels, lambda x, share=share, movement=movement: moved(
-            x, movement, share)).argmax(1) for share in np.linspace(0, 1, NUM_FRAMES)]
+        frames = [
+            classifier.logits(
+                images.pixels, lambda x, share=share, movement=movement: moved(x, movement, share)
+            ).argmax(1)
+            for share in np.linspace(0, 1, NUM_FRAMES)
+        ]
         found.numbers[f"flip rate, {movement}"] = boot.mean(100 * flip_rate(np.stack(frames, 1)))
         say(f"corruptions, {movement}: flip rate {found.numbers[f'flip rate, {movement}'].value:.1f}")
     if num_corrupted:
@@ -82,8 +92,10 @@ def corrupted(pixels: np.ndarray, name: str, severity: int, seeds: Sequence[int]
     from imagecorruptions import corrupt
 
     if min(pixels.shape[-2:]) < 32:
-        raise InputError(f"expected images of at least 32 px for common corruptions, got {pixels.shape[-2:]}; leave "
-                         "them out with --corruption-images 0.")
+        raise InputError(
+            f"expected images of at least 32 px for common corruptions, got {pixels.shape[-2:]}; leave "
+            "them out with --corruption-images 0."
+        )
     state, out = np.random.get_state(), []
     for image, seed in zip(pixels, seeds):
         np.random.seed(seed % 2**32)  # the package draws from numpy's global generator
@@ -118,11 +130,12 @@ def _add_corruptions(found: Measured, classifier, images: StudyImages, seed: int
 
 def _shifted_number(classifier, images: StudyImages, one: ShiftedSet, seed: int):
     """Accuracy on images, flip rate on videos; of a seeded draw as large as the study's."""
-    drawn = np.sort(np.random.default_rng(seed).permutation(len(one.files))[:len(images)])
+    drawn = np.sort(np.random.default_rng(seed).permutation(len(one.files))[: len(images)])
     boot = Bootstrap(len(drawn), seed)
     if one.name.startswith("p/"):
-        rates = [flip_rate(classifier.logits(_frames(one.files[place], images.fit)).argmax(1)[None])[0]
-                 for place in drawn]
+        rates = [
+            flip_rate(classifier.logits(_frames(one.files[place], images.fit)).argmax(1)[None])[0] for place in drawn
+        ]
         return boot.mean(100 * np.array(rates))
     from PIL import Image
 

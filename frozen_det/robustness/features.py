@@ -24,8 +24,11 @@ def linear_head(network: nn.Module, num_classes: int | None = None) -> str:
     Raises:
         InputError: there is none.
     """
-    names = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)
-             and num_classes in (None, module.out_features)]
+    names = [
+        name
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Linear) and num_classes in (None, module.out_features)
+    ]
     if not names:
         raise InputError(f"expected a classifier that ends in a linear layer, got {type(network).__name__} without.")
     return names[-1]
@@ -49,8 +52,11 @@ def recorded(network: nn.Module, head: str) -> Iterator[tuple[list[tuple[str, Te
     outputs: list[tuple[str, Tensor]] = []
     inputs: list[Tensor] = []
     hooks = [network.get_submodule(head).register_forward_pre_hook(lambda _, given: inputs.append(given[0]))]
-    hooks += [module.register_forward_hook(lambda _, given, out, name=name: outputs.append((name, out)))
-              for name, module in network.named_modules() if name]
+    hooks += [
+        module.register_forward_hook(lambda _, given, out, name=name: outputs.append((name, out)))
+        for name, module in network.named_modules()
+        if name
+    ]
     try:
         yield outputs, inputs
     finally:
@@ -73,19 +79,27 @@ def mapped_layer(network: nn.Module, head: str, probe: Tensor) -> str:
         network(probe)
     wanted = pooled[-1].flatten(1)
     for name, out in reversed(outputs):
-        if (isinstance(out, Tensor) and out.dim() == 4 and out.shape[1] == wanted.shape[1] and out[0, 0].numel() > 1
-                and torch.allclose(out.mean((2, 3)), wanted, rtol=1e-3, atol=1e-4)):
+        if (
+            isinstance(out, Tensor)
+            and out.dim() == 4
+            and out.shape[1] == wanted.shape[1]
+            and out[0, 0].numel() > 1
+            and torch.allclose(out.mean((2, 3)), wanted, rtol=1e-3, atol=1e-4)
+        ):
             return name
-    raise InputError(f"expected a network whose head gets the mean of a feature map, got {type(network).__name__}: "
-                     f"no module's output averages to the input of {head}. Class activation maps need global average "
-                     "pooling and one linear layer.")
+    raise InputError(
+        f"expected a network whose head gets the mean of a feature map, got {type(network).__name__}: "
+        f"no module's output averages to the input of {head}. Class activation maps need global average "
+        "pooling and one linear layer."
+    )
 
 
 def feature_maps(classifier: StudyClassifier, images: Tensor, layer: str) -> tuple[Tensor, np.ndarray]:
     """((N, D, h, w) outputs of a layer, (N, C) logits) of images."""
     found: list[Tensor] = []
     hook = classifier.network.get_submodule(layer).register_forward_hook(
-        lambda _, given, out: found.append(out.detach().float().cpu()))
+        lambda _, given, out: found.append(out.detach().float().cpu())
+    )
     try:
         logits = classifier.logits(images)
     finally:
@@ -110,8 +124,9 @@ def finer_last_stage(classifier: StudyClassifier, probe: Tensor) -> StudyClassif
     return finer
 
 
-def fit_linear(features: np.ndarray, labels: np.ndarray, num_classes: int, weight_decay: float = 1e-3,
-               num_steps: int = 200) -> tuple[np.ndarray, np.ndarray]:
+def fit_linear(
+    features: np.ndarray, labels: np.ndarray, num_classes: int, weight_decay: float = 1e-3, num_steps: int = 200
+) -> tuple[np.ndarray, np.ndarray]:
     """Multinomial logistic regression on standardised features, by L-BFGS from zero: no draw, no learning rate.
 
     Args:
@@ -128,8 +143,9 @@ def fit_linear(features: np.ndarray, labels: np.ndarray, num_classes: int, weigh
     values, targets = (values - mean) / std, torch.from_numpy(np.asarray(labels)).long()
     weight = torch.zeros(num_classes, values.shape[1], dtype=torch.double, requires_grad=True)
     bias = torch.zeros(num_classes, dtype=torch.double, requires_grad=True)
-    solver = torch.optim.LBFGS([weight, bias], max_iter=num_steps, history_size=20, tolerance_grad=1e-6,
-                               line_search_fn="strong_wolfe")
+    solver = torch.optim.LBFGS(
+        [weight, bias], max_iter=num_steps, history_size=20, tolerance_grad=1e-6, line_search_fn="strong_wolfe"
+    )
 
     def closure():
         solver.zero_grad()
@@ -142,8 +158,9 @@ def fit_linear(features: np.ndarray, labels: np.ndarray, num_classes: int, weigh
     return scaled.numpy(), (bias.detach() - scaled @ mean).numpy()
 
 
-def nearest_neighbours(train: np.ndarray, labels: np.ndarray, test: np.ndarray, num_neighbours: int = 20,
-                       temperature: float = 0.07) -> np.ndarray:
+def nearest_neighbours(
+    train: np.ndarray, labels: np.ndarray, test: np.ndarray, num_neighbours: int = 20, temperature: float = 0.07
+) -> np.ndarray:
     """(M,) classes by a vote of the nearest training features by cosine, weighted by ``exp(cosine / temperature)``
     (Wu et al., CVPR 2018).
 

@@ -20,8 +20,15 @@ LEARNING_RATE = 0.01
 CROP_SCALE = 0.35
 
 
-def finetune(candidate: Candidate, images: StudyImages, records, work_dir, epochs: int = EPOCHS, seed: int = 0,
-             say: Callable[[str], None] = print) -> StudyClassifier:
+def finetune(
+    candidate: Candidate,
+    images: StudyImages,
+    records,
+    work_dir,
+    epochs: int = EPOCHS,
+    seed: int = 0,
+    say: Callable[[str], None] = print,
+) -> StudyClassifier:
     """The candidate with a new head, trained on other images; a finished training is read back, a begun one goes on.
 
     Args:
@@ -44,8 +51,12 @@ def finetune(candidate: Candidate, images: StudyImages, records, work_dir, epoch
     work_dir = Path(work_dir)
     work_dir.mkdir(parents=True, exist_ok=True)
     listing = work_dir / "train.txt"
-    listing.write_text("\n".join(f"{os.path.abspath(records.path(place))} {label}"
-                                 for place, label in enumerate(records.labels.tolist())), encoding="utf-8")
+    listing.write_text(
+        "\n".join(
+            f"{os.path.abspath(records.path(place))} {label}" for place, label in enumerate(records.labels.tolist())
+        ),
+        encoding="utf-8",
+    )
     cfg = _config(candidate, images.size_hw[0], listing, records.classes, epochs, seed)
     file = weights_file(cfg.model.weights["path"])
     inputs = [listing] + ([file] if file is not None and file.is_file() else [])
@@ -67,28 +78,46 @@ def _config(candidate: Candidate, size: int, listing: Path, classes, epochs: int
     given = candidate.cfg.model
     source = str(candidate.checkpoint) if candidate.checkpoint else split_head(given.weights)[0]
     weights = {**source, "head": "new"} if isinstance(source, dict) else {"path": source, "head": "new"}
-    model = dict(type="frozen_det.ImageClassifier", backbone=given.backbone.to_dict(), num_classes=len(classes),
-                 weights=weights)
+    model = dict(
+        type="frozen_det.ImageClassifier", backbone=given.backbone.to_dict(), num_classes=len(classes), weights=weights
+    )
     if given.get("data_preprocessor"):
         model["data_preprocessor"] = given.data_preprocessor.to_dict()
-    return Config(dict(
-        default_scope="mmdet", model=model, log_level="WARNING", load_from=None, resume=False,
-        train_dataloader=dict(
-            batch_size=BATCH_SIZE, num_workers=0, drop_last=False,
-            collate_fn=dict(type="frozen_det.collate_images"),
-            sampler=dict(type="frozen_det.EpochSampler", shuffle=True),
-            dataset=dict(type="frozen_det.ImageList", ann_file=str(listing), num_classes=len(classes),
-                         transform=dict(type="frozen_det.TrainTransform", size=size, scale=(CROP_SCALE, 1.0)))),
-        optim_wrapper=dict(type="OptimWrapper", optimizer=dict(
-            type="SGD", lr=LEARNING_RATE, momentum=0.9, weight_decay=1e-4)),
-        param_scheduler=[dict(type="CosineAnnealingLR", by_epoch=True, T_max=epochs, convert_to_iter_based=True)],
-        train_cfg=dict(type="EpochBasedTrainLoop", max_epochs=epochs),
-        default_hooks=dict(checkpoint=dict(type="frozen_det.LeanCheckpointHook", interval=1, max_keep_ckpts=1),
-                           logger=dict(type="LoggerHook", interval=50)),
-        custom_hooks=[dict(type="frozen_det.StepSeedHook"), dict(type="frozen_det.NaNGuardHook")],
-        randomness=dict(seed=seed),
-        visualizer=dict(type="Visualizer", vis_backends=[dict(type="LocalVisBackend")], name="finetune"),
-    ), filename=candidate.cfg.filename)
+    return Config(
+        dict(
+            default_scope="mmdet",
+            model=model,
+            log_level="WARNING",
+            load_from=None,
+            resume=False,
+            train_dataloader=dict(
+                batch_size=BATCH_SIZE,
+                num_workers=0,
+                drop_last=False,
+                collate_fn=dict(type="frozen_det.collate_images"),
+                sampler=dict(type="frozen_det.EpochSampler", shuffle=True),
+                dataset=dict(
+                    type="frozen_det.ImageList",
+                    ann_file=str(listing),
+                    num_classes=len(classes),
+                    transform=dict(type="frozen_det.TrainTransform", size=size, scale=(CROP_SCALE, 1.0)),
+                ),
+            ),
+            optim_wrapper=dict(
+                type="OptimWrapper", optimizer=dict(type="SGD", lr=LEARNING_RATE, momentum=0.9, weight_decay=1e-4)
+            ),
+            param_scheduler=[dict(type="CosineAnnealingLR", by_epoch=True, T_max=epochs, convert_to_iter_based=True)],
+            train_cfg=dict(type="EpochBasedTrainLoop", max_epochs=epochs),
+            default_hooks=dict(
+                checkpoint=dict(type="frozen_det.LeanCheckpointHook", interval=1, max_keep_ckpts=1),
+                logger=dict(type="LoggerHook", interval=50),
+            ),
+            custom_hooks=[dict(type="frozen_det.StepSeedHook"), dict(type="frozen_det.NaNGuardHook")],
+            randomness=dict(seed=seed),
+            visualizer=dict(type="Visualizer", vis_backends=[dict(type="LocalVisBackend")], name="finetune"),
+        ),
+        filename=candidate.cfg.filename,
+    )
 
 
 def _train(cfg, work_dir: Path, goes_on: bool, say) -> Path:

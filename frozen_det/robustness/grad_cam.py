@@ -42,7 +42,7 @@ class GradientLayer:
     def to_maps(self, output: Tensor) -> Tensor:
         """A layer's output as (N, D, h, w)."""
         if self.layout == "tokens":
-            return output[:, self.num_prefix:].transpose(1, 2).unflatten(2, self.grid_hw)
+            return output[:, self.num_prefix :].transpose(1, 2).unflatten(2, self.grid_hw)
         return output.permute(0, 3, 1, 2) if self.layout == "NHWC" else output
 
 
@@ -67,8 +67,10 @@ def gradient_layer(network: nn.Module, head: str, probe: Tensor) -> GradientLaye
         slopes = torch.autograd.grad(score, out, retain_graph=True, allow_unused=True)[0]
         if slopes is not None and float((layer.to_maps(slopes) != 0).any(1).float().mean()) > 0.5:
             return layer
-    raise InputError(f"expected a network with a feature map that its head ({head}) depends on, got "
-                     f"{type(network).__name__} without.")
+    raise InputError(
+        f"expected a network with a feature map that its head ({head}) depends on, got "
+        f"{type(network).__name__} without."
+    )
 
 
 def _layout(name: str, out, size_hw: tuple[int, int], width: int) -> GradientLayer | None:
@@ -88,8 +90,16 @@ def _layout(name: str, out, size_hw: tuple[int, int], width: int) -> GradientLay
     return None
 
 
-def gradient_maps(classifier: StudyClassifier, images: Tensor, layer: GradientLayer, head: str, weights: np.ndarray,
-                  biases: np.ndarray, labels: np.ndarray, method: str = "gradcam++") -> tuple[np.ndarray, np.ndarray]:
+def gradient_maps(
+    classifier: StudyClassifier,
+    images: Tensor,
+    layer: GradientLayer,
+    head: str,
+    weights: np.ndarray,
+    biases: np.ndarray,
+    labels: np.ndarray,
+    method: str = "gradcam++",
+) -> tuple[np.ndarray, np.ndarray]:
     """Maps of one class for each image.
 
     Args:
@@ -118,8 +128,9 @@ def gradient_maps(classifier: StudyClassifier, images: Tensor, layer: GradientLa
                 scores = taken.pop().flatten(1).float() @ weight.T + bias  # (N, C)
                 wanted = torch.from_numpy(np.asarray(labels[part])).to(scores.device)
                 scores.gather(1, wanted[:, None]).sum().backward()
-                maps = extractor.get_cam_image(None, module, None, seen.activations[0].numpy(),
-                                               seen.gradients[0].numpy())
+                maps = extractor.get_cam_image(
+                    None, module, None, seen.activations[0].numpy(), seen.gradients[0].numpy()
+                )
                 found.append(np.maximum(maps, 0).astype(np.float32))
                 scored.append(scores.detach().cpu().numpy())
         finally:
@@ -131,8 +142,10 @@ def _library() -> dict[str, Callable]:
     try:
         from pytorch_grad_cam import GradCAM, GradCAMPlusPlus
     except ImportError as error:
-        raise InputError("expected the package grad-cam for Grad-CAM++ (wsol), got none: pip install grad-cam; or "
-                         "leave this network out.") from error
+        raise InputError(
+            "expected the package grad-cam for Grad-CAM++ (wsol), got none: pip install grad-cam; or "
+            "leave this network out."
+        ) from error
     return {"gradcam": GradCAM, "gradcam++": GradCAMPlusPlus}
 
 
@@ -141,7 +154,8 @@ def _leaf_at(network: nn.Module, name: str) -> Iterator[None]:
     """Let gradients begin at a layer's output: nothing before it is kept for the way back."""
     # A copy of the leaf, since a ReLU in place behind the layer may not write into a leaf.
     hook = network.get_submodule(name).register_forward_hook(
-        lambda _, given, out: out.detach().requires_grad_().clone())
+        lambda _, given, out: out.detach().requires_grad_().clone()
+    )
     try:
         yield
     finally:

@@ -49,8 +49,9 @@ def map_box(map_hw: np.ndarray, size_hw: tuple[int, int], threshold: float = THR
         InputError: a map that is not finite, or a threshold outside [0, 1].
     """
     if not 0 <= threshold <= 1 or map_hw.ndim != 2 or not np.isfinite(map_hw).all():
-        raise InputError(f"expected a finite map (h, w) and a threshold in [0, 1], got shape {map_hw.shape} and "
-                         f"{threshold!r}.")
+        raise InputError(
+            f"expected a finite map (h, w) and a threshold in [0, 1], got shape {map_hw.shape} and {threshold!r}."
+        )
     height, width = size_hw
     large = cv2.resize(map_hw.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
     return binary_box(large, threshold)
@@ -97,8 +98,9 @@ def max_box_acc_v2(ious: np.ndarray, deltas: Sequence[float] = V2_IOUS) -> float
     return float(np.mean([100 * (ious >= delta).mean(0).max() for delta in deltas]))
 
 
-def moved_to_original(box_xyxy: Sequence[float], scale_xy: tuple[float, float], offset_xy: tuple[float, float],
-                      size_hw: tuple[int, int]) -> tuple[float, float, float, float]:
+def moved_to_original(
+    box_xyxy: Sequence[float], scale_xy: tuple[float, float], offset_xy: tuple[float, float], size_hw: tuple[int, int]
+) -> tuple[float, float, float, float]:
     """A box in the crop that the network saw -> the same box in the original image, cut at its border.
 
     Args:
@@ -109,5 +111,9 @@ def moved_to_original(box_xyxy: Sequence[float], scale_xy: tuple[float, float], 
     """
     (height, width), (x_scale, y_scale), (left, top) = size_hw, scale_xy, offset_xy
     x1, y1, x2, y2 = box_xyxy
-    return (min(max((x1 + left) / x_scale, 0.0), width), min(max((y1 + top) / y_scale, 0.0), height),
-            min(max((x2 + left) / x_scale, 0.0), width), min(max((y2 + top) / y_scale, 0.0), height))
+    return (
+        min(max((x1 + left) / x_scale, 0.0), width),
+        min(max((y1 + top) / y_scale, 0.0), height),
+        min(max((x2 + left) / x_scale, 0.0), width),
+        min(max((y2 + top) / y_scale, 0.0), height),
+    )

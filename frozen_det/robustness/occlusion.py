@@ -42,8 +42,14 @@ def occlude(pixels: Tensor, share: float, where: str, fill: Tensor) -> Tensor:
     return torch.where(hidden, fill.expand_as(pixels), pixels)
 
 
-def study_occlusion(classifier: StudyClassifier, images: StudyImages, fill: str = "mean", num_sizes: int = 9,
-                    seed: int = 0, say: Callable[[str], None] = print) -> Measured:
+def study_occlusion(
+    classifier: StudyClassifier,
+    images: StudyImages,
+    fill: str = "mean",
+    num_sizes: int = 9,
+    seed: int = 0,
+    say: Callable[[str], None] = print,
+) -> Measured:
     """Top-1 accuracy in percent over the side of the hole, for both places.
 
     Args:
@@ -61,15 +67,18 @@ def study_occlusion(classifier: StudyClassifier, images: StudyImages, fill: str 
     for where in ("centre", "boundary"):
         right = []
         for share in shares:
-            logits = classifier.logits(images.pixels, lambda x, share=share, where=where: occlude(
-                x, share, where, colour))
+            logits = classifier.logits(
+                images.pixels, lambda x, share=share, where=where: occlude(x, share, where, colour)
+            )
             right.append(100.0 * (logits.argmax(1) == labels))
             say(f"occlusion, {where}: hole of {share:.0%}: top-1 {right[-1].mean():.1f}")
         table = np.stack(right, 1)  # (N, T)
         found.numbers[f"{where} hidden" if where == "centre" else "only centre seen"] = boot.mean(
-            table[:, 1:-1].mean(1))
+            table[:, 1:-1].mean(1)
+        )
         found.series[f"hole in the {where}" if where == "centre" else "all but the hole hidden"] = boot.means(
-            shares, table)
+            shares, table
+        )
     return found
 
 
@@ -88,8 +97,13 @@ def draw_partners(labels: np.ndarray, seed: int = 0) -> np.ndarray:
     return partners
 
 
-def study_between(classifier: StudyClassifier, images: StudyImages, num_steps: int = 11, seed: int = 0,
-                  say: Callable[[str], None] = print) -> Measured:
+def study_between(
+    classifier: StudyClassifier,
+    images: StudyImages,
+    num_steps: int = 11,
+    seed: int = 0,
+    say: Callable[[str], None] = print,
+) -> Measured:
     """Error in percent on images between two classes, over the second image's share.
 
     Args:
@@ -125,12 +139,14 @@ def mix_pair(first: Tensor, second: Tensor, share: float, kind: str) -> Tensor:
     return mixed
 
 
-def _predict_pairs(classifier: StudyClassifier, pixels: Tensor, partners: np.ndarray, share: float,
-                   kind: str) -> np.ndarray:
+def _predict_pairs(
+    classifier: StudyClassifier, pixels: Tensor, partners: np.ndarray, share: float, kind: str
+) -> np.ndarray:
     found = []
     with torch.no_grad():
-        for first, other in zip(pixels.split(classifier.batch_size),
-                                torch.from_numpy(partners).split(classifier.batch_size)):
+        for first, other in zip(
+            pixels.split(classifier.batch_size), torch.from_numpy(partners).split(classifier.batch_size)
+        ):
             mixed = mix_pair(unit(first), unit(pixels[other]), share, kind)
             found.append(classifier(mixed.to(classifier.device)).argmax(1).cpu())
     return torch.cat(found).numpy()

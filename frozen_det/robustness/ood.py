@@ -71,14 +71,21 @@ def named_folders(words: Sequence[str]) -> dict[str, Path]:
         path = Path(folder if sign else word).expanduser()
         name = name if sign else path.name
         if name in found or name in NOISE:
-            raise InputError(f"expected different names of out-of-distribution sets, got {name!r} twice or as a kind "
-                             "of noise; write NAME=DIR (--ood).")
+            raise InputError(
+                f"expected different names of out-of-distribution sets, got {name!r} twice or as a kind "
+                "of noise; write NAME=DIR (--ood)."
+            )
         found[name] = path
     return found
 
 
-def study_ood(classifier: StudyClassifier, images: StudyImages, folders: Sequence[str] = (), seed: int = 0,
-              say: Callable[[str], None] = print) -> Measured:
+def study_ood(
+    classifier: StudyClassifier,
+    images: StudyImages,
+    folders: Sequence[str] = (),
+    seed: int = 0,
+    say: Callable[[str], None] = print,
+) -> Measured:
     """All measures of all scores, on every set and as their mean over the sets, in percent.
 
     Args:
@@ -108,8 +115,9 @@ def study_ood(classifier: StudyClassifier, images: StudyImages, folders: Sequenc
 def _measures(inside: np.ndarray, outside: np.ndarray, seed: int) -> dict:
     """Every measure with its interval; both sets are resampled."""
     whole = detection_measures(inside, outside)
-    first, second = (Bootstrap(len(one), seed + place, NUM_REPLICATES).indices
-                     for place, one in enumerate((inside, outside)))
+    first, second = (
+        Bootstrap(len(one), seed + place, NUM_REPLICATES).indices for place, one in enumerate((inside, outside))
+    )
     drawn = [detection_measures(inside[a], outside[b]) for a, b in zip(first, second)]
     return {name: estimate(value, np.array([one[name] for one in drawn])) for name, value in whole.items()}
 
@@ -119,15 +127,23 @@ def _add_means(found: Measured, sets: list[str]) -> None:
     for score in SCORES:
         for measure in measures:
             found.numbers[f"mean, {score}, {measure}"] = average(
-                [found.numbers[f"{name}, {score}, {measure}"] for name in sets])
+                [found.numbers[f"{name}, {score}, {measure}"] for name in sets]
+            )
     points = [found.numbers[f"{name}, max-softmax, auroc"] for name in (*sets, "mean")]
     found.series["AUROC, max-softmax"] = Series(
-        [float(x) for x in range(len(points))], *([getattr(one, side) for one in points]
-                                                  for side in ("value", "low", "high")), names=[*sets, "mean"])
+        [float(x) for x in range(len(points))],
+        *([getattr(one, side) for one in points] for side in ("value", "low", "high")),
+        names=[*sets, "mean"],
+    )
 
 
-def study_calibration(classifier: StudyClassifier, images: StudyImages, num_bins: int = 15, seed: int = 0,
-                      say: Callable[[str], None] = print) -> Measured:
+def study_calibration(
+    classifier: StudyClassifier,
+    images: StudyImages,
+    num_bins: int = 15,
+    seed: int = 0,
+    say: Callable[[str], None] = print,
+) -> Measured:
     """Accuracy, mean confidence, loss and calibration error, with the reliability curve.
 
     Args:
@@ -143,12 +159,15 @@ def study_calibration(classifier: StudyClassifier, images: StudyImages, num_bins
     boot = Bootstrap(len(images), seed)
     whole = calibration(confidence, right, num_bins)
     some = whole.count > 0
-    numbers = {"accuracy": boot.mean(100.0 * right), "mean confidence": boot.mean(100 * confidence),
-               "loss": boot.mean(loss),
-               "ECE": boot.of(lambda drawn: 100 * calibration(confidence[drawn], right[drawn], num_bins).error),
-               "largest gap": boot.of(lambda drawn: 100 * calibration(confidence[drawn], right[drawn],
-                                                                       num_bins).largest_gap)}
+    numbers = {
+        "accuracy": boot.mean(100.0 * right),
+        "mean confidence": boot.mean(100 * confidence),
+        "loss": boot.mean(loss),
+        "ECE": boot.of(lambda drawn: 100 * calibration(confidence[drawn], right[drawn], num_bins).error),
+        "largest gap": boot.of(lambda drawn: 100 * calibration(confidence[drawn], right[drawn], num_bins).largest_gap),
+    }
     say(f"calibration: ECE {numbers['ECE'].value:.1f}, accuracy {numbers['accuracy'].value:.1f}")
     curve = Series((100 * whole.confidence[some]).tolist(), (100 * whole.accuracy[some]).tolist())
-    return Measured(numbers, {"reliability": curve}, dict(num_bins=num_bins, num_images=len(images),
-                                                          count=whole.count.tolist()))
+    return Measured(
+        numbers, {"reliability": curve}, dict(num_bins=num_bins, num_images=len(images), count=whole.count.tolist())
+    )

@@ -15,27 +15,50 @@ from .bootstrap import Estimate, Measured, difference
 from .ranking import number_words, ranking_section
 from .run import StudyResults
 
-TITLES = {"fgsm": "Under attack", "occlusion": "Partly hidden", "in-between": "Between two classes",
-          "ood": "Out of distribution", "calibration": "Calibration", "corruptions": "Corrupted and moved",
-          "wsol": "Localisation by class activation maps", "transfer": "Transfer"}
-AXES = {"fgsm": ("strength, 1/255", "top-1, %"), "occlusion": ("side of the hole over the image's", "top-1, %"),
-        "in-between": ("share of the second image", "error, %"), "ood": ("", "AUROC, %"),
-        "calibration": ("confidence, %", "accuracy, %"), "corruptions": ("severity", "top-1, %"),
-        "wsol": ("threshold, share of the maximum", "share of images, %"), "transfer": ("", "%")}
-WORDS = {"fgsm": "Top-1 that is left when pixels are changed against the classifier; more is better.",
-         "occlusion": "Top-1 with a part of the image hidden, mean over sides of the hole; more is better.",
-         "in-between": "Pairs of images of different classes for which neither class is predicted; less is better.",
-         "ood": "Images of no known class told from test images by the classifier's own scores; more is better. An "
-                "AUROC below 50 means surer of the unknown.",
-         "calibration": "Whether confidence is accuracy; ECE less is better.",
-         "corruptions": "Flip rates: how often the class changes between neighbouring frames, less is better; under "
-                        "corruptions top-1, more is better.",
-         "wsol": "Boxes from maps held against annotated ones; more is better.",
-         "transfer": "Top-1 on other images, AP of a detector on this backbone; more is better."}
+TITLES = {
+    "fgsm": "Under attack",
+    "occlusion": "Partly hidden",
+    "in-between": "Between two classes",
+    "ood": "Out of distribution",
+    "calibration": "Calibration",
+    "corruptions": "Corrupted and moved",
+    "wsol": "Localisation by class activation maps",
+    "transfer": "Transfer",
+}
+AXES = {
+    "fgsm": ("strength, 1/255", "top-1, %"),
+    "occlusion": ("side of the hole over the image's", "top-1, %"),
+    "in-between": ("share of the second image", "error, %"),
+    "ood": ("", "AUROC, %"),
+    "calibration": ("confidence, %", "accuracy, %"),
+    "corruptions": ("severity", "top-1, %"),
+    "wsol": ("threshold, share of the maximum", "share of images, %"),
+    "transfer": ("", "%"),
+}
+WORDS = {
+    "fgsm": "Top-1 that is left when pixels are changed against the classifier; more is better.",
+    "occlusion": "Top-1 with a part of the image hidden, mean over sides of the hole; more is better.",
+    "in-between": "Pairs of images of different classes for which neither class is predicted; less is better.",
+    "ood": "Images of no known class told from test images by the classifier's own scores; more is better. An "
+    "AUROC below 50 means surer of the unknown.",
+    "calibration": "Whether confidence is accuracy; ECE less is better.",
+    "corruptions": "Flip rates: how often the class changes between neighbouring frames, less is better; under "
+    "corruptions top-1, more is better.",
+    "wsol": "Boxes from maps held against annotated ones; more is better.",
+    "transfer": "Top-1 on other images, AP of a detector on this backbone; more is better.",
+}
 #: Numbers that get a row; of a study that is not listed all do. The others are in the JSON files.
-ROWS = {"ood": ["mean, max-softmax, tnr_at_tpr95", "mean, max-softmax, auroc", "mean, max-softmax, detection_accuracy",
-                "mean, energy, auroc", "mean, max-logit, auroc", "*, max-softmax, tnr_at_tpr95",
-                "*, max-softmax, auroc"]}
+ROWS = {
+    "ood": [
+        "mean, max-softmax, tnr_at_tpr95",
+        "mean, max-softmax, auroc",
+        "mean, max-softmax, detection_accuracy",
+        "mean, energy, auroc",
+        "mean, max-logit, auroc",
+        "*, max-softmax, tnr_at_tpr95",
+        "*, max-softmax, auroc",
+    ]
+}
 # CutMix (Yun et al., ICCV 2019), minus the baseline: Tables 8, 10, 11 (published values), section 4.4 (words: +1, -1).
 PAPER = {
     ("fgsm", "FGSM 8/255"): dict(mixup=16.2, cutout=3.3, cutmix=22.8),
@@ -72,8 +95,11 @@ def study_page(results: StudyResults) -> Page:
     """The page's content."""
     arms = _arms(results)
     short = dict(zip(arms, short_names(list(arms))))
-    sections = [Section(TITLES[study], [Text(WORDS[study]), *_blocks(study, found, arms, short)])
-                for study, found in results.found.items() if found]
+    sections = [
+        Section(TITLES[study], [Text(WORDS[study]), *_blocks(study, found, arms, short)])
+        for study, found in results.found.items()
+        if found
+    ]
     compared = _directions(results, arms)
     if compared:
         sections.append(Section("Beside the paper", compared))
@@ -83,8 +109,12 @@ def study_page(results: StudyResults) -> Page:
     if ranking is not None:
         sections.insert(0, ranking)
     names = ", ".join(arms)
-    return Page(f"What the features are worth: {len(results.candidates)} classifiers", f"{names}.", sections,
-                "Numbers in percent unless a unit stands beside them; ± half of a 95 % bootstrap interval over images.")
+    return Page(
+        f"What the features are worth: {len(results.candidates)} classifiers",
+        f"{names}.",
+        sections,
+        "Numbers in percent unless a unit stands beside them; ± half of a 95 % bootstrap interval over images.",
+    )
 
 
 def _arms(results: StudyResults) -> dict[str, list[str]]:
@@ -104,8 +134,10 @@ def short_names(names: list[str]) -> list[str]:
     if len(names) < 2 or any(len(one) != 3 for one in parts):
         return names
     varied = [place for place in range(3) if len({one[place] for one in parts}) > 1] or [1]
-    short = [" ".join([*(one[place] for place in varied), *([tail] if tail else [])])
-             for one, (_, _, tail) in zip(parts, split)]
+    short = [
+        " ".join([*(one[place] for place in varied), *([tail] if tail else [])])
+        for one, (_, _, tail) in zip(parts, split)
+    ]
     return short if len(set(short)) == len(short) else names
 
 
@@ -114,11 +146,21 @@ def _blocks(study: str, found: dict[str, Measured], arms: dict[str, list[str]], 
     if study in ROWS:
         names.sort(key=lambda name: ROWS[study].index(name) if name in ROWS[study] else len(ROWS[study]))
     header = ["", *short.values()]
-    rows = [[number_words(name), *(_cell([found[label].numbers[name] for label in labels
-                                          if name in found.get(label, Measured()).numbers])
-                                   for labels in arms.values())] for name in names]
-    several = "Of several seeds: their mean, and the seeds behind it." if any(
-        len(labels) > 1 for labels in arms.values()) else ""
+    rows = [
+        [
+            number_words(name),
+            *(
+                _cell([found[label].numbers[name] for label in labels if name in found.get(label, Measured()).numbers])
+                for labels in arms.values()
+            ),
+        ]
+        for name in names
+    ]
+    several = (
+        "Of several seeds: their mean, and the seeds behind it."
+        if any(len(labels) > 1 for labels in arms.values())
+        else ""
+    )
     blocks = [Table(header, rows, " ".join(filter(None, (_notes(found), several))))]
     for series in dict.fromkeys(name for one in found.values() for name in one.series):
         blocks.append(_figure(study, series, found, arms, short))
@@ -127,15 +169,19 @@ def _blocks(study: str, found: dict[str, Measured], arms: dict[str, list[str]], 
 
 def _notes(found: dict[str, Measured]) -> str:
     """How it was measured: once what all share, else candidate by candidate."""
-    keys = dict.fromkeys(key for one in found.values() for key, value in one.notes.items()
-                         if not isinstance(value, (list, dict)))
+    keys = dict.fromkeys(
+        key for one in found.values() for key, value in one.notes.items() if not isinstance(value, (list, dict))
+    )
     said = []
     for key in keys:
         values = {label: one.notes[key] for label, one in found.items() if key in one.notes}
         alike = len(set(map(str, values.values()))) == 1 and len(values) == len(found)
         labels = short_names(list(values))
-        text = next(iter(values.values())) if alike else ", ".join(
-            f"{value} ({label})" for label, value in zip(labels, values.values()))
+        text = (
+            next(iter(values.values()))
+            if alike
+            else ", ".join(f"{value} ({label})" for label, value in zip(labels, values.values()))
+        )
         said.append(f"{key.removeprefix('num_').replace('_', ' ')}: {text}")
     return "; ".join(said) + "." if said else ""
 
@@ -158,8 +204,9 @@ def _cell(values: list[Estimate]) -> str:
     return f"{statistics.mean(one.value for one in values):.1f} ({', '.join(f'{one.value:.1f}' for one in values)})"
 
 
-def _figure(study: str, series: str, found: dict[str, Measured], arms: dict[str, list[str]],
-            short: dict[str, str]) -> Figure:
+def _figure(
+    study: str, series: str, found: dict[str, Measured], arms: dict[str, list[str]], short: dict[str, str]
+) -> Figure:
     curves, ticks = [], []
     for number, (arm, labels) in enumerate(arms.items()):
         for place, label in enumerate(labels):
@@ -170,9 +217,17 @@ def _figure(study: str, series: str, found: dict[str, Measured], arms: dict[str,
             errors = [(high - low) / 2 for low, high in zip(one.low, one.high)] or None
             # Places that are words are no axis: points beside each other, no line through them.
             aside = 0.5 * (number / max(1, len(arms) - 1) - 0.5) if one.names and len(arms) > 1 else 0.0
-            curves.append(Curve("_" if place else short[arm], [x + aside for x in one.x], one.y, marks=True,
-                                color=COLORS[number % len(COLORS)], marker="o" if one.names else None,
-                                errors=errors if len(labels) == 1 else None))
+            curves.append(
+                Curve(
+                    "_" if place else short[arm],
+                    [x + aside for x in one.x],
+                    one.y,
+                    marks=True,
+                    color=COLORS[number % len(COLORS)],
+                    marker="o" if one.names else None,
+                    errors=errors if len(labels) == 1 else None,
+                )
+            )
     x_label, y_label = AXES[study]
     if study == "calibration":
         curves.append(Curve("confidence = accuracy", [0, 100], [0, 100], dashed=True, color="#888888"))
@@ -227,13 +282,23 @@ def _directions(results: StudyResults, arms: dict[str, list[str]]) -> list:
             wanted = expected[recipe(arm)]
             words = {1: "higher", -1: "lower"}.get(wanted, f"{wanted:+.1f}")
             told = direction(found, wanted) + (" (one seed)" if len(found) < 2 else "")
-            rows.append([f"{TITLES[study]}: {number_words(name)}", recipe(arm), words,
-                         f"{statistics.mean(one.value for one in found):+.1f}",
-                         ", ".join(f"{one.value:+.1f} [{one.low:+.1f}, {one.high:+.1f}]" for one in found),
-                         told])
+            rows.append(
+                [
+                    f"{TITLES[study]}: {number_words(name)}",
+                    recipe(arm),
+                    words,
+                    f"{statistics.mean(one.value for one in found):+.1f}",
+                    ", ".join(f"{one.value:+.1f} [{one.low:+.1f}, {one.high:+.1f}]" for one in found),
+                    told,
+                ]
+            )
     if not rows:
         return []
-    return [Text("Differences from the plain recipe in points. Published ones are CutMix's, of ResNet-50 on ImageNet "
-                 "(attacks) and of CIFAR-100 models (out of distribution); where the paper shows a figure alone, its "
-                 "direction in words."),
-            Table(["number", "recipe", "published", "here", "each seed, 95 %", "direction"], rows, num_left=2)]
+    return [
+        Text(
+            "Differences from the plain recipe in points. Published ones are CutMix's, of ResNet-50 on ImageNet "
+            "(attacks) and of CIFAR-100 models (out of distribution); where the paper shows a figure alone, its "
+            "direction in words."
+        ),
+        Table(["number", "recipe", "published", "here", "each seed, 95 %", "direction"], rows, num_left=2),
+    ]

@@ -12,12 +12,20 @@ from ..pages.blocks import MISSING, Section, Table, Text
 from .bootstrap import Measured
 
 #: (study, number, whether more is better); those that were measured count.
-RANKED = (("calibration", "accuracy", True), ("calibration", "ECE", False), ("fgsm", "FGSM 8/255", True),
-          ("occlusion", "centre hidden", True), ("occlusion", "only centre seen", True),
-          ("in-between", "Mixup-ed, error", False), ("in-between", "CutMix-ed, error", False),
-          ("ood", "mean, max-softmax, auroc", True), ("ood", "mean, energy, auroc", True),
-          ("corruptions", "mean of corruptions", True), ("corruptions", "flip rate, shifts", False),
-          ("wsol", "GT-known localisation", True))
+RANKED = (
+    ("calibration", "accuracy", True),
+    ("calibration", "ECE", False),
+    ("fgsm", "FGSM 8/255", True),
+    ("occlusion", "centre hidden", True),
+    ("occlusion", "only centre seen", True),
+    ("in-between", "Mixup-ed, error", False),
+    ("in-between", "CutMix-ed, error", False),
+    ("ood", "mean, max-softmax, auroc", True),
+    ("ood", "mean, energy, auroc", True),
+    ("corruptions", "mean of corruptions", True),
+    ("corruptions", "flip rate, shifts", False),
+    ("wsol", "GT-known localisation", True),
+)
 PROBES = {"detection, frozen, AP": "frozen probe", "detection, fine-tuned, AP": "fine-tuned probe"}
 _WORDS = {"tnr_at_tpr95": "TNR at TPR 95", "auroc": "AUROC", "detection_accuracy": "detection accuracy"}
 _FEWEST = 3
@@ -55,8 +63,12 @@ def number_words(name: str) -> str:
     return f"{head}{comma}{_WORDS.get(last, last)}"
 
 
-def ranking_section(found: dict[str, dict[str, Measured]], labels: Sequence[str], shown: Sequence[str] | None = None,
-                    titles: Mapping[str, str] | None = None) -> Section | None:
+def ranking_section(
+    found: dict[str, dict[str, Measured]],
+    labels: Sequence[str],
+    shown: Sequence[str] | None = None,
+    titles: Mapping[str, str] | None = None,
+) -> Section | None:
     """The ranking of candidates as part of the page; None for fewer than two, or without a number they share.
 
     Args:
@@ -65,20 +77,32 @@ def ranking_section(found: dict[str, dict[str, Measured]], labels: Sequence[str]
         shown: what they are called on the page; by default their labels.
         titles: of the studies; by default their names.
     """
-    columns = [(study, name, better) for study, name, better in (*RANKED, *_transfer(found)) if all(
-        label in found.get(study, {}) and name in found[study][label].numbers for label in labels)]
+    columns = [
+        (study, name, better)
+        for study, name, better in (*RANKED, *_transfer(found))
+        if all(label in found.get(study, {}) and name in found[study][label].numbers for label in labels)
+    ]
     if len(labels) < 2 or not columns:
         return None
-    values = {(study, name): [found[study][label].numbers[name].value for label in labels]
-              for study, name, _ in columns}
+    values = {
+        (study, name): [found[study][label].numbers[name].value for label in labels] for study, name, _ in columns
+    }
     called = {(study, name): f"{(titles or {}).get(study, study)}: {number_words(name)}" for study, name, _ in columns}
     table = np.array([ranks(values[study, name], better) for study, name, better in columns])  # (K, L)
     rows = [[called[study, name], *(f"{rank:g}" for rank in row)] for (study, name, _), row in zip(columns, table)]
     rows.append(["mean rank", *(f"{rank:.1f}" for rank in table.mean(0))])
     probes = {words: name for name, words in PROBES.items() if ("transfer", name) in values}
-    blocks = [Text(f"Ranks of {len(labels)} classifiers, 1 the best." + ("" if probes else
-              " No detection probe was run (transfer --detector CONFIG), so nothing is said about it.")),
-              Table(["number", *(shown or labels)], rows, rule_before=[len(rows) - 1])]
+    blocks = [
+        Text(
+            f"Ranks of {len(labels)} classifiers, 1 the best."
+            + (
+                ""
+                if probes
+                else " No detection probe was run (transfer --detector CONFIG), so nothing is said about it."
+            )
+        ),
+        Table(["number", *(shown or labels)], rows, rule_before=[len(rows) - 1]),
+    ]
     if probes:
         correlations = _correlations(columns, values, called, probes)
         blocks += [Text(_words(len(labels), len(correlations.rows))), correlations]
@@ -92,20 +116,32 @@ def _correlations(columns: list, values: dict, called: dict, probes: dict[str, s
         others = [probe for probe in probes.values() if probe != name]
         if name.startswith("detection,") and (name not in PROBES or not others):
             continue
-        cells = [spearman(values[study, name], values["transfer", probe]) if probe in others else None
-                 for probe in probes.values()]
-        rows.append([called[study, name], "more" if better else "less",
-                     *(MISSING if cell is None else f"{cell:+.2f}" for cell in cells)])
+        cells = [
+            spearman(values[study, name], values["transfer", probe]) if probe in others else None
+            for probe in probes.values()
+        ]
+        rows.append(
+            [
+                called[study, name],
+                "more" if better else "less",
+                *(MISSING if cell is None else f"{cell:+.2f}" for cell in cells),
+            ]
+        )
     return Table(["number", "better", *(f"Spearman with the {words}" for words in probes)], rows, num_left=2)
 
 
 def _words(num: int, num_columns: int) -> str:
     chance = chance_correlation(num)
-    limit = (f"one in twenty random orders reaches {chance:.2f} or more, up or down" if chance is not None else
-             "so few can show nothing")
-    return ("What goes along with the AP of the detection probe: Spearman's correlation of the values themselves, "
-            f"negative where less is better and predicts well. Over {num} classifiers it is weak evidence: {limit}, "
-            f"and {num_columns} numbers are looked at. Seeds of one recipe count as classifiers of their own.")
+    limit = (
+        f"one in twenty random orders reaches {chance:.2f} or more, up or down"
+        if chance is not None
+        else "so few can show nothing"
+    )
+    return (
+        "What goes along with the AP of the detection probe: Spearman's correlation of the values themselves, "
+        f"negative where less is better and predicts well. Over {num} classifiers it is weak evidence: {limit}, "
+        f"and {num_columns} numbers are looked at. Seeds of one recipe count as classifiers of their own."
+    )
 
 
 def _transfer(found: dict[str, dict[str, Measured]]) -> list[tuple[str, str, bool]]:

@@ -62,10 +62,16 @@ class StudyOptions:
     finetune_epochs: int = 5
 
 
-_OWN = {"fgsm": ("epsilons", "epsilon", "pgd_steps", "pgd_images"), "occlusion": ("fill",), "in-between": (),
-        "ood": ("ood",), "calibration": ("num_bins",), "corruptions": ("corruption_images", "shifted"),
-        "wsol": ("wsol_data", "last_stride", "map", "wsol_protocol"),
-        "transfer": ("transfer_data", "detector", "detection_options", "finetune", "finetune_epochs")}
+_OWN = {
+    "fgsm": ("epsilons", "epsilon", "pgd_steps", "pgd_images"),
+    "occlusion": ("fill",),
+    "in-between": (),
+    "ood": ("ood",),
+    "calibration": ("num_bins",),
+    "corruptions": ("corruption_images", "shifted"),
+    "wsol": ("wsol_data", "last_stride", "map", "wsol_protocol"),
+    "transfer": ("transfer_data", "detector", "detection_options", "finetune", "finetune_epochs"),
+}
 
 
 @dataclass
@@ -91,16 +97,20 @@ def chosen_studies(study: str, options: StudyOptions | None = None) -> tuple[str
     names = tuple(dict.fromkeys(study.split(",")))
     for name in names:
         if names != ("all",) and name not in STUDIES:
-            raise InputError(f"expected STUDY as some of {', '.join(STUDIES)} with commas between them, or all, got "
-                             f"{name!r}; {closest(name, STUDIES)}".rstrip("; ") + ".")
+            raise InputError(
+                f"expected STUDY as some of {', '.join(STUDIES)} with commas between them, or all, got "
+                f"{name!r}; {closest(name, STUDIES)}".rstrip("; ")
+                + "."
+            )
     if names != ("all",):
         return names
     options = options or StudyOptions()
     return ALL + ("wsol",) * bool(options.wsol_data) + ("transfer",) * bool(options.transfer_data or options.detector)
 
 
-def run_studies(studies: Sequence[str], candidates: list[Candidate], options: StudyOptions, out,
-                say: Callable[[str], None] = print) -> StudyResults:
+def run_studies(
+    studies: Sequence[str], candidates: list[Candidate], options: StudyOptions, out, say: Callable[[str], None] = print
+) -> StudyResults:
     """Run what is not there yet.
 
     Args:
@@ -120,9 +130,11 @@ def run_studies(studies: Sequence[str], candidates: list[Candidate], options: St
     for place, candidate in enumerate(candidates):
         images = read_images(candidate.cfg, options.num_images, options.seed)
         if listing not in (None, images.digest):
-            raise InputError(f"expected the same test images for all candidates, got others for {candidate.label} than "
-                             f"for {candidates[0].label}: give all the same data_root (--cfg-options data_root=DIR), "
-                             "or analyze them apart.")
+            raise InputError(
+                f"expected the same test images for all candidates, got others for {candidate.label} than "
+                f"for {candidates[0].label}: give all the same data_root (--cfg-options data_root=DIR), "
+                "or analyze them apart."
+            )
         listing, classifier = images.digest, None
         for study in studies:
             head = f"[{place + 1}/{len(candidates)}] {candidate.label}"
@@ -131,11 +143,17 @@ def run_studies(studies: Sequence[str], candidates: list[Candidate], options: St
             stored = _stored(path, key)
             if stored is None:
                 classifier = classifier or open_classifier(candidate, fitting_batch(images.size_hw))
-                refuse_other_order(classifier.stated_classes, images.classes, f"the weights of {candidate.label}",
-                                   "the test images", optional=True)
+                refuse_other_order(
+                    classifier.stated_classes,
+                    images.classes,
+                    f"the weights of {candidate.label}",
+                    "the test images",
+                    optional=True,
+                )
                 clock = time.monotonic()
-                stored = _measure(study, classifier, images, options, candidate,
-                                  lambda line, head=head: say(f"{head} · {line}"), out)
+                stored = _measure(
+                    study, classifier, images, options, candidate, lambda line, head=head: say(f"{head} · {line}"), out
+                )
                 _store(path, key, candidate, study, stored, time.monotonic() - clock)
                 say(f"{head} · {study} done in {time.monotonic() - clock:.0f} s -> {path}")
             else:
@@ -143,8 +161,13 @@ def run_studies(studies: Sequence[str], candidates: list[Candidate], options: St
                 say(f"{head} · {study}: read back from {path}")
             results.found[study][candidate.label] = stored
         for study in STUDIES:  # the page shows what is there
-            stored = None if study in studies else _stored(out / study / f"{file_name(candidate.label)}.json",
-                                                           study_key(study, candidate, images, options))
+            stored = (
+                None
+                if study in studies
+                else _stored(
+                    out / study / f"{file_name(candidate.label)}.json", study_key(study, candidate, images, options)
+                )
+            )
             if stored is not None:
                 results.found.setdefault(study, {})[candidate.label] = stored
     results.seconds = time.monotonic() - started
@@ -161,8 +184,11 @@ def study_key(study: str, candidate: Candidate, images: StudyImages, options: St
     file = None if weights is None else weights_file(str(weights) if candidate.checkpoint else weights)
     digest = str(weights) if file is None or not file.is_file() else hashlib.sha256(file.read_bytes()).hexdigest()
     model = {key: value for key, value in candidate.cfg.model.to_dict().items() if key not in ("mixing", "loss")}
-    text = json.dumps([_FORMATS.get(study, 1), study, own, images.digest, list(images.size_hw), digest, model],
-                      sort_keys=True, default=str)
+    text = json.dumps(
+        [_FORMATS.get(study, 1), study, own, images.digest, list(images.size_hw), digest, model],
+        sort_keys=True,
+        default=str,
+    )
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -171,25 +197,33 @@ def file_name(label: str) -> str:
     return re.sub(r"[^\w.+-]+", "_", label)
 
 
-def _measure(study: str, classifier, images: StudyImages, options: StudyOptions, candidate: Candidate, say,
-             out: Path) -> Measured:
+def _measure(
+    study: str, classifier, images: StudyImages, options: StudyOptions, candidate: Candidate, say, out: Path
+) -> Measured:
     """Run one study on one candidate."""
     common = dict(seed=options.seed, say=say)
     if study == "fgsm":
         from .adversarial import study_fgsm
 
-        return study_fgsm(classifier, images, options.epsilons, options.epsilon, options.pgd_steps,
-                          options.pgd_images, **common)
+        return study_fgsm(
+            classifier, images, options.epsilons, options.epsilon, options.pgd_steps, options.pgd_images, **common
+        )
     if study in ("occlusion", "in-between"):
         from .occlusion import study_between, study_occlusion
 
-        return study_occlusion(classifier, images, options.fill, **common) if study == "occlusion" else study_between(
-            classifier, images, **common)
+        return (
+            study_occlusion(classifier, images, options.fill, **common)
+            if study == "occlusion"
+            else study_between(classifier, images, **common)
+        )
     if study in ("ood", "calibration"):
         from .ood import study_calibration, study_ood
 
-        return study_ood(classifier, images, options.ood, **common) if study == "ood" else study_calibration(
-            classifier, images, options.num_bins, **common)
+        return (
+            study_ood(classifier, images, options.ood, **common)
+            if study == "ood"
+            else study_calibration(classifier, images, options.num_bins, **common)
+        )
     if study == "corruptions":
         from .corruptions import study_corruptions
 
@@ -198,10 +232,19 @@ def _measure(study: str, classifier, images: StudyImages, options: StudyOptions,
         return _wsol(classifier, images, options, out, common)
     from .transfer import study_transfer
 
-    return study_transfer(classifier, images, candidate, options.transfer_data, options.detector,
-                          options.detection_options, options.finetune,
-                          out / "probe" / file_name(candidate.label), options.num_images, options.finetune_epochs,
-                          **common)
+    return study_transfer(
+        classifier,
+        images,
+        candidate,
+        options.transfer_data,
+        options.detector,
+        options.detection_options,
+        options.finetune,
+        out / "probe" / file_name(candidate.label),
+        options.num_images,
+        options.finetune_epochs,
+        **common,
+    )
 
 
 def _wsol(classifier, images: StudyImages, options: StudyOptions, out: Path, common: dict) -> Measured:
@@ -213,10 +256,12 @@ def _wsol(classifier, images: StudyImages, options: StudyOptions, out: Path, com
     if root == "toy":
         from ..datasets.toy.toy_scenes import write_toy_scenes
 
-        root = write_toy_scenes(out / "toy_single_objects", num_train=400, num_val=200, num_objects=(1, 1),
-                                report=lambda line: None)
-    return study_wsol(classifier, images, root, options.last_stride, options.num_images, options.map,
-                      options.wsol_protocol, **common)
+        root = write_toy_scenes(
+            out / "toy_single_objects", num_train=400, num_val=200, num_objects=(1, 1), report=lambda line: None
+        )
+    return study_wsol(
+        classifier, images, root, options.last_stride, options.num_images, options.map, options.wsol_protocol, **common
+    )
 
 
 def _stored(path: Path, key: str) -> Measured | None:
@@ -227,8 +272,15 @@ def _stored(path: Path, key: str) -> Measured | None:
 
 
 def _store(path: Path, key: str, candidate: Candidate, study: str, measured: Measured, seconds: float) -> None:
-    content = dict(study=study, candidate=candidate.label, arm=candidate.arm, checkpoint=str(candidate.checkpoint),
-                   config=str(candidate.cfg.filename), key=key, seconds=round(seconds, 1),
-                   measured=measured.to_dict())
+    content = dict(
+        study=study,
+        candidate=candidate.label,
+        arm=candidate.arm,
+        checkpoint=str(candidate.checkpoint),
+        config=str(candidate.cfg.filename),
+        key=key,
+        seconds=round(seconds, 1),
+        measured=measured.to_dict(),
+    )
     with replacing(path) as partial:
         Path(partial).write_text(json.dumps(content, indent=1), encoding="utf-8")

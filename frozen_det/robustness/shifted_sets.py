@@ -52,8 +52,9 @@ def read_shifted(kind: str, folder, classes=None) -> list[ShiftedSet]:
     """
     folder = Path(folder).expanduser()
     if kind not in KINDS or not folder.is_dir():
-        raise InputError(f"expected --shifted KIND=DIR with KIND of {', '.join(KINDS)} and a folder, got "
-                         f"{kind}={folder}.")
+        raise InputError(
+            f"expected --shifted KIND=DIR with KIND of {', '.join(KINDS)} and a folder, got {kind}={folder}."
+        )
     names = tuple(classes) if classes is not None else imagenet_ids()
     if kind == "v2":
         return [_class_folders("v2", folder, {str(index): index for index in range(len(names))}, IMAGES)]
@@ -63,8 +64,11 @@ def read_shifted(kind: str, folder, classes=None) -> list[ShiftedSet]:
         return [ShiftedSet(found.name, found.files, found.labels, tuple(sorted(set(found.labels))))]
     if kind == "p":
         return [_class_folders(f"p/{part.name}", part, places, VIDEOS) for part in _folders(folder)]
-    return [_class_folders(f"c/{part.name}/{severity.name}", severity, places, IMAGES)
-            for part in _folders(folder) for severity in _folders(part)]
+    return [
+        _class_folders(f"c/{part.name}/{severity.name}", severity, places, IMAGES)
+        for part in _folders(folder)
+        for severity in _folders(part)
+    ]
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -78,8 +82,10 @@ def _class_folders(name: str, folder: Path, places: dict[str, int], suffixes) ->
     files, labels = [], []
     for one in _folders(folder):
         if one.name not in places:
-            raise InputError(f"expected folders named after classes in {folder} ({next(iter(places))}, ...), got "
-                             f"{one.name!r} (--shifted); unpack the set as it is published.")
+            raise InputError(
+                f"expected folders named after classes in {folder} ({next(iter(places))}, ...), got "
+                f"{one.name!r} (--shifted); unpack the set as it is published."
+            )
         here = sorted(path for path in one.rglob("*") if path.suffix.lower() in suffixes)
         files += here
         labels += [places[one.name]] * len(here)

@@ -24,10 +24,20 @@ NUM_NEIGHBOURS = 20
 TRAIN_RATIO = 5
 
 
-def study_transfer(classifier: StudyClassifier, images: StudyImages, candidate: Candidate, folders: Sequence[str] = (),
-                   detector: str | None = None, detection_options: Sequence[str] = (), finetune: bool = False,
-                   work_dir="work_dirs/analysis/probe", num_images: int | None = 1000, epochs: int = EPOCHS,
-                   seed: int = 0, say: Callable[[str], None] = print) -> Measured:
+def study_transfer(
+    classifier: StudyClassifier,
+    images: StudyImages,
+    candidate: Candidate,
+    folders: Sequence[str] = (),
+    detector: str | None = None,
+    detection_options: Sequence[str] = (),
+    finetune: bool = False,
+    work_dir="work_dirs/analysis/probe",
+    num_images: int | None = 1000,
+    epochs: int = EPOCHS,
+    seed: int = 0,
+    say: Callable[[str], None] = print,
+) -> Measured:
     """Probes on every image folder, then the detection probe, in percent.
 
     Args:
@@ -55,8 +65,9 @@ def study_transfer(classifier: StudyClassifier, images: StudyImages, candidate: 
         records, split = _records(path, num_images, seed)
         _add_probes(found, name, records, split, classifier, images, seed, say)
         if finetune:
-            _add_finetuned(found, name, records, split, candidate, images, Path(work_dir) / "classifiers" / name,
-                           epochs, seed, say)
+            _add_finetuned(
+                found, name, records, split, candidate, images, Path(work_dir) / "classifiers" / name, epochs, seed, say
+            )
     if detector is not None:
         for frozen in (True, False) if finetune else (True,):
             word = "frozen" if frozen else "fine-tuned"
@@ -85,32 +96,47 @@ def _pixels(records, images: StudyImages):
     """Tensors (N, 3, H, W) uint8 of at most 500 images each, as the candidate sees them."""
     paths = [records.path(place) for place in range(len(records))]
     for start in range(0, len(paths), 500):
-        yield images_through(paths[start:start + 500], images.fit)
+        yield images_through(paths[start : start + 500], images.fit)
 
 
-def _add_probes(found: Measured, name: str, records: dict, split: str, classifier, images: StudyImages, seed: int,
-                say) -> None:
+def _add_probes(
+    found: Measured, name: str, records: dict, split: str, classifier, images: StudyImages, seed: int, say
+) -> None:
     head = linear_head(classifier.network)
     features = {}
     for part in records:
-        features[part] = np.concatenate([pooled_features(classifier, pixels, head)
-                                         for pixels in _pixels(records[part], images)])
+        features[part] = np.concatenate(
+            [pooled_features(classifier, pixels, head) for pixels in _pixels(records[part], images)]
+        )
         say(f"transfer, {name}: features of {len(records[part])} {part} images")
     train, labels = records["train"].labels, records[split].labels
     boot = Bootstrap(len(labels), seed)
     weights, biases = fit_linear(features["train"], train, len(records["train"].classes))
-    predicted = {"linear probe": (features[split] @ weights.T + biases).argmax(1),
-                 f"{NUM_NEIGHBOURS}-NN": nearest_neighbours(features["train"], train, features[split], NUM_NEIGHBOURS)}
+    predicted = {
+        "linear probe": (features[split] @ weights.T + biases).argmax(1),
+        f"{NUM_NEIGHBOURS}-NN": nearest_neighbours(features["train"], train, features[split], NUM_NEIGHBOURS),
+    }
     for kind, classes_found in predicted.items():
         found.numbers[f"{name}, {kind}"] = boot.mean(100.0 * (classes_found == labels))
         say(f"transfer, {name}, {kind}: {found.numbers[f'{name}, {kind}'].value:.1f}")
     found.notes[f"{name}, train images"] = len(train)
 
 
-def _add_finetuned(found: Measured, name: str, records: dict, split: str, candidate: Candidate, images: StudyImages,
-                   work_dir: Path, epochs: int, seed: int, say) -> None:
-    trained = train_on(candidate, images, records["train"], work_dir, epochs, seed,
-                       lambda line: say(f"transfer, {name}: {line}"))
+def _add_finetuned(
+    found: Measured,
+    name: str,
+    records: dict,
+    split: str,
+    candidate: Candidate,
+    images: StudyImages,
+    work_dir: Path,
+    epochs: int,
+    seed: int,
+    say,
+) -> None:
+    trained = train_on(
+        candidate, images, records["train"], work_dir, epochs, seed, lambda line: say(f"transfer, {name}: {line}")
+    )
     right = np.concatenate([trained.logits(pixels).argmax(1) for pixels in _pixels(records[split], images)])
     right = right == records[split].labels
     found.numbers[f"{name}, fine-tuned"] = Bootstrap(len(right), seed).mean(100.0 * right)
@@ -118,8 +144,14 @@ def _add_finetuned(found: Measured, name: str, records: dict, split: str, candid
     say(f"transfer, {name}, fine-tuned: {found.numbers[f'{name}, fine-tuned'].value:.1f}")
 
 
-def detection_probe(candidate: Candidate, detector: str, options: Sequence[str], work_dir: Path, frozen: bool = True,
-                    say: Callable[[str], None] = print) -> dict[str, float]:
+def detection_probe(
+    candidate: Candidate,
+    detector: str,
+    options: Sequence[str],
+    work_dir: Path,
+    frozen: bool = True,
+    say: Callable[[str], None] = print,
+) -> dict[str, float]:
     """Box AP in percent of a short run from the candidate's weights; a finished run is read back.
 
     Args:
@@ -149,10 +181,19 @@ def detection_probe(candidate: Candidate, detector: str, options: Sequence[str],
         given["model.detector.backbone.freeze"] = False
     weights = str(candidate.checkpoint) if candidate.checkpoint else split_head(candidate.cfg.model.weights)[0]
     file = weights_file(weights)
-    chain = Config(dict(upstream=dict(type="given", weights=str(file) if candidate.checkpoint else weights),
-                        fixres=None, detector=dict(config=detector, options=given)),
-                   filename=str(find_config(detector)))  # for messages
+    chain = Config(
+        dict(
+            upstream=dict(type="given", weights=str(file) if candidate.checkpoint else weights),
+            fixres=None,
+            detector=dict(config=detector, options=given),
+        ),
+        filename=str(find_config(detector)),
+    )  # for messages
     result = run_chain(chain, work_dir, lambda line: say(f"detection probe: {line}"))
     names = {"AP": ("bbox_mAP", "bbox_AP"), "AP50": ("bbox_mAP_50", "bbox_AP50")}
-    return {short: 100 * value for short, known in names.items() for full, value in result.metrics.items()
-            if full.rpartition("/")[2] in known}
+    return {
+        short: 100 * value
+        for short, known in names.items()
+        for full, value in result.metrics.items()
+        if full.rpartition("/")[2] in known
+    }

@@ -41,7 +41,10 @@ def energy(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
 
 
 SCORES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "max-softmax": max_softmax, "energy": energy, "max-logit": max_logit}
+    "max-softmax": max_softmax,
+    "energy": energy,
+    "max-logit": max_logit,
+}
 
 
 def detection_measures(scores_in: np.ndarray, scores_out: np.ndarray) -> dict[str, float]:
@@ -60,10 +63,14 @@ def detection_measures(scores_in: np.ndarray, scores_out: np.ndarray) -> dict[st
     """
     roc = _roc(scores_in, scores_out)
     tnr = _tnr(roc)
-    return dict(tnr_at_tpr95=100 * tnr, fpr_at_tpr95=100 * (1 - tnr), auroc=100 * _area(roc),
-                aupr_in=100 * average_precision(scores_in, scores_out),
-                aupr_out=100 * average_precision(-np.asarray(scores_out), -np.asarray(scores_in)),
-                detection_accuracy=100 * _best_accuracy(roc))
+    return dict(
+        tnr_at_tpr95=100 * tnr,
+        fpr_at_tpr95=100 * (1 - tnr),
+        auroc=100 * _area(roc),
+        aupr_in=100 * average_precision(scores_in, scores_out),
+        aupr_out=100 * average_precision(-np.asarray(scores_out), -np.asarray(scores_in)),
+        detection_accuracy=100 * _best_accuracy(roc),
+    )
 
 
 def auroc(scores_in: np.ndarray, scores_out: np.ndarray) -> float:
@@ -128,8 +135,10 @@ def calibration(confidence: np.ndarray, right: np.ndarray, num_bins: int = 15) -
     """
     confidence, right = np.asarray(confidence, np.float64), np.asarray(right, bool)
     if not len(confidence) or len(confidence) != len(right) or num_bins < 1:
-        raise InputError(f"expected one confidence for each image, some images and at least one bin, got "
-                         f"{len(confidence)} confidences, {len(right)} images, {num_bins} bins.")
+        raise InputError(
+            f"expected one confidence for each image, some images and at least one bin, got "
+            f"{len(confidence)} confidences, {len(right)} images, {num_bins} bins."
+        )
     if not ((confidence >= 0) & (confidence <= 1)).all():
         raise InputError("expected confidences in 0..1, got values outside (pass probabilities, not logits).")
     bins = np.clip(np.ceil(confidence * num_bins).astype(int) - 1, 0, num_bins - 1)
@@ -138,8 +147,9 @@ def calibration(confidence: np.ndarray, right: np.ndarray, num_bins: int = 15) -
         accuracy = np.bincount(bins, weights=right, minlength=num_bins) / count
         mean = np.bincount(bins, weights=confidence, minlength=num_bins) / count
     gaps = np.abs(accuracy - mean)[count > 0]
-    return Calibration(float((gaps * count[count > 0]).sum() / len(confidence)), float(gaps.max()), count, accuracy,
-                       mean)
+    return Calibration(
+        float((gaps * count[count > 0]).sum() / len(confidence)), float(gaps.max()), count, accuracy, mean
+    )
 
 
 @dataclass(frozen=True)
@@ -154,8 +164,10 @@ def _roc(positive: np.ndarray, negative: np.ndarray) -> _Roc:
     positive, negative = (np.asarray(scores, np.float64).ravel() for scores in (positive, negative))
     for scores, name in ((positive, "in-distribution"), (negative, "out-of-distribution")):
         if not len(scores) or not np.isfinite(scores).all():
-            raise InputError(f"expected finite scores of at least one {name} image, got {len(scores)} scores, "
-                             f"{int((~np.isfinite(scores)).sum())} of them not finite.")
+            raise InputError(
+                f"expected finite scores of at least one {name} image, got {len(scores)} scores, "
+                f"{int((~np.isfinite(scores)).sum())} of them not finite."
+            )
     scores = np.concatenate([positive, negative])
     is_positive = np.concatenate([np.ones(len(positive)), np.zeros(len(negative))])
     order = np.argsort(-scores, kind="stable")

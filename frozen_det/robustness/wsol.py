@@ -33,9 +33,17 @@ from .wsol_protocols import protocol_of
 MAPS = ("cam", "gradcam++")
 
 
-def study_wsol(classifier: StudyClassifier, images: StudyImages, root, last_stride: int | None = None,
-               num_images: int | None = None, map_kind: str | None = None, protocol: str = "own", seed: int = 0,
-               say: Callable[[str], None] = print) -> Measured:
+def study_wsol(
+    classifier: StudyClassifier,
+    images: StudyImages,
+    root,
+    last_stride: int | None = None,
+    num_images: int | None = None,
+    map_kind: str | None = None,
+    protocol: str = "own",
+    seed: int = 0,
+    say: Callable[[str], None] = print,
+) -> Measured:
     """Localisation in percent.
 
     Args:
@@ -56,8 +64,10 @@ def study_wsol(classifier: StudyClassifier, images: StudyImages, root, last_stri
     layer = _layer(classifier, head, pixels, map_kind)
     if last_stride == 1:
         if getattr(layer, "layout", "NCHW") != "NCHW":
-            raise InputError(f"expected a convolutional last stage for --last-stride 1, got {layer.layout} at "
-                             f"{layer.name}; leave it out for this network.")
+            raise InputError(
+                f"expected a convolutional last stage for --last-stride 1, got {layer.layout} at "
+                f"{layer.name}; leave it out for this network."
+            )
         classifier = finer_last_stage(classifier, pixels)
         layer = _layer(classifier, head, pixels, map_kind)
     names, weights, biases, fitted = _head(classifier, images, rules.fit, head, root, boxed, num_images, seed)
@@ -65,16 +75,26 @@ def study_wsol(classifier: StudyClassifier, images: StudyImages, root, last_stri
     right, found = [], []
     for start in range(0, len(boxed), classifier.batch_size):
         part = slice(start, start + classifier.batch_size)
-        maps, scores = _maps(classifier, pixels[part], layer, head, weights, biases, labels[part],
-                             rules.cuts_below_zero)
+        maps, scores = _maps(
+            classifier, pixels[part], layer, head, weights, biases, labels[part], rules.cuts_below_zero
+        )
         right.append(scores.argmax(1) == labels[part])
         found += [rules.ious(one, map_hw) for one, map_hw in zip(boxed[part], maps)]
         say(f"wsol: {min(start + classifier.batch_size, len(boxed))} of {len(boxed)} images")
     numbers, series = rules.numbers(np.array(found), np.concatenate(right), seed)
-    return Measured(numbers, series, dict(
-        protocol=protocol, map="CAM" if isinstance(layer, str) else f"Grad-CAM++ at {layer.name}",
-        head="fitted on frozen features" if fitted else "the model's own", num_images=len(boxed),
-        num_left_out=left_out, map_side=int(maps.shape[-1]), threshold=rules.threshold))
+    return Measured(
+        numbers,
+        series,
+        dict(
+            protocol=protocol,
+            map="CAM" if isinstance(layer, str) else f"Grad-CAM++ at {layer.name}",
+            head="fitted on frozen features" if fitted else "the model's own",
+            num_images=len(boxed),
+            num_left_out=left_out,
+            map_side=int(maps.shape[-1]),
+            threshold=rules.threshold,
+        ),
+    )
 
 
 def _layer(classifier: StudyClassifier, head: str, pixels: torch.Tensor, kind: str | None) -> str | GradientLayer:
@@ -91,9 +111,16 @@ def _layer(classifier: StudyClassifier, head: str, pixels: torch.Tensor, kind: s
     return gradient_layer(classifier.network, head, probe)
 
 
-def _maps(classifier: StudyClassifier, pixels: torch.Tensor, layer: str | GradientLayer, head: str,
-          weights: np.ndarray, biases: np.ndarray, labels: np.ndarray,
-          cut: bool) -> tuple[np.ndarray, np.ndarray]:
+def _maps(
+    classifier: StudyClassifier,
+    pixels: torch.Tensor,
+    layer: str | GradientLayer,
+    head: str,
+    weights: np.ndarray,
+    biases: np.ndarray,
+    labels: np.ndarray,
+    cut: bool,
+) -> tuple[np.ndarray, np.ndarray]:
     """((N, h, w) maps of the given classes, (N, C) scores)."""
     if not isinstance(layer, str):
         return gradient_maps(classifier, pixels, layer, head, weights, biases, labels)
@@ -112,7 +139,7 @@ def _head(classifier, images: StudyImages, fit: Callable, head: str, root, boxed
     names = sorted({one.category for one in (*train, *boxed)})
     features = []
     for start in range(0, len(train), classifier.batch_size):
-        part = images_through([one.path for one in train[start:start + classifier.batch_size]], fit)
+        part = images_through([one.path for one in train[start : start + classifier.batch_size]], fit)
         features.append(pooled_features(classifier, part, head))
     labels = np.array([names.index(one.category) for one in train])
     weights, biases = fit_linear(np.concatenate(features), labels, len(names))

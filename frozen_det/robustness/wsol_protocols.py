@@ -54,18 +54,19 @@ class OneThreshold:
         """(1 + T,) IoUs of one image's boxes with its truth, the first at the protocol's threshold."""
         scale, offset = self.geometry(one.size_hw)
         boxes = [map_box(map_hw, self.size_hw, threshold) for threshold in (THRESHOLD, *THRESHOLDS)]
-        return np.array([best_iou(moved_to_original(box, scale, offset, one.size_hw), one.boxes_xyxy)
-                         for box in boxes])
+        return np.array([best_iou(moved_to_original(box, scale, offset, one.size_hw), one.boxes_xyxy) for box in boxes])
 
     def numbers(self, ious: np.ndarray, right: np.ndarray, seed: int) -> tuple[dict, dict]:
         """Numbers and curves in percent from IoUs (N, 1 + T) and whether the class was right (N,)."""
         boot, hit = Bootstrap(len(ious), seed), ious[:, 0] > IOU
         share = boot.means(THRESHOLDS, 100.0 * (ious[:, 1:] > IOU))
-        return {"top-1 localisation": boot.mean(100.0 * (hit & right)),
-                "GT-known localisation": boot.mean(100.0 * hit), "top-1": boot.mean(100.0 * right),
-                "MaxBoxAccV2": boot.of(lambda drawn: max_box_acc_v2(ious[drawn, 1:])),
-                "mean IoU": boot.mean(100 * ious[:, 0])}, {
-                    "GT-known localisation": Series(share.x, share.y, share.low, share.high)}
+        return {
+            "top-1 localisation": boot.mean(100.0 * (hit & right)),
+            "GT-known localisation": boot.mean(100.0 * hit),
+            "top-1": boot.mean(100.0 * right),
+            "MaxBoxAccV2": boot.of(lambda drawn: max_box_acc_v2(ious[drawn, 1:])),
+            "mean IoU": boot.mean(100 * ious[:, 0]),
+        }, {"GT-known localisation": Series(share.x, share.y, share.low, share.high)}
 
 
 @dataclass
@@ -87,9 +88,11 @@ class AllThresholds:
         hit = ious[:, 0] >= IOU
         share = boot.means(places / NUM_THRESHOLDS, 100.0 * hit[:, places])
         second = [boot.best(100.0 * (ious[:, 1] >= delta)) for delta in V2_IOUS]
-        return {"MaxBoxAcc": boot.best(100.0 * hit), "MaxBoxAccV2": average(second),
-                "top-1": boot.mean(100.0 * right)}, {
-                    "GT-known localisation": Series(share.x, share.y, share.low, share.high)}
+        return {
+            "MaxBoxAcc": boot.best(100.0 * hit),
+            "MaxBoxAccV2": average(second),
+            "top-1": boot.mean(100.0 * right),
+        }, {"GT-known localisation": Series(share.x, share.y, share.low, share.high)}
 
 
 PROTOCOLS = ("own", "cutmix", "wsolevaluation")
@@ -112,5 +115,9 @@ def protocol_of(name: str, images: StudyImages) -> OneThreshold | AllThresholds:
         return OneThreshold(fit, fit.geometry, (224, 224))
     if name == "wsolevaluation":
         return AllThresholds(SquareEval(224, 224))
-    raise InputError(f"expected --wsol-protocol as one of {', '.join(PROTOCOLS)}, got {name!r}; "
-                     f"{closest(name, PROTOCOLS)}".rstrip("; ") + ".")
+    raise InputError(
+        f"expected --wsol-protocol as one of {', '.join(PROTOCOLS)}, got {name!r}; {closest(name, PROTOCOLS)}".rstrip(
+            "; "
+        )
+        + "."
+    )

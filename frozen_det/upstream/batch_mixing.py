@@ -47,22 +47,41 @@ class BatchMixing(nn.Module):
         in_place: mixing at image level writes into the batch it is given; saves a copy of it.
     """
 
-    def __init__(self, cutmix_alpha: float = 0.0, mixup_alpha: float = 0.0, cutout_size: int = 0, prob: float = 1.0,
-                 switch_prob: float = 0.5, level: str = "image", layers=None, target: str = "mixed",
-                 box_size: int | None = None, centre: str = "uniform", prob_schedule: str | None = None,
-                 cutout_prob: float = 1.0, in_place: bool = True):
+    def __init__(
+        self,
+        cutmix_alpha: float = 0.0,
+        mixup_alpha: float = 0.0,
+        cutout_size: int = 0,
+        prob: float = 1.0,
+        switch_prob: float = 0.5,
+        level: str = "image",
+        layers=None,
+        target: str = "mixed",
+        box_size: int | None = None,
+        centre: str = "uniform",
+        prob_schedule: str | None = None,
+        cutout_prob: float = 1.0,
+        in_place: bool = True,
+    ):
         super().__init__()
         for key, value in dict(cutmix_alpha=cutmix_alpha, mixup_alpha=mixup_alpha, cutout_size=cutout_size).items():
             _require(value >= 0, f"{key} of 0 or more", key, value)
         for key, value in dict(prob=prob, switch_prob=switch_prob, cutout_prob=cutout_prob).items():
             _require(0 <= value <= 1, "a probability in [0, 1]", key, value)
-        for key, value, known in (("level", level, (IMAGE, "feature")), ("target", target, TARGETS),
-                                  ("centre", centre, ("uniform", "gaussian")),
-                                  ("prob_schedule", prob_schedule, (None, "linear"))):
+        for key, value, known in (
+            ("level", level, (IMAGE, "feature")),
+            ("target", target, TARGETS),
+            ("centre", centre, ("uniform", "gaussian")),
+            ("prob_schedule", prob_schedule, (None, "linear")),
+        ):
             _require(value in known, f"one of {', '.join(map(repr, known))}", key, value)
         _require(box_size is None or box_size >= 1, "None or a side of 1 px or more", "box_size", box_size)
-        _require(layers is None or (level == "feature" and layers), "names of layers only with level='feature'",
-                 "layers", layers)
+        _require(
+            layers is None or (level == "feature" and layers),
+            "names of layers only with level='feature'",
+            "layers",
+            layers,
+        )
         self.cutmix_alpha, self.mixup_alpha, self.cutout_size = cutmix_alpha, mixup_alpha, cutout_size
         self.prob, self.switch_prob, self.cutout_prob = prob, switch_prob, cutout_prob
         self.level, self.target, self.box_size, self.in_place = level, target, box_size, in_place
@@ -76,8 +95,9 @@ class BatchMixing(nn.Module):
         assert 0 <= progress <= 1, progress
         self.progress = float(progress)
 
-    def forward(self, network: nn.Module, images: Tensor, labels: Tensor,
-                generator: torch.Generator | None = None) -> tuple[Tensor, Mixed]:
+    def forward(
+        self, network: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Mixed]:
         """Run a network on a batch that is mixed at its input or inside it.
 
         Args:
@@ -90,8 +110,9 @@ class BatchMixing(nn.Module):
             The logits and the batch with both labels and the weight of the first.
         """
         if labels.shape != images.shape[:1]:
-            raise InputError(f"expected one label per image, got labels {tuple(labels.shape)} for images "
-                             f"{tuple(images.shape)}.")
+            raise InputError(
+                f"expected one label per image, got labels {tuple(labels.shape)} for images {tuple(images.shape)}."
+            )
         if not self.training:
             return network(images), Mixed(images, labels, labels, 1.0)
         in_place = self.in_place and not images.requires_grad  # (N, 3, H, W)
@@ -110,9 +131,10 @@ class BatchMixing(nn.Module):
         return logits, Mixed(images, labels, partner_labels(labels, draw.partners), self._label_weight(lam))
 
     def _kind(self, generator) -> tuple[str | None, float]:
-        """"cutmix" or "mixup" with its alpha; None for a batch that is left alone."""
-        kinds = [(kind, alpha) for kind, alpha in (("cutmix", self.cutmix_alpha), ("mixup", self.mixup_alpha))
-                 if alpha > 0]
+        """ "cutmix" or "mixup" with its alpha; None for a batch that is left alone."""
+        kinds = [
+            (kind, alpha) for kind, alpha in (("cutmix", self.cutmix_alpha), ("mixup", self.mixup_alpha)) if alpha > 0
+        ]
         prob = self.prob * self.progress if self.prob_schedule else self.prob
         if not kinds or not self._hit(prob, generator):
             return None, 0.0
@@ -126,13 +148,17 @@ class BatchMixing(nn.Module):
         layers = self.layers or stage_layers(network)
         return layers[int(torch.randint(len(layers), (), generator=generator))]
 
-    def _through(self, network: nn.Module, images: Tensor, layer: str, kind: str,
-                 draw: MixingDraw) -> tuple[Tensor, float]:
+    def _through(
+        self, network: nn.Module, images: Tensor, layer: str, kind: str, draw: MixingDraw
+    ) -> tuple[Tensor, float]:
         """Logits with the output of one layer mixed on the way, and lam on that map."""
         modules = dict(network.named_modules())
         if layer not in modules:
-            raise InputError(f"expected a layer of {type(network).__name__} in mixing.layers, got {layer!r}; "
-                             f"{closest(layer, modules)}".rstrip("; ") + ".")
+            raise InputError(
+                f"expected a layer of {type(network).__name__} in mixing.layers, got {layer!r}; "
+                f"{closest(layer, modules)}".rstrip("; ")
+                + "."
+            )
         lams = []
 
         def mix(module, inputs, output):
@@ -148,8 +174,10 @@ class BatchMixing(nn.Module):
         finally:
             hook.remove()
         if not lams:
-            raise InputError(f"expected layer {layer!r} of mixing.layers to be used by {type(network).__name__}, but "
-                             "it was never run: name another.")
+            raise InputError(
+                f"expected layer {layer!r} of mixing.layers to be used by {type(network).__name__}, but "
+                "it was never run: name another."
+            )
         return logits, lams[0]
 
     def _mixed(self, maps: Tensor, kind: str, draw: MixingDraw, image_hw, in_place: bool) -> tuple[Tensor, float]:
@@ -158,8 +186,9 @@ class BatchMixing(nn.Module):
             return mixup_drawn(maps, draw, in_place), draw.lam
         cut_hw = None
         if self.box_size is not None:
-            cut_hw = tuple(max(1, round(self.box_size * side / image_side))
-                           for side, image_side in zip(maps.shape[-2:], image_hw))
+            cut_hw = tuple(
+                max(1, round(self.box_size * side / image_side)) for side, image_side in zip(maps.shape[-2:], image_hw)
+            )
         return cutmix_drawn(maps, draw, cut_hw, in_place)
 
     def _label_weight(self, lam: float) -> float:
@@ -181,14 +210,18 @@ def _require(good: bool, expected: str, key: str, value) -> None:
 def _checked(output, images: Tensor, layer: str, kind: str) -> Tensor:
     """A layer's output if it can be mixed: a tensor with a batch, for CutMix a map of the image's aspect ratio."""
     if not isinstance(output, Tensor) or output.ndim < 2 or len(output) != len(images):
-        raise InputError(f"expected layer {layer!r} of mixing.layers to put out a tensor of {len(images)} samples, got "
-                         f"{type(output).__name__} {tuple(getattr(output, 'shape', ()))}: name another layer.")
+        raise InputError(
+            f"expected layer {layer!r} of mixing.layers to put out a tensor of {len(images)} samples, got "
+            f"{type(output).__name__} {tuple(getattr(output, 'shape', ()))}: name another layer."
+        )
     if kind == "mixup":
         return output
     (height, width), (image_h, image_w) = output.shape[-2:], images.shape[-2:]
     # Sides are rounded by less than one stride, which is less than one pixel of the map.
     if output.ndim != 4 or abs(height * image_w - width * image_h) > image_h + image_w:
-        raise InputError(f"expected layer {layer!r} of mixing.layers to put out maps (N, C, H, W) of the images' "
-                         f"aspect ratio {image_h}:{image_w}, got {tuple(output.shape)}: CutMix pastes boxes, so name "
-                         "layers that keep channels first and the image's grid, or use Mixup.")
+        raise InputError(
+            f"expected layer {layer!r} of mixing.layers to put out maps (N, C, H, W) of the images' "
+            f"aspect ratio {image_h}:{image_w}, got {tuple(output.shape)}: CutMix pastes boxes, so name "
+            "layers that keep channels first and the image's grid, or use Mixup."
+        )
     return output

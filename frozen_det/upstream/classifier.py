@@ -60,8 +60,16 @@ class ImageClassifier(BaseModel):
     # Files of classifiers seldom name their classes: ImageNet's have an order that everyone keeps.
     classes_are_optional = True
 
-    def __init__(self, backbone: dict, num_classes: int, weights=None, mixing: dict | None = None,
-                 loss: dict | None = None, data_preprocessor: dict | None = None, last_stride: int | None = None):
+    def __init__(
+        self,
+        backbone: dict,
+        num_classes: int,
+        weights=None,
+        mixing: dict | None = None,
+        loss: dict | None = None,
+        data_preprocessor: dict | None = None,
+        last_stride: int | None = None,
+    ):
         MODELS.import_from_location()  # a Runner of this classifier checks what it loads, however this was built
         built = build_network(backbone, num_classes)
         weights = None if _DESCRIBING.get() or weights == "random" else weights
@@ -100,12 +108,16 @@ class ImageClassifier(BaseModel):
         for name, value in wanted.items():
             found = state_dict.get(base + name)
             if found is None and not name.endswith("num_batches_tracked"):
-                raise InputError(f"the checkpoint does not hold {self.architecture}: {base + name} is missing. Give a "
-                                 "checkpoint that this config trained, or change model.backbone.")
+                raise InputError(
+                    f"the checkpoint does not hold {self.architecture}: {base + name} is missing. Give a "
+                    "checkpoint that this config trained, or change model.backbone."
+                )
             if found is not None and found.shape != value.shape:
-                raise InputError(f"the checkpoint does not fit {self.architecture} with {self.num_classes} classes: "
-                                 f"{base + name} is {tuple(found.shape)} in the file and {tuple(value.shape)} in the "
-                                 "model. Give a checkpoint that this config trained, or change model.num_classes.")
+                raise InputError(
+                    f"the checkpoint does not fit {self.architecture} with {self.num_classes} classes: "
+                    f"{base + name} is {tuple(found.shape)} in the file and {tuple(value.shape)} in the "
+                    "model. Give a checkpoint that this config trained, or change model.num_classes."
+                )
         self.source = "checkpoint"
         super()._load_from_state_dict(state_dict, prefix, *args)
 
@@ -119,13 +131,19 @@ class ImageClassifier(BaseModel):
         library = self.architecture.split("/")[0]
         pre = self.data_preprocessor
         own = WeightsCard(
-            architecture=self.architecture, library_version=f"{library} {importlib.import_module(library).__version__}",
+            architecture=self.architecture,
+            library_version=f"{library} {importlib.import_module(library).__version__}",
             mean=tuple(round(v, 4) for v in pre.mean.flatten().tolist()),
-            std=tuple(round(v, 4) for v in pre.std.flatten().tolist()), channel_order="rgb",
-            recipe=recipe, num_classes=self.num_classes, **dict(evaluation or {}))
+            std=tuple(round(v, 4) for v in pre.std.flatten().tolist()),
+            channel_order="rgb",
+            recipe=recipe,
+            num_classes=self.num_classes,
+            **dict(evaluation or {}),
+        )
         known = self._preprocess or Preprocess()
-        library_says = WeightsCard(input_size=known.input_size, crop_ratio=known.crop_ratio,
-                                   interpolation=known.interpolation)
+        library_says = WeightsCard(
+            input_size=known.input_size, crop_ratio=known.crop_ratio, interpolation=known.interpolation
+        )
         return first_known(own, library_says, self._parent())
 
     def _parent(self) -> WeightsCard | None:
@@ -152,8 +170,10 @@ class ImageClassifier(BaseModel):
             InputError: weights that were asked for and not loaded.
         """
         if self.weights is not None and self.source is None:
-            raise InputError(f"model.weights={self.weights!r} were asked for, but nothing was loaded into "
-                             f"{self.architecture}. Call model.init_weights() (training does), or load a checkpoint.")
+            raise InputError(
+                f"model.weights={self.weights!r} were asked for, but nothing was loaded into "
+                f"{self.architecture}. Call model.init_weights() (training does), or load a checkpoint."
+            )
         if mode == "tensor":
             return self.network(inputs)
         if mode == "loss":
@@ -198,8 +218,10 @@ def _predictions(logits: Tensor, samples: Mapping) -> list[dict]:  # (N, C)
     scores = logits.softmax(1)
     names = [name for name in ("label", "index", "path", "labels_multi") if samples.get(name) is not None]
     plain = {name: samples[name].tolist() if isinstance(samples[name], Tensor) else samples[name] for name in names}
-    return [{"logits": logits[i], "scores": scores[i], **{name: plain[name][i] for name in names}}
-            for i in range(len(logits))]
+    return [
+        {"logits": logits[i], "scores": scores[i], **{name: plain[name][i] for name in names}}
+        for i in range(len(logits))
+    ]
 
 
 def _progress() -> float:
@@ -215,13 +237,23 @@ def _expected_input(library: Preprocess | None, weights) -> Preprocess | None:
     card = read_card(path) if path is not None and path.is_file() else None
     if card is None or card.mean is None or card.std is None:
         return library
-    known = Preprocess(card.mean, card.std, card.channel_order or "rgb", card.input_size, card.crop_ratio,
-                       card.interpolation)
+    known = Preprocess(
+        card.mean, card.std, card.channel_order or "rgb", card.input_size, card.crop_ratio, card.interpolation
+    )
     if known.channel_order == "bgr":  # images come as RGB here
         raise InputError(f"{path} holds weights for blue-green-red input, by its card; a classifier here reads RGB.")
-    return known if library is None else dataclasses.replace(
-        library, **{field.name: value for field in dataclasses.fields(known)
-                    if (value := getattr(known, field.name)) is not None})
+    return (
+        known
+        if library is None
+        else dataclasses.replace(
+            library,
+            **{
+                field.name: value
+                for field in dataclasses.fields(known)
+                if (value := getattr(known, field.name)) is not None
+            },
+        )
+    )
 
 
 def _preprocessor(given, expected: Preprocess | None, num_classes: int) -> dict:
@@ -230,8 +262,10 @@ def _preprocessor(given, expected: Preprocess | None, num_classes: int) -> dict:
         cfg.setdefault("mean", expected.mean)
         cfg.setdefault("std", expected.std)
     if "mean" not in cfg or "std" not in cfg:
-        raise InputError("expected mean and std in model.data_preprocessor: neither the backbone's library nor a "
-                         "weights card says what input it expects.")
+        raise InputError(
+            "expected mean and std in model.data_preprocessor: neither the backbone's library nor a "
+            "weights card says what input it expects."
+        )
     return cfg
 
 

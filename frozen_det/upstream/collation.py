@@ -29,16 +29,22 @@ def collate_images(samples) -> dict:
         return samples
     kept = [sample for sample in samples if sample is not None]
     if not kept:
-        raise InputError(f"expected at least one readable image in a batch of {len(samples)}, got none; look at the "
-                         "warnings about broken images above, and repair the files or raise batch_size.")
+        raise InputError(
+            f"expected at least one readable image in a batch of {len(samples)}, got none; look at the "
+            "warnings about broken images above, and repair the files or raise batch_size."
+        )
     shapes = sorted({tuple(sample["inputs"].shape) for sample in kept})
     if len(shapes) > 1:
-        raise InputError(f"expected images of one size in a batch, got {shapes[0]} and {shapes[-1]} (shape of inputs); "
-                         "end the dataset's transform with a crop or resize of fixed size.")
+        raise InputError(
+            f"expected images of one size in a batch, got {shapes[0]} and {shapes[-1]} (shape of inputs); "
+            "end the dataset's transform with a crop or resize of fixed size."
+        )
     meta = [sample["data_samples"] for sample in kept]
-    batch = dict(label=torch.tensor([one["label"] for one in meta], dtype=torch.int64),
-                 index=torch.tensor([one["index"] for one in meta], dtype=torch.int64),
-                 path=[one["path"] for one in meta])
+    batch = dict(
+        label=torch.tensor([one["label"] for one in meta], dtype=torch.int64),
+        index=torch.tensor([one["index"] for one in meta], dtype=torch.int64),
+        path=[one["path"] for one in meta],
+    )
     if all("labels_multi" in one for one in meta):
         batch["labels_multi"] = [one["labels_multi"] for one in meta]
     return dict(inputs=torch.stack([sample["inputs"] for sample in kept]), data_samples=batch)

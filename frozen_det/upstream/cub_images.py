@@ -30,10 +30,17 @@ class CubBirds(ClassificationDataset):
         birds, classes = read_cub(data_root)
         chosen = [bird for bird in birds if bird.split == split]
         if not chosen:
-            raise InputError(f"expected images of the split {split!r} in {data_root}, got none of {len(birds)} "
-                             "(dataset.split).")
+            raise InputError(
+                f"expected images of the split {split!r} in {data_root}, got none of {len(birds)} (dataset.split)."
+            )
         root = Path(data_root).expanduser()
-        super().__init__(ImageRecords(
-            root=str(root / "images"), paths=np.array([bird.path.encode() for bird in chosen]),
-            labels=np.array([bird.label for bird in chosen], dtype=np.int64), classes=classes,
-            source=f"{root / LISTING} ({split})"), **others)
+        super().__init__(
+            ImageRecords(
+                root=str(root / "images"),
+                paths=np.array([bird.path.encode() for bird in chosen]),
+                labels=np.array([bird.label for bird in chosen], dtype=np.int64),
+                classes=classes,
+                source=f"{root / LISTING} ({split})",
+            ),
+            **others,
+        )

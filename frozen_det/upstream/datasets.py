@@ -42,8 +42,16 @@ class ClassificationDataset(Dataset):
         num_images: The same as a number of images, at least one of each class. Not both.
     """
 
-    def __init__(self, records: ImageRecords, transform=None, in_memory: bool = False, on_broken: str = "error",
-                 test_mode: bool = False, fraction=None, num_images: int | None = None) -> None:
+    def __init__(
+        self,
+        records: ImageRecords,
+        transform=None,
+        in_memory: bool = False,
+        on_broken: str = "error",
+        test_mode: bool = False,
+        fraction=None,
+        num_images: int | None = None,
+    ) -> None:
         if on_broken not in ("error", "skip"):
             raise InputError(f"expected on_broken as 'error' or 'skip', got {on_broken!r} (dataset.on_broken).")
         self.fraction_record = None
@@ -103,8 +111,11 @@ class ClassificationDataset(Dataset):
             return [self[index] for index in indices]
         places = np.fromiter((int(index) for index in indices), np.int64, len(indices))
         pixels = self._apply_batch(self._pixels[places], indices)
-        samples = dict(label=torch.from_numpy(self.records.labels[places]), index=torch.from_numpy(places),
-                       path=[self.records.path(place) for place in places])
+        samples = dict(
+            label=torch.from_numpy(self.records.labels[places]),
+            index=torch.from_numpy(places),
+            path=[self.records.path(place) for place in places],
+        )
         if self.records.labels_multi is not None:
             samples["labels_multi"] = [self.records.labels_multi[place] for place in places]
         return dict(inputs=torch.from_numpy(np.ascontiguousarray(pixels)), data_samples=samples)
@@ -129,19 +140,26 @@ class ClassificationDataset(Dataset):
     def _broken(self, index: int, error: Exception) -> None:
         path = self.records.path(index)
         if self.on_broken == "error":
-            raise InputError(f"expected a readable image, got {path}: {str(error) or type(error).__name__}; replace "
-                             "or remove the file, or set on_broken='skip' in the dataset.") from error
+            raise InputError(
+                f"expected a readable image, got {path}: {str(error) or type(error).__name__}; replace "
+                "or remove the file, or set on_broken='skip' in the dataset."
+            ) from error
         if not self._is_broken[index]:
             self._is_broken[index] = True
-            print_log(f"left out the broken image {path} ({error}); {int(self._is_broken.sum())} so far",
-                      logger="current", level=logging.WARNING)
+            print_log(
+                f"left out the broken image {path} ({error}); {int(self._is_broken.sum())} so far",
+                logger="current",
+                level=logging.WARNING,
+            )
 
     def _in_place_of(self, index: int) -> dict | None:
         if self.test_mode:
             return None
         if bool(self._is_broken.all()):
-            raise InputError(f"expected at least one readable image in {self.records.source}, got none of "
-                             f"{len(self.records)} (data_root); look at the warnings above.")
+            raise InputError(
+                f"expected at least one readable image in {self.records.source}, got none of "
+                f"{len(self.records)} (data_root); look at the warnings above."
+            )
         other = (int(index) + 1) % len(self.records)
         return self[SampleIndex(other, index.seed, index.epoch) if isinstance(index, SampleIndex) else other]
 
@@ -186,21 +204,31 @@ class ClassificationDataset(Dataset):
             raise InputError(f"expected fraction or num_images, got both: {fraction!r}, {num_images!r} (dataset).")
         if num_images is not None:
             if isinstance(num_images, bool) or not isinstance(num_images, int) or not 0 < num_images <= len(records):
-                raise InputError(f"expected num_images in 1..{len(records)}, the images in {records.source}, got "
-                                 f"{num_images!r} (dataset.num_images).")
+                raise InputError(
+                    f"expected num_images in 1..{len(records)}, the images in {records.source}, got "
+                    f"{num_images!r} (dataset.num_images)."
+                )
             fraction = num_images / len(records)
         share, seed = check_fraction(fraction)
         names = [path.decode(errors="surrogateescape") for path in records.paths]
         labels = records.labels.tolist()
         drawn = draw_fraction({place: [label] for place, label in enumerate(labels)}, share, seed)
         if num_images is not None and len(drawn) > num_images:
-            raise InputError(f"expected num_images of at least {len(drawn)}, one image of each class in "
-                             f"{records.source}, got {num_images} (dataset.num_images).")
+            raise InputError(
+                f"expected num_images of at least {len(drawn)}, one image of each class in "
+                f"{records.source}, got {num_images} (dataset.num_images)."
+            )
         listing = "\n".join(f"{name} {label}" for name, label in zip(names, labels))
         digest = hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest()
-        self.fraction_record = dict(share=share, seed=seed, num_images=len(drawn), of_images=len(records),
-                                    annotation_file=records.source, annotation_sha256=digest,
-                                    ids=[names[place] for place in drawn])
+        self.fraction_record = dict(
+            share=share,
+            seed=seed,
+            num_images=len(drawn),
+            of_images=len(records),
+            annotation_file=records.source,
+            annotation_sha256=digest,
+            ids=[names[place] for place in drawn],
+        )
         return records.take(np.array(drawn))
 
 
@@ -214,8 +242,16 @@ class ImageFolder(ClassificationDataset):
         others: See :class:`ClassificationDataset`.
     """
 
-    def __init__(self, data_root: str, split: str = "train", classes=None, classes_from: str | None = "train",
-                 allow_empty: bool = False, multi_labels: str | None = None, **others) -> None:
+    def __init__(
+        self,
+        data_root: str,
+        split: str = "train",
+        classes=None,
+        classes_from: str | None = "train",
+        allow_empty: bool = False,
+        multi_labels: str | None = None,
+        **others,
+    ) -> None:
         records = read_folder(data_root, split, classes, classes_from, allow_empty)
         super().__init__(with_multi_labels(records, multi_labels) if multi_labels else records, **others)
 
@@ -229,8 +265,15 @@ class ImageList(ClassificationDataset):
         multi_labels, others: As in :class:`ImageFolder`.
     """
 
-    def __init__(self, ann_file: str, image_root: str = "", num_classes: int | None = None, classes=None,
-                 multi_labels: str | None = None, **others) -> None:
+    def __init__(
+        self,
+        ann_file: str,
+        image_root: str = "",
+        num_classes: int | None = None,
+        classes=None,
+        multi_labels: str | None = None,
+        **others,
+    ) -> None:
         records = read_list(ann_file, image_root, num_classes, classes)
         super().__init__(with_multi_labels(records, multi_labels) if multi_labels else records, **others)
 
@@ -254,18 +297,27 @@ class Cifar(ClassificationDataset):
 
         kinds = {"cifar10": CIFAR10, "cifar100": CIFAR100}
         if name not in kinds or split not in ("train", "test"):
-            raise InputError(f"expected name as one of {sorted(kinds)} and split as 'train' or 'test', got {name!r} "
-                             f"and {split!r} (dataset.name, dataset.split).")
+            raise InputError(
+                f"expected name as one of {sorted(kinds)} and split as 'train' or 'test', got {name!r} "
+                f"and {split!r} (dataset.name, dataset.split)."
+            )
         try:
             given = kinds[name](root=data_root, train=split == "train")
         except RuntimeError as error:
-            raise InputError(f"expected the files of {name} in {data_root}, whole, got: {error} (data_root); fetch "
-                             f"them with torchvision.datasets.{kinds[name].__name__}({str(data_root)!r}, "
-                             "download=True), or take frozen_det.ImageFolder.") from error
+            raise InputError(
+                f"expected the files of {name} in {data_root}, whole, got: {error} (data_root); fetch "
+                f"them with torchvision.datasets.{kinds[name].__name__}({str(data_root)!r}, "
+                "download=True), or take frozen_det.ImageFolder."
+            ) from error
         self._given = given.data  # (N, 32, 32, 3) uint8
         paths = np.array([f"{name}/{split}/{number:05d}".encode() for number in range(len(given.data))])
-        records = ImageRecords(root="", paths=paths, labels=np.array(given.targets, dtype=np.int64),
-                               classes=tuple(given.classes), source=f"{data_root} ({name}, {split})")
+        records = ImageRecords(
+            root="",
+            paths=paths,
+            labels=np.array(given.targets, dtype=np.int64),
+            classes=tuple(given.classes),
+            source=f"{data_root} ({name}, {split})",
+        )
         super().__init__(records, in_memory=True, **others)
 
     def _load_all(self) -> None:
@@ -286,8 +338,10 @@ def _built(transform):
     if isinstance(transform, list | tuple):
         steps = [_built(step) for step in transform]
         if len(steps) > 1 and any(hasattr(step, "apply_batch") for step in steps):
-            raise InputError("expected a transform of whole batches by itself, got it in a list of "
-                             f"{len(steps)}: {[type(step).__name__ for step in steps]} (dataset.transform).")
+            raise InputError(
+                "expected a transform of whole batches by itself, got it in a list of "
+                f"{len(steps)}: {[type(step).__name__ for step in steps]} (dataset.transform)."
+            )
         return steps[0] if len(steps) == 1 else _Chain(steps)
     return TRANSFORMS.build(transform) if isinstance(transform, dict) else transform
 

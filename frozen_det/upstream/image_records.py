@@ -63,18 +63,22 @@ def read_classes(classes) -> tuple[str, ...]:
         try:
             classes = [line.strip() for line in Path(classes).read_text(encoding="utf-8").splitlines() if line.strip()]
         except OSError as error:
-            raise InputError(f"expected a text file with one class name a line, got {where!r} (classes): "
-                             f"{error.strerror}; give a list of names or the right path.") from error
+            raise InputError(
+                f"expected a text file with one class name a line, got {where!r} (classes): "
+                f"{error.strerror}; give a list of names or the right path."
+            ) from error
     names = tuple(str(name) for name in classes)
     if not names or len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
-        raise InputError(f"expected class names, each once, got {'no name' if not names else f'{twice} twice'} "
-                         f"({where}).")
+        raise InputError(
+            f"expected class names, each once, got {'no name' if not names else f'{twice} twice'} ({where})."
+        )
     return names
 
 
-def read_folder(root, split: str, classes=None, classes_from: str | None = "train",
-                allow_empty: bool = False) -> ImageRecords:
+def read_folder(
+    root, split: str, classes=None, classes_from: str | None = "train", allow_empty: bool = False
+) -> ImageRecords:
     """An image folder: ``root/split/CLASS/**/IMAGE``; the label is the place of CLASS in the class list.
 
     Args:
@@ -102,9 +106,11 @@ def read_folder(root, split: str, classes=None, classes_from: str | None = "trai
     if unknown or absent:
         said = [f"{len(unknown)} that it lacks: {_some(unknown)}"] * bool(unknown)
         said += [f"without {len(absent)} of its: {_some(absent)}"] * bool(absent)
-        raise InputError(f"expected in {folder} the {len(names)} classes of {origin}, got {len(found)} classes, "
-                         f"{' and '.join(said)}; give both splits the same class folders, or set classes=[...]"
-                         f"{'' if not absent else ', or allow_empty=True'}.")
+        raise InputError(
+            f"expected in {folder} the {len(names)} classes of {origin}, got {len(found)} classes, "
+            f"{' and '.join(said)}; give both splits the same class folders, or set classes=[...]"
+            f"{'' if not absent else ', or allow_empty=True'}."
+        )
     paths, labels, empty = [], [], []
     for label, name in enumerate(names):
         images = _images_below(folder / name) if name in found else []
@@ -113,9 +119,11 @@ def read_folder(root, split: str, classes=None, classes_from: str | None = "trai
         paths += [os.path.join(name, image) for image in images]
         labels += [label] * len(images)
     if empty:
-        raise InputError(f"expected at least one image ({', '.join(EXTENSIONS)}) in every class folder of {folder}, "
-                         f"got none in {len(empty)}: {_some(empty)}; add images, take the folders away, or set "
-                         "allow_empty=True.")
+        raise InputError(
+            f"expected at least one image ({', '.join(EXTENSIONS)}) in every class folder of {folder}, "
+            f"got none in {len(empty)}: {_some(empty)}; add images, take the folders away, or set "
+            "allow_empty=True."
+        )
     return _records(folder, paths, labels, names, str(folder))
 
 
@@ -135,16 +143,21 @@ def read_list(ann_file, image_root="", num_classes: int | None = None, classes=N
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
-        raise InputError(f"expected a list file with lines 'path index', got {str(path)!r} (ann_file): "
-                         f"{error.strerror}; set ann_file or data_root.") from error
+        raise InputError(
+            f"expected a list file with lines 'path index', got {str(path)!r} (ann_file): "
+            f"{error.strerror}; set ann_file or data_root."
+        ) from error
     names = read_classes(classes) if classes is not None else None
     if names is not None and num_classes not in (None, len(names)):
-        raise InputError(f"expected num_classes as the number of classes, {len(names)}, got {num_classes} "
-                         "(num_classes, classes).")
+        raise InputError(
+            f"expected num_classes as the number of classes, {len(names)}, got {num_classes} (num_classes, classes)."
+        )
     num_classes = len(names) if names is not None else num_classes
     if num_classes is None:
-        raise InputError(f"expected num_classes or classes for the list file {path}, got neither; a list does not "
-                         "say how many classes there are.")
+        raise InputError(
+            f"expected num_classes or classes for the list file {path}, got neither; a list does not "
+            "say how many classes there are."
+        )
     names = names or tuple(str(label) for label in range(num_classes))
     paths, labels = [], []
     for number, line in enumerate(lines, start=1):
@@ -180,8 +193,10 @@ def with_multi_labels(records: ImageRecords, file) -> ImageRecords:
         numbers = [re.search(r"_val_(\d{8})\.", name) for name in relative]
         by_number = all(numbers)
         if not by_number and len(given) != len(records):
-            raise InputError(f"expected one list of labels for each of the {len(records)} images, got {len(given)} "
-                             f"({file}, multi_labels); take the file of this split, or a dict from path to labels.")
+            raise InputError(
+                f"expected one list of labels for each of the {len(records)} images, got {len(given)} "
+                f"({file}, multi_labels); take the file of this split, or a dict from path to labels."
+            )
         keys = [int(match.group(1)) - 1 if by_number else place for place, match in enumerate(numbers)]
     else:
         raise InputError(f"expected a json list or dict of label lists, got {type(given).__name__} ({file}).")
@@ -190,16 +205,22 @@ def with_multi_labels(records: ImageRecords, file) -> ImageRecords:
     except (KeyError, IndexError) as error:
         raise InputError(f"expected labels for every image, got none for {error} ({file}, multi_labels).") from error
     count = len(records.classes)
-    multi = [[parse_label(label, count, f"{file}, {name}") for label in labels]
-             for name, labels in zip(relative, found)]
+    multi = [
+        [parse_label(label, count, f"{file}, {name}") for label in labels] for name, labels in zip(relative, found)
+    ]
     return replace(records, labels_multi=multi)
 
 
 def _records(root, paths, labels, names, source) -> ImageRecords:
     if not paths:
         raise InputError(f"expected at least one image, got none in {source} (data_root, ann_file).")
-    return ImageRecords(root=str(root), paths=np.array([os.fsencode(path) for path in paths], dtype="S"),
-                        labels=np.array(labels, dtype=np.int64), classes=tuple(names), source=source)
+    return ImageRecords(
+        root=str(root),
+        paths=np.array([os.fsencode(path) for path in paths], dtype="S"),
+        labels=np.array(labels, dtype=np.int64),
+        classes=tuple(names),
+        source=source,
+    )
 
 
 def _class_folders(folder: Path, key: str) -> tuple[str, ...]:
@@ -207,8 +228,10 @@ def _class_folders(folder: Path, key: str) -> tuple[str, ...]:
         with os.scandir(folder) as entries:
             names = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
     except OSError as error:
-        raise InputError(f"expected a folder with one folder for each class, got {str(folder)!r} ({key}): "
-                         f"{error.strerror}; set data_root.") from error
+        raise InputError(
+            f"expected a folder with one folder for each class, got {str(folder)!r} ({key}): "
+            f"{error.strerror}; set data_root."
+        ) from error
     if not names:
         raise InputError(f"expected one folder for each class in {folder}, got none ({key}).")
     return tuple(names)
@@ -235,8 +258,10 @@ def parse_label(text, num_classes: int, where: str) -> int:
     except (TypeError, ValueError):
         label = None
     if label is None or isinstance(text, bool | float) or not 0 <= label < num_classes:
-        raise InputError(f"expected a label in 0..{num_classes - 1}, got {text!r} ({where}); count classes from 0, "
-                         "or set num_classes.")
+        raise InputError(
+            f"expected a label in 0..{num_classes - 1}, got {text!r} ({where}); count classes from 0, "
+            "or set num_classes."
+        )
     return label
 
 

@@ -28,8 +28,9 @@ class JoinedImages(Dataset):
         self.datasets = [DATASETS.build(one) if hasattr(one, "get") else one for one in datasets]
         counts = [one.num_classes for one in self.datasets]
         if len(set(counts)) != 1:
-            raise InputError(f"expected data sets with the same number of classes, got {counts} "
-                             "(train_dataloader.dataset.datasets).")
+            raise InputError(
+                f"expected data sets with the same number of classes, got {counts} (train_dataloader.dataset.datasets)."
+            )
         self.metainfo = self.datasets[0].metainfo
         self._ends = None
 
@@ -54,7 +55,8 @@ class JoinedImages(Dataset):
         start = self._ends[which - 1] if which else 0
         place = int(index) - start
         sample = self.datasets[which][
-            SampleIndex(place, index.seed, index.epoch) if isinstance(index, SampleIndex) else place]
+            SampleIndex(place, index.seed, index.epoch) if isinstance(index, SampleIndex) else place
+        ]
         if sample is not None:
             sample["data_samples"]["index"] += start
         return sample

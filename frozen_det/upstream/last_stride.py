@@ -28,8 +28,10 @@ def run_last_stage_at_stride_one(network: nn.Module, probe: Tensor, where: str =
     smallest = min((side for name, side in before.items() if side > 1 or name in strides), default=None)
     striding = [name for name in strides if before[name] == smallest]
     if not striding:
-        raise InputError(f"expected a network whose last stage strides by a convolution ({where}), got "
-                         f"{type(network).__name__}; leave it out for this network.")
+        raise InputError(
+            f"expected a network whose last stage strides by a convolution ({where}), got "
+            f"{type(network).__name__}; leave it out for this network."
+        )
     for name in striding:
         modules[name].stride = (1, 1)
         parent = modules[name.rpartition(".")[0]]
@@ -38,18 +40,24 @@ def run_last_stage_at_stride_one(network: nn.Module, probe: Tensor, where: str =
     try:
         after = _sides(network, probe)
     except RuntimeError as error:
-        raise InputError(f"expected a last stage that runs at stride 1 ({where}), got {error}; leave it out for this "
-                         "network.") from error
+        raise InputError(
+            f"expected a last stage that runs at stride 1 ({where}), got {error}; leave it out for this network."
+        ) from error
     if any(after[name] <= smallest for name in striding):
-        raise InputError(f"expected larger maps at stride 1 than {smallest} px ({where}), got the same; leave it out "
-                         "for this network.")
+        raise InputError(
+            f"expected larger maps at stride 1 than {smallest} px ({where}), got the same; leave it out "
+            "for this network."
+        )
 
 
 def _sides(network: nn.Module, probe: Tensor) -> dict[str, int]:
     """Side of the map that each convolution gives."""
     found: dict[str, int] = {}
-    hooks = [module.register_forward_hook(lambda _, given, out, name=name: found.update({name: out.shape[-1]}))
-             for name, module in network.named_modules() if isinstance(module, nn.Conv2d)]
+    hooks = [
+        module.register_forward_hook(lambda _, given, out, name=name: found.update({name: out.shape[-1]}))
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Conv2d)
+    ]
     try:
         with torch.no_grad():
             network(probe)

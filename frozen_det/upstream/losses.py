@@ -50,8 +50,14 @@ class BinaryCrossEntropy(nn.Module):
         smooth_first: timm's order.
     """
 
-    def __init__(self, label_smoothing: float = 0.0, target_threshold: float | None = None, sum_classes: bool = False,
-                 sum_to_one: bool = False, smooth_first: bool = False):
+    def __init__(
+        self,
+        label_smoothing: float = 0.0,
+        target_threshold: float | None = None,
+        sum_classes: bool = False,
+        sum_to_one: bool = False,
+        smooth_first: bool = False,
+    ):
         super().__init__()
         if target_threshold is not None and not 0 <= target_threshold < 1:
             raise InputError(f"expected None or a weight in [0, 1), got {target_threshold!r} at loss.target_threshold.")

@@ -39,20 +39,37 @@ class ClassificationMetric(BaseMetric):
 
     default_prefix = ""  # plain names; None would only make the host warn
 
-    def __init__(self, topk: Sequence[int] = (1, 5), num_bins: int = 15, per_class: bool = False,
-                 outfile: str | None = None, collect_device: str = "cpu", prefix: str | None = None):
+    def __init__(
+        self,
+        topk: Sequence[int] = (1, 5),
+        num_bins: int = 15,
+        per_class: bool = False,
+        outfile: str | None = None,
+        collect_device: str = "cpu",
+        prefix: str | None = None,
+    ):
         super().__init__(collect_device=collect_device, prefix=prefix)
         if not topk or min(topk) < 1 or num_bins < 1:
-            raise InputError(f"expected topk of whole numbers from 1 on and num_bins from 1 on in a "
-                             f"ClassificationMetric, got topk={topk}, num_bins={num_bins}.")
+            raise InputError(
+                f"expected topk of whole numbers from 1 on and num_bins from 1 on in a "
+                f"ClassificationMetric, got topk={topk}, num_bins={num_bins}."
+            )
         self.topk, self.num_bins, self.per_class, self.outfile = tuple(topk), num_bins, per_class, outfile
 
     @staticmethod
     def reported_names(settings: Mapping) -> set[str]:
         """Names of the numbers that a metric with these arguments gives; `*` stands for a class's name."""
-        return {*(f"top{k}" for k in settings.get("topk", (1, 5))), "mean_class", "loss", "ece", "real",
-                "num_real_images", "num_images", "num_empty_classes",
-                *(["class/*"] if settings.get("per_class") else [])}
+        return {
+            *(f"top{k}" for k in settings.get("topk", (1, 5))),
+            "mean_class",
+            "loss",
+            "ece",
+            "real",
+            "num_real_images",
+            "num_images",
+            "num_empty_classes",
+            *(["class/*"] if settings.get("per_class") else []),
+        }
 
     def process(self, data_batch, data_samples: Sequence[dict]) -> None:
         """Keep a few numbers of each image.
@@ -69,21 +86,33 @@ class ClassificationMetric(BaseMetric):
             logits = sample["logits"].double().cpu().numpy()  # (C,)
             label, count = int(sample["label"]), len(logits)
             if classes is not None and len(classes) != count:
-                raise InputError(f"expected one score for each of the data set's {len(classes)} classes, got {count} "
-                                 f"(model.num_classes). Set model.num_classes={len(classes)}, or give the data set "
-                                 f"the {count} classes of the model.")
+                raise InputError(
+                    f"expected one score for each of the data set's {len(classes)} classes, got {count} "
+                    f"(model.num_classes). Set model.num_classes={len(classes)}, or give the data set "
+                    f"the {count} classes of the model."
+                )
             if not 0 <= label < count:
-                raise InputError(f"expected labels in 0..{count - 1}, one per score, got {label} "
-                                 f"({sample.get('path', 'no path')}). Set model.num_classes to the data's.")
+                raise InputError(
+                    f"expected labels in 0..{count - 1}, one per score, got {label} "
+                    f"({sample.get('path', 'no path')}). Set model.num_classes to the data's."
+                )
             log_scores = logits - logits.max()
             log_scores -= np.log(np.exp(log_scores).sum())
             predicted, valid = int(logits.argmax()), sample.get("labels_multi")
-            self.results.append({
-                "index": sample.get("index"), "label": label, "predicted": predicted, "num_classes": count,
-                # Among equal scores the class that comes first wins, as in argmax.
-                "rank": int((logits > logits[label]).sum() + (logits[:label] == logits[label]).sum()),
-                "confidence": float(np.exp(log_scores[predicted])), "loss": float(-log_scores[label]),
-                "real": None if not valid else predicted in list(valid), "has_real": valid is not None})
+            self.results.append(
+                {
+                    "index": sample.get("index"),
+                    "label": label,
+                    "predicted": predicted,
+                    "num_classes": count,
+                    # Among equal scores the class that comes first wins, as in argmax.
+                    "rank": int((logits > logits[label]).sum() + (logits[:label] == logits[label]).sum()),
+                    "confidence": float(np.exp(log_scores[predicted])),
+                    "loss": float(-log_scores[label]),
+                    "real": None if not valid else predicted in list(valid),
+                    "has_real": valid is not None,
+                }
+            )
 
     def evaluate(self, size: int) -> dict[str, float]:
         """The numbers over all processes, every image once.
@@ -100,7 +129,8 @@ class ClassificationMetric(BaseMetric):
             if len(kept) < size:
                 MMLogger.get_current_instance().warning(
                     f"{len(kept)} images were classified, of {size} in the data set: some could not be read, or a "
-                    "loader drops its last batch")
+                    "loader drops its last batch"
+                )
             found = self.compute_metrics(kept)
             metrics = [{f"{self.prefix}/{k}" if self.prefix else k: v for k, v in found.items()}]
         broadcast_object_list(metrics)
@@ -114,8 +144,10 @@ class ClassificationMetric(BaseMetric):
             InputError: no image.
         """
         if not results:
-            raise InputError("expected at least one classified image, got none. Look at val_dataloader and "
-                             "test_dataloader of the config.")
+            raise InputError(
+                "expected at least one classified image, got none. Look at val_dataloader and "
+                "test_dataloader of the config."
+            )
         numbers, classes = summarize(results, self.topk, self.num_bins)
         names = (self.dataset_meta or {}).get("classes") or range(len(classes))
         named = {str(name): value for name, value in zip(names, classes)}
@@ -123,11 +155,14 @@ class ClassificationMetric(BaseMetric):
         if empty:
             MMLogger.get_current_instance().warning(
                 f"{len(empty)} of {len(named)} classes have no image in the data: {', '.join(empty[:8])}"
-                + (", ..." if len(empty) > 8 else "") + "; they count in no mean")
+                + (", ..." if len(empty) > 8 else "")
+                + "; they count in no mean"
+            )
         if self.outfile:
             with replacing(Path(self.outfile)) as partial:
-                Path(partial).write_text(json.dumps({"numbers": numbers, "class": named, "empty": empty}, indent=1),
-                                         encoding="utf-8")
+                Path(partial).write_text(
+                    json.dumps({"numbers": numbers, "class": named, "empty": empty}, indent=1), encoding="utf-8"
+                )
         if self.per_class:
             numbers.update({f"class/{name}": value for name, value in named.items() if value is not None})
         return numbers
@@ -144,11 +179,13 @@ def each_once(results: Sequence[dict]) -> list[dict]:
     return [first[index] for index in sorted(first)] + nameless
 
 
-def summarize(results: Sequence[dict], topk: Sequence[int],
-              num_bins: int) -> tuple[dict[str, float], list[float | None]]:
+def summarize(
+    results: Sequence[dict], topk: Sequence[int], num_bins: int
+) -> tuple[dict[str, float], list[float | None]]:
     """(the numbers, accuracy in percent of each class or None where it has no image) of distinct images."""
-    label, rank, predicted, confidence, loss = (np.array([one[key] for one in results])
-                                                for key in ("label", "rank", "predicted", "confidence", "loss"))
+    label, rank, predicted, confidence, loss = (
+        np.array([one[key] for one in results]) for key in ("label", "rank", "predicted", "confidence", "loss")
+    )
     count = results[0]["num_classes"]
     right = predicted == label
     numbers = {f"top{k}": 100 * float((rank < k).mean()) for k in topk if k < count or k == 1}
@@ -156,8 +193,11 @@ def summarize(results: Sequence[dict], topk: Sequence[int],
     hits = np.bincount(label, weights=right, minlength=count)
     classes = [100 * float(h) / int(n) if n else None for h, n in zip(hits, images)]
     present = [value for value in classes if value is not None]
-    numbers.update(mean_class=sum(present) / len(present), loss=float(loss.mean()),
-                   ece=calibration_error(confidence, right, num_bins))
+    numbers.update(
+        mean_class=sum(present) / len(present),
+        loss=float(loss.mean()),
+        ece=calibration_error(confidence, right, num_bins),
+    )
     real = [one["real"] for one in results if one["real"] is not None]
     if any(one["has_real"] for one in results):
         numbers.update(real=100 * float(np.mean(real)) if real else -1.0, num_real_images=float(len(real)))

@@ -38,8 +38,9 @@ class _Watched(nn.Module):
         return images.new_zeros(len(images), 1)
 
 
-def mixed_pictures(model, batch: dict, classes: Sequence[str], count: int = 8, seed: int = 0,
-                   training: bool = True) -> list[tuple[np.ndarray, str]]:
+def mixed_pictures(
+    model, batch: dict, classes: Sequence[str], count: int = 8, seed: int = 0, training: bool = True
+) -> list[tuple[np.ndarray, str]]:
     """What the network gets of the first images of a batch.
 
     Args:
@@ -99,8 +100,9 @@ def montage(pictures: Sequence[tuple[np.ndarray, str]], columns: int = 4) -> np.
         scale = _CELL_PX / max(image.size)
         how = Image.Resampling.NEAREST if scale >= 2 else Image.Resampling.LANCZOS
         sheet.paste(image.resize([max(1, round(side * scale)) for side in image.size], how), (left, top))
-        draw.multiline_text((left, top + _CELL_PX + 3), "\n".join(_lines(words, font)), fill="black", font=font,
-                            spacing=1)
+        draw.multiline_text(
+            (left, top + _CELL_PX + 3), "\n".join(_lines(words, font)), fill="black", font=font, spacing=1
+        )
     return np.asarray(sheet)
 
 
@@ -142,8 +144,9 @@ class MixedPicturesHook(Hook):
 
     def __init__(self, count: int = 8):
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise InputError(f"expected count of 1 or more in frozen_det.MixedPicturesHook, got {count!r} "
-                             "(custom_hooks).")
+            raise InputError(
+                f"expected count of 1 or more in frozen_det.MixedPicturesHook, got {count!r} (custom_hooks)."
+            )
         self.count, self._is_done = count, False
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:

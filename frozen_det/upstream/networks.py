@@ -59,8 +59,10 @@ def build_network(backbone: dict, num_classes: int) -> Network:
 
 def changing_names(build: Callable[[int], nn.Module], num_classes: int) -> frozenset[str]:
     """State-dict keys whose shape follows the number of classes, found by building twice on meta tensors."""
-    shapes = [{name: value.shape for name, value in on_meta(lambda count=count: build(count))[0].state_dict().items()}
-              for count in (num_classes, num_classes + 1)]
+    shapes = [
+        {name: value.shape for name, value in on_meta(lambda count=count: build(count))[0].state_dict().items()}
+        for count in (num_classes, num_classes + 1)
+    ]
     return frozenset(name for name, shape in shapes[0].items() if shapes[1].get(name) != shape)
 
 
@@ -68,8 +70,10 @@ def _timm(name: str, options: dict, num_classes: int) -> Network:
     import timm
 
     if not timm.is_model(name):
-        raise InputError(f"timm has no model {name!r} (model.backbone.name); "
-                         f"{closest(name.split('.')[0], timm.list_models()) or 'see timm.list_models()'}")
+        raise InputError(
+            f"timm has no model {name!r} (model.backbone.name); "
+            f"{closest(name.split('.')[0], timm.list_models()) or 'see timm.list_models()'}"
+        )
     overlay = options.pop("pretrained_cfg_overlay", None)
 
     def build(count: int) -> nn.Module:
@@ -84,16 +88,20 @@ def _torchvision(name: str, options: dict, num_classes: int) -> Network:
 
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
-        raise InputError(f"torchvision has no classification model {name!r} (model.backbone.name); "
-                         f"{closest(name, known) or 'see torchvision.models.list_models()'}")
+        raise InputError(
+            f"torchvision has no classification model {name!r} (model.backbone.name); "
+            f"{closest(name, known) or 'see torchvision.models.list_models()'}"
+        )
 
     def build(count: int) -> nn.Module:
         return torchvision.models.get_model(name, weights=None, num_classes=count, **options)
 
     module = _built(lambda: build(num_classes), f"torchvision/{name}", options)
     if getattr(module, "aux_logits", False):
-        raise InputError(f"torchvision's {name} trains with auxiliary classifiers, which this version does not support "
-                         "(model.backbone.name). Take timm's model of the same name.")
+        raise InputError(
+            f"torchvision's {name} trains with auxiliary classifiers, which this version does not support "
+            "(model.backbone.name). Take timm's model of the same name."
+        )
     return Network(module, f"torchvision/{name}", changing_names(build, num_classes), torchvision_preprocess(name))
 
 
@@ -114,8 +122,10 @@ def _registered(kind, options: dict, num_classes: int) -> Network:
     with DefaultScope.overwrite_default_scope("mmdet"):
         found = MODELS.get(kind) if isinstance(kind, str) else None
         if found is None:
-            raise InputError("expected 'timm', 'torchvision', 'frozen_det.CifarResNet' or a backbone of mmdet as "
-                             f"model.backbone.type, got {kind!r}; {closest(str(kind), MODELS.module_dict)}")
+            raise InputError(
+                "expected 'timm', 'torchvision', 'frozen_det.CifarResNet' or a backbone of mmdet as "
+                f"model.backbone.type, got {kind!r}; {closest(str(kind), MODELS.module_dict)}"
+            )
         own = kind.startswith("frozen_det.")
         architecture = f"{'frozen_det' if own else 'mmdet'}/{kind.split('.')[-1]}{options.get('depth', '')}"
         whole = own and "num_classes" in inspect.signature(found).parameters

@@ -24,8 +24,10 @@ class ImagePreprocessor(BaseDataPreprocessor):
     def __init__(self, mean: Sequence[float], std: Sequence[float], num_classes: int | None = None):
         super().__init__()
         if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
-            raise InputError("expected three numbers each, std above 0, in model.data_preprocessor.mean and .std "
-                             f"(0..255 units), got {list(mean)} and {list(std)}.")
+            raise InputError(
+                "expected three numbers each, std above 0, in model.data_preprocessor.mean and .std "
+                f"(0..255 units), got {list(mean)} and {list(std)}."
+            )
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(3, 1, 1), persistent=False)
         self.num_classes = num_classes
@@ -48,8 +50,10 @@ class ImagePreprocessor(BaseDataPreprocessor):
         if isinstance(inputs, (list, tuple)):
             sizes = {tuple(image.shape) for image in inputs}
             if len(sizes) > 1:
-                raise InputError(f"expected images of one size in a batch, got {sorted(sizes)[:3]}. End the pipeline "
-                                 "with a crop or a resize to a fixed size.")
+                raise InputError(
+                    f"expected images of one size in a batch, got {sorted(sizes)[:3]}. End the pipeline "
+                    "with a crop or a resize to a fixed size."
+                )
             inputs = torch.stack(list(inputs))
         if isinstance(samples, (list, tuple)):
             samples = _collated(samples)
@@ -76,6 +80,8 @@ def _check_labels(samples: dict, num_classes: int) -> None:
     if wrong:
         paths = samples.get("path")
         where = f" ({paths[wrong[0]]})" if paths else ""
-        raise InputError(f"expected labels in 0..{num_classes - 1} (model.num_classes={num_classes}), got "
-                         f"{int(labels[wrong[0]])}{where}. Set model.num_classes to the data's number of classes, or "
-                         "correct the labels.")
+        raise InputError(
+            f"expected labels in 0..{num_classes - 1} (model.num_classes={num_classes}), got "
+            f"{int(labels[wrong[0]])}{where}. Set model.num_classes to the data's number of classes, or "
+            "correct the labels."
+        )

@@ -39,9 +39,11 @@ def load_classifier(network: Network, backbone: dict, weights, num_classes: int)
         stated = None if head == "new" else _other_classes(network, body, backbone, source)
         if stated is None:
             raise
-        raise InputError(f"expected a head of {num_classes} classes (model.num_classes) in {source}, got one of "
-                         f"{stated}. To train a new head on these weights: model.weights=dict(path={source!r}, "
-                         "head='new').") from error
+        raise InputError(
+            f"expected a head of {num_classes} classes (model.num_classes) in {source}, got one of "
+            f"{stated}. To train a new head on these weights: model.weights=dict(path={source!r}, "
+            "head='new')."
+        ) from error
 
 
 def split_head(weights) -> tuple[object, str]:
@@ -55,8 +57,9 @@ def split_head(weights) -> tuple[object, str]:
     rest = dict(weights)
     head = rest.pop("head", "keep")
     if head not in HEADS or "path" not in rest or set(rest) - {"path", "key", "prefix"}:
-        raise InputError("expected model.weights=dict(path=..., head='keep' or 'new', key=..., prefix=...), got "
-                         f"{dict(weights)}.")
+        raise InputError(
+            f"expected model.weights=dict(path=..., head='keep' or 'new', key=..., prefix=...), got {dict(weights)}."
+        )
     return (rest if form_of(rest).is_part else rest["path"]), head
 
 

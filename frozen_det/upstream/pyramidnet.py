@@ -38,16 +38,24 @@ class CifarPyramidNet(nn.Module):
     # CIFAR's own statistics, as in clovaai/CutMix-PyTorch, train.py.
     preprocess = Preprocess(mean=(125.3, 123.0, 113.9), std=(63.0, 62.1, 66.7), input_size=32, crop_ratio=1.0)
 
-    def __init__(self, depth: int = 200, alpha: float = 240, bottleneck: bool = True, shake_drop: float = 0.0,
-                 num_classes: int | None = None) -> None:
+    def __init__(
+        self,
+        depth: int = 200,
+        alpha: float = 240,
+        bottleneck: bool = True,
+        shake_drop: float = 0.0,
+        num_classes: int | None = None,
+    ) -> None:
         super().__init__()
         layers = 9 if bottleneck else 6
         if not isinstance(depth, int) or depth < layers + 2 or (depth - 2) % layers:
-            raise InputError(f"expected a depth of {layers}n + 2 with bottleneck={bottleneck}, got {depth!r} "
-                             "(model.backbone.depth).")
+            raise InputError(
+                f"expected a depth of {layers}n + 2 with bottleneck={bottleneck}, got {depth!r} (model.backbone.depth)."
+            )
         if alpha < 0 or not 0 <= shake_drop <= 1:
-            raise InputError(f"expected alpha from 0 on and shake_drop in [0, 1], got {alpha!r} and {shake_drop!r} "
-                             "(model.backbone).")
+            raise InputError(
+                f"expected alpha from 0 on and shake_drop in [0, 1], got {alpha!r} and {shake_drop!r} (model.backbone)."
+            )
         blocks = (depth - 2) // layers
         block = _Bottleneck if bottleneck else _Basic
         self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)

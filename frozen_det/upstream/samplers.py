@@ -43,15 +43,27 @@ class RepeatAugSampler(Sampler):
         InputError: An empty dataset, a number below 1, or several batches of an update without their size.
     """
 
-    def __init__(self, dataset: Sized, num_repeats: int = 3, shuffle: bool = True, seed: int | None = None,
-                 batch_size: int | None = None, batches_of_update: int = 1) -> None:
-        for key, value in (("num_repeats", num_repeats), ("batches_of_update", batches_of_update),
-                           ("batch_size", 1 if batch_size is None and batches_of_update == 1 else batch_size)):
+    def __init__(
+        self,
+        dataset: Sized,
+        num_repeats: int = 3,
+        shuffle: bool = True,
+        seed: int | None = None,
+        batch_size: int | None = None,
+        batches_of_update: int = 1,
+    ) -> None:
+        for key, value in (
+            ("num_repeats", num_repeats),
+            ("batches_of_update", batches_of_update),
+            ("batch_size", 1 if batch_size is None and batches_of_update == 1 else batch_size),
+        ):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise InputError(f"expected {key} as a whole number from 1 on, got {value!r} (sampler.{key}).")
         if len(dataset) == 0:
-            raise InputError(f"expected a dataset with at least one sample, got an empty {type(dataset).__name__} "
-                             "for the sampler; look at its files and its fraction.")
+            raise InputError(
+                f"expected a dataset with at least one sample, got an empty {type(dataset).__name__} "
+                "for the sampler; look at its files and its fraction."
+            )
         self.rank, self.world_size = get_dist_info()
         self.size, self.num_repeats, self.shuffle = len(dataset), num_repeats, shuffle
         self.seed = sync_random_seed() if seed is None else seed

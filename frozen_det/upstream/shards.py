@@ -59,8 +59,7 @@ class ImageShards(ClassificationDataset):
         InputError: No shard, one that is no whole plain tar file, a key without image or label, a label out of range.
     """
 
-    def __init__(self, data_root: str, shards="*.tar", num_classes: int | None = None, classes=None,
-                 **others) -> None:
+    def __init__(self, data_root: str, shards="*.tar", num_classes: int | None = None, classes=None, **others) -> None:
         names = read_classes(classes) if classes is not None else None
         if names is None and num_classes is None:
             raise InputError("expected num_classes or classes for shards, got neither (dataset.num_classes).")
@@ -95,21 +94,31 @@ def read_shards(data_root, shards, classes: tuple[str, ...]) -> ShardRecords:
             with tarfile.open(path, "r:") as archive:
                 images, found = _members(archive, path, len(classes))
         except (tarfile.TarError, OSError, EOFError) as error:
-            raise InputError(f"expected a plain tar file, whole, got {path}: {error} (dataset.shards); fetch it anew, "
-                             "or unpack compressed shards.") from error
+            raise InputError(
+                f"expected a plain tar file, whole, got {path}: {error} (dataset.shards); fetch it anew, "
+                "or unpack compressed shards."
+            ) from error
         odd = sorted(images.keys() ^ found.keys())
         if odd:
-            raise InputError(f"expected an image and a label ('.cls') for each key in {path}, got {len(odd)} keys with "
-                             f"one of them: {odd[:3]} (dataset.shards).")
+            raise InputError(
+                f"expected an image and a label ('.cls') for each key in {path}, got {len(odd)} keys with "
+                f"one of them: {odd[:3]} (dataset.shards)."
+            )
         for key, (member, offset, size) in images.items():
             names.append(os.fsencode(f"{os.path.basename(path)}/{member}"))
             labels.append(found[key])
             spans.append((number, offset, size))
     if not names:
         raise InputError(f"expected at least one image in the {len(paths)} shards of {data_root}, got none (shards).")
-    return ShardRecords(root=str(data_root), paths=np.array(names, dtype="S"), labels=np.array(labels, dtype=np.int64),
-                        classes=classes, source=f"{data_root} ({len(paths)} shards)",
-                        spans=np.array(spans, dtype=np.int64), shards=paths)
+    return ShardRecords(
+        root=str(data_root),
+        paths=np.array(names, dtype="S"),
+        labels=np.array(labels, dtype=np.int64),
+        classes=classes,
+        source=f"{data_root} ({len(paths)} shards)",
+        spans=np.array(spans, dtype=np.int64),
+        shards=paths,
+    )
 
 
 def shard_paths(data_root, shards) -> tuple[str, ...]:
@@ -126,9 +135,11 @@ def shard_paths(data_root, shards) -> tuple[str, ...]:
             paths += sorted(glob(path)) if set("*?[") & set(one) else [path]
     missing = [path for path in paths if not Path(path).is_file()]
     if missing or not paths:
-        raise InputError(f"expected shards {shards!r} in {data_root}, got "
-                         f"{f'no {missing[0]} and {len(missing) - 1} more missing' if missing else 'none'} "
-                         "(dataset.data_root, dataset.shards).")
+        raise InputError(
+            f"expected shards {shards!r} in {data_root}, got "
+            f"{f'no {missing[0]} and {len(missing) - 1} more missing' if missing else 'none'} "
+            "(dataset.data_root, dataset.shards)."
+        )
     return tuple(paths)
 
 
@@ -174,8 +185,10 @@ class ShardSampler(Sampler):
 
     def __init__(self, dataset, window: int = 8, shuffle: bool = True, seed: int | None = None) -> None:
         if not isinstance(getattr(dataset, "records", None), ShardRecords):
-            raise InputError(f"expected frozen_det.ImageShards for frozen_det.ShardSampler, got "
-                             f"{type(dataset).__name__} (sampler.type); take frozen_det.EpochSampler.")
+            raise InputError(
+                f"expected frozen_det.ImageShards for frozen_det.ShardSampler, got "
+                f"{type(dataset).__name__} (sampler.type); take frozen_det.EpochSampler."
+            )
         if isinstance(window, bool) or not isinstance(window, int) or window < 1:
             raise InputError(f"expected window as a number of shards from 1 on, got {window!r} (sampler.window).")
         self.rank, self.world_size = get_dist_info()
@@ -205,5 +218,5 @@ class ShardSampler(Sampler):
         shards = rng.permutation(np.unique(shard_of))
         parts = []
         for start in range(0, len(shards), self.window):
-            parts.append(rng.permutation(np.flatnonzero(np.isin(shard_of, shards[start:start + self.window]))))
+            parts.append(rng.permutation(np.flatnonzero(np.isin(shard_of, shards[start : start + self.window]))))
         return np.concatenate(parts)

@@ -35,8 +35,13 @@ class CifarTrain:
 
     def apply_batch(self, images: np.ndarray, words: np.ndarray) -> np.ndarray:
         """(N, 3, H, W) uint8 and (N, 3) uint64 random words -> (N, 3, H, W) uint8."""
-        return pad_crop_flip(images, below(words[:, 0], 2 * self.padding + 1), below(words[:, 1], 2 * self.padding + 1),
-                             unit_interval(words[:, 2]) < self.flip, self.padding)
+        return pad_crop_flip(
+            images,
+            below(words[:, 0], 2 * self.padding + 1),
+            below(words[:, 1], 2 * self.padding + 1),
+            unit_interval(words[:, 2]) < self.flip,
+            self.padding,
+        )
 
 
 @TRANSFORMS.register_module()

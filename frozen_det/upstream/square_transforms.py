@@ -26,8 +26,11 @@ class SquareTrain:
 
     def __init__(self, size: int = 224, resize: int = 256, flip: float = 0.5, interpolation: str = "bilinear") -> None:
         self.size, self.resize = _sides(size, resize)
-        self.steps = [v2.Resize([resize, resize], interpolation=_interpolation(interpolation)), v2.RandomCrop(size),
-                      v2.RandomHorizontalFlip(flip)]
+        self.steps = [
+            v2.Resize([resize, resize], interpolation=_interpolation(interpolation)),
+            v2.RandomCrop(size),
+            v2.RandomHorizontalFlip(flip),
+        ]
 
     def __call__(self, image: Image.Image) -> torch.Tensor:
         """(3, size, size) uint8 of a PIL image."""

@@ -62,19 +62,45 @@ class TrainTransform:
         InputError: An unknown preset, interpolation or mode, a bad size, or RandAugment with TrivialAugment.
     """
 
-    def __init__(self, preset: str | None = None, size: int = 224, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3),
-                 interpolation: str | None = None, flip: float = 0.5, rand_augment: str | None = None,
-                 trivial_augment: bool | None = None, color_jitter: float | None = None,
-                 lighting: float | None = None, erase_prob: float | None = None,
-                 erase_mode: str | None = None) -> None:
+    def __init__(
+        self,
+        preset: str | None = None,
+        size: int = 224,
+        scale=(0.08, 1.0),
+        ratio=(3 / 4, 4 / 3),
+        interpolation: str | None = None,
+        flip: float = 0.5,
+        rand_augment: str | None = None,
+        trivial_augment: bool | None = None,
+        color_jitter: float | None = None,
+        lighting: float | None = None,
+        erase_prob: float | None = None,
+        erase_mode: str | None = None,
+    ) -> None:
         if preset is not None and preset not in PRESETS:
-            raise InputError(f"expected transform.preset as one of {sorted(PRESETS)}, got {preset!r}; "
-                             f"{closest(preset, PRESETS)}".rstrip("; ") + ".")
-        chosen = dict(interpolation="bicubic", rand_augment="", trivial_augment=False, color_jitter=0.0, lighting=0.0,
-                      erase_prob=0.0, erase_mode="mean")
-        given = dict(interpolation=interpolation, rand_augment=rand_augment, trivial_augment=trivial_augment,
-                     color_jitter=color_jitter, lighting=lighting, erase_prob=erase_prob,
-                     erase_mode=erase_mode)
+            raise InputError(
+                f"expected transform.preset as one of {sorted(PRESETS)}, got {preset!r}; "
+                f"{closest(preset, PRESETS)}".rstrip("; ")
+                + "."
+            )
+        chosen = dict(
+            interpolation="bicubic",
+            rand_augment="",
+            trivial_augment=False,
+            color_jitter=0.0,
+            lighting=0.0,
+            erase_prob=0.0,
+            erase_mode="mean",
+        )
+        given = dict(
+            interpolation=interpolation,
+            rand_augment=rand_augment,
+            trivial_augment=trivial_augment,
+            color_jitter=color_jitter,
+            lighting=lighting,
+            erase_prob=erase_prob,
+            erase_mode=erase_mode,
+        )
         chosen.update(PRESETS[preset or "basic"])
         chosen.update({key: value for key, value in given.items() if value is not None})
         if chosen["rand_augment"] and chosen["trivial_augment"]:
@@ -82,8 +108,10 @@ class TrainTransform:
         if chosen["erase_mode"] not in ("mean", "noise"):
             raise InputError(f"expected erase_mode as 'mean' or 'noise', got {chosen['erase_mode']!r} (transform).")
         mode, size = _interpolation(chosen["interpolation"]), _size(size)
-        on_image = [v2.RandomResizedCrop(size, scale=tuple(scale), ratio=tuple(ratio), interpolation=mode),
-                    v2.RandomHorizontalFlip(flip)]
+        on_image = [
+            v2.RandomResizedCrop(size, scale=tuple(scale), ratio=tuple(ratio), interpolation=mode),
+            v2.RandomHorizontalFlip(flip),
+        ]
         if chosen["rand_augment"]:
             on_image.append(rand_augment_like_timm(chosen["rand_augment"], size, chosen["interpolation"]))
         if chosen["trivial_augment"]:
@@ -94,8 +122,11 @@ class TrainTransform:
         if chosen["lighting"]:
             on_pixels.append(_Lighting(chosen["lighting"]))
         if chosen["erase_prob"]:
-            on_pixels.append(v2.RandomErasing(p=chosen["erase_prob"], value=list(MEAN_PIXEL))
-                             if chosen["erase_mode"] == "mean" else _NoiseErasing(chosen["erase_prob"]))
+            on_pixels.append(
+                v2.RandomErasing(p=chosen["erase_prob"], value=list(MEAN_PIXEL))
+                if chosen["erase_mode"] == "mean"
+                else _NoiseErasing(chosen["erase_prob"])
+            )
         self.size, self.settings, self.on_image, self.on_pixels = size, chosen, on_image, on_pixels
 
     def __call__(self, image: Image.Image) -> Tensor:
@@ -127,8 +158,14 @@ class EvalTransform:
         InputError: A bad value, or a resize below the crop.
     """
 
-    def __init__(self, size: int = 224, crop_ratio: float = 0.875, interpolation: str = "bicubic",
-                 rounding: str = "floor", resize: int | None = None) -> None:
+    def __init__(
+        self,
+        size: int = 224,
+        crop_ratio: float = 0.875,
+        interpolation: str = "bicubic",
+        rounding: str = "floor",
+        resize: int | None = None,
+    ) -> None:
         if rounding not in ("floor", "round"):
             raise InputError(f"expected rounding as 'floor' or 'round', got {rounding!r} (transform.rounding).")
         if not 0 < crop_ratio <= 1:
@@ -156,11 +193,15 @@ def rand_augment_like_timm(config: str, size: int, interpolation: str):
     from timm.data.transforms import str_to_pil_interp
 
     try:
-        return rand_augment_transform(config, dict(translate_const=int(size * 0.45), img_mean=MEAN_PIXEL,
-                                                   interpolation=str_to_pil_interp(interpolation)))
+        return rand_augment_transform(
+            config,
+            dict(translate_const=int(size * 0.45), img_mean=MEAN_PIXEL, interpolation=str_to_pil_interp(interpolation)),
+        )
     except (AssertionError, ValueError) as error:
-        raise InputError("expected timm's notation, such as 'rand-m7-mstd0.5-inc1', got "
-                         f"{config!r} (transform.rand_augment): {error or 'unknown part'}") from error
+        raise InputError(
+            "expected timm's notation, such as 'rand-m7-mstd0.5-inc1', got "
+            f"{config!r} (transform.rand_augment): {error or 'unknown part'}"
+        ) from error
 
 
 class _NoiseErasing:
@@ -195,8 +236,9 @@ class _Lighting:
 
 
 def _interpolation(name: str) -> InterpolationMode:
-    modes = dict(bicubic=InterpolationMode.BICUBIC, bilinear=InterpolationMode.BILINEAR,
-                 nearest=InterpolationMode.NEAREST)
+    modes = dict(
+        bicubic=InterpolationMode.BICUBIC, bilinear=InterpolationMode.BILINEAR, nearest=InterpolationMode.NEAREST
+    )
     if name not in modes:
         raise InputError(f"expected interpolation as one of {sorted(modes)}, got {name!r} (transform.interpolation).")
     return modes[name]

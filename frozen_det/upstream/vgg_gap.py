@@ -25,8 +25,9 @@ class VggGap(nn.Module):
 
     head_keys = frozenset({"fc.weight", "fc.bias"})
     new_with_head = frozenset({"conv6.weight", "conv6.bias"})
-    preprocess = Preprocess(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375), input_size=224,
-                            crop_ratio=0.875)
+    preprocess = Preprocess(
+        mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375), input_size=224, crop_ratio=0.875
+    )
 
     def __init__(self, num_classes: int | None = None) -> None:
         super().__init__()

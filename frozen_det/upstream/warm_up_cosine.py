@@ -32,13 +32,26 @@ class WarmUpCosineLR(LRSchedulerMixin, _ParamScheduler):
         InputError: counted in iterations, or a warm-up that is longer than the run.
     """
 
-    def __init__(self, optimizer, warm_up: int, start_lr: float, T_max: int,  # noqa: N803
-                 eta_min: float = 0.0, cosine_after: bool = False, begin: int = 0, end: int = INF,
-                 last_step: int = -1, by_epoch: bool = True, verbose: bool = False):
+    def __init__(
+        self,
+        optimizer,
+        warm_up: int,
+        start_lr: float,
+        T_max: int,  # noqa: N803
+        eta_min: float = 0.0,
+        cosine_after: bool = False,
+        begin: int = 0,
+        end: int = INF,
+        last_step: int = -1,
+        by_epoch: bool = True,
+        verbose: bool = False,
+    ):
         if not by_epoch or not 0 <= warm_up <= T_max:
-            raise InputError("expected by_epoch=True and a warm_up of T_max at most in a param_scheduler of type "
-                             f"frozen_det.WarmUpCosineLR, got by_epoch={by_epoch}, {warm_up} and {T_max}. Correct "
-                             "them.")
+            raise InputError(
+                "expected by_epoch=True and a warm_up of T_max at most in a param_scheduler of type "
+                f"frozen_det.WarmUpCosineLR, got by_epoch={by_epoch}, {warm_up} and {T_max}. Correct "
+                "them."
+            )
         self.warm_up, self.start_lr, self.T_max = warm_up, start_lr, T_max
         self.eta_min, self.first = eta_min, warm_up if cosine_after else 0
         super().__init__(optimizer, begin=begin, end=end, last_step=last_step, by_epoch=by_epoch, verbose=verbose)
@@ -48,5 +61,4 @@ class WarmUpCosineLR(LRSchedulerMixin, _ParamScheduler):
         if epoch < self.warm_up:
             return [self.start_lr + epoch * (base - self.start_lr) / self.warm_up for base in self.base_values]
         share = min((epoch - self.first) / max(self.T_max - self.first, 1), 1.0)
-        return [self.eta_min + (base - self.eta_min) * (1 + math.cos(math.pi * share)) / 2
-                for base in self.base_values]
+        return [self.eta_min + (base - self.eta_min) * (1 + math.cos(math.pi * share)) / 2 for base in self.base_values]

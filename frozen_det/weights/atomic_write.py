@@ -102,8 +102,12 @@ def _fault_of_writing(error: Exception, path: Path, partial: Path) -> StorageErr
         return storage_error(error, path) if ours else None
     # torch and safetensors put the system's words into errors of their own, or say that the file has another length.
     text = str(error)
-    full = "No space left" in text or "Disk quota" in text or (
-        "file write failed" in text or "unexpected pos" in text) and shutil.disk_usage(path.parent).free < 1 << 20
+    full = (
+        "No space left" in text
+        or "Disk quota" in text
+        or ("file write failed" in text or "unexpected pos" in text)
+        and shutil.disk_usage(path.parent).free < 1 << 20
+    )
     return storage_error(OSError(errno.ENOSPC, text), path) if full else None
 
 

@@ -60,8 +60,14 @@ class WeightsCard:
 def first_known(*cards: WeightsCard | None) -> WeightsCard:
     """One card out of several: for each field the first value that is known."""
     names = [field.name for field in fields(WeightsCard)]
-    return WeightsCard(**{name: next((value for card in cards if card is not None
-                                      and (value := getattr(card, name)) is not None), None) for name in names})
+    return WeightsCard(
+        **{
+            name: next(
+                (value for card in cards if card is not None and (value := getattr(card, name)) is not None), None
+            )
+            for name in names
+        }
+    )
 
 
 def verify(card: WeightsCard, tensors: Mapping, where: str) -> None:
@@ -74,9 +80,11 @@ def verify(card: WeightsCard, tensors: Mapping, where: str) -> None:
         return
     digest = fingerprint(tensors).digest
     if digest != card.digest:
-        raise InputError(f"the weights card in {where} states sha256 {card.digest[:12]}, but the tensors beside it "
-                         f"have {digest[:12]}: they were changed after the card was written, or the card belongs to "
-                         "other weights. Nothing was loaded. Get the file again from its source.")
+        raise InputError(
+            f"the weights card in {where} states sha256 {card.digest[:12]}, but the tensors beside it "
+            f"have {digest[:12]}: they were changed after the card was written, or the card belongs to "
+            "other weights. Nothing was loaded. Get the file again from its source."
+        )
 
 
 def from_json(text: str, where: str) -> WeightsCard:
@@ -92,8 +100,10 @@ def from_json(text: str, where: str) -> WeightsCard:
     except (ValueError, TypeError) as error:
         raise InputError(f"expected a weights card as JSON in {where}, but it cannot be read: {error}.") from error
     if unknown:
-        raise InputError(f"the weights card in {where} has unknown fields {unknown}; this version knows "
-                         f"{sorted(known)}. Update frozen_det.")
+        raise InputError(
+            f"the weights card in {where} has unknown fields {unknown}; this version knows "
+            f"{sorted(known)}. Update frozen_det."
+        )
     return WeightsCard(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 

@@ -12,8 +12,10 @@ from .tensor_checks import few
 # Where a checkpoint's meta says which class each label is; a data set's list does not always (mmdet's CocoDataset).
 LABEL_CLASSES = "label_classes"
 _SHOWN = 20
-RENAME = ("frozen-det convert CHECKPOINT -o OUT.pth --classes-from TRAINING_ANNOTATIONS.json writes the names of the "
-          "data it was trained on into it")
+RENAME = (
+    "frozen-det convert CHECKPOINT -o OUT.pth --classes-from TRAINING_ANNOTATIONS.json writes the names of the "
+    "data it was trained on into it"
+)
 
 
 def stated_classes(checkpoint, where: str) -> tuple[str, ...] | None:
@@ -72,8 +74,10 @@ def names_of(classes, where: str) -> tuple[str, ...] | None:
     if isinstance(classes, Mapping):  # label -> name
         labels = {str(label): name for label, name in classes.items()}
         if set(labels) != {str(label) for label in range(len(labels))}:
-            raise InputError(f"expected the classes in {where} by the labels 0..{len(labels) - 1}, got the keys "
-                             f"{few(map(str, classes), 5)}.")
+            raise InputError(
+                f"expected the classes in {where} by the labels 0..{len(labels) - 1}, got the keys "
+                f"{few(map(str, classes), 5)}."
+            )
         classes = [labels[str(label)] for label in range(len(labels))]
     classes = classes.tolist() if hasattr(classes, "tolist") else classes
     if isinstance(classes, Iterable) and not isinstance(classes, bytes | Set):  # a set has no order
@@ -83,8 +87,9 @@ def names_of(classes, where: str) -> tuple[str, ...] | None:
     raise InputError(f"expected a list of class names in {where}, got {type(classes).__name__}: {str(classes)[:80]}.")
 
 
-def order_of(model: Sequence[str] | None, data: Sequence[str] | None, model_where: str, data_where: str,
-             optional: bool = False) -> tuple[int, ...] | None:
+def order_of(
+    model: Sequence[str] | None, data: Sequence[str] | None, model_where: str, data_where: str, optional: bool = False
+) -> tuple[int, ...] | None:
     """How the model's labels become the data's.
 
     Args:
@@ -102,8 +107,10 @@ def order_of(model: Sequence[str] | None, data: Sequence[str] | None, model_wher
     if data is None or (model is None and optional):
         return None
     if model is None:
-        raise InputError(f"expected the class names in the meta of {model_where}, got none, so nothing tells whether "
-                         f"its labels are those of {data_where} ({shown(data)}). {RENAME}.")
+        raise InputError(
+            f"expected the class names in the meta of {model_where}, got none, so nothing tells whether "
+            f"its labels are those of {data_where} ({shown(data)}). {RENAME}."
+        )
     model, data = tuple(model), tuple(data)
     unnamed = optional and len(model) == len(data) and (_is_numbers(model) or _is_numbers(data))
     if model == data or unnamed:
@@ -111,26 +118,36 @@ def order_of(model: Sequence[str] | None, data: Sequence[str] | None, model_wher
     if sorted(model) == sorted(data) and len(set(model)) == len(model):
         places = {name: label for label, name in enumerate(data)}
         return tuple(places[name] for name in model)
-    only = [f"only in {where}: {shown(names)}" for where, names in (
-        ("the checkpoint", [name for name in model if name not in set(data)]),
-        ("the data", [name for name in data if name not in set(model)])) if names]
-    raise InputError(f"expected the same classes in checkpoint and data, got others: {model_where} knows {len(model)} "
-                     f"({shown(model)}), {data_where} has {len(data)} ({shown(data)}); {'; '.join(only)}. Give the "
-                     f"data it was trained for or the checkpoint of these data; {RENAME}.")
+    only = [
+        f"only in {where}: {shown(names)}"
+        for where, names in (
+            ("the checkpoint", [name for name in model if name not in set(data)]),
+            ("the data", [name for name in data if name not in set(model)]),
+        )
+        if names
+    ]
+    raise InputError(
+        f"expected the same classes in checkpoint and data, got others: {model_where} knows {len(model)} "
+        f"({shown(model)}), {data_where} has {len(data)} ({shown(data)}); {'; '.join(only)}. Give the "
+        f"data it was trained for or the checkpoint of these data; {RENAME}."
+    )
 
 
-def refuse_other_order(model: Sequence[str] | None, data: Sequence[str] | None, model_where: str, data_where: str,
-                       optional: bool = False) -> None:
+def refuse_other_order(
+    model: Sequence[str] | None, data: Sequence[str] | None, model_where: str, data_where: str, optional: bool = False
+) -> None:
     """As :func:`order_of`, where labels cannot be matched afterwards (they train, say): the order must be the same too.
 
     Raises:
         InputError: other names, another number or another order.
     """
     if order_of(model, data, model_where, data_where, optional) is not None:
-        raise InputError(f"expected the classes of {model_where} in their order ({shown(model)}), got another one in "
-                         f"{data_where} ({shown(data)}): each label would stand for another's. Give the data the first "
-                         "order, for training and for evaluation: metainfo=dict(classes=(...)), classes=(...) of "
-                         "classification data.")
+        raise InputError(
+            f"expected the classes of {model_where} in their order ({shown(model)}), got another one in "
+            f"{data_where} ({shown(data)}): each label would stand for another's. Give the data the first "
+            "order, for training and for evaluation: metainfo=dict(classes=(...)), classes=(...) of "
+            "classification data."
+        )
 
 
 def shown(names: Iterable[str]) -> str:

@@ -101,8 +101,10 @@ def _safe_loader(loader):
                 checkpoint = loader(filename, *args, **options)
         except (OSError, KeyError, ImportError) as error:
             said = (str(error).strip() or "no detail").splitlines()[0]
-            raise InputError(f"expected a checkpoint that can be fetched, but {filename} cannot: "
-                             f"{type(error).__name__}: {said}. Give the path of a file.") from error
+            raise InputError(
+                f"expected a checkpoint that can be fetched, but {filename} cannot: "
+                f"{type(error).__name__}: {said}. Give the path of a file."
+            ) from error
         return for_host(checkpoint, filename)
 
     load.reads_safely = True
@@ -169,8 +171,9 @@ def _guard_yaml(module) -> None:
     class PlainLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
         """Refuses tags that name code."""
 
-    PlainLoader.add_constructor("tag:yaml.org,2002:python/tuple", lambda loader, node: tuple(
-        loader.construct_sequence(node, deep=True)))
+    PlainLoader.add_constructor(
+        "tag:yaml.org,2002:python/tuple", lambda loader, node: tuple(loader.construct_sequence(node, deep=True))
+    )
     PlainLoader.add_constructor(None, _refuse_tag)
     module.Loader = PlainLoader
 
@@ -178,8 +181,10 @@ def _guard_yaml(module) -> None:
 def _refuse_tag(loader, node):
     from ..errors import InputError
 
-    raise InputError(f"expected plain values in yaml, but line {node.start_mark.line + 1} asks for {node.tag!r}, which "
-                     "could run code. Nothing was run. Remove the tag.")
+    raise InputError(
+        f"expected plain values in yaml, but line {node.start_mark.line + 1} asks for {node.tag!r}, which "
+        "could run code. Nothing was run. Remove the tag."
+    )
 
 
 @contextmanager
@@ -234,8 +239,9 @@ def _guard_numpy(module) -> None:
             try:
                 return numpy.load(file, **{**options, "allow_pickle": False})
             except ValueError as error:
-                raise InputError(f"expected an array of numbers in {file}, got: {str(error).splitlines()[0]} Nothing "
-                                 "was run.") from error
+                raise InputError(
+                    f"expected an array of numbers in {file}, got: {str(error).splitlines()[0]} Nothing was run."
+                ) from error
 
     module.np = Numpy()
 
@@ -256,10 +262,13 @@ def _within_reading_safely(function):
     return call
 
 
-_GUARDS = {"mmengine.runner.checkpoint": _guard_checkpoints,
-           "mmengine.fileio.io": _guard_loading, "mmengine.registry.registry": _guard_registry,
-           "mmengine.infer.infer": _guard_inferencer,
-           "mmengine.fileio.handlers.pickle_handler": _guard_pickles,
-           "mmengine.fileio.handlers.yaml_handler": _guard_yaml,
-           "mmdet.datasets.openimages": _guard_numpy,
-           "timm.models._helpers": _guard_timm}
+_GUARDS = {
+    "mmengine.runner.checkpoint": _guard_checkpoints,
+    "mmengine.fileio.io": _guard_loading,
+    "mmengine.registry.registry": _guard_registry,
+    "mmengine.infer.infer": _guard_inferencer,
+    "mmengine.fileio.handlers.pickle_handler": _guard_pickles,
+    "mmengine.fileio.handlers.yaml_handler": _guard_yaml,
+    "mmdet.datasets.openimages": _guard_numpy,
+    "timm.models._helpers": _guard_timm,
+}

@@ -96,8 +96,10 @@ def require_whole(path: Path, others=()) -> None:
         return
     good = next((other for other in others if _fault(other) is None), None)
     remedy = f"The next whole one is {good}: --resume {good}" if good else "There is no other whole one: begin anew"
-    raise InputError(f"expected a whole checkpoint to resume from, got {path}, which is broken: {fault} {remedy}, "
-                     "and move the broken file away.")
+    raise InputError(
+        f"expected a whole checkpoint to resume from, got {path}, which is broken: {fault} {remedy}, "
+        "and move the broken file away."
+    )
 
 
 def has_checkpoints(work_dir) -> list[Path]:
@@ -131,9 +133,11 @@ def _refuse_traces(folder: Path) -> None:
     if pointed is None and not best:
         return
     what = f"{POINTER} names {pointed}, which is not there" if pointed else f"there is only {best[-1].name}"
-    raise InputError(f"expected a checkpoint epoch_N.pth or iter_N.pth in {folder} to resume from, but {what}. A best "
-                     "checkpoint has no optimiser's state: a new run begins from it with --cfg-options "
-                     "load_from=FILE and another --work-dir.")
+    raise InputError(
+        f"expected a checkpoint epoch_N.pth or iter_N.pth in {folder} to resume from, but {what}. A best "
+        "checkpoint has no optimiser's state: a new run begins from it with --cfg-options "
+        "load_from=FILE and another --work-dir."
+    )
 
 
 def _numbered(folder: Path, stems: set[str]) -> list[tuple[str, int, Path]]:
@@ -150,7 +154,7 @@ def _numbered(folder: Path, stems: set[str]) -> list[tuple[str, int, Path]]:
 def _split(path: Path) -> tuple[str, int | None]:
     """``epoch_12.pth`` as ``("epoch_", 12)``."""
     stem = path.stem.rstrip("0123456789")
-    number = path.stem[len(stem):]
+    number = path.stem[len(stem) :]
     return stem, int(number) if number else None
 
 

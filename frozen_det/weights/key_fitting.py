@@ -57,8 +57,12 @@ def map_names(state: Mapping, wanted: Mapping, where: str) -> Mapped:
     whole = [one for one in plain if _is_whole(one, needed, wanted)]
     if not whole:
         # Names of another library: tried last, because it is slow and the plain ways never need it.
-        other = [one for prefix in ("", *_common_prefixes(state, len(needed)))
-                 for one in (*_plain(state, prefix, wanted), _renamed(state, prefix, wanted)) if one is not None]
+        other = [
+            one
+            for prefix in ("", *_common_prefixes(state, len(needed)))
+            for one in (*_plain(state, prefix, wanted), _renamed(state, prefix, wanted))
+            if one is not None
+        ]
         whole = [one for one in other if _is_whole(one, needed, wanted)]
         plain += other
     _refuse_two(whole, needed, where)
@@ -84,8 +88,10 @@ def under_prefix(state: Mapping, prefix: str, where: str) -> dict:
     found = _inside(state, prefix)[0]
     if not found:
         roots = sorted({name.split(".")[0] + "." for name in state if "." in name})
-        raise InputError(f"expected names that begin with {prefix!r} (prefix) in {where}, got none; "
-                         f"{closest(prefix, roots) or f'its names begin with {few(roots, 8)}'}")
+        raise InputError(
+            f"expected names that begin with {prefix!r} (prefix) in {where}, got none; "
+            f"{closest(prefix, roots) or f'its names begin with {few(roots, 8)}'}"
+        )
     return found
 
 
@@ -95,15 +101,16 @@ def _copies(state: Mapping) -> tuple[str, ...]:
     behind: dict[str, list[str]] = {}
     for name in state:
         for at in re.finditer(r"\.", name):
-            behind.setdefault(name[:at.end()], []).append(name[at.end():])
+            behind.setdefault(name[: at.end()], []).append(name[at.end() :])
     again = {prefix: len(names) for prefix, names in behind.items() if all(name in state for name in names)}
     most = max(again.values(), default=0)
     return tuple(prefix for prefix, count in again.items() if 2 * count >= most and 10 * count >= len(state))
 
 
 def _is_whole(mapped: Mapped, needed: list[str], wanted: Mapping) -> bool:
-    return bool(needed) and all(name in mapped.tensors and mapped.tensors[name].shape == wanted[name].shape
-                                for name in needed)
+    return bool(needed) and all(
+        name in mapped.tensors and mapped.tensors[name].shape == wanted[name].shape for name in needed
+    )
 
 
 def _refuse_two(whole: list[Mapped], needed: list[str], where: str) -> None:
@@ -119,7 +126,8 @@ def _refuse_two(whole: list[Mapped], needed: list[str], where: str) -> None:
         raise InputError(
             f"expected one network in {where}, got two that fill the body and differ, under the prefixes "
             f"{first.prefix!r} and {other.prefix!r}. Nothing was loaded. Say which one is meant: "
-            f"weights=dict(path={where!r}, prefix={first.prefix!r}) or prefix={other.prefix!r}.")
+            f"weights=dict(path={where!r}, prefix={first.prefix!r}) or prefix={other.prefix!r}."
+        )
 
 
 def _mapped(names: dict, prefix: str, how: str, outside: tuple[str, ...], wanted: Mapping) -> Mapped:
@@ -130,8 +138,10 @@ def _mapped(names: dict, prefix: str, how: str, outside: tuple[str, ...], wanted
 def _inside(state: Mapping, prefix: str) -> tuple[dict, tuple[str, ...]]:
     if not prefix:
         return dict(state), ()
-    return ({name[len(prefix):]: value for name, value in state.items() if name.startswith(prefix)},
-            tuple(name for name in state if not name.startswith(prefix)))
+    return (
+        {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)},
+        tuple(name for name in state if not name.startswith(prefix)),
+    )
 
 
 def _plain(state: Mapping, prefix: str, wanted: Mapping) -> list[Mapped]:
@@ -174,8 +184,8 @@ def _prefixes(state: Mapping, wanted: Mapping) -> list[str]:
     for key in state:
         at = key.find(".")
         while at != -1:
-            if key[at + 1:] in names:
-                votes[key[:at + 1]] += 1
+            if key[at + 1 :] in names:
+                votes[key[: at + 1]] += 1
             at = key.find(".", at + 1)
     most = max(votes.values(), default=0)
     return [prefix for prefix, found in votes.most_common() if 2 * found >= most]
@@ -212,3 +222,10 @@ def _by_order(state: Mapping, wanted: Mapping) -> dict | None:
         if name.rsplit(".", 1)[1] != theirs.rsplit(".", 1)[1] or wanted[name].shape != value.shape:
             return None
     return {**{name: value for name, (_, value) in zip(names, body)}, **rest}
+
+
+def adopt_plain_names(state_dict: dict, prefix: str, wanted: dict) -> None:
+    """Let a stock mmdet checkpoint (`backbone.conv1.weight`) fill the wrapped body (`backbone.body.conv1.weight`)."""
+    if wanted and all(prefix + name in state_dict for name in wanted):
+        for name in wanted:
+            state_dict[f"{prefix}body.{name}"] = state_dict.pop(prefix + name)

@@ -15,7 +15,8 @@ _TRAINING_ROOTS = re.compile(
     r"projectors?|projection_head|predictor|pred_head|prototypes|online_projector|"  # SwAV, BYOL, SimSiam, I-JEPA
     r"dino_head|ibot_head|dino_loss|ibot_patch_loss|local_cls_norm|norms|"  # DINOv2, DINOv3, EUPE
     r"queue\w*|logit_scale|logit_bias|text\w*|token_embedding|ln_final|"  # MoCo, CLIP's text tower
-    r"criterion|loss|n_averaged|num_updates|decay)")  # training wrappers and averages
+    r"criterion|loss|n_averaged|num_updates|decay)"
+)  # training wrappers and averages
 
 # Last part of the name: tables that are computed, statistics of profilers, counts of norms.
 _TRAINING_LEAVES = re.compile(r"(mask_token|periods|bias_mask|total_ops|total_params|num_batches_tracked)")
@@ -35,5 +36,7 @@ def adapter_hint(names) -> str:
     found = [name for name in names if _ADAPTERS.search(name)]
     if not found:
         return ""
-    return (f"It holds {len(found)} tensors of adapters (LoRA or its kin: {few(found)}): merge them into their base "
-            "first (peft: model.merge_and_unload(), then save its state_dict()).")
+    return (
+        f"It holds {len(found)} tensors of adapters (LoRA or its kin: {few(found)}): merge them into their base "
+        "first (peft: model.merge_and_unload(), then save its state_dict())."
+    )

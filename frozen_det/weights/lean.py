@@ -35,8 +35,9 @@ def to_full(checkpoint: dict, backbone: nn.Module, where: str) -> dict:
     if not is_lean(checkpoint):
         raise InputError(f"expected a lean checkpoint in {where}, but it holds its frozen weights already.")
     prefix = _prefix(checkpoint)
-    own = {name.removeprefix(prefix): value for name, value in checkpoint["state_dict"].items()
-           if name.startswith(prefix)}
+    own = {
+        name.removeprefix(prefix): value for name, value in checkpoint["state_dict"].items() if name.startswith(prefix)
+    }
     lacking = backbone.load_state_dict(own, strict=False)
     # Adapters and the like are the detector's; of the body nothing may be missing.
     assert not [name for name in lacking.missing_keys if name.startswith("body.")], lacking.missing_keys
@@ -67,13 +68,21 @@ def to_lean(checkpoint: dict, backbone: nn.Module, where: str) -> dict:
     prefix = "backbone."
     backbone.init_weights()
     wanted = backbone.frozen_fingerprint()
-    backbone.load_state_dict({name.removeprefix(prefix): value for name, value in checkpoint["state_dict"].items()
-                              if name.startswith(prefix)}, strict=True)
+    backbone.load_state_dict(
+        {
+            name.removeprefix(prefix): value
+            for name, value in checkpoint["state_dict"].items()
+            if name.startswith(prefix)
+        },
+        strict=True,
+    )
     first = wanted.first_difference(backbone.frozen_fingerprint())
     if first is not None:
-        raise InputError(f"the frozen weights in {where} are not those of model.backbone.weights "
-                         f"({backbone.weights}), first in {first}: leaving them out would lose them. Keep the full "
-                         "checkpoint.")
+        raise InputError(
+            f"the frozen weights in {where} are not those of model.backbone.weights "
+            f"({backbone.weights}), first in {first}: leaving them out would lose them. Keep the full "
+            "checkpoint."
+        )
     holder = nn.Module()
     holder.backbone = backbone
     lean = {**checkpoint, "state_dict": dict(checkpoint["state_dict"]), "meta": dict(checkpoint.get("meta", {}))}
@@ -81,8 +90,9 @@ def to_lean(checkpoint: dict, backbone: nn.Module, where: str) -> dict:
         lean["ema_state_dict"] = dict(checkpoint["ema_state_dict"])
     described = make_lean(holder, lean)
     if not described:
-        raise InputError(f"nothing can be left out of {where}: the backbone of the config is not frozen, or runs on "
-                         "random weights.")
+        raise InputError(
+            f"nothing can be left out of {where}: the backbone of the config is not frozen, or runs on random weights."
+        )
     lean["meta"]["lean"] = {"version": FORMAT_VERSION, "modules": described}
     return lean
 
@@ -100,30 +110,40 @@ def make_lean(model, checkpoint: dict) -> dict:
         taken = part.frozen_fingerprint()
         refuse_moved(name, part, "before a checkpoint was written", taken)
         if not part.is_attachable(taken):
-            print_log(f"{name} does not hold what its weights ({part.weights}) give, as a checkpoint was loaded over "
-                      "them: checkpoints hold it in full", "current")
+            print_log(
+                f"{name} does not hold what its weights ({part.weights}) give, as a checkpoint was loaded over "
+                "them: checkpoints hold it in full",
+                "current",
+            )
             continue
         prefix = f"{name}.body." if name else "body."
         for entry in ("state_dict", "ema_state_dict"):
             state = checkpoint.get(entry)
             if state is None:
                 continue
-            for key in [k for k in state if canonical(k).startswith(prefix)
-                        and canonical(k)[len(prefix):] in frozen]:
+            for key in [k for k in state if canonical(k).startswith(prefix) and canonical(k)[len(prefix) :] in frozen]:
                 del state[key]
         # The digest travels among the weights, so any loader that reaches the module brings it along.
-        checkpoint["state_dict"][f"{name}.{BASE_DIGEST}"] = torch.tensor(list(bytes.fromhex(taken.digest)),
-                                                                       dtype=torch.uint8)
-        described[name] = {"digest": taken.digest, "source": str(part.weights), "tensors": len(frozen),
-                           "architecture": part.architecture}
+        checkpoint["state_dict"][f"{name}.{BASE_DIGEST}"] = torch.tensor(
+            list(bytes.fromhex(taken.digest)), dtype=torch.uint8
+        )
+        described[name] = {
+            "digest": taken.digest,
+            "source": str(part.weights),
+            "tensors": len(frozen),
+            "architecture": part.architecture,
+        }
     return described
 
 
 def left_out(model) -> list[tuple[str, object]]:
     """Names and modules whose frozen tensors a lean checkpoint may leave out: backbones with weights to attach again.
     Of what else is frozen (a second stage's decoder) there is no file."""
-    return [(name, part) for name, part in model.named_modules()
-            if hasattr(part, "frozen_fingerprint") and part.is_frozen and part.weights != "random"]
+    return [
+        (name, part)
+        for name, part in model.named_modules()
+        if hasattr(part, "frozen_fingerprint") and part.is_frozen and part.weights != "random"
+    ]
 
 
 def refuse_moved(name: str, part, when: str, now: Fingerprint | None = None) -> None:
@@ -140,9 +160,11 @@ def refuse_moved(name: str, part, when: str, now: Fingerprint | None = None) -> 
     """
     moved = part.moved_since_load(now)
     if moved is not None:
-        raise InputError(f"frozen tensor {name}.{moved} moved {when}, after its weights were loaded. Expected it bit "
-                         "for bit as loaded; a lean checkpoint of it could never be loaded. Look for hooks or code "
-                         "that touch this module, or unfreeze it.")
+        raise InputError(
+            f"frozen tensor {name}.{moved} moved {when}, after its weights were loaded. Expected it bit "
+            "for bit as loaded; a lean checkpoint of it could never be loaded. Look for hooks or code "
+            "that touch this module, or unfreeze it."
+        )
 
 
 def _prefix(checkpoint: dict) -> str:
@@ -155,3 +177,13 @@ def _with_body(state: dict, body: dict, prefix: str) -> dict:
     averaged = "module." if any(name.startswith("module.") for name in state) else ""
     added = {averaged + name: value for name, value in body.items() if name not in held}
     return {**added, **{name: value for name, value in state.items() if not name.endswith(BASE_DIGEST)}}
+
+
+def digest_from_bytes(digest: torch.Tensor) -> str:
+    """The hexadecimal digest that a lean checkpoint carries as 32 bytes."""
+    if digest.dtype != torch.uint8 or digest.shape != (32,):
+        raise InputError(
+            f"expected 32 bytes as {BASE_DIGEST} of a lean checkpoint, got {digest.dtype} of shape "
+            f"{tuple(digest.shape)}: the file was changed. Use it as it was written."
+        )
+    return bytes(digest.tolist()).hex()

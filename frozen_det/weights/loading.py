@@ -25,8 +25,10 @@ from .tensor_checks import refuse_impossible, refuse_unreadable
 WRAPPERS = ("state_dict", "model", "teacher", "model_state_dict", "net", "module", "backbone")
 AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")
 
-SHARDS = (" It is one part of weights in several: join them first (transformers: "
-          "model.save_pretrained(FOLDER, max_shard_size='100GB')).")
+SHARDS = (
+    " It is one part of weights in several: join them first (transformers: "
+    "model.save_pretrained(FOLDER, max_shard_size='100GB'))."
+)
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,10 @@ def state_dict_of(checkpoint, where: str, key: str | None = None) -> dict:
         InputError: no tensors found, `key` is not there, or another entry holds the same network with other values.
     """
     if not isinstance(checkpoint, Mapping):
-        raise InputError(f"expected a dictionary of tensors in {where}, got {type(checkpoint).__name__}. Save "
-                         "`model.state_dict()` instead of the model.")
+        raise InputError(
+            f"expected a dictionary of tensors in {where}, got {type(checkpoint).__name__}. Save "
+            "`model.state_dict()` instead of the model."
+        )
     if key is not None:
         checkpoint = _entry(checkpoint, key, where)
     for _ in range(_DEPTH):
@@ -98,8 +102,10 @@ def state_dict_of(checkpoint, where: str, key: str | None = None) -> dict:
         checkpoint = checkpoint[inner]
     tensors = _tensors(checkpoint)
     if not tensors:
-        raise InputError(f"expected tensors in {where}, but none were found under its entries "
-                         f"{sorted(map(str, checkpoint))[:12]}.{_other_entries(checkpoint)}")
+        raise InputError(
+            f"expected tensors in {where}, but none were found under its entries "
+            f"{sorted(map(str, checkpoint))[:12]}.{_other_entries(checkpoint)}"
+        )
     return tensors
 
 
@@ -118,8 +124,9 @@ def _entry(checkpoint: Mapping, key: str, where: str) -> Mapping:
     for part in [key] if key in checkpoint else key.split("."):
         if not isinstance(found, Mapping) or part not in found:
             known = sorted(map(str, found)) if isinstance(found, Mapping) else []
-            raise InputError(f"expected the entry {key!r} in {where}, but it holds {known[:12]}; "
-                             f"{closest(part, known)}")
+            raise InputError(
+                f"expected the entry {key!r} in {where}, but it holds {known[:12]}; {closest(part, known)}"
+            )
         found = found[part]
     if not isinstance(found, Mapping):
         raise InputError(f"expected tensors under the entry {key!r} of {where}, got {type(found).__name__}.")
@@ -131,8 +138,11 @@ def _networks(checkpoint: Mapping) -> dict[str, dict]:
     found = {}
     for name, value in checkpoint.items():
         for _ in range(_DEPTH):
-            inner = None if not isinstance(value, Mapping) else next(
-                (key for key in WRAPPERS if isinstance(value.get(key), Mapping)), None)
+            inner = (
+                None
+                if not isinstance(value, Mapping)
+                else next((key for key in WRAPPERS if isinstance(value.get(key), Mapping)), None)
+            )
             if inner is None:
                 break
             value = value[inner]
@@ -160,13 +170,19 @@ def _refuse_rivals(checkpoint: Mapping, chosen: str, where: str) -> None:
             raise InputError(
                 f"expected one network in {where}, got two that differ, under the entries {chosen!r} and {other!r}. "
                 f"Nothing was loaded. Say which one is meant: weights=dict(path={where!r}, key={chosen!r}) or "
-                f"key={other!r}.")
+                f"key={other!r}."
+            )
 
 
 def _is_same_network(one: Mapping, other: Mapping) -> bool:
     """Whether most tensors of the larger appear in the other, by the end of their names and their shapes."""
-    kinds = [Counter((".".join(name.split(".")[-2:]), tuple(value.shape) if not value.is_nested else ())
-                     for name, value in tensors.items()) for tensors in (one, other)]
+    kinds = [
+        Counter(
+            (".".join(name.split(".")[-2:]), tuple(value.shape) if not value.is_nested else ())
+            for name, value in tensors.items()
+        )
+        for tensors in (one, other)
+    ]
     return 2 * (kinds[0] & kinds[1]).total() > max(map(len, (one, other)))
 
 
@@ -175,7 +191,8 @@ def _are_equal(one: Mapping, other: Mapping) -> bool:
 
     one, other = ({canonical(name): value for name, value in tensors.items()} for tensors in (one, other))
     return one.keys() == other.keys() and all(
-        one[name].shape == other[name].shape and torch.equal(one[name], other[name]) for name in one)
+        one[name].shape == other[name].shape and torch.equal(one[name], other[name]) for name in one
+    )
 
 
 def _other_entries(checkpoint: Mapping) -> str:
@@ -219,11 +236,18 @@ def load_strictly(module, state: Mapping, where: str, architecture_keys=()) -> L
     shapes = [name for name in wanted if name in mapped and mapped[name].shape != wanted[name].shape]
     allowed = set(architecture_keys)
     left = [name for name in mapped if name not in wanted]
-    unexpected = [name for name in left if name not in allowed and name.split(".")[0] not in HEAD_ROOTS
-                  and not is_derived(name) and not is_training_only(name)]
+    unexpected = [
+        name
+        for name in left
+        if name not in allowed
+        and name.split(".")[0] not in HEAD_ROOTS
+        and not is_derived(name)
+        and not is_training_only(name)
+    ]
     if missing or shapes or unexpected:
-        raise InputError(_mismatch_message(where, wanted, mapped, missing, unexpected, shapes, found.how)
-                         + _what_it_is(state, where))
+        raise InputError(
+            _mismatch_message(where, wanted, mapped, missing, unexpected, shapes, found.how) + _what_it_is(state, where)
+        )
     refuse_impossible(mapped, wanted, where)
     # A copy into the existing tensors keeps dtype, device and sharing; strict=True guards our own arithmetic.
     with torch.no_grad():
@@ -233,16 +257,19 @@ def load_strictly(module, state: Mapping, where: str, architecture_keys=()) -> L
 
 
 def _mismatch_message(where, wanted, mapped, missing, unexpected, shapes, mapping) -> str:
-    lines = [f"{where} does not fit the body: {len(missing)} of {len(wanted)} tensors missing, {len(unexpected)} "
-             f"unexpected, {len(shapes)} of another shape (nearest mapping tried: {mapping})."]
+    lines = [
+        f"{where} does not fit the body: {len(missing)} of {len(wanted)} tensors missing, {len(unexpected)} "
+        f"unexpected, {len(shapes)} of another shape (nearest mapping tried: {mapping})."
+    ]
     if missing:
         lines.append(f"first missing: {', '.join(missing[:3])}.")
     if unexpected:
         lines.append(f"first unexpected: {', '.join(unexpected[:3])}.")
     if shapes:
         name = shapes[0]
-        lines.append(f"first shape: {name} is {tuple(mapped[name].shape)} in the file, {tuple(wanted[name].shape)} in "
-                     "the body.")
+        lines.append(
+            f"first shape: {name} is {tuple(mapped[name].shape)} in the file, {tuple(wanted[name].shape)} in the body."
+        )
     lines.append("Nothing was loaded. Give weights of this architecture, or change `body` to the one the file is of.")
     return " ".join(lines)
 

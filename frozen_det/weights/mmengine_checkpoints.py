@@ -11,9 +11,10 @@ from .reading.safe_pickle import Inert
 
 def plain_message_hub(state: dict) -> dict:
     """`MessageHub.state_dict()` with each buffer as ``{"log": [...], "count": [...], "max_length": n}``."""
-    scalars = {name: {"log": buffer.data[0].tolist(), "count": buffer.data[1].tolist(),
-                      "max_length": int(buffer.max_length)}
-               for name, buffer in state["log_scalars"].items()}
+    scalars = {
+        name: {"log": buffer.data[0].tolist(), "count": buffer.data[1].tolist(), "max_length": int(buffer.max_length)}
+        for name, buffer in state["log_scalars"].items()
+    }
     info = {name: plain(value) for name, value in state["runtime_info"].items()}
     return {"log_scalars": scalars, "runtime_info": info, "resumed_keys": dict(state["resumed_keys"])}
 
@@ -25,8 +26,9 @@ def host_message_hub(state: dict) -> dict:
     def buffer(value):
         if isinstance(value, Inert):
             fields = value.state or {}
-            return HistoryBuffer(fields.get("_log_history", []), fields.get("_count_history", []),
-                                 int(fields.get("max_length", 1000000)))
+            return HistoryBuffer(
+                fields.get("_log_history", []), fields.get("_count_history", []), int(fields.get("max_length", 1000000))
+            )
         if isinstance(value, dict):
             return HistoryBuffer(value["log"], value["count"], value["max_length"])
         return value
@@ -61,8 +63,10 @@ def for_host(checkpoint, where):
             try:
                 checkpoint["message_hub"] = host_message_hub(hub)
             except (KeyError, TypeError, ValueError, AttributeError, AssertionError) as error:
-                raise InputError(f"expected a log of numbers as `message_hub` in {where}, got another thing "
-                                 f"({type(error).__name__}: {error}). Remove that entry from the file.") from error
+                raise InputError(
+                    f"expected a log of numbers as `message_hub` in {where}, got another thing "
+                    f"({type(error).__name__}: {error}). Remove that entry from the file."
+                ) from error
         meta = checkpoint.get("meta")
         if isinstance(meta, dict):
             # On resuming, mmengine executes the text under this key as a Python config. Its own files call it `cfg`.

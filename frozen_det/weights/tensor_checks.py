@@ -29,8 +29,10 @@ def refuse_unreadable(tensors: Mapping, where: str) -> None:
             found.setdefault(kind, []).append(name)
     if found:
         kind, names = next(iter(found.items()))
-        raise InputError(f"expected plain numbers in {where}, got {len(names)} {kind} of {len(tensors)} tensors: "
-                         f"{few(names)}. Nothing was loaded. {_REMEDIES[kind]}")
+        raise InputError(
+            f"expected plain numbers in {where}, got {len(names)} {kind} of {len(tensors)} tensors: "
+            f"{few(names)}. Nothing was loaded. {_REMEDIES[kind]}"
+        )
 
 
 _REMEDIES = {
@@ -40,7 +42,7 @@ _REMEDIES = {
     "sparse": "Save them dense: {name: tensor.to_dense() ...}.",
     "complex": "No body here has complex weights: give the weights of this architecture.",
     "8-bit or smaller float": "Without their scales they are no weights: give the file in float32, bfloat16 or "
-                              "float16, or multiply by the scales first.",
+    "float16, or multiply by the scales first.",
 }
 
 
@@ -81,24 +83,41 @@ def refuse_impossible(tensors: Mapping, wanted: Mapping, where: str, body: bool 
     def refuse(bad: Iterable[str], what: str, remedy: str) -> None:
         bad = list(bad)
         if bad:
-            raise InputError(f"expected trained weights in {where}, got {what} in {len(bad)} of {len(names)} tensors: "
-                             f"{few(bad)}. Nothing was loaded. {remedy}")
+            raise InputError(
+                f"expected trained weights in {where}, got {what} in {len(bad)} of {len(names)} tensors: "
+                f"{few(bad)}. Nothing was loaded. {remedy}"
+            )
 
-    refuse((n for n in floats if not tensors[n].is_floating_point()), "whole numbers where fractions belong",
-           "This looks like a quantised export: give the file it was made from.")
-    refuse((n for n in names if not wanted[n].is_floating_point() and tensors[n].is_floating_point()),
-           "fractions where whole numbers belong", "Give the file as its library wrote it.")
-    refuse((n for n in floats if not bool(tensors[n].isfinite().all())), "NaN or infinite values",
-           "The training that wrote it had diverged, or the file is damaged: take an earlier checkpoint.")
-    refuse((n for n in floats if n.endswith("running_var") and bool((tensors[n] < 0).any())), "negative variances",
-           "The file is damaged, or is a difference of two others: give the weights themselves.")
+    refuse(
+        (n for n in floats if not tensors[n].is_floating_point()),
+        "whole numbers where fractions belong",
+        "This looks like a quantised export: give the file it was made from.",
+    )
+    refuse(
+        (n for n in names if not wanted[n].is_floating_point() and tensors[n].is_floating_point()),
+        "fractions where whole numbers belong",
+        "Give the file as its library wrote it.",
+    )
+    refuse(
+        (n for n in floats if not bool(tensors[n].isfinite().all())),
+        "NaN or infinite values",
+        "The training that wrote it had diverged, or the file is damaged: take an earlier checkpoint.",
+    )
+    refuse(
+        (n for n in floats if n.endswith("running_var") and bool((tensors[n] < 0).any())),
+        "negative variances",
+        "The file is damaged, or is a difference of two others: give the weights themselves.",
+    )
     zero = [n for n in floats if tensors[n].numel() and not bool(tensors[n].any())]
     layers = [n for n in zero if body and _is_layer(n, tensors[n])]
     variances = [n for n in floats if n.endswith("running_var")]  # one may have died, not all
     none_varies = variances if set(variances) <= set(zero) else []
-    refuse(layers or (zero if len(zero) == len(floats) else none_varies), "nothing but zeros",
-           "The file was saved before its weights were there (sharded training does that on all processes but one): "
-           "give the filled one.")
+    refuse(
+        layers or (zero if len(zero) == len(floats) else none_varies),
+        "nothing but zeros",
+        "The file was saved before its weights were there (sharded training does that on all processes but one): "
+        "give the filled one.",
+    )
 
 
 def _is_layer(name: str, value) -> bool:

@@ -38,8 +38,10 @@ def convert_trusted(path, out) -> int:
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode or not partial.is_file():
             last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-            raise InputError(f"{path} could not be converted: {last[:400]} Nothing was written. If a module is "
-                             "missing, run this where the author's project is installed.")
+            raise InputError(
+                f"{path} could not be converted: {last[:400]} Nothing was written. If a module is "
+                "missing, run this where the author's project is installed."
+            )
         return len(state_dict_of(read(partial), str(path)))
 
 
@@ -55,8 +57,9 @@ def tensors_of(loaded) -> dict:
         loaded = loaded.state_dict()
     elif isinstance(loaded, Mapping):
         # A whole module under a key ('model', 'ema', 'net') counts as its state dict.
-        loaded = {key: value.state_dict() if isinstance(value, torch.nn.Module) else value
-                  for key, value in loaded.items()}
+        loaded = {
+            key: value.state_dict() if isinstance(value, torch.nn.Module) else value for key, value in loaded.items()
+        }
     tensors = state_dict_of(loaded, "the file")
     return {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
 

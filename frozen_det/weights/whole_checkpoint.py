@@ -34,8 +34,15 @@ class Fit:
     reshaped: tuple[str, ...]
 
     def __str__(self):
-        parts = [f"{len(names)} {what} ({few(names)})" for names, what in (
-            (self.missing, "missing"), (self.unexpected, "unexpected"), (self.reshaped, "of another shape")) if names]
+        parts = [
+            f"{len(names)} {what} ({few(names)})"
+            for names, what in (
+                (self.missing, "missing"),
+                (self.unexpected, "unexpected"),
+                (self.reshaped, "of another shape"),
+            )
+            if names
+        ]
         return f"of {self.wanted} tensors of the model: {', '.join(parts)}"
 
 
@@ -50,8 +57,9 @@ def with_state_dict(checkpoint, where: str) -> None:
         InputError: no dictionary, or no tensors in it.
     """
     if not isinstance(checkpoint, dict):
-        raise InputError(f"expected a dictionary with the entry `state_dict` in {where}, got "
-                         f"{type(checkpoint).__name__}.")
+        raise InputError(
+            f"expected a dictionary with the entry `state_dict` in {where}, got {type(checkpoint).__name__}."
+        )
     if not isinstance(checkpoint.get("state_dict"), dict):
         checkpoint["state_dict"] = state_dict_of(checkpoint, where)
 
@@ -74,8 +82,10 @@ def load_whole(model, checkpoint, where: str, counts_may_lack: bool = True) -> N
     missing, unexpected = ([name for name in names if not skipped(name)] for names in (fit.missing, fit.unexpected))
     if missing or unexpected or fit.reshaped:
         strict = Fit(fit.wanted, fit.given, tuple(missing), tuple(unexpected), fit.reshaped)
-        raise InputError(f"{where} does not fit the model of the config, {strict}. Give a checkpoint that this config "
-                         "trained, or the config that trained this checkpoint.")
+        raise InputError(
+            f"{where} does not fit the model of the config, {strict}. Give a checkpoint that this config "
+            "trained, or the config that trained this checkpoint."
+        )
 
 
 def load_part(model, checkpoint, where: str) -> str:
@@ -93,8 +103,10 @@ def load_part(model, checkpoint, where: str) -> str:
     fit = _load(model, _weights_of(checkpoint, where), where)
     used = fit.given - len(fit.unexpected) - len(fit.reshaped)
     if used <= 0:
-        raise InputError(f"expected weights for this model in {where} (load_from), but none of its {fit.given} tensors "
-                         f"fits: {fit}. The weights of a body belong to model.backbone.weights.")
+        raise InputError(
+            f"expected weights for this model in {where} (load_from), but none of its {fit.given} tensors "
+            f"fits: {fit}. The weights of a body belong to model.backbone.weights."
+        )
     new = [name for name in fit.missing if not may_lack(name)]
     left = [*fit.unexpected, *fit.reshaped]
     line = f"weights to begin with, from {where}: {used} tensors loaded"
@@ -110,8 +122,9 @@ def _weights_of(checkpoint, where: str) -> OrderedDict:
     if not isinstance(given, Mapping):
         given = state_dict_of(checkpoint, where)
     wrapped = bool(given) and all(str(name).startswith("module.") for name in given)
-    found = OrderedDict((str(name).removeprefix("module.") if wrapped else str(name), value)
-                        for name, value in given.items())
+    found = OrderedDict(
+        (str(name).removeprefix("module.") if wrapped else str(name), value) for name, value in given.items()
+    )
     if hasattr(given, "_metadata"):
         found._metadata = given._metadata
     if not found:
@@ -125,8 +138,9 @@ def _load(model, state: OrderedDict, where: str) -> Fit:
 
     strange = [name for name, value in state.items() if not isinstance(value, torch.Tensor)]
     if strange:
-        raise InputError(f"expected tensors in the entry `state_dict` of {where}, got {len(strange)} other objects: "
-                         f"{few(strange)}.")
+        raise InputError(
+            f"expected tensors in the entry `state_dict` of {where}, got {len(strange)} other objects: {few(strange)}."
+        )
     refuse_unreadable(state, where)
     whole = unwrapped(model)
     own = whole.state_dict()
@@ -142,8 +156,13 @@ def _load(model, state: OrderedDict, where: str) -> Fit:
                 visit(child, {key: value for key, value in part.items() if key.startswith(inner)}, inner)
 
     visit(whole, OrderedDict(state), "")
-    return Fit(len(own), len(state), tuple(dict.fromkeys(missing)), tuple(dict.fromkeys(unexpected)),
-               tuple(_in_words(str(error)) for error in errors))
+    return Fit(
+        len(own),
+        len(state),
+        tuple(dict.fromkeys(missing)),
+        tuple(dict.fromkeys(unexpected)),
+        tuple(_in_words(str(error)) for error in errors),
+    )
 
 
 def _in_words(error: str) -> str:

@@ -87,26 +87,33 @@ def check_chain(cfg) -> None:
     """
     for key in cfg:
         if key not in KEYS and not key.startswith("_"):
-            raise InputError(f"a chain's config has no key {key!r} ({cfg.filename}); "
-                             f"{closest(key, KEYS) or f'it has {list(KEYS)}'}")
+            raise InputError(
+                f"a chain's config has no key {key!r} ({cfg.filename}); {closest(key, KEYS) or f'it has {list(KEYS)}'}"
+            )
     upstream, detector, fixres = cfg.get("upstream") or {}, cfg.get("detector") or {}, cfg.get("fixres") or {}
     kind = upstream.get("type")
     if kind not in UPSTREAM:
-        raise InputError(f"expected upstream=dict(type='given', weights=...) or dict(type='train', config=...) in "
-                         f"{cfg.filename}, got upstream={dict(upstream)}.")
+        raise InputError(
+            f"expected upstream=dict(type='given', weights=...) or dict(type='train', config=...) in "
+            f"{cfg.filename}, got upstream={dict(upstream)}."
+        )
     source = "weights" if kind == "given" else "config"
-    for name, part, known, needed in (("upstream", upstream, UPSTREAM[kind], source),
-                                      ("detector", detector, DETECTOR, "config"),
-                                      ("fixres", fixres, FIXRES, "config" if fixres and kind == "given" else None)):
+    for name, part, known, needed in (
+        ("upstream", upstream, UPSTREAM[kind], source),
+        ("detector", detector, DETECTOR, "config"),
+        ("fixres", fixres, FIXRES, "config" if fixres and kind == "given" else None),
+    ):
         for key in part:
             if key not in known:
-                raise InputError(f"{name} in {cfg.filename} has no key {key!r}; "
-                                 f"{closest(key, known) or f'it has {sorted(known)}'}")
+                raise InputError(
+                    f"{name} in {cfg.filename} has no key {key!r}; {closest(key, known) or f'it has {sorted(known)}'}"
+                )
         if needed and not part.get(needed):
             raise InputError(f"expected {name}.{needed} in {cfg.filename}, got none.")
         if part.get("checkpoint") not in (None, "best", "last"):
-            raise InputError(f"expected {name}.checkpoint to be 'best' or 'last' in {cfg.filename}, got "
-                             f"{part.checkpoint!r}.")
+            raise InputError(
+                f"expected {name}.checkpoint to be 'best' or 'last' in {cfg.filename}, got {part.checkpoint!r}."
+            )
     check_parts(cfg)
 
 
@@ -170,10 +177,20 @@ def _fixed(cfg, source, work_dir: Path, stages: Stages) -> _Trained:
     with stages("fixres", settings_of(run), source.inputs) as stage:
         if stage.todo:
             if not stage.goes_on:
-                set_aside([path for path in work_dir.glob("*") if not path.name.startswith("previous-")], work_dir,
-                          stages.say)
-            run_fixres(classifier, Request(weights, work_dir, settings, resume=stage.goes_on,
-                                           command=f"frozen-det chain {Path(cfg.filename).stem}"), stages.say)
+                set_aside(
+                    [path for path in work_dir.glob("*") if not path.name.startswith("previous-")], work_dir, stages.say
+                )
+            run_fixres(
+                classifier,
+                Request(
+                    weights,
+                    work_dir,
+                    settings,
+                    resume=stage.goes_on,
+                    command=f"frozen-det chain {Path(cfg.filename).stem}",
+                ),
+                stages.say,
+            )
             stage.outputs = [latest_checkpoint(work_dir), work_dir / "fixres.json"]
     stages.say(json.loads((work_dir / "fixres.json").read_text(encoding="utf-8"))["hand_over"])
     return _Trained(run, stage.outputs[0])
@@ -245,8 +262,10 @@ def _compare_proof(backbone: Path, checkpoint: Path, detector) -> bool | None:
     exported = {name: value for name, value in exported.items() if canonical(name) in recorded["tensors"]}
     moved = Fingerprint(recorded["digest"], recorded["tensors"]).first_difference(fingerprint(exported))
     if moved is not None:
-        raise InputError(f"the detector's checkpoint {checkpoint} proves another backbone than the exported "
-                         f"{backbone}: {moved} differs. Remove {detector.work_dir} and run the chain again.")
+        raise InputError(
+            f"the detector's checkpoint {checkpoint} proves another backbone than the exported "
+            f"{backbone}: {moved} differs. Remove {detector.work_dir} and run the chain again."
+        )
     return True
 
 

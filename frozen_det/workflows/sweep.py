@@ -104,7 +104,8 @@ class Sweep:
     def run(self) -> SweepResult:
         """Do all runs; returns when the last has ended. Ctrl-C or a kill ends the children too."""
         ours = threading.current_thread() is threading.main_thread() and (
-            signal.getsignal(signal.SIGTERM) == signal.SIG_DFL)
+            signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+        )
         if ours:
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         try:
@@ -115,8 +116,10 @@ class Sweep:
                         future.result()
                 except BaseException as error:
                     self._stop()
-                    error.on_disk = (f"{len(self.result.done)} of {len(self.runs)} runs are finished; the same command "
-                                     "goes on with the rest.")
+                    error.on_disk = (
+                        f"{len(self.result.done)} of {len(self.runs)} runs are finished; the same command "
+                        "goes on with the rest."
+                    )
                     raise
         finally:
             if ours:
@@ -189,8 +192,21 @@ class Sweep:
             checkpoint = latest_checkpoint(run.folder)
             if checkpoint is None:
                 return "training left no checkpoint (default_hooks.checkpoint)"
-            code = self._call(["test", run.config, str(checkpoint), *where, "--out", str(run.folder / RESULT),
-                               "--detections", str(run.folder / DETECTIONS), *options], log, lock)
+            code = self._call(
+                [
+                    "test",
+                    run.config,
+                    str(checkpoint),
+                    *where,
+                    "--out",
+                    str(run.folder / RESULT),
+                    "--detections",
+                    str(run.folder / DETECTIONS),
+                    *options,
+                ],
+                log,
+                lock,
+            )
         return f"the test ended with exit code {code}" if code else None
 
     def _second_test(self, run: SweepRun, lock: int) -> str | None:
@@ -203,23 +219,49 @@ class Sweep:
         if checkpoint is None:
             return "the checkpoint for the second test is gone"
         with open(run.folder / LOG, "ab") as log:
-            code = self._call(["test", run.config, str(checkpoint), "--work-dir", str(run.folder),
-                               *(["--launcher", "pytorch"] if self.processes > 1 else []), "--out",
-                               str(run.folder / SECOND_RESULT), "--cfg-options", *run.options, *run.second_test],
-                              log, lock)
+            code = self._call(
+                [
+                    "test",
+                    run.config,
+                    str(checkpoint),
+                    "--work-dir",
+                    str(run.folder),
+                    *(["--launcher", "pytorch"] if self.processes > 1 else []),
+                    "--out",
+                    str(run.folder / SECOND_RESULT),
+                    "--cfg-options",
+                    *run.options,
+                    *run.second_test,
+                ],
+                log,
+                lock,
+            )
         return f"the second test ended with exit code {code}" if code else None
 
     def _call(self, arguments: list[str], log, lock: int) -> int:
         launch = [sys.executable, "-m", "frozen_det.cli"]
         if self.processes > 1:
-            launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node",
-                      str(self.processes), *launch[1:]]
+            launch = [
+                sys.executable,
+                "-m",
+                "torch.distributed.run",
+                "--standalone",
+                "--nproc-per-node",
+                str(self.processes),
+                *launch[1:],
+            ]
         log.write(f"$ {' '.join(launch + arguments)}\n".encode())
         log.flush()
         # A group of its own: torchrun and data workers end with it. It holds the lock too, should it outlive this
         # process.
-        child = subprocess.Popen(launch + arguments, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-                                 pass_fds=(lock,), env={**os.environ, "OMP_NUM_THREADS": str(self.threads)})
+        child = subprocess.Popen(
+            launch + arguments,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=(lock,),
+            env={**os.environ, "OMP_NUM_THREADS": str(self.threads)},
+        )
         with self._lock:
             self._children.add(child)
         if self._stopped:
@@ -272,8 +314,9 @@ def _taken(lock) -> bool:
 
 def _second_is_done(run: SweepRun, memory: dict) -> bool:
     """Whether no second test is wanted, or one with the same options has its result."""
-    return not run.second_test or (memory.get("second_test") == run.second_test
-                                   and (run.folder / SECOND_RESULT).is_file())
+    return not run.second_test or (
+        memory.get("second_test") == run.second_test and (run.folder / SECOND_RESULT).is_file()
+    )
 
 
 def _changed(before: str | None, now: str) -> list[str]:

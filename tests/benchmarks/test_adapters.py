@@ -16,8 +16,9 @@ TINY = dict(type="timm", name="test_resnet")
 
 @pytest.fixture(scope="module")
 def rows():
-    return {row.arm: row for row in benchmark_adapters.measure("tiny", TINY, ["parallel", "lora"], (64, 96), 1, 2,
-                                                               "cpu")}
+    return {
+        row.arm: row for row in benchmark_adapters.measure("tiny", TINY, ["parallel", "lora"], (64, 96), 1, 2, "cpu")
+    }
 
 
 def test_every_kind_is_measured_beside_frozen_and_fine_tuned(rows):
@@ -66,17 +67,32 @@ def run(*options):
 
 
 def test_the_command_prints_json(capsys):
-    run("--bodies", "test_resnet", "--kinds", "series", "--size", "32", "64", "--steps", "1", "--json", "--device",
-        "cpu")
+    run(
+        "--bodies",
+        "test_resnet",
+        "--kinds",
+        "series",
+        "--size",
+        "32",
+        "64",
+        "--steps",
+        "1",
+        "--json",
+        "--device",
+        "cpu",
+    )
     found = json.loads(capsys.readouterr().out)
     assert [row["arm"] for row in found] == ["fine-tuned", "frozen", "series", "series from stage 3"]
     assert all(row["body"] == "test_resnet" and row["step_ms"] > 0 for row in found)
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    (("--kinds", "paralel"), "'conv_adapter', 'lora', 'parallel', 'series'.* got 'paralel'"),
-    (("--steps", "0"), "from 1 on"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--kinds", "paralel"), "'conv_adapter', 'lora', 'parallel', 'series'.* got 'paralel'"),
+        (("--steps", "0"), "from 1 on"),
+    ],
+)
 def test_bad_options_are_refused(options, message):
     with pytest.raises(InputError, match=message):
         run(*options)

@@ -20,8 +20,21 @@ SIZES_HW = ((64, 64), (64, 96))
 
 
 def row(model, status, **further):
-    return dict(library="timm", family=model, model=model, status=status, strides=(8, 16), channels=(3, 4),
-                millions=1.0, sizes="any", reason="", seconds=1.0) | further
+    return (
+        dict(
+            library="timm",
+            family=model,
+            model=model,
+            status=status,
+            strides=(8, 16),
+            channels=(3, 4),
+            millions=1.0,
+            sizes="any",
+            reason="",
+            seconds=1.0,
+        )
+        | further
+    )
 
 
 def test_the_rate_leaves_out_what_has_no_map_and_what_is_too_large():
@@ -31,8 +44,16 @@ def test_the_rate_leaves_out_what_has_no_map_and_what_is_too_large():
 
 
 def test_the_table_names_failures_families_without_a_map_and_those_in_windows():
-    text = table("timm", [row("a", PASSED), row("b", FAILED, reason="gives a|b"), row("c", NO_MAP), row("e", TOO_LARGE),
-                          row("f", PASSED, sizes="windows of 224x224")])
+    text = table(
+        "timm",
+        [
+            row("a", PASSED),
+            row("b", FAILED, reason="gives a|b"),
+            row("c", NO_MAP),
+            row("e", TOO_LARGE),
+            row("f", PASSED, sizes="windows of 224x224"),
+        ],
+    )
     assert "2 of 3 passed (66.7%)" in text
     assert "left out of the count: c." in text and "Failed: b." in text and "not run: e." in text
     assert "in windows of it: f." in text
@@ -50,10 +71,14 @@ def test_a_sound_backbone_keeps_its_promises(backbone):
     check_backbone(backbone, SIZES_HW)
 
 
-@pytest.mark.parametrize("attribute, value, said", [
-    ("strides", (8, 16), r"declared \d+ channels at stride 16, got the shape \(2, \d+, 2, 2\) at 64x64"),
-    ("channels", (48, 7), "declared 7 channels at stride 32"),
-    ("strides", (8,), "2 features for 1 strides")])
+@pytest.mark.parametrize(
+    "attribute, value, said",
+    [
+        ("strides", (8, 16), r"declared \d+ channels at stride 16, got the shape \(2, \d+, 2, 2\) at 64x64"),
+        ("channels", (48, 7), "declared 7 channels at stride 32"),
+        ("strides", (8,), "2 features for 1 strides"),
+    ],
+)
 def test_a_wrong_declaration_is_found(backbone, attribute, value, said):
     setattr(backbone, attribute, value)
     with pytest.raises(BrokenPromise, match=said):
@@ -69,8 +94,9 @@ def test_a_gradient_is_found(backbone):
 def norm_in_training_mode(backbone, momentum):
     """A norm that uses batch statistics although it says that it sleeps."""
     norm = next(module for module in backbone.body.modules() if isinstance(module, nn.BatchNorm2d))
-    norm.forward = lambda x: nn.functional.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias,
-                                                      training=True, momentum=momentum)
+    norm.forward = lambda x: nn.functional.batch_norm(
+        x, norm.running_mean, norm.running_var, norm.weight, norm.bias, training=True, momentum=momentum
+    )
 
 
 def test_statistics_of_the_batch_are_found(backbone):
@@ -86,9 +112,14 @@ def test_statistics_that_move_are_found(backbone, monkeypatch):
         check_backbone(backbone, SIZES_HW)
 
 
-@pytest.mark.parametrize("change, said", [
-    (lambda f: f.permute(0, 2, 3, 1), "got the shape"), (lambda f: f * float("nan"), "not finite"),
-    (lambda f: f.requires_grad_(), "autograd history")])
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (lambda f: f.permute(0, 2, 3, 1), "got the shape"),
+        (lambda f: f * float("nan"), "not finite"),
+        (lambda f: f.requires_grad_(), "autograd history"),
+    ],
+)
 def test_channels_last_nan_and_history_are_found(backbone, monkeypatch, change, said):
     forward = backbone.forward
     monkeypatch.setattr(backbone, "forward", lambda images: tuple(change(f) for f in forward(images)))
@@ -96,8 +127,9 @@ def test_channels_last_nan_and_history_are_found(backbone, monkeypatch, change, 
         check_backbone(backbone, SIZES_HW)
 
 
-@pytest.mark.parametrize("library, family, models", [
-    ("timm", "starnet", 1), ("torchvision", "squeezenet", 2), ("mmdet", "MobileNetV2", 1)])
+@pytest.mark.parametrize(
+    "library, family, models", [("timm", "starnet", 1), ("torchvision", "squeezenet", 2), ("mmdet", "MobileNetV2", 1)]
+)
 def test_a_small_family_of_each_library_passes(library, family, models):
     rows = sweep_family(library, family, cap=60, seed=0)
     assert [r["status"] for r in rows] == [PASSED] * models, [r["reason"] for r in rows]
@@ -109,19 +141,20 @@ def test_a_family_that_breaks_is_a_row_with_its_own_words(monkeypatch):
         raise KeyError("no such\nthing")
 
     monkeypatch.setattr(backbone_check, "body_strides", broken)
-    only, = sweep_family("timm", "lcnetv2", cap=60, seed=0)
+    (only,) = sweep_family("timm", "lcnetv2", cap=60, seed=0)
     assert only["status"] == FAILED and only["reason"] == "KeyError: 'no such\\nthing'"
     monkeypatch.setattr(backbone_check, "body_strides", lambda cfg: ())
     assert sweep_family("timm", "lcnetv2", cap=60, seed=0)[0]["status"] == NO_MAP
     monkeypatch.setattr(backbone_candidates, "bodies_of_family", lambda *_: 1 / 0)
-    only, = sweep_family("timm", "lcnetv2", cap=60, seed=0)
+    (only,) = sweep_family("timm", "lcnetv2", cap=60, seed=0)
     assert (only["status"], only["model"]) == (FAILED, "") and only["reason"].startswith("ZeroDivisionError")
 
 
 def test_the_smallest_is_counted_and_large_models_of_torchvision_are_named_and_not_run(monkeypatch):
     sizes = {"a": 5, "b": 3, "c": 1}
-    assert backbone_candidates.smallest_of(list("abc"), lambda name: nn.Linear(1000, 1000 * sizes[name], bias=False),
-                                           num_counted=2) == ("b", 3.0)
+    assert backbone_candidates.smallest_of(
+        list("abc"), lambda name: nn.Linear(1000, 1000 * sizes[name], bias=False), num_counted=2
+    ) == ("b", 3.0)
     bodies = backbone_candidates.bodies_of_family("torchvision", "vgg", cap=60)
     assert [name for name, cfg, _ in bodies if cfg] == ["vgg11"] and len(bodies) == 8
     assert {name: round(millions) for name, _, millions in bodies}["vgg16"] == 138
@@ -149,8 +182,9 @@ def parsed(*argv):
 
 
 def test_the_command_prints_writes_and_reports_as_it_goes(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(benchmark_backbones, "sweep_family",
-                        lambda library, family, cap, seed: [row(family, PASSED, library=library)])
+    monkeypatch.setattr(
+        benchmark_backbones, "sweep_family", lambda library, family, cap, seed: [row(family, PASSED, library=library)]
+    )
     output = tmp_path / "tables.md"
     assert benchmark_backbones.run(parsed("--only", "ResNet", "vgg", "--output", str(output))) == 0
     out, err = capsys.readouterr()

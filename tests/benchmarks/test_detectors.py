@@ -12,15 +12,31 @@ from frozen_det.benchmarks.stock_detectors import StockDetector, families, stock
 from frozen_det.cli import main
 
 TINY = dict(
-    type="FCOS", backbone=dict(type="ResNet", depth=18, base_channels=8, norm_eval=True,
-                               init_cfg=dict(type="Pretrained", checkpoint="torchvision://resnet18")),
-    data_preprocessor=dict(type="DetDataPreprocessor", mean=[103.53, 116.28, 123.675], std=[1.0] * 3, bgr_to_rgb=False,
-                           pad_size_divisor=32),
+    type="FCOS",
+    backbone=dict(
+        type="ResNet",
+        depth=18,
+        base_channels=8,
+        norm_eval=True,
+        init_cfg=dict(type="Pretrained", checkpoint="torchvision://resnet18"),
+    ),
+    data_preprocessor=dict(
+        type="DetDataPreprocessor", mean=[103.53, 116.28, 123.675], std=[1.0] * 3, bgr_to_rgb=False, pad_size_divisor=32
+    ),
     neck=dict(type="FPN", in_channels=[8, 16, 32, 64], start_level=1, out_channels=8, num_outs=5),
-    bbox_head=dict(type="FCOSHead", num_classes=80, in_channels=8, feat_channels=8, stacked_convs=1,
-                   strides=[8, 16, 32, 64, 128], norm_cfg=None),
-    test_cfg=dict(nms_pre=1000, min_bbox_size=0, score_thr=0.05, nms=dict(type="nms", iou_threshold=0.5),
-                  max_per_img=100))
+    bbox_head=dict(
+        type="FCOSHead",
+        num_classes=80,
+        in_channels=8,
+        feat_channels=8,
+        stacked_convs=1,
+        strides=[8, 16, 32, 64, 128],
+        norm_cfg=None,
+    ),
+    test_cfg=dict(
+        nms_pre=1000, min_bbox_size=0, score_thr=0.05, nms=dict(type="nms", iou_threshold=0.5), max_per_img=100
+    ),
+)
 FREE = dict(type="frozen_det.FrozenBackbone", body=dict(type="timm", name="resnet10t"), weights="random", freeze=False)
 
 
@@ -50,21 +66,29 @@ def test_a_detector_of_the_host_that_does_not_predict_stands_for_nothing(monkeyp
         raise AttributeError("no loss_cls")
 
     monkeypatch.setattr(detector_check, "predict", broken)
-    monkeypatch.setattr("frozen_det.benchmarks.stock_detectors.stock_detectors", lambda _: [
-        StockDetector("tiny", "first", TINY), StockDetector("tiny", "second", dict(TINY, type="FOVEA"))])
+    monkeypatch.setattr(
+        "frozen_det.benchmarks.stock_detectors.stock_detectors",
+        lambda _: [StockDetector("tiny", "first", TINY), StockDetector("tiny", "second", dict(TINY, type="FOVEA"))],
+    )
     row = benchmark_detectors.sweep_family("tiny", ["wrapped"])
-    assert row["wrapped"] == dict(status="does not", reason="mmdet's own detector does not run: AttributeError: no "
-                                                            "loss_cls")
+    assert row["wrapped"] == dict(
+        status="does not", reason="mmdet's own detector does not run: AttributeError: no loss_cls"
+    )
 
 
 def test_samplers_and_proposals_are_capped_batches_stay_and_nothing_else_changes():
-    model = dict(data_preprocessor=dict(batch_augments=[dict(type="BatchFixedSizePad")]), num_queries=900,
-                 rcnn=[dict(sampler=dict(type="RandomSampler", num=512, pos_fraction=0.25))],
-                 test_cfg=dict(rpn=dict(max_per_img=1000), rcnn=dict(max_per_img=100, nms_pre=1000)))
+    model = dict(
+        data_preprocessor=dict(batch_augments=[dict(type="BatchFixedSizePad")]),
+        num_queries=900,
+        rcnn=[dict(sampler=dict(type="RandomSampler", num=512, pos_fraction=0.25))],
+        test_cfg=dict(rpn=dict(max_per_img=1000), rcnn=dict(max_per_img=100, nms_pre=1000)),
+    )
     assert detector_check.made_light(model) == dict(
-        data_preprocessor={}, num_queries=900,
+        data_preprocessor={},
+        num_queries=900,
         rcnn=[dict(sampler=dict(type="RandomSampler", num=64, pos_fraction=0.25))],
-        test_cfg=dict(rpn=dict(max_per_img=64), rcnn=dict(max_per_img=100, nms_pre=1000)))
+        test_cfg=dict(rpn=dict(max_per_img=64), rcnn=dict(max_per_img=100, nms_pre=1000)),
+    )
 
 
 def test_the_plainest_config_stands_for_a_family_and_other_kinds_are_left_out():
@@ -75,9 +99,19 @@ def test_the_plainest_config_stands_for_a_family_and_other_kinds_are_left_out():
 
 
 def _row(family, wrapped="runs", reason="", parity=True):
-    return dict(family=family, config=f"{family}_config", size=128, parity=parity, seed=0, seconds=2.0, cpu_seconds=1.0,
-                peak_gib=1.5, wrapped=dict(status=wrapped, reason=reason), resnet18=dict(status="runs", reason=""),
-                vit=dict(status="runs", reason=""))
+    return dict(
+        family=family,
+        config=f"{family}_config",
+        size=128,
+        parity=parity,
+        seed=0,
+        seconds=2.0,
+        cpu_seconds=1.0,
+        peak_gib=1.5,
+        wrapped=dict(status=wrapped, reason=reason),
+        resnet18=dict(status="runs", reason=""),
+        vit=dict(status="runs", reason=""),
+    )
 
 
 def test_families_whose_rows_are_kept_are_not_run_again(tmp_path, monkeypatch, capsys):
@@ -87,15 +121,20 @@ def test_families_whose_rows_are_kept_are_not_run_again(tmp_path, monkeypatch, c
     command = ["benchmark", "detectors", "--only", "atss", "dino", "--rows", str(rows)]
     assert main([*command, "--output", str(tmp_path / "page.md")]) == 0
     assert seen == ["dino"] and [json.loads(line) for line in rows.read_text().splitlines()[::2]] == [
-        _row("atss"), _row("dino")]
+        _row("atss"),
+        _row("dino"),
+    ]
     assert main([*command, "--seed", "1"]) == 0 and seen == ["dino", "atss", "dino"]
     assert capsys.readouterr().out.startswith((tmp_path / "page.md").read_text())
 
 
 def test_the_page_counts_what_runs_and_tells_why_the_rest_does_not():
     films = dict(status="not counted", reason="films")
-    rows = [_row("atss"), _row("ssd", "does not", "no such level", parity=None),
-            _row("track", parity=None) | dict(wrapped=films, resnet18=films, vit=films)]
+    rows = [
+        _row("atss"),
+        _row("ssd", "does not", "no such level", parity=None),
+        _row("track", parity=None) | dict(wrapped=films, resnet18=films, vit=films),
+    ]
     text = page(rows, benchmark_detectors.BODIES)
     assert "own body, wrapped: **1 of 2** run" in text and "timm resnet18: **2 of 2** run" in text
     assert "bit by bit: **1 of 1**" in text and "6 s, 3 s of processor time, at most 1.5 GiB" in text

@@ -25,8 +25,10 @@ def test_a_made_set_has_the_asked_size_and_comes_back_from_disk(tmp_path, name):
 
 def test_all_tools_give_the_numbers_that_are_timed(tmp_path):
     write_made_set(SETS["coco"].part(0.002), tmp_path, with_masks=True)
-    rows = [benchmark_evaluation.measure(engine, tmp_path, "segm", False)
-            for engine in ("hotcoco", "faster-coco-eval", "pycocotools")]
+    rows = [
+        benchmark_evaluation.measure(engine, tmp_path, "segm", False)
+        for engine in ("hotcoco", "faster-coco-eval", "pycocotools")
+    ]
     for row in rows[1:]:
         np.testing.assert_allclose(list(row["numbers"].values()), list(rows[0]["numbers"].values()), atol=1e-6)
     assert 0.05 < rows[0]["numbers"]["segm_mAP_50"] < 0.95
@@ -35,8 +37,17 @@ def test_all_tools_give_the_numbers_that_are_timed(tmp_path):
 
 
 def test_the_table_relates_every_time_to_ours():
-    row = dict(set="coco", kind="bbox", num_detections=1000, seconds=0.5, load_seconds=0.1, hand_over_seconds=0.1,
-               count_seconds=0.3, cpu_seconds=1.0, peak_mib=10)
+    row = dict(
+        set="coco",
+        kind="bbox",
+        num_detections=1000,
+        seconds=0.5,
+        load_seconds=0.1,
+        hand_over_seconds=0.1,
+        count_seconds=0.3,
+        cpu_seconds=1.0,
+        peak_mib=10,
+    )
     text = benchmark_evaluation.table([dict(row, tool="frozen_det"), dict(row, tool="pycocotools", seconds=20.0)])
     assert text.splitlines()[-1].split()[-2:] == ["40.0", "1.0"]
 

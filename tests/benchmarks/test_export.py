@@ -43,7 +43,7 @@ def test_arms_take_turns_and_each_comes_first(monkeypatch):
     arms = {name: lambda images, name=name: calls.append(name) for name in "abc"}
     walls, cpus = benchmark_export._in_turns(arms, torch.zeros(1), 4)
     assert len(calls) == 3 * 6 and {calls[i] for i in range(0, 18, 3)} == {"a", "b", "c"}
-    assert all(set(calls[i:i + 3]) == {"a", "b", "c"} for i in range(0, 18, 3))
+    assert all(set(calls[i : i + 3]) == {"a", "b", "c"} for i in range(0, 18, 3))
     assert all(len(times) == 4 for times in [*walls.values(), *cpus.values()]), "two passes warm up and do not count"
 
 

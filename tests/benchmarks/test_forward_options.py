@@ -61,12 +61,15 @@ def test_the_table_prints_ratios_to_eager():
     assert cells == ["timm/a", "fold", "50", "2", "0.50", "90", "0.45", "10.0", "2.5", "3", "1.5", "2e-06"]
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    (("--arms", "channels-last"), "got 'channels-last'; did you mean 'channels_last'"),
-    (("--rounds", "0"), "from 1 on"),
-    (("--bodies", "resnet50"), "timm/NAME or torchvision/NAME, got 'resnet50'"),
-    (("--bodies", "timm/resnet5"), "timm has no model"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--arms", "channels-last"), "got 'channels-last'; did you mean 'channels_last'"),
+        (("--rounds", "0"), "from 1 on"),
+        (("--bodies", "resnet50"), "timm/NAME or torchvision/NAME, got 'resnet50'"),
+        (("--bodies", "timm/resnet5"), "timm has no model"),
+    ],
+)
 def test_bad_options_are_refused(options, message):
     with pytest.raises(InputError, match=message):
         run(*options)

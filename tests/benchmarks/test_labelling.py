@@ -22,9 +22,28 @@ def options(*words):
 
 def test_two_processes_label_all_images_between_them(tmp_path, capsys):
     root = write_folder(tmp_path, {"ash": 5, "birch": 4}, size=64)
-    bench.run(options("--images", str(root / "train"), "--rows", "0", "--backbone", "resnet10t", "--num-images", "9",
-                      "--batch-size", "3", "--repeats", "1", "--processes", "2", "--work-dir", str(tmp_path), "--json"))
-    row, = json.loads(capsys.readouterr().out)["throughput"]
+    bench.run(
+        options(
+            "--images",
+            str(root / "train"),
+            "--rows",
+            "0",
+            "--backbone",
+            "resnet10t",
+            "--num-images",
+            "9",
+            "--batch-size",
+            "3",
+            "--repeats",
+            "1",
+            "--processes",
+            "2",
+            "--work-dir",
+            str(tmp_path),
+            "--json",
+        )
+    )
+    (row,) = json.loads(capsys.readouterr().out)["throughput"]
     assert row["num_processes"] == 2 and row["labelling"] > 0
     best = 1 / (1 / row["decoding"] + 1 / row["forward"])
     assert math.isclose(row["of_best"], row["labelling"] / best, rel_tol=1e-9)
@@ -45,8 +64,22 @@ def test_made_rows_are_a_labelled_pool_with_vectors_for_the_stated_share(tmp_pat
 
 
 def test_the_selection_is_measured_in_a_process_of_its_own(tmp_path, capsys):
-    bench.run(options("--rows", "3000", "--num-classes", "5", "--per-class", "50", "--rows-per-part", "1000",
-                      "--vectors-share", "0.5", "--work-dir", str(tmp_path)))
+    bench.run(
+        options(
+            "--rows",
+            "3000",
+            "--num-classes",
+            "5",
+            "--per-class",
+            "50",
+            "--rows-per-part",
+            "1000",
+            "--vectors-share",
+            "0.5",
+            "--work-dir",
+            str(tmp_path),
+        )
+    )
     text = capsys.readouterr().out
     assert "selection: 3,000 rows" in text and "vectors for 50% of the parts" in text
     assert not any(tmp_path.iterdir()), "what it made is gone"

@@ -47,8 +47,10 @@ def test_a_small_run_fills_every_row_and_says_what_the_libraries_refuse(capsys):
 
 
 def test_ratios_are_to_the_faster_library_by_the_time_that_counts():
-    rows = [bench.Row("float32", "cutmix", by, wall_ms=wall, spread_ms=0.0, cpu_ms=cpu)
-            for by, wall, cpu in ((bench.IN_PLACE, 9.0, 3.0), (bench.TIMM, 6.0, 6.0), (bench.TORCHVISION, 3.0, 12.0))]
+    rows = [
+        bench.Row("float32", "cutmix", by, wall_ms=wall, spread_ms=0.0, cpu_ms=cpu)
+        for by, wall, cpu in ((bench.IN_PLACE, 9.0, 3.0), (bench.TIMM, 6.0, 6.0), (bench.TORCHVISION, 3.0, 12.0))
+    ]
     bench.set_ratios(rows, on_gpu=False)
     assert [row.of_library for row in rows] == [0.5, 1.0, 2.0]
     assert "0.50 at most, at cutmix of float32" in bench.table(rows)
@@ -72,15 +74,20 @@ def test_it_is_a_part_of_the_command():
 def test_on_a_gpu_the_host_does_not_wait():
     rows = bench.measure("float32", 8, 32, 10, 1.0, 3, torch.device("cuda"))
     assert {row.by: row.host_waits for row in rows if row.by in (bench.IN_PLACE, bench.COPY)} == {
-        bench.IN_PLACE: False, bench.COPY: False}
+        bench.IN_PLACE: False,
+        bench.COPY: False,
+    }
 
 
-@pytest.mark.parametrize("options, message", [
-    (("--batch-size", "5"), "even --batch-size"),
-    (("--batch-size", "0"), "--batch-size from 1 on"),
-    (("--repeats", "0"), "--repeats from 1 on"),
-    (("--alpha", "0"), "--alpha above 0"),
-])
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (("--batch-size", "5"), "even --batch-size"),
+        (("--batch-size", "0"), "--batch-size from 1 on"),
+        (("--repeats", "0"), "--repeats from 1 on"),
+        (("--alpha", "0"), "--alpha above 0"),
+    ],
+)
 def test_bad_options_are_refused(options, message):
     with pytest.raises(InputError, match=message):
         run(*options)

@@ -68,13 +68,17 @@ def test_checkpointed_cells_cost_their_forward_again_and_nothing_else(counted):
 
 
 def row(arm, **values):
-    return bench.Row(arm, 10, 0.5, **{**dict(step_flops=8, meta_kept_mib=4.0, kept_mib=4.0, step_ms=1.0, cpu_ms=1.0),
-                                      **values})
+    return bench.Row(
+        arm, 10, 0.5, **{**dict(step_flops=8, meta_kept_mib=4.0, kept_mib=4.0, step_ms=1.0, cpu_ms=1.0), **values}
+    )
 
 
 def test_ratios_are_those_of_the_numbers_given():
-    rows = [row(bench.FINE_TUNED, step_flops=10, meta_kept_mib=8.0, cpu_ms=2.0, step_ms=9.0),
-            row(bench.FROZEN, cpu_ms=1.2), row(bench.HOST_FROZEN, cpu_ms=1.5)]
+    rows = [
+        row(bench.FINE_TUNED, step_flops=10, meta_kept_mib=8.0, cpu_ms=2.0, step_ms=9.0),
+        row(bench.FROZEN, cpu_ms=1.2),
+        row(bench.HOST_FROZEN, cpu_ms=1.5),
+    ]
     found = bench.ratios(rows, on_gpu=False)[bench.FROZEN]
     assert found["meta_kept_of_fine_tuned"] == 0.5 and found["flops_of_fine_tuned"] == 0.8
     assert found["time_of_fine_tuned"] == pytest.approx(0.6) and found["time_over_flops"] == pytest.approx(0.75)
@@ -91,8 +95,25 @@ def run(*options):
 
 @recomputes_on_meta
 def test_real_steps_fill_the_remaining_columns(capsys):
-    run("--size", "256", "--rois", "16", "--repeats", "1", "--steps", "2", "--no-peak", "--batch", "2", "--device",
-        "cpu", "--json", "--arms", bench.FROZEN, bench.HOST_FROZEN)
+    run(
+        "--size",
+        "256",
+        "--rois",
+        "16",
+        "--repeats",
+        "1",
+        "--steps",
+        "2",
+        "--no-peak",
+        "--batch",
+        "2",
+        "--device",
+        "cpu",
+        "--json",
+        "--arms",
+        bench.FROZEN,
+        bench.HOST_FROZEN,
+    )
     found = json.loads(capsys.readouterr().out)
     assert [r["arm"] for r in found["rows"]] == [bench.FROZEN, bench.HOST_FROZEN]
     for r in found["rows"]:
@@ -101,12 +122,15 @@ def test_real_steps_fill_the_remaining_columns(capsys):
         assert r["kept_mib"] > r["meta_kept_mib"]
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    (("--size", "500"), "multiple of 128"),
-    (("--size", "128"), "from 256 on"),
-    (("--batch", "0"), "from 1 on"),
-    (("--arms", "ours"), "'ours'"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--size", "500"), "multiple of 128"),
+        (("--size", "128"), "from 256 on"),
+        (("--batch", "0"), "from 1 on"),
+        (("--arms", "ours"), "'ours'"),
+    ],
+)
 def test_bad_options_are_refused(options, message):
     with pytest.raises(InputError, match=message):
         run(*options)

@@ -25,9 +25,23 @@ def data(tmp_path):
 
 
 def words(data, study):
-    return [study, "upstream/resnet20_plain_cifar10", str(data / "weights.pth"), "--num-images", "4",
-            "--pgd-images", "2", "--corruption-images", "0", "-o", str(data / "out"), "--cfg-options",
-            f"data_root={data / 'data'}", "model.backbone.depth=8", "model.num_classes=2"]
+    return [
+        study,
+        "upstream/resnet20_plain_cifar10",
+        str(data / "weights.pth"),
+        "--num-images",
+        "4",
+        "--pgd-images",
+        "2",
+        "--corruption-images",
+        "0",
+        "-o",
+        str(data / "out"),
+        "--cfg-options",
+        f"data_root={data / 'data'}",
+        "model.backbone.depth=8",
+        "model.num_classes=2",
+    ]
 
 
 def test_all_writes_a_result_for_each_study_and_reads_them_back(data, capsys):
@@ -46,8 +60,15 @@ def test_a_folder_is_probed_and_trained_on_and_both_are_read_back(data, capsys, 
     from mmengine.config import Config
 
     monkeypatch.setattr(Config, "pretty_text", property(lambda cfg: ""))  # formatting takes longer than training
-    line = ["transfer", "--transfer-data", f"own={data / 'data'}", "--finetune", "--finetune-epochs", "1",
-            *words(data, "transfer")[1:]]
+    line = [
+        "transfer",
+        "--transfer-data",
+        f"own={data / 'data'}",
+        "--finetune",
+        "--finetune-epochs",
+        "1",
+        *words(data, "transfer")[1:],
+    ]
     assert run_command("analyze", line) == 0
     stored = json.loads((data / "out" / "transfer" / "weights.json").read_text())["measured"]
     assert set(stored["numbers"]) == {"own, linear probe", "own, 20-NN", "own, fine-tuned"}
@@ -60,9 +81,15 @@ def test_a_folder_is_probed_and_trained_on_and_both_are_read_back(data, capsys, 
     assert "--finetune-epochs" in capsys.readouterr().err.strip().splitlines()[-1]
 
 
-@pytest.mark.parametrize("change, said", [
-    (lambda one: ["odd", *one[1:]], "STUDY"), (lambda one: [one[0], one[2], *one[3:]], "config before the checkpoint"),
-    (lambda one: [*one, "data_root=nowhere"], "nowhere"), (lambda one: ["wsol", *one[1:]], "--wsol-data")])
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (lambda one: ["odd", *one[1:]], "STUDY"),
+        (lambda one: [one[0], one[2], *one[3:]], "config before the checkpoint"),
+        (lambda one: [*one, "data_root=nowhere"], "nowhere"),
+        (lambda one: ["wsol", *one[1:]], "--wsol-data"),
+    ],
+)
 def test_bad_words_are_one_line_and_exit_code_two(data, capsys, change, said):
     assert run_command("analyze", change(words(data, "ood"))) == 2
     assert said in capsys.readouterr().err.strip().splitlines()[-1]

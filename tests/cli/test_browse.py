@@ -49,7 +49,10 @@ def test_the_same_pictures_come_twice_and_others_in_another_epoch(config, tmp_pa
 def test_validation_pictures_come_in_order_also_through_a_wrapper(config, tmp_path):
     assert main(["browse", config, "-o", str(tmp_path / "out"), "--split", "val", "--num", "3"]) == 0
     assert sorted(path.name for path in (tmp_path / "out").glob("val_0*")) == [
-        "val_000000.png", "val_000001.png", "val_000002.png"]
+        "val_000000.png",
+        "val_000001.png",
+        "val_000002.png",
+    ]
 
 
 def test_with_copy_paste_a_second_picture_shows_which_objects_came_from_where(config, tmp_path):
@@ -57,8 +60,11 @@ def test_with_copy_paste_a_second_picture_shows_which_objects_came_from_where(co
 
     jitter = "dict(type='frozen_det.LargeScaleJitter', size_hw=96, scale_range=(0.8, 1.25))"
     text = (tmp_path / "scenes.py").read_text()
-    pasting = text.replace("pipeline=pipeline))\nval", f"pipeline=[{jitter}, dict(type='frozen_det.CopyPaste', "
-                           f"objects='all', donor_pipeline=[{jitter}]), dict(type='PackDetInputs')]))\nval")
+    pasting = text.replace(
+        "pipeline=pipeline))\nval",
+        f"pipeline=[{jitter}, dict(type='frozen_det.CopyPaste', "
+        f"objects='all', donor_pipeline=[{jitter}]), dict(type='PackDetInputs')]))\nval",
+    )
     assert pasting != text
     (tmp_path / "pasting.py").write_text(pasting)
     assert main(["browse", str(tmp_path / "pasting.py"), "-o", str(tmp_path / "out"), "--num", "2"]) == 0
@@ -75,23 +81,45 @@ def test_with_copy_paste_a_second_picture_shows_which_objects_came_from_where(co
 def test_stations_end_with_what_the_network_gets(config, capsys):
     assert main(["browse", config, "--stations", "2"]) == 0
     out = capsys.readouterr().out
-    for part in ("1 LoadImageFromFile\n    + img: (96, 96, 3) uint8", "gt_masks: BitmapMasks", "3 RandomFlip",
-                 "inputs: (1, 3, 128, 128) float32 -1..", "in RGB, mean [127.5, 127.5, 127.5]",
-                 "image (96, 96) (height, width), padded to (128, 128)"):
+    for part in (
+        "1 LoadImageFromFile\n    + img: (96, 96, 3) uint8",
+        "gt_masks: BitmapMasks",
+        "3 RandomFlip",
+        "inputs: (1, 3, 128, 128) float32 -1..",
+        "in RGB, mean [127.5, 127.5, 127.5]",
+        "image (96, 96) (height, width), padded to (128, 128)",
+    ):
         assert part in out
 
 
-@pytest.mark.parametrize("argv,message", [
-    (["--stations", "4"], "expected an index from 0 to 3, got 4"), (["--num", "0"], "expected --num from 1 on"),
-    (["--split", "test"], "expected the key test_dataloader")])
+@pytest.mark.parametrize(
+    "argv,message",
+    [
+        (["--stations", "4"], "expected an index from 0 to 3, got 4"),
+        (["--num", "0"], "expected --num from 1 on"),
+        (["--split", "test"], "expected the key test_dataloader"),
+    ],
+)
 def test_bad_input_ends_in_one_line_and_code_2(config, argv, message, capsys):
     assert main(["browse", config, *argv]) == 2
     assert message in capsys.readouterr().err
 
 
 def test_toy_scenes_are_written_with_a_table_of_classes(tmp_path, capsys):
-    argv = ["toy-scenes", str(tmp_path / "toy"), "--num-train", "3", "--num-val", "2", "--size", "64", "64",
-            "--object-px", "16", "40"]
+    argv = [
+        "toy-scenes",
+        str(tmp_path / "toy"),
+        "--num-train",
+        "3",
+        "--num-val",
+        "2",
+        "--size",
+        "64",
+        "64",
+        "--object-px",
+        "16",
+        "40",
+    ]
     assert main(argv) == 0 and len(list((tmp_path / "toy/images").iterdir())) == 5
     out = capsys.readouterr().out
     assert "zero" in out and "nine" in out and out.strip().endswith(str(tmp_path / "toy"))

@@ -22,8 +22,14 @@ def trained(tmp_path_factory):
 def test_describe_prints_the_contracted_numbers_as_json(capsys):
     assert main(["describe", "quickstart", "--json"]) == 0
     found = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
-    assert {"total_params", "trainable_params", "frozen_params", "trainable_share", "forward_flops",
-            "training_step_flops"} <= set(found)
+    assert {
+        "total_params",
+        "trainable_params",
+        "frozen_params",
+        "trainable_share",
+        "forward_flops",
+        "training_step_flops",
+    } <= set(found)
     assert found["frozen_params"] == 2958848 and found["total_params"] == found["trainable_params"] + 2958848
     assert [(v["stride"], v["channels"]) for v in found["levels"]] == [(4, 24), (8, 40), (16, 112), (32, 320)]
 
@@ -47,15 +53,35 @@ def test_describe_shows_what_freezing_saves(capsys):
 
 
 def test_describe_needs_neither_weights_nor_data(capsys):
-    code = main(["describe", "quickstart", "--json", "--cfg-options", "model.detector.backbone.weights=nowhere.pth",
-                 "data_root=nowhere"])
+    code = main(
+        [
+            "describe",
+            "quickstart",
+            "--json",
+            "--cfg-options",
+            "model.detector.backbone.weights=nowhere.pth",
+            "data_root=nowhere",
+        ]
+    )
     assert code == 0, capsys.readouterr().err
 
 
 def test_predict_draws_and_writes_coco_json_from_a_lean_checkpoint(trained, tmp_path, capsys):
     config, checkpoint, images = trained
-    code = main(["predict", str(images), "--config", str(config), "--checkpoint", str(checkpoint), "-o",
-                 str(tmp_path / "out"), "--device", "cpu"])
+    code = main(
+        [
+            "predict",
+            str(images),
+            "--config",
+            str(config),
+            "--checkpoint",
+            str(checkpoint),
+            "-o",
+            str(tmp_path / "out"),
+            "--device",
+            "cpu",
+        ]
+    )
     assert code == 0, capsys.readouterr().err
     written = json.loads((tmp_path / "out" / "predictions.json").read_text())
     assert len(written["images"]) == 12 == len(list((tmp_path / "out").glob("*.jpg")))
@@ -70,14 +96,17 @@ def test_test_writes_metrics(trained, tmp_path):
     assert 0 <= json.loads((tmp_path / "m.json").read_text())["coco/bbox_mAP"] <= 1
 
 
-@pytest.mark.parametrize(("argv", "message"), [
-    (["train", "quikstart"], "did you mean 'quickstart'"),
-    (["train", "quickstart", "--cfg-options", "nonsense"], "expected --cfg-options as KEY=VALUE"),
-    (["train", "quickstart", "--resume", "gone.pth"], "gone.pth does not exist"),
-    (["test", "quickstart", "gone.pth"], "gone.pth does not exist"),
-    (["predict", "gone.jpg", "--config", "quickstart", "--checkpoint", "x.pth"], "gone.jpg does not exist"),
-    (["describe", "quickstart", "--size", "1", "2", "3"], "one or two numbers after --size"),
-])
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["train", "quikstart"], "did you mean 'quickstart'"),
+        (["train", "quickstart", "--cfg-options", "nonsense"], "expected --cfg-options as KEY=VALUE"),
+        (["train", "quickstart", "--resume", "gone.pth"], "gone.pth does not exist"),
+        (["test", "quickstart", "gone.pth"], "gone.pth does not exist"),
+        (["predict", "gone.jpg", "--config", "quickstart", "--checkpoint", "x.pth"], "gone.jpg does not exist"),
+        (["describe", "quickstart", "--size", "1", "2", "3"], "one or two numbers after --size"),
+    ],
+)
 def test_bad_input_is_one_line_and_exit_code_2(argv, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(argv) == 2
@@ -85,14 +114,21 @@ def test_bad_input_is_one_line_and_exit_code_2(argv, message, capsys, tmp_path, 
     assert len(lines) == 1 and message in lines[0]
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ("-o .", "the picture of a.png would be written over a.jpg, which is one of the images"),
-    ("-o ./b/..", "would be written over b/../a.jpg"),
-    ("--score nan", "--score from 0 to 1, got nan"), ("--score 50", "--score from 0 to 1, got 50"),
-    ("--device gpu", "expected a device of this machine (cpu"), ("--device cuda:99", "got 'cuda:99'"),
-    ("--device meta", "got 'meta'")])
-def test_predict_refuses_what_it_could_not_do_before_it_reads_the_checkpoint(tmp_path, monkeypatch, capsys, options,
-                                                                             message):
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("-o .", "the picture of a.png would be written over a.jpg, which is one of the images"),
+        ("-o ./b/..", "would be written over b/../a.jpg"),
+        ("--score nan", "--score from 0 to 1, got nan"),
+        ("--score 50", "--score from 0 to 1, got 50"),
+        ("--device gpu", "expected a device of this machine (cpu"),
+        ("--device cuda:99", "got 'cuda:99'"),
+        ("--device meta", "got 'meta'"),
+    ],
+)
+def test_predict_refuses_what_it_could_not_do_before_it_reads_the_checkpoint(
+    tmp_path, monkeypatch, capsys, options, message
+):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "b").mkdir()
     for name in ("a.jpg", "a.png") if "-o" in options else ("a.jpg",):
@@ -104,8 +140,9 @@ def test_predict_refuses_what_it_could_not_do_before_it_reads_the_checkpoint(tmp
 
 def test_a_checkpoint_of_another_model_is_refused(trained, tmp_path, capsys):
     _, checkpoint, images = trained
-    code = main(["predict", str(images), "--config", "quickstart", "--checkpoint", str(checkpoint),
-                 "-o", str(tmp_path)])
+    code = main(
+        ["predict", str(images), "--config", "quickstart", "--checkpoint", str(checkpoint), "-o", str(tmp_path)]
+    )
     assert code == 2
     assert "does not fit the model" in capsys.readouterr().err
 
@@ -124,8 +161,17 @@ def test_what_a_data_worker_raised_is_shown_without_its_traceback(trained, tmp_p
     shutil.copytree(images.parent, root)
     victim = sorted((root / "images").glob("train_*.jpg"))[0]
     victim.write_bytes(victim.read_bytes()[:500])
-    code = main(["train", str(config), "--work-dir", str(tmp_path / "work"), "--cfg-options",
-                 f"train_dataloader.dataset.data_root={root}", "train_dataloader.num_workers=1"])
+    code = main(
+        [
+            "train",
+            str(config),
+            "--work-dir",
+            str(tmp_path / "work"),
+            "--cfg-options",
+            f"train_dataloader.dataset.data_root={root}",
+            "train_dataloader.num_workers=1",
+        ]
+    )
     said = capsys.readouterr().err
     line = next(line for line in said.splitlines() if line.startswith("frozen-det train:"))
     assert code == 2 and "Traceback" not in line and victim.name in line

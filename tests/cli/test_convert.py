@@ -35,16 +35,23 @@ def run(tmp_path_factory):
     torch.save(timm.create_model("resnet10t").state_dict(), folder / "base.pth")
     weights = str(folder / "base.pth")
     (folder / "config.py").write_text(
-        f"model = dict(backbone=dict(type='frozen_det.FrozenBackbone', body={BODY}, weights={weights!r}))")
+        f"model = dict(backbone=dict(type='frozen_det.FrozenBackbone', body={BODY}, weights={weights!r}))"
+    )
     model = Detector(weights)
     model.backbone.init_weights()
-    full = {"state_dict": model.state_dict(),
-            "meta": {"epoch": 3, "mmengine_version": "0.10", "dataset_meta": {"classes": ["a", "b"]}},
-            "optimizer": {"state": {0: {"exp_avg": torch.randn(3)}}, "param_groups": [{"lr": 0.1}]},
-            "ema_state_dict": {"steps": torch.tensor(7), **{f"module.{k}": v for k, v in model.state_dict().items()}}}
+    full = {
+        "state_dict": model.state_dict(),
+        "meta": {"epoch": 3, "mmengine_version": "0.10", "dataset_meta": {"classes": ["a", "b"]}},
+        "optimizer": {"state": {0: {"exp_avg": torch.randn(3)}}, "param_groups": [{"lr": 0.1}]},
+        "ema_state_dict": {"steps": torch.tensor(7), **{f"module.{k}": v for k, v in model.state_dict().items()}},
+    }
     torch.save(full, folder / "full.pth")
-    lean = {**full, "state_dict": OrderedDict(full["state_dict"]), "meta": dict(full["meta"]),
-            "ema_state_dict": dict(full["ema_state_dict"])}
+    lean = {
+        **full,
+        "state_dict": OrderedDict(full["state_dict"]),
+        "meta": dict(full["meta"]),
+        "ema_state_dict": dict(full["ema_state_dict"]),
+    }
     lean["meta"]["lean"] = {"version": 1, "modules": make_lean(model, lean)}
     torch.save(lean, folder / "lean.pth")
     return folder
@@ -95,11 +102,14 @@ def test_a_lean_file_over_another_base_is_refused(run, tmp_path, capsys):
     assert not (tmp_path / "out.pth").exists()
 
 
-@pytest.mark.parametrize(("more", "message"), [
-    ((), "expected --config"),
-    (("--config", "CONFIG", "--to", "lean"), "it is lean already"),
-    (("--config", "no/such/config"), "there is no 'no/such/config'"),
-])
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ((), "expected --config"),
+        (("--config", "CONFIG", "--to", "lean"), "it is lean already"),
+        (("--config", "no/such/config"), "there is no 'no/such/config'"),
+    ],
+)
 def test_bad_arguments_are_one_line_and_code_two(run, tmp_path, capsys, more, message):
     more = [run / "config.py" if item == "CONFIG" else item for item in more]
     assert convert(run / "lean.pth", tmp_path / "out.pth", *more) == 2
@@ -166,8 +176,10 @@ def test_a_pickled_module_becomes_its_state_dict(tmp_path):
     assert equal(read(tmp_path / "out.pth")["state_dict"], dict(copy.deepcopy(net).state_dict()))
 
 
-@pytest.mark.parametrize(("content", "message"), [
-    ({"epoch": 3}, "expected tensors in the file"), ([1, 2], "expected a dictionary of tensors")])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [({"epoch": 3}, "expected tensors in the file"), ([1, 2], "expected a dictionary of tensors")],
+)
 def test_a_file_without_tensors_is_refused_even_when_trusted(tmp_path, capsys, content, message):
     torch.save(content, tmp_path / "a.pth")
     assert convert(tmp_path / "a.pth", tmp_path / "out.pth", "--trust") == 2

@@ -6,13 +6,30 @@ import pytest
 
 from frozen_det.cli import doctor, main
 
-ONEDL = {"torch": "2.11.0+cpu", "torchvision": "0.26.0", "onedl-mmengine": "0.10.12", "onedl-mmcv": "2.3.6",
-         "onedl-mmdetection": "3.5.1", "numpy": "2.2.6", "timm": "1.0.31", "setuptools": "82.0.0"}
-ORIGINAL = {"torch": "2.1.2", "torchvision": "0.16.2", "mmengine": "0.10.7", "mmcv": "2.1.0", "mmdet": "3.3.0",
-            "numpy": "1.26.4", "timm": "1.0.31", "setuptools": "80.9.0"}
-REQUIRED = {"frozen-det": ["torch>=2.1", "timm>=1.0.9", "onnx>=1.16; extra == 'export'",
-                           "mmcv==2.1.0; extra == 'openmmlab'"],
-            "torchvision": ["numpy"]}
+ONEDL = {
+    "torch": "2.11.0+cpu",
+    "torchvision": "0.26.0",
+    "onedl-mmengine": "0.10.12",
+    "onedl-mmcv": "2.3.6",
+    "onedl-mmdetection": "3.5.1",
+    "numpy": "2.2.6",
+    "timm": "1.0.31",
+    "setuptools": "82.0.0",
+}
+ORIGINAL = {
+    "torch": "2.1.2",
+    "torchvision": "0.16.2",
+    "mmengine": "0.10.7",
+    "mmcv": "2.1.0",
+    "mmdet": "3.3.0",
+    "numpy": "1.26.4",
+    "timm": "1.0.31",
+    "setuptools": "80.9.0",
+}
+REQUIRED = {
+    "frozen-det": ["torch>=2.1", "timm>=1.0.9", "onnx>=1.16; extra == 'export'", "mmcv==2.1.0; extra == 'openmmlab'"],
+    "torchvision": ["numpy"],
+}
 
 
 def findings(installed, **required):
@@ -32,10 +49,16 @@ def test_nothing_is_said_about_a_sound_installation(installed):
 
 @pytest.mark.parametrize("stack", doctor.TESTED, ids=lambda stack: f"{stack.line}-torch{stack.torch}")
 def test_each_tested_combination_is_recognised_and_a_neighbour_is_not(stack):
-    names = {part: [n for n in names if n.startswith("onedl-") == (stack.line == "onedl")][0]
-             for part, names in doctor.HOST.items()}
-    installed = {"torch": f"{stack.torch}+cu130", names["mmengine"]: stack.mmengine, names["mmcv"]: stack.mmcv,
-                 names["mmdet"]: stack.mmdet}
+    names = {
+        part: [n for n in names if n.startswith("onedl-") == (stack.line == "onedl")][0]
+        for part, names in doctor.HOST.items()
+    }
+    installed = {
+        "torch": f"{stack.torch}+cu130",
+        names["mmengine"]: stack.mmengine,
+        names["mmcv"]: stack.mmcv,
+        names["mmdet"]: stack.mmdet,
+    }
     assert doctor.line_of(installed) == stack.line
     assert doctor.tested_as(installed) == stack
     assert doctor.tested_as({**installed, "torch": "1.13.1"}) is None
@@ -74,16 +97,17 @@ def test_a_missing_part_of_the_original_line_is_not_answered_with_the_other_line
     assert found.what == "mmcv is missing" and "frozen-det[openmmlab,quickstart]" in found.type_this
 
 
-@pytest.mark.parametrize(("version", "refused"), [("2.0.0rc4", False), ("2.1.0", False), ("2.2.0", True),
-                                                  ("1.7.2", True)])
+@pytest.mark.parametrize(
+    ("version", "refused"), [("2.0.0rc4", False), ("2.1.0", False), ("2.2.0", True), ("1.7.2", True)]
+)
 def test_mmcv_outside_the_range_of_the_original_mmdet(version, refused):
     found = findings({**ORIGINAL, "mmcv": version})
-    assert [one.what for one in found] == [
-        f"mmdet 3.3.0 refuses mmcv {version}: it wants >=2.0.0rc4,<2.2.0"] * refused
+    assert [one.what for one in found] == [f"mmdet 3.3.0 refuses mmcv {version}: it wants >=2.0.0rc4,<2.2.0"] * refused
 
 
-@pytest.mark.parametrize(("numpy", "torch", "off"), [("2.0.0", "2.2.2", True), ("2.0.0", "2.3.0", False),
-                                                     ("1.26.4", "2.1.2", False)])
+@pytest.mark.parametrize(
+    ("numpy", "torch", "off"), [("2.0.0", "2.2.2", True), ("2.0.0", "2.3.0", False), ("1.26.4", "2.1.2", False)]
+)
 def test_numpy_2_with_a_torch_built_for_numpy_1(numpy, torch, off):
     found = findings({**ORIGINAL, "numpy": numpy, "torch": torch})
     assert [one.type_this for one in found] == ["pip install 'numpy<2' 'opencv-python<4.12'"] * off

@@ -53,13 +53,16 @@ class Arguments:
         self.__dict__.update(usual, **given)
 
 
-@pytest.mark.parametrize(("given", "message"), [
-    (dict(out="a.bin"), "ends in one of .safetensors, .pth, .onnx, .pt2"),
-    (dict(out="a.onnx", format="pth"), "--format pth does not go with a.onnx"),
-    (dict(out="a.onnx", layout="timm"), "--layout timm is for weights files"),
-    (dict(size=[64]), "--size and --part are for programs"),
-    (dict(part="detector"), "--size and --part are for programs"),
-])
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (dict(out="a.bin"), "ends in one of .safetensors, .pth, .onnx, .pt2"),
+        (dict(out="a.onnx", format="pth"), "--format pth does not go with a.onnx"),
+        (dict(out="a.onnx", layout="timm"), "--layout timm is for weights files"),
+        (dict(size=[64]), "--size and --part are for programs"),
+        (dict(part="detector"), "--size and --part are for programs"),
+    ],
+)
 def test_arguments_that_contradict_each_other_are_refused(given, message):
     from frozen_det.errors import InputError
 

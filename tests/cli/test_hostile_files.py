@@ -71,7 +71,8 @@ COMMANDS = {
     "train stock, load_from": "train IN/stock.py --work-dir OUT --cfg-options load_from=BAD",
     "train stock, load_from over http": "train IN/stock.py --work-dir OUT --cfg-options load_from=HTTP",
     "train stock --resume": "train IN/stock.py --work-dir OUT --resume BAD",
-    "test": "test IN/ours.py BAD --work-dir OUT", "test stock": "test IN/stock.py BAD --work-dir OUT",
+    "test": "test IN/ours.py BAD --work-dir OUT",
+    "test stock": "test IN/stock.py BAD --work-dir OUT",
     "test a classifier": "test IN/classifier.py BAD --work-dir OUT",
     "predict": "predict IN/toy/images --config IN/ours.py --checkpoint BAD -o OUT",
     "predict stock": "predict IN/toy/images --config IN/stock.py --checkpoint BAD -o OUT",
@@ -91,10 +92,13 @@ def test_no_command_runs_code_from_a_checkpoint(inputs, server, tmp_path, capsys
     in_zip(gadgets(mark)[SOME[entry]], bad)
     (tmp_path / "out.chain.py").write_text(
         f"upstream = dict(type='given', weights={str(bad)!r})\nfixres = None\n"
-        f"detector = dict(config={str(inputs / 'ours.py')!r})\n", encoding="utf-8")
+        f"detector = dict(config={str(inputs / 'ours.py')!r})\n",
+        encoding="utf-8",
+    )
     (tmp_path / "out.loop.py").write_text(
         f"_base_ = {str(find_config('noisy_student/quick'))!r}\nteacher = dict(weights={str(bad)!r})\n",
-        encoding="utf-8")
+        encoding="utf-8",
+    )
     words = {"BAD": str(bad), "HTTP": f"{server[1]}/{bad.name}", "OUT": str(tmp_path / "out"), "IN": str(inputs)}
     line = COMMANDS[entry]
     for word, value in words.items():
@@ -121,11 +125,15 @@ def test_text_in_a_checkpoint_that_the_host_would_execute_on_resuming_is_left_ou
     with DefaultScope.overwrite_default_scope("mmdet"):
         model = MODELS.build(cfg.model)
     classes = {"classes": cfg.train_dataloader.dataset.metainfo.classes}
-    torch.save({"state_dict": model.state_dict(),
-                "optimizer": torch.optim.SGD(model.parameters(), lr=0.01).state_dict(),
-                "message_hub": {"log_scalars": {}, "runtime_info": {"cfg": code}, "resumed_keys": {}},
-                "meta": {"epoch": 1, "iter": 4, "config": code, "cfg": code, "dataset_meta": classes}},
-               tmp_path / "bad.pth")
+    torch.save(
+        {
+            "state_dict": model.state_dict(),
+            "optimizer": torch.optim.SGD(model.parameters(), lr=0.01).state_dict(),
+            "message_hub": {"log_scalars": {}, "runtime_info": {"cfg": code}, "resumed_keys": {}},
+            "meta": {"epoch": 1, "iter": 4, "config": code, "cfg": code, "dataset_meta": classes},
+        },
+        tmp_path / "bad.pth",
+    )
     assert main(f"train {inputs}/stock.py --work-dir {tmp_path}/b --resume {tmp_path}/bad.pth".split()) == 0
     assert not mark.exists()
 
@@ -158,8 +166,11 @@ def test_tags_in_yaml_run_no_code(tmp_path, capsys, what):
     tags = f"names: !!python/object/apply:os.system ['touch {mark}']\ntrain: images/train\nval: images/val\n"
     (tmp_path / "data.yaml").write_text(tags, encoding="utf-8")
     (tmp_path / "images").mkdir()
-    line = f"browse custom_coco --cfg-options data_root={tmp_path}" if what == "data.yaml" else (
-        f"train {tmp_path}/data.yaml")
+    line = (
+        f"browse custom_coco --cfg-options data_root={tmp_path}"
+        if what == "data.yaml"
+        else (f"train {tmp_path}/data.yaml")
+    )
     assert main(line.split()) == 2
     assert not mark.exists() and len(capsys.readouterr().err.strip().splitlines()) == 1
 
@@ -170,7 +181,10 @@ def test_a_run_folder_is_read_without_executing_its_config(inputs, tmp_path, cap
     write_work_dir(run, config=f"open({str(mark)!r}, 'w').close()\n")
     (run / "arm.py").write_text((inputs / "classifier.py").read_text() + f"\nopen({str(mark)!r}, 'w').close()\n")
     (run / "last_checkpoint").write_text(str(run / "epoch_1.pth"))
-    words = {"report": f"report {run}", "analyze fgsm": f"analyze fgsm {run} -o {tmp_path}/out",
-             "fixres": f"fixres {inputs}/classifier.py --sweep 12 --also other={run} --work-dir {tmp_path}/out"}
+    words = {
+        "report": f"report {run}",
+        "analyze fgsm": f"analyze fgsm {run} -o {tmp_path}/out",
+        "fixres": f"fixres {inputs}/classifier.py --sweep 12 --also other={run} --work-dir {tmp_path}/out",
+    }
     assert main(words[command].split()) == (0 if command == "report" else 2)
     assert not mark.exists()

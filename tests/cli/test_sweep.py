@@ -29,8 +29,17 @@ def test_a_sweep_ends_with_results_ids_and_a_report_and_repeats_nothing(config, 
         return main(arguments)
 
     monkeypatch.setattr(Sweep, "_call", call)
-    argv = ["sweep", str(config), "--seeds", "3", "--fractions", "0.5", "--same-updates", "--work-dir",
-            str(tmp_path / "out")]
+    argv = [
+        "sweep",
+        str(config),
+        "--seeds",
+        "3",
+        "--fractions",
+        "0.5",
+        "--same-updates",
+        "--work-dir",
+        str(tmp_path / "out"),
+    ]
     assert main(argv) == 0
     folder = tmp_path / "out" / "tiny" / "fraction-0.5" / "seed-3"
     assert calls == ["train", "test"] and (folder / "epoch_2.pth").is_file()  # half the images, twice the epochs
@@ -46,23 +55,42 @@ def test_a_sweep_ends_with_results_ids_and_a_report_and_repeats_nothing(config, 
 
 
 def test_a_dry_run_names_the_runs_and_starts_none(tmp_path, capsys):
-    code = main(["sweep", "quickstart", "--seeds", "0", "1", "--fractions", "1", "0.1", "--work-dir",
-                 str(tmp_path / "out"), "--dry-run"])
+    code = main(
+        [
+            "sweep",
+            "quickstart",
+            "--seeds",
+            "0",
+            "1",
+            "--fractions",
+            "1",
+            "0.1",
+            "--work-dir",
+            str(tmp_path / "out"),
+            "--dry-run",
+        ]
+    )
     lines = capsys.readouterr().out.splitlines()
     assert code == 0 and not (tmp_path / "out").exists()
     assert "4 runs: 1 configs x 2 fractions x 2 seeds" in lines
-    assert lines[-4:] == [f"quickstart fraction {f} seed {s} -> {tmp_path}/out/quickstart/fraction-{f}/seed-{s}"
-                          for f in ("0.1", "1") for s in (0, 1)]  # little data first
+    assert lines[-4:] == [
+        f"quickstart fraction {f} seed {s} -> {tmp_path}/out/quickstart/fraction-{f}/seed-{s}"
+        for f in ("0.1", "1")
+        for s in (0, 1)
+    ]  # little data first
 
 
-@pytest.mark.parametrize(("argv", "message"), [
-    (["unheard"], "there is no 'unheard'"),
-    (["quickstart", "--fractions", "0"], "expected a fraction in (0, 1], got 0.0"),
-    (["quickstart", "quickstart.py"], "expected configs of different names"),
-    (["quickstart", "--seeds", "1", "1"], "each value once in --seeds"),
-    (["quickstart", "--nproc", "2"], "--launch torchrun"),
-    (["quickstart", "--jobs", "0"], "at least 1 as --jobs"),
-])
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["unheard"], "there is no 'unheard'"),
+        (["quickstart", "--fractions", "0"], "expected a fraction in (0, 1], got 0.0"),
+        (["quickstart", "quickstart.py"], "expected configs of different names"),
+        (["quickstart", "--seeds", "1", "1"], "each value once in --seeds"),
+        (["quickstart", "--nproc", "2"], "--launch torchrun"),
+        (["quickstart", "--jobs", "0"], "at least 1 as --jobs"),
+    ],
+)
 def test_bad_settings_are_one_line_before_anything_runs(argv, message, tmp_path, capsys):
     assert main(["sweep", *argv, "--work-dir", str(tmp_path / "out")]) == 2
     error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("frozen-det sweep:")]

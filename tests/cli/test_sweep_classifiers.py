@@ -33,15 +33,28 @@ def drawn_by(config, seed, folder, monkeypatch):
 
     draws, real = [], mixing_ops.draw_mixing
     monkeypatch.setattr(mixing_module, "draw_mixing", lambda *given: draws.append(real(*given)) or draws[-1])
-    cfg = training_config(Namespace(
-        config=config, cfg_options=["train_cfg.max_epochs=1"], work_dir=str(folder), launcher="none", seed=seed,
-        amp=False, fraction=None, fraction_seed=0, same_updates=False))
+    cfg = training_config(
+        Namespace(
+            config=config,
+            cfg_options=["train_cfg.max_epochs=1"],
+            work_dir=str(folder),
+            launcher="none",
+            seed=seed,
+            amp=False,
+            fraction=None,
+            fraction_seed=0,
+            same_updates=False,
+        )
+    )
     runner = build_runner(cfg)
     weights = runner.model.network.state_dict()["conv1.weight"].clone()
     shown = []
     forward = runner.model.data_preprocessor.forward
-    monkeypatch.setattr(runner.model.data_preprocessor, "forward", lambda data, training=False: (
-        shown.append(data) if training else None) or forward(data, training))
+    monkeypatch.setattr(
+        runner.model.data_preprocessor,
+        "forward",
+        lambda data, training=False: (shown.append(data) if training else None) or forward(data, training),
+    )
     runner.train()
     order = torch.cat([batch["data_samples"]["index"] for batch in shown])
     images = torch.cat([batch["inputs"] for batch in shown])[order.argsort()]  # by index: order plays no part
@@ -49,8 +62,9 @@ def drawn_by(config, seed, folder, monkeypatch):
 
 
 def test_the_seed_reaches_initial_weights_order_augmentation_and_mixing(configs, tmp_path, monkeypatch):
-    first, again, other = (drawn_by(configs[1], seed, tmp_path / name, monkeypatch)
-                           for seed, name in ((1, "a"), (1, "b"), (2, "c")))
+    first, again, other = (
+        drawn_by(configs[1], seed, tmp_path / name, monkeypatch) for seed, name in ((1, "a"), (1, "b"), (2, "c"))
+    )
     for what, one, same, different in zip(("weights", "order", "augmentation", "mixing"), first, again, other):
         assert one.shape == different.shape and torch.equal(one, same), what
         assert not torch.equal(one, different), f"the seed does not reach the {what}"
@@ -82,8 +96,14 @@ def test_a_sweep_tests_final_checkpoints_twice_reports_and_repeats_nothing(confi
     first, second = (json.loads((folder / name).read_text()) for name in ("test.json", "second_test.json"))
     assert first["top1"] == second["top1"]  # the same images under another name
     twin = (tmp_path / "out" / "report.md").read_text()
-    for words in ("| top-1, % | mixed | 2 |", "## On a second test set", "mixed − plain", "**", "_batch.png)",
-                  "## By class"):
+    for words in (
+        "| top-1, % | mixed | 2 |",
+        "## On a second test set",
+        "mixed − plain",
+        "**",
+        "_batch.png)",
+        "## By class",
+    ):
         assert words in twin
     calls.clear()
     assert main(with_second) == 0 and calls == []

@@ -16,17 +16,36 @@ from frozen_det.datasets.readers.panoptic import id_to_rgb
 from tests.training_runs import tiny_scenes, train
 
 SIZE = 96
-STOCK = {"detr": "deformable_detr/deformable-detr_r50_16xb2-50e_coco", "one-stage": "tood/tood_r50_fpn_1x_coco",
-         "panoptic": "mask2former/mask2former_r50_8xb2-lsj-50e_coco-panoptic"}
+STOCK = {
+    "detr": "deformable_detr/deformable-detr_r50_16xb2-50e_coco",
+    "one-stage": "tood/tood_r50_fpn_1x_coco",
+    "panoptic": "mask2former/mask2former_r50_8xb2-lsj-50e_coco-panoptic",
+}
 # The narrowest forms that the detectors take; widths that follow from these are filled in.
 SMALL = {
-    "detr": {"num_queries": 8, "test_cfg.max_per_img": 5, "encoder.num_layers": 1, "decoder.num_layers": 1,
-             **{f"{part}.layer_cfg.ffn_cfg.feedforward_channels": 32 for part in ("encoder", "decoder")}},
-    "one-stage": {"neck.out_channels": 64, "bbox_head.feat_channels": 64, "bbox_head.stacked_convs": 1,
-                  "bbox_head.in_channels": None, "test_cfg.score_thr": 0.0},
-    "panoptic": {"panoptic_head.num_queries": 8, "panoptic_head.transformer_decoder.num_layers": 1,
-                 "panoptic_head.pixel_decoder.encoder.num_layers": 1, "train_cfg.num_points": 64,
-                 "data_preprocessor.batch_augments": None, "test_cfg.max_per_image": 5}}
+    "detr": {
+        "num_queries": 8,
+        "test_cfg.max_per_img": 5,
+        "encoder.num_layers": 1,
+        "decoder.num_layers": 1,
+        **{f"{part}.layer_cfg.ffn_cfg.feedforward_channels": 32 for part in ("encoder", "decoder")},
+    },
+    "one-stage": {
+        "neck.out_channels": 64,
+        "bbox_head.feat_channels": 64,
+        "bbox_head.stacked_convs": 1,
+        "bbox_head.in_channels": None,
+        "test_cfg.score_thr": 0.0,
+    },
+    "panoptic": {
+        "panoptic_head.num_queries": 8,
+        "panoptic_head.transformer_decoder.num_layers": 1,
+        "panoptic_head.pixel_decoder.encoder.num_layers": 1,
+        "train_cfg.num_points": 64,
+        "data_preprocessor.batch_augments": None,
+        "test_cfg.max_per_image": 5,
+    },
+}
 THINGS, STUFF = ("dark", "bright"), ("ground",)
 
 
@@ -41,52 +60,88 @@ def scenes(tmp_path_factory):
             ids, name = np.ones((image["height"], image["width"]), np.int32), f"{image['file_name'].split('.')[0]}.png"
             segments = [dict(id=1, category_id=3, iscrowd=0)]
             for number in range(2):
-                ids[8 + 40 * number:40 + 40 * number, 8:72] = 300 + number
+                ids[8 + 40 * number : 40 + 40 * number, 8:72] = 300 + number
                 segments.append(dict(id=300 + number, category_id=1 + number, iscrowd=0))
             for segment in segments:
                 rows, columns = np.nonzero(ids == segment["id"])
-                segment.update(area=len(rows), bbox=[int(columns.min()), int(rows.min()), int(np.ptp(columns)) + 1,
-                                                     int(np.ptp(rows)) + 1])
+                segment.update(
+                    area=len(rows),
+                    bbox=[int(columns.min()), int(rows.min()), int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1],
+                )
             cv2.imwrite(str(root / "images" / name), id_to_rgb(ids)[..., ::-1])
             annotations.append(dict(image_id=image["id"], file_name=name, segments_info=segments))
         categories = [dict(id=i + 1, name=name, isthing=int(name in THINGS)) for i, name in enumerate(THINGS + STUFF)]
-        (root / "annotations" / f"panoptic_{split}.json").write_text(json.dumps(dict(
-            images=coco["images"], annotations=annotations, categories=categories)))
+        (root / "annotations" / f"panoptic_{split}.json").write_text(
+            json.dumps(dict(images=coco["images"], annotations=annotations, categories=categories))
+        )
     return root
 
 
 def config_of(kind, scenes, folder):
     """A config file around a stock detector, small, and its text form."""
     panoptic = kind == "panoptic"
-    load = (dict(type="frozen_det.LoadPanopticAnnotations") if panoptic
-            else dict(type="LoadAnnotations", with_bbox=True))
-    steps = [dict(type="LoadImageFromFile"), load, dict(type="Resize", scale=(SIZE, SIZE), keep_ratio=True),
-             dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"))]
+    load = dict(type="frozen_det.LoadPanopticAnnotations") if panoptic else dict(type="LoadAnnotations", with_bbox=True)
+    steps = [
+        dict(type="LoadImageFromFile"),
+        load,
+        dict(type="Resize", scale=(SIZE, SIZE), keep_ratio=True),
+        dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
+    ]
     if panoptic:
         metainfo = dict(classes=THINGS + STUFF, thing_classes=THINGS, stuff_classes=STUFF)
-        dataset = dict(type="CocoPanopticDataset", ann_file="annotations/panoptic_{}.json", metainfo=metainfo,
-                       data_prefix=dict(img="images/", seg="images/"))
+        dataset = dict(
+            type="CocoPanopticDataset",
+            ann_file="annotations/panoptic_{}.json",
+            metainfo=metainfo,
+            data_prefix=dict(img="images/", seg="images/"),
+        )
     else:
         dataset = dict(type="frozen_det.CocoDataset", ann_file="annotations/{}.json", data_prefix=dict(img="images/"))
-    model = dict(type="frozen_det.Detector", detector=Config.fromfile(_stock(kind)).model.to_dict(),
-                 classes_from=str(scenes / "annotations" / f"{'panoptic_' if panoptic else ''}train.json"),
-                 backbone=dict(type="frozen_det.FrozenBackbone", body=dict(type="timm", name="resnet10t"),
-                               weights=str(folder / "base.pth"), adapters=dict(type="parallel")))
-    cfg = Config(dict(
-        default_scope="mmdet", custom_imports=dict(imports=["frozen_det"], allow_failed_imports=False), model=model,
-        randomness=dict(seed=0), train_cfg=dict(type="EpochBasedTrainLoop", max_epochs=1),
-        optim_wrapper=dict(type="OptimWrapper", optimizer=dict(type="AdamW", lr=1e-4)), work_dir=str(folder / "work"),
-        default_hooks=dict(checkpoint=dict(type="frozen_det.LeanCheckpointHook", interval=1),
-                           logger=dict(type="LoggerHook", interval=1)),
-        custom_hooks=[dict(type="frozen_det.FrozenProofHook")], experiment_name=f"{kind}{abs(hash(str(folder)))}"))
+    model = dict(
+        type="frozen_det.Detector",
+        detector=Config.fromfile(_stock(kind)).model.to_dict(),
+        classes_from=str(scenes / "annotations" / f"{'panoptic_' if panoptic else ''}train.json"),
+        backbone=dict(
+            type="frozen_det.FrozenBackbone",
+            body=dict(type="timm", name="resnet10t"),
+            weights=str(folder / "base.pth"),
+            adapters=dict(type="parallel"),
+        ),
+    )
+    cfg = Config(
+        dict(
+            default_scope="mmdet",
+            custom_imports=dict(imports=["frozen_det"], allow_failed_imports=False),
+            model=model,
+            randomness=dict(seed=0),
+            train_cfg=dict(type="EpochBasedTrainLoop", max_epochs=1),
+            optim_wrapper=dict(type="OptimWrapper", optimizer=dict(type="AdamW", lr=1e-4)),
+            work_dir=str(folder / "work"),
+            default_hooks=dict(
+                checkpoint=dict(type="frozen_det.LeanCheckpointHook", interval=1),
+                logger=dict(type="LoggerHook", interval=1),
+            ),
+            custom_hooks=[dict(type="frozen_det.FrozenProofHook")],
+            experiment_name=f"{kind}{abs(hash(str(folder)))}",
+        )
+    )
     for split, size in (("train", 4), ("test", 2)):
-        which = dict(dataset, data_root=str(scenes), ann_file=dataset["ann_file"].format(
-            "val" if split == "test" else split), test_mode=split == "test", pipeline=steps)
-        cfg[f"{split}_dataloader"] = dict(batch_size=size, num_workers=0, dataset=which, sampler=dict(
-            type="DefaultSampler", shuffle=split == "train"))
+        which = dict(
+            dataset,
+            data_root=str(scenes),
+            ann_file=dataset["ann_file"].format("val" if split == "test" else split),
+            test_mode=split == "test",
+            pipeline=steps,
+        )
+        cfg[f"{split}_dataloader"] = dict(
+            batch_size=size, num_workers=0, dataset=which, sampler=dict(type="DefaultSampler", shuffle=split == "train")
+        )
     cfg.test_cfg = dict(type="TestLoop")
-    cfg.test_evaluator = (dict(type="CocoPanopticMetric") if panoptic else dict(
-        type="frozen_det.CocoMetric", ann_file=str(scenes / "annotations" / "val.json"), metric="bbox"))
+    cfg.test_evaluator = (
+        dict(type="CocoPanopticMetric")
+        if panoptic
+        else dict(type="frozen_det.CocoMetric", ann_file=str(scenes / "annotations" / "val.json"), metric="bbox")
+    )
     cfg.merge_from_dict({f"model.detector.{key}": value for key, value in SMALL[kind].items()})
     cfg.__dict__["_format_python_code"] = False
     cfg.dump(str(folder / "config.py"))
@@ -140,19 +195,34 @@ def test_only_adapters_and_decoder_have_learned(run):
 def test_a_loaded_detector_finds_something_in_an_array(run):
     from frozen_det import load_detector
 
-    found, = load_detector(run.config, run.checkpoint, "cpu")([cv2.imread(str(run.images[0]))])
+    (found,) = load_detector(run.config, run.checkpoint, "cpu")([cv2.imread(str(run.images[0]))])
     assert len(found.boxes_xyxy) == len(found.scores) == len(found.labels) > 0
     assert (found.panoptic is not None) == (run.kind == "panoptic")
 
 
 def test_predict_writes_pictures_boxes_and_panoptic_maps(run, tmp_path, capsys):
-    assert main(["predict", str(run.images[0]), "--config", str(run.config), "--checkpoint", str(run.checkpoint),
-                 "-o", str(tmp_path), "--device", "cpu"]) == 0, capsys.readouterr().err
+    assert (
+        main(
+            [
+                "predict",
+                str(run.images[0]),
+                "--config",
+                str(run.config),
+                "--checkpoint",
+                str(run.checkpoint),
+                "-o",
+                str(tmp_path),
+                "--device",
+                "cpu",
+            ]
+        )
+        == 0
+    ), capsys.readouterr().err
     written = json.loads((tmp_path / "predictions.json").read_text())
     assert (tmp_path / f"{run.images[0].stem}.jpg").exists() and written["annotations"]
     assert ("panoptic" in written) == (run.kind == "panoptic")
     if run.kind == "panoptic":
-        only, = written["panoptic"]
+        (only,) = written["panoptic"]
         ids = cv2.imread(str(tmp_path / only["file_name"]))[..., ::-1].astype(int) @ [1, 256, 256**2]
         for segment in only["segments_info"]:
             assert (ids == segment["id"]).sum() == segment["area"]

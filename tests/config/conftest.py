@@ -19,6 +19,7 @@ def with_options(name, *items):
 @pytest.fixture
 def write(tmp_path):
     """Write one file; returns its path."""
+
     def one(text: str, name: str = "child.py") -> Path:
         path = tmp_path / name
         path.write_text(text, encoding="utf-8")
@@ -30,6 +31,7 @@ def write(tmp_path):
 @pytest.fixture
 def child(write):
     """The config of a file with one base and some lines."""
+
     def one(base: str, text: str, *items: str):
         path = base if "::" in base or base.endswith(".py") else str(find_config(base))
         return with_options(write(f"_base_ = {path!r}\n{text}"), *items)

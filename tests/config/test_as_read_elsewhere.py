@@ -13,6 +13,7 @@ from .conftest import RETINANET
 @pytest.fixture
 def by_mmengine(write):
     """A child's config, read and overridden by mmengine alone."""
+
     def read(base: str, text: str, **options):
         path = base if "::" in base else str(find_config(base))
         cfg = Config.fromfile(str(write(f"_base_ = {path!r}\n{text}")))
@@ -22,18 +23,22 @@ def by_mmengine(write):
     return read
 
 
-@pytest.mark.parametrize(("text", "options", "words"), [
-    ("data_root = 'my/data'", {}, "data_root set anew reaches nothing.*train_dataloader.dataset.data_root=my/data"),
-    ("", {"data_root": "my/data"}, "data_root set anew reaches nothing here"),
-    ("image_size = 256", {}, "image_size set anew reaches nothing here"),
-    ("", {"epochs": 3}, "epochs set anew reaches nothing here.*param_scheduler.1.T_max=3"),
-    ("", {"train_cfg__max_epochs": 3}, "max_epochs=3 leaves param_scheduler as it is for 24 epochs"),
-    ("accumulate = 4", {}, "accumulate is 4 .*mmengine alone does not read it"),
-    ("", {"accumulate": 4}, "accumulate is 4 .*mmengine alone does not read it"),
-    ("train_dataloder = dict(batch_size=1)", {}, "did you mean 'train_dataloader'"),
-    ("", {"train_dataloader__batch_siz": 1}, "batch_siz.*did you mean 'batch_size'"),
-    ("", {"train_dataloader__batch_size": 0}, "whole number from 1 on"),
-    ("", {"default_hooks__checkpoint__save_best": "bbox_mAP"}, "does not report")])
+@pytest.mark.parametrize(
+    ("text", "options", "words"),
+    [
+        ("data_root = 'my/data'", {}, "data_root set anew reaches nothing.*train_dataloader.dataset.data_root=my/data"),
+        ("", {"data_root": "my/data"}, "data_root set anew reaches nothing here"),
+        ("image_size = 256", {}, "image_size set anew reaches nothing here"),
+        ("", {"epochs": 3}, "epochs set anew reaches nothing here.*param_scheduler.1.T_max=3"),
+        ("", {"train_cfg__max_epochs": 3}, "max_epochs=3 leaves param_scheduler as it is for 24 epochs"),
+        ("accumulate = 4", {}, "accumulate is 4 .*mmengine alone does not read it"),
+        ("", {"accumulate": 4}, "accumulate is 4 .*mmengine alone does not read it"),
+        ("train_dataloder = dict(batch_size=1)", {}, "did you mean 'train_dataloader'"),
+        ("", {"train_dataloader__batch_siz": 1}, "batch_siz.*did you mean 'batch_size'"),
+        ("", {"train_dataloader__batch_size": 0}, "whole number from 1 on"),
+        ("", {"default_hooks__checkpoint__save_best": "bbox_mAP"}, "does not report"),
+    ],
+)
 def test_what_has_no_effect_there_is_refused_with_the_keys_to_set(by_mmengine, text, options, words):
     with pytest.raises(InputError, match=words) as raised:
         check_read_elsewhere(by_mmengine("custom_coco", text, **options))
@@ -45,11 +50,20 @@ def test_a_stock_configs_data_root_is_refused_too(by_mmengine):
         check_read_elsewhere(by_mmengine(RETINANET, "data_root = 'my/coco/'"))
 
 
-@pytest.mark.parametrize(("text", "options"), [
-    ("", {}), ("author = 'me'", {}), ("train_dataloader = dict(batch_size=2)", {}),
-    ("", {"train_dataloader__batch_size": 2}),
-    ("data_root = 'd'\nmodel = dict(classes_from=data_root)\n_data = dict(dataset=dict(data_root=data_root))\n"
-     "train_dataloader = _data\nval_dataloader = _data\ntest_dataloader = _data", {})])
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("", {}),
+        ("author = 'me'", {}),
+        ("train_dataloader = dict(batch_size=2)", {}),
+        ("", {"train_dataloader__batch_size": 2}),
+        (
+            "data_root = 'd'\nmodel = dict(classes_from=data_root)\n_data = dict(dataset=dict(data_root=data_root))\n"
+            "train_dataloader = _data\nval_dataloader = _data\ntest_dataloader = _data",
+            {},
+        ),
+    ],
+)
 def test_what_has_its_effect_passes(by_mmengine, text, options):
     check_read_elsewhere(by_mmengine("custom_coco", text, **options))
 

@@ -6,25 +6,66 @@ from frozen_det.config.option_text import parse_options, parse_value
 from frozen_det.errors import InputError
 
 
-@pytest.mark.parametrize(("text", "value"), [
-    ("3", 3), ("-3", -3), ("1e-3", 1e-3), (".5", 0.5), ("true", True), ("False", False), ("TRUE", True), ("None", None),
-    ("none", "none"), ("a b", "a b"), ("a=b", "a=b"), ("it's", "it's"), ("'3'", "3"), ('"a,b"', "a,b"), ("''", ""),
-    ("1,2", [1, 2]), ("1,", [1]), ("[1, 2]", [1, 2]), ("[]", []), ("(1,2)", (1, 2)), ("(1,)", (1,)),
-    ("[(1,2),(3,4)]", [(1, 2), (3, 4)]), ("('a,b',c)", ("a,b", "c")), ("dict(a=1, b='x')", {"a": 1, "b": "x"}),
-    ("{'a': [1, dict(b=None)]}", {"a": [1, {"b": None}]}), ("päth/ü", "päth/ü"), ("0x", "0x"), ("1/2", "1/2")])
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("3", 3),
+        ("-3", -3),
+        ("1e-3", 1e-3),
+        (".5", 0.5),
+        ("true", True),
+        ("False", False),
+        ("TRUE", True),
+        ("None", None),
+        ("none", "none"),
+        ("a b", "a b"),
+        ("a=b", "a=b"),
+        ("it's", "it's"),
+        ("'3'", "3"),
+        ('"a,b"', "a,b"),
+        ("''", ""),
+        ("1,2", [1, 2]),
+        ("1,", [1]),
+        ("[1, 2]", [1, 2]),
+        ("[]", []),
+        ("(1,2)", (1, 2)),
+        ("(1,)", (1,)),
+        ("[(1,2),(3,4)]", [(1, 2), (3, 4)]),
+        ("('a,b',c)", ("a,b", "c")),
+        ("dict(a=1, b='x')", {"a": 1, "b": "x"}),
+        ("{'a': [1, dict(b=None)]}", {"a": [1, {"b": None}]}),
+        ("päth/ü", "päth/ü"),
+        ("0x", "0x"),
+        ("1/2", "1/2"),
+    ],
+)
 def test_a_value_is_read_as_it_is_written(text, value):
     got = parse_value(text, f"key={text}")
     assert got == value and type(got) is type(value)
 
 
-@pytest.mark.parametrize(("items", "words"), [
-    (["a"], "expected --cfg-options as KEY=VALUE"), (["=1"], "as KEY=VALUE"), (["a="], "expected a value after the ="),
-    (["a =1"], "a key of names and numbers"), (["a..b=1"], "a key of names and numbers"),
-    (["a[0]=1"], "written `list.0.key`"), (["a=[1"], "brackets and quotes in pairs"), (["a=(1]"], "in pairs"),
-    (["a='b"], "in pairs"), (["a={b: 1}"], "a dict as Python writes it"), (["a=dict(b=open('x'))"], "a dict as Python"),
-    (["a=dict(**b)"], "a dict as Python"), (["a=1", "a=2"], "a is given twice, as 1 and as 2"),
-    (["a=3", "a=3.0"], "given twice"), (["a=1", "a.b=2"], "a and a.b contradict"),
-    (["a.b=2", "a=dict(b=3)"], "a and a.b contradict"), (["a=dict(b=dict(c=1))", "a.b.c=2"], "a and a.b.c contradict")])
+@pytest.mark.parametrize(
+    ("items", "words"),
+    [
+        (["a"], "expected --cfg-options as KEY=VALUE"),
+        (["=1"], "as KEY=VALUE"),
+        (["a="], "expected a value after the ="),
+        (["a =1"], "a key of names and numbers"),
+        (["a..b=1"], "a key of names and numbers"),
+        (["a[0]=1"], "written `list.0.key`"),
+        (["a=[1"], "brackets and quotes in pairs"),
+        (["a=(1]"], "in pairs"),
+        (["a='b"], "in pairs"),
+        (["a={b: 1}"], "a dict as Python writes it"),
+        (["a=dict(b=open('x'))"], "a dict as Python"),
+        (["a=dict(**b)"], "a dict as Python"),
+        (["a=1", "a=2"], "a is given twice, as 1 and as 2"),
+        (["a=3", "a=3.0"], "given twice"),
+        (["a=1", "a.b=2"], "a and a.b contradict"),
+        (["a.b=2", "a=dict(b=3)"], "a and a.b contradict"),
+        (["a=dict(b=dict(c=1))", "a.b.c=2"], "a and a.b.c contradict"),
+    ],
+)
 def test_what_cannot_be_read_or_contradicts_is_one_line(items, words):
     with pytest.raises(InputError, match=words) as raised:
         parse_options(items)

@@ -7,21 +7,37 @@ from frozen_det.errors import InputError
 from .conftest import with_options
 
 
-@pytest.mark.parametrize("text", [
-    "a = (", "import nosuchmodule", "x = 1 / 0", "raise SystemExit", "import sys\nsys.exit(0)", "exit()",
-    "x = undefined",
-    "\tx = 1\n y = 2", "_base_ = 3", "_base_ = None", "_base_ = 'nowhere.py'", "_base_ = 'mmdet::nowhere/x.py'",
-    "_base_ = 'mmdett::retinanet/retinanet_r50_fpn_1x_coco.py'", "_base_ = 'child.py'",
-    "custom_imports = dict(imports='nope')",
-    "import os\n_base_ = os.path.join('a', 'b.py')"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a = (",
+        "import nosuchmodule",
+        "x = 1 / 0",
+        "raise SystemExit",
+        "import sys\nsys.exit(0)",
+        "exit()",
+        "x = undefined",
+        "\tx = 1\n y = 2",
+        "_base_ = 3",
+        "_base_ = None",
+        "_base_ = 'nowhere.py'",
+        "_base_ = 'mmdet::nowhere/x.py'",
+        "_base_ = 'mmdett::retinanet/retinanet_r50_fpn_1x_coco.py'",
+        "_base_ = 'child.py'",
+        "custom_imports = dict(imports='nope')",
+        "import os\n_base_ = os.path.join('a', 'b.py')",
+    ],
+)
 def test_a_file_that_cannot_be_read_is_one_line_with_its_name(write, text):
     with pytest.raises(InputError, match="child.py") as raised:
         with_options(write(text))
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize(("name", "text"), [("c.json", "{"), ("c.json", "[1]"), ("c.json", ""), ("c.yaml", "a: ["),
-                                            ("c.yaml", "- a"), ("c.toml", "x = 1")])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("c.json", "{"), ("c.json", "[1]"), ("c.json", ""), ("c.yaml", "a: ["), ("c.yaml", "- a"), ("c.toml", "x = 1")],
+)
 def test_other_formats_are_one_line_too(write, name, text):
     with pytest.raises(InputError) as raised:
         with_options(write(text, name))
@@ -91,11 +107,16 @@ def test_a_config_in_the_lazy_style_is_read_and_its_length_carries_the_schedule(
     assert (cfg.train_cfg.max_epochs, cfg.param_scheduler[0]["end"], cfg.train_dataloader.batch_size) == (3, 3, 4)
 
 
-@pytest.mark.parametrize(("text", "items", "words"), [
-    ("model.update(dict(bbox_hed=dict(num_classes=3)))\n", (), "bbox_head"),
-    ("", ("train_dataloader.batch_siz=3",), "batch_size"),
-    ("train_dataloder = dict(batch_size=3)\n", (), "train_dataloader"), ("data_root = 'my/coco/'\n", (), "data_root"),
-    ("", ("data_root=my/coco/",), "data_root")])
+@pytest.mark.parametrize(
+    ("text", "items", "words"),
+    [
+        ("model.update(dict(bbox_hed=dict(num_classes=3)))\n", (), "bbox_head"),
+        ("", ("train_dataloader.batch_siz=3",), "batch_size"),
+        ("train_dataloder = dict(batch_size=3)\n", (), "train_dataloader"),
+        ("data_root = 'my/coco/'\n", (), "data_root"),
+        ("", ("data_root=my/coco/",), "data_root"),
+    ],
+)
 def test_what_has_no_effect_in_the_lazy_style_is_refused(lazy, text, items, words):
     with pytest.raises(InputError, match=words):
         lazy(text, *items)

@@ -16,8 +16,15 @@ def test_an_option_of_the_length_reaches_the_schedule(option):
     assert lengths(with_options("custom_coco", option)) == (6, 6, 6)
 
 
-@pytest.mark.parametrize("line", ["epochs = 48", "train_cfg = dict(max_epochs=48)",
-                                  "epochs = 48\ntrain_cfg = dict(max_epochs=epochs)", "epochs = 2 * _base_.epochs"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "epochs = 48",
+        "train_cfg = dict(max_epochs=48)",
+        "epochs = 48\ntrain_cfg = dict(max_epochs=epochs)",
+        "epochs = 2 * _base_.epochs",
+    ],
+)
 def test_a_childs_length_is_the_runs_length_and_reaches_the_schedule(child, line):
     assert lengths(child("custom_coco", line)) == (48, 48, 48)
 
@@ -33,8 +40,10 @@ def test_the_milestones_of_a_stock_schedule_follow_a_childs_length(child):
 
 
 def test_a_schedule_that_is_given_with_the_length_stays_as_it_is_given(child):
-    cfg = child("custom_coco", "train_cfg = dict(max_epochs=6)\n"
-                "param_scheduler = [dict(type='MultiStepLR', milestones=[2, 3], end=5)]")
+    cfg = child(
+        "custom_coco",
+        "train_cfg = dict(max_epochs=6)\nparam_scheduler = [dict(type='MultiStepLR', milestones=[2, 3], end=5)]",
+    )
     assert cfg.train_cfg.max_epochs == 6
     assert cfg.param_scheduler[0].milestones == [2, 3] and cfg.param_scheduler[0].end == 5
 
@@ -44,8 +53,12 @@ def test_warm_up_in_iterations_stays_as_long_as_it_was():
 
 
 def test_a_run_as_short_as_its_warm_up_leaves_the_main_schedule_out(child, capsys):
-    cfg = child(FASTER, "param_scheduler = [dict(type='LinearLR', start_factor=0.1, end=4), "
-                "dict(type='CosineAnnealingLR', begin=4, end=12, T_max=8)]", "train_cfg.max_epochs=1")
+    cfg = child(
+        FASTER,
+        "param_scheduler = [dict(type='LinearLR', start_factor=0.1, end=4), "
+        "dict(type='CosineAnnealingLR', begin=4, end=12, T_max=8)]",
+        "train_cfg.max_epochs=1",
+    )
     assert [one.type for one in cfg.param_scheduler] == ["LinearLR"] and cfg.param_scheduler[0].end == 1
     assert "without CosineAnnealingLR" in capsys.readouterr().err
 

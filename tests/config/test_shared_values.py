@@ -13,8 +13,10 @@ def sizes(cfg):
 
 
 def roots(cfg):
-    return {cfg.model.classes_from, *(cfg[f"{split}_dataloader"].dataset.data_root for split in ("train", "val",
-    "test"))}
+    return {
+        cfg.model.classes_from,
+        *(cfg[f"{split}_dataloader"].dataset.data_root for split in ("train", "val", "test")),
+    }
 
 
 def test_options_reach_every_place_that_is_made_of_them():
@@ -23,10 +25,19 @@ def test_options_reach_every_place_that_is_made_of_them():
     assert (cfg.train_cfg.max_epochs, cfg.param_scheduler[1].T_max, cfg.param_scheduler[1].end) == (3, 3, 3)
 
 
-@pytest.mark.parametrize("line", ["image_size = 256", "image_size: int = 256", "image_size, _other = 256, 1",
-                                  "if True:\n    image_size = 256", "for image_size in (128, 256):\n    pass",
-                                  "_half = 128\nimage_size = 2 * _half", "image_size = _base_.image_size // 2",
-                                  "def half(x):\n    return x // 2\nimage_size = half(512)"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "image_size = 256",
+        "image_size: int = 256",
+        "image_size, _other = 256, 1",
+        "if True:\n    image_size = 256",
+        "for image_size in (128, 256):\n    pass",
+        "_half = 128\nimage_size = 2 * _half",
+        "image_size = _base_.image_size // 2",
+        "def half(x):\n    return x // 2\nimage_size = half(512)",
+    ],
+)
 def test_a_childs_name_reaches_its_base_however_it_is_set(child, line):
     assert sizes(child("custom_coco", line)) == {(256, 256)}
 
@@ -43,9 +54,13 @@ def test_a_name_of_which_another_is_made_reaches_through_it(write, child):
     assert sizes(with_options(write("_base_ = 'child.py'\nside = 96", "last.py"))) == {(192, 192)}
 
 
-@pytest.mark.parametrize(("name", "text"), [
-    ("c.json", '{{"_base_": "{0}", "image_size": 256, "data_root": "d"}}'),
-    ("c.yaml", "_base_: {0}\nimage_size: 256\ndata_root: d\n")])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("c.json", '{{"_base_": "{0}", "image_size": 256, "data_root": "d"}}'),
+        ("c.yaml", "_base_: {0}\nimage_size: 256\ndata_root: d\n"),
+    ],
+)
 def test_json_and_yaml_configs_reach_their_base_too(write, name, text):
     from frozen_det.config import find_config
 
@@ -72,14 +87,27 @@ def test_an_entry_of_a_list_of_the_configs_own_is_reached_by_its_index():
     assert cfg.visualizer.vis_backends[1].type == "WandbVisBackend"
 
 
-@pytest.mark.parametrize(("options", "words"), [
-    (["image_size=640.0"], "whole numbers of pixels"), (["image_size=0"], "whole numbers of pixels"),
-    (["image_size=true"], "expected a number for image_size"), (["image_size=(256,256)"], "expected a number"),
-    (["image_size=nan"], "expected a finite number for image_size"), (["image_size=None"], "expected a number"),
-    (["epochs=0"], "a whole number from 1 on"), (["epochs=1.5"], "a whole number from 1 on"), (["epochs=1e3"], "whole"),
-    (["data_root=a,b"], "quotes inside quotes"), (["data_root=3"], "expected a text for data_root"),
-    (["image_sise=256"], "did you mean 'image_size'"), (["image_size.0=3"], "has no entries"),
-    (["lr=0.01"], "no key 'lr'"), (["_base_.epochs=3"], "no key '_base_'"), (["filename=x.py"], "no key 'filename'")])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["image_size=640.0"], "whole numbers of pixels"),
+        (["image_size=0"], "whole numbers of pixels"),
+        (["image_size=true"], "expected a number for image_size"),
+        (["image_size=(256,256)"], "expected a number"),
+        (["image_size=nan"], "expected a finite number for image_size"),
+        (["image_size=None"], "expected a number"),
+        (["epochs=0"], "a whole number from 1 on"),
+        (["epochs=1.5"], "a whole number from 1 on"),
+        (["epochs=1e3"], "whole"),
+        (["data_root=a,b"], "quotes inside quotes"),
+        (["data_root=3"], "expected a text for data_root"),
+        (["image_sise=256"], "did you mean 'image_size'"),
+        (["image_size.0=3"], "has no entries"),
+        (["lr=0.01"], "no key 'lr'"),
+        (["_base_.epochs=3"], "no key '_base_'"),
+        (["filename=x.py"], "no key 'filename'"),
+    ],
+)
 def test_a_name_with_a_value_that_cannot_be_or_without_a_place_is_one_line(options, words):
     with pytest.raises(InputError, match=words) as raised:
         with_options("custom_coco", *options)

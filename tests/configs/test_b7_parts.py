@@ -22,8 +22,9 @@ def encoded_by_hand(box, gt, one=1.0):
 
 
 def coder(**options):
-    return TASK_UTILS.build(dict(type="frozen_det.InclusiveBoxCoder", target_means=[0.0] * 4, target_stds=list(STDS),
-                                 **options))
+    return TASK_UTILS.build(
+        dict(type="frozen_det.InclusiveBoxCoder", target_means=[0.0] * 4, target_stds=list(STDS), **options)
+    )
 
 
 BOX, GT = torch.tensor([[10.0, 20.0, 41.0, 51.0]]).double(), torch.tensor([[12.0, 18.0, 60.0, 40.0]]).double()
@@ -39,8 +40,9 @@ def test_decoding_is_the_inverse_of_inclusive_encoding_for_one_box_and_for_a_box
     c = coder()
     deltas = c.encode(BOX, GT)
     torch.testing.assert_close(c.decode(BOX, deltas), GT, rtol=1e-6, atol=1e-4)
-    torch.testing.assert_close(c.decode(BOX, torch.cat([deltas, torch.zeros(1, 4).double()], 1)),
-                               torch.cat([GT, BOX], 1), rtol=1e-6, atol=1e-4)
+    torch.testing.assert_close(
+        c.decode(BOX, torch.cat([deltas, torch.zeros(1, 4).double()], 1)), torch.cat([GT, BOX], 1), rtol=1e-6, atol=1e-4
+    )
 
 
 def test_decoded_boxes_end_at_the_border():
@@ -53,8 +55,9 @@ def test_mask_head_has_a_norm_and_relu_after_each_convolution_and_after_the_tran
     x = torch.randn(6, 3, 14, 14, dtype=torch.float64)
 
     def norm_relu(y):
-        return F.relu((y - y.mean((0, 2, 3), keepdim=True))
-                      / (y.var((0, 2, 3), keepdim=True, unbiased=False) + 1e-4).sqrt())
+        return F.relu(
+            (y - y.mean((0, 2, 3), keepdim=True)) / (y.var((0, 2, 3), keepdim=True, unbiased=False) + 1e-4).sqrt()
+        )
 
     y = x
     for conv in head.convs:
@@ -72,8 +75,9 @@ def test_mask_head_without_a_region_gives_no_mask_and_moves_no_statistics():
 
 
 def test_hidden_linear_layers_start_within_glorots_limit():
-    head = ConvFCBBoxHead(num_shared_convs=1, in_channels=4, conv_out_channels=8, fc_out_channels=64, num_classes=3,
-                          fc_init="glorot")
+    head = ConvFCBBoxHead(
+        num_shared_convs=1, in_channels=4, conv_out_channels=8, fc_out_channels=64, num_classes=3, fc_init="glorot"
+    )
     limit = math.sqrt(6 / (8 * 49 + 64))
     highest = head.shared_fcs[0].weight.abs().max().item()
     assert 0.99 * limit < highest <= limit
@@ -85,9 +89,15 @@ def test_another_fc_init_is_refused():
 
 
 def test_rpn_outputs_start_with_the_deviation_asked_for():
-    head = MODELS.build(ConfigDict(
-        type="frozen_det.RPNHead", in_channels=64, feat_channels=256, output_std=0.01,
-        anchor_generator=dict(type="AnchorGenerator", scales=[8], ratios=[1.0], strides=[8])))
+    head = MODELS.build(
+        ConfigDict(
+            type="frozen_det.RPNHead",
+            in_channels=64,
+            feat_channels=256,
+            output_std=0.01,
+            anchor_generator=dict(type="AnchorGenerator", scales=[8], ratios=[1.0], strides=[8]),
+        )
+    )
     assert head.rpn_reg.weight.std().item() == pytest.approx(0.01, rel=0.1)
 
 

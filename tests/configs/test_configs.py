@@ -12,8 +12,10 @@ from frozen_det.reports.describe import build_without_weights, describe_model
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 FILES = sorted(p for p in CONFIGS.rglob("*.py") if "_base_" not in p.parts and p.parent.name in ("detection", "smoke"))
 # {detector}_{state}-{backbone}_{neck}_{aug}-{epochs}e_{data}
-NAME = re.compile(r"[a-z0-9-]+_(scratch|finetune|frozen|adapters|finetune-adapters)-[a-z0-9]+_[a-z0-9-]+_[a-z0-9-]+"
-                  r"-\d+e_[a-z0-9-]+(_cb-stage2)?")
+NAME = re.compile(
+    r"[a-z0-9-]+_(scratch|finetune|frozen|adapters|finetune-adapters)-[a-z0-9]+_[a-z0-9-]+_[a-z0-9-]+"
+    r"-\d+e_[a-z0-9-]+(_cb-stage2)?"
+)
 PAPER = "2204.00484"
 
 
@@ -101,9 +103,12 @@ def test_where_the_authors_body_trains_its_norms_and_drop_connect_are_theirs():
     assert backbone("cascade-rcnn_finetune-resnetrs101_nasfpn_lsj-600e_coco").norm_momentum == 0.003
     assert backbone("retinanet_finetune-resnetrs101_fpn_lsj-72e_coco").norm_momentum == 0.01
     assert backbone("cascade-rcnn_scratch-resnetrs50_nasfpn_lsj-600e_coco").body.to_dict() == dict(
-        type="frozen_det.ResNetRS", depth=50)
-    for name in ("cascade-mask-rcnn_finetune-efficientnetb7_nasfpn_lsj-1280-195e_coco",
-                 "mask-rcnn_finetune-efficientnetb7_nasfpn_lsj-cp-1280-460e_lvis"):
+        type="frozen_det.ResNetRS", depth=50
+    )
+    for name in (
+        "cascade-mask-rcnn_finetune-efficientnetb7_nasfpn_lsj-1280-195e_coco",
+        "mask-rcnn_finetune-efficientnetb7_nasfpn_lsj-cp-1280-460e_lvis",
+    ):
         assert backbone(name).norm_momentum == 0.01 and backbone(name).body.drop_path_rate == 0.2
 
 
@@ -136,8 +141,10 @@ def test_nas_fpn_with_cascade_has_the_parameters_of_the_papers_table_3():
 @pytest.mark.parametrize(("neck", "paper", "missing"), [("fpn", (83.5, 21.9), 0.68), ("nasfpn", (102.6, 40.9), 2.04)])
 def test_without_cascade_the_published_layers_fall_short_of_the_papers_count_by_a_known_number(neck, paper, missing):
     d = described(f"faster-rcnn_frozen-resnetrs101_{neck}_lsj-600e_coco")
-    print(f"{neck}: total {d.total_params / 1e6:.2f} M (paper {paper[0]}), trainable {d.trainable_params / 1e6:.2f} M "
-          f"(paper {paper[1]})")
+    print(
+        f"{neck}: total {d.total_params / 1e6:.2f} M (paper {paper[0]}), trainable {d.trainable_params / 1e6:.2f} M "
+        f"(paper {paper[1]})"
+    )
     # 80 classes; with the authors' 90 the gap is 0.64 and 1.99, whose cause is not known.
     assert paper[1] - d.trainable_params / 1e6 == pytest.approx(missing, abs=0.02)
     # Both numbers of the paper are rounded to 0.1 M; its three rows give 61.6, 61.7 and 61.6 M for the same body.

@@ -13,21 +13,32 @@ KINDS = ("dino", "deformable-detr", "mask2former", "rtmdet", "atss")
 FILES = sorted(path for kind in KINDS for path in CONFIGS.glob(f"{kind}_frozen-*.py"))
 
 # Small bodies of the same kinds, few queries and layers: what is tested is how the parts fit.
-BODIES = {"resnet50tv": {}, "swintiny": dict(embed_dim=24, depths=(1, 1, 1, 1), num_heads=(1, 2, 2, 2)),
-          "convnexttiny": dict(dims=(24, 48, 96, 192), depths=(1, 1, 1, 1)),
-          "vitb16dinov3": dict(embed_dim=48, num_heads=3)}
-SMALL = {"dino": {"num_queries": 20, "encoder.num_layers": 1, "decoder.num_layers": 2,
-                  "dn_cfg.group_cfg.num_dn_queries": 4},
-         "deformable-detr": {"num_queries": 20, "encoder.num_layers": 1, "decoder.num_layers": 2},
-         "mask2former": {"panoptic_head.num_queries": 20, "panoptic_head.pixel_decoder.encoder.num_layers": 1,
-                         "panoptic_head.transformer_decoder.num_layers": 2, "train_cfg.num_points": 256}}
+BODIES = {
+    "resnet50tv": {},
+    "swintiny": dict(embed_dim=24, depths=(1, 1, 1, 1), num_heads=(1, 2, 2, 2)),
+    "convnexttiny": dict(dims=(24, 48, 96, 192), depths=(1, 1, 1, 1)),
+    "vitb16dinov3": dict(embed_dim=48, num_heads=3),
+}
+SMALL = {
+    "dino": {"num_queries": 20, "encoder.num_layers": 1, "decoder.num_layers": 2, "dn_cfg.group_cfg.num_dn_queries": 4},
+    "deformable-detr": {"num_queries": 20, "encoder.num_layers": 1, "decoder.num_layers": 2},
+    "mask2former": {
+        "panoptic_head.num_queries": 20,
+        "panoptic_head.pixel_decoder.encoder.num_layers": 1,
+        "panoptic_head.transformer_decoder.num_layers": 2,
+        "train_cfg.num_points": 256,
+    },
+}
 
 
 def small(path):
     kind, state = path.stem.split("_")[:2]
     body = BODIES[state.removeprefix("frozen-")]
-    options = {**SMALL.get(kind, {}), "backbone.weights": "random",
-               **{f"backbone.body.{key}": value for key, value in body.items()}}
+    options = {
+        **SMALL.get(kind, {}),
+        "backbone.weights": "random",
+        **{f"backbone.body.{key}": value for key, value in body.items()},
+    }
     return load_config(path, {f"model.detector.{key}": value for key, value in options.items()})
 
 
@@ -40,12 +51,17 @@ def batch_of_two(with_masks, size_hw=(96, 128)):
     for label in (3, 79):
         masks = torch.zeros(2, *size_hw, dtype=torch.uint8)
         masks[0, 8:40, 10:60] = masks[1, 50:90, 40:120] = 1
-        instances = InstanceData(bboxes=torch.tensor([[10.0, 8, 60, 40], [40, 50, 120, 90]]),
-                                 labels=torch.tensor([label, 0]))
+        instances = InstanceData(
+            bboxes=torch.tensor([[10.0, 8, 60, 40], [40, 50, 120, 90]]), labels=torch.tensor([label, 0])
+        )
         if with_masks:
             instances.masks = BitmapMasks(masks.numpy(), *size_hw)
-        samples.append(DetDataSample(gt_instances=instances, metainfo=dict(
-            img_shape=size_hw, ori_shape=size_hw, scale_factor=(1.0, 1.0), img_id=label, img_path="")))
+        samples.append(
+            DetDataSample(
+                gt_instances=instances,
+                metainfo=dict(img_shape=size_hw, ori_shape=size_hw, scale_factor=(1.0, 1.0), img_id=label, img_path=""),
+            )
+        )
     torch.manual_seed(0)
     return dict(inputs=[torch.randint(256, (3, *size_hw), dtype=torch.uint8) for _ in samples], data_samples=samples)
 

@@ -18,15 +18,24 @@ CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "fixres"
 FILES = sorted(CONFIGS.glob("*_imagenet1k.py"))
 # facebookresearch/FixRes, README and its tables: training size, test size, epochs where they are published.
 PUBLISHED = {
-    "resnet50_fixres-384px": (224, 384, 56), "resnet50_fixres-v2-384px": (224, 384, 31),
-    "resnet50_fixres-128px-to-224px": (128, 224, None), "resnet50_fixres-cutmix-320px": (224, 320, None),
-    "resnet50_fixres-v2-cutmix-320px": (224, 320, 11), "resnext101-32x48d_fixres-320px": (224, 320, 1),
-    "resnext101-32x48d_fixres-v2-320px": (224, 320, 11), "pnasnet5large_fixres-480px": (331, 480, 1),
-    "efficientnet-b0_fixres-320px": (224, 320, None), "efficientnet-b1_fixres-384px": (240, 384, None),
-    "efficientnet-b2_fixres-420px": (260, 420, None), "efficientnet-b3_fixres-472px": (300, 472, None),
-    "efficientnet-b4_fixres-512px": (380, 512, None), "efficientnet-b5_fixres-576px": (456, 576, None),
-    "efficientnet-b6_fixres-576px": (528, 576, None), "efficientnet-b7_fixres-632px": (600, 632, None),
-    "efficientnet-l2_fixres-600px": (475, 600, None)}
+    "resnet50_fixres-384px": (224, 384, 56),
+    "resnet50_fixres-v2-384px": (224, 384, 31),
+    "resnet50_fixres-128px-to-224px": (128, 224, None),
+    "resnet50_fixres-cutmix-320px": (224, 320, None),
+    "resnet50_fixres-v2-cutmix-320px": (224, 320, 11),
+    "resnext101-32x48d_fixres-320px": (224, 320, 1),
+    "resnext101-32x48d_fixres-v2-320px": (224, 320, 11),
+    "pnasnet5large_fixres-480px": (331, 480, 1),
+    "efficientnet-b0_fixres-320px": (224, 320, None),
+    "efficientnet-b1_fixres-384px": (240, 384, None),
+    "efficientnet-b2_fixres-420px": (260, 420, None),
+    "efficientnet-b3_fixres-472px": (300, 472, None),
+    "efficientnet-b4_fixres-512px": (380, 512, None),
+    "efficientnet-b5_fixres-576px": (456, 576, None),
+    "efficientnet-b6_fixres-576px": (528, 576, None),
+    "efficientnet-b7_fixres-632px": (600, 632, None),
+    "efficientnet-l2_fixres-600px": (475, 600, None),
+}
 
 
 def stem(path):
@@ -45,7 +54,8 @@ def test_a_recipe_has_the_published_sizes_and_says_what_to_expect(path):
         transform = TRANSFORMS.build(cfg[f"{split}_dataloader"].dataset.transform)
         assert (transform.size, transform.resize) == (tested, int(tested * 8 / 7))
     assert cfg.train_dataloader.dataset.transform.type == (
-        "frozen_det.FixResTransform" if cfg.fixres.get("transform") == "v2" else "frozen_det.EvalTransform")
+        "frozen_det.FixResTransform" if cfg.fixres.get("transform") == "v2" else "frozen_det.EvalTransform"
+    )
     assert epochs in (None, cfg.train_cfg.max_epochs)
     optimizer = cfg.optim_wrapper.optimizer
     assert (optimizer.momentum, optimizer.weight_decay, cfg.auto_scale_lr.base_batch_size) == (0.9, 1e-4, 64)

@@ -4,8 +4,16 @@ from frozen_det.config import load_config
 from frozen_det.upstream.noisy_student.loop import check_loop
 
 # The released scripts: magnitude, unlabelled images for each labelled one, epochs, dropout.
-RELEASED = dict(b0=(None, 1, 700, 0.2), b1=(None, 3, 700, 0.2), b2=(6, 3, 700, 0.3), b3=(12, 3, 700, 0.3),
-                b4=(15, 3, 700, 0.4), b5=(18, 3, 350, 0.4), b6=(24, 3, 350, 0.5), b7=(27, 3, 350, 0.5))
+RELEASED = dict(
+    b0=(None, 1, 700, 0.2),
+    b1=(None, 3, 700, 0.2),
+    b2=(6, 3, 700, 0.3),
+    b3=(12, 3, 700, 0.3),
+    b4=(15, 3, 700, 0.4),
+    b5=(18, 3, 350, 0.4),
+    b6=(24, 3, 350, 0.5),
+    b7=(27, 3, 350, 0.5),
+)
 
 
 @pytest.mark.parametrize("size", RELEASED)
@@ -15,7 +23,12 @@ def test_each_size_has_the_released_values(size):
     check_loop(loop)
     (one,) = loop.rounds
     assert (one.ratio, one.min_confidence, one.per_class, one.labels, one.weighting) == (
-        ratio, 0.3, 130_000, "soft", "sum")
+        ratio,
+        0.3,
+        130_000,
+        "soft",
+        "sum",
+    )
     cfg = load_config(one.config)
     assert cfg.train_dataloader.dataset.transform.magnitude == magnitude
     assert cfg.train_cfg.max_epochs == epochs and cfg.model.backbone.drop_rate == dropout
@@ -28,8 +41,11 @@ def test_each_size_has_the_released_values(size):
 
 def test_the_ablations_differ_from_b0_in_what_they_ablate():
     plain = load_config("noisy_student/efficientnet-b0_imagenet1k").to_dict()
-    for name, change in (("no-balancing", dict(balanced="none")), ("no-upsampling", dict(balanced="cut")),
-                         ("noised-teacher", {})):
+    for name, change in (
+        ("no-balancing", dict(balanced="none")),
+        ("no-upsampling", dict(balanced="cut")),
+        ("noised-teacher", {}),
+    ):
         loop = load_config(f"noisy_student/efficientnet-b0_{name}_imagenet1k")
         check_loop(loop)
         other = loop.to_dict()
@@ -42,8 +58,9 @@ def test_the_ablations_differ_from_b0_in_what_they_ablate():
 
 
 @pytest.mark.parametrize(("processes", "batch", "accumulate"), [(8, 256, 1), (1, 256, 1), (1, 256, 8), (4, 64, 2)])
-@pytest.mark.parametrize(("epoch", "rate"), [(1, 0.128 / 5), (10, 0.128 * 0.97 ** 4), (30, 0.128 * 0.97 ** 12),
-                                             (349.9, 0.128 * 0.97 ** 145)])
+@pytest.mark.parametrize(
+    ("epoch", "rate"), [(1, 0.128 / 5), (10, 0.128 * 0.97**4), (30, 0.128 * 0.97**12), (349.9, 0.128 * 0.97**145)]
+)
 def test_the_rate_of_b7_at_an_epoch_is_the_same_however_many_processes_train(processes, batch, accumulate, epoch, rate):
     import torch
 
@@ -115,7 +132,8 @@ def test_the_optimiser_is_timms_and_its_epsilon_is_inside_the_root():
     assert value.item() == pytest.approx(-0.1 * 2 / (0.9 * 1 + 0.1 * 4 + 1e-3) ** 0.5, rel=1e-5)
 
 
-@pytest.mark.parametrize("name", ["resnet20_cifar10",
-                                  "resnet20_short_cifar10", "resnet20_short-1round_cifar10", "quick"])
+@pytest.mark.parametrize(
+    "name", ["resnet20_cifar10", "resnet20_short_cifar10", "resnet20_short-1round_cifar10", "quick"]
+)
 def test_small_loops_are_loops(name):
     check_loop(load_config(f"noisy_student/{name}"))

@@ -18,8 +18,15 @@ def body():
 
 
 def rpn(levels=5):
-    return MODELS.build(dict(type="frozen_det.RPNHead", in_channels=256, anchor_generator=dict(
-        type="AnchorGenerator", scales=[8], ratios=[0.5, 1.0, 2.0], strides=[8 * 2 ** i for i in range(levels)])))
+    return MODELS.build(
+        dict(
+            type="frozen_det.RPNHead",
+            in_channels=256,
+            anchor_generator=dict(
+                type="AnchorGenerator", scales=[8], ratios=[0.5, 1.0, 2.0], strides=[8 * 2**i for i in range(levels)]
+            ),
+        )
+    )
 
 
 def box_head(num_classes, agnostic):
@@ -27,11 +34,19 @@ def box_head(num_classes, agnostic):
 
 
 def cascade(num_classes):
-    return MODELS.build(dict(
-        type="frozen_det.CascadeRoIHead",
-        bbox_roi_extractor=dict(type="SingleRoIExtractor", roi_layer=dict(type="RoIAlign", output_size=7),
-                                out_channels=256, featmap_strides=[8, 16, 32, 64, 128], finest_scale=112),
-        bbox_head=dict(type="frozen_det.ConvFCBBoxHead", num_classes=num_classes)))
+    return MODELS.build(
+        dict(
+            type="frozen_det.CascadeRoIHead",
+            bbox_roi_extractor=dict(
+                type="SingleRoIExtractor",
+                roi_layer=dict(type="RoIAlign", output_size=7),
+                out_channels=256,
+                featmap_strides=[8, 16, 32, 64, 128],
+                finest_scale=112,
+            ),
+            bbox_head=dict(type="frozen_det.ConvFCBBoxHead", num_classes=num_classes),
+        )
+    )
 
 
 def neck(kind):
@@ -65,13 +80,23 @@ def conv(inputs, outputs, kernel):
     return inputs * outputs * kernel * kernel + outputs
 
 
-@pytest.mark.parametrize("kind, neck_size, papers, missing", [
-    ("FPN", sum(conv(c, 256, 1) for c in CHANNELS) + 5 * (conv(256, 256, 3) + 512), 21.9, 0.64),
-    ("NASFPN", 3 * 512 + sum(conv(c, 256, 1) for c in CHANNELS[1:]) + 35 * (conv(256, 256, 3) + 512), 40.9, 1.99)])
+@pytest.mark.parametrize(
+    "kind, neck_size, papers, missing",
+    [
+        ("FPN", sum(conv(c, 256, 1) for c in CHANNELS) + 5 * (conv(256, 256, 3) + 512), 21.9, 0.64),
+        ("NASFPN", 3 * 512 + sum(conv(c, 256, 1) for c in CHANNELS[1:]) + 35 * (conv(256, 256, 3) + 512), 40.9, 1.99),
+    ],
+)
 def test_without_cascade_the_layers_of_the_published_configs_fall_short_of_the_paper(kind, neck_size, papers, missing):
     trainable = count(neck(kind)) + count(rpn()) + count(box_head(90, agnostic=False))
-    head = (4 * (conv(256, 256, 3) + 512) + conv(256 * 49, 1024, 1) + conv(1024, 1024, 1) + 2 * 2048
-            + conv(1024, 91, 1) + conv(1024, 360, 1))
+    head = (
+        4 * (conv(256, 256, 3) + 512)
+        + conv(256 * 49, 1024, 1)
+        + conv(1024, 1024, 1)
+        + 2 * 2048
+        + conv(1024, 91, 1)
+        + conv(1024, 360, 1)
+    )
     assert trainable == neck_size + 596_495 + head
     # The cause is not known. The authors' box output for background, not built here, is 4100 parameters only.
     assert papers - trainable / 1e6 == pytest.approx(missing, abs=0.01)

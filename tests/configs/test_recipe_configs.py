@@ -22,19 +22,58 @@ FILES = sorted((CONFIGS / "upstream").glob("*.py"))
 NAME = re.compile(r"[a-z0-9-]+_[a-z0-9-]+_[a-z0-9-]+")
 # arXiv 2110.00476, Table 2; timm's hyper-parameters and mmpretrain's configs agree.
 RSB = {
-    "a1": dict(size=224, epochs=600, lr=5e-3, weight_decay=0.01, smoothing=0.1, threshold=None, drop_path=0.05,
-               repeats=3, rand_augment="rand-m7-mstd0.5-inc1", mixup=0.2),
-    "a2": dict(size=224, epochs=300, lr=5e-3, weight_decay=0.02, smoothing=0.0, threshold=0.2, drop_path=0.05,
-               repeats=3, rand_augment="rand-m7-mstd0.5-inc1", mixup=0.1),
-    "a3": dict(size=160, epochs=100, lr=8e-3, weight_decay=0.02, smoothing=0.0, threshold=0.2, drop_path=0.0,
-               repeats=1, rand_augment="rand-m6-mstd0.5-inc1", mixup=0.1),
+    "a1": dict(
+        size=224,
+        epochs=600,
+        lr=5e-3,
+        weight_decay=0.01,
+        smoothing=0.1,
+        threshold=None,
+        drop_path=0.05,
+        repeats=3,
+        rand_augment="rand-m7-mstd0.5-inc1",
+        mixup=0.2,
+    ),
+    "a2": dict(
+        size=224,
+        epochs=300,
+        lr=5e-3,
+        weight_decay=0.02,
+        smoothing=0.0,
+        threshold=0.2,
+        drop_path=0.05,
+        repeats=3,
+        rand_augment="rand-m7-mstd0.5-inc1",
+        mixup=0.1,
+    ),
+    "a3": dict(
+        size=160,
+        epochs=100,
+        lr=8e-3,
+        weight_decay=0.02,
+        smoothing=0.0,
+        threshold=0.2,
+        drop_path=0.0,
+        repeats=1,
+        rand_augment="rand-m6-mstd0.5-inc1",
+        mixup=0.1,
+    ),
 }
 RSB_FILES = [path for path in FILES if re.fullmatch(r"[a-z0-9-]+_rsb-a[123]_imagenet1k", path.stem)]
 # timm's results on ImageNet val at 224 px for A1, A2, A3.
-TIMM_OTHERS = {"resnext50-32x4d": (80.53, 80.44, 79.26), "resnet50d": (80.73, 80.27, 78.74),
-               "seresnet50": (80.01, 80.10, 77.04), "ecaresnet50t": (81.28, 80.88, 79.55)}
-TIMM = {18: (71.50, 70.63, 68.25), 34: (76.42, 75.52, 73.00), 50: (80.38, 79.83, 78.05), 101: (81.49, 81.34, 79.84),
-        152: (82.00, 81.76, 80.55)}
+TIMM_OTHERS = {
+    "resnext50-32x4d": (80.53, 80.44, 79.26),
+    "resnet50d": (80.73, 80.27, 78.74),
+    "seresnet50": (80.01, 80.10, 77.04),
+    "ecaresnet50t": (81.28, 80.88, 79.55),
+}
+TIMM = {
+    18: (71.50, 70.63, 68.25),
+    34: (76.42, 75.52, 73.00),
+    50: (80.38, 79.83, 78.05),
+    101: (81.49, 81.34, 79.84),
+    152: (82.00, 81.76, 80.55),
+}
 
 
 def said(path):
@@ -78,8 +117,9 @@ def test_a_config_builds_all_its_parts(path):
 
 
 def test_all_fifteen_recipes_of_rsb_are_there():
-    assert {path.stem for path in RSB_FILES} >= {f"resnet{size}_rsb-a{recipe}_imagenet1k" for size in TIMM
-                                                for recipe in (1, 2, 3)}
+    assert {path.stem for path in RSB_FILES} >= {
+        f"resnet{size}_rsb-a{recipe}_imagenet1k" for size in TIMM for recipe in (1, 2, 3)
+    }
 
 
 @pytest.mark.parametrize("path", RSB_FILES, ids=stems(RSB_FILES))
@@ -87,8 +127,15 @@ def test_rsb_has_the_values_of_its_table(path):
     cfg, want = load_config(path), RSB[re.search(r"rsb-(a\d)", path.stem).group(1)]
     transform = TRANSFORMS.build(cfg.train_dataloader.dataset.transform)
     assert transform.size == want["size"]
-    assert transform.settings == dict(interpolation="bicubic", rand_augment=want["rand_augment"], trivial_augment=False,
-                                      color_jitter=0.0, lighting=0.0, erase_prob=0.0, erase_mode="mean")
+    assert transform.settings == dict(
+        interpolation="bicubic",
+        rand_augment=want["rand_augment"],
+        trivial_augment=False,
+        color_jitter=0.0,
+        lighting=0.0,
+        erase_prob=0.0,
+        erase_mode="mean",
+    )
     for loader in (cfg.val_dataloader, cfg.test_dataloader):
         evaluation = TRANSFORMS.build(loader.dataset.transform)
         assert (evaluation.size, evaluation.resize) == (224, 235)
@@ -113,8 +160,9 @@ def rates_of(cfg, lr):
     from mmengine.registry import PARAM_SCHEDULERS
 
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr)
-    schedulers = [PARAM_SCHEDULERS.build(dict(one), default_args=dict(optimizer=optimizer))
-                  for one in cfg.param_scheduler]
+    schedulers = [
+        PARAM_SCHEDULERS.build(dict(one), default_args=dict(optimizer=optimizer)) for one in cfg.param_scheduler
+    ]
     rates = []
     for _ in range(cfg.train_cfg.max_epochs):
         rates.append(optimizer.param_groups[0]["lr"])
@@ -141,9 +189,14 @@ def test_the_rates_of_rsb_are_those_of_timms_scheduler(recipe, lr):
 def test_torchvisions_rates_are_those_of_its_two_schedulers():
     cfg = load_config(CONFIGS / "upstream" / "resnet50_torchvision-v2_imagenet1k.py")
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.5)
-    theirs = torch.optim.lr_scheduler.SequentialLR(optimizer, [
-        torch.optim.lr_scheduler.LinearLR(optimizer, 0.01, total_iters=5),
-        torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 595)], [5])
+    theirs = torch.optim.lr_scheduler.SequentialLR(
+        optimizer,
+        [
+            torch.optim.lr_scheduler.LinearLR(optimizer, 0.01, total_iters=5),
+            torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 595),
+        ],
+        [5],
+    )
     wanted = []
     for _ in range(600):
         wanted.append(optimizer.param_groups[0]["lr"])
@@ -183,15 +236,20 @@ def test_stochastic_depth_grows_linearly_to_its_value_at_the_last_of_sixteen_blo
     cfg = load_config(CONFIGS / "upstream" / "resnet50_rsb-a2_imagenet1k.py")
     with torch.device("meta"):
         network = build_network(cfg.model.backbone, 1000).module
-    rates = [getattr(block.drop_path, "drop_prob", 0.0) for stage in range(1, 5)
-             for block in getattr(network, f"layer{stage}")]
+    rates = [
+        getattr(block.drop_path, "drop_prob", 0.0)
+        for stage in range(1, 5)
+        for block in getattr(network, f"layer{stage}")
+    ]
     assert rates == pytest.approx([0.05 * place / 15 for place in range(16)])
 
 
 def test_ablations_of_the_loss_differ_from_a2_in_the_loss_alone():
     a2 = load_config(CONFIGS / "upstream" / "resnet50_rsb-a2_imagenet1k.py").to_dict()
-    losses = {"ce": dict(type="frozen_det.SoftTargetCrossEntropy"),
-              "sumtoone": dict(type="frozen_det.BinaryCrossEntropy", target_threshold=None, sum_to_one=True)}
+    losses = {
+        "ce": dict(type="frozen_det.SoftTargetCrossEntropy"),
+        "sumtoone": dict(type="frozen_det.BinaryCrossEntropy", target_threshold=None, sum_to_one=True),
+    }
     for name, loss in losses.items():
         other = load_config(CONFIGS / "upstream" / f"resnet50_rsb-a2-{name}_imagenet1k.py").to_dict()
         assert other["model"].pop("loss") == loss
@@ -203,8 +261,10 @@ def test_the_arms_of_cutmix_differ_in_model_alone_and_have_its_settings():
         return load_config(CONFIGS / "upstream" / f"{name}.py").to_dict()
 
     mixings = ("cutout", "mixup", "cutmix", "feature-cutmix", "manifold-mixup")
-    for arch, data, arms in (("resnet50", "imagenet1k", (*mixings, "stochastic-depth", "dropblock")),
-                             ("resnet20", "cifar10", mixings)):
+    for arch, data, arms in (
+        ("resnet50", "imagenet1k", (*mixings, "stochastic-depth", "dropblock")),
+        ("resnet20", "cifar10", mixings),
+    ):
         plain = config(f"{arch}_plain_{data}")
         plain.pop("model")
         for arm in arms:
@@ -219,17 +279,39 @@ def test_the_arms_of_cutmix_differ_in_model_alone_and_have_its_settings():
 
 # arXiv 1905.04899, top-1 error: Tables 5, 6 and 8 on CIFAR-100, Table 4 on ImageNet.
 CUTMIX_ERRORS = {
-    "pyramidnet200_plain": 16.45, "pyramidnet200_stochastic-depth": 15.86, "pyramidnet200_smoothing": 16.73,
-    "pyramidnet200_cutout": 16.53, "pyramidnet200_cutout-smoothing": 15.61, "pyramidnet200_dropblock": 15.73,
-    "pyramidnet200_dropblock-smoothing": 15.16, "pyramidnet200_mixup-a05": 15.78, "pyramidnet200_mixup": 15.63,
-    "pyramidnet200_manifold-mixup": 16.14, "pyramidnet200_cutout-mixup": 15.46,
-    "pyramidnet200_cutout-manifold-mixup": 15.09, "pyramidnet200_shakedrop": 15.08, "pyramidnet200_cutmix": 14.47,
-    "pyramidnet200_cutmix-shakedrop": 13.81, "pyramidnet200_cutmix-gaussian": 15.95,
-    "pyramidnet200_cutmix-fixed": 14.97, "pyramidnet200_cutmix-onehot": 15.89, "pyramidnet200_cutmix-scheduled": 14.72,
-    "pyramidnet200_cutmix-complete": 15.17, "pyramidnet110_plain": 19.85, "pyramidnet110_cutmix": 17.97,
-    "resnet110_plain": 23.14, "resnet110_cutmix": 20.11}
-TABLE_4 = {"resnet101_plain": 21.87, "resnet101_cutout": 20.72, "resnet101_mixup": 20.52, "resnet101_cutmix": 20.17,
-           "resnext101-32x4d_plain": 21.18, "resnext101-32x4d_cutmix": 19.47}
+    "pyramidnet200_plain": 16.45,
+    "pyramidnet200_stochastic-depth": 15.86,
+    "pyramidnet200_smoothing": 16.73,
+    "pyramidnet200_cutout": 16.53,
+    "pyramidnet200_cutout-smoothing": 15.61,
+    "pyramidnet200_dropblock": 15.73,
+    "pyramidnet200_dropblock-smoothing": 15.16,
+    "pyramidnet200_mixup-a05": 15.78,
+    "pyramidnet200_mixup": 15.63,
+    "pyramidnet200_manifold-mixup": 16.14,
+    "pyramidnet200_cutout-mixup": 15.46,
+    "pyramidnet200_cutout-manifold-mixup": 15.09,
+    "pyramidnet200_shakedrop": 15.08,
+    "pyramidnet200_cutmix": 14.47,
+    "pyramidnet200_cutmix-shakedrop": 13.81,
+    "pyramidnet200_cutmix-gaussian": 15.95,
+    "pyramidnet200_cutmix-fixed": 14.97,
+    "pyramidnet200_cutmix-onehot": 15.89,
+    "pyramidnet200_cutmix-scheduled": 14.72,
+    "pyramidnet200_cutmix-complete": 15.17,
+    "pyramidnet110_plain": 19.85,
+    "pyramidnet110_cutmix": 17.97,
+    "resnet110_plain": 23.14,
+    "resnet110_cutmix": 20.11,
+}
+TABLE_4 = {
+    "resnet101_plain": 21.87,
+    "resnet101_cutout": 20.72,
+    "resnet101_mixup": 20.52,
+    "resnet101_cutmix": 20.17,
+    "resnext101-32x4d_plain": 21.18,
+    "resnext101-32x4d_cutmix": 19.47,
+}
 
 
 def test_every_row_of_cutmixs_tables_has_its_config_and_its_number():
@@ -257,7 +339,8 @@ def test_the_rows_of_cutmixs_table_5_differ_from_its_baseline_in_their_row_alone
         noise = dict(model.get("noise") or {})
         noise.pop("branches", None)
         assert noise == {"stochastic-depth": dict(stochastic_depth=0.25)}.get(
-            recipe, dict(drop_block=0.1, block_size=4) if "dropblock" in recipe else {})
+            recipe, dict(drop_block=0.1, block_size=4) if "dropblock" in recipe else {}
+        )
 
 
 def test_localisation_trains_by_the_papers_appendix():
@@ -282,15 +365,19 @@ def test_fixres_bases_are_its_authors_120_epochs_of_two_passes():
         assert cfg.accumulate * cfg.train_dataloader.batch_size == 512 and cfg.train_dataloader.sampler.num_repeats == 3
 
 
-@pytest.mark.parametrize("name, epochs, batch, lr, milestones", [
-    ("resnet50_cutmix_imagenet1k", 300, 256, 0.1, [75, 150, 225]),
-    ("pyramidnet200_cutmix_cifar100", 300, 64, 0.25, [150, 225]),
-    ("pyramidnet200_cutmix_cifar10", 300, 64, 0.25, [150, 225]),
-])
+@pytest.mark.parametrize(
+    "name, epochs, batch, lr, milestones",
+    [
+        ("resnet50_cutmix_imagenet1k", 300, 256, 0.1, [75, 150, 225]),
+        ("pyramidnet200_cutmix_cifar100", 300, 64, 0.25, [150, 225]),
+        ("pyramidnet200_cutmix_cifar10", 300, 64, 0.25, [150, 225]),
+    ],
+)
 def test_cutmix_trains_as_its_authors_did(name, epochs, batch, lr, milestones):
     cfg = load_config(CONFIGS / "upstream" / f"{name}.py")
-    assert cfg.optim_wrapper.optimizer.to_dict() == dict(type="SGD", lr=lr, momentum=0.9, nesterov=True,
-                                                         weight_decay=1e-4)
+    assert cfg.optim_wrapper.optimizer.to_dict() == dict(
+        type="SGD", lr=lr, momentum=0.9, nesterov=True, weight_decay=1e-4
+    )
     assert (cfg.train_cfg.max_epochs, cfg.train_dataloader.batch_size) == (epochs, batch)
     assert cfg.auto_scale_lr.base_batch_size == batch
     assert (cfg.param_scheduler[0].milestones, cfg.param_scheduler[0].gamma) == (milestones, 0.1)

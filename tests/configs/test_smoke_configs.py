@@ -14,8 +14,9 @@ FILES = sorted((Path(__file__).resolve().parents[2] / "configs" / "smoke").glob(
 def scenes(tmp_path_factory):
     from frozen_det.datasets.toy.toy_scenes import write_toy_scenes
 
-    return write_toy_scenes(tmp_path_factory.mktemp("toys") / "scenes", num_train=8, num_val=4,
-                            report=lambda text: None)
+    return write_toy_scenes(
+        tmp_path_factory.mktemp("toys") / "scenes", num_train=8, num_val=4, report=lambda text: None
+    )
 
 
 def built(path, scenes):

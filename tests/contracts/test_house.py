@@ -12,9 +12,21 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "frozen_det"
 
 # Who may import whom: a room's level may import levels below it (larger numbers) and itself.
-LEVELS = [{"cli"}, {"robustness"}, {"workflows", "benchmarks"}, {"inference", "upstream"},
-          {"engine", "export", "reports"}, {"models"}, {"datasets"}, {"evaluation", "pages"}, {"config", "weights"},
-          {"registry"}, {"host"}, {"ops", "text_files"}, {"_moved"}]
+LEVELS = [
+    {"cli"},
+    {"robustness"},
+    {"workflows", "benchmarks"},
+    {"inference", "upstream"},
+    {"engine", "export", "reports"},
+    {"models"},
+    {"datasets"},
+    {"evaluation", "pages"},
+    {"config", "weights"},
+    {"registry"},
+    {"host"},
+    {"ops", "text_files"},
+    {"_moved"},
+]
 MOST_MODULES = 22  # of a folder: more than that nobody reads at a glance
 ANYWHERE = {"errors", "__init__", "frozen_det"}
 
@@ -78,7 +90,7 @@ def test_no_two_rooms_import_each_other():
 
     def visit(room, above):
         if room in above:
-            cycles.append([*above[above.index(room):], room])
+            cycles.append([*above[above.index(room) :], room])
         elif room not in done:
             for other in sorted(graph[room]):
                 visit(other, [*above, room])
@@ -90,8 +102,10 @@ def test_no_two_rooms_import_each_other():
 
 
 def test_no_folder_holds_more_modules_than_one_reads_at_a_glance():
-    counts = {path.parent: len([one for one in path.parent.glob("*.py") if one.name != "__init__.py"])
-              for path in PACKAGE.rglob("__init__.py")}
+    counts = {
+        path.parent: len([one for one in path.parent.glob("*.py") if one.name != "__init__.py"])
+        for path in PACKAGE.rglob("__init__.py")
+    }
     assert {str(folder.relative_to(ROOT)): count for folder, count in counts.items() if count > MOST_MODULES} == {}
 
 
@@ -100,15 +114,22 @@ def test_no_file_is_longer_than_four_hundred_lines():
     assert [str(path.relative_to(ROOT)) for path in files if len(path.read_text().splitlines()) > 400] == []
 
 
-@pytest.mark.parametrize("old, new", [("analysis.inference", "inference.detector"),
-                                      ("checkpoints", "weights.loading"),
-                                      ("models.frozen_backbone", "models.backbones.frozen_backbone"),
-                                      ("mmcv_ops.boxes", "host.mmcv_ops.boxes")])
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        ("analysis.inference", "inference.detector"),
+        ("checkpoints", "weights.loading"),
+        ("models.frozen_backbone", "models.backbones.frozen_backbone"),
+        ("mmcv_ops.boxes", "host.mmcv_ops.boxes"),
+    ],
+)
 def test_an_import_path_of_before_gives_the_same_module_and_says_until_when(old, new):
-    code = (f"import importlib, warnings; import frozen_det.{new} as new\n"
-            "with warnings.catch_warnings(record=True) as seen:\n"
-            f"    warnings.simplefilter('always'); old = importlib.import_module('frozen_det.{old}')\n"
-            "assert old is new, (old, new)\nassert '2027-06-30' in str(seen[-1].message), seen")
+    code = (
+        f"import importlib, warnings; import frozen_det.{new} as new\n"
+        "with warnings.catch_warnings(record=True) as seen:\n"
+        f"    warnings.simplefilter('always'); old = importlib.import_module('frozen_det.{old}')\n"
+        "assert old is new, (old, new)\nassert '2027-06-30' in str(seen[-1].message), seen"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -149,9 +170,11 @@ def test_importing_the_package_loads_no_torch_and_no_host():
 
 
 def test_types_resolve_by_scope_without_custom_imports():
-    code = ("from mmdet.registry import *; "
-            "print(MODELS.get('frozen_det.FrozenBackbone'), DATASETS.get('frozen_det.CocoDataset'), "
-            "HOOKS.get('frozen_det.FrozenProofHook'), METRICS.get('frozen_det.CocoMetric'))")
+    code = (
+        "from mmdet.registry import *; "
+        "print(MODELS.get('frozen_det.FrozenBackbone'), DATASETS.get('frozen_det.CocoDataset'), "
+        "HOOKS.get('frozen_det.FrozenProofHook'), METRICS.get('frozen_det.CocoMetric'))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "None" not in done.stdout.splitlines()[-1]
 
@@ -159,11 +182,13 @@ def test_types_resolve_by_scope_without_custom_imports():
 def test_the_contracted_types_are_registered():
     from mmdet.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS
 
-    for registry, names in ((MODELS, ["Detector", "FrozenBackbone", "FPN", "NASFPN", "ConvNeck", "CascadeRoIHead"]),
-                            (DATASETS, ["CocoDataset", "ToyScenes"]),
-                            (TRANSFORMS, ["LargeScaleJitter", "CopyPaste"]),
-                            (HOOKS, ["FrozenProofHook", "LeanCheckpointHook", "UnfreezeHook"]),
-                            (METRICS, ["CocoMetric", "LVISMetric"])):
+    for registry, names in (
+        (MODELS, ["Detector", "FrozenBackbone", "FPN", "NASFPN", "ConvNeck", "CascadeRoIHead"]),
+        (DATASETS, ["CocoDataset", "ToyScenes"]),
+        (TRANSFORMS, ["LargeScaleJitter", "CopyPaste"]),
+        (HOOKS, ["FrozenProofHook", "LeanCheckpointHook", "UnfreezeHook"]),
+        (METRICS, ["CocoMetric", "LVISMetric"]),
+    ):
         assert [n for n in names if registry.get(f"frozen_det.{n}") is None] == []
 
 

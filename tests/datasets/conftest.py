@@ -22,12 +22,15 @@ def toy_root(tmp_path_factory):
 def coco_content():
     """Two images of 40 x 30 px with three boxes of the classes cat (id 7) and dog (id 3)."""
     return {
-        "images": [{"id": 1, "file_name": "a.jpg", "height": 30, "width": 40},
-                   {"id": 2, "file_name": "b.jpg", "height": 30, "width": 40}],
+        "images": [
+            {"id": 1, "file_name": "a.jpg", "height": 30, "width": 40},
+            {"id": 2, "file_name": "b.jpg", "height": 30, "width": 40},
+        ],
         "annotations": [
             {"id": 1, "image_id": 1, "category_id": 7, "bbox": [2, 3, 10, 8], "area": 80, "iscrowd": 0},
             {"id": 2, "image_id": 1, "category_id": 3, "bbox": [20, 5, 12, 20], "area": 240, "iscrowd": 0},
-            {"id": 3, "image_id": 2, "category_id": 3, "bbox": [1, 1, 30, 25], "area": 750, "iscrowd": 0}],
+            {"id": 3, "image_id": 2, "category_id": 3, "bbox": [1, 1, 30, 25], "area": 750, "iscrowd": 0},
+        ],
         "categories": [{"id": 7, "name": "cat"}, {"id": 3, "name": "dog"}],
     }
 

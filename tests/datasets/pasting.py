@@ -37,8 +37,15 @@ def square(left, top, right, bottom, label=0, **further) -> dict:
 
 
 def image_of(index: int, height: int, width: int, instances: list[dict], **further) -> dict:
-    return dict(img=np.full((height, width, 3), 40 * (index + 1), np.uint8), img_id=100 + index,
-                img_path=f"scene {index}", instances=instances) | further
+    return (
+        dict(
+            img=np.full((height, width, 3), 40 * (index + 1), np.uint8),
+            img_id=100 + index,
+            img_path=f"scene {index}",
+            instances=instances,
+        )
+        | further
+    )
 
 
 def made_scenes(seed: int) -> Scenes:
@@ -53,8 +60,14 @@ def made_scenes(seed: int) -> Scenes:
             corner = generator.uniform(-2, [width - 1, height - 1])
             points = np.clip(corner + generator.uniform(0, side, (3, 2)), 0, [width, height])
             box = [*points.min(axis=0), *points.max(axis=0)]
-            instances.append(dict(bbox=box, bbox_label=int(generator.integers(3)), mask=[points.ravel().tolist()],
-                                  ignore_flag=int(generator.random() < 0.2)))
+            instances.append(
+                dict(
+                    bbox=box,
+                    bbox_label=int(generator.integers(3)),
+                    mask=[points.ravel().tolist()],
+                    ignore_flag=int(generator.random() < 0.2),
+                )
+            )
         scenes.append(image_of(index, height, width, instances))
     return Scenes(scenes)
 
@@ -75,13 +88,19 @@ def loaded(size_hw=(100, 100), objects=(), colour=50, crowds=(), kind=BitmapMask
     flags = np.zeros(len(objects), bool)
     flags[list(crowds)] = True
     if kind is PolygonMasks:
-        masks = PolygonMasks([[np.array([x1, y1, x2, y1, x2, y2, x1, y2], float)] for x1, y1, x2, y2 in objects],
-                             height, width)
+        masks = PolygonMasks(
+            [[np.array([x1, y1, x2, y1, x2, y2, x1, y2], float)] for x1, y1, x2, y2 in objects], height, width
+        )
     else:
         masks = BitmapMasks(full, height, width)
-    return dict(img=np.full((height, width, 3), colour, np.uint8), img_shape=size_hw, gt_masks=masks,
-                gt_bboxes=HorizontalBoxes(np.array(objects, np.float32).reshape(-1, 4)), gt_ignore_flags=flags,
-                gt_bboxes_labels=np.arange(len(objects), dtype=np.int64))
+    return dict(
+        img=np.full((height, width, 3), colour, np.uint8),
+        img_shape=size_hw,
+        gt_masks=masks,
+        gt_bboxes=HorizontalBoxes(np.array(objects, np.float32).reshape(-1, 4)),
+        gt_ignore_flags=flags,
+        gt_bboxes_labels=np.arange(len(objects), dtype=np.int64),
+    )
 
 
 def patch(left, top, right, bottom, colour=200, label=9, **further) -> Patch:

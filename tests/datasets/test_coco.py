@@ -1,6 +1,5 @@
 """CocoDataset: classes from the data, mmdet's boxes, counted drops, clear errors, seeded samples."""
 
-
 import numpy as np
 import pytest
 import torch
@@ -21,8 +20,15 @@ def _dataset(root, **kwargs):
 
 
 def _add_box(content, bbox, area=None, **more):
-    box = {"id": 100 + len(content["annotations"]), "image_id": 2, "category_id": 7, "bbox": bbox,
-           "area": bbox[2] * bbox[3] if area is None else area, "iscrowd": 0, **more}
+    box = {
+        "id": 100 + len(content["annotations"]),
+        "image_id": 2,
+        "category_id": 7,
+        "bbox": bbox,
+        "area": bbox[2] * bbox[3] if area is None else area,
+        "iscrowd": 0,
+        **more,
+    }
     content["annotations"].append(box)
     return content
 
@@ -59,9 +65,16 @@ def test_classes_of_foreign_data_are_refused(coco_root, coco_content):
         _dataset(root, ann_file="annotations/val.json", classes_from="annotations/train.json")
 
 
-@pytest.mark.parametrize("classes,message", [
-    (("cat", "dgo"), "got 'dgo', which it lacks; did you mean 'dog'"), (("zebra",), "it holds 'cat', 'dog'"),
-    (("cat", "cat"), "each class once.*'cat'"), ((), "each class once"), ("cat", "its comma")])
+@pytest.mark.parametrize(
+    "classes,message",
+    [
+        (("cat", "dgo"), "got 'dgo', which it lacks; did you mean 'dog'"),
+        (("zebra",), "it holds 'cat', 'dog'"),
+        (("cat", "cat"), "each class once.*'cat'"),
+        ((), "each class once"),
+        ("cat", "its comma"),
+    ],
+)
 def test_classes_that_do_not_fit_are_refused_with_the_closest(coco_root, classes, message):
     with pytest.raises(InputError, match=message):
         _dataset(coco_root(), metainfo=dict(classes=classes))
@@ -84,15 +97,24 @@ def test_unusable_boxes_are_dropped_counted_and_logged_in_one_line(coco_root, co
     assert [i["ignore_flag"] for i in dataset.get_data_info(1)["instances"]] == [0, 1, 0]
     assert dataset.get_data_info(1)["instances"][2]["bbox"] == [35, 25, 55, 45]
     assert len(log_lines) == 1
-    for part in ("2 of 2 images", "5 of 8 boxes", "2 boxes below 1 px", "1 crowds", "1 boxes marked",
-                 "1 boxes sticking out"):
+    for part in (
+        "2 of 2 images",
+        "5 of 8 boxes",
+        "2 boxes below 1 px",
+        "1 crowds",
+        "1 boxes marked",
+        "1 boxes sticking out",
+    ):
         assert part in log_lines[0]
 
 
 def test_a_box_outside_its_image_is_an_error_or_dropped_and_counted(coco_root, coco_content, log_lines):
     root = coco_root(_add_box(coco_content, [40, 3, 5, 5]))
-    with pytest.raises(InputError, match=r"train.json: annotation id 103: .* image 2 of 40 x 30 px, got .*"
-                                         r"\[40, 3, 5, 5\]; .*on_outside_box='drop'"):
+    with pytest.raises(
+        InputError,
+        match=r"train.json: annotation id 103: .* image 2 of 40 x 30 px, got .*"
+        r"\[40, 3, 5, 5\]; .*on_outside_box='drop'",
+    ):
         _dataset(root)
     dataset = _dataset(root, on_outside_box="drop")
     assert len(dataset.get_data_info(1)["instances"]) == 1 and "1 boxes outside their image" in log_lines[-1]
@@ -107,8 +129,10 @@ def test_nan_and_missing_keys_stop_the_dataset(coco_root, coco_content):
 
 
 def test_filters_count_what_they_leave_out(coco_root, coco_content, log_lines):
-    coco_content["images"] += [{"id": 3, "file_name": "c.jpg", "height": 30, "width": 40},
-                               {"id": 4, "file_name": "d.jpg", "height": 8, "width": 40}]
+    coco_content["images"] += [
+        {"id": 3, "file_name": "c.jpg", "height": 30, "width": 40},
+        {"id": 4, "file_name": "d.jpg", "height": 8, "width": 40},
+    ]
     dataset = _dataset(coco_root(coco_content), filter_cfg=dict(filter_empty_gt=True, min_size=16))
     assert [dataset.get_data_info(i)["img_id"] for i in range(len(dataset))] == [1, 2]
     assert "1 images with a side below 16 px, 1 images without an object" in log_lines[0]
@@ -124,8 +148,14 @@ def test_no_image_left_shows_what_was_held_and_asked_for(coco_root, coco_content
     coco_content["annotations"] = coco_content["annotations"][1:]
     with pytest.raises(InputError) as error:
         _dataset(coco_root(coco_content), metainfo=dict(classes=("cat",)), filter_cfg=dict(filter_empty_gt=True))
-    for part in ("got none of 2", "holds: cat 0, dog 2", "classes 'cat'", "'filter_empty_gt': True",
-                 "2 boxes of classes not asked for", "2 images without an object"):
+    for part in (
+        "got none of 2",
+        "holds: cat 0, dog 2",
+        "classes 'cat'",
+        "'filter_empty_gt': True",
+        "2 boxes of classes not asked for",
+        "2 images without an object",
+    ):
         assert part in str(error.value)
     with pytest.raises(InputError, match="got none of 0"):
         _dataset(coco_root({**coco_content, "images": [], "annotations": []}))
@@ -249,9 +279,13 @@ def test_an_unknown_choice_is_refused(coco_root, key):
 @pytest.mark.parametrize("filter_cfg", [None, dict(filter_empty_gt=True, min_size=400)])
 @pytest.mark.parametrize("classes", [None, ("person", "car")])
 def test_parity_with_mmdet_on_coco(real_data, filter_cfg, classes):
-    arguments = dict(ann_file="annotations/instances.json", data_root=str(real_data / "coco128"),
-                     data_prefix=dict(img="images/"), filter_cfg=filter_cfg,
-                     **(dict(metainfo=dict(classes=classes)) if classes else {}))
+    arguments = dict(
+        ann_file="annotations/instances.json",
+        data_root=str(real_data / "coco128"),
+        data_prefix=dict(img="images/"),
+        filter_cfg=filter_cfg,
+        **(dict(metainfo=dict(classes=classes)) if classes else {}),
+    )
     ours, hosts = CocoDataset(**arguments), HostCocoDataset(**arguments)
     assert len(ours) == len(hosts) > 0
     assert all(ours.get_data_info(i) == hosts.get_data_info(i) for i in range(len(ours)))

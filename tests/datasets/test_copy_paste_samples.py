@@ -24,8 +24,9 @@ def test_max_num_pasted_is_reached_and_never_passed():
     donor = image_of(1, 90, 90, [square(10 * i, 0, 10 * i + 8, 8) for i in range(8)])
     counts = {}
     for objects, limit in (("subset", 3), ("all", 3), ("subset", None), ("all", None), ("one", None)):
-        paste = bound(Scenes([donor]), donor_pipeline=[LargeScaleJitter(90, (1.0, 1.0))], objects=objects,
-                      max_num_pasted=limit)
+        paste = bound(
+            Scenes([donor]), donor_pipeline=[LargeScaleJitter(90, (1.0, 1.0))], objects=objects, max_num_pasted=limit
+        )
         counts[objects, limit] = [len(paste.donors.draw(np.random.default_rng(s)).patches) for s in range(120)]
     assert set(counts["subset", 3]) == {0, 1, 2, 3} and set(counts["all", 3]) == {3}
     assert set(counts["subset", None]) == set(range(9)) and set(counts["all", None]) == {8}
@@ -73,13 +74,16 @@ def test_self_training_pastes_the_labelled_set_onto_annotations_marked_as_pseudo
     for annotation in content["annotations"]:
         annotation["pseudo"] = 1
     (tmp_path / "pseudo.json").write_text(json.dumps(content))
-    labelled = dict(type="frozen_det.CocoDataset", ann_file="annotations/val.json", data_root=str(toy_root),
-                    pipeline=[])
+    labelled = dict(
+        type="frozen_det.CocoDataset", ann_file="annotations/val.json", data_root=str(toy_root), pipeline=[]
+    )
     counts, donor_ids = {}, set()
     for donor_dataset in (None, labelled):
         jitter = dict(type="frozen_det.LargeScaleJitter", size_hw=96)
-        pipeline = [jitter, dict(type="frozen_det.CopyPaste", donor_pipeline=[jitter], objects="all",
-                                 donor_dataset=donor_dataset)]
+        pipeline = [
+            jitter,
+            dict(type="frozen_det.CopyPaste", donor_pipeline=[jitter], objects="all", donor_dataset=donor_dataset),
+        ]
         with DefaultScope.overwrite_default_scope("mmdet"):
             dataset = CocoDataset(str(tmp_path / "pseudo.json"), data_root=str(toy_root), pipeline=pipeline)
         with seeded(1):
@@ -94,8 +98,9 @@ def test_donors_of_another_dataset_must_have_its_classes(coco_root, coco_content
     root = coco_root()
     dataset = Scenes([image_of(0, 30, 40, [])])
     config = dict(type="frozen_det.CocoDataset", ann_file="annotations/train.json", data_root=str(root), pipeline=[])
-    paste = CopyPaste(donor_dataset=config, donor_pipeline=[LargeScaleJitter(40, with_mask=False)],
-                      objects="all", paste_by_box=True)
+    paste = CopyPaste(
+        donor_dataset=config, donor_pipeline=[LargeScaleJitter(40, with_mask=False)], objects="all", paste_by_box=True
+    )
     with pytest.raises(InputError, match="expected donors with the dataset's classes"):
         paste.bind(dataset)
     dataset.metainfo = dict(classes=("cat", "dog"))
@@ -106,8 +111,10 @@ def test_donors_of_another_dataset_must_have_its_classes(coco_root, coco_content
 def test_inside_multi_image_mix_dataset_it_takes_the_donor_it_is_given(toy_root):
     with DefaultScope.overwrite_default_scope("mmdet"):
         inner = CocoDataset("annotations/train.json", data_root=str(toy_root), pipeline=[LargeScaleJitter(96)])
-        mixed = MultiImageMixDataset(inner, [dict(type="frozen_det.CopyPaste", objects="all"),
-                                             dict(type="PackDetInputs", meta_keys=("num_pasted",))])
+        mixed = MultiImageMixDataset(
+            inner,
+            [dict(type="frozen_det.CopyPaste", objects="all"), dict(type="PackDetInputs", meta_keys=("num_pasted",))],
+        )
     with seeded(3):
         samples = [mixed[index]["data_samples"] for index in range(6)]
     assert sum(sample.num_pasted for sample in samples) > 6
@@ -129,8 +136,11 @@ def test_wrong_settings_and_missing_keys_are_refused_by_name():
 
 def paste_config(root, **settings_) -> CocoDataset:
     jitter = dict(type="frozen_det.LargeScaleJitter", size_hw=96)
-    pipeline = [jitter, dict(type="frozen_det.CopyPaste", donor_pipeline=[jitter], planar=True, **settings_),
-                dict(type="PackDetInputs", meta_keys=("donor_img_id", "num_pasted", "gt_origins"))]
+    pipeline = [
+        jitter,
+        dict(type="frozen_det.CopyPaste", donor_pipeline=[jitter], planar=True, **settings_),
+        dict(type="PackDetInputs", meta_keys=("donor_img_id", "num_pasted", "gt_origins")),
+    ]
     with DefaultScope.overwrite_default_scope("mmdet"):
         return CocoDataset("annotations/train.json", data_root=str(root), pipeline=pipeline)
 

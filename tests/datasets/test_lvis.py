@@ -18,8 +18,11 @@ def lvis_content(coco_content):
     content = copy.deepcopy(coco_content)
     for image, negatives, open_lists in zip(content["images"], ([], [7]), ([3], [])):
         del image["file_name"]
-        image.update(coco_url=f"http://images.cocodataset.org/val2017/{image['id']:012d}.jpg",
-                     neg_category_ids=negatives, not_exhaustive_category_ids=open_lists)
+        image.update(
+            coco_url=f"http://images.cocodataset.org/val2017/{image['id']:012d}.jpg",
+            neg_category_ids=negatives,
+            not_exhaustive_category_ids=open_lists,
+        )
     for ann in content["annotations"]:
         del ann["iscrowd"]
     content["categories"][0].update(frequency="r", image_count=1)
@@ -107,8 +110,20 @@ def test_samples_evaluate_to_the_numbers_of_the_file(lvis_content, write):
             info = dataset.get_data_info(index)
             boxes = torch.tensor([one["bbox"] for one in info["instances"]] + [[0.0, 0, 5, 5]] * 2)
             labels = [one["bbox_label"] for one in info["instances"]] + [0, 1]  # and a false one of each class
-            metric.process({}, [{**info, "ori_shape": (30, 40), "pred_instances": {
-                "bboxes": boxes, "labels": torch.tensor(labels), "scores": torch.linspace(0.1, 0.9, len(boxes))}}])
+            metric.process(
+                {},
+                [
+                    {
+                        **info,
+                        "ori_shape": (30, 40),
+                        "pred_instances": {
+                            "bboxes": boxes,
+                            "labels": torch.tensor(labels),
+                            "scores": torch.linspace(0.1, 0.9, len(boxes)),
+                        },
+                    }
+                ],
+            )
         numbers.append(metric.evaluate(2))
     np.testing.assert_allclose(list(numbers[0].values()), list(numbers[1].values()))
     assert numbers[0].keys() == numbers[1].keys() and 0 < numbers[0]["lvis/bbox_APr"] < 1

@@ -14,10 +14,14 @@ def _dataset(root, **kwargs):
     return CocoDataset("annotations/train.json", data_root=str(root), **kwargs)
 
 
-@pytest.mark.parametrize("change,message", [
-    (dict(iscrowd=1), "got none in 2 images and 3 annotations. Counted: 3 crowds"),
-    (dict(ignore=1), "Counted: 3 boxes marked ignore"),
-    (dict(bbox=[0.1, 0.1, 0.5, 0.5]), "Counted: 3 boxes below 1 px; boxes below 1 px may be shares of the image")])
+@pytest.mark.parametrize(
+    "change,message",
+    [
+        (dict(iscrowd=1), "got none in 2 images and 3 annotations. Counted: 3 crowds"),
+        (dict(ignore=1), "Counted: 3 boxes marked ignore"),
+        (dict(bbox=[0.1, 0.1, 0.5, 0.5]), "Counted: 3 boxes below 1 px; boxes below 1 px may be shares of the image"),
+    ],
+)
 def test_training_data_without_a_usable_object_are_refused(coco_root, coco_content, change, message):
     for annotation in coco_content["annotations"]:
         annotation.update(change)
@@ -55,8 +59,11 @@ def test_objects_without_masks_are_one_error_where_masks_are_loaded(coco_root, c
     coco_content["annotations"][0]["segmentation"] = [[2, 3, 12, 3, 12, 11]]
     root = coco_root(coco_content)
     name = "LoadAnnotations" if pipeline is MASKS else "LargeScaleJitter"
-    with pytest.raises(InputError, match=rf"as {name}\(with_mask=True\) loads them, got 2 of 3 objects without one, "
-                                         rf"the first on image 1 .*with_mask=False in {name}"):
+    with pytest.raises(
+        InputError,
+        match=rf"as {name}\(with_mask=True\) loads them, got 2 of 3 objects without one, "
+        rf"the first on image 1 .*with_mask=False in {name}",
+    ):
         _dataset(root, pipeline=pipeline, test_mode=test_mode)
     boxes_only = [{**pipeline[-1], "with_mask": False}]
     assert len(_dataset(root, pipeline=[*pipeline[:-1], *boxes_only], test_mode=test_mode)) == 2

@@ -49,24 +49,39 @@ def write_body(path, seed: int = 0) -> Path:
     return Path(path)
 
 
-def small_config(work_dir, weights, epochs: int = 2, hooks=(), batch_size: int = 4, checkpoint: dict | None = None,
-                 **changes) -> Config:
+def small_config(
+    work_dir, weights, epochs: int = 2, hooks=(), batch_size: int = 4, checkpoint: dict | None = None, **changes
+) -> Config:
     """A run of 2 steps an epoch, on a cosine over all epochs; `changes` replace top-level keys."""
     torch.manual_seed(0)
     entries = dict(
-        default_scope="mmdet", work_dir=str(work_dir),
+        default_scope="mmdet",
+        work_dir=str(work_dir),
         experiment_name=f"{work_dir}-{len(list(Path(work_dir).glob('2*')))}",
-        train_dataloader=dict(batch_size=batch_size, num_workers=0, dataset=dict(type="SmallPictures"),
-                              collate_fn=dict(type="pseudo_collate"),
-                              sampler=dict(type="DefaultSampler", shuffle=False)),
+        train_dataloader=dict(
+            batch_size=batch_size,
+            num_workers=0,
+            dataset=dict(type="SmallPictures"),
+            collate_fn=dict(type="pseudo_collate"),
+            sampler=dict(type="DefaultSampler", shuffle=False),
+        ),
         optim_wrapper=dict(type="OptimWrapper", optimizer=dict(type="SGD", lr=0.1, momentum=0.9)),
-        param_scheduler=[dict(type="LinearLR", start_factor=0.5, by_epoch=False, begin=0, end=2),
-                         dict(type="CosineAnnealingLR", by_epoch=True, begin=0, end=epochs, T_max=epochs,
-                              convert_to_iter_based=True)],
-        train_cfg=dict(by_epoch=True, max_epochs=epochs), randomness=dict(seed=0), log_level="WARNING",
-        default_hooks=dict(checkpoint={"type": "frozen_det.LeanCheckpointHook", "interval": 1, **(checkpoint or {})},
-                           logger=dict(type="LoggerHook", interval=1)),
-        custom_hooks=[dict(type="frozen_det.FrozenProofHook"), *hooks], visualizer=None)
+        param_scheduler=[
+            dict(type="LinearLR", start_factor=0.5, by_epoch=False, begin=0, end=2),
+            dict(
+                type="CosineAnnealingLR", by_epoch=True, begin=0, end=epochs, T_max=epochs, convert_to_iter_based=True
+            ),
+        ],
+        train_cfg=dict(by_epoch=True, max_epochs=epochs),
+        randomness=dict(seed=0),
+        log_level="WARNING",
+        default_hooks=dict(
+            checkpoint={"type": "frozen_det.LeanCheckpointHook", "interval": 1, **(checkpoint or {})},
+            logger=dict(type="LoggerHook", interval=1),
+        ),
+        custom_hooks=[dict(type="frozen_det.FrozenProofHook"), *hooks],
+        visualizer=None,
+    )
     model = dict(type="SmallModel", weights=str(weights))
     return Config({**entries, "model": model, **changes}, format_python_code=False)
 

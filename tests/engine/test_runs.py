@@ -18,10 +18,15 @@ from frozen_det.errors import StorageError
 @pytest.mark.parametrize("kind", [Visualizer, DetLocalVisualizer])
 def test_two_runs_of_one_visualizers_name_write_into_their_own_folders(kind, tmp_path, monkeypatch):
     def build(cfg):
-        visualizer = kind.get_instance(cfg.visualizer.name, vis_backends=[dict(type="LocalVisBackend")],
-                                       save_dir=cfg.work_dir)
-        return SimpleNamespace(visualizer=visualizer, hooks=[LeanCheckpointHook()], logger=logging.getLogger("quiet"),
-                               register_hook=lambda *given, **options: None)
+        visualizer = kind.get_instance(
+            cfg.visualizer.name, vis_backends=[dict(type="LocalVisBackend")], save_dir=cfg.work_dir
+        )
+        return SimpleNamespace(
+            visualizer=visualizer,
+            hooks=[LeanCheckpointHook()],
+            logger=logging.getLogger("quiet"),
+            register_hook=lambda *given, **options: None,
+        )
 
     monkeypatch.setattr(Runner, "from_cfg", build)
     for run in ("first", "second"):
@@ -37,8 +42,12 @@ def test_a_run_that_follows_within_the_same_second_gets_a_folder_of_its_own(tmp_
     def build(cfg):
         folder = tmp_path / time.strftime("%Y%m%d_%H%M%S")
         folder.mkdir()
-        return SimpleNamespace(folder=folder, hooks=[LeanCheckpointHook()], logger=logging.getLogger("quiet"),
-                               register_hook=lambda *given, **options: None)
+        return SimpleNamespace(
+            folder=folder,
+            hooks=[LeanCheckpointHook()],
+            logger=logging.getLogger("quiet"),
+            register_hook=lambda *given, **options: None,
+        )
 
     monkeypatch.setattr(Runner, "from_cfg", build)
     first, second = (new_runner(Config(dict(work_dir=str(tmp_path)))) for _ in range(2))

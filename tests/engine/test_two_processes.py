@@ -23,22 +23,39 @@ from .train_in_turn import train_in_turn
 REPOSITORY = Path(__file__).resolve().parents[2]
 BODIES = {
     "timm-resnet": dict(type="timm", name="resnet10t"),
-    "timm-swin": dict(type="timm", name="swin_tiny_patch4_window7_224", embed_dim=24, depths=(1, 1, 1, 1),
-                      num_heads=(1, 2, 4, 8)),
+    "timm-swin": dict(
+        type="timm", name="swin_tiny_patch4_window7_224", embed_dim=24, depths=(1, 1, 1, 1), num_heads=(1, 2, 4, 8)
+    ),
     "mmdet-resnet": dict(type="ResNet", depth=18, num_stages=4, out_indices=(0, 1, 2, 3)),
     # In mmdet alone it freezes itself only after DDP was built, and the second step fails.
-    "mmdet-swin": dict(type="SwinTransformer", embed_dims=24, depths=(1, 1, 1, 1), num_heads=(1, 2, 4, 8),
-                       window_size=4, out_indices=(0, 1, 2, 3)),
+    "mmdet-swin": dict(
+        type="SwinTransformer",
+        embed_dims=24,
+        depths=(1, 1, 1, 1),
+        num_heads=(1, 2, 4, 8),
+        window_size=4,
+        out_indices=(0, 1, 2, 3),
+    ),
 }
 FCOS = dict(
-    type="FCOS", neck=dict(type="FPN", out_channels=32, num_outs=3, start_level=1),
-    bbox_head=dict(type="FCOSHead", stacked_convs=1, feat_channels=32, strides=[8, 16, 32],
-                   regress_ranges=((-1, 32), (32, 64), (64, 1e8)), loss_bbox=dict(type="GIoULoss")),
+    type="FCOS",
+    neck=dict(type="FPN", out_channels=32, num_outs=3, start_level=1),
+    bbox_head=dict(
+        type="FCOSHead",
+        stacked_convs=1,
+        feat_channels=32,
+        strides=[8, 16, 32],
+        regress_ranges=((-1, 32), (32, 64), (64, 1e8)),
+        loss_bbox=dict(type="GIoULoss"),
+    ),
     train_cfg=None,
-    test_cfg=dict(nms_pre=100, min_bbox_size=0, score_thr=0.05, nms=dict(type="nms", iou_threshold=0.5),
-                  max_per_img=20))
-MMDET_INPUT = dict(type="DetDataPreprocessor", mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375],
-                   bgr_to_rgb=True)
+    test_cfg=dict(
+        nms_pre=100, min_bbox_size=0, score_thr=0.05, nms=dict(type="nms", iou_threshold=0.5), max_per_img=20
+    ),
+)
+MMDET_INPUT = dict(
+    type="DetDataPreprocessor", mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True
+)
 
 
 def write_weights(folder: Path) -> None:
@@ -50,20 +67,32 @@ def write_weights(folder: Path) -> None:
 
 def write_config(folder: Path, name: str, body: str, batch_size: int, detector: dict | None) -> Path:
     """6 updates of 4 images by SGD; `detector` None keeps the quickstart's Faster R-CNN, with BatchNorms in its FPN."""
-    cfg = tiny_config(folder / "scenes", folder / name, train_dataloader__batch_size=batch_size,
-                      auto_scale_lr__base_batch_size=4, train_cfg__max_epochs=3, train_cfg__val_begin=99)
+    cfg = tiny_config(
+        folder / "scenes",
+        folder / name,
+        train_dataloader__batch_size=batch_size,
+        auto_scale_lr__base_batch_size=4,
+        train_cfg__max_epochs=3,
+        train_cfg__val_begin=99,
+    )
     backbone = dict(type="frozen_det.FrozenBackbone", body=BODIES[body], weights=str(folder / f"{body}.pth"))
     if detector is not None:
         cfg.model = dict(type="frozen_det.Detector", num_classes=10, detector=copy.deepcopy(detector))
     cfg.model.detector.backbone = backbone
     if not body.startswith("timm"):
         cfg.model.detector.data_preprocessor = MMDET_INPUT
-    cfg.optim_wrapper = dict(type="OptimWrapper", clip_grad=dict(max_norm=10.0),
-                             optimizer=dict(type="SGD", lr=0.02, momentum=0.9, weight_decay=1e-4))
+    cfg.optim_wrapper = dict(
+        type="OptimWrapper",
+        clip_grad=dict(max_norm=10.0),
+        optimizer=dict(type="SGD", lr=0.02, momentum=0.9, weight_decay=1e-4),
+    )
     cfg.param_scheduler = []
     cfg.default_hooks.checkpoint = dict(type="frozen_det.LeanCheckpointHook", interval=3)
-    cfg.custom_hooks = [*cfg.custom_hooks, dict(type="frozen_det.NormStatisticsHook"),
-                        dict(type="frozen_det.RankStateHook")]
+    cfg.custom_hooks = [
+        *cfg.custom_hooks,
+        dict(type="frozen_det.NormStatisticsHook"),
+        dict(type="frozen_det.RankStateHook"),
+    ]
     cfg.experiment_name = name
     cfg.dump(folder / f"{name}.py")
     return folder / f"{name}.py"
@@ -78,10 +107,29 @@ def ends(tmp_path_factory):
     two = [write_config(folder, f"two-{body}", body, 2, FCOS) for body in BODIES]
     two.append(write_config(folder, "two-faster-rcnn", "timm-resnet", 2, None))
     one = [write_config(folder, f"one-{body}", body, 4, FCOS) for body in BODIES]
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--rdzv-backend", "c10d",
-              "--rdzv-endpoint", "localhost:0", "-m", "tests.engine.train_in_turn", "pytorch", *map(str, two)]
-    done = subprocess.run(launch, cwd=REPOSITORY, capture_output=True, text=True, timeout=900,
-                          env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""})
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--rdzv-backend",
+        "c10d",
+        "--rdzv-endpoint",
+        "localhost:0",
+        "-m",
+        "tests.engine.train_in_turn",
+        "pytorch",
+        *map(str, two),
+    ]
+    done = subprocess.run(
+        launch,
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+    )
     assert done.returncode == 0, done.stderr[-4000:]
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -109,16 +157,22 @@ def test_two_processes_equal_one_with_the_doubled_batch(ends, body):
     assert fingerprint(first["start"]).digest == fingerprint(alone["start"]).digest
     for name, value in alone["end"].items():
         torch.testing.assert_close(first["end"][name], value, rtol=1e-6, atol=1e-6, msg=lambda text, at=name: at + text)
-    moved = max(float((value - alone["start"][name]).abs().max()) for name, value in alone["end"].items()
-                if value.is_floating_point())
+    moved = max(
+        float((value - alone["start"][name]).abs().max())
+        for name, value in alone["end"].items()
+        if value.is_floating_point()
+    )
     assert moved > 1e-2  # ten thousand times the tolerance
 
 
 @pytest.mark.parametrize("body", BODIES)
 def test_the_frozen_body_is_the_file_it_was_loaded_from(ends, body):
     for run in (f"two-{body}0", f"two-{body}1", f"one-{body}0"):
-        inside = {name.removeprefix("backbone.body."): value for name, value in ends[run]["end"].items()
-                  if name.startswith("backbone.body.")}
+        inside = {
+            name.removeprefix("backbone.body."): value
+            for name, value in ends[run]["end"].items()
+            if name.startswith("backbone.body.")
+        }
         assert fingerprint(inside).digest == fingerprint(ends[body]).digest
 
 

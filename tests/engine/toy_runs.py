@@ -51,8 +51,9 @@ class Labels(BaseMetric):
     default_prefix = "toy"
 
     def process(self, data_batch, data_samples):
-        self.results += [one["logits"].tolist() if "logits" in one else int(one["pred_instances"]["labels"])
-                         for one in data_samples]
+        self.results += [
+            one["logits"].tolist() if "logits" in one else int(one["pred_instances"]["labels"]) for one in data_samples
+        ]
 
     def compute_metrics(self, results):
         self.found = list(results)
@@ -71,17 +72,33 @@ def toy_runner(work_dir, train=None, val=None, test=None, model=None, hooks=(), 
         if classes is not None:
             parts |= {f"{name}_dataloader": loader(classes), f"{name}_cfg": {}, f"{name}_evaluator": [Labels()]}
     if train is not None:
-        parts |= dict(train_dataloader=loader(train), train_cfg=dict(by_epoch=True, max_epochs=1),
-                      optim_wrapper=dict(optimizer=dict(type="SGD", lr=1e-3)))
+        parts |= dict(
+            train_dataloader=loader(train),
+            train_cfg=dict(by_epoch=True, max_epochs=1),
+            optim_wrapper=dict(optimizer=dict(type="SGD", lr=1e-3)),
+        )
     known = next((c for c in (train, val, test) if c is not None), "ab")
     toy_runner.count = getattr(toy_runner, "count", 0) + 1
-    return Runner(model=model or ToyDetector(len(known)), work_dir=str(work_dir), custom_hooks=list(hooks),
-                  experiment_name=f"toy{toy_runner.count}", log_level="INFO", **parts, **others)
+    return Runner(
+        model=model or ToyDetector(len(known)),
+        work_dir=str(work_dir),
+        custom_hooks=list(hooks),
+        experiment_name=f"toy{toy_runner.count}",
+        log_level="INFO",
+        **parts,
+        **others,
+    )
 
 
 def save(path, classes, model=None, change=lambda state: state, **meta):
     """A checkpoint as mmengine writes it."""
     state = dict((model or ToyDetector(len(classes))).state_dict())
-    torch.save({"state_dict": change(state), "message_hub": {"log_scalars": {}, "runtime_info": {}, "resumed_keys": {}},
-                "meta": {"epoch": 1, "iter": 1, "dataset_meta": {"classes": classes}, **meta}}, path)
+    torch.save(
+        {
+            "state_dict": change(state),
+            "message_hub": {"log_scalars": {}, "runtime_info": {}, "resumed_keys": {}},
+            "meta": {"epoch": 1, "iter": 1, "dataset_meta": {"classes": classes}, **meta},
+        },
+        path,
+    )
     return str(path)

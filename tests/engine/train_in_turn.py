@@ -1,6 +1,6 @@
 """Train several configs one after the other in one process (or one of several), and keep what every rank ended with.
 
-    torchrun --nproc-per-node 2 -m tests.engine.train_in_turn pytorch CONFIG [CONFIG ...]
+torchrun --nproc-per-node 2 -m tests.engine.train_in_turn pytorch CONFIG [CONFIG ...]
 """
 
 import sys
@@ -25,10 +25,16 @@ class RankStateHook(Hook):
         self.images.append([sample.img_id for sample in data_batch["data_samples"]])
 
     def after_train(self, runner):
-        torch.save({"start": self.start, "end": _entries(runner), "images": self.images,
-                    "wrapper": type(runner.model).__name__,
-                    "find_unused": getattr(runner.model, "find_unused_parameters", False)},
-                   Path(runner.work_dir, f"rank{runner.rank}.pth"))
+        torch.save(
+            {
+                "start": self.start,
+                "end": _entries(runner),
+                "images": self.images,
+                "wrapper": type(runner.model).__name__,
+                "find_unused": getattr(runner.model, "find_unused_parameters", False),
+            },
+            Path(runner.work_dir, f"rank{runner.rank}.pth"),
+        )
 
 
 def _entries(runner) -> dict:

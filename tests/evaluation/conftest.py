@@ -30,8 +30,13 @@ def make_detections(truth: dict, kind: str, seed: int = 0) -> Detections:
     if kind == "thousands":
         wrong = rng.random(len(categories)) < 0.3
         categories = np.where(wrong, rng.choice(known, len(categories)), categories)
-    return Detections(np.array([ann["image_id"] for ann in anns], np.int64), boxes,
-                      np.round(rng.random(len(anns)), 2), categories, masks)
+    return Detections(
+        np.array([ann["image_id"] for ann in anns], np.int64),
+        boxes,
+        np.round(rng.random(len(anns)), 2),
+        categories,
+        masks,
+    )
 
 
 def _shifted(mask: dict, rng) -> dict:
@@ -63,9 +68,14 @@ def crowded_lvis(lvis100, tmp_path_factory):
     images = [image for image in truth["images"] if image["id"] in crowded]
     annotations = [ann for ann in truth["annotations"] if ann["image_id"] in crowded]
     judged = {ann["category_id"] for ann in annotations}.union(
-        *(image[name] for image in images for name in ("neg_category_ids", "not_exhaustive_category_ids")))
-    part = {**truth, "images": images, "annotations": annotations,
-            "categories": [category for category in truth["categories"] if category["id"] in judged]}
+        *(image[name] for image in images for name in ("neg_category_ids", "not_exhaustive_category_ids"))
+    )
+    part = {
+        **truth,
+        "images": images,
+        "annotations": annotations,
+        "categories": [category for category in truth["categories"] if category["id"] in judged],
+    }
     path = tmp_path_factory.mktemp("lvis") / "crowded.json"
     path.write_text(json.dumps(part))
     return path, part
@@ -74,9 +84,17 @@ def crowded_lvis(lvis100, tmp_path_factory):
 @pytest.fixture
 def small_truth() -> dict:
     """Three images, three categories in descending order of id, one of them without objects; no large object."""
+
     def ann(number, image, category, box, **more):
-        return {"id": number, "image_id": image, "category_id": category, "bbox": box, "iscrowd": 0,
-                "area": box[2] * box[3], **more}
+        return {
+            "id": number,
+            "image_id": image,
+            "category_id": category,
+            "bbox": box,
+            "iscrowd": 0,
+            "area": box[2] * box[3],
+            **more,
+        }
 
     return {
         "images": [{"id": image, "width": 200, "height": 100, "file_name": f"{image}.jpg"} for image in (7, 3, 5)],

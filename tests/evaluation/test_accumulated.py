@@ -35,8 +35,20 @@ def test_the_coco_numbers_are_the_named_slices():
     counts = made_counts()
     numbers = coco_numbers(counts)
     p, r = counts.precision[..., -1], counts.recall
-    assert list(numbers) == ["mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m", "mAP_l", "AR@1", "AR@10", "AR@100",
-                             "AR_s@100", "AR_m@100", "AR_l@100"]
+    assert list(numbers) == [
+        "mAP",
+        "mAP_50",
+        "mAP_75",
+        "mAP_s",
+        "mAP_m",
+        "mAP_l",
+        "AR@1",
+        "AR@10",
+        "AR@100",
+        "AR_s@100",
+        "AR_m@100",
+        "AR_l@100",
+    ]
     np.testing.assert_allclose(numbers["mAP"], p[..., 0].mean())
     np.testing.assert_allclose(numbers["mAP_75"], p[1, ..., 0].mean())
     np.testing.assert_allclose(numbers["mAP_m"], p[:, :, [0, 2], 2].mean())

@@ -25,17 +25,26 @@ def samples_of(truth: dict, kind: str, with_masks: bool = False, with_instances:
         rows = detections.take(detections.image_ids == image["id"])
         boxes = torch.tensor(rows.boxes_xywh, dtype=torch.float32).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
-        predicted = {"bboxes": boxes, "scores": torch.tensor(rows.scores, dtype=torch.float32),
-                     "labels": torch.tensor([label_of[one] for one in rows.category_ids.tolist()], dtype=torch.long)}
+        predicted = {
+            "bboxes": boxes,
+            "scores": torch.tensor(rows.scores, dtype=torch.float32),
+            "labels": torch.tensor([label_of[one] for one in rows.category_ids.tolist()], dtype=torch.long),
+        }
         if with_masks:
             predicted["masks"] = rows.masks
         sample = {"img_id": image["id"], "ori_shape": (image["height"], image["width"]), "pred_instances": predicted}
         if with_instances:
             sample["instances"] = [
-                {"bbox": [x, y, x + w, y + h], "bbox_label": label_of[ann["category_id"]],
-                 "ignore_flag": ann["iscrowd"],
-                 "mask": run_length(ann["segmentation"], sample["ori_shape"])}
-                for ann in truth["annotations"] if ann["image_id"] == image["id"] for x, y, w, h in [ann["bbox"]]]
+                {
+                    "bbox": [x, y, x + w, y + h],
+                    "bbox_label": label_of[ann["category_id"]],
+                    "ignore_flag": ann["iscrowd"],
+                    "mask": run_length(ann["segmentation"], sample["ori_shape"]),
+                }
+                for ann in truth["annotations"]
+                if ann["image_id"] == image["id"]
+                for x, y, w, h in [ann["bbox"]]
+            ]
         samples.append(sample)
     return samples
 
@@ -87,16 +96,30 @@ def samples_of_masks(truth: dict) -> list[dict]:
         anns = [ann for ann in truth["annotations"] if ann["image_id"] == image["id"]]
         masks = torch.zeros(len(anns), 100, 200, dtype=torch.bool)
         for mask, (x, y, w, h) in zip(masks, [ann["bbox"] for ann in anns]):
-            mask[y:y + h, x:x + w] = True
+            mask[y : y + h, x : x + w] = True
         boxes = torch.tensor([[x, y, x + w, y + h] for x, y, w, h in [ann["bbox"] for ann in anns]]).reshape(-1, 4)
         labels = torch.tensor([label_of[ann["category_id"]] for ann in anns], dtype=torch.long)
-        samples.append({
-            "img_id": image["id"], "ori_shape": (100, 200),
-            "pred_instances": {"bboxes": boxes.float(), "scores": torch.ones(len(anns)), "labels": labels,
-                               "masks": masks},
-            "instances": [{"bbox": box.tolist(), "bbox_label": int(label), "ignore_flag": 0,
-                           "mask": run_length([[*_corners(box.tolist())]], (100, 200))}
-                          for box, label in zip(boxes, labels)]})
+        samples.append(
+            {
+                "img_id": image["id"],
+                "ori_shape": (100, 200),
+                "pred_instances": {
+                    "bboxes": boxes.float(),
+                    "scores": torch.ones(len(anns)),
+                    "labels": labels,
+                    "masks": masks,
+                },
+                "instances": [
+                    {
+                        "bbox": box.tolist(),
+                        "bbox_label": int(label),
+                        "ignore_flag": 0,
+                        "mask": run_length([[*_corners(box.tolist())]], (100, 200)),
+                    }
+                    for box, label in zip(boxes, labels)
+                ],
+            }
+        )
     return samples
 
 
@@ -112,8 +135,10 @@ def test_nothing_detected_is_zero_with_one_warning(small_truth, tmp_path, caplog
         ann["segmentation"] = [[*_corners((x, y, x + width, y + height))]]
     path.write_text(json.dumps(small_truth))
     metric = CocoMetric(ann_file=str(path), metric=["bbox", "segm"])
-    empty = [dict(sample, pred_instances={name: value[:0] for name, value in sample["pred_instances"].items()})
-             for sample in samples_of_masks(small_truth)]
+    empty = [
+        dict(sample, pred_instances={name: value[:0] for name, value in sample["pred_instances"].items()})
+        for sample in samples_of_masks(small_truth)
+    ]
     warnings = WarningCounter()
     MMLogger.get_current_instance().addHandler(warnings)
     try:
@@ -158,8 +183,9 @@ def test_an_image_seen_twice_counts_once(small_truth):
 
 
 @pytest.mark.parametrize("label_order, zebra_label", [("classes", 1), ("file", 0)])
-def test_labels_count_the_classes_of_our_data_sets_or_the_categories_of_the_file(small_truth, tmp_path, label_order,
-                                                                                zebra_label):
+def test_labels_count_the_classes_of_our_data_sets_or_the_categories_of_the_file(
+    small_truth, tmp_path, label_order, zebra_label
+):
     path = tmp_path / "truth.json"
     path.write_text(json.dumps(small_truth))  # categories: zebra, ant, moth
     metric = CocoMetric(ann_file=str(path), label_order=label_order)
@@ -177,8 +203,11 @@ def test_a_class_that_only_the_training_file_lists_is_left_out(small_truth, tmp_
     metric = CocoMetric(ann_file=str(path), classwise=True)
     metric.dataset_meta = {"classes": ("ape", "zebra")}
     sample = samples_of_masks(small_truth)[1]
-    sample["pred_instances"] = {"bboxes": torch.tensor([[5.0, 5, 65, 55], [5, 5, 65, 55]]),
-                                "scores": torch.tensor([0.9, 0.8]), "labels": torch.tensor([0, 1])}
+    sample["pred_instances"] = {
+        "bboxes": torch.tensor([[5.0, 5, 65, 55], [5, 5, 65, 55]]),
+        "scores": torch.tensor([0.9, 0.8]),
+        "labels": torch.tensor([0, 1]),
+    }
     metric.process({}, [sample])
     numbers = metric.evaluate(size=1)
     assert numbers["coco/bbox_zebra_precision"] == pytest.approx(1)
@@ -200,8 +229,9 @@ def test_wrong_settings_and_foreign_data_are_refused(small_truth, tmp_path):
     with pytest.raises(InputError, match="gone.json"):
         CocoMetric(ann_file=str(tmp_path / "gone.json"))
     twins = tmp_path / "twins.json"
-    twins.write_text(json.dumps(dict(small_truth, categories=[dict(one, name="ant") for one in
-                                                              small_truth["categories"]])))
+    twins.write_text(
+        json.dumps(dict(small_truth, categories=[dict(one, name="ant") for one in small_truth["categories"]]))
+    )
     with pytest.raises(InputError, match="'ant' more than once"):
         CocoMetric(ann_file=str(twins)).dataset_meta = {"classes": ("ant",)}
     sample = samples_of_masks(small_truth)[0]

@@ -11,8 +11,12 @@ from .conftest import make_detections
 
 def columns(scores, groups) -> Detections:
     n = len(scores)
-    return Detections(np.array(groups, np.int64), np.arange(4 * n, dtype=float).reshape(n, 4), np.array(scores, float),
-                      np.array(groups, np.int64) + 100)
+    return Detections(
+        np.array(groups, np.int64),
+        np.arange(4 * n, dtype=float).reshape(n, 4),
+        np.array(scores, float),
+        np.array(groups, np.int64) + 100,
+    )
 
 
 @settings(max_examples=60, deadline=None)
@@ -20,8 +24,11 @@ def columns(scores, groups) -> Detections:
 def test_the_best_of_each_image_are_those_a_stable_sort_keeps(rows, limit):
     scores, images = [score / 4 for score, _ in rows], [image for _, image in rows]
     kept = columns(scores, images).best_per_image(limit)
-    expected = sorted(index for image in set(images) for index in
-                      sorted((i for i in range(len(rows)) if images[i] == image), key=lambda i: -scores[i])[:limit])
+    expected = sorted(
+        index
+        for image in set(images)
+        for index in sorted((i for i in range(len(rows)) if images[i] == image), key=lambda i: -scores[i])[:limit]
+    )
     np.testing.assert_array_equal(kept.boxes_xywh[:, 0] / 4, expected)
 
 
@@ -31,10 +38,22 @@ def test_a_limit_per_category_counts_over_all_images():
 
 
 def test_images_without_detections_and_no_images_at_all_join():
-    none = {"img_id": 4, "boxes_xyxy": np.zeros((0, 4)), "scores": np.zeros(0), "labels": np.zeros(0, int),
-            "masks": PackedMasks.pack([]), "mask_scores": None}
-    one = {"img_id": 6, "boxes_xyxy": np.array([[1, 2, 4, 8]], np.float32), "scores": [0.5], "labels": [1],
-           "masks": PackedMasks.pack([{"size": [9, 9], "counts": "xyz"}]), "mask_scores": [0.25]}
+    none = {
+        "img_id": 4,
+        "boxes_xyxy": np.zeros((0, 4)),
+        "scores": np.zeros(0),
+        "labels": np.zeros(0, int),
+        "masks": PackedMasks.pack([]),
+        "mask_scores": None,
+    }
+    one = {
+        "img_id": 6,
+        "boxes_xyxy": np.array([[1, 2, 4, 8]], np.float32),
+        "scores": [0.5],
+        "labels": [1],
+        "masks": PackedMasks.pack([{"size": [9, 9], "counts": "xyz"}]),
+        "mask_scores": [0.25],
+    }
     joined = Detections.from_images([none, one], [11, 22], with_masks=True)
     assert joined.image_ids.tolist() == [6] and joined.category_ids.tolist() == [22]
     assert joined.boxes_xywh.tolist() == [[1, 2, 3, 6]]

@@ -26,8 +26,10 @@ def _rank(rank: int, store: str, truth: dict, folder: str) -> None:
 
 def test_both_ranks_report_the_numbers_of_a_single_process(small_truth, tmp_path):
     spawn = multiprocessing.get_context("spawn")
-    ranks = [spawn.Process(target=_rank, args=(rank, str(tmp_path / "store"), small_truth, str(tmp_path)))
-             for rank in range(2)]
+    ranks = [
+        spawn.Process(target=_rank, args=(rank, str(tmp_path / "store"), small_truth, str(tmp_path)))
+        for rank in range(2)
+    ]
     for process in ranks:
         process.start()
     for process in ranks:

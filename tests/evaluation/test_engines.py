@@ -40,13 +40,30 @@ def reference_lvis_numbers(path, detections: Detections, iou_type: str) -> list[
 
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(str(path))
-        evaluator = COCOeval_faster(truth, truth.loadRes(detections.to_coco_results(iou_type)), iou_type,
-                                    lvis_style=True)
+        evaluator = COCOeval_faster(
+            truth, truth.loadRes(detections.to_coco_results(iou_type)), iou_type, lvis_style=True
+        )
         evaluator.params.maxDets = [300]
         evaluator.run()
     stats = evaluator.stats_as_dict
-    return [stats[name] for name in ("AP_all", "AP_50", "AP_75", "AP_small", "AP_medium", "AP_large", "APr", "APc",
-                                     "APf", "AR_all", "AR_small", "AR_medium", "AR_large")]
+    return [
+        stats[name]
+        for name in (
+            "AP_all",
+            "AP_50",
+            "AP_75",
+            "AP_small",
+            "AP_medium",
+            "AP_large",
+            "APr",
+            "APc",
+            "APf",
+            "AR_all",
+            "AR_small",
+            "AR_medium",
+            "AR_large",
+        )
+    ]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -67,11 +84,14 @@ def test_the_twelve_coco_numbers_equal_pycocotools(coco128, kind):
 def test_a_fall_back_gives_the_same_coco_numbers_and_classes(coco128, name, kind):
     path, truth = coco128
     detections = make_detections(truth, kind)
-    first, other = (evaluate_detections(open_engine(str(path), name=engine), detections, iou_types=("bbox", "segm"))
-                    for engine in ("hotcoco", name))
+    first, other = (
+        evaluate_detections(open_engine(str(path), name=engine), detections, iou_types=("bbox", "segm"))
+        for engine in ("hotcoco", name)
+    )
     for iou_type in ("bbox", "segm"):
-        np.testing.assert_allclose(list(other.numbers[iou_type].values()), list(first.numbers[iou_type].values()),
-                                   atol=1e-6, rtol=0)
+        np.testing.assert_allclose(
+            list(other.numbers[iou_type].values()), list(first.numbers[iou_type].values()), atol=1e-6, rtol=0
+        )
         for row, expected in zip(other.classes[iou_type], first.classes[iou_type]):
             assert row.keys() == expected.keys() and row["name"] == expected["name"]
             np.testing.assert_allclose(row["APs"], expected["APs"], atol=1e-6)
@@ -82,12 +102,14 @@ def test_a_fall_back_gives_the_same_coco_numbers_and_classes(coco128, name, kind
 def test_the_thirteen_lvis_numbers_equal_faster_coco_eval(lvis100, kind):
     path, truth = lvis100
     detections = make_detections(truth, kind).best_per_image(300)
-    ours = evaluate_detections(open_engine(str(path), federated=True), detections, federated=True,
-                               iou_types=("bbox", "segm"))
+    ours = evaluate_detections(
+        open_engine(str(path), federated=True), detections, federated=True, iou_types=("bbox", "segm")
+    )
     for iou_type in ("bbox", "segm"):
         assert len(ours.numbers[iou_type]) == 13
-        np.testing.assert_allclose(list(ours.numbers[iou_type].values()),
-                                   reference_lvis_numbers(path, detections, iou_type), atol=1e-6, rtol=0)
+        np.testing.assert_allclose(
+            list(ours.numbers[iou_type].values()), reference_lvis_numbers(path, detections, iou_type), atol=1e-6, rtol=0
+        )
 
 
 def test_lvis_keeps_the_300_best_of_an_image_over_all_categories_in_both_engines(crowded_lvis):
@@ -104,9 +126,12 @@ def test_lvis_keeps_the_300_best_of_an_image_over_all_categories_in_both_engines
 def test_a_limit_of_ones_own_holds_per_image_in_both_engines(crowded_lvis):
     path, truth = crowded_lvis
     detections = make_detections(truth, "jittered")
-    numbers = [evaluate_detections(open_engine(str(path), federated=True, name=name), detections, federated=True,
-                                   max_detections={"bbox": [5]}).numbers["bbox"]
-               for name in ("hotcoco", "faster-coco-eval")]
+    numbers = [
+        evaluate_detections(
+            open_engine(str(path), federated=True, name=name), detections, federated=True, max_detections={"bbox": [5]}
+        ).numbers["bbox"]
+        for name in ("hotcoco", "faster-coco-eval")
+    ]
     np.testing.assert_allclose(list(numbers[0].values()), list(numbers[1].values()), atol=1e-6)
     whole = evaluate_detections(open_engine(str(path), federated=True), detections, federated=True).numbers["bbox"]
     assert numbers[0]["AR@5"] < whole["AR@300"] - 0.1
@@ -115,11 +140,23 @@ def test_a_limit_of_ones_own_holds_per_image_in_both_engines(crowded_lvis):
 def test_fixed_ap_counts_every_detection_of_an_image(crowded_lvis):
     path, truth = crowded_lvis
     detections = make_detections(truth, "thousands")
-    ours, other = (evaluate_detections(open_engine(str(path), federated=True, name=name), detections, federated=True,
-                                       fixed_ap=True).numbers["bbox"] for name in ("hotcoco", "faster-coco-eval"))
+    ours, other = (
+        evaluate_detections(
+            open_engine(str(path), federated=True, name=name), detections, federated=True, fixed_ap=True
+        ).numbers["bbox"]
+        for name in ("hotcoco", "faster-coco-eval")
+    )
     assert [name for name in ours if name.startswith("fixed")] == [
-        "fixed_AP", "fixed_AP50", "fixed_AP75", "fixed_APs", "fixed_APm", "fixed_APl", "fixed_APr", "fixed_APc",
-        "fixed_APf"]
+        "fixed_AP",
+        "fixed_AP50",
+        "fixed_AP75",
+        "fixed_APs",
+        "fixed_APm",
+        "fixed_APl",
+        "fixed_APr",
+        "fixed_APc",
+        "fixed_APf",
+    ]
     np.testing.assert_allclose(list(ours.values()), list(other.values()), atol=1e-6)
     assert ours["fixed_AP"] != ours["AP"]
 
@@ -141,8 +178,19 @@ def test_an_annotation_without_area_is_sized_by_its_box_not_called_small(small_t
     truth = copy.deepcopy(small_truth)
     for ann in truth["annotations"]:
         del ann["area"], ann["iscrowd"]
-    found = Detections.from_images([{"img_id": 7, "boxes_xyxy": [[10, 10, 50, 50]], "scores": [0.9], "labels": [0],
-                                     "masks": None, "mask_scores": None}], [9, 2, 5])
+    found = Detections.from_images(
+        [
+            {
+                "img_id": 7,
+                "boxes_xyxy": [[10, 10, 50, 50]],
+                "scores": [0.9],
+                "labels": [0],
+                "masks": None,
+                "mask_scores": None,
+            }
+        ],
+        [9, 2, 5],
+    )
     result = evaluate_detections(open_engine(truth, name=name), found)
     with_area = evaluate_detections(open_engine(small_truth, name=name), found)
     assert result.numbers == with_area.numbers
@@ -152,15 +200,37 @@ def test_an_annotation_without_area_is_sized_by_its_box_not_called_small(small_t
 @pytest.mark.parametrize("name", ENGINES)
 def test_an_object_with_id_zero_can_be_found(small_truth, name):
     small_truth["annotations"] = [dict(small_truth["annotations"][0], id=0)]
-    found = Detections.from_images([{"img_id": 7, "boxes_xyxy": [[10, 10, 50, 50]], "scores": [0.9], "labels": [0],
-                                     "masks": None, "mask_scores": None}], [9, 2, 5])
+    found = Detections.from_images(
+        [
+            {
+                "img_id": 7,
+                "boxes_xyxy": [[10, 10, 50, 50]],
+                "scores": [0.9],
+                "labels": [0],
+                "masks": None,
+                "mask_scores": None,
+            }
+        ],
+        [9, 2, 5],
+    )
     assert evaluate_detections(open_engine(small_truth, name=name), found).numbers["bbox"]["mAP"] == pytest.approx(1)
 
 
 @pytest.mark.parametrize("name", ENGINES)
 def test_proposals_are_judged_without_categories(small_truth, name):
-    found = Detections.from_images([{"img_id": 7, "boxes_xyxy": [[10, 10, 50, 50]], "scores": [0.9], "labels": [2],
-                                     "masks": None, "mask_scores": None}], [9, 2, 5])
+    found = Detections.from_images(
+        [
+            {
+                "img_id": 7,
+                "boxes_xyxy": [[10, 10, 50, 50]],
+                "scores": [0.9],
+                "labels": [2],
+                "masks": None,
+                "mask_scores": None,
+            }
+        ],
+        [9, 2, 5],
+    )
     numbers = evaluate_detections(open_engine(small_truth, name=name), found, iou_types=("proposal",)).numbers
     assert list(numbers["proposal"]) == ["AR@100", "AR@300", "AR@1000", "AR_s@1000", "AR_m@1000", "AR_l@1000"]
     np.testing.assert_allclose(numbers["proposal"]["AR@300"], 1 / 3)
@@ -168,8 +238,19 @@ def test_proposals_are_judged_without_categories(small_truth, name):
 
 @pytest.mark.parametrize("name", ENGINES)
 def test_images_categories_and_thresholds_can_be_restricted(small_truth, name):
-    found = Detections.from_images([{"img_id": 7, "boxes_xyxy": [[10, 10, 50, 50]], "scores": [0.9], "labels": [0],
-                                     "masks": None, "mask_scores": None}], [9, 2, 5])
+    found = Detections.from_images(
+        [
+            {
+                "img_id": 7,
+                "boxes_xyxy": [[10, 10, 50, 50]],
+                "scores": [0.9],
+                "labels": [0],
+                "masks": None,
+                "mask_scores": None,
+            }
+        ],
+        [9, 2, 5],
+    )
     engine = open_engine(small_truth, name=name)
     half = evaluate_detections(engine, found, iou_thresholds=[0.75])
     assert "mAP_50" not in half.numbers["bbox"]

@@ -28,38 +28,83 @@ def made_truth(ids=(1, 2, 3), categories=(1, 2)) -> dict:
     for row, image in enumerate(ids):
         for column, category in enumerate(categories):
             x, y, side = 2 + 25 * column, 1 + row, 34 if row == column == 0 else 12
-            annotations.append({"id": len(annotations), "image_id": image, "category_id": category, "iscrowd": 0,
-                                "bbox": [x, y, side, side], "area": side * side, "segmentation": square(x, y, side)})
-    return {"images": [{"id": image, "height": HW[0], "width": HW[1], "file_name": f"{number}.jpg",
-                        "neg_category_ids": list(categories), "not_exhaustive_category_ids": []}
-                       for number, image in enumerate(ids)],
-            "categories": [{"id": one, "name": f"class {number}", "frequency": "rf"[number]}
-                           for number, one in enumerate(categories)], "annotations": annotations}
+            annotations.append(
+                {
+                    "id": len(annotations),
+                    "image_id": image,
+                    "category_id": category,
+                    "iscrowd": 0,
+                    "bbox": [x, y, side, side],
+                    "area": side * side,
+                    "segmentation": square(x, y, side),
+                }
+            )
+    return {
+        "images": [
+            {
+                "id": image,
+                "height": HW[0],
+                "width": HW[1],
+                "file_name": f"{number}.jpg",
+                "neg_category_ids": list(categories),
+                "not_exhaustive_category_ids": [],
+            }
+            for number, image in enumerate(ids)
+        ],
+        "categories": [
+            {"id": one, "name": f"class {number}", "frequency": "rf"[number]} for number, one in enumerate(categories)
+        ],
+        "annotations": annotations,
+    }
 
 
 def found_in(truth: dict) -> Detections:
     """All objects but the last; boxes of the first image have the lower scores, so that mixing images up shows."""
     anns = truth["annotations"][:-1]
     label_of = {one["id"]: label for label, one in enumerate(truth["categories"])}
-    of = {image["id"]: [(number, ann) for number, ann in enumerate(anns) if ann["image_id"] == image["id"]]
-          for image in truth["images"]}
-    return Detections.from_images([
-        {"img_id": image, "labels": [label_of[ann["category_id"]] for _, ann in rows],
-         "boxes_xyxy": [[x, y, x + w, y + h] for x, y, w, h in [ann["bbox"] for _, ann in rows]],
-         "scores": [0.1 * (number + 1) for number, _ in rows], "mask_scores": None,
-         "masks": PackedMasks.pack([run_length(ann["segmentation"], HW) for _, ann in rows])}
-        for image, rows in of.items()], list(label_of), with_masks=True)
+    of = {
+        image["id"]: [(number, ann) for number, ann in enumerate(anns) if ann["image_id"] == image["id"]]
+        for image in truth["images"]
+    }
+    return Detections.from_images(
+        [
+            {
+                "img_id": image,
+                "labels": [label_of[ann["category_id"]] for _, ann in rows],
+                "boxes_xyxy": [[x, y, x + w, y + h] for x, y, w, h in [ann["bbox"] for _, ann in rows]],
+                "scores": [0.1 * (number + 1) for number, _ in rows],
+                "mask_scores": None,
+                "masks": PackedMasks.pack([run_length(ann["segmentation"], HW) for _, ann in rows]),
+            }
+            for image, rows in of.items()
+        ],
+        list(label_of),
+        with_masks=True,
+    )
 
 
 def numbers(truth: dict, engine: str, **settings) -> dict:
-    return evaluate_detections(open_engine(copy.deepcopy(truth), settings.get("federated", False), engine),
-                               found_in(truth), iou_types=("bbox", "segm"), **settings).flat()
+    return evaluate_detections(
+        open_engine(copy.deepcopy(truth), settings.get("federated", False), engine),
+        found_in(truth),
+        iou_types=("bbox", "segm"),
+        **settings,
+    ).flat()
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("ids, categories", [
-    ([2**53 + 1, 2**53 + 2, 2**53 + 3], (1, 2)), ([2**63 + 1, 2**63 + 2, 2**70], (1, 2)), (["b", "a", "7"], (1, 2)),
-    ([-9, -1, 0], (1, 2)), ([1, 2, 3], (-1, 0)), ([1, 2, 3], ("x", "y")), ([1, 2, 3], (2**53, 2**53 + 1))])
+@pytest.mark.parametrize(
+    "ids, categories",
+    [
+        ([2**53 + 1, 2**53 + 2, 2**53 + 3], (1, 2)),
+        ([2**63 + 1, 2**63 + 2, 2**70], (1, 2)),
+        (["b", "a", "7"], (1, 2)),
+        ([-9, -1, 0], (1, 2)),
+        ([1, 2, 3], (-1, 0)),
+        ([1, 2, 3], ("x", "y")),
+        ([1, 2, 3], (2**53, 2**53 + 1)),
+    ],
+)
 def test_ids_of_any_kind_give_the_numbers_of_small_ones(engine, ids, categories):
     expected = numbers(made_truth(), engine)
     assert numbers(made_truth(ids, categories), engine) == expected
@@ -100,8 +145,9 @@ def test_ignore_means_nothing_to_coco_and_a_crowd_is_one(engine):
 @pytest.mark.parametrize("engine", ENGINES)
 def test_proposals_of_some_categories_are_judged_by_their_objects_alone(engine):
     truth = made_truth()
-    result = evaluate_detections(open_engine(truth, name=engine), found_in(truth), iou_types=("proposal",),
-                                 category_ids=[2])
+    result = evaluate_detections(
+        open_engine(truth, name=engine), found_in(truth), iou_types=("proposal",), category_ids=[2]
+    )
     np.testing.assert_allclose(result.numbers["proposal"]["AR@100"], 2 / 3)
 
 
@@ -119,12 +165,16 @@ REFUSED = {
     "an object twice": (lambda t: t["annotations"][2].update(id=0), "each id in 'annotations' once"),
     "no image": (lambda t: t.update(images=[], annotations=[]), "at least one image"),
     "four numbers as polygon": (lambda t: t["annotations"][2].update(segmentation=[[1, 2, 3, 4]]), "three corners"),
-    "runs that do not fill": (lambda t: t["annotations"][2].update(segmentation={"size": HW, "counts": [5, 5]}),
-                              "sum up to 10 instead of 40 x 60"),
+    "runs that do not fill": (
+        lambda t: t["annotations"][2].update(segmentation={"size": HW, "counts": [5, 5]}),
+        "sum up to 10 instead of 40 x 60",
+    ),
     "a blank name": (lambda t: t["categories"][0].update(name=" "), r"categories\[0\].*a text as name, got ' '"),
     "objects listed twice": (lambda t: json.dumps(t)[:-1] + ', "annotations": []}', "'annotations' 2 times"),
-    "a mask of another size": (lambda t: t["annotations"][2].update(segmentation={"size": [5, 5], "counts": [25]}),
-                               r"size \[5, 5\] on an image of \[40, 60\]"),
+    "a mask of another size": (
+        lambda t: t["annotations"][2].update(segmentation={"size": [5, 5], "counts": [25]}),
+        r"size \[5, 5\] on an image of \[40, 60\]",
+    ),
 }
 
 
@@ -140,14 +190,18 @@ def test_what_engines_would_count_wrongly_is_refused_with_its_entry(tmp_path, ki
     assert "truth.json" in str(refusal.value)
 
 
-@pytest.mark.parametrize("damage, message", [
-    (lambda t: t["images"][1].pop("neg_category_ids"), r"images\[1\].*the list neg_category_ids"),
-    (lambda t: [image.pop("not_exhaustive_category_ids") for image in t["images"]], "3 entries in all"),
-    (lambda t: t["images"][1].update(neg_category_ids=None), "the list neg_category_ids"),
-    (lambda t: t["images"][1].update(neg_category_ids=["1"]), r"neg_category_ids of category ids.*got \['1'\]"),
-    (lambda t: t["images"][1].update(not_exhaustive_category_ids=[[1]]), "the list not_exhaustive_category_ids"),
-    (lambda t: t["categories"][0].pop("frequency"), "a frequency 'r', 'c' or 'f'"),
-    (lambda t: t["categories"][0].update(frequency="x"), "got frequency 'x'")])
+@pytest.mark.parametrize(
+    "damage, message",
+    [
+        (lambda t: t["images"][1].pop("neg_category_ids"), r"images\[1\].*the list neg_category_ids"),
+        (lambda t: [image.pop("not_exhaustive_category_ids") for image in t["images"]], "3 entries in all"),
+        (lambda t: t["images"][1].update(neg_category_ids=None), "the list neg_category_ids"),
+        (lambda t: t["images"][1].update(neg_category_ids=["1"]), r"neg_category_ids of category ids.*got \['1'\]"),
+        (lambda t: t["images"][1].update(not_exhaustive_category_ids=[[1]]), "the list not_exhaustive_category_ids"),
+        (lambda t: t["categories"][0].pop("frequency"), "a frequency 'r', 'c' or 'f'"),
+        (lambda t: t["categories"][0].update(frequency="x"), "got frequency 'x'"),
+    ],
+)
 def test_lvis_asks_for_both_lists_of_every_image_and_a_group_of_every_category(damage, message):
     truth = made_truth()
     damage(truth)
@@ -172,10 +226,17 @@ def test_objects_without_masks_and_foreign_detections_are_refused():
         evaluate_detections(open_engine(truth), found_in(made_truth()), iou_types=("segm",))
 
 
-@pytest.mark.parametrize("settings, message", [
-    (dict(iou_types=("box",)), "iou_types"), (dict(iou_thresholds=[50]), "iou_thresholds"),
-    (dict(max_detections={"bbox": [0]}), "whole numbers from 1 on"), (dict(fixed_ap=True), "LVIS's rules alone"),
-    (dict(image_ids=[1, 9]), "images"), (dict(category_ids=[9]), "categories")])
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        (dict(iou_types=("box",)), "iou_types"),
+        (dict(iou_thresholds=[50]), "iou_thresholds"),
+        (dict(max_detections={"bbox": [0]}), "whole numbers from 1 on"),
+        (dict(fixed_ap=True), "LVIS's rules alone"),
+        (dict(image_ids=[1, 9]), "images"),
+        (dict(category_ids=[9]), "categories"),
+    ],
+)
 def test_settings_that_fit_nothing_are_refused(settings, message):
     truth = made_truth()
     with pytest.raises(InputError, match=message):

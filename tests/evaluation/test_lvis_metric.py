@@ -14,32 +14,62 @@ from .test_coco_metric import evaluate, samples_of
 def test_the_metric_gives_the_thirteen_numbers_of_the_engine(lvis100):
     path, truth = lvis100
     numbers = evaluate(LVISMetric(ann_file=str(path), fixed_ap=True), samples_of(truth, "jittered"), truth)
-    expected = evaluate_detections(open_engine(str(path), federated=True), make_detections(truth, "jittered"),
-                                   federated=True, fixed_ap=True).flat()
+    expected = evaluate_detections(
+        open_engine(str(path), federated=True), make_detections(truth, "jittered"), federated=True, fixed_ap=True
+    ).flat()
     assert [name for name in numbers if "fixed" not in name] == [
-        f"lvis/bbox_{name}" for name in ("AP", "AP50", "AP75", "APs", "APm", "APl", "APr", "APc", "APf", "AR@300",
-                                         "ARs@300", "ARm@300", "ARl@300")]
+        f"lvis/bbox_{name}"
+        for name in (
+            "AP",
+            "AP50",
+            "AP75",
+            "APs",
+            "APm",
+            "APl",
+            "APr",
+            "APc",
+            "APf",
+            "AR@300",
+            "ARs@300",
+            "ARm@300",
+            "ARl@300",
+        )
+    ]
     # Samples carry float32 boxes, as a detector's are.
     np.testing.assert_allclose(list(numbers.values()), list(expected.values()), atol=1e-3)
 
 
 def test_only_listed_categories_judge_an_image(small_truth):
-    sample = {"img_id": 7, "ori_shape": (100, 200), "instances": [],
-              "neg_category_ids": [1], "not_exhaustive_category_ids": []}
-    found = {"img_id": 3, "ori_shape": (100, 200), "neg_category_ids": [], "not_exhaustive_category_ids": [0],
-             "instances": [{"bbox": [5, 5, 65, 55], "bbox_label": 0, "ignore_flag": 0},
-                           {"bbox": [70, 5, 130, 55], "bbox_label": 1, "ignore_flag": 0}]}
+    sample = {
+        "img_id": 7,
+        "ori_shape": (100, 200),
+        "instances": [],
+        "neg_category_ids": [1],
+        "not_exhaustive_category_ids": [],
+    }
+    found = {
+        "img_id": 3,
+        "ori_shape": (100, 200),
+        "neg_category_ids": [],
+        "not_exhaustive_category_ids": [0],
+        "instances": [
+            {"bbox": [5, 5, 65, 55], "bbox_label": 0, "ignore_flag": 0},
+            {"bbox": [70, 5, 130, 55], "bbox_label": 1, "ignore_flag": 0},
+        ],
+    }
     import torch
 
     def predicted(*rows):
-        return {"bboxes": torch.tensor([row[0] for row in rows]).float(), "scores": torch.tensor([r[1] for r in rows]),
-                "labels": torch.tensor([row[2] for row in rows])}
+        return {
+            "bboxes": torch.tensor([row[0] for row in rows]).float(),
+            "scores": torch.tensor([r[1] for r in rows]),
+            "labels": torch.tensor([row[2] for row in rows]),
+        }
 
     # Image 7: a false zebra goes unjudged (not listed), a false ant counts (negative list).
     sample["pred_instances"] = predicted(([0, 0, 9, 9], 0.9, 0), ([0, 0, 9, 9], 0.9, 1))
     # Image 3: a second zebra is no error (not exhaustive).
-    found["pred_instances"] = predicted(([5, 5, 65, 55], 0.5, 0), ([70, 5, 130, 55], 0.5, 1),
-                                        ([5, 60, 65, 90], 0.9, 0))
+    found["pred_instances"] = predicted(([5, 5, 65, 55], 0.5, 0), ([70, 5, 130, 55], 0.5, 1), ([5, 60, 65, 90], 0.9, 0))
     metric = LVISMetric(classwise=True)
     metric.dataset_meta = {"classes": ("zebra", "ant"), "frequency": ("r", "f")}
     metric.process({}, [sample, found])

@@ -16,7 +16,8 @@ def encoded(mask: np.ndarray) -> dict:
 
 sides = st.integers(1, 40)
 masks = st.tuples(sides, sides, st.integers(0, 2**31), st.sampled_from([0, 0.03, 0.5, 1])).map(
-    lambda of: encoded(np.random.default_rng(of[2]).random(of[:2]) < of[3]))
+    lambda of: encoded(np.random.default_rng(of[2]).random(of[:2]) < of[3])
+)
 
 
 @settings(max_examples=40, deadline=None)
@@ -59,18 +60,28 @@ def test_large_run_lengths_are_read_as_they_were_written(counts):
 
 
 def test_sizes_beyond_any_image_are_faults_not_overflows():
-    (row, fault), = run_length_faults([{"size": [2**40, 2**40], "counts": "1"}])
+    ((row, fault),) = run_length_faults([{"size": [2**40, 2**40], "counts": "1"}])
     assert row == 0 and "instead of" in fault
 
 
-@pytest.mark.parametrize("segmentation, fault", [
-    ([[]], "three corners"), ([[1, 2, 3, 4]], "three corners"), ([[1, 2, 3, 4, 5, 6, 7]], "three corners"),
-    ([[1, 2, 3, 4, 5, float("inf")]], "finite"), ([["1", 2, 3, 4, 5, 6]], "finite"), ([], "no polygon"),
-    ({"counts": [4]}, "without a size"), ({"size": [2, 2], "counts": [5, -1]}, "the run -1 below 0"),
-    ({"size": [2, 2], "counts": [3]}, "sum up to 3 instead of 2 x 2 = 4"),
-    ({"size": [2, 2], "counts": ["4"]}, "no run"),
-    ({"size": [2, 2], "counts": "é"}, "no run"), ({"size": [3, 2], "counts": [6]}, r"on an image of \[2, 2\]"),
-    (5, "neither polygons nor run lengths")])
+@pytest.mark.parametrize(
+    "segmentation, fault",
+    [
+        ([[]], "three corners"),
+        ([[1, 2, 3, 4]], "three corners"),
+        ([[1, 2, 3, 4, 5, 6, 7]], "three corners"),
+        ([[1, 2, 3, 4, 5, float("inf")]], "finite"),
+        ([["1", 2, 3, 4, 5, 6]], "finite"),
+        ([], "no polygon"),
+        ({"counts": [4]}, "without a size"),
+        ({"size": [2, 2], "counts": [5, -1]}, "the run -1 below 0"),
+        ({"size": [2, 2], "counts": [3]}, "sum up to 3 instead of 2 x 2 = 4"),
+        ({"size": [2, 2], "counts": ["4"]}, "no run"),
+        ({"size": [2, 2], "counts": "é"}, "no run"),
+        ({"size": [3, 2], "counts": [6]}, r"on an image of \[2, 2\]"),
+        (5, "neither polygons nor run lengths"),
+    ],
+)
 def test_each_fault_is_named(segmentation, fault):
     with pytest.raises(AssertionError, match=fault):
         raise AssertionError(segmentation_fault(segmentation, (2, 2)))

@@ -20,8 +20,10 @@ def shown(truth: dict, folder: str) -> list[dict]:
 
 def blank(samples: list[dict]) -> list[dict]:
     """The same images with nothing detected."""
-    return [{**one, "pred_instances": {name: value[:0] for name, value in one["pred_instances"].items()}}
-            for one in copy.deepcopy(samples)]
+    return [
+        {**one, "pred_instances": {name: value[:0] for name, value in one["pred_instances"].items()}}
+        for one in copy.deepcopy(samples)
+    ]
 
 
 @pytest.mark.parametrize("engine", ["hotcoco", "faster-coco-eval", "pycocotools"])
@@ -41,7 +43,8 @@ def test_a_file_that_two_data_sets_annotate_is_judged_by_both(small_truth):
     other = copy.deepcopy(small_truth)
     other["annotations"] = other["annotations"][1:]  # the first zebra is missing in the second set
     samples = shown(small_truth, "a") + [
-        {**one, "instances": its["instances"]} for one, its in zip(shown(small_truth, "a"), shown(other, "a"))]
+        {**one, "instances": its["instances"]} for one, its in zip(shown(small_truth, "a"), shown(other, "a"))
+    ]
     for sample in samples[:3]:
         sample["pred_instances"]["scores"] /= 2  # the false alarm in the second set ranks before the two right ones
     numbers = evaluate(CocoMetric(classwise=True), samples, small_truth)

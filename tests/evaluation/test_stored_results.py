@@ -14,8 +14,11 @@ from .test_coco_metric import evaluate, samples_of, samples_of_masks
 def test_stored_detections_are_evaluated_again_to_the_last_digit(coco128, tmp_path):
     path, truth = coco128
     prefix = tmp_path / "deep" / "run"
-    numbers = evaluate(CocoMetric(ann_file=str(path), metric=["bbox", "segm"], outfile_prefix=str(prefix)),
-                       samples_of(truth, "jittered", with_masks=True), truth)
+    numbers = evaluate(
+        CocoMetric(ann_file=str(path), metric=["bbox", "segm"], outfile_prefix=str(prefix)),
+        samples_of(truth, "jittered", with_masks=True),
+        truth,
+    )
     again = evaluate_stored(prefix)
     assert {f"coco/{name}": value for name, value in again.flat().items()} == numbers
     other = evaluate_stored(prefix, engine="faster-coco-eval")
@@ -31,16 +34,18 @@ def test_stored_detections_are_evaluated_again_to_the_last_digit(coco128, tmp_pa
 def test_lvis_detections_keep_their_rules(crowded_lvis, tmp_path):
     path, truth = crowded_lvis
     prefix = tmp_path / "run"
-    numbers = evaluate(LVISMetric(ann_file=str(path), outfile_prefix=str(prefix), fixed_ap=True),
-                       samples_of(truth, "thousands"), truth)
+    numbers = evaluate(
+        LVISMetric(ann_file=str(path), outfile_prefix=str(prefix), fixed_ap=True), samples_of(truth, "thousands"), truth
+    )
     again = evaluate_stored(prefix)
     np.testing.assert_allclose(list(again.flat().values()), list(numbers.values()), atol=1e-12)
 
 
 def test_ground_truth_of_the_data_set_is_stored_with_the_detections(small_truth, tmp_path):
     prefix = tmp_path / "run"
-    numbers = evaluate(CocoMetric(metric=["bbox", "segm"], outfile_prefix=str(prefix)), samples_of_masks(small_truth),
-                       small_truth)
+    numbers = evaluate(
+        CocoMetric(metric=["bbox", "segm"], outfile_prefix=str(prefix)), samples_of_masks(small_truth), small_truth
+    )
     assert evaluate_stored(prefix).flat() == {name.split("/")[1]: value for name, value in numbers.items()}
 
 

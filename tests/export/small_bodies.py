@@ -9,8 +9,12 @@ BODIES = {
     "resnet": (dict(type="timm", name="resnet10t"), (4, 8, 16, 32)),
     "efficientnet": (dict(type="timm", name="efficientnet_lite0"), (4, 8, 16, 32)),
     "convnext": (dict(type="timm", name="convnext_atto", depths=(1, 1, 1, 1), dims=(8, 16, 24, 32)), (4, 8, 16, 32)),
-    "swin": (dict(type="timm", name="swin_tiny_patch4_window7_224", embed_dim=24, depths=(2, 1, 1, 1),
-                  num_heads=(1, 1, 1, 1)), (4, 8, 16, 32)),
+    "swin": (
+        dict(
+            type="timm", name="swin_tiny_patch4_window7_224", embed_dim=24, depths=(2, 1, 1, 1), num_heads=(1, 1, 1, 1)
+        ),
+        (4, 8, 16, 32),
+    ),
     "vit": (dict(type="timm", name="vit_tiny_patch16_224", depth=2, embed_dim=48, num_heads=3), (16,)),
 }
 

@@ -85,8 +85,9 @@ def test_torch_export_is_read_back_with_its_card_and_refuses_sizes_it_cannot_do(
     assert all(torch.equal(program(images)[name], wanted) for name, wanted in zip(report.outputs, backbone(images)))
     if report.step == 1:
         odd = torch.randn(1, 3, 97, 64)
-        assert all(torch.allclose(program(odd)[name], wanted, atol=1e-5)
-                   for name, wanted in zip(report.outputs, backbone(odd)))
+        assert all(
+            torch.allclose(program(odd)[name], wanted, atol=1e-5) for name, wanted in zip(report.outputs, backbone(odd))
+        )
         return
     with pytest.raises(Exception, match="Guard failed|expected|Expected"):
         program(torch.randn(1, 3, 97, 64))
@@ -131,8 +132,9 @@ def test_folded_norms_leave_the_program_and_not_the_function(tmp_path):
 
 @needs_programs
 def test_adapters_that_cannot_be_merged_stay_beside_the_body_in_a_program(tmp_path):
-    backbone = FrozenBackbone(BODIES["resnet"][0], weights="random",
-                              adapters=dict(type="conv_adapter", init="normal")).eval()
+    backbone = FrozenBackbone(
+        BODIES["resnet"][0], weights="random", adapters=dict(type="conv_adapter", init="normal")
+    ).eval()
     report = export_program(backbone, tmp_path / "a.pt2", "torch-export", size_hw=(64, 64))
     assert report.largest_difference == 0.0
 

@@ -71,8 +71,13 @@ def test_the_file_holds_the_librarys_names_and_a_card_that_says_what_it_is(tmp_p
 def test_timm_itself_builds_a_feature_extractor_from_the_file(tmp_path):
     backbone = filled("resnet", tmp_path)
     export_backbone(backbone, tmp_path / "out.safetensors")
-    model = timm.create_model("resnet10t", pretrained=True, features_only=True, out_indices=(1, 2, 3, 4),
-                              pretrained_cfg_overlay=dict(file=str(tmp_path / "out.safetensors"))).eval()
+    model = timm.create_model(
+        "resnet10t",
+        pretrained=True,
+        features_only=True,
+        out_indices=(1, 2, 3, 4),
+        pretrained_cfg_overlay=dict(file=str(tmp_path / "out.safetensors")),
+    ).eval()
     images = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         assert_equal(model(images), backbone(images))
@@ -206,10 +211,13 @@ def test_a_card_that_lies_about_its_hash_is_refused_in_both_kinds_of_file(tmp_pa
         load_into(body, tmp_path / "b.pth")
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    (lambda card: card.update(colour="red"), r"unknown fields \['colour'\]"),
-    (lambda card: card.update(architecture="timm/resnetblur18"), None),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda card: card.update(colour="red"), r"unknown fields \['colour'\]"),
+        (lambda card: card.update(architecture="timm/resnetblur18"), None),
+    ],
+)
 def test_a_card_with_unknown_fields_is_refused(tmp_path, change, message):
     body = dict(type="timm", name="resnet18")
     export_backbone(FrozenBackbone(body, weights="random"), tmp_path / "a.safetensors")
@@ -218,10 +226,16 @@ def test_a_card_with_unknown_fields_is_refused(tmp_path, change, message):
         load_into(body, tmp_path / "b.safetensors")
 
 
-@pytest.mark.parametrize(("other", "message"), [
-    (dict(type="timm", name="resnet14t"), r"weights of timm/resnet10t, by its card, and the body is timm/resnet14t"),
-    (dict(type="timm", name="resnet10t", stem_width=24), "of another shape"),
-])
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (
+            dict(type="timm", name="resnet14t"),
+            r"weights of timm/resnet10t, by its card, and the body is timm/resnet14t",
+        ),
+        (dict(type="timm", name="resnet10t", stem_width=24), "of another shape"),
+    ],
+)
 def test_weights_of_another_depth_or_width_are_refused_and_change_nothing(tmp_path, other, message):
     export_backbone(FrozenBackbone(BODIES["resnet"][0], weights="random"), tmp_path / "a.safetensors")
     with pytest.raises(InputError, match=message):
@@ -235,6 +249,6 @@ def test_half_a_file_is_refused_and_changes_nothing(tmp_path):
     with pytest.raises(InputError, match="tensors missing"):
         load_into(BODIES["resnet"][0], tmp_path / "half.safetensors")
     data = (tmp_path / "a.safetensors").read_bytes()
-    (tmp_path / "cut.safetensors").write_bytes(data[:len(data) // 2])
+    (tmp_path / "cut.safetensors").write_bytes(data[: len(data) // 2])
     with pytest.raises(InputError, match="broken or incomplete"):
         load_into(BODIES["resnet"][0], tmp_path / "cut.safetensors")

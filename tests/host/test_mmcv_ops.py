@@ -63,8 +63,12 @@ def _slow_roi_align(feature, roi, size, scale, ratio):
                     x0, x = (width - 1, float(width - 1)) if x0 >= width - 1 else (x0, x)
                     y_next, x_next = min(y0 + 1, height - 1), min(x0 + 1, width - 1)
                     dy, dx = y - y0, x - x0
-                    out[:, i, j] += (feature[:, y0, x0] * (1 - dy) * (1 - dx) + feature[:, y0, x_next] * (1 - dy) * dx
-                                     + feature[:, y_next, x0] * dy * (1 - dx) + feature[:, y_next, x_next] * dy * dx)
+                    out[:, i, j] += (
+                        feature[:, y0, x0] * (1 - dy) * (1 - dx)
+                        + feature[:, y0, x_next] * (1 - dy) * dx
+                        + feature[:, y_next, x0] * dy * (1 - dx)
+                        + feature[:, y_next, x_next] * dy * dx
+                    )
     return out / ratio**2
 
 
@@ -113,16 +117,22 @@ def test_real_ops_win_over_the_stand_in(tmp_path):
     (package / "__init__.py").write_text("")
     (package / "_ext.py").write_text("marker = 'compiled'\n")
     code = "import frozen_det.host.mmcv_ops as m; m.install(); import mmcv._ext as e; print(e.marker)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
-                          env={**__import__("os").environ, "PYTHONPATH": str(tmp_path)})
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**__import__("os").environ, "PYTHONPATH": str(tmp_path)},
+    )
     assert done.stdout.strip() == "compiled", done.stderr
 
 
 def test_ops_compiled_into_the_installed_mmcv_are_used_and_reported(tmp_path):
     """An `_ext` among the files of the mmcv that is installed here, as a build with ops leaves it."""
     (tmp_path / "_ext.py").write_text("marker = 'compiled'\n")
-    code = (f"import frozen_det, mmcv; mmcv.__path__.insert(0, {str(tmp_path)!r}); import mmcv._ext as e; "
-            "from frozen_det.cli.doctor import _ops; print(e.marker, *_ops('onedl'))")
+    code = (
+        f"import frozen_det, mmcv; mmcv.__path__.insert(0, {str(tmp_path)!r}); import mmcv._ext as e; "
+        "from frozen_det.cli.doctor import _ops; print(e.marker, *_ops('onedl'))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip().splitlines()[-1] == "compiled mmcv's own compiled ops []", done.stderr
 
@@ -134,12 +144,16 @@ def test_autocast_scores_in_half_precision_are_accepted():
     assert kept.tolist() == [1]
 
 
-@pytest.mark.parametrize("name, options, inputs, shape", [
-    ("DCN", dict(in_channels=4, out_channels=6, kernel_size=3), [(2, 4, 5, 7)], (2, 6, 3, 5)),
-    ("DCNv2", dict(in_channels=4, out_channels=6, kernel_size=3, padding=1), [(2, 4, 5, 7)], (2, 6, 5, 7)),
-    ("carafe", dict(channels=4, scale_factor=2), [(2, 4, 5, 7)], (2, 4, 10, 14)),
-    ("RoIAlign", dict(output_size=2), [(2, 4, 5, 7), (3, 5)], (3, 4, 2, 2)),
-    ("RoIPool", dict(output_size=2), [(2, 4, 5, 7), (3, 5)], (3, 4, 2, 2))])
+@pytest.mark.parametrize(
+    "name, options, inputs, shape",
+    [
+        ("DCN", dict(in_channels=4, out_channels=6, kernel_size=3), [(2, 4, 5, 7)], (2, 6, 3, 5)),
+        ("DCNv2", dict(in_channels=4, out_channels=6, kernel_size=3, padding=1), [(2, 4, 5, 7)], (2, 6, 5, 7)),
+        ("carafe", dict(channels=4, scale_factor=2), [(2, 4, 5, 7)], (2, 4, 10, 14)),
+        ("RoIAlign", dict(output_size=2), [(2, 4, 5, 7), (3, 5)], (3, 4, 2, 2)),
+        ("RoIPool", dict(output_size=2), [(2, 4, 5, 7), (3, 5)], (3, 4, 2, 2)),
+    ],
+)
 def test_a_network_is_described_on_meta_tensors(name, options, inputs, shape):
     import mmcv.ops
     from mmengine.registry import MODELS

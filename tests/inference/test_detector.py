@@ -58,12 +58,24 @@ PAIRS = {
     "other names": (renamed, lambda c: c, lambda s: s, "'unicorn'"),
     "another number": (lambda c: None, lambda c: c[:-1], lambda s: s, "knows 9"),
     "no names": (lambda c: None, lambda c: None, lambda s: s, "--classes-from"),
-    "missing head": (lambda c: None, lambda c: c, lambda s: {k: v for k, v in s.items() if "fc_cls" not in k},
-                     "2 missing (roi_head.bbox_head.fc_cls.weight, roi_head.bbox_head.fc_cls.bias)"),
-    "renamed head": (lambda c: None, lambda c: c, lambda s: {k.replace("fc_reg", "reg"): v for k, v in s.items()},
-                     "2 missing (roi_head.bbox_head.fc_reg.weight, roi_head.bbox_head.fc_reg.bias), 2 unexpected"),
-    "zeros in the body": (lambda c: None, lambda c: c, lambda s: {
-        k: v * 0 if k == "backbone.body.conv_stem.weight" else v for k, v in s.items()}, "nothing but zeros"),
+    "missing head": (
+        lambda c: None,
+        lambda c: c,
+        lambda s: {k: v for k, v in s.items() if "fc_cls" not in k},
+        "2 missing (roi_head.bbox_head.fc_cls.weight, roi_head.bbox_head.fc_cls.bias)",
+    ),
+    "renamed head": (
+        lambda c: None,
+        lambda c: c,
+        lambda s: {k.replace("fc_reg", "reg"): v for k, v in s.items()},
+        "2 missing (roi_head.bbox_head.fc_reg.weight, roi_head.bbox_head.fc_reg.bias), 2 unexpected",
+    ),
+    "zeros in the body": (
+        lambda c: None,
+        lambda c: c,
+        lambda s: {k: v * 0 if k == "backbone.body.conv_stem.weight" else v for k, v in s.items()},
+        "nothing but zeros",
+    ),
 }
 
 
@@ -72,8 +84,12 @@ def test_prediction_and_test_decide_alike_on_every_pair(trained, scenes, tmp_pat
     cfg, state, classes = trained
     of_data, of_checkpoint, of_state, refused = PAIRS[name]
     root = data_with(scenes, tmp_path / "data", of_data)
-    path = written(tmp_path / "a.pth", OrderedDict(of_state(state)), of_checkpoint(classes),
-                   entry="model" if "entry" in name else "state_dict")
+    path = written(
+        tmp_path / "a.pth",
+        OrderedDict(of_state(state)),
+        of_checkpoint(classes),
+        entry="model" if "entry" in name else "state_dict",
+    )
     cfg = tiny_config(root, tmp_path / "work")
     cfg.dump(str(tmp_path / "config.py"))
     cfg.load_from = path

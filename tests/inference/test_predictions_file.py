@@ -21,18 +21,24 @@ def test_the_json_is_cocos_and_the_lines_are_gone(tmp_path):
         written.add("x.jpg", (30, 20), FOUND)
         written.add("y.jpg", (31, 21), NOTHING)
     assert json.loads(written.path.read_text()) == {
-        "images": [{"id": 1, "file_name": "x.jpg", "width": 30, "height": 20},
-                   {"id": 2, "file_name": "y.jpg", "width": 31, "height": 21}],
+        "images": [
+            {"id": 1, "file_name": "x.jpg", "width": 30, "height": 20},
+            {"id": 2, "file_name": "y.jpg", "width": 31, "height": 21},
+        ],
         "annotations": [{"image_id": 1, "category_id": 2, "score": 0.5, "bbox": [1.0, 2.0, 3.0, 6.0]}],
-        "categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}]}
+        "categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}],
+    }
     assert [path.name for path in written.path.parent.iterdir()] == ["predictions.json"]
 
 
 def test_without_a_picture_it_is_an_empty_json(tmp_path):
     with PredictionsFile(tmp_path / "p.json", ("a",)):
         pass
-    assert json.loads((tmp_path / "p.json").read_text()) == {"images": [], "annotations": [],
-                                                             "categories": [{"id": 1, "name": "a"}]}
+    assert json.loads((tmp_path / "p.json").read_text()) == {
+        "images": [],
+        "annotations": [],
+        "categories": [{"id": 1, "name": "a"}],
+    }
 
 
 @pytest.mark.parametrize("ending", [KeyboardInterrupt, ZeroDivisionError])
@@ -66,7 +72,9 @@ def test_a_full_disk_keeps_the_lines_and_an_earlier_json(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(StorageError, match="could not write .*p.json: No space"), \
-            PredictionsFile(tmp_path / "p.json", ("a", "b")) as written:
+    with (
+        pytest.raises(StorageError, match="could not write .*p.json: No space"),
+        PredictionsFile(tmp_path / "p.json", ("a", "b")) as written,
+    ):
         written.add("x.jpg", (30, 20), FOUND)
     assert (tmp_path / "p.json").read_text() == "old" and len((tmp_path / "p.jsonl").read_text().splitlines()) == 1

@@ -47,8 +47,11 @@ def test_no_draw_reaches_the_bound():
     assert below(most, 9) == 8 and below(most, 1) == 0 and unit_interval(most) < 1
 
 
-@given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 4), st.just(3), st.integers(1, 6), st.integers(1, 6))),
-       st.integers(0, 3), st.data())
+@given(
+    hnp.arrays(np.uint8, st.tuples(st.integers(1, 4), st.just(3), st.integers(1, 6), st.integers(1, 6))),
+    st.integers(0, 3),
+    st.data(),
+)
 def test_each_crop_is_that_of_its_padded_image(images, padding, data):
     num, _, height, width = images.shape
     places = data.draw(hnp.arrays(np.int64, (2, num), elements=st.integers(0, 2 * padding)))
@@ -56,5 +59,5 @@ def test_each_crop_is_that_of_its_padded_image(images, padding, data):
     got = pad_crop_flip(images, *places, flips, padding)
     for image, top, left, flip, crop in zip(images, *places, flips, got):
         padded = np.pad(image, ((0, 0), (padding, padding), (padding, padding)))
-        expected = padded[:, top:top + height, left:left + width]
+        expected = padded[:, top : top + height, left : left + width]
         assert np.array_equal(crop, expected[:, :, ::-1] if flip else expected)

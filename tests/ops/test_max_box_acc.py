@@ -13,7 +13,7 @@ from frozen_det.ops.max_box_acc import contour_boxes, inclusive_ious, ious_along
 def painted(box, side=300):
     canvas = np.zeros((side, side), bool)
     x1, y1, x2, y2 = (int(value) for value in box)
-    canvas[y1:y2 + 1, x1:x2 + 1] = True
+    canvas[y1 : y2 + 1, x1 : x2 + 1] = True
     return canvas
 
 
@@ -27,11 +27,17 @@ def by_loops(scores, truths, num):
         boxes = []
         for contour in contours:
             xs, ys = contour[:, 0, 0], contour[:, 0, 1]
-            boxes.append((cv2.contourArea(contour), (xs.min(), ys.min(), min(xs.max() + 1, image.shape[1] - 1),
-                                                     min(ys.max() + 1, image.shape[0] - 1))))
+            boxes.append(
+                (
+                    cv2.contourArea(contour),
+                    (xs.min(), ys.min(), min(xs.max() + 1, image.shape[1] - 1), min(ys.max() + 1, image.shape[0] - 1)),
+                )
+            )
         boxes = boxes or [(0, (0, 0, 0, 0))]
-        ious = [max((painted(box) & painted(truth)).sum() / (painted(box) | painted(truth)).sum() for truth in truths)
-                for _, box in boxes]
+        ious = [
+            max((painted(box) & painted(truth)).sum() / (painted(box) | painted(truth)).sum() for truth in truths)
+            for _, box in boxes
+        ]
         one.append(ious[max(range(len(boxes)), key=lambda place: boxes[place][0])])
         several.append(max(ious))
     return np.array(one), np.array(several)

@@ -51,8 +51,10 @@ permutations = st.integers(1, 9).flatmap(lambda n: st.permutations(range(n)))
 def test_a_box_lies_in_the_image_about_its_centre_and_loses_only_what_is_outside(height, width, u, v, cut_h, cut_w):
     x1, y1, x2, y2 = clipped_box((height, width), (u, v), (cut_h, cut_w))
     assert 0 <= x1 <= x2 <= width and 0 <= y1 <= y2 <= height
-    for low, high, centre, cut, side in ((x1, x2, int(u * width), cut_w, width),
-                                         (y1, y2, int(v * height), cut_h, height)):
+    for low, high, centre, cut, side in (
+        (x1, x2, int(u * width), cut_w, width),
+        (y1, y2, int(v * height), cut_h, height),
+    ):
         inside = [p for p in range(centre - cut // 2, centre - cut // 2 + cut) if 0 <= p < side]
         assert list(range(low, high)) == inside
 

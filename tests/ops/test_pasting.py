@@ -9,8 +9,9 @@ from hypothesis.extra import numpy as hnp
 
 from frozen_det.ops import pasting
 
-masks = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12),
-                   elements=st.integers(0, 1))
+masks = hnp.arrays(
+    np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12), elements=st.integers(0, 1)
+)
 
 
 @given(masks)
@@ -63,7 +64,7 @@ def test_covered_pixels_leave_a_mask_and_no_others(mask, pasted, left, top):
     pasting.cover(covered, pasted, left, top)
     assert covered.sum() == pasted.sum() and covered.max(initial=0) <= 1
     rest = pasting.uncovered(mask, covered, 3, 4)
-    over = covered[4:4 + mask.shape[0], 3:3 + mask.shape[1]]
+    over = covered[4 : 4 + mask.shape[0], 3 : 3 + mask.shape[1]]
     if rest is None:
         assert not (mask & over).any()
     else:

@@ -31,7 +31,7 @@ def test_pad_same_pads_height_and_width_separately():
 @settings(max_examples=25, deadline=None)
 @given(levels=st.integers(1, 3), height=st.integers(1, 3), width=st.integers(1, 3), seed=st.integers(0, 99))
 def test_down_takes_the_maximum_of_every_block_and_up_repeats_every_cell(levels, height, width, seed):
-    scale = 2 ** levels
+    scale = 2**levels
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(2, 3, height * scale, width * scale, generator=generator)
     down = resample(x, 3, 3 + levels)
@@ -39,7 +39,7 @@ def test_down_takes_the_maximum_of_every_block_and_up_repeats_every_cell(levels,
     assert down.shape == (2, 3, height, width) and up.shape == x.shape
     for i in range(height):
         for j in range(width):
-            block = x[..., i * scale:(i + 1) * scale, j * scale:(j + 1) * scale]
+            block = x[..., i * scale : (i + 1) * scale, j * scale : (j + 1) * scale]
             assert torch.equal(down[..., i, j], block.amax((-2, -1)))
     for i in range(height * scale):
         for j in range(width * scale):
@@ -59,7 +59,7 @@ def test_the_gate_is_the_sigmoid_of_the_largest_value_not_of_the_mean():
 
 def test_the_gate_and_its_gradient_are_the_same_before_and_after_upsampling():
     x = torch.randn(2, 3, 2, 2, dtype=torch.float64, requires_grad=True)
-    small, = torch.autograd.grad(maximum_gate(x).sum(), x)
-    large, = torch.autograd.grad(maximum_gate(resample(x, 5, 3)).sum(), x)
+    (small,) = torch.autograd.grad(maximum_gate(x).sum(), x)
+    (large,) = torch.autograd.grad(maximum_gate(resample(x, 5, 3)).sum(), x)
     assert torch.equal(maximum_gate(x), maximum_gate(resample(x, 5, 3)))
     assert torch.allclose(small, large, rtol=1e-12, atol=0) and small.abs().sum() > 0

@@ -19,8 +19,9 @@ from frozen_det.ops.windows import (
 )
 
 sides = st.integers(1, 700)
-draws = st.builds(JitterDraw, scale=st.floats(0.1, 2.0), top=st.floats(0, 0.999999), left=st.floats(0, 0.999999),
-                  flip=st.booleans())
+draws = st.builds(
+    JitterDraw, scale=st.floats(0.1, 2.0), top=st.floats(0, 0.999999), left=st.floats(0, 0.999999), flip=st.booleans()
+)
 
 
 @given(sides, sides, st.floats(0.1, 2.0))
@@ -43,8 +44,10 @@ def test_a_window_lies_in_the_image_and_fits_the_output(draw, height, width, out
         assert end <= window.source_hw[1 - axis] * (1 + 1e-9) + 1e-6
 
 
-@pytest.mark.parametrize("scale, expected", [(0.124, 8), (0.125, 8), (0.13, 4), (0.25, 4), (0.26, 2), (0.5, 2),
-                                             (0.51, 1), (1.0, 1), (3.0, 1)])
+@pytest.mark.parametrize(
+    "scale, expected",
+    [(0.124, 8), (0.125, 8), (0.13, 4), (0.25, 4), (0.26, 2), (0.5, 2), (0.51, 1), (1.0, 1), (3.0, 1)],
+)
 def test_a_jpeg_is_reduced_only_as_far_as_the_output_is_no_larger(scale, expected):
     assert jpeg_reduction((scale, scale / 2)) == expected
 
@@ -84,7 +87,8 @@ def test_points_boxes_and_the_matrix_agree(draw, height, width, seed):
 @given(draws, st.integers(30, 700), st.integers(30, 700), st.integers(0, 2**32 - 1), st.integers(0, 3))
 @settings(max_examples=300, deadline=None)
 def test_an_object_seen_by_itself_lies_within_half_a_pixel_of_where_the_full_window_shows_it(
-        draw, height, width, seed, border_px):
+    draw, height, width, seed, border_px
+):
     window = jitter_window(draw, (height, width), (256, 256))
     generator = np.random.default_rng(seed)
     (x1, x2), (y1, y2) = np.sort(generator.uniform(0, width, 2)), np.sort(generator.uniform(0, height, 2))

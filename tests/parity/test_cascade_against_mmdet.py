@@ -18,15 +18,22 @@ def train_cfgs(*ious):
 
 def host_head(stds=None, agnostic=True):
     coder = dict(type="mmdet.DeltaXYWHBBoxCoder", target_means=[0.0] * 4)
-    return dict(type="mmdet.Shared2FCBBoxHead", in_channels=8, fc_out_channels=16, num_classes=3,
-                reg_class_agnostic=agnostic, loss_bbox=dict(type="mmdet.SmoothL1Loss", beta=1.0),
-                bbox_coder=coder if stds is None else {**coder, "target_stds": stds})
+    return dict(
+        type="mmdet.Shared2FCBBoxHead",
+        in_channels=8,
+        fc_out_channels=16,
+        num_classes=3,
+        reg_class_agnostic=agnostic,
+        loss_bbox=dict(type="mmdet.SmoothL1Loss", beta=1.0),
+        bbox_coder=coder if stds is None else {**coder, "target_stds": stds},
+    )
 
 
 def mask_parts():
-    return dict(mask_roi_extractor=roi_extractor(14),
-                mask_head=dict(type="mmdet.FCNMaskHead", num_convs=1, in_channels=8, conv_out_channels=8,
-                               num_classes=3))
+    return dict(
+        mask_roi_extractor=roi_extractor(14),
+        mask_head=dict(type="mmdet.FCNMaskHead", num_convs=1, in_channels=8, conv_out_channels=8, num_classes=3),
+    )
 
 
 def build(kind, **options):
@@ -34,9 +41,14 @@ def build(kind, **options):
 
 
 def host_cascade(ious=(0.5, 0.6, 0.7), agnostic=True, mask=False):
-    return build("mmdet.CascadeRoIHead", num_stages=3, stage_loss_weights=[1, 0.5, 0.25],
-                 bbox_head=[host_head(s, agnostic) for s in STDS], train_cfg=train_cfgs(*ious),
-                 **(mask_parts() if mask else {}))
+    return build(
+        "mmdet.CascadeRoIHead",
+        num_stages=3,
+        stage_loss_weights=[1, 0.5, 0.25],
+        bbox_head=[host_head(s, agnostic) for s in STDS],
+        train_cfg=train_cfgs(*ious),
+        **(mask_parts() if mask else {}),
+    )
 
 
 def run_losses(head, seed=5, **options):
@@ -61,18 +73,35 @@ def assert_same_losses(ours, theirs, **options):
 @pytest.mark.parametrize("mask", [False, True], ids=["boxes", "masks"])
 def test_losses_and_gradients_equal_mmdets_with_lists_as_mmdet_has_them(agnostic, mask):
     theirs = host_cascade(agnostic=agnostic, mask=mask)
-    ours = build("frozen_det.CascadeRoIHead", stage_loss_weights=[1, 0.5, 0.25], keep_gt_rois=False,
-                 bbox_head=[host_head(s, agnostic) for s in STDS],
-                 train_cfg=train_cfgs(0.5, 0.6, 0.7), **(mask_parts() if mask else {}))
+    ours = build(
+        "frozen_det.CascadeRoIHead",
+        stage_loss_weights=[1, 0.5, 0.25],
+        keep_gt_rois=False,
+        bbox_head=[host_head(s, agnostic) for s in STDS],
+        train_cfg=train_cfgs(0.5, 0.6, 0.7),
+        **(mask_parts() if mask else {}),
+    )
     losses = assert_same_losses(ours, theirs)
     assert losses["s0.loss_bbox"] > 0 and ("s2.loss_mask" in losses) == mask
 
 
 def mmdet_mode(**options):
-    return build("frozen_det.CascadeRoIHead", **{**dict(
-        stage_loss_weights=[1, 0.5, 0.25], resample=True, add_gt_later=True, keep_gt_rois=False,
-        iou_thresholds=(0.5, 0.6, 0.7), box_stds=STDS, bbox_head=host_head(),
-        train_cfg=rcnn_train_cfg(0.5)), **options})
+    return build(
+        "frozen_det.CascadeRoIHead",
+        **{
+            **dict(
+                stage_loss_weights=[1, 0.5, 0.25],
+                resample=True,
+                add_gt_later=True,
+                keep_gt_rois=False,
+                iou_thresholds=(0.5, 0.6, 0.7),
+                box_stds=STDS,
+                bbox_head=host_head(),
+                train_cfg=rcnn_train_cfg(0.5),
+            ),
+            **options,
+        },
+    )
 
 
 def test_the_switches_on_one_config_equal_mmdets_three_configs():
@@ -84,9 +113,17 @@ def test_an_image_without_objects_passes_through_both_alike():
     assert all(v.isfinite().all() for v in losses.values())
 
 
-@pytest.mark.parametrize("switch", [
-    dict(resample=False, add_gt_later=False), dict(add_gt_later=False), dict(keep_gt_rois=True),
-    dict(iou_thresholds=(0.5, 0.7, 0.8)), dict(box_stds=[STDS[0]] * 3), dict(stage_loss_weights="mean")])
+@pytest.mark.parametrize(
+    "switch",
+    [
+        dict(resample=False, add_gt_later=False),
+        dict(add_gt_later=False),
+        dict(keep_gt_rois=True),
+        dict(iou_thresholds=(0.5, 0.7, 0.8)),
+        dict(box_stds=[STDS[0]] * 3),
+        dict(stage_loss_weights="mean"),
+    ],
+)
 def test_each_switch_turned_alone_changes_later_losses_and_not_the_first_stage(switch):
     base = mmdet_mode()
     other = mmdet_mode(**switch)

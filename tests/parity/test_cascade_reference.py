@@ -21,11 +21,26 @@ WEIGHTS = ((10, 10, 5, 5), (20, 20, 10, 10), (30, 30, 15, 15))
 def authors_cascade(ious=None, **options):
     # More samples than regions: nothing is left to chance, whatever order the sampler puts them in.
     train_cfg = rcnn_train_cfg(0.5, num=4000)
-    head = dict(type="frozen_det.ConvFCBBoxHead", num_shared_convs=1, num_shared_fcs=2, in_channels=8,
-                conv_out_channels=8, fc_out_channels=16, num_classes=NUM_CLASSES)
-    return MODELS.build(ConfigDict(
-        type="frozen_det.CascadeRoIHead", bbox_roi_extractor=roi_extractor(), bbox_head=head, iou_thresholds=ious,
-        train_cfg=train_cfg, test_cfg=TEST_CFG, **options)).double()
+    head = dict(
+        type="frozen_det.ConvFCBBoxHead",
+        num_shared_convs=1,
+        num_shared_fcs=2,
+        in_channels=8,
+        conv_out_channels=8,
+        fc_out_channels=16,
+        num_classes=NUM_CLASSES,
+    )
+    return MODELS.build(
+        ConfigDict(
+            type="frozen_det.CascadeRoIHead",
+            bbox_roi_extractor=roi_extractor(),
+            bbox_head=head,
+            iou_thresholds=ious,
+            train_cfg=train_cfg,
+            test_cfg=TEST_CFG,
+            **options,
+        )
+    ).double()
 
 
 def overlap(a, b):
@@ -37,9 +52,12 @@ def overlap(a, b):
 
 def encode(gt, box, weights):
     gw, gh, bw, bh = gt[2] - gt[0], gt[3] - gt[1], box[2] - box[0], box[3] - box[1]
-    return [weights[0] * ((gt[0] + gw / 2) - (box[0] + bw / 2)) / bw,
-            weights[1] * ((gt[1] + gh / 2) - (box[1] + bh / 2)) / bh,
-            weights[2] * math.log(gw / bw), weights[3] * math.log(gh / bh)]
+    return [
+        weights[0] * ((gt[0] + gw / 2) - (box[0] + bw / 2)) / bw,
+        weights[1] * ((gt[1] + gh / 2) - (box[1] + bh / 2)) / bh,
+        weights[2] * math.log(gw / bw),
+        weights[3] * math.log(gh / bh),
+    ]
 
 
 def decode(deltas, box, weights):
@@ -83,8 +101,10 @@ def reference_losses(cascade, maps, proposals, samples, ious):
     regions = [drop_unclear(r, s.gt_instances.bboxes.tolist(), ious[0]) for r, s in zip(regions, samples)]
     cls_losses, box_losses = [], []
     for stage, threshold in enumerate(ious):
-        matched = [match(r, s.gt_instances.bboxes.tolist(), s.gt_instances.labels.tolist(), threshold)
-                   for r, s in zip(regions, samples)]
+        matched = [
+            match(r, s.gt_instances.bboxes.tolist(), s.gt_instances.labels.tolist(), threshold)
+            for r, s in zip(regions, samples)
+        ]
         with torch.no_grad():
             logits, deltas = run_heads(cascade, stage, maps, regions)
         flat = [(box, *m) for r, ms in zip(regions, matched) for box, m in zip(r, ms)]
@@ -100,7 +120,7 @@ def reference_losses(cascade, maps, proposals, samples, ious):
         box_losses.append(box_sum / (4 * positives + 0.01))
         moved = [decode(d, box, WEIGHTS[stage]) for d, (box, _, _) in zip(deltas.tolist(), flat)]
         cuts = [len(r) for r in regions]
-        regions = [moved[sum(cuts[:i]):sum(cuts[:i + 1])] for i in range(len(cuts))]
+        regions = [moved[sum(cuts[:i]) : sum(cuts[: i + 1])] for i in range(len(cuts))]
     return sum(cls_losses) / len(ious), sum(box_losses) / len(ious)
 
 
@@ -112,8 +132,9 @@ def test_losses_of_all_stages_equal_the_slow_reference(ious, num_objects):
         torch.nn.init.normal_(head.fc_reg.weight, 0, 0.05)
         torch.nn.init.normal_(head.fc_cls.weight, 0, 0.5)
     maps, proposals, samples = scene(num_objects, dtype=torch.float64)
-    expected_cls, expected_box = reference_losses(cascade, maps, [p.clone() for p in proposals], samples,
-                                                  ious or (0.5, 0.7, 0.8))
+    expected_cls, expected_box = reference_losses(
+        cascade, maps, [p.clone() for p in proposals], samples, ious or (0.5, 0.7, 0.8)
+    )
     losses = cascade.loss(maps, proposals, samples)
     # mmdet adds 1.2e-7 (single-precision eps) to divisors.
     assert sum(losses[f"s{i}.loss_cls"] for i in range(3)).item() == pytest.approx(expected_cls, rel=1e-6)
@@ -151,10 +172,13 @@ def test_class_scores_at_test_are_averaged_as_asked_and_boxes_are_the_last_stage
             per_stage.append(logits)
             last = [list(r) for r in regions]
             moved = [decode(d, box, WEIGHTS[stage]) for d, box in zip(deltas.tolist(), sum(regions, []))]
-            regions = [moved[:len(regions[0])], moved[len(regions[0]):]]
+            regions = [moved[: len(regions[0])], moved[len(regions[0]) :]]
         rois, merged, boxes = cascade._refine_roi(maps, bbox2roi([p.bboxes for p in proposals]), metas, [30, 30])
-    wanted = {"logits": (sum(per_stage) / 3).softmax(-1), "last": per_stage[-1].softmax(-1),
-              "scores": sum(x.softmax(-1) for x in per_stage) / 3}[how]
+    wanted = {
+        "logits": (sum(per_stage) / 3).softmax(-1),
+        "last": per_stage[-1].softmax(-1),
+        "scores": sum(x.softmax(-1) for x in per_stage) / 3,
+    }[how]
     assert torch.allclose(torch.cat(merged).softmax(-1), wanted, rtol=1e-9)
     assert torch.allclose(torch.cat(boxes), deltas, rtol=1e-9)
     assert torch.allclose(torch.cat(rois)[:, 1:], torch.tensor(sum(last, []), dtype=torch.float64), rtol=1e-9)

@@ -26,11 +26,11 @@ def slow_conv(x, weight, bias):
     k = weight.shape[-1]
     padded = torch.zeros(*x.shape[:2], x.shape[2] + k - 1, x.shape[3] + k - 1, dtype=x.dtype)
     r = k // 2
-    padded[:, :, r:r + x.shape[2], r:r + x.shape[3]] = x
+    padded[:, :, r : r + x.shape[2], r : r + x.shape[3]] = x
     total = 0
     for i in range(k):
         for j in range(k):
-            window = padded[:, :, i:i + x.shape[2], j:j + x.shape[3]]
+            window = padded[:, :, i : i + x.shape[2], j : j + x.shape[3]]
             if weight.shape[1] == 1 and x.shape[1] > 1:
                 total = total + window * weight[:, 0, i, j][None, :, None, None]
             else:
@@ -92,7 +92,8 @@ class SlowNASFPN:
             name = f"cells.{repeat}.nodes.{row}"
             x, y, *more = (
                 slow_resample(self.project(f"{name}.projections.{i}", maps[j]), levels[j], level)
-                for i, j in enumerate([coarse, fine] + ([] if extra is None else [extra])))
+                for i, j in enumerate([coarse, fine] + ([] if extra is None else [extra]))
+            )
             if operation == "attention" and self.combine == "attention":
                 merged = x + y / (1 + (-x.amax((2, 3), keepdim=True)).exp())
             else:
@@ -102,7 +103,7 @@ class SlowNASFPN:
         return [maps[i] for i in (7, 8, 9, 11, 10)]
 
     def __call__(self, inputs):
-        maps = [self.project(f"projections.{i}", x) for i, x in enumerate(inputs[self.neck.start_level:])]
+        maps = [self.project(f"projections.{i}", x) for i, x in enumerate(inputs[self.neck.start_level :])]
         while len(maps) < 5:
             maps.append(slow_resample(maps[-1], 3, 4))
         for repeat in range(len(self.neck.cells)):
@@ -116,29 +117,35 @@ def gradients(outputs, wanted, seed=1):
     return torch.autograd.grad(loss, wanted)
 
 
-@pytest.mark.parametrize(("act", "options"), [
-    ("Swish", {}),
-    ("ReLU", {"start_level": 0, "num_repeats": 1}),
-    ("Swish", {"separable": True, "num_repeats": 1}),
-    ("Swish", {"combine": "sum", "block": "bottleneck", "out_channels": 32}),
-], ids=["authors", "relu-from-first-map", "separable", "b7-bottleneck"])
+@pytest.mark.parametrize(
+    ("act", "options"),
+    [
+        ("Swish", {}),
+        ("ReLU", {"start_level": 0, "num_repeats": 1}),
+        ("Swish", {"separable": True, "num_repeats": 1}),
+        ("Swish", {"combine": "sum", "block": "bottleneck", "out_channels": 32}),
+    ],
+    ids=["authors", "relu-from-first-map", "separable", "b7-bottleneck"],
+)
 def test_outputs_and_gradients_equal_the_slow_reference(act, options):
     options = {"out_channels": 8, "num_repeats": 2, **options}
-    widths = [4, 6, 8, 12][:3 if options.get("start_level") == 0 else 4]
+    widths = [4, 6, 8, 12][: 3 if options.get("start_level") == 0 else 4]
     neck = NASFPN(widths, act_cfg={"type": act}, **options).double().train()
     for p in neck.parameters():  # biases and norms off their initial values, so that each is seen
         torch.nn.init.normal_(p, 0.1, 0.5)
-    first = 32 * 2 ** neck.start_level
-    inputs = [torch.randn(2, c, first // 2 ** i, first // 2 ** i, dtype=torch.float64, requires_grad=True)
-              for i, c in enumerate(widths)]
+    first = 32 * 2**neck.start_level
+    inputs = [
+        torch.randn(2, c, first // 2**i, first // 2**i, dtype=torch.float64, requires_grad=True)
+        for i, c in enumerate(widths)
+    ]
     reference = SlowNASFPN(neck, act, options.get("combine", "attention"), options.get("block", "conv"))
     fast, slow = neck(inputs), reference(inputs)
     assert len(fast) == len(slow) == 5
     for f, s in zip(fast, slow):
         assert f.shape == s.shape
         assert torch.allclose(f, s, rtol=1e-6, atol=1e-8 * s.abs().max().item())
-    wanted = inputs[neck.start_level:] + list(neck.parameters())
+    wanted = inputs[neck.start_level :] + list(neck.parameters())
     ours = gradients(fast, wanted)
     for f, s in zip(ours, gradients(slow, wanted)):
         assert torch.allclose(f, s, rtol=1e-6, atol=1e-8 * max(1.0, s.abs().max().item()))
-    assert all(g.abs().max() > 0 for g in ours[:len(inputs) - neck.start_level])
+    assert all(g.abs().max() > 0 for g in ours[: len(inputs) - neck.start_level])

@@ -24,29 +24,49 @@ PLAIN, BETTER, NEAR = (70.0, 70.2, 70.4, 70.6), (75.0, 75.1, 75.5, 75.4), (70.3,
 @pytest.fixture(autouse=True)
 def _quickly(monkeypatch, request):
     """Models described without being built; figures drawn in one test alone, they take most of the time."""
-    monkeypatch.setattr(run_arms, "describe",
-                        lambda arm: setattr(arm, "description", SimpleNamespace(total_params=272474)))
+    monkeypatch.setattr(
+        run_arms, "describe", lambda arm: setattr(arm, "description", SimpleNamespace(total_params=272474))
+    )
     if "drawn" not in request.node.name:
-        for module, name in ((report_noise, "draw_svg"), (report_noise, "draw_dots_svg"),
-                             (report_recipes, "draw_bars_svg")):
+        for module, name in (
+            (report_noise, "draw_svg"),
+            (report_noise, "draw_dots_svg"),
+            (report_recipes, "draw_bars_svg"),
+        ):
             monkeypatch.setattr(module, name, lambda *what: "<svg ></svg>")
 
 
 def config(depth=20, mixing="None", epochs=2) -> str:
-    return (f"model = dict(type='frozen_det.ImageClassifier', backbone=dict(type='frozen_det.CifarResNet', "
-            f"depth={depth}), num_classes=10, mixing={mixing})\ntrain_cfg = dict(max_epochs={epochs})\n"
-            "train_dataloader = dict(batch_size=128, dataset=dict(type='frozen_det.ImageFolder'))\n"
-            "val_dataloader = dict(dataset=dict(split='test'))\ntest_dataloader = dict(dataset=dict(split='test'))\n")
+    return (
+        f"model = dict(type='frozen_det.ImageClassifier', backbone=dict(type='frozen_det.CifarResNet', "
+        f"depth={depth}), num_classes=10, mixing={mixing})\ntrain_cfg = dict(max_epochs={epochs})\n"
+        "train_dataloader = dict(batch_size=128, dataset=dict(type='frozen_det.ImageFolder'))\n"
+        "val_dataloader = dict(dataset=dict(split='test'))\ntest_dataloader = dict(dataset=dict(split='test'))\n"
+    )
 
 
 def write_classifier(folder, name, seed, top1, text, tested=True, classes=None, second=None):
     """A work directory as training and testing a classifier leave it: two epochs, the first one better by 1."""
-    def val(epoch, value):
-        return {"top1": value, "top5": 95.0, "loss": 1.0, "ece": 0.05, "mean_class": value, "num_images": 100.0,
-                "data_time": 0.0, "time": 0.1, "step": epoch}
 
-    lines = [{"lr": 0.1, "loss": 2.0, "top1": 30.0, "time": 0.5, "epoch": 1, "iter": 10, "step": 10}, val(1, top1 + 1),
-             {"lr": 0.1, "loss": 1.5, "top1": 40.0, "time": 0.5, "epoch": 2, "iter": 20, "step": 20}, val(2, top1)]
+    def val(epoch, value):
+        return {
+            "top1": value,
+            "top5": 95.0,
+            "loss": 1.0,
+            "ece": 0.05,
+            "mean_class": value,
+            "num_images": 100.0,
+            "data_time": 0.0,
+            "time": 0.1,
+            "step": epoch,
+        }
+
+    lines = [
+        {"lr": 0.1, "loss": 2.0, "top1": 30.0, "time": 0.5, "epoch": 1, "iter": 10, "step": 10},
+        val(1, top1 + 1),
+        {"lr": 0.1, "loss": 1.5, "top1": 40.0, "time": 0.5, "epoch": 2, "iter": 20, "step": 20},
+        val(2, top1),
+    ]
     write_run(folder, "20260101_000000", lines, seed, text)
     (folder / f"{name}.py").write_text("")
     (folder / "host_memory.json").write_text('{"peak_mib": 2048}')
@@ -59,14 +79,25 @@ def write_classifier(folder, name, seed, top1, text, tested=True, classes=None, 
 
 
 def write_arm(root, name, tops, text, **more):
-    return [write_classifier(root / name / "fraction-1" / f"seed-{seed}", name, seed, top1, text,
-                             **{key: values[seed] for key, values in more.items()}) for seed, top1 in enumerate(tops)]
+    return [
+        write_classifier(
+            root / name / "fraction-1" / f"seed-{seed}",
+            name,
+            seed,
+            top1,
+            text,
+            **{key: values[seed] for key, values in more.items()},
+        )
+        for seed, top1 in enumerate(tops)
+    ]
 
 
 def three_arms(root):
-    return [*write_arm(root, "r20_cutmix_c10", BETTER, config(mixing="dict(a=1)"), second=(60.0, 60, 60, 60)),
-            *write_arm(root, "r20_near_c10", NEAR, config(mixing="dict(a=2)"), second=(63.0, 63, 63, 63)),
-            *write_arm(root, "r20_plain_c10", PLAIN, config(), second=(61.0, 61, 61, 61))]
+    return [
+        *write_arm(root, "r20_cutmix_c10", BETTER, config(mixing="dict(a=1)"), second=(60.0, 60, 60, 60)),
+        *write_arm(root, "r20_near_c10", NEAR, config(mixing="dict(a=2)"), second=(63.0, 63, 63, 63)),
+        *write_arm(root, "r20_plain_c10", PLAIN, config(), second=(61.0, 61, 61, 61)),
+    ]
 
 
 def page(folders, tmp_path, **options) -> str:
@@ -128,8 +159,11 @@ def test_the_second_test_set_checks_the_ranks(tmp_path):
 
 def test_two_architectures_under_two_recipes_are_one_table_with_a_warning(tmp_path):
     tops = {("r20", "x"): (70.0, 71), ("r20", "y"): (72.0, 73), ("r56", "x"): (74.0, 75), ("r56", "y"): (60.0, 61)}
-    folders = [folder for (arch, how), values in tops.items() for folder in write_arm(
-        tmp_path, f"{arch}_{how}_c10", values, config(int(arch[1:]), f"dict(how='{how}')"))]
+    folders = [
+        folder
+        for (arch, how), values in tops.items()
+        for folder in write_arm(tmp_path, f"{arch}_{how}_c10", values, config(int(arch[1:]), f"dict(how='{how}')"))
+    ]
     twin = page(folders, tmp_path)
     assert "| CifarResNet depth=20 | 70.50 ± 0.71 | **72.50 ± 0.71** |" in twin
     assert "| CifarResNet depth=56 | **74.50 ± 0.71** | 60.50 ± 0.71 |" in twin
@@ -151,7 +185,8 @@ def test_a_test_of_another_checkpoint_and_an_unfinished_run_are_named(tmp_path):
     folders = write_arm(tmp_path, "r20_plain_c10", (70.0, 71.0), config())
     (folders[0] / "test.json").write_text('{"top1": 71.0, "top5": 95.0}')
     assert "not the final checkpoint was tested: r20_plain_c10, seed 0 (test 71.00, last validation 70.00)" in page(
-        folders, tmp_path)
+        folders, tmp_path
+    )
     young = write_arm(tmp_path / "b", "r20_plain_c10", (70.0,), config(epochs=9))
     assert "those of the way: r20_plain_c10, seed 0 (epoch 2 of 9)" in page(young, tmp_path)
 
@@ -168,7 +203,7 @@ def test_the_spread_is_taken_at_epochs_that_all_seeds_have(tmp_path):
     assert [best_minus_final(run) for run in runs] == [(71.0, 1.0, 1), (73.0, 1.0, 1)]
     runs[1].validations.pop()
     arm = group_arms(runs)[0]
-    assert along_epochs(arm) == [(1, 72.0, pytest.approx(2 ** 0.5))]
+    assert along_epochs(arm) == [(1, 72.0, pytest.approx(2**0.5))]
     assert recipe(arm) == "plain"
 
 

@@ -18,11 +18,13 @@ FROZEN, TUNED, SCRATCH = "freeze=True", "freeze=False, weights='timm'", "freeze=
 
 def config(backbone=FROZEN, neck="FPN", detector="FasterRCNN", share=1.0, epochs=2, more="") -> str:
     fraction = f", fraction=dict(share={share}, seed=0)" if share != 1 else ""
-    return (f"model = dict(type='frozen_det.Detector', detector=dict(type='{detector}', backbone=dict("
-            f"type='frozen_det.FrozenBackbone', body=dict(type='timm', name='r50'), {backbone}), "
-            f"neck=dict(type='frozen_det.{neck}')))\n"
-            f"train_dataloader = dict(dataset=dict(type='frozen_det.CocoDataset'{fraction}))\n"
-            f"train_cfg = dict(max_epochs={epochs})\n{more}")
+    return (
+        f"model = dict(type='frozen_det.Detector', detector=dict(type='{detector}', backbone=dict("
+        f"type='frozen_det.FrozenBackbone', body=dict(type='timm', name='r50'), {backbone}), "
+        f"neck=dict(type='frozen_det.{neck}')))\n"
+        f"train_dataloader = dict(dataset=dict(type='frozen_det.CocoDataset'{fraction}))\n"
+        f"train_cfg = dict(max_epochs={epochs})\n{more}"
+    )
 
 
 def runs_of(tmp_path, *arms, seeds=(0, 1)) -> list[RunRecord]:
@@ -40,31 +42,53 @@ def runs_of(tmp_path, *arms, seeds=(0, 1)) -> list[RunRecord]:
 @pytest.fixture
 def described(monkeypatch):
     """Every arm's model described without being built: what is frozen costs less."""
+
     def describe(arm):
         tuned = arm.facts.training == "fine-tuned"
-        arm.description = SimpleNamespace(total_params=10e6, trainable_params=10e6 if tuned else 4e6,
-                                          trainable_share=1.0 if tuned else 0.4,
-                                          training_step_flops=3e10 if tuned else 1e10)
+        arm.description = SimpleNamespace(
+            total_params=10e6,
+            trainable_params=10e6 if tuned else 4e6,
+            trainable_share=1.0 if tuned else 0.4,
+            training_step_flops=3e10 if tuned else 1e10,
+        )
+
     monkeypatch.setattr(run_arms, "describe", describe)
 
 
-@pytest.mark.parametrize(("backbone", "words"), [
-    (FROZEN, "frozen"), (TUNED, "fine-tuned"), (SCRATCH, "scratch"), ("freeze=3", "partly frozen"),
-    ("freeze=True, adapters=dict(type='parallel')", "frozen with adapters"),
-    ("freeze=False, adapters=dict(type='parallel')", "fine-tuned with adapters")])
+@pytest.mark.parametrize(
+    ("backbone", "words"),
+    [
+        (FROZEN, "frozen"),
+        (TUNED, "fine-tuned"),
+        (SCRATCH, "scratch"),
+        ("freeze=3", "partly frozen"),
+        ("freeze=True, adapters=dict(type='parallel')", "frozen with adapters"),
+        ("freeze=False, adapters=dict(type='parallel')", "fine-tuned with adapters"),
+    ],
+)
 def test_the_kind_of_training_is_read_from_the_config(tmp_path, backbone, words):
     run = runs_of(tmp_path, (config(backbone, "NASFPN", "CascadeRCNN", 0.1), 0.0), seeds=(0,))[0]
     assert run_arms.arm_facts(run) == ArmFacts(words, "r50", "NAS-FPN", "Cascade R-CNN", 0.1, "2 epochs")
 
 
 def test_labels_name_what_differs_and_arms_stand_in_order(tmp_path):
-    runs = runs_of(tmp_path, (config(FROZEN, share=1), 0), (config(TUNED, share=1), 0), (config(FROZEN, share=0.1), 0),
-                   (config(SCRATCH, share=0.1, epochs=20), 0), seeds=(0,))
+    runs = runs_of(
+        tmp_path,
+        (config(FROZEN, share=1), 0),
+        (config(TUNED, share=1), 0),
+        (config(FROZEN, share=0.1), 0),
+        (config(SCRATCH, share=0.1, epochs=20), 0),
+        seeds=(0,),
+    )
     assert [arm.label for arm in in_order(group_arms(runs))] == [
-        "scratch, 10 % data, 20 epochs", "frozen, 10 % data, 2 epochs", "fine-tuned, all data, 2 epochs",
-        "frozen, all data, 2 epochs"]
-    stretched = runs_of(tmp_path / "b", (config(FROZEN, "NASFPN"), 0), (config(FROZEN, "FPN", share=0.1, epochs=20), 0),
-                        seeds=(0,))
+        "scratch, 10 % data, 20 epochs",
+        "frozen, 10 % data, 2 epochs",
+        "fine-tuned, all data, 2 epochs",
+        "frozen, all data, 2 epochs",
+    ]
+    stretched = runs_of(
+        tmp_path / "b", (config(FROZEN, "NASFPN"), 0), (config(FROZEN, "FPN", share=0.1, epochs=20), 0), seeds=(0,)
+    )
     assert [arm.label for arm in group_arms(stretched)] == ["NAS-FPN, all data", "FPN, 10 % data"]
 
 
@@ -81,17 +105,31 @@ def test_hooks_that_only_look_on_do_not_make_another_arm(tmp_path):
 
 
 def test_pairs_differ_in_one_thing_and_read_later_minus_earlier(tmp_path):
-    arms = group_arms(runs_of(tmp_path, *((config(how, neck, share=share), 0) for share in (0.1, 1.0)
-                                          for neck in ("FPN", "NASFPN") for how in (FROZEN, TUNED)), seeds=(0,)))
+    arms = group_arms(
+        runs_of(
+            tmp_path,
+            *(
+                (config(how, neck, share=share), 0)
+                for share in (0.1, 1.0)
+                for neck in ("FPN", "NASFPN")
+                for how in (FROZEN, TUNED)
+            ),
+            seeds=(0,),
+        )
+    )
     words = [pair.words for pair in comparisons(arms)]
     assert len(words) == 8 and words[0] == "frozen − fine-tuned (FPN, 10 % data)"
     assert "NAS-FPN − FPN (frozen, all data)" in words
 
 
-@pytest.mark.parametrize(("seeds", "words"), [
-    ((0,), "Not distinguishable: with 1 common seed a difference"),
-    ((0, 1), "Not distinguishable: with 2 common seeds a difference"),
-    ((0, 1, 2, 3), "frozen is higher than fine-tuned (n = 4).")])
+@pytest.mark.parametrize(
+    ("seeds", "words"),
+    [
+        ((0,), "Not distinguishable: with 1 common seed a difference"),
+        ((0, 1), "Not distinguishable: with 2 common seeds a difference"),
+        ((0, 1, 2, 3), "frozen is higher than fine-tuned (n = 4)."),
+    ],
+)
 def test_the_page_claims_what_its_seeds_carry(tmp_path, described, seeds, words):
     runs = runs_of(tmp_path, (config(TUNED), 0.0), (config(FROZEN), 0.2), seeds=seeds)
     html, markdown = write_report([run.work_dir for run in runs], tmp_path / "page.html")
@@ -103,13 +141,17 @@ def test_the_page_claims_what_its_seeds_carry(tmp_path, described, seeds, words)
 
 
 def test_a_comparison_has_all_its_pictures_and_tables(tmp_path, described):
-    runs = runs_of(tmp_path, *((config(how, share=share), shift) for share, shift in ((0.1, -0.2), (1.0, 0.0))
-                               for how in (TUNED, FROZEN)))
+    runs = runs_of(
+        tmp_path,
+        *((config(how, share=share), shift) for share, shift in ((0.1, -0.2), (1.0, 0.0)) for how in (TUNED, FROZEN)),
+    )
     html, markdown = write_report([run.work_dir for run in runs], tmp_path / "page.html")
     twin = markdown.read_text()
     links = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", twin)
-    assert {f"page_files/{name}.svg" for name in ("trade-flops", "trade-share", "trade-fraction", "loss", "ap",
-                                                  "classes-bbox-0", "classes-bbox-1")} <= set(links)
+    assert {
+        f"page_files/{name}.svg"
+        for name in ("trade-flops", "trade-share", "trade-fraction", "loss", "ap", "classes-bbox-0", "classes-bbox-1")
+    } <= set(links)
     pictures = [link for link in links if link.endswith(".jpg")]
     assert len(set(pictures)) == 4  # one of each arm: the same image of several runs keeps several files
     assert all((tmp_path / link).is_file() for link in links)
@@ -138,8 +180,12 @@ def test_missing_numbers_are_dashes(tmp_path):
 
 def test_runs_that_are_no_detectors_show_the_numbers_they_have(tmp_path):
     for seed, top1 in ((0, 71.5), (1, 72.5)):
-        write_run(tmp_path / f"c{seed}", "20260101_000000", [train_line(10, 4.0), {
-            "accuracy/top1": top1, "accuracy/top5": 90.0, "step": 1}], seed=seed)
+        write_run(
+            tmp_path / f"c{seed}",
+            "20260101_000000",
+            [train_line(10, 4.0), {"accuracy/top1": top1, "accuracy/top5": 90.0, "step": 1}],
+            seed=seed,
+        )
     runs = [read_run(tmp_path / f"c{seed}") for seed in (0, 1)]
     for run in runs:
         run.name = "classifier"

@@ -22,9 +22,13 @@ def test_overlap_of_boxes():
 
 def truth(*boxes) -> dict:
     """(image, category, box, crowd) of each object."""
-    return {"categories": [dict(id=3, name="cat"), dict(id=8, name="dog")],
-            "annotations": [dict(id=i, image_id=image, category_id=category, bbox=box, iscrowd=crowd)
-                            for i, (image, category, box, crowd) in enumerate(boxes)]}
+    return {
+        "categories": [dict(id=3, name="cat"), dict(id=8, name="dog")],
+        "annotations": [
+            dict(id=i, image_id=image, category_id=category, bbox=box, iscrowd=crowd)
+            for i, (image, category, box, crowd) in enumerate(boxes)
+        ],
+    }
 
 
 def detections(*rows) -> Detections:
@@ -37,10 +41,18 @@ BOX, NEAR, FAR = [10, 10, 20, 20], [12, 10, 20, 20], [40, 40, 10, 10]
 
 
 def test_images_rank_by_f1_and_crowds_and_other_classes_do_not_match():
-    objects = truth((1, 3, BOX, 0), (2, 3, BOX, 0), (2, 8, FAR, 0), (3, 3, BOX, 0), (4, 3, BOX, 1), (5, 3, BOX, 0),
-                    (5, 8, FAR, 0))
-    found = detections((1, 3, NEAR, 0.9), (1, 3, BOX, 0.8),  # one object, twice: the second is too much
-                       (2, 3, BOX, 0.9), (2, 8, FAR, 0.5), (3, 8, BOX, 0.9), (4, 3, BOX, 0.9), (5, 8, FAR, 0.4))
+    objects = truth(
+        (1, 3, BOX, 0), (2, 3, BOX, 0), (2, 8, FAR, 0), (3, 3, BOX, 0), (4, 3, BOX, 1), (5, 3, BOX, 0), (5, 8, FAR, 0)
+    )
+    found = detections(
+        (1, 3, NEAR, 0.9),
+        (1, 3, BOX, 0.8),  # one object, twice: the second is too much
+        (2, 3, BOX, 0.9),
+        (2, 8, FAR, 0.5),
+        (3, 8, BOX, 0.9),
+        (4, 3, BOX, 0.9),
+        (5, 8, FAR, 0.4),
+    )
     scores = ranked(objects, found)
     assert [(one.image_id, round(one.f1, 3)) for one in scores] == [(2, 1.0), (5, 0.667), (1, 0.667), (3, 0.0)]
     assert (scores[2].num_objects, scores[2].num_predictions, scores[2].num_matched) == (1, 2, 1)
@@ -63,8 +75,10 @@ def run(tmp_path):
     content = {**truth(*((i, 3, BOX, 0) for i in range(1, 7))), "images": images}
     content["annotations"] = [dict(one, area=400) for one in content["annotations"]]
     (root / "val.json").write_text(json.dumps(content))
-    text = (f"test_dataloader = dict(dataset=dict(type='frozen_det.CocoDataset', ann_file='val.json', "
-            f"data_root={str(root)!r}, test_mode=True))\n")
+    text = (
+        f"test_dataloader = dict(dataset=dict(type='frozen_det.CocoDataset', ann_file='val.json', "
+        f"data_root={str(root)!r}, test_mode=True))\n"
+    )
     write_work_dir(tmp_path / "run", config=text)
     found = detections(*((i, 3, BOX, 0.9) for i in (1, 2, 3)), (4, 3, FAR, 0.9), (5, 3, BOX, 0.1), (6, 3, FAR, 0.2))
     write_stored(tmp_path / "run" / "detections" / "test", found, {"iou_types": ["bbox"]}, str(root / "val.json"), None)

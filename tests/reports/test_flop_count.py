@@ -19,8 +19,11 @@ LAYERS = {
     "3-D depthwise": (lambda: nn.Conv3d(8, 8, 3, groups=8), (1, 8, 4, 4, 4), 2 * (2 * 2 * 2) * 8 * 27),
     # A transposed convolution uses each weight at every position of its input.
     "transposed": (lambda: nn.ConvTranspose2d(8, 6, 2, stride=2), (2, 8, 5, 7), 2 * 2 * (5 * 7) * 8 * 6 * 4),
-    "transposed, grouped": (lambda: nn.ConvTranspose2d(8, 6, 2, stride=2, groups=2), (2, 8, 5, 7),
-                            2 * 2 * (5 * 7) * 8 * 3 * 4),
+    "transposed, grouped": (
+        lambda: nn.ConvTranspose2d(8, 6, 2, stride=2, groups=2),
+        (2, 8, 5, 7),
+        2 * 2 * (5 * 7) * 8 * 3 * 4,
+    ),
     "linear": (lambda: nn.Linear(8, 6), (5, 8), 2 * 5 * 8 * 6),
 }
 
@@ -49,8 +52,9 @@ def test_attention_is_two_products_forward_and_four_backward():
     query = torch.zeros(2, 3, 10, 16, device="meta", requires_grad=True)
     forward = 2 * (2 * 2 * 3 * 10 * 10 * 16)
     assert counted(lambda: nn.functional.scaled_dot_product_attention(query, query, query)) == forward
-    assert counted(
-        lambda: nn.functional.scaled_dot_product_attention(query, query, query).sum().backward()) == 3 * forward
+    assert (
+        counted(lambda: nn.functional.scaled_dot_product_attention(query, query, query).sum().backward()) == 3 * forward
+    )
 
 
 def test_a_deformable_convolution_costs_what_a_plain_one_does():
@@ -59,5 +63,7 @@ def test_a_deformable_convolution_costs_what_a_plain_one_does():
     weight = torch.zeros(6, 4, 3, 3, device="meta", requires_grad=True)
     forward = 2 * 2 * (8 * 9) * 6 * 4 * 9
     assert counted(lambda: torchvision.ops.deform_conv2d(images, offsets, weight, padding=1)) == forward
-    assert counted(
-        lambda: torchvision.ops.deform_conv2d(images, offsets, weight, padding=1).sum().backward()) == 3 * forward
+    assert (
+        counted(lambda: torchvision.ops.deform_conv2d(images, offsets, weight, padding=1).sum().backward())
+        == 3 * forward
+    )

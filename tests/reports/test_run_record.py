@@ -14,7 +14,9 @@ def test_a_resumed_run_replaces_the_steps_it_repeats(work_dir):
     run = read_run(work_dir)
     assert [(one["iter"], one["loss"]) for one in run.train] == [(10, 4.0), (20, 3.0), (30, 2.0), (40, 1.0)]
     assert [(one["iter"], one["epoch"], one["coco/bbox_mAP"]) for one in run.validations] == [
-        (20, 1, 0.2), (40, 2, 0.4)]
+        (20, 1, 0.2),
+        (40, 2, 0.4),
+    ]
     assert [(one["iter"], one["numbers"]["bbox"]["mAP"]) for one in run.evaluations] == [(20, 0.2), (40, 0.4)]
     assert run.last("coco/bbox_mAP") == 0.4 and run.best("coco/bbox_mAP")["epoch"] == 2
     assert run.step_seconds() == 0.5 and run.training_seconds() == 20.0
@@ -47,7 +49,12 @@ def test_what_is_not_there_is_named_and_a_cut_line_is_left_out(tmp_path):
     run = read_run(tmp_path / "bare")
     assert len(run.train) == 1
     assert {text.split(" (")[0] for text in run.missing} == {
-        "validations", "the frozen proof", "stage times", "numbers by class", "pictures"}
+        "validations",
+        "the frozen proof",
+        "stage times",
+        "numbers by class",
+        "pictures",
+    }
     assert run.main_metric() is None and run.best("coco/bbox_mAP") is None
 
 

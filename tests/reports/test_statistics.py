@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 from frozen_det.reports.statistics import correct, incomplete_beta, paired_test, t_quantile, t_two_sided
 
 
-@pytest.mark.parametrize(("freedom", "t"), [(1, 12.7062), (2, 4.30265), (3, 3.18245), (4, 2.77645), (9, 2.26216),
-                                            (30, 2.04227), (120, 1.97993)])
+@pytest.mark.parametrize(
+    ("freedom", "t"),
+    [(1, 12.7062), (2, 4.30265), (3, 3.18245), (4, 2.77645), (9, 2.26216), (30, 2.04227), (120, 1.97993)],
+)
 def test_the_critical_values_are_those_of_the_tables(freedom, t):
     assert t_quantile(freedom, 0.975) == pytest.approx(t, rel=2e-5)
     assert t_two_sided(t, freedom) == pytest.approx(0.05, rel=1e-4) == t_two_sided(-t, freedom)
@@ -48,13 +50,17 @@ def test_only_common_seeds_count():
     assert found.num_seeds == 2 and found.differences == pytest.approx([0.1, 0.1])
 
 
-@pytest.mark.parametrize(("first", "second", "verdict"), [
-    ({}, {0: 1.0}, "no common seed"), ({0: 0.1}, {0: 0.9}, "not distinguishable with n = 1"),
-    ({0: 0.1, 1: 0.1}, {0: 0.9, 1: 0.9}, "not distinguishable with n = 2"),
-    ({0: 0.1, 1: 0.5, 2: 0.3}, {0: 0.4, 1: 0.2, 2: 0.3}, "not distinguishable"),
-    ({0: 0.3, 1: 0.3, 2: 0.3}, {0: 0.3, 1: 0.3, 2: 0.3}, "not distinguishable"),
-    ({0: 0.3, 1: 0.3, 2: 0.3}, {0: 0.4, 1: 0.4, 2: 0.4}, "higher"),
-])
+@pytest.mark.parametrize(
+    ("first", "second", "verdict"),
+    [
+        ({}, {0: 1.0}, "no common seed"),
+        ({0: 0.1}, {0: 0.9}, "not distinguishable with n = 1"),
+        ({0: 0.1, 1: 0.1}, {0: 0.9, 1: 0.9}, "not distinguishable with n = 2"),
+        ({0: 0.1, 1: 0.5, 2: 0.3}, {0: 0.4, 1: 0.2, 2: 0.3}, "not distinguishable"),
+        ({0: 0.3, 1: 0.3, 2: 0.3}, {0: 0.3, 1: 0.3, 2: 0.3}, "not distinguishable"),
+        ({0: 0.3, 1: 0.3, 2: 0.3}, {0: 0.4, 1: 0.4, 2: 0.4}, "higher"),
+    ],
+)
 def test_few_seeds_claim_nothing_however_large_the_difference(first, second, verdict):
     assert paired_test(first, second).verdict == verdict
 

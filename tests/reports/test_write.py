@@ -33,8 +33,16 @@ def test_one_run_gives_a_page_with_every_section_and_its_twin(one_page, work_dir
     html, markdown = one_page
     assert html == work_dir / "report.html" and markdown == work_dir / "report.md"
     text, twin = html.read_text(), markdown.read_text()
-    for title in ("Results", "Training", "By class", "Ground truth and predictions", "The backbone stayed frozen",
-                  "What ran", "The same on your own data", "Not found"):
+    for title in (
+        "Results",
+        "Training",
+        "By class",
+        "Ground truth and predictions",
+        "The backbone stayed frozen",
+        "What ran",
+        "The same on your own data",
+        "Not found",
+    ):
         assert f"<h2>{title}</h2>" in text and f"## {title}" in twin
     assert "Box AP 40.0 after epoch 2; 2.96 M parameters stayed frozen, bit for bit." in text
     assert "2,958,848 frozen parameters and 144 buffers of backbone" in text
@@ -82,8 +90,9 @@ def test_the_markdown_page_links_files_that_are_there(one_page):
 
 
 def test_seeds_of_one_config_are_one_arm_and_another_config_is_another(tmp_path):
-    for number, (name, seed, shift, config) in enumerate((("arm", 0, 0.0, ""), ("arm", 1, 0.02, ""),
-                                                          ("arm", 0, 0.3, "lr = 2\n"), ("other", 0, -0.1, ""))):
+    for number, (name, seed, shift, config) in enumerate(
+        (("arm", 0, 0.0, ""), ("arm", 1, 0.02, ""), ("arm", 0, 0.3, "lr = 2\n"), ("other", 0, -0.1, ""))
+    ):
         write_work_dir(tmp_path / f"run{number}", seed, shift, name, config)
     runs = [read_run(tmp_path / f"run{number}") for number in range(4)]
     arms = group_arms(runs)
@@ -129,8 +138,12 @@ def test_a_run_without_validations_still_has_a_page(tmp_path):
 
 def test_a_moved_tensor_is_the_first_thing_one_reads(work_dir):
     proof = work_dir / "frozen_proof.json"
-    proof.write_text(proof.read_text().replace('"iter": 40, "epoch": 0, "unchanged": true',
-                                               '"iter": 40, "epoch": 0, "unchanged": false, "moved": "backbone.w"'))
+    proof.write_text(
+        proof.read_text().replace(
+            '"iter": 40, "epoch": 0, "unchanged": true',
+            '"iter": 40, "epoch": 0, "unchanged": false, "moved": "backbone.w"',
+        )
+    )
     text = write_report(work_dir)[0].read_text()
     assert "a frozen tensor moved: backbone.w" in text and "Do not use this run." in text
     assert "MOVED at iteration 40" in text and "never a difference" not in text
@@ -172,10 +185,25 @@ def test_a_browser_shows_all_pictures_and_no_width_scrolls_the_page(one_page, tm
     page.write_text(one_page[0].read_text().replace("</body>", f"{probe}</body>"))
     for width in (390, 1200):
         shown = subprocess.run(
-            [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-             "--disable-background-networking", "--disable-component-update", "--disable-sync",
-             f"--user-data-dir={tmp_path / f'profile{width}'}", f"--window-size={width},900", "--dump-dom",
-             page.as_uri()], capture_output=True, text=True, timeout=120).stdout
+            [
+                browser,
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-quic",
+                "--no-first-run",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+                f"--user-data-dir={tmp_path / f'profile{width}'}",
+                f"--window-size={width},900",
+                "--dump-dom",
+                page.as_uri(),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        ).stdout
         content, window, broken, images, drawings = map(int, re.search(r'data-probe="([^"]+)"', shown)[1].split())
         assert content <= window and broken == 0 and images == 1 and drawings == 2
 
@@ -190,18 +218,49 @@ def test_reading_a_colleagues_run_runs_nothing_of_it(tmp_path, line):
         assert "line 3 is something else. Nothing was run" in html  # said among what is missing
 
 
-MARKUP = ["<script>alert(1)</script>", "</style><img src=x onerror=alert(1)>", "[a](javascript:alert(1))",
-          "![a](http://b)", "`a` *b* _c_ ~~d~~", "a|b", "a\nb\r\n# c", "&lt;i&gt;", "x$\\foo$y", "]: http://a",
-          "<!-- -->", "a\x00\x1b[1mb", "-->", "\" onload='alert(1)", "]]>", "\\", "a \u2028b", "> a", "# a",
-          "- a", "1. a", "--- "]
+MARKUP = [
+    "<script>alert(1)</script>",
+    "</style><img src=x onerror=alert(1)>",
+    "[a](javascript:alert(1))",
+    "![a](http://b)",
+    "`a` *b* _c_ ~~d~~",
+    "a|b",
+    "a\nb\r\n# c",
+    "&lt;i&gt;",
+    "x$\\foo$y",
+    "]: http://a",
+    "<!-- -->",
+    "a\x00\x1b[1mb",
+    "-->",
+    "\" onload='alert(1)",
+    "]]>",
+    "\\",
+    "a \u2028b",
+    "> a",
+    "# a",
+    "- a",
+    "1. a",
+    "--- ",
+]
 
 
 @pytest.mark.parametrize("name", ["</text><script>x</script>", "x$\\foo$y", "a\x00\x1b[1mb", "]]>--><b>"], ids=ascii)
 @pytest.mark.filterwarnings("ignore::UserWarning")  # the font lacks control characters
 def test_no_name_becomes_markup_in_a_drawing(name):
-    for svg in (draw_svg(Plot([Curve(name, [1, 2], [1, 2]), Curve("b", [1, 2], [2, 1])], name, name,
-                              x_ticks=[(1, name)], notes=[(1, 1, name)]), "curves"),
-                draw_bars_svg([(name, 1.0)], name, "bars"), draw_dots_svg([(name, [1.0, 2.0])], name, "dots")):
+    for svg in (
+        draw_svg(
+            Plot(
+                [Curve(name, [1, 2], [1, 2]), Curve("b", [1, 2], [2, 1])],
+                name,
+                name,
+                x_ticks=[(1, name)],
+                notes=[(1, 1, name)],
+            ),
+            "curves",
+        ),
+        draw_bars_svg([(name, 1.0)], name, "bars"),
+        draw_dots_svg([(name, [1.0, 2.0])], name, "dots"),
+    ):
         found = [text.text for text in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
         assert found.count(re.sub("[\x00-\x1f]", "", name)) >= 2
         assert ReadBack(svg).tags <= {"svg", "g", "path", "defs", "use", "text", "clippath", "rect", "style", "tspan"}
@@ -211,10 +270,26 @@ def test_no_name_becomes_markup_in_a_drawing(name):
 def test_no_name_becomes_markup_on_either_page(tmp_path, name):
     """Every block with the name in each of its places; parsers of HTML and Markdown read the pages back."""
     Image.new("RGB", (8, 8)).save(tmp_path / "a b).png")
-    page = Page(name, name, [Section(name, [
-        Text(name), KeyFigures([(name, name)]), Table([name, name], [[name, name]], name, best={(0, 1)}),
-        Figure("<svg></svg>", name, "curves"), Pairs([Pair(tmp_path / "a b).png", name)], name, name),
-        Picture(tmp_path / "a b).png", name), Code(f"{name}\n```\n{name}", name), Code(name)])], name)
+    page = Page(
+        name,
+        name,
+        [
+            Section(
+                name,
+                [
+                    Text(name),
+                    KeyFigures([(name, name)]),
+                    Table([name, name], [[name, name]], name, best={(0, 1)}),
+                    Figure("<svg></svg>", name, "curves"),
+                    Pairs([Pair(tmp_path / "a b).png", name)], name, name),
+                    Picture(tmp_path / "a b).png", name),
+                    Code(f"{name}\n```\n{name}", name),
+                    Code(name),
+                ],
+            )
+        ],
+        name,
+    )
     html = ReadBack(html_page(page))
     assert html.tags <= KNOWN_TAGS and html.attributes <= KNOWN_ATTRIBUTES
     assert html.words_of("h1").replace("\0", "").split() == name.replace("\0", "").split()
@@ -222,8 +297,26 @@ def test_no_name_becomes_markup_on_either_page(tmp_path, name):
     assert len([line for line in twin.splitlines() if line.startswith("|")]) == 3
     markdown = pytest.importorskip("markdown_it", reason="reads the Markdown page back where it is installed")
     read = ReadBack(markdown.MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(twin))
-    assert read.tags <= {"h1", "h2", "p", "ul", "li", "strong", "table", "thead", "tbody", "tr", "th", "td", "img",
-                         "pre", "code", "details", "summary", "hr"}
+    assert read.tags <= {
+        "h1",
+        "h2",
+        "p",
+        "ul",
+        "li",
+        "strong",
+        "table",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+        "img",
+        "pre",
+        "code",
+        "details",
+        "summary",
+        "hr",
+    }
     assert all(source.startswith("files%20of%20it/") for source in read.sources)
 
 
@@ -253,7 +346,37 @@ class ReadBack(HTMLParser):
         return self._words.get(tag, "")
 
 
-KNOWN_TAGS = {"html", "head", "meta", "title", "style", "body", "header", "p", "h1", "nav", "a", "main", "section",
-              "h2", "div", "b", "span", "table", "thead", "tbody", "tr", "th", "td", "figure", "figcaption", "img",
-              "pre", "details", "summary", "footer", "svg"}
+KNOWN_TAGS = {
+    "html",
+    "head",
+    "meta",
+    "title",
+    "style",
+    "body",
+    "header",
+    "p",
+    "h1",
+    "nav",
+    "a",
+    "main",
+    "section",
+    "h2",
+    "div",
+    "b",
+    "span",
+    "table",
+    "thead",
+    "tbody",
+    "tr",
+    "th",
+    "td",
+    "figure",
+    "figcaption",
+    "img",
+    "pre",
+    "details",
+    "summary",
+    "footer",
+    "svg",
+}
 KNOWN_ATTRIBUTES = {"lang", "charset", "name", "content", "class", "href", "id", "src", "alt"}

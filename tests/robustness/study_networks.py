@@ -34,7 +34,7 @@ class Places(nn.Module):
         mask = torch.zeros_like(maps)
         h, w = maps.shape[-2] // 2, maps.shape[-1] // 2
         for number, (y, x) in enumerate([(0, 0), (0, w), (h, 0), (h, w)]):
-            mask[:, number, y:y + h, x:x + w] = 1
+            mask[:, number, y : y + h, x : x + w] = 1
         self.last = maps * mask
         return self.head(self.last.mean((2, 3)))
 
@@ -46,8 +46,14 @@ def classifier(network, mean=(0, 0, 0), std=(255, 255, 255), batch_size=3) -> St
 def images_of(pixels, labels) -> StudyImages:
     """uint8 images from values in [0, 1]."""
     pixels = (torch.as_tensor(pixels) * 255).round().to(torch.uint8)
-    return StudyImages(pixels, torch.as_tensor(labels), [f"{n}.png" for n in range(len(pixels))], ("dark", "light"),
-                       "digest", lambda image: image)
+    return StudyImages(
+        pixels,
+        torch.as_tensor(labels),
+        [f"{n}.png" for n in range(len(pixels))],
+        ("dark", "light"),
+        "digest",
+        lambda image: image,
+    )
 
 
 def flat(levels, size=8):

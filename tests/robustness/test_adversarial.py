@@ -47,8 +47,9 @@ def test_pgd_stays_within_its_ball_and_reaches_its_border():
 
 def test_accuracies_over_a_sweep_by_hand():
     images = images_of(flat([0.3, 0.47, 0.495, 0.9]), [0, 0, 0, 1])
-    found = study_fgsm(classifier(Brightness()), images, sweep=(4, 16), epsilon=8, pgd_steps=2, pgd_images=2,
-                       say=lambda line: None)
+    found = study_fgsm(
+        classifier(Brightness()), images, sweep=(4, 16), epsilon=8, pgd_steps=2, pgd_images=2, say=lambda line: None
+    )
     assert found.series["FGSM"].x == [0, 4, 8, 16]
     assert found.series["FGSM"].y == [100, 75, 50, 50]  # 0.495 falls at 4/255, 0.47 at 8/255
     assert found.numbers["FGSM 8/255"].value == 50 and found.numbers["clean"].value == 100

@@ -14,7 +14,7 @@ from .study_networks import Brightness, classifier, flat, images_of
 
 def dot(y, x, size=32):
     pixels = torch.zeros(1, 3, size, size)
-    pixels[..., y:y + 2, x:x + 2] = 1
+    pixels[..., y : y + 2, x : x + 2] = 1
     return pixels
 
 
@@ -53,10 +53,14 @@ def test_the_flip_rate_counts_neighbouring_frames():
 
 
 def test_images_of_one_level_never_flip_and_missing_corruptions_are_a_choice():
-    found = study_corruptions(classifier(Brightness()), images_of(flat([0.2, 0.8]), [0, 1]), num_corrupted=0,
-                              say=lambda line: None)
+    found = study_corruptions(
+        classifier(Brightness()), images_of(flat([0.2, 0.8]), [0, 1]), num_corrupted=0, say=lambda line: None
+    )
     assert {name: one.value for name, one in found.numbers.items()} == {
-        "flip rate, shifts": 0, "flip rate, scales": 0, "flip rate, rotations": 0}
+        "flip rate, shifts": 0,
+        "flip rate, scales": 0,
+        "flip rate, rotations": 0,
+    }
 
 
 def test_corruptions_follow_from_the_seed_and_leave_the_generator_alone():
@@ -84,7 +88,9 @@ def test_published_folders_are_read_as_they_unpack(tmp_path):
     a = read_shifted("a", tmp_path / "a", names)[0]
     assert (a.labels, a.subset) == ((1,), (1,))
     assert [(one.name, one.labels) for one in read_shifted("c", tmp_path / "c", names)] == [
-        ("c/fog/1", (2,)), ("c/fog/2", (0,))]
+        ("c/fog/1", (2,)),
+        ("c/fog/2", (0,)),
+    ]
     assert read_shifted("v2", tmp_path / "v2", names)[0].labels == (2,)
     with pytest.raises(InputError, match="named after classes"):
         read_shifted("a", tmp_path / "v2", names)

@@ -36,23 +36,32 @@ def given(tmp_path_factory):
                 (pixels if label else pixels.transpose(1, 0, 2))[::4] = 255
                 Image.fromarray(np.maximum(pixels, rng.integers(0, 60, pixels.shape, dtype=np.uint8))).save(path)
     (root / "c.py").write_text("")
-    cfg = Config(dict(model=dict(
-        type="frozen_det.ImageClassifier", backbone=dict(type="frozen_det.CifarResNet", depth=8), num_classes=3)),
-        filename=str(root / "c.py"))
+    cfg = Config(
+        dict(
+            model=dict(
+                type="frozen_det.ImageClassifier", backbone=dict(type="frozen_det.CifarResNet", depth=8), num_classes=3
+            )
+        ),
+        filename=str(root / "c.py"),
+    )
     return Candidate("one", "c", cfg, root / "weights.pth"), root / "data"
 
 
 @pytest.fixture(autouse=True)
 def unformatted(monkeypatch):
     """Configs as plain text in logs and checkpoints: formatting them takes longer than these trainings."""
-    monkeypatch.setattr(Config, "pretty_text", property(lambda cfg: "".join(
-        f"{name} = {value!r}\n" for name, value in cfg.to_dict().items())))
+    monkeypatch.setattr(
+        Config,
+        "pretty_text",
+        property(lambda cfg: "".join(f"{name} = {value!r}\n" for name, value in cfg.to_dict().items())),
+    )
 
 
 def seen():
     images = images_of(flat([0.2], 16), [0])
     images.fit = lambda image: torch.from_numpy(
-        np.asarray(image.resize((16, 16), Image.Resampling.BILINEAR)).transpose(2, 0, 1).copy())
+        np.asarray(image.resize((16, 16), Image.Resampling.BILINEAR)).transpose(2, 0, 1).copy()
+    )
     return images
 
 

@@ -107,8 +107,16 @@ def test_tokens_are_laid_out_as_their_grid(pool, name, prefix):
     from timm.models.vision_transformer import VisionTransformer
 
     torch.manual_seed(0)
-    network = VisionTransformer(img_size=(16, 32), patch_size=8, embed_dim=12, depth=2, num_heads=2, num_classes=3,
-                                global_pool=pool, fc_norm=False).eval()
+    network = VisionTransformer(
+        img_size=(16, 32),
+        patch_size=8,
+        embed_dim=12,
+        depth=2,
+        num_heads=2,
+        num_classes=3,
+        global_pool=pool,
+        fc_norm=False,
+    ).eval()
     images = torch.rand(2, 3, 16, 32)
     layer = gradient_layer(network, linear_head(network), images)
     assert (layer.layout, layer.num_prefix, layer.grid_hw) == ("tokens", prefix, (2, 4)) and layer.name == name
@@ -122,8 +130,9 @@ def test_channels_last_are_laid_out_too():
     from timm.models.swin_transformer import SwinTransformer
 
     torch.manual_seed(0)
-    network = SwinTransformer(img_size=32, patch_size=4, window_size=4, embed_dim=8, depths=(1, 1), num_heads=(2, 2),
-                              num_classes=3).eval()
+    network = SwinTransformer(
+        img_size=32, patch_size=4, window_size=4, embed_dim=8, depths=(1, 1), num_heads=(2, 2), num_classes=3
+    ).eval()
     layer = gradient_layer(network, "head.fc", torch.rand(2, 3, 32, 32))
     assert (layer.name, layer.layout, layer.grid_hw) == ("norm", "NHWC", (4, 4))
     assert layer.to_maps(torch.zeros(2, 4, 4, 16)).shape == (2, 16, 4, 4)
@@ -135,8 +144,9 @@ def test_a_body_without_global_mean_is_mapped_by_gradients_and_the_table_says_so
     assert found.notes["map"] == "Grad-CAM++ at late" and found.numbers["top-1 localisation"].value == 100
     exact = study_wsol(classifier(Colours()), seen(("red", "green")), root, say=lambda line: None)
     assert exact.notes["map"] == "CAM"
-    wished = study_wsol(classifier(Colours()), seen(("red", "green")), root, map_kind="gradcam++",
-                        say=lambda line: None)
+    wished = study_wsol(
+        classifier(Colours()), seen(("red", "green")), root, map_kind="gradcam++", say=lambda line: None
+    )
     assert wished.notes["map"] == "Grad-CAM++ at late"
     assert wished.numbers["mean IoU"].value == pytest.approx(found.numbers["mean IoU"].value)
     with pytest.raises(InputError, match="global average"):

@@ -78,7 +78,7 @@ boxes = st.tuples(*[st.integers(0, 8)] * 4).map(lambda b: (b[0], b[1], b[0] + b[
 def test_iou_counts_pixels(first, second):
     def painted(box):
         canvas = np.zeros((20, 20), bool)
-        canvas[box[1]:box[3], box[0]:box[2]] = True
+        canvas[box[1] : box[3], box[0] : box[2]] = True
         return canvas
 
     a, b = painted(first), painted(second)

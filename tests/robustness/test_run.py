@@ -52,10 +52,15 @@ def test_a_config_counts_for_the_checkpoints_behind_it(tmp_path, monkeypatch):
     for name in ("a.pth", "b.th", "c.pth"):
         (tmp_path / name).touch()
     monkeypatch.setattr(study_candidates, "_config", lambda name, options: (name, SimpleNamespace()))
-    found = study_candidates.read_candidates(["one", str(tmp_path / "a.pth"), str(tmp_path / "b.th"), "two",
-                                              f"three:{tmp_path / 'c.pth'}"])
+    found = study_candidates.read_candidates(
+        ["one", str(tmp_path / "a.pth"), str(tmp_path / "b.th"), "two", f"three:{tmp_path / 'c.pth'}"]
+    )
     assert [(one.arm, one.checkpoint and one.checkpoint.name) for one in found] == [
-        ("one", "a.pth"), ("one", "b.th"), ("two", None), ("three", "c.pth")]
+        ("one", "a.pth"),
+        ("one", "b.th"),
+        ("two", None),
+        ("three", "c.pth"),
+    ]
 
 
 def test_all_takes_in_what_has_data():
@@ -92,8 +97,9 @@ def test_a_study_that_is_done_is_read_back_until_something_changes(one_candidate
     again = run_studies(("fgsm", "calibration"), [candidate], options, tmp_path / "out", say.append)
     assert again.num_reused == 2 and opened == ["one"]
     assert again.found == first.found
-    other = run_studies(("fgsm", "calibration"), [candidate], StudyOptions(pgd_images=2, pgd_steps=1),
-                        tmp_path / "out", say.append)
+    other = run_studies(
+        ("fgsm", "calibration"), [candidate], StudyOptions(pgd_images=2, pgd_steps=1), tmp_path / "out", say.append
+    )
     assert other.num_reused == 1  # calibration does not depend on PGD
     candidate.checkpoint.write_bytes(b"other weights")
     assert run_studies(("calibration",), [candidate], options, tmp_path / "out", say.append).num_reused == 0
@@ -118,18 +124,30 @@ def test_wsol_without_boxes_is_refused(one_candidate, tmp_path):
 
 
 def test_the_page_has_a_table_and_a_picture_of_each_study(one_candidate, tmp_path):
-    results = run_studies(("fgsm", "occlusion", "in-between", "ood", "calibration"), [one_candidate[0]],
-                          StudyOptions(pgd_images=2), tmp_path, lambda line: None)
+    results = run_studies(
+        ("fgsm", "occlusion", "in-between", "ood", "calibration"),
+        [one_candidate[0]],
+        StudyOptions(pgd_images=2),
+        tmp_path,
+        lambda line: None,
+    )
     html, markdown = write_page(results, tmp_path)
     text = markdown.read_text()
     assert "| FGSM 8/255 |" in text and "reliability" in html.read_text() and html.read_text().count("<svg") == 7
     assert json.loads((tmp_path / "fgsm" / "one.json").read_text())["arm"] == "c"
 
 
-@pytest.mark.parametrize("sides, expected, words", [
-    ([(1, 2), (3, 4)], 5.0, "same"), ([(1, 2), (3, 4)], -5.0, "opposite"), ([(-2, -1), (-4, -3)], -1, "same"),
-    ([(-1, 2), (3, 4)], 5.0, "not distinguishable"), ([(1, 2), (-4, -3)], 1, "not distinguishable"),
-    ([(3, 4)], 1, "not distinguishable")])
+@pytest.mark.parametrize(
+    "sides, expected, words",
+    [
+        ([(1, 2), (3, 4)], 5.0, "same"),
+        ([(1, 2), (3, 4)], -5.0, "opposite"),
+        ([(-2, -1), (-4, -3)], -1, "same"),
+        ([(-1, 2), (3, 4)], 5.0, "not distinguishable"),
+        ([(1, 2), (-4, -3)], 1, "not distinguishable"),
+        ([(3, 4)], 1, "not distinguishable"),
+    ],
+)
 def test_a_direction_needs_two_seeds_on_one_side(sides, expected, words):
     assert direction(estimates(*sides), expected) == words
 
@@ -139,8 +157,9 @@ def test_directions_are_of_paired_seeds():
     plain = [rng.random(400) < 0.3 for _ in range(2)]
     labels = [f"net_{arm}_data seed-{seed}" for arm in ("plain", "cutmix") for seed in (0, 1)]
     values = [*plain, *[one | (rng.random(400) < 0.2) for one in plain]]
-    found = {"fgsm": {label: Measured({"FGSM 8/255": boot.mean(100.0 * value)}) for label, value in
-                      zip(labels, values)}}
+    found = {
+        "fgsm": {label: Measured({"FGSM 8/255": boot.mean(100.0 * value)}) for label, value in zip(labels, values)}
+    }
     candidates = [Candidate(label, label.split(" ")[0], None, None) for label in labels]
     page = study_page(StudyResults(candidates, found))
     compared = next(section for section in page.sections if section.title == "Beside the paper")
@@ -209,19 +228,28 @@ def test_names_on_the_page_are_what_differs():
 def test_a_study_that_only_some_candidates_have_is_shown_with_gaps():
     labels = [f"net_{arm}_data seed-{seed}" for arm in ("plain", "cutmix") for seed in (0, 1)]
     one = Measured({"FGSM 8/255": Estimate(3.0, 2.0, 4.0, [2.0, 4.0])})
-    page = study_page(StudyResults([Candidate(label, label.split(" ")[0], None, None) for label in labels],
-                                   {"fgsm": {labels[0]: one, labels[3]: one}}))
+    page = study_page(
+        StudyResults(
+            [Candidate(label, label.split(" ")[0], None, None) for label in labels],
+            {"fgsm": {labels[0]: one, labels[3]: one}},
+        )
+    )
     table = next(section for section in page.sections if section.title == "Under attack").blocks[1]
     assert table.header == ["", "plain", "cutmix"] and table.rows == [["FGSM 8/255", "3.0 ± 1.0", "3.0 ± 1.0"]]
-    page = study_page(StudyResults([Candidate(label, label.split(" ")[0], None, None) for label in labels],
-                                   {"fgsm": {labels[0]: one}}))
+    page = study_page(
+        StudyResults(
+            [Candidate(label, label.split(" ")[0], None, None) for label in labels], {"fgsm": {labels[0]: one}}
+        )
+    )
     table = next(section for section in page.sections if section.title == "Under attack").blocks[1]
     assert table.rows == [["FGSM 8/255", "3.0 ± 1.0", ""]]
 
 
 def test_notes_that_differ_name_their_candidate():
-    found = {label: Measured({"top-1": Estimate(1, 1, 1)}, notes=dict(num_images=5, map=kind)) for label, kind in
-             (("a", "CAM"), ("b", "Grad-CAM++ at norm"))}
+    found = {
+        label: Measured({"top-1": Estimate(1, 1, 1)}, notes=dict(num_images=5, map=kind))
+        for label, kind in (("a", "CAM"), ("b", "Grad-CAM++ at norm"))
+    }
     page = study_page(StudyResults([Candidate(label, label, None, None) for label in "ab"], {"wsol": found}))
     table = next(section for section in page.sections if section.title.startswith("Localisation")).blocks[1]
     assert table.caption == "images: 5; map: CAM (a), Grad-CAM++ at norm (b)."

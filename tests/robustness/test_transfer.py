@@ -21,13 +21,22 @@ def probe(tmp_path_factory):
     torch.manual_seed(0)
     torch.save(CifarResNet(8, 10).state_dict(), root / "weights.pth")
     scenes = tiny_scenes(root / "toy")
-    cfg = load_config("detection/faster-rcnn_frozen-cifarresnet20_fpn_plain-3e_toyscenes", {
-        **OPTIONS, "train_cfg.max_epochs": 1, "model.detector.backbone.body.depth": 8})
+    cfg = load_config(
+        "detection/faster-rcnn_frozen-cifarresnet20_fpn_plain-3e_toyscenes",
+        {**OPTIONS, "train_cfg.max_epochs": 1, "model.detector.backbone.body.depth": 8},
+    )
     for loader, split in ((cfg.train_dataloader, "train"), (cfg.val_dataloader, "val")):
-        pipeline = [dict(step, scale=(96, 96)) if step["type"] == "Resize" else dict(step)
-                    for step in loader.dataset.pipeline]
-        loader.dataset = dict(type="frozen_det.CocoDataset", data_root=str(scenes), test_mode=split == "val",
-                              ann_file=f"annotations/{split}.json", data_prefix=dict(img="images/"), pipeline=pipeline)
+        pipeline = [
+            dict(step, scale=(96, 96)) if step["type"] == "Resize" else dict(step) for step in loader.dataset.pipeline
+        ]
+        loader.dataset = dict(
+            type="frozen_det.CocoDataset",
+            data_root=str(scenes),
+            test_mode=split == "val",
+            ann_file=f"annotations/{split}.json",
+            data_prefix=dict(img="images/"),
+            pipeline=pipeline,
+        )
     cfg.test_dataloader = cfg.val_dataloader
     cfg.val_evaluator = dict(type="frozen_det.CocoMetric", ann_file=f"{scenes}/annotations/val.json", metric="bbox")
     cfg.test_evaluator = cfg.val_evaluator
@@ -40,8 +49,11 @@ def probe(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def unformatted(monkeypatch):
     """Configs as plain text in logs and checkpoints: formatting them takes longer than these trainings."""
-    monkeypatch.setattr(Config, "pretty_text", property(lambda cfg: "".join(
-        f"{name} = {value!r}\n" for name, value in cfg.to_dict().items())))
+    monkeypatch.setattr(
+        Config,
+        "pretty_text",
+        property(lambda cfg: "".join(f"{name} = {value!r}\n" for name, value in cfg.to_dict().items())),
+    )
 
 
 def body_of(work_dir):

@@ -97,8 +97,9 @@ def test_a_border_belongs_to_the_lower_bin_and_empty_bins_count_nothing():
     assert found.error == pytest.approx(0)
 
 
-@pytest.mark.parametrize("confidence, right, bins", [([], [], 15), ([1.2], [True], 15), ([0.5], [True], 0),
-                                                     ([0.5], [True, False], 15)])
+@pytest.mark.parametrize(
+    "confidence, right, bins", [([], [], 15), ([1.2], [True], 15), ([0.5], [True], 0), ([0.5], [True, False], 15)]
+)
 def test_what_is_no_confidence_is_refused(confidence, right, bins):
     with pytest.raises(InputError, match="expected"):
         calibration(np.array(confidence), np.array(right), bins)

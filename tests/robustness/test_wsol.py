@@ -46,16 +46,23 @@ def data(root, size=(64, 128), boxes=((40, 16, 24, 32), (64, 0, 32, 32))):
         images, annotations = [], []
         for number, (name, box) in enumerate([("red", boxes[0]), ("green", boxes[1]), ("red", None)]):
             pixels = np.zeros((*size, 3), np.uint8)
-            for x, y, w, h in ([box] if box else [(40, 16, 8, 8)]):
-                pixels[y:y + h, x:x + w, int(name == "green")] = 255
+            for x, y, w, h in [box] if box else [(40, 16, 8, 8)]:
+                pixels[y : y + h, x : x + w, int(name == "green")] = 255
             file = f"{split}{number}.png"
             Image.fromarray(pixels).save(root / "images" / file)
             images.append(dict(id=number, file_name=file, height=size[0], width=size[1]))
             annotations.append(dict(image_id=number, category_id=1 + (name == "green"), bbox=box or [40, 16, 8, 8]))
         annotations.append(dict(image_id=2, category_id=2, bbox=[0, 0, 9, 9]))  # the third shows two categories
         (root / "annotations").mkdir(exist_ok=True)
-        (root / "annotations" / f"{split}.json").write_text(json.dumps(dict(
-            images=images, annotations=annotations, categories=[dict(id=1, name="red"), dict(id=2, name="green")])))
+        (root / "annotations" / f"{split}.json").write_text(
+            json.dumps(
+                dict(
+                    images=images,
+                    annotations=annotations,
+                    categories=[dict(id=1, name="red"), dict(id=2, name="green")],
+                )
+            )
+        )
     return root
 
 
@@ -93,8 +100,9 @@ def test_categories_that_the_model_lacks_get_a_fitted_head(tmp_path):
 
 
 def test_stride_one_doubles_the_side_of_the_map(tmp_path):
-    found = study_wsol(classifier(Colours()), seen(("red", "green")), data(tmp_path), last_stride=1,
-                       say=lambda line: None)
+    found = study_wsol(
+        classifier(Colours()), seen(("red", "green")), data(tmp_path), last_stride=1, say=lambda line: None
+    )
     assert found.notes["map_side"] == 31  # 32 positions, a kernel of two without padding
 
 

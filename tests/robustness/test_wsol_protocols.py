@@ -27,7 +27,7 @@ def network_sees(one, resize, crop):
     with Image.open(one.path) as image:
         squashed = image.convert("RGB").resize((resize, resize), Image.Resampling.BILINEAR)
     start = (resize - crop) // 2
-    pixels = np.asarray(squashed, np.float32)[start:start + crop, start:start + crop] / 255  # (H, W, 3)
+    pixels = np.asarray(squashed, np.float32)[start : start + crop, start : start + crop] / 255  # (H, W, 3)
     weights = np.array([1.0, 0, -1]) if one.category == "red" else np.array([0, 1.0, -1])
     return (pixels.reshape(crop // 4, 4, crop // 4, 4, 3).mean((1, 3)) @ weights).astype(np.float32)
 
@@ -44,7 +44,7 @@ def test_cutmix_resizes_to_a_square_and_boxes_the_largest_component_above_015_of
         height, width = one.size_hw
         x1, x2 = (columns[0] + 16) * width / 256, (columns[-1] + 17) * width / 256
         y1, y2 = (rows[0] + 16) * height / 256, (rows[-1] + 17) * height / 256
-        (tx1, ty1, tx2, ty2), = one.boxes_xyxy
+        ((tx1, ty1, tx2, ty2),) = one.boxes_xyxy
         inside = (min(x2, tx2) - max(x1, tx1)) * (min(y2, ty2) - max(y1, ty1))
         wanted.append(100 * inside / ((x2 - x1) * (y2 - y1) + (tx2 - tx1) * (ty2 - ty1) - inside))
     found = study_wsol(classifier(Colours()), seen(("red", "green")), wide, protocol="cutmix", say=lambda line: None)
@@ -98,4 +98,4 @@ def test_crops_are_torchvisions():
         image = torch.arange(size_hw[0] * size_hw[1]).view(1, *size_hw)
         resized = v2.Resize(256)(image.float().expand(3, -1, -1))
         assert resized.shape[-2:] == (round(scale_y * size_hw[0]), round(scale_x * size_hw[1]))
-        assert torch.equal(v2.CenterCrop(224)(resized), resized[:, top:top + 224, left:left + 224])
+        assert torch.equal(v2.CenterCrop(224)(resized), resized[:, top : top + 224, left : left + 224])

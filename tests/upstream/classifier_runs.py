@@ -19,17 +19,26 @@ def tiny_config(data, work_dir, epochs=2, ema=False, **options):
     """resnet20_plain_cifar10, cut down; keyword arguments with `__` for dots override."""
     from frozen_det.config import load_config
 
-    base = {"data_root": str(data), "model.backbone.depth": 8, "model.num_classes": 3,
-            "train_cfg.max_epochs": epochs, "train_dataloader.batch_size": 8, "val_dataloader.batch_size": 4,
-            "auto_scale_lr.base_batch_size": 8, "default_hooks.logger.interval": 1}
-    cfg = load_config("upstream/resnet20_plain_cifar10",
-                      {**base, **{key.replace("__", "."): value for key, value in options.items()}})
+    base = {
+        "data_root": str(data),
+        "model.backbone.depth": 8,
+        "model.num_classes": 3,
+        "train_cfg.max_epochs": epochs,
+        "train_dataloader.batch_size": 8,
+        "val_dataloader.batch_size": 4,
+        "auto_scale_lr.base_batch_size": 8,
+        "default_hooks.logger.interval": 1,
+    }
+    cfg = load_config(
+        "upstream/resnet20_plain_cifar10", {**base, **{key.replace("__", "."): value for key, value in options.items()}}
+    )
     cfg.test_dataloader = copy.deepcopy(cfg.val_dataloader)
     cfg.visualizer = dict(type="Visualizer", vis_backends=[dict(type="LocalVisBackend")], name="visualizer")
     cfg.log_level = "WARNING"
     if ema:
-        cfg.custom_hooks.append(dict(type="EMAHook", ema_type="ExponentialMovingAverage", momentum=0.1,
-                                     update_buffers=True))
+        cfg.custom_hooks.append(
+            dict(type="EMAHook", ema_type="ExponentialMovingAverage", momentum=0.1, update_buffers=True)
+        )
     cfg.work_dir = str(work_dir)
     return cfg
 

@@ -19,12 +19,23 @@ def classifier_config(data, **options):
     """The small case's config, cut down; keyword arguments with `__` for dots override."""
     from frozen_det.config import load_config
 
-    base = {"data_root": str(data), "model.backbone.depth": 8, "model.num_classes": 3, "train_cfg.max_epochs": 1,
-            "train_dataloader.batch_size": 8, "val_dataloader.batch_size": 4, "test_dataloader.batch_size": 4,
-            "train_dataloader.dataset.transform.size": 12, "val_dataloader.dataset.transform.size": 12,
-            "test_dataloader.dataset.transform.size": 12, "default_hooks.logger.interval": 1}
-    cfg = load_config("fixres/resnet20_rrc-24px_cifar10",
-                      {**base, **{key.replace("__", "."): value for key, value in options.items()}})
+    base = {
+        "data_root": str(data),
+        "model.backbone.depth": 8,
+        "model.num_classes": 3,
+        "train_cfg.max_epochs": 1,
+        "train_dataloader.batch_size": 8,
+        "val_dataloader.batch_size": 4,
+        "test_dataloader.batch_size": 4,
+        "train_dataloader.dataset.transform.size": 12,
+        "val_dataloader.dataset.transform.size": 12,
+        "test_dataloader.dataset.transform.size": 12,
+        "default_hooks.logger.interval": 1,
+    }
+    cfg = load_config(
+        "fixres/resnet20_rrc-24px_cifar10",
+        {**base, **{key.replace("__", "."): value for key, value in options.items()}},
+    )
     cfg.train_dataloader.dataset.pop("num_images")
     cfg.visualizer = dict(type="Visualizer", vis_backends=[dict(type="LocalVisBackend")], name="visualizer")
     cfg.log_level = "WARNING"

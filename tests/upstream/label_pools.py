@@ -48,8 +48,9 @@ def write_images(folder: Path, count: int, seed: int = 0, size: int = 8) -> Path
     return folder
 
 
-def write_parts(folder, labels, confidences, part_size: int = 1000, num_classes: int = NUM_CLASSES,
-                hashes=None) -> Path:
+def write_parts(
+    folder, labels, confidences, part_size: int = 1000, num_classes: int = NUM_CLASSES, hashes=None
+) -> Path:
     """Label parts without images; the vector of row i has its confidence at its label and i in the tail of the name."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -58,13 +59,29 @@ def write_parts(folder, labels, confidences, part_size: int = 1000, num_classes:
         stop = min(start + part_size, len(labels))
         inputs.append(f"made {number}")
         with PartWriter(folder, number, num_classes, inputs[-1]) as writer:
-            rows = [dict(id=i, path=f"images/{i:06d}.png", key="", offset=-1, size=1,
-                         content_hash=hashes[i] if hashes is not None else f"{i:032x}", label=int(labels[i]),
-                         confidence=float(confidences[i]), decodes=bool(labels[i] >= 0), error="",
-                         has_vector=bool(labels[i] >= 0)) for i in range(start, stop)]
-            writer.add(rows, np.stack([vector_of(labels[i], confidences[i], num_classes)
-                                       for i in range(start, stop) if labels[i] >= 0] or
-                                      [np.empty((0, num_classes))]).reshape(-1, num_classes))
+            rows = [
+                dict(
+                    id=i,
+                    path=f"images/{i:06d}.png",
+                    key="",
+                    offset=-1,
+                    size=1,
+                    content_hash=hashes[i] if hashes is not None else f"{i:032x}",
+                    label=int(labels[i]),
+                    confidence=float(confidences[i]),
+                    decodes=bool(labels[i] >= 0),
+                    error="",
+                    has_vector=bool(labels[i] >= 0),
+                )
+                for i in range(start, stop)
+            ]
+            writer.add(
+                rows,
+                np.stack(
+                    [vector_of(labels[i], confidences[i], num_classes) for i in range(start, stop) if labels[i] >= 0]
+                    or [np.empty((0, num_classes))]
+                ).reshape(-1, num_classes),
+            )
     (folder / PLAN).write_text(json.dumps(dict(inputs=inputs)))
     finish_labels(folder)
     return folder

@@ -25,7 +25,8 @@ class Watched(nn.Module):
         self.seen = {}
         for name in ("layer1", "layer2", "pool"):
             getattr(self, name).register_forward_hook(
-                lambda module, inputs, output, name=name: self.seen.update({name: (inputs[0].clone(), output)}))
+                lambda module, inputs, output, name=name: self.seen.update({name: (inputs[0].clone(), output)})
+            )
 
     def forward(self, images):  # (N, C, H, W) -> (N, C)
         return self.pool(self.layer2(self.layer1(images))).flatten(1)
@@ -181,8 +182,12 @@ def test_holes_are_cut_alone_or_before_mixing():
     assert mixed.lam == 1.0 and (logits < 1).all() and (logits >= 1 - 16 / 144 - 1e-6).all()
     logits, mixed = BatchMixing(cutout_size=4, mixup_alpha=1.0)(Ones(), images.clone(), torch.arange(6), seeded())
     assert 0 < mixed.lam < 1 and (logits < 1).all()
-    holes = [(BatchMixing(cutout_size=4, cutout_prob=0.25)(Ones(), images.clone(), torch.arange(6), seeded(s))[0] < 1)
-             .any().item() for s in range(200)]
+    holes = [
+        (BatchMixing(cutout_size=4, cutout_prob=0.25)(Ones(), images.clone(), torch.arange(6), seeded(s))[0] < 1)
+        .any()
+        .item()
+        for s in range(200)
+    ]
     assert np.mean(holes) == pytest.approx(0.25, abs=0.09)
 
 
@@ -251,27 +256,33 @@ def test_gradients_flow_through_a_mixed_stage_of_a_real_classifier():
     assert 0 < mixed.lam < 1 and all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
 
 
-@pytest.mark.parametrize("options, message", [
-    (dict(cutmix_alpha=-1), "mixing.cutmix_alpha"),
-    (dict(prob=1.5), r"got 1.5 at mixing.prob"),
-    (dict(level="features"), "'image', 'feature'"),
-    (dict(target="onehot"), "'one_hot'"),
-    (dict(layers=["layer1"]), "level='feature'"),
-    (dict(level="feature", layers=[]), "level='feature'"),
-    (dict(box_size=0), "mixing.box_size"),
-])
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (dict(cutmix_alpha=-1), "mixing.cutmix_alpha"),
+        (dict(prob=1.5), r"got 1.5 at mixing.prob"),
+        (dict(level="features"), "'image', 'feature'"),
+        (dict(target="onehot"), "'one_hot'"),
+        (dict(layers=["layer1"]), "level='feature'"),
+        (dict(level="feature", layers=[]), "level='feature'"),
+        (dict(box_size=0), "mixing.box_size"),
+    ],
+)
 def test_wrong_options_are_refused(options, message):
     with pytest.raises(InputError, match=message):
         BatchMixing(**options)
 
 
-@pytest.mark.parametrize("options, message", [
-    (dict(mixup_alpha=1.0, layers=["layer3"]), "did you mean 'layer"),
-    (dict(mixup_alpha=1.0, layers=["unused"]), "never run"),
-    (dict(cutmix_alpha=1.0, layers=["tokens"]), "CutMix pastes boxes"),
-    (dict(cutmix_alpha=1.0, layers=["last"]), "CutMix pastes boxes"),
-    (dict(mixup_alpha=1.0, layers=["pair"]), "put out a tensor"),
-])
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (dict(mixup_alpha=1.0, layers=["layer3"]), "did you mean 'layer"),
+        (dict(mixup_alpha=1.0, layers=["unused"]), "never run"),
+        (dict(cutmix_alpha=1.0, layers=["tokens"]), "CutMix pastes boxes"),
+        (dict(cutmix_alpha=1.0, layers=["last"]), "CutMix pastes boxes"),
+        (dict(mixup_alpha=1.0, layers=["pair"]), "put out a tensor"),
+    ],
+)
 def test_layers_that_cannot_be_mixed_are_refused(options, message):
     class Odd(Watched):
         def __init__(self):

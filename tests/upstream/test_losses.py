@@ -51,8 +51,9 @@ def test_smoothing_before_the_threshold_is_erased_but_after_it_stays():
 @pytest.mark.parametrize("threshold", [None, 0.2])
 def test_in_timms_order_targets_and_loss_are_timms_smoothing_and_all(threshold):
     labels, logits = torch.tensor([0, 1, 2, 3]), torch.randn(4, 5, generator=torch.Generator().manual_seed(0))
-    loss = BinaryCrossEntropy(label_smoothing=0.1, target_threshold=threshold, smooth_first=True,
-                              sum_to_one=threshold is None)
+    loss = BinaryCrossEntropy(
+        label_smoothing=0.1, target_threshold=threshold, smooth_first=True, sum_to_one=threshold is None
+    )
     theirs = mixup_target(labels, 5, 0.7, smoothing=0.1)
     found = loss(logits, loss.targets(labels, labels.flip(0), 0.7, 5))
     assert found.item() == pytest.approx(TimmBinaryCrossEntropy(0.1, threshold)(logits, theirs).item(), abs=1e-6)
@@ -103,11 +104,14 @@ def test_gradients_reach_the_logits_and_lower_the_loss():
         assert loss(logits.detach() - logits.grad, targets) < value
 
 
-@pytest.mark.parametrize("wrong, key", [
-    (dict(type="frozen_det.SoftTargetCrossEntropy", label_smoothing=1.0), "loss.label_smoothing"),
-    (dict(type="frozen_det.BinaryCrossEntropy", label_smoothing=-0.1), "loss.label_smoothing"),
-    (dict(type="frozen_det.BinaryCrossEntropy", target_threshold=1.0), "loss.target_threshold"),
-])
+@pytest.mark.parametrize(
+    "wrong, key",
+    [
+        (dict(type="frozen_det.SoftTargetCrossEntropy", label_smoothing=1.0), "loss.label_smoothing"),
+        (dict(type="frozen_det.BinaryCrossEntropy", label_smoothing=-0.1), "loss.label_smoothing"),
+        (dict(type="frozen_det.BinaryCrossEntropy", target_threshold=1.0), "loss.target_threshold"),
+    ],
+)
 def test_values_out_of_range_are_refused(wrong, key):
     with pytest.raises(InputError, match=key):
         MODELS.build(wrong)

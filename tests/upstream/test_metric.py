@@ -43,8 +43,11 @@ def test_equal_scores_are_ranked_as_argmax_ranks_them():
 
 
 def test_a_prediction_is_right_by_real_if_it_is_among_the_valid_labels_and_images_without_any_do_not_count():
-    samples = [sample([0.0, 9.0, 0.0], 0, 0, labels_multi=[0, 1]), sample([9.0, 0.0, 0.0], 0, 1, labels_multi=[2]),
-               sample([9.0, 0.0, 0.0], 0, 2, labels_multi=[])]
+    samples = [
+        sample([0.0, 9.0, 0.0], 0, 0, labels_multi=[0, 1]),
+        sample([9.0, 0.0, 0.0], 0, 1, labels_multi=[2]),
+        sample([9.0, 0.0, 0.0], 0, 2, labels_multi=[]),
+    ]
     found = evaluated(samples)
     assert found["real"] == 50 and found["num_real_images"] == 2 and found["top1"] == pytest.approx(200 / 3)
     assert "real" not in evaluated([sample([0.0, 1.0], 1, 0)])

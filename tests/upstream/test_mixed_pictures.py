@@ -17,15 +17,24 @@ CLASSES = ("ash", "birch", "cedar")
 
 
 def classifier(mixing=None):
-    return MODELS.build(dict(type="frozen_det.ImageClassifier", backbone=dict(type="frozen_det.CifarResNet", depth=8),
-                             num_classes=3, mixing=mixing, data_preprocessor=dict(mean=[100] * 3, std=[50] * 3)))
+    return MODELS.build(
+        dict(
+            type="frozen_det.ImageClassifier",
+            backbone=dict(type="frozen_det.CifarResNet", depth=8),
+            num_classes=3,
+            mixing=mixing,
+            data_preprocessor=dict(mean=[100] * 3, std=[50] * 3),
+        )
+    )
 
 
 def batch():
     """Image i is 40 * i everywhere, of class i."""
     values = torch.tensor([0, 40, 80], dtype=torch.uint8)
-    return dict(inputs=values.view(3, 1, 1, 1).expand(3, 3, 16, 16).contiguous(),
-                data_samples=dict(label=torch.tensor([0, 1, 2]), index=torch.arange(3), path=list("abc")))
+    return dict(
+        inputs=values.view(3, 1, 1, 1).expand(3, 3, 16, 16).contiguous(),
+        data_samples=dict(label=torch.tensor([0, 1, 2]), index=torch.arange(3), path=list("abc")),
+    )
 
 
 def test_without_mixing_a_picture_is_the_image_with_its_class():
@@ -73,8 +82,10 @@ def test_a_montage_holds_all_pictures_and_breaks_long_words():
 def test_the_hook_writes_pictures_and_memory_and_changes_no_loss(tmp_path):
     data = tree_pictures(tmp_path / "data")
     cfg = tiny_config(data, tmp_path / "with", epochs=1, model__mixing=MIXING)
-    assert [hook.type for hook in cfg.custom_hooks][-2:] == ["frozen_det.MixedPicturesHook",
-                                                             "frozen_det.HostMemoryHook"]
+    assert [hook.type for hook in cfg.custom_hooks][-2:] == [
+        "frozen_det.MixedPicturesHook",
+        "frozen_det.HostMemoryHook",
+    ]
     with_hooks = losses(run(cfg))
     assert len(json.loads((tmp_path / "with" / "mixed" / "batch.json").read_text())) == 8
     assert (tmp_path / "with" / "mixed" / "batch.png").stat().st_size > 1000
@@ -86,8 +97,18 @@ def test_the_hook_writes_pictures_and_memory_and_changes_no_loss(tmp_path):
 
 def test_browse_shows_what_a_classifier_is_fed(tmp_path, capsys):
     data = tree_pictures(tmp_path / "data")
-    argv = ["browse", "upstream/resnet20_cutmix_cifar10", "-o", str(tmp_path / "out"), "--num", "5", "--cfg-options",
-            f"data_root={data}", "model.backbone.depth=8", "model.num_classes=3"]
+    argv = [
+        "browse",
+        "upstream/resnet20_cutmix_cifar10",
+        "-o",
+        str(tmp_path / "out"),
+        "--num",
+        "5",
+        "--cfg-options",
+        f"data_root={data}",
+        "model.backbone.depth=8",
+        "model.num_classes=3",
+    ]
     assert main(argv) == 0
     said = capsys.readouterr().out
     assert "5 images of 12 x 12 px" in said and "mixed by" in said

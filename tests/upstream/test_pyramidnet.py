@@ -9,8 +9,9 @@ from frozen_det.errors import InputError
 from frozen_det.upstream.pyramidnet import CifarPyramidNet, shake_drop
 
 
-@pytest.mark.parametrize("depth, alpha, bottleneck, millions", [(200, 240, True, 26.8), (110, 64, True, 1.7),
-                                                                   (110, 48, False, 1.7)])
+@pytest.mark.parametrize(
+    "depth, alpha, bottleneck, millions", [(200, 240, True, 26.8), (110, 64, True, 1.7), (110, 48, False, 1.7)]
+)
 def test_the_published_numbers_of_parameters(depth, alpha, bottleneck, millions):
     with torch.device("meta"):
         network = CifarPyramidNet(depth, alpha, bottleneck, num_classes=100)
@@ -37,8 +38,9 @@ def test_bottlenecks_are_the_released_networks_steps_written_out():
             value.copy_(torch.rand(value.shape, generator=generator) * (0.1 if value.ndim == 4 else 1) + 0.05)
 
     def norm(values, name):
-        return F.batch_norm(values, *(state[f"{name}.{part}"] for part in ("running_mean", "running_var", "weight",
-                                                                             "bias")))
+        return F.batch_norm(
+            values, *(state[f"{name}.{part}"] for part in ("running_mean", "running_var", "weight", "bias"))
+        )
 
     images = torch.randn(2, 3, 32, 32, generator=generator)
     values, width = norm(F.conv2d(images, state["conv1.weight"], padding=1), "bn1"), 16.0
@@ -93,11 +95,14 @@ def test_shaking_keeps_the_expectation_that_evaluation_uses():
     assert torch.equal(shake_drop(branch, 0.0, training=True), branch)
 
 
-@pytest.mark.parametrize("given, said", [
-    (dict(depth=100), r"9n \+ 2 with bottleneck=True, got 100"),
-    (dict(depth=200, bottleneck=False, alpha=-1), r"alpha from 0 on"),
-    (dict(shake_drop=2.0), r"shake_drop in \[0, 1\]"),
-])
+@pytest.mark.parametrize(
+    "given, said",
+    [
+        (dict(depth=100), r"9n \+ 2 with bottleneck=True, got 100"),
+        (dict(depth=200, bottleneck=False, alpha=-1), r"alpha from 0 on"),
+        (dict(shake_drop=2.0), r"shake_drop in \[0, 1\]"),
+    ],
+)
 def test_a_bad_setting_is_one_message(given, said):
     with pytest.raises(InputError, match=said):
         CifarPyramidNet(**given)

@@ -55,8 +55,10 @@ def timm_lists(size, world, num_repeats):
     """What each of timm's ranks takes of an epoch in order."""
     from timm.data.distributed_sampler import RepeatAugSampler as TimmSampler
 
-    return [list(TimmSampler(range(size), world, rank, shuffle=False, num_repeats=num_repeats, selected_round=0))
-            for rank in range(world)]
+    return [
+        list(TimmSampler(range(size), world, rank, shuffle=False, num_repeats=num_repeats, selected_round=0))
+        for rank in range(world)
+    ]
 
 
 @pytest.mark.parametrize("processes, batches", [(1, 8), (2, 4), (8, 1), (4, 3)])
@@ -66,10 +68,15 @@ def test_batches_of_an_update_are_those_of_timms_ranks(processes, batches):
     for rank in range(processes):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(samplers, "get_dist_info", lambda rank=rank: (rank, processes))
-            ours = [int(index) for index in drawn(size, seed=0, shuffle=False, batch_size=batch,
-                                                  batches_of_update=batches)]
-        wanted = [index for first in range(0, size // world, batch) for part in range(batches)
-                  for index in theirs[part * processes + rank][first:first + batch]]
+            ours = [
+                int(index) for index in drawn(size, seed=0, shuffle=False, batch_size=batch, batches_of_update=batches)
+            ]
+        wanted = [
+            index
+            for first in range(0, size // world, batch)
+            for part in range(batches)
+            for index in theirs[part * processes + rank][first : first + batch]
+        ]
         assert ours == wanted
 
 
@@ -78,14 +85,13 @@ def test_no_batch_shows_an_image_twice_where_an_update_has_three_batches_or_more
         indices = [int(index) for index in drawn(12288, seed=0, batch_size=256, batches_of_update=batches)]
         assert len(set(indices[:256])) == distinct
         # Repeats meet in the same update all the same.
-        assert len(set(indices[:256 * batches])) == -(-256 * batches // 3)
+        assert len(set(indices[: 256 * batches])) == -(-256 * batches // 3)
 
 
 @given(st.integers(1, 90), st.integers(1, 4), st.integers(1, 5), st.integers(1, 30))
 def test_an_epoch_has_the_same_samples_in_whatever_batches(size, num_repeats, batches, batch):
     plain = sorted(map(int, drawn(size, seed=1, num_repeats=num_repeats)))
-    parted = sorted(map(int, drawn(size, seed=1, num_repeats=num_repeats, batch_size=batch,
-                                   batches_of_update=batches)))
+    parted = sorted(map(int, drawn(size, seed=1, num_repeats=num_repeats, batch_size=batch, batches_of_update=batches)))
     padding = -size % batches
     assert len(parted) == size + padding
     assert parted == plain or padding
@@ -109,25 +115,28 @@ def test_partners_by_permutation_are_rarely_the_same_image_and_by_roll_mostly():
     batch = 255
     labels = torch.tensor([int(index) for index in drawn(batch, seed=0)])
     generator = torch.Generator().manual_seed(0)
-    shares = [(labels[draw_mixing(batch, 1.0, generator).partners] == labels).float().mean().item()
-              for _ in range(300)]
+    shares = [(labels[draw_mixing(batch, 1.0, generator).partners] == labels).float().mean().item() for _ in range(300)]
     assert sum(shares) / len(shares) == pytest.approx(3 / batch, rel=0.15)
     assert (labels.roll(1) == labels).float().mean().item() == pytest.approx(2 / 3, abs=0.01)
 
 
 def test_it_is_built_by_its_name_with_the_seed_of_the_runner():
-    built = DATA_SAMPLERS.build(dict(type="frozen_det.RepeatAugSampler", num_repeats=2, seed=5),
-                                default_args=dict(dataset=range(6)))
+    built = DATA_SAMPLERS.build(
+        dict(type="frozen_det.RepeatAugSampler", num_repeats=2, seed=5), default_args=dict(dataset=range(6))
+    )
     assert (len(built), built.seed, built.num_repeats) == (6, 5, 2)
 
 
-@pytest.mark.parametrize("size, given, said", [
-    (0, {}, "at least one sample, got an empty range"),
-    (4, dict(num_repeats=0), r"whole number from 1 on, got 0 \(sampler.num_repeats\)"),
-    (4, dict(num_repeats=1.5), "got 1.5"),
-    (4, dict(batches_of_update=0), r"got 0 \(sampler.batches_of_update\)"),
-    (4, dict(batches_of_update=2), r"got None \(sampler.batch_size\)"),
-])
+@pytest.mark.parametrize(
+    "size, given, said",
+    [
+        (0, {}, "at least one sample, got an empty range"),
+        (4, dict(num_repeats=0), r"whole number from 1 on, got 0 \(sampler.num_repeats\)"),
+        (4, dict(num_repeats=1.5), "got 1.5"),
+        (4, dict(batches_of_update=0), r"got 0 \(sampler.batches_of_update\)"),
+        (4, dict(batches_of_update=2), r"got None \(sampler.batch_size\)"),
+    ],
+)
 def test_a_bad_setting_is_one_message(size, given, said):
     with pytest.raises(InputError, match=said):
         RepeatAugSampler(range(size), seed=0, **given)

@@ -82,7 +82,7 @@ def test_an_epoch_shows_each_image_once_and_few_shards_at_a_time(root):
     order = list(ShardSampler(dataset, window=2, seed=3))
     assert sorted(order) == list(range(30))
     for start in range(0, 30, 10):
-        assert len({index // PER_SHARD for index in order[start:start + 10]}) == 2
+        assert len({index // PER_SHARD for index in order[start : start + 10]}) == 2
     assert list(ShardSampler(dataset, shuffle=False, seed=3)) == list(range(30))
     assert order == list(ShardSampler(dataset, window=2, seed=3)) != list(ShardSampler(dataset, window=2, seed=4))
 
@@ -131,7 +131,7 @@ def test_bad_shards_are_one_message(root, tmp_path):
     whole = (root / "train-000.tar").read_bytes()
     (root / "bad.tar").write_bytes(b"not a tar file" * 100)
     refuse(r"plain tar file, whole, got .*bad\.tar", shards="bad.tar")
-    (root / "cut.tar").write_bytes(whole[:len(whole) // 2 - 300])
+    (root / "cut.tar").write_bytes(whole[: len(whole) // 2 - 300])
     refuse(r"cut\.tar", shards="cut.tar")
     with tarfile.open(root / "odd.tar", "w") as archive:
         member(archive, "1.png", png(1))

@@ -49,8 +49,9 @@ def test_randaugment_is_that_of_timms_own_loader_for_each_seed(picture):
     from timm.data import create_transform
 
     def timms_randaugment():
-        steps = create_transform(64, is_training=True, auto_augment="rand-m7-mstd0.5-inc1",
-                                 interpolation="bicubic").transforms
+        steps = create_transform(
+            64, is_training=True, auto_augment="rand-m7-mstd0.5-inc1", interpolation="bicubic"
+        ).transforms
         return next(step for step in steps if type(step).__name__ == "RandAugment")
 
     theirs, ours = timms_randaugment(), rand_augment_like_timm("rand-m7-mstd0.5-inc1", 64, "bicubic")
@@ -85,13 +86,33 @@ def test_presets_hold_the_values_of_their_recipes():
     rest = dict(trivial_augment=False, color_jitter=0.0, lighting=0.0, erase_prob=0.0, erase_mode="mean")
     assert settings("rsb") == dict(interpolation="bicubic", rand_augment="rand-m7-mstd0.5-inc1", **rest)
     assert settings("rsb-a3") == dict(interpolation="bicubic", rand_augment="rand-m6-mstd0.5-inc1", **rest)
-    assert settings("cutmix-imagenet") == dict(interpolation="bilinear", rand_augment="", trivial_augment=False,
-                                               color_jitter=0.4, lighting=0.1, erase_prob=0.0, erase_mode="mean")
-    assert settings("torchvision-v2") == dict(interpolation="bilinear", rand_augment="", trivial_augment=True,
-                                              color_jitter=0.0, lighting=0.0, erase_prob=0.1, erase_mode="mean")
-    assert settings("deit") == dict(interpolation="bicubic", rand_augment="rand-m9-mstd0.5-inc1",
-                                    trivial_augment=False, color_jitter=0.0, lighting=0.0, erase_prob=0.25,
-                                    erase_mode="noise")
+    assert settings("cutmix-imagenet") == dict(
+        interpolation="bilinear",
+        rand_augment="",
+        trivial_augment=False,
+        color_jitter=0.4,
+        lighting=0.1,
+        erase_prob=0.0,
+        erase_mode="mean",
+    )
+    assert settings("torchvision-v2") == dict(
+        interpolation="bilinear",
+        rand_augment="",
+        trivial_augment=True,
+        color_jitter=0.0,
+        lighting=0.0,
+        erase_prob=0.1,
+        erase_mode="mean",
+    )
+    assert settings("deit") == dict(
+        interpolation="bicubic",
+        rand_augment="rand-m9-mstd0.5-inc1",
+        trivial_augment=False,
+        color_jitter=0.0,
+        lighting=0.0,
+        erase_prob=0.25,
+        erase_mode="noise",
+    )
     assert settings("rsb", rand_augment="", color_jitter=0.2)["rand_augment"] == ""
 
 
@@ -137,8 +158,13 @@ def test_batches_of_augmented_files_do_not_depend_on_the_workers(tmp_path):
 
     def run(num_workers):
         dataset = ImageFolder(tmp_path, transform=dict(type="frozen_det.TrainTransform", preset="rsb", size=24))
-        loader = DataLoader(dataset, batch_size=5, sampler=EpochSampler(dataset, seed=4), collate_fn=collate_images,
-                            num_workers=num_workers)
+        loader = DataLoader(
+            dataset,
+            batch_size=5,
+            sampler=EpochSampler(dataset, seed=4),
+            collate_fn=collate_images,
+            num_workers=num_workers,
+        )
         return torch.cat([batch["inputs"] for batch in loader])
 
     alone = run(0)
@@ -153,17 +179,20 @@ def test_a_sample_leaves_the_runs_own_randomness_alone(tmp_path):
     assert torch.equal(before[0], torch.get_rng_state()) and before[1] == random.getstate()
 
 
-@pytest.mark.parametrize("make, said", [
-    (lambda: TrainTransform("rbs"), r"preset as one of .* got 'rbs'; did you mean 'rsb'"),
-    (lambda: TrainTransform(size=0), r"whole number of pixels from 1 on, got 0 \(transform.size\)"),
-    (lambda: TrainTransform(interpolation="cubic"), r"got 'cubic' \(transform.interpolation\)"),
-    (lambda: TrainTransform("rsb", trivial_augment=True), "rand_augment or trivial_augment, got both"),
-    (lambda: TrainTransform(rand_augment="m7"), r"timm's notation.* got 'm7' \(transform.rand_augment\)"),
-    (lambda: TrainTransform(erase_mode="pixel"), "'mean' or 'noise', got 'pixel'"),
-    (lambda: EvalTransform(rounding="up"), r"'floor' or 'round', got 'up'"),
-    (lambda: EvalTransform(crop_ratio=1.5), r"crop_ratio in \(0, 1\], got 1.5"),
-    (lambda: EvalTransform(224, resize=200), "at least the crop's 224 px, got 200"),
-])
+@pytest.mark.parametrize(
+    "make, said",
+    [
+        (lambda: TrainTransform("rbs"), r"preset as one of .* got 'rbs'; did you mean 'rsb'"),
+        (lambda: TrainTransform(size=0), r"whole number of pixels from 1 on, got 0 \(transform.size\)"),
+        (lambda: TrainTransform(interpolation="cubic"), r"got 'cubic' \(transform.interpolation\)"),
+        (lambda: TrainTransform("rsb", trivial_augment=True), "rand_augment or trivial_augment, got both"),
+        (lambda: TrainTransform(rand_augment="m7"), r"timm's notation.* got 'm7' \(transform.rand_augment\)"),
+        (lambda: TrainTransform(erase_mode="pixel"), "'mean' or 'noise', got 'pixel'"),
+        (lambda: EvalTransform(rounding="up"), r"'floor' or 'round', got 'up'"),
+        (lambda: EvalTransform(crop_ratio=1.5), r"crop_ratio in \(0, 1\], got 1.5"),
+        (lambda: EvalTransform(224, resize=200), "at least the crop's 224 px, got 200"),
+    ],
+)
 def test_a_bad_setting_is_one_message(make, said):
     with pytest.raises(InputError, match=said):
         make()

@@ -38,8 +38,11 @@ def test_a_full_disk_is_named_with_the_file_and_the_old_one_stays(tmp_path, monk
     assert (tmp_path / "a.pth").read_text() == "old" and len(list(tmp_path.iterdir())) == 1
 
 
-@pytest.mark.parametrize("write", [lambda path: path.write_bytes(bytes(10**6)),
-                                   lambda path: torch.save(torch.zeros(10**6), path)], ids=["plain", "torch.save"])
+@pytest.mark.parametrize(
+    "write",
+    [lambda path: path.write_bytes(bytes(10**6)), lambda path: torch.save(torch.zeros(10**6), path)],
+    ids=["plain", "torch.save"],
+)
 def test_what_the_system_refuses_in_the_middle_of_a_file_is_the_same_error(tmp_path, write, monkeypatch):
     # torch says only that the file has another length; whether the disk is full is looked up.
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 0}))

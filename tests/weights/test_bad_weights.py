@@ -57,7 +57,7 @@ def wrong_keys(good, folder):
 
 def half_a_file(good, folder):
     tensors = load_file(good)
-    return changed(good, folder / "a.safetensors", dict(list(tensors.items())[:len(tensors) // 2]))
+    return changed(good, folder / "a.safetensors", dict(list(tensors.items())[: len(tensors) // 2]))
 
 
 def another_architecture(good, folder):
@@ -91,10 +91,14 @@ def lying_card(good, folder):
 
 
 BAD = [
-    (wrong_keys, "tensors missing"), (half_a_file, "tensors missing"),
+    (wrong_keys, "tensors missing"),
+    (half_a_file, "tensors missing"),
     (another_architecture, "by its card, and the body is timm/test_resnet: not the same function"),
-    (another_width, "of another shape"), (malicious, "Nothing was run"), (malicious_plain_pickle, "Nothing was run"),
-    (truncated, "is broken or incomplete"), (lying_card, "states sha256 000000000000, but the tensors"),
+    (another_width, "of another shape"),
+    (malicious, "Nothing was run"),
+    (malicious_plain_pickle, "Nothing was run"),
+    (truncated, "is broken or incomplete"),
+    (lying_card, "states sha256 000000000000, but the tensors"),
 ]
 
 

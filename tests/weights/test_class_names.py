@@ -9,19 +9,34 @@ from frozen_det.weights.class_names import order_of, refuse_other_order, stated_
 AB = ("kiwi", "plum")
 
 
-@pytest.mark.parametrize("meta", [
-    {"dataset_meta": {"classes": ("kiwi", "plum")}}, {"dataset_meta": {"classes": ["kiwi", "plum"]}},
-    {"dataset_meta": {"CLASSES": ("kiwi", "plum"), "PALETTE": []}}, {"CLASSES": ("kiwi", "plum")},
-    {"classes": np.array(["kiwi", "plum"])}, {"dataset_meta": {"classes": {0: "kiwi", 1: "plum"}}},
-    {"dataset_meta": {"classes": {"1": "plum", "0": "kiwi"}}},
-    {"label_classes": ["kiwi", "plum"], "dataset_meta": {"classes": ("plum", "kiwi")}}])
+@pytest.mark.parametrize(
+    "meta",
+    [
+        {"dataset_meta": {"classes": ("kiwi", "plum")}},
+        {"dataset_meta": {"classes": ["kiwi", "plum"]}},
+        {"dataset_meta": {"CLASSES": ("kiwi", "plum"), "PALETTE": []}},
+        {"CLASSES": ("kiwi", "plum")},
+        {"classes": np.array(["kiwi", "plum"])},
+        {"dataset_meta": {"classes": {0: "kiwi", 1: "plum"}}},
+        {"dataset_meta": {"classes": {"1": "plum", "0": "kiwi"}}},
+        {"label_classes": ["kiwi", "plum"], "dataset_meta": {"classes": ("plum", "kiwi")}},
+    ],
+)
 def test_the_names_are_read_in_every_spelling(meta):
     assert stated_classes({"meta": meta}, "f.pth") == AB
 
 
-@pytest.mark.parametrize("checkpoint", [
-    {}, [1], {"meta": None}, {"meta": {"epoch": 3}}, {"meta": {"dataset_meta": None}},
-    {"meta": {"dataset_meta": {"classes": ()}}}])
+@pytest.mark.parametrize(
+    "checkpoint",
+    [
+        {},
+        [1],
+        {"meta": None},
+        {"meta": {"epoch": 3}},
+        {"meta": {"dataset_meta": None}},
+        {"meta": {"dataset_meta": {"classes": ()}}},
+    ],
+)
 def test_a_checkpoint_without_names_states_none(checkpoint):
     assert stated_classes(checkpoint, "f.pth") is None
 
@@ -30,8 +45,7 @@ def test_a_text_is_one_class_and_not_its_letters():
     assert stated_classes({"meta": {"CLASSES": "plum"}}, "f.pth") == ("plum",)
 
 
-@pytest.mark.parametrize("classes", [3, [1.5], [None, "a"], {"a": "b"}, b"ab", {"a", "b"},
-                                     frozenset(("a", "b"))])
+@pytest.mark.parametrize("classes", [3, [1.5], [None, "a"], {"a": "b"}, b"ab", {"a", "b"}, frozenset(("a", "b"))])
 def test_what_is_no_list_of_names_is_refused(classes):
     with pytest.raises(InputError, match="f.pth"):
         stated_classes({"meta": {"CLASSES": classes}}, "f.pth")
@@ -42,8 +56,10 @@ def test_another_order_is_matched_by_name():
     assert order_of(AB, AB, "m", "d") is None
 
 
-@pytest.mark.parametrize("data", [("kiwi", "pear"), ("kiwi",), ("kiwi", "plum", "pear"), ("Kiwi", "plum"),
-                                  ("kiwi", "plum "), ("kiwi", "kiwi")])
+@pytest.mark.parametrize(
+    "data",
+    [("kiwi", "pear"), ("kiwi",), ("kiwi", "plum", "pear"), ("Kiwi", "plum"), ("kiwi", "plum "), ("kiwi", "kiwi")],
+)
 def test_other_names_or_another_number_are_refused_with_both_lists(data):
     with pytest.raises(InputError) as raised:
         order_of(AB, data, "base.pth", "val.json")

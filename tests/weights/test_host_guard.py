@@ -49,8 +49,9 @@ def paths(which: str, folder: Path, server: str, monkeypatch) -> dict[str, str]:
 
     file = f"{which}.pth"
     monkeypatch.setattr(checkpoint, "get_torchvision_models", lambda: {"net": f"{server}/{file}"})
-    monkeypatch.setattr(checkpoint, "get_external_models",
-                        lambda: {"net": f"{server}/{file}", "here": str(folder / file)})
+    monkeypatch.setattr(
+        checkpoint, "get_external_models", lambda: {"net": f"{server}/{file}", "here": str(folder / file)}
+    )
     monkeypatch.setattr(checkpoint, "get_mmcls_models", lambda: {"net": f"{server}/{file}"})
     backend = types.SimpleNamespace(get=lambda name: (folder / file).read_bytes())
     monkeypatch.setattr(checkpoint, "get_file_backend", lambda *_, **__: backend)
@@ -64,14 +65,36 @@ def paths(which: str, folder: Path, server: str, monkeypatch) -> dict[str, str]:
     def load_from_mine(filename, map_location=None):
         return torch.load(folder / file, map_location=map_location, weights_only=False)
 
-    return {"local": str(folder / file), "http": f"{server}/{file}", "torchvision": "torchvision://net",
-            "modelzoo": "modelzoo://net", "openmmlab": "openmmlab://net", "open-mmlab": "open-mmlab://net",
-            "openmmlab, local": "open-mmlab://here", "mmcls": "mmcls://net", "s3": f"s3://bucket/{file}",
-            "petrel": f"petrel://bucket/{file}", "pavi": f"pavi://{file}", "registered later": f"mine://{file}"}
+    return {
+        "local": str(folder / file),
+        "http": f"{server}/{file}",
+        "torchvision": "torchvision://net",
+        "modelzoo": "modelzoo://net",
+        "openmmlab": "openmmlab://net",
+        "open-mmlab": "open-mmlab://net",
+        "openmmlab, local": "open-mmlab://here",
+        "mmcls": "mmcls://net",
+        "s3": f"s3://bucket/{file}",
+        "petrel": f"petrel://bucket/{file}",
+        "pavi": f"pavi://{file}",
+        "registered later": f"mine://{file}",
+    }
 
 
-SCHEMES = ("local", "http", "torchvision", "modelzoo", "openmmlab", "open-mmlab", "openmmlab, local", "mmcls", "s3",
-           "petrel", "pavi", "registered later")
+SCHEMES = (
+    "local",
+    "http",
+    "torchvision",
+    "modelzoo",
+    "openmmlab",
+    "open-mmlab",
+    "openmmlab, local",
+    "mmcls",
+    "s3",
+    "petrel",
+    "pavi",
+    "registered later",
+)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -129,10 +152,12 @@ def test_the_file_that_python_reads_when_it_starts_is_enough(evil, tmp_path):
     """In a process of its own, which never names the package; nor does that file import the host."""
     (tmp_path / "site").mkdir()
     shutil.copy(Path(__file__).resolve().parents[2] / "frozen_det_ops.pth", tmp_path / "site")
-    code = (f"import site, sys\nsite.addsitedir({str(tmp_path / 'site')!r})\n"
-            "assert 'frozen_det' in sys.modules and not {'torch', 'mmengine', 'yaml'} & set(sys.modules)\n"
-            "from mmengine.runner.checkpoint import load_checkpoint\nimport torch\n"
-            f"load_checkpoint(torch.nn.Linear(1, 1), {str(evil[0] / 'bad.pth')!r})")
+    code = (
+        f"import site, sys\nsite.addsitedir({str(tmp_path / 'site')!r})\n"
+        "assert 'frozen_det' in sys.modules and not {'torch', 'mmengine', 'yaml'} & set(sys.modules)\n"
+        "from mmengine.runner.checkpoint import load_checkpoint\nimport torch\n"
+        f"load_checkpoint(torch.nn.Linear(1, 1), {str(evil[0] / 'bad.pth')!r})"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1 and "Nothing was run" in done.stderr and not evil[1].exists()
 
@@ -171,8 +196,13 @@ def test_yaml_that_the_host_reads_makes_plain_values_and_its_own_tuples(tmp_path
 
     Config(dict(a=(1, dict(b=(2,))), c=[1.5, "x"])).dump(str(tmp_path / "good.yaml"))
     assert mmengine.load(tmp_path / "good.yaml") == {"a": (1, {"b": (2,)}), "c": [1.5, "x"]}
-    for tag in ("python/object/apply:os.system", "python/object/new:os.system", "python/name:os.system",
-                "python/module:os", "python/object:os.x"):
+    for tag in (
+        "python/object/apply:os.system",
+        "python/object/new:os.system",
+        "python/name:os.system",
+        "python/module:os",
+        "python/object:os.x",
+    ):
         (tmp_path / "bad.yaml").write_text(f"a: !!{tag} ['touch {tmp_path / 'mark'}']\n", encoding="utf-8")
         with pytest.raises(InputError, match=f"line 1 asks for 'tag:yaml.org,2002:{tag}', which could run code"):
             mmengine.load(tmp_path / "bad.yaml")
@@ -221,9 +251,14 @@ def test_an_inferencer_reads_the_config_in_its_weights_as_data(tmp_path):
         state = MODELS.build(Config.fromstring(text, ".py").model).state_dict()
 
     def weights(text):
-        torch.save({"state_dict": state, "meta": {"dataset_meta": {"classes": ("a", "b", "c")}},
-                    "message_hub": {"runtime_info": {"cfg": text}, "log_scalars": {}, "resumed_keys": {}}},
-                   tmp_path / "a.pth")
+        torch.save(
+            {
+                "state_dict": state,
+                "meta": {"dataset_meta": {"classes": ("a", "b", "c")}},
+                "message_hub": {"runtime_info": {"cfg": text}, "log_scalars": {}, "resumed_keys": {}},
+            },
+            tmp_path / "a.pth",
+        )
         return str(tmp_path / "a.pth")
 
     recorded = Config.fromstring(text, ".py").pretty_text
@@ -242,8 +277,18 @@ def test_an_inferencer_reads_the_config_in_its_weights_as_data(tmp_path):
 # ---- types in configs that came with a folder ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["os.system", "subprocess.check_output", "builtins.exec", "mmengine.load",
-                                  "shutil.rmtree", "module_of_a_stranger.Thing", "module_of_a_stranger"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "os.system",
+        "subprocess.check_output",
+        "builtins.exec",
+        "mmengine.load",
+        "shutil.rmtree",
+        "module_of_a_stranger.Thing",
+        "module_of_a_stranger",
+    ],
+)
 def test_a_type_that_nobody_registered_is_no_python_object(tmp_path, monkeypatch, kind):
     from mmdet.registry import DATASETS, MODELS
 
@@ -252,8 +297,10 @@ def test_a_type_that_nobody_registered_is_no_python_object(tmp_path, monkeypatch
     (tmp_path / "module_of_a_stranger.py").write_text(f"open({str(tmp_path / 'mark')!r}, 'w')", encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     with registered_types_alone():
-        for cfg in (dict(type=kind, command=f"touch {tmp_path / 'mark'}"),
-                    dict(type="X", _scope_="module_of_a_stranger")):
+        for cfg in (
+            dict(type=kind, command=f"touch {tmp_path / 'mark'}"),
+            dict(type="X", _scope_="module_of_a_stranger"),
+        ):
             for registry in (DATASETS, MODELS):
                 with pytest.raises((KeyError, RuntimeError)):
                     registry.build(dict(cfg))

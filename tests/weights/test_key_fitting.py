@@ -11,8 +11,14 @@ from frozen_det.weights.key_maps import rename
 from frozen_det.weights.loading import load_strictly, read, state_dict_of
 from tests.small_nets import Net, assert_equal, behind, state_of
 
-PAIRS = [("encoder_q.", "encoder_k."), ("model.", "ema."), ("student.backbone.", "teacher.backbone."),
-         ("", "ema_model."), ("module.online.", "module.target."), ("a.b.c.d.", "e.f.g.h.")]
+PAIRS = [
+    ("encoder_q.", "encoder_k."),
+    ("model.", "ema."),
+    ("student.backbone.", "teacher.backbone."),
+    ("", "ema_model."),
+    ("module.online.", "module.target."),
+    ("a.b.c.d.", "e.f.g.h."),
+]
 
 
 @pytest.mark.parametrize("pair", PAIRS)
@@ -22,8 +28,10 @@ def test_two_networks_that_differ_are_refused_with_both_prefixes(pair):
     before = state_of(target)
     with pytest.raises(InputError) as raised:
         load_strictly(target, state, "file.pth")
-    assert all(f"weights=dict(path='file.pth', prefix={p!r})" in str(raised.value) or f"or prefix={p!r}" in
-               str(raised.value) for p in pair)
+    assert all(
+        f"weights=dict(path='file.pth', prefix={p!r})" in str(raised.value) or f"or prefix={p!r}" in str(raised.value)
+        for p in pair
+    )
     assert_equal(target, before)
 
 
@@ -49,12 +57,21 @@ def test_two_networks_under_another_librarys_names_are_refused_too():
     assert not set(foreign) & set(body.state_dict())
     load_strictly(body, behind("student.", foreign), "file")
     with pytest.raises(InputError, match=r"under the prefixes 'student\.(backbone\.)?' and 'teacher\.(backbone\.)?'"):
-        load_strictly(body, {**behind("student.", foreign),
-                             **behind("teacher.", {k: v + 1 for k, v in foreign.items()})}, "file")
+        load_strictly(
+            body, {**behind("student.", foreign), **behind("teacher.", {k: v + 1 for k, v in foreign.items()})}, "file"
+        )
 
 
-@pytest.mark.parametrize("entries", [("model", "model_ema"), ("student", "model"), ("state_dict", "ema_state_dict"),
-                                     ("net", "net_average"), ("teacher", "student")])
+@pytest.mark.parametrize(
+    "entries",
+    [
+        ("model", "model_ema"),
+        ("student", "model"),
+        ("state_dict", "ema_state_dict"),
+        ("net", "net_average"),
+        ("teacher", "student"),
+    ],
+)
 def test_two_entries_that_differ_are_refused_with_both_keys(entries):
     with pytest.raises(InputError) as raised:
         state_dict_of({name: {"state_dict": state_of(Net())} for name in entries}, "file.pth")
@@ -69,8 +86,14 @@ def test_two_equal_entries_are_one_network_and_small_entries_are_none():
 
 def test_mmengines_averaged_weights_are_those_that_were_evaluated():
     state = state_of(Net())
-    found = state_dict_of({"meta": {"mmengine_version": "0.10"}, "state_dict": state,
-                           "ema_state_dict": behind("module.", state_of(Net()))}, "file")
+    found = state_dict_of(
+        {
+            "meta": {"mmengine_version": "0.10"},
+            "state_dict": state,
+            "ema_state_dict": behind("module.", state_of(Net())),
+        },
+        "file",
+    )
     assert torch.equal(found["stem.weight"], state["stem.weight"])
 
 
@@ -128,10 +151,16 @@ def test_a_backbone_takes_the_network_that_the_prefix_names(momentum_contrast):
     assert backbone.describe_weights().source == "both.safetensors"
 
 
-@pytest.mark.parametrize(("weights", "message"), [
-    (dict(path="a.pth", prefx="b"), "did you mean 'prefix'"), (dict(key="a"), "path must be there"),
-    (dict(path="a.pth", key=3), "with texts"), (3, "expected model.backbone.weights as one of"),
-    (dict(path="timm", prefix="a"), "expected a file in model.backbone.weights.path")])
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (dict(path="a.pth", prefx="b"), "did you mean 'prefix'"),
+        (dict(key="a"), "path must be there"),
+        (dict(path="a.pth", key=3), "with texts"),
+        (3, "expected model.backbone.weights as one of"),
+        (dict(path="timm", prefix="a"), "expected a file in model.backbone.weights.path"),
+    ],
+)
 def test_what_weights_do_not_take_is_one_error(weights, message):
     with pytest.raises(InputError, match=message):
         FrozenBackbone(dict(type="timm", name="test_resnet"), weights).init_weights()

@@ -7,11 +7,29 @@ from frozen_det.errors import InputError
 from frozen_det.weights.loading import load_strictly
 from tests.small_nets import Net, assert_equal, state_of
 
-EXTRAS = ["mask_token", "decoder_blocks.0.attn.qkv.weight", "decoder.0.weight", "decoder_pos_embed", "lm_head.weight",
-          "dino_head.mlp.0.weight", "ibot_head.last_layer.weight_v", "projector.0.weight", "predictor.fc1.bias",
-          "queue", "queue_ptr", "logit_scale", "text.transformer.0.weight", "token_embedding.weight",
-          "rope_embed.periods", "stages.0.attn.qkv.bias_mask", "local_cls_norm.weight", "prototypes.weight",
-          "stages.0.total_ops", "total_params", "n_averaged"]
+EXTRAS = [
+    "mask_token",
+    "decoder_blocks.0.attn.qkv.weight",
+    "decoder.0.weight",
+    "decoder_pos_embed",
+    "lm_head.weight",
+    "dino_head.mlp.0.weight",
+    "ibot_head.last_layer.weight_v",
+    "projector.0.weight",
+    "predictor.fc1.bias",
+    "queue",
+    "queue_ptr",
+    "logit_scale",
+    "text.transformer.0.weight",
+    "token_embedding.weight",
+    "rope_embed.periods",
+    "stages.0.attn.qkv.bias_mask",
+    "local_cls_norm.weight",
+    "prototypes.weight",
+    "stages.0.total_ops",
+    "total_params",
+    "n_averaged",
+]
 
 
 @pytest.mark.parametrize("name", EXTRAS)
@@ -23,8 +41,9 @@ def test_what_served_a_pre_training_is_left_out_and_counted(name):
     assert report.unused == (name,) and f"1 not needed by the body: {name}" in str(report)
 
 
-@pytest.mark.parametrize("name", ["stages.1.0.weight", "neck.weight", "stage.mask_tokens.weight",
-                                  "blocks.0.decoder.weight"])
+@pytest.mark.parametrize(
+    "name", ["stages.1.0.weight", "neck.weight", "stage.mask_tokens.weight", "blocks.0.decoder.weight"]
+)
 def test_any_other_leftover_is_refused(name):
     with pytest.raises(InputError, match=f"1 unexpected.*{name}"):
         load_strictly(Net(), {**state_of(Net()), name: torch.zeros(3)}, "file")
@@ -37,10 +56,17 @@ def test_missing_tensors_are_not_excused_by_a_pre_trainings_extras():
         load_strictly(Net(), {**state, "mask_token": torch.zeros(3)}, "file")
 
 
-@pytest.mark.parametrize("names", [
-    ["base_model.model.stages.0.0.lora_A.weight", "base_model.model.stages.0.0.lora_B.weight"],
-    ["stages.0.0.lora_A.default.weight"], ["stages.0.0.lora_magnitude_vector"], ["blocks.0.ia3_l"],
-    ["stages.0.0.hada_w1_a"], ["blocks.0.attn.lokr_w1"]])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["base_model.model.stages.0.0.lora_A.weight", "base_model.model.stages.0.0.lora_B.weight"],
+        ["stages.0.0.lora_A.default.weight"],
+        ["stages.0.0.lora_magnitude_vector"],
+        ["blocks.0.ia3_l"],
+        ["stages.0.0.hada_w1_a"],
+        ["blocks.0.attn.lokr_w1"],
+    ],
+)
 @pytest.mark.parametrize("with_body", [True, False])
 def test_adapters_are_refused_with_the_remedy(names, with_body):
     state = {**(state_of(Net()) if with_body else {}), **{name: torch.ones(4, 2) for name in names}}
@@ -71,8 +97,14 @@ def test_official_dinov2_files_come_in_whole_and_their_mask_token_is_counted(tmp
     from frozen_det.models.backbone_sources.build import build_body
     from frozen_det.models.backbone_sources.weights import load_weights
 
-    cfg = dict(type="timm", name=f"vit_small_patch14_{'reg4_' if registers else ''}dinov2", img_size=28, depth=2,
-               embed_dim=24, num_heads=2)
+    cfg = dict(
+        type="timm",
+        name=f"vit_small_patch14_{'reg4_' if registers else ''}dinov2",
+        img_size=28,
+        depth=2,
+        embed_dim=24,
+        num_heads=2,
+    )
     body = build_body(cfg, (14,))
     torch.nn.init.normal_(body.module.cls_token)
     if registers:

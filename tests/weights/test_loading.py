@@ -80,12 +80,18 @@ def test_a_classifier_in_the_file_is_counted_and_left_out():
 # ---- refusals ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    (lambda state: {f"x{k}y": v for k, v in state.items()}, r"8 of 9 tensors missing.*first unexpected: xstem.weighty"),
-    (lambda state: dict(list(state.items())[:5]), r"3 of 9 tensors missing"),
-    (lambda state: {**state, "extra.weight": torch.zeros(1)}, r"1 unexpected.*first unexpected: extra.weight"),
-    (lambda state: state_of(Net(width=6)), r"8 of another shape.*stem.weight is \(6, 3, 3, 3\) in the file"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda state: {f"x{k}y": v for k, v in state.items()},
+            r"8 of 9 tensors missing.*first unexpected: xstem.weighty",
+        ),
+        (lambda state: dict(list(state.items())[:5]), r"3 of 9 tensors missing"),
+        (lambda state: {**state, "extra.weight": torch.zeros(1)}, r"1 unexpected.*first unexpected: extra.weight"),
+        (lambda state: state_of(Net(width=6)), r"8 of another shape.*stem.weight is \(6, 3, 3, 3\) in the file"),
+    ],
+)
 def test_what_does_not_fit_is_refused_with_the_first_names_and_changes_nothing(change, message):
     target = Net()
     before = state_of(target)
@@ -106,7 +112,7 @@ def test_a_truncated_file_is_one_clear_error(tmp_path, suffix, share):
     path = tmp_path / f"whole{suffix}"
     save(state_of(Net()), path)
     data = path.read_bytes()
-    path.write_bytes(data[:int(len(data) * share)])
+    path.write_bytes(data[: int(len(data) * share)])
     with pytest.raises(InputError, match=r"is broken or incomplete.*Copy or download it again"):
         read(path)
 
@@ -128,8 +134,14 @@ def save(state: dict, path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_what_was_saved_is_read_bit_for_bit(tmp_path, suffix):
-    state = {"half": torch.randn(3).half(), "brain": torch.randn(2, 2).bfloat16(), "whole": torch.arange(5),
-             "flag": torch.tensor([True, False]), "scalar": torch.tensor(3.5), "empty": torch.zeros(0, 4)}
+    state = {
+        "half": torch.randn(3).half(),
+        "brain": torch.randn(2, 2).bfloat16(),
+        "whole": torch.arange(5),
+        "flag": torch.tensor([True, False]),
+        "scalar": torch.tensor(3.5),
+        "empty": torch.zeros(0, 4),
+    }
     save(state, tmp_path / f"a{suffix}")
     got = state_dict_of(read(tmp_path / f"a{suffix}"), "a")
     assert {k: (v.dtype, v.shape) for k, v in got.items()} == {k: (v.dtype, v.shape) for k, v in state.items()}
@@ -153,10 +165,15 @@ def gadgets(mark: Path) -> dict:
     import os
 
     touch = f"open({str(mark)!r}, 'w').close()"
-    return {"system": Asks(os.system, f"touch {mark}"), "eval": Asks(eval, touch), "exec": Asks(exec, touch),
-            "open": Asks(open, str(mark), "w"), "torch.load": Asks(torch.load, str(mark)),
-            "torch.storage": Asks(torch.storage._load_from_bytes, pickle.dumps(Asks(exec, touch))),
-            "path": Asks(Path.touch, mark)}
+    return {
+        "system": Asks(os.system, f"touch {mark}"),
+        "eval": Asks(eval, touch),
+        "exec": Asks(exec, touch),
+        "open": Asks(open, str(mark), "w"),
+        "torch.load": Asks(torch.load, str(mark)),
+        "torch.storage": Asks(torch.storage._load_from_bytes, pickle.dumps(Asks(exec, touch))),
+        "path": Asks(Path.touch, mark),
+    }
 
 
 @pytest.mark.parametrize("name", ["system", "eval", "exec", "open", "torch.load", "torch.storage", "path"])
@@ -184,8 +201,15 @@ def test_an_argparse_namespace_and_numpy_values_are_read_without_code(tmp_path):
 
     import numpy as np
 
-    torch.save({"args": argparse.Namespace(lr=0.1), "best": np.float64(0.5), "history": np.arange(3.0),
-                "model": state_of(Net())}, tmp_path / "a.pth")
+    torch.save(
+        {
+            "args": argparse.Namespace(lr=0.1),
+            "best": np.float64(0.5),
+            "history": np.arange(3.0),
+            "model": state_of(Net()),
+        },
+        tmp_path / "a.pth",
+    )
     got = read(tmp_path / "a.pth")
     assert got["args"].state == {"lr": 0.1} and got["best"] == 0.5 and got["history"].tolist() == [0, 1, 2]
     assert len(state_dict_of(got, "a")) == 9
@@ -199,12 +223,22 @@ def stock_checkpoint(tmp_path):
     """What mmengine's CheckpointHook writes: pickled buffers, numpy values, the config's text as `config`."""
     from mmengine.logging import HistoryBuffer
 
-    hub = {"log_scalars": {"train/loss": HistoryBuffer([2.0, 1.0], [1, 1], max_length=10)},
-           "runtime_info": {"epoch": 1, "best": 0.25}, "resumed_keys": {"train/loss": True}}
+    hub = {
+        "log_scalars": {"train/loss": HistoryBuffer([2.0, 1.0], [1, 1], max_length=10)},
+        "runtime_info": {"epoch": 1, "best": 0.25},
+        "resumed_keys": {"train/loss": True},
+    }
     ran = tmp_path / "ran"
     path = tmp_path / "epoch_1.pth"
-    torch.save({"state_dict": state_of(Net()), "message_hub": hub, "optimizer": {"state": {}, "param_groups": []},
-                "meta": {"epoch": 1, "cfg": "x = 1", "config": f"open({str(ran)!r}, 'w').close()"}}, path)
+    torch.save(
+        {
+            "state_dict": state_of(Net()),
+            "message_hub": hub,
+            "optimizer": {"state": {}, "param_groups": []},
+            "meta": {"epoch": 1, "cfg": "x = 1", "config": f"open({str(ran)!r}, 'w').close()"},
+        },
+        path,
+    )
     return path, ran
 
 
@@ -247,8 +281,11 @@ def test_a_message_hub_survives_being_written_as_plain_numbers(tmp_path):
 
     from frozen_det.weights.mmengine_checkpoints import host_message_hub, plain_message_hub
 
-    hub = {"log_scalars": {"loss": HistoryBuffer([3.0, 1.0], [1, 2], max_length=5)},
-           "runtime_info": {"iter": 7}, "resumed_keys": {"loss": True}}
+    hub = {
+        "log_scalars": {"loss": HistoryBuffer([3.0, 1.0], [1, 2], max_length=5)},
+        "runtime_info": {"iter": 7},
+        "resumed_keys": {"loss": True},
+    }
     plain = plain_message_hub(hub)
     assert json.loads(json.dumps(plain)) == plain
     torch.save(plain, tmp_path / "hub.pth")
@@ -297,12 +334,19 @@ def top1_of(model: nn.Module, folder: Path, every: int = 1) -> tuple[float, int]
     from PIL import Image
     from torchvision.transforms import v2
 
-    transform = v2.Compose([v2.Resize(256, v2.InterpolationMode.BICUBIC), v2.CenterCrop(224), v2.PILToTensor(),
-                            v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.5] * 3, [0.5] * 3)])
+    transform = v2.Compose(
+        [
+            v2.Resize(256, v2.InterpolationMode.BICUBIC),
+            v2.CenterCrop(224),
+            v2.PILToTensor(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize([0.5] * 3, [0.5] * 3),
+        ]
+    )
     lines = [line.split() for line in (folder / "labels.txt").read_text().splitlines() if line.strip()][::every]
     right = 0
     for start in range(0, len(lines), 25):
-        batch = lines[start:start + 25]
+        batch = lines[start : start + 25]
         images = torch.stack([transform(Image.open(folder / name).convert("RGB")) for name, _ in batch])
         with torch.no_grad():
             right += (model(images).argmax(1) == torch.tensor([int(label) for _, label in batch])).sum().item()

@@ -27,6 +27,7 @@ def spoiled(index, number):
         value = value.clone()
         value.view(-1)[index] = number
         return value
+
     return spoil
 
 

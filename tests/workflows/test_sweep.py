@@ -15,8 +15,9 @@ from frozen_det.workflows.sweep import Sweep, SweepRun
 
 
 def a_run(root, name="arm", seed=0, share=1.0, settings='{"lr": 1}', options=()) -> SweepRun:
-    return SweepRun(f"{name}.py", name, seed, share, root / name / f"seed-{seed}", ["--seed", str(seed)],
-                    list(options), settings)
+    return SweepRun(
+        f"{name}.py", name, seed, share, root / name / f"seed-{seed}", ["--seed", str(seed)], list(options), settings
+    )
 
 
 class Commands:
@@ -56,8 +57,17 @@ def test_each_run_is_trained_then_tested_on_its_final_checkpoint(tmp_path, monke
     run = a_run(tmp_path, options=["a=1"])
     result = Sweep([run], say=lines.append).run()
     train, test = commands.calls
-    assert train == ["train", "arm.py", "--work-dir", str(run.folder), "--resume", "--seed", "0", "--cfg-options",
-                     "a=1"]
+    assert train == [
+        "train",
+        "arm.py",
+        "--work-dir",
+        str(run.folder),
+        "--resume",
+        "--seed",
+        "0",
+        "--cfg-options",
+        "a=1",
+    ]
     assert test[:3] == ["test", "arm.py", str(run.folder / "epoch_1.pth")] and test[-2:] == ["--cfg-options", "a=1"]
     assert result.done == [run.folder] and not result.failed
     assert re.fullmatch(r"\[1/1\] arm fraction 1 seed 0: \d+ s, AP 0\.412", lines[-1])
@@ -97,8 +107,9 @@ def test_files_of_an_unknown_run_are_moved_aside_not_overwritten(tmp_path, monke
     assert (old[0] / "epoch_9.pth").read_text() == "precious" and not (run.folder / "epoch_9.pth").exists()
 
 
-@pytest.mark.parametrize(("fail", "fault"), [("train", "training ended with exit code 3"),
-                                             ("test", "the test ended with exit code 3")])
+@pytest.mark.parametrize(
+    ("fail", "fault"), [("train", "training ended with exit code 3"), ("test", "the test ended with exit code 3")]
+)
 def test_a_failed_run_is_named_with_its_log_and_the_others_go_on(tmp_path, monkeypatch, fail, fault):
     commands, lines = Commands(monkeypatch, fail=[(fail, "bad.py")]), []
     runs = [a_run(tmp_path, name) for name in ("one", "bad", "two")]
@@ -167,13 +178,17 @@ def test_no_jobs_are_refused():
         Sweep([], jobs=0)
 
 
-@pytest.mark.parametrize(("metrics", "preferred", "name", "word"), [
-    (["coco/segm_mAP", "coco/bbox_mAP_50", "coco/bbox_mAP"], None, "coco/bbox_mAP", "AP"),
-    (["lvis/bbox_APr", "lvis/bbox_AP"], None, "lvis/bbox_AP", "AP"),
-    (["accuracy/top5", "accuracy/top1"], None, "accuracy/top1", "top1"),
-    (["coco/bbox_mAP", "coco/bbox_mAP_50"], "coco/bbox_mAP_50", "coco/bbox_mAP_50", "bbox_mAP_50"),
-    (["coco/bbox_mAP"], "auto", "coco/bbox_mAP", "AP"), (["own/score"], None, "own/score", "score"),
-])
+@pytest.mark.parametrize(
+    ("metrics", "preferred", "name", "word"),
+    [
+        (["coco/segm_mAP", "coco/bbox_mAP_50", "coco/bbox_mAP"], None, "coco/bbox_mAP", "AP"),
+        (["lvis/bbox_APr", "lvis/bbox_AP"], None, "lvis/bbox_AP", "AP"),
+        (["accuracy/top5", "accuracy/top1"], None, "accuracy/top1", "top1"),
+        (["coco/bbox_mAP", "coco/bbox_mAP_50"], "coco/bbox_mAP_50", "coco/bbox_mAP_50", "bbox_mAP_50"),
+        (["coco/bbox_mAP"], "auto", "coco/bbox_mAP", "AP"),
+        (["own/score"], None, "own/score", "score"),
+    ],
+)
 def test_the_headline_number_follows_from_what_the_run_recorded(metrics, preferred, name, word):
     assert headline(dict.fromkeys(metrics, 0.5), preferred) == name and metric_word(name) == word
     assert headline({"time": 1.0}) is None

@@ -22,11 +22,15 @@ _NUM_SAMPLED = 32
 _SAMPLE_BYTES = 16 * 2**20  # decoded for their brightness: a fraction of a second
 _NEARLY_BLACK = 24
 _TURNED = "turned or mirrored by EXIF; boxes are taken to be those of the picture as it is shown"
-_TURNED_BY_SOME = ("turned or mirrored by EXIF in a format that some decoders leave as it is stored (WebP); "
-                   "save them upright, without the tag")
+_TURNED_BY_SOME = (
+    "turned or mirrored by EXIF in a format that some decoders leave as it is stored (WebP); "
+    "save them upright, without the tag"
+)
 _TRANSPARENT = "with transparent pixels; the colours stored under them are used"
-_BLACK = (f"nearly black, no value above {_NEARLY_BLACK} of 255; where files hold 12 bits in 16, or masks in place of "
-          "pictures, write them with the full range")
+_BLACK = (
+    f"nearly black, no value above {_NEARLY_BLACK} of 255; where files hold 12 bits in 16, or masks in place of "
+    "pictures, write them with the full range"
+)
 
 
 class ImageCheck:
@@ -102,9 +106,11 @@ def size_fault(path, declared_hw: tuple[int, int], found_hw: tuple[int, int]) ->
         head = ImageHead(tuple(found_hw))
     found = f"{_wh(found_hw)} px where the annotations are for {_wh(declared_hw)} px (width x height)"
     if head.orientation >= 5 and tuple(declared_hw) == head.stored_hw:
-        return (f"{found}: it is stored as {_wh(head.stored_hw)} and turned by its EXIF data (orientation "
-                f"{head.orientation}). Annotate the turned picture, or save the file without the tag, or load without "
-                "turns (color_type='color_ignore_orientation' in LoadImageFromFile of all pipelines)")
+        return (
+            f"{found}: it is stored as {_wh(head.stored_hw)} and turned by its EXIF data (orientation "
+            f"{head.orientation}). Annotate the turned picture, or save the file without the tag, or load without "
+            "turns (color_type='color_ignore_orientation' in LoadImageFromFile of all pipelines)"
+        )
     turned = " (width and height are swapped)" if tuple(declared_hw) == tuple(found_hw)[::-1] else ""
     return f"{found}{turned}"
 
@@ -125,8 +131,10 @@ def check_listed_once(data_list: list[dict], ann_file: str) -> None:
     if len(set(paths)) < len(paths):
         double, times = Counter(paths).most_common(1)[0]
         ids = [info["img_id"] for info, path in zip(data_list, paths) if path == double][:4]
-        raise InputError(f"{ann_file}: expected each image file once in 'images', got {double} {times} times (ids "
-                         f"{', '.join(map(repr, ids))}); put all its annotations under one id.")
+        raise InputError(
+            f"{ann_file}: expected each image file once in 'images', got {double} {times} times (ids "
+            f"{', '.join(map(repr, ids))}); put all its annotations under one id."
+        )
 
 
 def _fault(path: str, head: ImageHead, declared_hw: tuple[int, int], reader: PixelReader) -> str | None:
@@ -156,8 +164,12 @@ def _remarks_on_pixels(path: str, head: ImageHead) -> list[str]:
     remarks = []
     if head.has_alpha:
         pixels = decoded(path, cv2.IMREAD_UNCHANGED)
-        if pixels is not None and pixels.ndim == 3 and pixels.shape[2] == 4 and pixels[..., 3].min() < np.iinfo(
-                pixels.dtype).max:
+        if (
+            pixels is not None
+            and pixels.ndim == 3
+            and pixels.shape[2] == 4
+            and pixels[..., 3].min() < np.iinfo(pixels.dtype).max
+        ):
             remarks.append(_TRANSPARENT)
     pixels = decoded(path, cv2.IMREAD_REDUCED_COLOR_2)
     if pixels is not None and pixels.max() <= _NEARLY_BLACK:

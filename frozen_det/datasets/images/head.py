@@ -90,17 +90,24 @@ def depth_fault(mode: str, kind: str | None) -> str | None:
     if mode in _PLAIN_MODES or is_deep(mode, kind):
         return None
     found = {"F": "floating-point numbers", "I": "32-bit integers", "LAB": "Lab colours", "HSV": "HSV colours"}
-    return (f"its pixels are {found.get(mode, mode)}, without a range that says what is black and white; save it with "
-            "8 bits a channel")
+    return (
+        f"its pixels are {found.get(mode, mode)}, without a range that says what is black and white; save it with "
+        "8 bits a channel"
+    )
 
 
 def _head(image: Image.Image) -> ImageHead:
     counted = _FORMATS_OF_FRAMES.get(image.format)
     frames = getattr(image, "n_frames", 1) if counted else 1
     return ImageHead(
-        (image.height, image.width), orientation_of(image), image.format in _FORMATS_TURNED,
-        is_deep(image.mode, image.format), image.mode in ("RGBA", "LA", "La", "PA") or "transparency" in image.info,
-        counted if frames > 1 else None, depth_fault(image.mode, image.format))
+        (image.height, image.width),
+        orientation_of(image),
+        image.format in _FORMATS_TURNED,
+        is_deep(image.mode, image.format),
+        image.mode in ("RGBA", "LA", "La", "PA") or "transparency" in image.info,
+        counted if frames > 1 else None,
+        depth_fault(image.mode, image.format),
+    )
 
 
 def _head_by_decoding(path: str | os.PathLike) -> ImageHead:
@@ -109,8 +116,12 @@ def _head_by_decoding(path: str | os.PathLike) -> ImageHead:
     if pixels is None:
         raise OSError("it is no image that Pillow or OpenCV can read")
     fault = None if pixels.dtype in (np.uint8, np.uint16) else depth_fault("F", None)
-    return ImageHead(pixels.shape[:2], is_deep=pixels.dtype == np.uint16, fault=fault,
-                     has_alpha=pixels.ndim == 3 and pixels.shape[2] == 4)
+    return ImageHead(
+        pixels.shape[:2],
+        is_deep=pixels.dtype == np.uint16,
+        fault=fault,
+        has_alpha=pixels.ndim == 3 and pixels.shape[2] == 4,
+    )
 
 
 def decoded(path: str | os.PathLike, flag: int) -> np.ndarray | None:

@@ -43,18 +43,25 @@ class PixelReader:
         color_type, imdecode_backend, backend_args: As in mmcv's LoadImageFromFile.
     """
 
-    def __init__(self, color_type: str = "color", imdecode_backend: str | None = "cv2",
-                 backend_args: dict | None = None) -> None:
+    def __init__(
+        self, color_type: str = "color", imdecode_backend: str | None = "cv2", backend_args: dict | None = None
+    ) -> None:
         if color_type not in _COLOR_TYPES:
-            raise InputError(f"expected color_type as one of {', '.join(_COLOR_TYPES)} where images are loaded, got "
-                             f"{color_type!r}: networks here take RGB only. Grey images become RGB by themselves; "
-                             "write images of other channels as RGB files.")
+            raise InputError(
+                f"expected color_type as one of {', '.join(_COLOR_TYPES)} where images are loaded, got "
+                f"{color_type!r}: networks here take RGB only. Grey images become RGB by themselves; "
+                "write images of other channels as RGB files."
+            )
         if imdecode_backend not in _BACKENDS:
-            raise InputError(f"expected imdecode_backend as cv2, pillow or turbojpeg, got {imdecode_backend!r}, which "
-                             "does not give 8-bit RGB.")
+            raise InputError(
+                f"expected imdecode_backend as cv2, pillow or turbojpeg, got {imdecode_backend!r}, which "
+                "does not give 8-bit RGB."
+            )
         if imdecode_backend == "turbojpeg" and importlib.util.find_spec("turbojpeg") is None:
-            raise InputError("expected the package of imdecode_backend='turbojpeg', got none installed; `pip install "
-                             "PyTurboJPEG`, or take imdecode_backend='cv2'.")
+            raise InputError(
+                "expected the package of imdecode_backend='turbojpeg', got none installed; `pip install "
+                "PyTurboJPEG`, or take imdecode_backend='cv2'."
+            )
         self.color_type, self.imdecode_backend, self.backend_args = color_type, imdecode_backend, backend_args
 
     @classmethod
@@ -68,8 +75,10 @@ class PixelReader:
             settings = transform if isinstance(transform, dict) else vars(getattr(transform, "pixels", transform))
             name = str(settings.get("type", "")).split(".")[-1]
             if "color_type" in settings or hasattr(transform, "pixels") or name in _LOADERS:
-                return cls(**{key: settings[key] for key in ("color_type", "imdecode_backend") if key in settings},
-                           backend_args=settings.get("backend_args") or backend_args)
+                return cls(
+                    **{key: settings[key] for key in ("color_type", "imdecode_backend") if key in settings},
+                    backend_args=settings.get("backend_args") or backend_args,
+                )
         return cls(backend_args=backend_args)
 
     @property
@@ -86,8 +95,9 @@ class PixelReader:
         import mmcv  # classifiers need none of it
 
         try:
-            image = mmcv.imfrombytes(get(str(path), backend_args=self.backend_args), flag=self.color_type,
-                                     backend=self.imdecode_backend)
+            image = mmcv.imfrombytes(
+                get(str(path), backend_args=self.backend_args), flag=self.color_type, backend=self.imdecode_backend
+            )
         except Exception as error:  # each decoder has its own
             raise InputError(f"expected an image that can be decoded, got {path}: {error}.") from error
         if image is None:

@@ -32,8 +32,13 @@ _roots_named: set = set()
 
 
 @no_collector()
-def read_annotations(path: str | os.PathLike, name_keys: tuple[str, ...] = ("file_name",), labelled: bool = True,
-                     notes: Counter | None = None, keep_root: bool = False) -> dict:
+def read_annotations(
+    path: str | os.PathLike,
+    name_keys: tuple[str, ...] = ("file_name",),
+    labelled: bool = True,
+    notes: Counter | None = None,
+    keep_root: bool = False,
+) -> dict:
     """Content of a COCO json after all checks.
 
     Args:
@@ -53,8 +58,12 @@ def read_annotations(path: str | os.PathLike, name_keys: tuple[str, ...] = ("fil
     content = _read_object(path)
     for key in ("images", "categories", *(["annotations"] if labelled else [])):
         if not isinstance(content.get(key), list):
-            refuse(path, f"expected a list under the top-level key {key!r}", f"got {shown(content)}",
-                   closest(key, content) or "write it as COCO instances json")
+            refuse(
+                path,
+                f"expected a list under the top-level key {key!r}",
+                f"got {shown(content)}",
+                closest(key, content) or "write it as COCO instances json",
+            )
     content.setdefault("annotations", [])
     content["categories"] = _checked_categories(content, path, keep_root)
     _check_images(content["images"], path, name_keys)
@@ -70,8 +79,12 @@ def read_classes(path: str | os.PathLike) -> tuple[str, ...]:
     """Names of the categories in the order of the json; label i is the i-th of them everywhere in this package."""
     content = _read_object(path)
     if not isinstance(content.get("categories"), list):
-        refuse(path, "expected a list under the top-level key 'categories'", f"got {shown(content)}",
-               "name a COCO instances json")
+        refuse(
+            path,
+            "expected a list under the top-level key 'categories'",
+            f"got {shown(content)}",
+            "name a COCO instances json",
+        )
     return tuple(category["name"] for category in _checked_categories(content, path))
 
 
@@ -84,8 +97,12 @@ def class_counts(content: dict) -> dict[str, int]:
 def _read_object(path) -> dict:
     content = read_json(path, "an annotation file")
     if not isinstance(content, dict):
-        refuse(path, "expected an object with images, annotations and categories", f"got a {type(content).__name__}",
-               "write it as COCO instances json")
+        refuse(
+            path,
+            "expected an object with images, annotations and categories",
+            f"got a {type(content).__name__}",
+            "write it as COCO instances json",
+        )
     return content
 
 
@@ -97,15 +114,28 @@ def _checked_categories(content: dict, path, keep_root: bool = False) -> list[di
     _check_keys(categories, "categories", _CATEGORY_KEYS, path)
     _check_ids(categories, "categories", "id", path)
     _check_unique(categories, "categories", "id", path)
-    check_each(categories, "categories", path, lambda c: isinstance(c["name"], str) and as_seen(c["name"]),
-               "a text as name", lambda c: repr(c["name"]), "write the class's name in quotes")
+    check_each(
+        categories,
+        "categories",
+        path,
+        lambda c: isinstance(c["name"], str) and as_seen(c["name"]),
+        "a text as name",
+        lambda c: repr(c["name"]),
+        "write the class's name in quotes",
+    )
     if not keep_root:
         categories = _without_root(categories, content.get("annotations"), path)
     _check_unique(categories, "categories", "name", path)
     names = Counter(as_seen(category["name"]) for category in categories)
-    check_each(categories, "categories", path, lambda c: names[as_seen(c["name"])] == 1, "names that differ to the eye",
-               lambda c: f"{c['name']!r} and another that looks the same",
-               "give each its own, without doubled blanks and invisible characters")
+    check_each(
+        categories,
+        "categories",
+        path,
+        lambda c: names[as_seen(c["name"])] == 1,
+        "names that differ to the eye",
+        lambda c: f"{c['name']!r} and another that looks the same",
+        "give each its own, without doubled blanks and invisible characters",
+    )
     return categories
 
 
@@ -113,28 +143,49 @@ def _without_root(categories: list[dict], annotations, path) -> list[dict]:
     """Without the root that Roboflow puts before the classes: of no box, and the supercategory of all others."""
     for root in categories:
         others = [category for category in categories if category is not root]
-        if (not others or root.get("supercategory") not in _NO_SUPERCATEGORY
-                or any(category.get("supercategory") != root["name"] for category in others)):
+        if (
+            not others
+            or root.get("supercategory") not in _NO_SUPERCATEGORY
+            or any(category.get("supercategory") != root["name"] for category in others)
+        ):
             continue
         if any(a.get("category_id") == root["id"] for a in annotations or () if isinstance(a, dict)):
             continue
         if str(path) not in _roots_named:  # several readers ask for one file's classes
             _roots_named.add(str(path))
-            print_log(f"{path}: the category {root['name']!r} (id {root['id']}) has no box and is the supercategory of "
-                      "all others: it is left out of the classes (to keep it, list all in metainfo.classes)", "current")
+            print_log(
+                f"{path}: the category {root['name']!r} (id {root['id']}) has no box and is the supercategory of "
+                "all others: it is left out of the classes (to keep it, list all in metainfo.classes)",
+                "current",
+            )
         return others
     return categories
 
 
 def _check_images(images: list, path, name_keys: tuple[str, ...]) -> None:
     _check_keys(images, "images", _IMAGE_KEYS, path)
-    check_each(images, "images", path, lambda i: {type(i.get(key)) for key in name_keys} - {type(None)} == {str},
-               f"a text under {' or '.join(map(repr, name_keys))}", shown, "name the image file")
-    for is_good, expected in ((_is_positive, "height and width above 0"),
-                              (_is_whole, "whole numbers as height and width")):
-        check_each(images, "images", path, lambda i, is_good=is_good: is_good(i["height"]) and is_good(i["width"]),
-                   expected, lambda i: f"height {i['height']!r}, width {i['width']!r}",
-                   "write the size of the image file in px")
+    check_each(
+        images,
+        "images",
+        path,
+        lambda i: {type(i.get(key)) for key in name_keys} - {type(None)} == {str},
+        f"a text under {' or '.join(map(repr, name_keys))}",
+        shown,
+        "name the image file",
+    )
+    for is_good, expected in (
+        (_is_positive, "height and width above 0"),
+        (_is_whole, "whole numbers as height and width"),
+    ):
+        check_each(
+            images,
+            "images",
+            path,
+            lambda i, is_good=is_good: is_good(i["height"]) and is_good(i["width"]),
+            expected,
+            lambda i: f"height {i['height']!r}, width {i['width']!r}",
+            "write the size of the image file in px",
+        )
     for image in images:
         image["height"], image["width"] = int(image["height"]), int(image["width"])
     _check_ids(images, "images", "id", path)
@@ -149,16 +200,34 @@ def _check_entries(content: dict, path) -> None:
         _check_ids(annotations, "annotations", key, path)
     _check_unique(annotations, "annotations", "id", path)
     category_ids = set(_values(content["categories"], "id"))
-    _check_known(annotations, "image_id", set(_values(content["images"], "id")), path,
-                 "the id of an entry of 'images' as image_id", "add the image or remove the annotation")
-    _check_known(annotations, "category_id", category_ids, path,
-                 f"one of the category ids {few(sorted(category_ids, key=str))} as category_id",
-                 "add the category or correct the id (ids need not start at 0)")
+    _check_known(
+        annotations,
+        "image_id",
+        set(_values(content["images"], "id")),
+        path,
+        "the id of an entry of 'images' as image_id",
+        "add the image or remove the annotation",
+    )
+    _check_known(
+        annotations,
+        "category_id",
+        category_ids,
+        path,
+        f"one of the category ids {few(sorted(category_ids, key=str))} as category_id",
+        "add the category or correct the id (ids need not start at 0)",
+    )
     for key in _FLAGS:
         # A text such as "0" would count as true.
         if not all(a.get(key) in _FLAG_VALUES for a in annotations):
-            check_each(annotations, "annotations", path, lambda a, key=key: a.get(key) in _FLAG_VALUES,
-                       f"0 or 1 as {key}", lambda a, key=key: repr(a[key]), "write a number, not a text")
+            check_each(
+                annotations,
+                "annotations",
+                path,
+                lambda a, key=key: a.get(key) in _FLAG_VALUES,
+                f"0 or 1 as {key}",
+                lambda a, key=key: repr(a[key]),
+                "write a number, not a text",
+            )
 
 
 def _check_boxes(annotations: list, path) -> None:
@@ -173,14 +242,30 @@ def _check_boxes(annotations: list, path) -> None:
     except (TypeError, ValueError, OverflowError):
         good = False
     if not good:
-        check_each(annotations, "annotations", path, _is_box, "bbox as four numbers [x, y, width, height] "
-                   "and area as a number", lambda a: f"bbox {a['bbox']!r}, area {a['area']!r}"[:120],
-                   "write all five in px")
+        check_each(
+            annotations,
+            "annotations",
+            path,
+            _is_box,
+            "bbox as four numbers [x, y, width, height] and area as a number",
+            lambda a: f"bbox {a['bbox']!r}, area {a['area']!r}"[:120],
+            "write all five in px",
+        )
     finite = np.isfinite(numbers).all(1) & (np.abs(numbers[:, :4]) < _BEYOND_IMAGES).all(1)
-    _check_flags(finite, annotations, path, "finite numbers in bbox and area, none beyond any image",
-                 "remove the annotation or write its real box")
-    _check_flags((numbers[:, 2:4] >= 0).all(1), annotations, path, "width and height not below 0",
-                 "bbox is [x, y, width, height] with x, y the upper left corner")
+    _check_flags(
+        finite,
+        annotations,
+        path,
+        "finite numbers in bbox and area, none beyond any image",
+        "remove the annotation or write its real box",
+    )
+    _check_flags(
+        (numbers[:, 2:4] >= 0).all(1),
+        annotations,
+        path,
+        "width and height not below 0",
+        "bbox is [x, y, width, height] with x, y the upper left corner",
+    )
 
 
 def _is_positive(value) -> bool:
@@ -189,8 +274,11 @@ def _is_positive(value) -> bool:
 
 def _is_box(annotation: dict) -> bool:
     box = annotation["bbox"]
-    return isinstance(box, list) and len(box) == 4 and all(
-        type(n) is float or type(n) is int and abs(n) < 2**63 for n in (*box, annotation["area"]))
+    return (
+        isinstance(box, list)
+        and len(box) == 4
+        and all(type(n) is float or type(n) is int and abs(n) < 2**63 for n in (*box, annotation["area"]))
+    )
 
 
 def _is_whole(value) -> bool:
@@ -201,13 +289,28 @@ def _check_flags(good: np.ndarray, annotations: list, path, expected: str, remed
     if not good.all():
         first = int(np.flatnonzero(~good)[0])
         annotation = annotations[first]
-        refuse_entry(path, "annotations", first, annotation, expected,
-                     f"bbox {annotation['bbox']}, area {annotation['area']}", int((~good).sum()), remedy)
+        refuse_entry(
+            path,
+            "annotations",
+            first,
+            annotation,
+            expected,
+            f"bbox {annotation['bbox']}, area {annotation['area']}",
+            int((~good).sum()),
+            remedy,
+        )
 
 
 def _check_keys(entries: list, group: str, keys: tuple[str, ...], path) -> None:
-    check_each(entries, group, path, lambda e: isinstance(e, dict) and all(key in e for key in keys),
-               f"the keys {', '.join(keys)}", shown, "add what is missing")
+    check_each(
+        entries,
+        group,
+        path,
+        lambda e: isinstance(e, dict) and all(key in e for key in keys),
+        f"the keys {', '.join(keys)}",
+        shown,
+        "add what is missing",
+    )
 
 
 def _check_ids(entries: list, group: str, key: str, path) -> None:
@@ -216,9 +319,15 @@ def _check_ids(entries: list, group: str, key: str, path) -> None:
     if kinds <= {int} or kinds == {str}:
         return
     as_texts = sum(type(entry[key]) is str for entry in entries) > len(entries) / 2
-    check_each(entries, group, path, lambda e: type(e[key]) is str if as_texts else _is_whole(e[key]),
-               f"{'a text' if as_texts else 'a whole number'} as {key}, as in the other entries",
-               lambda e: repr(e[key])[:80], "give all entries ids of one kind")
+    check_each(
+        entries,
+        group,
+        path,
+        lambda e: type(e[key]) is str if as_texts else _is_whole(e[key]),
+        f"{'a text' if as_texts else 'a whole number'} as {key}, as in the other entries",
+        lambda e: repr(e[key])[:80],
+        "give all entries ids of one kind",
+    )
 
 
 def _check_known(entries: list, key: str, known: set, path, expected: str, remedy: str) -> None:
@@ -236,5 +345,9 @@ def _check_unique(entries: list, group: str, key: str, path) -> None:
     if len(set(values)) == len(values):
         return
     double, times = Counter(values).most_common(1)[0]
-    refuse(path, f"expected each {key} in '{group}' once", f"got {double!r} {times} times",
-           f"give each entry a {key} of its own")
+    refuse(
+        path,
+        f"expected each {key} in '{group}' once",
+        f"got {double!r} {times} times",
+        f"give each entry a {key} of its own",
+    )

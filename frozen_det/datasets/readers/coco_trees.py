@@ -41,8 +41,12 @@ def find_coco(root: Path, own: Container[str]) -> dict[str, tuple[Path, Path]] |
     if "train" in splits:
         return _pool(root, splits)
     folders = [folder for folder in (root, root / "annotations") if folder.is_dir()]
-    paths = [path for folder in folders for path in sorted(folder.glob("*.json"))
-             if not (folder == root and path.name in own) and _lists_images(path)]
+    paths = [
+        path
+        for folder in folders
+        for path in sorted(folder.glob("*.json"))
+        if not (folder == root and path.name in own) and _lists_images(path)
+    ]
     return _pool(root, {"train": (paths[0], _images_of(root, paths[0]))}) if len(paths) == 1 else None
 
 
@@ -57,9 +61,11 @@ def _split_json(root: Path, split: str, names: tuple[str, ...]) -> tuple[Path, P
     pattern = re.compile(rf"instances[_-]({'|'.join(names)})(\d{{4}})?\.json", re.IGNORECASE)
     paths = [path for path in sorted((root / "annotations").glob("*.json")) if pattern.fullmatch(path.name)]
     if len(paths) > 1:
-        raise InputError(f"expected one json for the split {split} in {root / 'annotations'}, got "
-                         f"{', '.join(path.name for path in paths)}; move the others away, or name ann_file and "
-                         "data_prefix in the dataset's config.")
+        raise InputError(
+            f"expected one json for the split {split} in {root / 'annotations'}, got "
+            f"{', '.join(path.name for path in paths)}; move the others away, or name ann_file and "
+            "data_prefix in the dataset's config."
+        )
     return (paths[0], _images_of(root, paths[0])) if paths else None
 
 

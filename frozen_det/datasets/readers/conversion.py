@@ -76,8 +76,14 @@ class CocoWriter:
         self._images.append({"id": len(self._images) + 1, "file_name": name, "height": height, "width": width})
         return self._images[-1]
 
-    def add_object(self, image: dict, name: str, box_xyxy: tuple[float, float, float, float],
-                   polygon: list[float] | None = None, crowd: bool = False) -> None:
+    def add_object(
+        self,
+        image: dict,
+        name: str,
+        box_xyxy: tuple[float, float, float, float],
+        polygon: list[float] | None = None,
+        crowd: bool = False,
+    ) -> None:
         """Add one object, its box cut at the image's border; dropped and counted below 1 px.
 
         Args:
@@ -93,18 +99,26 @@ class CocoWriter:
         cut = (x1 - box_xyxy[0], y1 - box_xyxy[1], box_xyxy[2] - x2, box_xyxy[3] - y2)
         self.dropped[_STICKING_OUT] += max(cut) > 1  # a pixel is a matter of counting from 0 or 1
         area = polygon_area(polygon) if polygon else (x2 - x1) * (y2 - y1)
-        entry = {"id": len(self._annotations) + 1, "image_id": image["id"], "category_id": self._ids[name],
-                 "bbox": [round(x1, 3), round(y1, 3), round(x2 - x1, 3), round(y2 - y1, 3)],
-                 "area": round(area, 3), "iscrowd": int(crowd)}
+        entry = {
+            "id": len(self._annotations) + 1,
+            "image_id": image["id"],
+            "category_id": self._ids[name],
+            "bbox": [round(x1, 3), round(y1, 3), round(x2 - x1, 3), round(y2 - y1, 3)],
+            "area": round(area, 3),
+            "iscrowd": int(crowd),
+        }
         if polygon:
             entry["segmentation"] = [[round(value, 3) for value in polygon]]
         self._annotations.append(entry)
 
     def content(self) -> dict:
         """The COCO content so far."""
-        return {"info": {"dropped": dict(+self.dropped)}, "images": self._images,
-                "annotations": self._annotations,
-                "categories": [{"id": number, "name": name} for name, number in self._ids.items()]}
+        return {
+            "info": {"dropped": dict(+self.dropped)},
+            "images": self._images,
+            "annotations": self._annotations,
+            "categories": [{"id": number, "name": name} for name, number in self._ids.items()],
+        }
 
 
 def split_content(content: dict, val_share: float, seed: int) -> dict[str, dict]:
@@ -127,6 +141,11 @@ def split_content(content: dict, val_share: float, seed: int) -> dict[str, dict]
             wanted = min(wanted, len(open_ids) - 1)  # none of the class trains yet: leave one
         for place, i in enumerate(rng.permutation(len(open_ids))):
             side[open_ids[i]] = "val" if place < wanted else "train"
-    return {name: {**content, "images": [i for i in content["images"] if side[i["id"]] == name],
-                   "annotations": [a for a in content["annotations"] if side[a["image_id"]] == name]}
-            for name in ("train", "val")}
+    return {
+        name: {
+            **content,
+            "images": [i for i in content["images"] if side[i["id"]] == name],
+            "annotations": [a for a in content["annotations"] if side[a["image_id"]] == name],
+        }
+        for name in ("train", "val")
+    }

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mmengine.logging import print_log
 
-from ...errors import InputError
+from ...errors import InputError, closest
 from .coco_trees import find_coco
 from .conversion import USELESS_BOXES, Conversion, split_content
 from .voc_tree import find_voc
@@ -61,8 +61,10 @@ def resolve_user_data(root: str | os.PathLike, val_share: float = 0.2, seed: int
         if found:
             return found
     names = sorted(path.name + "/" * path.is_dir() for path in root.iterdir())
-    raise InputError(f"expected one of the known trees at {root} (data_root), got a folder with "
-                     f"{', '.join(names[:12]) or 'nothing in it'}{', ...' * (len(names) > 12)}.\n{EXPECTED_TREES}")
+    raise InputError(
+        f"expected one of the known trees at {root} (data_root), got a folder with "
+        f"{', '.join(names[:12]) or 'nothing in it'}{', ...' * (len(names) > 12)}.\n{EXPECTED_TREES}"
+    )
 
 
 def _written(root: Path) -> dict[str, str]:
@@ -91,8 +93,10 @@ def _converted(root: Path, found: Conversion, val_share: float, seed: int) -> Sp
     for split in contents:
         path = root / f"coco_{split}.json"
         if path.exists() and path.name not in written:
-            raise InputError(f"expected to write the converted annotations to {path}, got a file there that was not "
-                             "written by a conversion; move or rename it.")
+            raise InputError(
+                f"expected to write the converted annotations to {path}, got a file there that was not "
+                "written by a conversion; move or rename it."
+            )
     for split, content in contents.items():
         _write_whole(root / f"coco_{split}.json", content)
     _write_whole(root / _MANIFEST, {"digest": digest, "splits": list(contents)})
@@ -104,8 +108,10 @@ def _check_objects(root: Path, content: dict) -> None:
     """Refuse training data whose objects were all dropped; of data without any, the data set says so."""
     dropped = content["info"].get("dropped", {}) if isinstance(content.get("info"), dict) else {}
     if not content["annotations"] and dropped.get(USELESS_BOXES):
-        raise InputError(f"{root}: expected at least one object to learn, got {dropped[USELESS_BOXES]} "
-                         f"{USELESS_BOXES}, and no other; look at the units of their corners.")
+        raise InputError(
+            f"{root}: expected at least one object to learn, got {dropped[USELESS_BOXES]} "
+            f"{USELESS_BOXES}, and no other; look at the units of their corners."
+        )
 
 
 def _digest(root: Path, sources: Iterable[Path], arguments: tuple) -> str:
@@ -113,15 +119,19 @@ def _digest(root: Path, sources: Iterable[Path], arguments: tuple) -> str:
     digest = hashlib.sha256(repr((_FORMAT, arguments)).encode())
     for path in sources:
         status = path.stat()
-        digest.update(f"{path.relative_to(root) if path.is_relative_to(root) else path}"
-                      f" {status.st_size} {status.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+        digest.update(
+            f"{path.relative_to(root) if path.is_relative_to(root) else path}"
+            f" {status.st_size} {status.st_mtime_ns}\n".encode("utf-8", "surrogateescape")
+        )
     return digest.hexdigest()
 
 
 def _log_conversion(root: Path, contents: dict[str, dict]) -> None:
     """One line: what was written, and what was left out."""
-    written = ", ".join(f"coco_{split}.json ({len(content['images'])} images, {len(content['annotations'])} objects)"
-                        for split, content in contents.items())
+    written = ", ".join(
+        f"coco_{split}.json ({len(content['images'])} images, {len(content['annotations'])} objects)"
+        for split, content in contents.items()
+    )
     # Splits of one pool share its info, so each is counted once.
     infos = {id(content.get("info")): content.get("info") for content in contents.values()}.values()
     counted = [info["dropped"] for info in infos if isinstance(info, dict) and isinstance(info.get("dropped"), dict)]
@@ -133,11 +143,35 @@ def _log_conversion(root: Path, contents: dict[str, dict]) -> None:
 def _write_whole(path: Path, content: dict) -> None:
     """Write a json under another name and rename it: nobody ever reads half a file."""
     try:
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-", delete=False,
-                                         encoding="utf-8") as file:
+        with tempfile.NamedTemporaryFile(
+            "w", dir=path.parent, prefix=f".{path.name}-", delete=False, encoding="utf-8"
+        ) as file:
             json.dump(content, file, separators=(",", ":"), allow_nan=False)
         os.chmod(file.name, 0o644)  # temporary files are private
         os.replace(file.name, path)
     except OSError as error:
-        raise InputError(f"expected to be able to write {path} beside the data, got: {error.strerror}; copy the data "
-                         "to a folder that can be written to.") from error
+        raise InputError(
+            f"expected to be able to write {path} beside the data, got: {error.strerror}; copy the data "
+            "to a folder that can be written to."
+        ) from error
+
+
+def user_split(split: str, ann_file: str, data_root: str, classes_from: str | None) -> tuple[str, dict, str]:
+    """ann_file, data_prefix and classes_from of a split of the user's data."""
+    if ann_file:
+        raise InputError(
+            f"expected either ann_file or split in the dataset's config, got both ({ann_file!r} and "
+            f"{split!r}); remove one."
+        )
+    splits = resolve_user_data(data_root)
+    if split not in splits:
+        raise InputError(
+            f"expected split to be one of {', '.join(splits)} (what {data_root} holds), got "
+            f"{split!r}; {closest(split, splits)}".rstrip("; ")
+        )
+    annotations, images = splits[split]
+    return (
+        str(annotations.absolute()),
+        {"img": str(images.absolute())},
+        (classes_from or str(splits["train"][0].absolute())),
+    )

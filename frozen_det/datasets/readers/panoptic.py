@@ -30,10 +30,26 @@ class LoadPanopticAnnotations(HostLoadPanopticAnnotations):
         with_bbox, with_label, with_mask, with_seg, box_type, imdecode_backend, backend_args: as mmdet's.
     """
 
-    def __init__(self, with_bbox: bool = True, with_label: bool = True, with_mask: bool = True, with_seg: bool = True,
-                 box_type: str = "hbox", imdecode_backend: str = "cv2", backend_args: dict | None = None):
+    def __init__(
+        self,
+        with_bbox: bool = True,
+        with_label: bool = True,
+        with_mask: bool = True,
+        with_seg: bool = True,
+        box_type: str = "hbox",
+        imdecode_backend: str = "cv2",
+        backend_args: dict | None = None,
+    ):
         # Past mmdet's own, which asks for panopticapi to turn colours into ids.
-        LoadAnnotations.__init__(self, with_bbox=with_bbox, with_label=with_label, with_mask=with_mask,
-                                 with_seg=with_seg, with_keypoints=False, box_type=box_type,
-                                 imdecode_backend=imdecode_backend, backend_args=backend_args)
+        LoadAnnotations.__init__(
+            self,
+            with_bbox=with_bbox,
+            with_label=with_label,
+            with_mask=with_mask,
+            with_seg=with_seg,
+            with_keypoints=False,
+            box_type=box_type,
+            imdecode_backend=imdecode_backend,
+            backend_args=backend_args,
+        )
         self.rgb2id = rgb_to_id

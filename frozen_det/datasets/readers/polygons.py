@@ -67,8 +67,7 @@ def polygon_area(polygon: list[float]) -> float:
 def mask_box_xywh(mask: np.ndarray) -> list[float]:
     """Tight box ``[x, y, width, height]`` in pixels around a mask, (H, W) bool with at least one pixel set."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return [float(columns[0]), float(rows[0]),
-            float(columns[-1] - columns[0] + 1), float(rows[-1] - rows[0] + 1)]
+    return [float(columns[0]), float(rows[0]), float(columns[-1] - columns[0] + 1), float(rows[-1] - rows[0] + 1)]
 
 
 def mask_iou(first: np.ndarray, second: np.ndarray) -> float:
@@ -80,7 +79,7 @@ def mask_iou(first: np.ndarray, second: np.ndarray) -> float:
 def _outlines(mask: np.ndarray) -> list[list[float]]:
     """One polygon for each connected part, holes joined in."""
     left, top, width, height = (int(side) for side in mask_box_xywh(mask))
-    part = mask[top:top + height, left:left + width].astype(np.uint8)
+    part = mask[top : top + height, left : left + width].astype(np.uint8)
     fine = np.pad(part.repeat(_FINER, axis=0).repeat(_FINER, axis=1), 1)
     contours, hierarchy = cv2.findContours(fine, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     # OpenCV traces a hole along the object's pixels around it, so both kinds of outline run on object pixels.
@@ -102,4 +101,4 @@ def _join(outline: np.ndarray, hole: np.ndarray) -> np.ndarray:
     """Walk the outline, cross to the hole where both are nearest, walk the hole, cross back. (N, 2) each."""
     distance = np.linalg.norm(outline[:, None].astype(float) - hole[None], axis=-1)
     i, j = np.unravel_index(distance.argmin(), distance.shape)
-    return np.concatenate([outline[:i + 1], hole[j:], hole[:j + 1], outline[i:]])
+    return np.concatenate([outline[: i + 1], hole[j:], hole[: j + 1], outline[i:]])

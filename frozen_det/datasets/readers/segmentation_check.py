@@ -17,8 +17,10 @@ from .polygons import segmentation_box
 from .refusals import refuse_entry
 
 NO_AREA = "parts of masks of fewer than three points"
-_EXPECTED = ("segmentation as polygons [[x0, y0, x1, y1, x2, y2, ...], ...] of finite numbers, three points or more, "
-             "or as RLE with the image's size [height, width] and counts that add up to height * width")
+_EXPECTED = (
+    "segmentation as polygons [[x0, y0, x1, y1, x2, y2, ...], ...] of finite numbers, three points or more, "
+    "or as RLE with the image's size [height, width] and counts that add up to height * width"
+)
 _REMEDY = "correct it, or remove the key segmentation where only boxes are needed"
 _NUMBERS = {int, float}
 _NUM_COMPARED = 1000
@@ -83,7 +85,8 @@ def _whole_polygons(polygons: list) -> list[list]:
 def _holds_bools(annotation: dict) -> bool:
     segmentation = annotation.get("segmentation")
     return type(segmentation) is list and not _NUMBERS.issuperset(
-        type(number) for polygon in segmentation if type(polygon) is list for number in polygon)
+        type(number) for polygon in segmentation if type(polygon) is list for number in polygon
+    )
 
 
 def _check_places(annotations: list[dict], path) -> None:
@@ -94,9 +97,16 @@ def _check_places(annotations: list[dict], path) -> None:
     apart = [number for number in chosen if _lies_apart(annotations[number])]
     if apart and len(apart) > len(chosen) / 2:
         entry = annotations[apart[0]]
-        refuse_entry(path, "annotations", apart[0], entry, "a segmentation with an area that lies in its bbox, in px",
-                     f"bbox {entry['bbox']} and segmentation {repr(entry['segmentation'])[:80]}", len(apart),
-                     "write both in px of the image")
+        refuse_entry(
+            path,
+            "annotations",
+            apart[0],
+            entry,
+            "a segmentation with an area that lies in its bbox, in px",
+            f"bbox {entry['bbox']} and segmentation {repr(entry['segmentation'])[:80]}",
+            len(apart),
+            "write both in px of the image",
+        )
 
 
 def _lies_apart(annotation: dict) -> bool:

@@ -21,8 +21,9 @@ def voc_classes(xml_paths: Iterable[Path]) -> list[str]:
     return sorted({name for path in xml_paths for name in _voc_names(path)})
 
 
-def voc_content(xml_paths: Iterable[Path], images_dir: Path, classes: Iterable[str],
-                base_dir: Path | None = None) -> dict:
+def voc_content(
+    xml_paths: Iterable[Path], images_dir: Path, classes: Iterable[str], base_dir: Path | None = None
+) -> dict:
     """COCO content of Pascal VOC files; the image is the one that the xml names, or the one of its stem.
 
     Corners are 1-based and inclusive (VOC development kit), so a box from 1 to 1 is one pixel. Objects marked
@@ -48,8 +49,10 @@ def voc_content(xml_paths: Iterable[Path], images_dir: Path, classes: Iterable[s
             writer.dropped["xml files without an image"] += 1
             continue
         if path in taken:
-            raise InputError(f"{xml_path}: expected an image of its own, got {path.name}, which {taken[path].name} has "
-                             "as well; correct <filename>, or remove one of the two.")
+            raise InputError(
+                f"{xml_path}: expected an image of its own, got {path.name}, which {taken[path].name} has "
+                "as well; correct <filename>, or remove one of the two."
+            )
         taken[path] = xml_path
         image = writer.add_image(path)
         if image is None:
@@ -57,8 +60,12 @@ def voc_content(xml_paths: Iterable[Path], images_dir: Path, classes: Iterable[s
         _check_size(root, xml_path, path, image)
         for box in root.iter("object"):
             corners = _voc_corners(box, xml_path)
-            writer.add_object(image, box.findtext("name").strip(), (corners[0] - 1, corners[1] - 1, *corners[2:]),
-                              crowd=_flag(box, "difficult", xml_path))
+            writer.add_object(
+                image,
+                box.findtext("name").strip(),
+                (corners[0] - 1, corners[1] - 1, *corners[2:]),
+                crowd=_flag(box, "difficult", xml_path),
+            )
     return writer.content()
 
 
@@ -73,13 +80,16 @@ def voc_root(path: Path, check: bool = True) -> ElementTree.Element:
     except (ElementTree.ParseError, OSError, ValueError, LookupError, RecursionError) as error:
         raise InputError(f"{path}: expected Pascal VOC xml, got: {error}; repair or remove the file.") from error
     if check and root.tag != "annotation":
-        raise InputError(f"{path}: expected Pascal VOC xml, whose root is <annotation>, got <{root.tag}>; export the "
-                         "annotations as Pascal VOC.")
+        raise InputError(
+            f"{path}: expected Pascal VOC xml, whose root is <annotation>, got <{root.tag}>; export the "
+            "annotations as Pascal VOC."
+        )
     return root
 
 
-def _image_of(root: ElementTree.Element, xml_path: Path, by_name: dict[str, Path],
-              by_stem: dict[str, list[Path]]) -> Path | None:
+def _image_of(
+    root: ElementTree.Element, xml_path: Path, by_name: dict[str, Path], by_stem: dict[str, list[Path]]
+) -> Path | None:
     """The image that <filename> names, else the one with the xml's stem; None where there is neither."""
     # Tools write whole paths, some of them Windows'.
     name = (root.findtext("filename") or "").strip().replace("\\", "/").rsplit("/", 1)[-1]
@@ -87,8 +97,10 @@ def _image_of(root: ElementTree.Element, xml_path: Path, by_name: dict[str, Path
         return by_name[name]
     for stem in (name, xml_path.stem, Path(name).stem):
         if len(by_stem.get(stem, ())) > 1:
-            raise InputError(f"{xml_path}: expected one image, got {', '.join(p.name for p in by_stem[stem])}; name "
-                             "the right one in <filename>.")
+            raise InputError(
+                f"{xml_path}: expected one image, got {', '.join(p.name for p in by_stem[stem])}; name "
+                "the right one in <filename>."
+            )
         if stem in by_stem:
             return by_stem[stem][0]
     return None
@@ -101,8 +113,10 @@ def _check_size(root: ElementTree.Element, xml_path: Path, path: Path, image: di
     except ValueError:
         return
     if min(declared_hw) > 0 and declared_hw != (image["height"], image["width"]):
-        raise InputError(f"{xml_path}: expected an image of the size that the file says, got {path}: "
-                         f"{size_fault(path, declared_hw, (image['height'], image['width']))}.")
+        raise InputError(
+            f"{xml_path}: expected an image of the size that the file says, got {path}: "
+            f"{size_fault(path, declared_hw, (image['height'], image['width']))}."
+        )
 
 
 def _voc_names(path: Path) -> set[str]:
@@ -123,13 +137,17 @@ def _voc_corners(box: ElementTree.Element, path: Path) -> list[float]:
     """xmin, ymin, xmax, ymax as they stand in the file."""
     texts = [box.findtext(f"bndbox/{key}") for key in ("xmin", "ymin", "xmax", "ymax")]
     if len(box.findall("bndbox")) > 1:
-        raise InputError(f"{path}: expected one bndbox in each object, got {len(box.findall('bndbox'))} for "
-                         f"{box.findtext('name')!r}; write an <object> for each.")
+        raise InputError(
+            f"{path}: expected one bndbox in each object, got {len(box.findall('bndbox'))} for "
+            f"{box.findtext('name')!r}; write an <object> for each."
+        )
     try:
         corners = [float(text) for text in texts]
         if not all(map(math.isfinite, corners)):
             raise ValueError
     except (TypeError, ValueError):
-        raise InputError(f"{path}: expected xmin, ymin, xmax and ymax as numbers in each bndbox, got {texts} for "
-                         f"{box.findtext('name')!r}; correct the file.") from None
+        raise InputError(
+            f"{path}: expected xmin, ymin, xmax and ymax as numbers in each bndbox, got {texts} for "
+            f"{box.findtext('name')!r}; correct the file."
+        ) from None
     return corners

@@ -18,8 +18,12 @@ _WITHOUT_XML = "images without an xml file, left out"
 
 def find_voc(root: Path) -> Conversion | None:
     """Pascal VOC below ``root``; None where there is none."""
-    of_splits = {split: folders for split, names in SPLIT_NAMES.items() for name in names
-                 if (folders := _folders(root / name)) is not None}
+    of_splits = {
+        split: folders
+        for split, names in SPLIT_NAMES.items()
+        for name in names
+        if (folders := _folders(root / name)) is not None
+    }
     if "train" in of_splits:
         parts = {split: (files_in(xml, (".xml",)), images) for split, (xml, images) in of_splits.items()}
         sources, images_dir = [path for paths, _ in parts.values() for path in paths], root
@@ -54,8 +58,10 @@ def _folders(base: Path) -> tuple[Path, Path] | None:
             if files_in(images_dir, IMAGE_SUFFIXES):
                 return xml_dir, images_dir
         if xml_dir != base:
-            raise InputError(f"expected the images of {xml_dir} in JPEGImages/ or images/ of {base}, or beside the "
-                             "xml, got none; add them, or a link to them.")
+            raise InputError(
+                f"expected the images of {xml_dir} in JPEGImages/ or images/ of {base}, or beside the "
+                "xml, got none; add them, or a link to them."
+            )
     return None
 
 
@@ -64,11 +70,17 @@ def _listed(root: Path, xml_dir: Path, every: list[Path]) -> tuple[dict[str, lis
     folder = next((f for f in (root / "ImageSets" / "Main", root / "ImageSets") if files_in(f, (".txt",))), None)
     if folder is None:
         return {"train": every}, []
-    found = {split: path for split, names in (*SPLIT_NAMES.items(), ("trainval", ("trainval", *_OF_ALL)))
-             for name in names if (path := folder / f"{name}.txt").is_file()}
+    found = {
+        split: path
+        for split, names in (*SPLIT_NAMES.items(), ("trainval", ("trainval", *_OF_ALL)))
+        for name in names
+        if (path := folder / f"{name}.txt").is_file()
+    }
     if not found:
-        raise InputError(f"expected train.txt and val.txt in {folder}, got {_names(folder)}: lists of one class each "
-                         "are not those of a split; add the two, or move ImageSets away to split by seed.")
+        raise InputError(
+            f"expected train.txt and val.txt in {folder}, got {_names(folder)}: lists of one class each "
+            "are not those of a split; add the two, or move ImageSets away to split by seed."
+        )
     read = {split: _read_list(path, xml_dir) for split, path in found.items()}
     if {"train", "val"} <= set(read) or "train" in read:
         read.pop("trainval", None)
@@ -93,13 +105,17 @@ def _read_list(path: Path, xml_dir: Path) -> list[Path]:
             continue
         of_class = _OF_ONE_CLASS.fullmatch(line)
         if of_class is not None and _xml_of(of_class[1], xml_dir) is not None:
-            raise InputError(f"{path}:{number}: expected the name of an image, got {line!r}, as a list of one class "
-                             "has it (1: it is there, -1: it is not); take the list of all images of the split.")
+            raise InputError(
+                f"{path}:{number}: expected the name of an image, got {line!r}, as a list of one class "
+                "has it (1: it is there, -1: it is not); take the list of all images of the split."
+            )
         missing.append((number, line))
     if missing:
         number, line = missing[0]
-        raise InputError(f"{path}:{number}: expected the name of an xml file in {xml_dir}, got {line!r}, which is not "
-                         f"there; {len(missing)} lines in all are like that. Add the files or remove the lines.")
+        raise InputError(
+            f"{path}:{number}: expected the name of an xml file in {xml_dir}, got {line!r}, which is not "
+            f"there; {len(missing)} lines in all are like that. Add the files or remove the lines."
+        )
     if not paths:
         raise InputError(f"{path}: expected the names of images, one a line, got an empty list; fill or remove it.")
     return list(paths)
@@ -121,7 +137,10 @@ def _names(folder: Path) -> str:
 def _count_without_xml(contents: dict[str, dict], folders: set[Path], sources: list[Path]) -> None:
     stems = {path.stem for path in sources}
     used = {image["file_name"].rsplit("/", 1)[-1] for content in contents.values() for image in content["images"]}
-    count = sum(path.stem not in stems and path.name not in used
-                for folder in folders for path in files_in(folder, IMAGE_SUFFIXES))
+    count = sum(
+        path.stem not in stems and path.name not in used
+        for folder in folders
+        for path in files_in(folder, IMAGE_SUFFIXES)
+    )
     if count:
         next(iter(contents.values()))["info"]["dropped"][_WITHOUT_XML] = count

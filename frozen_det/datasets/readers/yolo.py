@@ -15,8 +15,9 @@ from ...text_files import read_lines
 from .conversion import CocoWriter, files_in
 
 
-def yolo_content(image_paths: list[Path], root: Path, classes: Mapping[int, str], boxes_only: bool = False,
-                 labelled: bool = True) -> dict:
+def yolo_content(
+    image_paths: list[Path], root: Path, classes: Mapping[int, str], boxes_only: bool = False, labelled: bool = True
+) -> dict:
     """COCO content of YOLO label files: ``class x y width height`` or ``class x0 y0 x1 y1 ...``, shares of the size.
 
     Args:
@@ -46,9 +47,11 @@ def yolo_content(image_paths: list[Path], root: Path, classes: Mapping[int, str]
     if without:
         writer.dropped["images without a label file, taken as empty"] = len(without)
     if labelled and without and len(without) == len(writer.content()["images"]):
-        raise InputError(f"expected a label file for each image with objects, such as {without[0]} for "
-                         f"{image_paths[0]}, got none for any of {len(image_paths)} images; the labels of "
-                         ".../images/a.jpg belong at .../labels/a.txt, or beside the image.")
+        raise InputError(
+            f"expected a label file for each image with objects, such as {without[0]} for "
+            f"{image_paths[0]}, got none for any of {len(image_paths)} images; the labels of "
+            ".../images/a.jpg belong at .../labels/a.txt, or beside the image."
+        )
     return writer.content()
 
 
@@ -66,12 +69,16 @@ def orphan_labels(image_paths: Iterable[Path]) -> int:
     """Number of files in the images' folders of labels that no image goes with."""
     expected = {yolo_label_path(path) for path in image_paths}
     folders = {path.parent for path in expected if "labels" in path.parts}
-    return sum(path not in expected and path.name != "classes.txt"
-               for folder in folders for path in files_in(folder, (".txt",)))
+    return sum(
+        path not in expected and path.name != "classes.txt"
+        for folder in folders
+        for path in files_in(folder, (".txt",))
+    )
 
 
-def _yolo_object(line: str, where: str, image: dict, classes: Mapping[int, str],
-                 boxes_only: bool) -> tuple[str, tuple, list[float] | None]:
+def _yolo_object(
+    line: str, where: str, image: dict, classes: Mapping[int, str], boxes_only: bool
+) -> tuple[str, tuple, list[float] | None]:
     """Class name, box x1, y1, x2, y2 in px, polygon in px or None."""
     try:
         number, *shares = [float(word) for word in line.replace("_", "?").split()]  # Python takes 1_0 for 10
@@ -80,16 +87,21 @@ def _yolo_object(line: str, where: str, image: dict, classes: Mapping[int, str],
     if boxes_only:
         shares = shares[:4]
     if len(shares) != 4 and (len(shares) < 6 or len(shares) % 2):
-        raise InputError(f"{where}: expected `class x y width height` or `class x0 y0 x1 y1 x2 y2 ...`, got "
-                         f"{line[:80]!r}; correct the line.")
+        raise InputError(
+            f"{where}: expected `class x y width height` or `class x0 y0 x1 y1 x2 y2 ...`, got "
+            f"{line[:80]!r}; correct the line."
+        )
     if number not in classes:  # NaN and 0.5 too; 1.0 is 1
         known = list(classes)
         among = f"from {known[0]} to {known[-1]}" if known[-1] - known[0] == len(known) - 1 else f"among {known[:20]}"
-        raise InputError(f"{where}: expected a class number {among}, got {number:g}; correct it or add the class to "
-                         "the names.")
+        raise InputError(
+            f"{where}: expected a class number {among}, got {number:g}; correct it or add the class to the names."
+        )
     if not all(-0.5 <= share <= 1.5 for share in shares):  # NaN fails too
-        raise InputError(f"{where}: expected shares of the image's size from 0 to 1, got {line[:80]!r}; divide pixels "
-                         "by width and height.")
+        raise InputError(
+            f"{where}: expected shares of the image's size from 0 to 1, got {line[:80]!r}; divide pixels "
+            "by width and height."
+        )
     width, height = image["width"], image["height"]
     name = classes[number]
     if len(shares) == 4:

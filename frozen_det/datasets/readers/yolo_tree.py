@@ -22,32 +22,46 @@ def find_yolo(root: Path) -> Conversion | None:
     if config_path is not None:
         config = read_yaml(config_path)
         names = _names_of(config, config_path)
-        images = {split: paths for split, keys in SPLIT_NAMES.items() for key in keys
-                  if (paths := _images_of_entry(root, config, key, config_path))}
+        images = {
+            split: paths
+            for split, keys in SPLIT_NAMES.items()
+            for key in keys
+            if (paths := _images_of_entry(root, config, key, config_path))
+        }
     elif names_path.is_file() and (root / "labels").is_dir():
         config, config_path = {}, names_path
         names = _numbered(_without_last_blanks(read_lines(names_path)), names_path)
-        images = {split: paths for split, keys in SPLIT_NAMES.items() for key in keys
-                  if (paths := files_in(root / "images" / key, IMAGE_SUFFIXES))}
+        images = {
+            split: paths
+            for split, keys in SPLIT_NAMES.items()
+            for key in keys
+            if (paths := files_in(root / "images" / key, IMAGE_SUFFIXES))
+        }
     else:
         return None
     if not {"train", "val"} <= set(images):
         pool = images.get("train") or _images_below(root / "images")
         if not pool:
-            raise InputError(f"expected images where {config_path} says, or in {root / 'images'}, got none; correct "
-                             "the paths.")
+            raise InputError(
+                f"expected images where {config_path} says, or in {root / 'images'}, got none; correct the paths."
+            )
         images = {"": pool, **{split: paths for split, paths in images.items() if split == "test"}}
 
     def contents() -> dict[str, dict]:
-        found = {split: yolo_content(paths, root, names, "kpt_shape" in config, labelled=split != "test")
-                 for split, paths in images.items()}
+        found = {
+            split: yolo_content(paths, root, names, "kpt_shape" in config, labelled=split != "test")
+            for split, paths in images.items()
+        }
         orphans = orphan_labels(path for paths in images.values() for path in paths)
         if orphans:
             next(iter(found.values()))["info"]["dropped"]["label files without an image"] = orphans
         return found
 
-    sources = [config_path, *(path for paths in images.values() for path in paths),
-               *sorted(root.glob("**/labels/**/*.txt"))]
+    sources = [
+        config_path,
+        *(path for paths in images.values() for path in paths),
+        *sorted(root.glob("**/labels/**/*.txt")),
+    ]
     return Conversion(sources, root, contents)
 
 
@@ -56,8 +70,10 @@ def _config_path(root: Path) -> Path | None:
     paths = [path for path in files_in(root, (".yaml", ".yml")) if "names" in read_yaml(path)]
     usual = [path for path in paths if path.name in _OWN_NAMES]
     if len(usual or paths) > 1:
-        raise InputError(f"expected one yaml with the names of the classes in {root}, got "
-                         f"{', '.join(path.name for path in paths)}; move the others away.")
+        raise InputError(
+            f"expected one yaml with the names of the classes in {root}, got "
+            f"{', '.join(path.name for path in paths)}; move the others away."
+        )
     return next(iter(usual or paths), None)
 
 
@@ -67,20 +83,25 @@ def _names_of(config: dict, where: Path) -> dict[int, str]:
     if isinstance(given, Mapping):
         bad = [key for key in given if not str(key).strip().isdecimal()]
         if bad:
-            raise InputError(f"{where}: expected class numbers from 0 on as the keys of names, got {bad[0]!r}; write "
-                             "`0: cat`, or a list of names.")
+            raise InputError(
+                f"{where}: expected class numbers from 0 on as the keys of names, got {bad[0]!r}; write "
+                "`0: cat`, or a list of names."
+            )
         if len({int(key) for key in given}) < len(given):
             raise InputError(f"{where}: expected each class number once in names, got {', '.join(given)}.")
         names = _checked({int(key): name for key, name in given.items()}, where)
     elif isinstance(given, list):
         names = _numbered(given, where)
     else:
-        raise InputError(f"{where}: expected names as a list of texts or a mapping from class numbers, got {given!r}; "
-                         "write names: [cat, dog].")
+        raise InputError(
+            f"{where}: expected names as a list of texts or a mapping from class numbers, got {given!r}; "
+            "write names: [cat, dog]."
+        )
     count = config.get("nc", "")
     if count not in _ABSENT and count != str(len(names)):
-        raise InputError(f"{where}: expected nc as the number of names, {len(names)}, got {count!r}; correct one of "
-                         "the two.")
+        raise InputError(
+            f"{where}: expected nc as the number of names, {len(names)}, got {count!r}; correct one of the two."
+        )
     return dict(sorted(names.items()))
 
 
@@ -92,13 +113,16 @@ def _checked(names: dict, where: Path) -> dict[int, str]:
     """Texts, none blank, none twice."""
     bad = [name for name in names.values() if not isinstance(name, str) or not name.strip()]
     if bad or not names:
-        raise InputError(f"{where}: expected the names of the classes, got {repr(bad[0]) if bad else 'none'}; write "
-                         "one text for each class.")
+        raise InputError(
+            f"{where}: expected the names of the classes, got {repr(bad[0]) if bad else 'none'}; write "
+            "one text for each class."
+        )
     names = {number: name.strip() for number, name in names.items()}
     twice = next((name for name in names.values() if list(names.values()).count(name) > 1), None)
     if twice is not None:
-        raise InputError(f"{where}: expected each class name once, got {twice!r} twice; class numbers cannot be told "
-                         "apart by it.")
+        raise InputError(
+            f"{where}: expected each class name once, got {twice!r} twice; class numbers cannot be told apart by it."
+        )
     return names
 
 
@@ -113,8 +137,9 @@ def _images_of_entry(root: Path, config: dict, key: str, where: Path) -> list[Pa
     given = config.get(key, "")
     entries = given if isinstance(given, list) else [given]
     if any(not isinstance(entry, str) for entry in entries):
-        raise InputError(f"{where}: expected {key} as a folder, a text file with paths or a list of those, got "
-                         f"{given!r}.")
+        raise InputError(
+            f"{where}: expected {key} as a folder, a text file with paths or a list of those, got {given!r}."
+        )
     found: list[Path] = []
     # Some exports name folders relative to one that is not there: "../train/images".
     bases = [root / config["path"], root] if isinstance(config.get("path"), str) else [root]
@@ -124,12 +149,14 @@ def _images_of_entry(root: Path, config: dict, key: str, where: Path) -> list[Pa
         tries = [base / name for base in bases for name in (entry, entry.removeprefix("../"))]
         path = next((path for path in tries if path.exists()), None)
         if path is None:
-            raise InputError(f"{where}: expected the images of {key!r} at {entry!r}, got nothing there; correct path "
-                             "or the entry.")
+            raise InputError(
+                f"{where}: expected the images of {key!r} at {entry!r}, got nothing there; correct path or the entry."
+            )
         images = _images_below(path) if path.is_dir() else _listed_images(path, bases)
         if not images:
-            raise InputError(f"{where}: expected images ({', '.join(IMAGE_SUFFIXES)}) at {path}, the entry {key!r}, "
-                             "got none.")
+            raise InputError(
+                f"{where}: expected images ({', '.join(IMAGE_SUFFIXES)}) at {path}, the entry {key!r}, got none."
+            )
         found += images
     return list(dict.fromkeys(found))
 
@@ -148,13 +175,19 @@ def _listed_images(list_path: Path, bases: Iterable[Path]) -> list[Path]:
     if missing:
         number, line = missing[0]
         known = Path(line).suffix.lower() in IMAGE_SUFFIXES
-        raise InputError(f"{list_path}:{number}: expected the path of an image, got {line!r}, which is "
-                         f"{'not there' if known else 'none'}; {len(missing)} lines in all are like that. Correct or "
-                         "remove them.")
+        raise InputError(
+            f"{list_path}:{number}: expected the path of an image, got {line!r}, which is "
+            f"{'not there' if known else 'none'}; {len(missing)} lines in all are like that. Correct or "
+            "remove them."
+        )
     return found
 
 
 def _images_below(folder: Path) -> list[Path]:
     """Image files of a folder and those in it, but for hidden ones (``.ipynb_checkpoints``, ``._a.jpg``)."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES
-                  and not any(part.startswith(".") for part in path.relative_to(folder).parts))
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )

@@ -37,8 +37,10 @@ def draw_fraction(labels_of_images: Mapping[Hashable, Iterable[int]], share: flo
     share, seed = check_fraction(dict(share=share, seed=seed))
     count = round(share * len(labels_of_images))
     if count < 1:
-        raise InputError(f"expected a fraction that leaves at least one image, got {share:g} of "
-                         f"{len(labels_of_images)} images (fraction.share); take a larger one.")
+        raise InputError(
+            f"expected a fraction that leaves at least one image, got {share:g} of "
+            f"{len(labels_of_images)} images (fraction.share); take a larger one."
+        )
     labels = {image: set(found) for image, found in labels_of_images.items()}
     order = sorted(labels, key=lambda image: _place(seed, image))
     drawn = dict.fromkeys(_one_of_each_class(order, labels))
@@ -58,23 +60,36 @@ def check_fraction(fraction) -> tuple[float, int]:
     if isinstance(fraction, int | float):
         fraction = {"share": fraction}
     if not isinstance(fraction, Mapping) or "share" not in fraction or set(fraction) - set(_KEYS):
-        raise InputError(f"expected fraction as a number or dict(share=0.1, seed=0), got {fraction!r} "
-                         "(train_dataloader.dataset.fraction).")
+        raise InputError(
+            f"expected fraction as a number or dict(share=0.1, seed=0), got {fraction!r} "
+            "(train_dataloader.dataset.fraction)."
+        )
     share, seed = fraction["share"], fraction.get("seed", 0)
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
-        raise InputError(f"expected a fraction in (0, 1], got {share!r} (--fraction, or fraction.share of the "
-                         "training dataset); 0.1 is every tenth image.")
+        raise InputError(
+            f"expected a fraction in (0, 1], got {share!r} (--fraction, or fraction.share of the "
+            "training dataset); 0.1 is every tenth image."
+        )
     if isinstance(seed, bool) or not isinstance(seed, int):
-        raise InputError(f"expected the seed of a fraction as a whole number, got {seed!r} (--fraction-seed, or "
-                         "fraction.seed of the training dataset).")
+        raise InputError(
+            f"expected the seed of a fraction as a whole number, got {seed!r} (--fraction-seed, or "
+            "fraction.seed of the training dataset)."
+        )
     return float(share), seed
 
 
 def fraction_record(ids: list, share: float, seed: int, num_images: int, ann_file) -> dict:
     """What is written beside a run: the draw, the images it was drawn from, and the ids it gave."""
     digest = hashlib.sha256(Path(ann_file).read_bytes()).hexdigest()
-    return {"share": share, "seed": seed, "num_images": len(ids), "of_images": num_images,
-            "annotation_file": str(ann_file), "annotation_sha256": digest, "ids": list(ids)}
+    return {
+        "share": share,
+        "seed": seed,
+        "num_images": len(ids),
+        "of_images": num_images,
+        "annotation_file": str(ann_file),
+        "annotation_sha256": digest,
+        "ids": list(ids),
+    }
 
 
 # -- in a config ----------------------------------------------------------------------------------------------------
@@ -90,8 +105,9 @@ def put_fraction(cfg, share: float, seed: int = 0) -> None:
     share, seed = check_fraction({"share": share, "seed": seed})
     leaves = training_datasets(cfg)
     if not leaves:
-        raise InputError("expected a config with train_dataloader.dataset to draw a fraction of, got none "
-                         "(--fraction).")
+        raise InputError(
+            "expected a config with train_dataloader.dataset to draw a fraction of, got none (--fraction)."
+        )
     for leaf in leaves:
         if share == 1:
             leaf.pop("fraction", None)
@@ -111,6 +127,7 @@ def fraction_of(cfg) -> dict | None:
 
 def training_datasets(cfg) -> list:
     """The config's training datasets themselves, taken out of their wrappers."""
+
     def inside(node) -> list:
         if isinstance(node, list | tuple):
             return [leaf for one in node for leaf in inside(one)]
@@ -130,9 +147,11 @@ def _check_draws(leaf) -> None:
     found = DATASETS.get(name) if isinstance(name, str) else name
     makers = getattr(found, "__mro__", ())
     if not any("fraction" in inspect.signature(one.__init__).parameters for one in makers if "__init__" in vars(one)):
-        raise InputError(f"expected training data that can draw a fraction, got {name!r} "
-                         "(train_dataloader.dataset.type), which has no argument `fraction`; take "
-                         "frozen_det.CocoDataset or frozen_det.LVISDataset.")
+        raise InputError(
+            f"expected training data that can draw a fraction, got {name!r} "
+            "(train_dataloader.dataset.type), which has no argument `fraction`; take "
+            "frozen_det.CocoDataset or frozen_det.LVISDataset."
+        )
 
 
 # -- the draw -------------------------------------------------------------------------------------------------------

@@ -23,8 +23,7 @@ class EpochSampler(DefaultSampler):
         dataset, shuffle, seed, round_up: As in mmengine. The Runner passes its own seed.
     """
 
-    def __init__(self, dataset: Sized, shuffle: bool = True, seed: int | None = None,
-                 round_up: bool = True) -> None:
+    def __init__(self, dataset: Sized, shuffle: bool = True, seed: int | None = None, round_up: bool = True) -> None:
         _refuse_empty(dataset)
         super().__init__(dataset, shuffle=shuffle, seed=seed, round_up=round_up)
 
@@ -55,5 +54,7 @@ class InfiniteSampler(MMEngineInfiniteSampler):
 
 def _refuse_empty(dataset: Sized) -> None:
     if len(dataset) == 0:
-        raise InputError(f"expected a dataset with at least one sample, got an empty {type(dataset).__name__}"
-                         " for the sampler; look at its annotation file and filter_cfg.")
+        raise InputError(
+            f"expected a dataset with at least one sample, got an empty {type(dataset).__name__}"
+            " for the sampler; look at its annotation file and filter_cfg."
+        )

@@ -99,9 +99,14 @@ class ClassAwareSampler(_EpochPlan):
     def _plan(self, rng: np.random.Generator) -> np.ndarray:
         num_rounds = math.ceil(self.num_samples * self.world_size / len(self.images_of_class))
         # (classes, rounds): each class walks through its images, shuffled again after each pass.
-        walks = np.stack([
-            np.concatenate([rng.permutation(images) for _ in range(math.ceil(num_rounds / len(images)))])[:num_rounds]
-            for images in self.images_of_class])
+        walks = np.stack(
+            [
+                np.concatenate([rng.permutation(images) for _ in range(math.ceil(num_rounds / len(images)))])[
+                    :num_rounds
+                ]
+                for images in self.images_of_class
+            ]
+        )
         return np.concatenate([walks[rng.permutation(len(walks)), number] for number in range(num_rounds)])
 
 
@@ -120,10 +125,14 @@ def repeat_factors(labels_of_images: list[set[int]], threshold: float) -> np.nda
 
 def _labels_of_images(dataset: Sized) -> list[set[int]]:
     if not hasattr(dataset, "get_cat_ids"):
-        raise InputError(f"expected a dataset with get_cat_ids, as mmdet's have, got {type(dataset).__name__} "
-                         "(train_dataloader.dataset)")
+        raise InputError(
+            f"expected a dataset with get_cat_ids, as mmdet's have, got {type(dataset).__name__} "
+            "(train_dataloader.dataset)"
+        )
     labels = [set(dataset.get_cat_ids(index)) for index in range(len(dataset))]
     if not any(labels):
-        raise InputError(f"expected at least one object to balance classes by, got none in {len(labels)} images "
-                         "(train_dataloader.dataset)")
+        raise InputError(
+            f"expected at least one object to balance classes by, got none in {len(labels)} images "
+            "(train_dataloader.dataset)"
+        )
     return labels

@@ -47,11 +47,15 @@ def load_sources() -> dict[str, Sources]:
     try:
         from sklearn.datasets import load_digits, load_sample_images
     except ImportError as error:
-        raise InputError("toy scenes need scikit-learn's digits and photographs, and it cannot be imported "
-                         f"({error}); install it with `pip install 'frozen-det[quickstart]'`.") from error
+        raise InputError(
+            "toy scenes need scikit-learn's digits and photographs, and it cannot be imported "
+            f"({error}); install it with `pip install 'frozen-det[quickstart]'`."
+        ) from error
     digits, photos = load_digits(), load_sample_images().images
-    sources = {"train": Sources([], [photo[:, :_TRAIN_PHOTO_END] for photo in photos]),
-               "val": Sources([], [photo[:, _VAL_PHOTO_START:] for photo in photos])}
+    sources = {
+        "train": Sources([], [photo[:, :_TRAIN_PHOTO_END] for photo in photos]),
+        "val": Sources([], [photo[:, _VAL_PHOTO_START:] for photo in photos]),
+    }
     for label in range(10):
         samples = digits.images[digits.target == label] / 16.0
         num_train = round(len(samples) * TRAIN_SHARE_OF_DIGITS)
@@ -60,8 +64,13 @@ def load_sources() -> dict[str, Sources]:
     return sources
 
 
-def draw_scene(rng: np.random.Generator, sources: Sources, labels: list[int], size_hw: tuple[int, int],
-               object_px: tuple[float, float]) -> Scene:
+def draw_scene(
+    rng: np.random.Generator,
+    sources: Sources,
+    labels: list[int],
+    size_hw: tuple[int, int],
+    object_px: tuple[float, float],
+) -> Scene:
     """Paint the digits ``labels`` in this order on a crop of a photograph.
 
     Args:
@@ -81,7 +90,7 @@ def draw_scene(rng: np.random.Generator, sources: Sources, labels: list[int], si
         if place is None:
             continue
         top, left = place
-        window = np.s_[top:top + ink.shape[0], left:left + ink.shape[1]]
+        window = np.s_[top : top + ink.shape[0], left : left + ink.shape[1]]
         mask = np.zeros(size_hw, bool)
         mask[window] = ink > _STROKE
         image[window] = _painted(image[window], ink, _tint(rng, image[mask]))
@@ -101,15 +110,16 @@ def _background(rng: np.random.Generator, photos: list[np.ndarray], size_hw: tup
     height, width = (max(1, round(side * scale)) for side in size_hw)
     top = rng.integers(photo.shape[0] - height + 1)
     left = rng.integers(photo.shape[1] - width + 1)
-    crop = photo[top:top + height, left:left + width].astype(np.float32)
+    crop = photo[top : top + height, left : left + width].astype(np.float32)
     if rng.random() < 0.5:
         crop = crop[:, ::-1]
     image = cv2.resize(np.ascontiguousarray(crop), size_hw[::-1], interpolation=cv2.INTER_CUBIC)
     return (image * np.float32(rng.uniform(0.6, 1.15))).clip(0, 255)
 
 
-def _warped_digit(rng: np.random.Generator, samples: np.ndarray, object_px: tuple[float, float],
-                  size_hw: tuple[int, int]) -> np.ndarray:
+def _warped_digit(
+    rng: np.random.Generator, samples: np.ndarray, object_px: tuple[float, float], size_hw: tuple[int, int]
+) -> np.ndarray:
     """(h, w) float32 ink in [0, 1] of one digit, rotated and scaled, cropped to its mask."""
     sample = samples[rng.integers(len(samples))]
     longest = min(rng.uniform(*np.log(object_px)), np.log(min(size_hw) - 2))
@@ -123,18 +133,25 @@ def _warped_digit(rng: np.random.Generator, samples: np.ndarray, object_px: tupl
     width, height = np.ceil(np.ptp(corners, axis=1) * scale).astype(int) + 5
     warped = cv2.warpAffine(ink, np.column_stack([turn * scale, shift]), (int(width), int(height)))
     y, x = np.nonzero(warped > _STROKE)
-    return warped[y.min():y.max() + 1, x.min():x.max() + 1].clip(0, 1)
+    return warped[y.min() : y.max() + 1, x.min() : x.max() + 1].clip(0, 1)
 
 
-def _place(rng: np.random.Generator, stroke: np.ndarray, masks: list[np.ndarray], whole_areas: list[int],
-           size_hw: tuple[int, int]) -> tuple[int, int] | None:
+def _place(
+    rng: np.random.Generator,
+    stroke: np.ndarray,
+    masks: list[np.ndarray],
+    whole_areas: list[int],
+    size_hw: tuple[int, int],
+) -> tuple[int, int] | None:
     """Top and left where the stroke leaves enough of every earlier mask in sight; None if no try finds any."""
     for _ in range(_PLACEMENTS):
         top = int(rng.integers(size_hw[0] - stroke.shape[0] + 1))
         left = int(rng.integers(size_hw[1] - stroke.shape[1] + 1))
-        window = np.s_[top:top + stroke.shape[0], left:left + stroke.shape[1]]
-        if all(np.count_nonzero(mask) - np.count_nonzero(mask[window] & stroke) >= (1 - _MAX_HIDDEN) * whole
-               for mask, whole in zip(masks, whole_areas)):
+        window = np.s_[top : top + stroke.shape[0], left : left + stroke.shape[1]]
+        if all(
+            np.count_nonzero(mask) - np.count_nonzero(mask[window] & stroke) >= (1 - _MAX_HIDDEN) * whole
+            for mask, whole in zip(masks, whole_areas)
+        ):
             return top, left
     return None
 

@@ -39,15 +39,24 @@ _JPEG_QUALITY = 95
 _LICENSES = [
     dict(id=1, name="china.jpg by danielbuechele, CC BY 2.0", url="https://creativecommons.org/licenses/by/2.0/"),
     dict(id=2, name="flower.jpg by vultilion, CC BY 2.0", url="https://creativecommons.org/licenses/by/2.0/"),
-    dict(id=3, name="UCI Optical Recognition of Handwritten Digits (Alpaydin, Kaynak 1998)",
-         url="https://archive.ics.uci.edu/ml/datasets/Optical+Recognition+of+Handwritten+Digits"),
+    dict(
+        id=3,
+        name="UCI Optical Recognition of Handwritten Digits (Alpaydin, Kaynak 1998)",
+        url="https://archive.ics.uci.edu/ml/datasets/Optical+Recognition+of+Handwritten+Digits",
+    ),
 ]
 
 
-def write_toy_scenes(root: str | os.PathLike, num_train: int = 360, num_val: int = 96,
-                     size_hw: tuple[int, int] = (224, 224), seed: int = 0, num_objects: tuple[int, int] = (2, 7),
-                     object_px: tuple[float, float] = (24, 90),
-                     report: Callable[[str], None] | None = None) -> Path:
+def write_toy_scenes(
+    root: str | os.PathLike,
+    num_train: int = 360,
+    num_val: int = 96,
+    size_hw: tuple[int, int] = (224, 224),
+    seed: int = 0,
+    num_objects: tuple[int, int] = (2, 7),
+    object_px: tuple[float, float] = (24, 90),
+    report: Callable[[str], None] | None = None,
+) -> Path:
     """Write ``annotations/{train,val}.json``, ``images/*.jpg`` and ``manifest.json`` under ``root``, or reuse them.
 
     All or nothing: everything is written beside ``root`` and then renamed, so several processes may start at once.
@@ -68,17 +77,24 @@ def write_toy_scenes(root: str | os.PathLike, num_train: int = 360, num_val: int
         InputError: A parameter out of its range, a folder that holds something else, scikit-learn missing.
     """
     root, report = Path(root), report or _print_progress
-    parameters = dict(num_train=int(num_train), num_val=int(num_val), size_hw=[int(side) for side in size_hw],
-                      seed=int(seed), num_objects=[int(n) for n in num_objects],
-                      object_px=[float(px) for px in object_px])
+    parameters = dict(
+        num_train=int(num_train),
+        num_val=int(num_val),
+        size_hw=[int(side) for side in size_hw],
+        seed=int(seed),
+        num_objects=[int(n) for n in num_objects],
+        object_px=[float(px) for px in object_px],
+    )
     _check_parameters(parameters)
     state = _state(root, parameters)
     if state == "same":
         report(f"toy scenes: reusing {root} ({num_train} train, {num_val} val)\n")
         return root
     if state == "foreign":
-        raise InputError(f"expected {root} to be absent, empty or written as toy scenes; got a folder that holds "
-                         "something else. Name another folder (key data_root).")
+        raise InputError(
+            f"expected {root} to be absent, empty or written as toy scenes; got a folder that holds "
+            "something else. Name another folder (key data_root)."
+        )
     root.parent.mkdir(parents=True, exist_ok=True)
     workshop = Path(tempfile.mkdtemp(prefix=f".{root.name}-", dir=root.parent))
     try:
@@ -101,17 +117,21 @@ class ToyScenes(CocoDataset):
         kwargs: As of :class:`~frozen_det.datasets.coco.CocoDataset`.
     """
 
-    def __init__(self, split: str = "train", data_root: str = "data/toy_scenes", scenes: dict | None = None,
-                 **kwargs) -> None:
+    def __init__(
+        self, split: str = "train", data_root: str = "data/toy_scenes", scenes: dict | None = None, **kwargs
+    ) -> None:
         if split not in _SPLITS:
             raise InputError(f"expected split to be one of {', '.join(_SPLITS)} for toy scenes, got {split!r}.")
         for key in scenes or {}:
             if key not in _PARAMETERS:
-                raise InputError(f"expected the parameters {', '.join(_PARAMETERS)} under scenes, got {key!r}; "
-                                 f"{closest(key, _PARAMETERS) or 'remove it.'}")
+                raise InputError(
+                    f"expected the parameters {', '.join(_PARAMETERS)} under scenes, got {key!r}; "
+                    f"{closest(key, _PARAMETERS) or 'remove it.'}"
+                )
         write_toy_scenes(data_root, **(scenes or {}))
-        super().__init__(f"annotations/{split}.json", data_root=data_root,
-                         classes_from="annotations/train.json", **kwargs)
+        super().__init__(
+            f"annotations/{split}.json", data_root=data_root, classes_from="annotations/train.json", **kwargs
+        )
 
 
 def _check_parameters(parameters: dict) -> None:
@@ -147,8 +167,11 @@ def _state(root: Path, parameters: dict) -> str:
         return "foreign"
     if not is_ours:
         return "foreign"
-    same = (manifest.get("format") == _FORMAT and manifest.get("parameters") == parameters
-            and manifest.get("sha256") == _digests(root))
+    same = (
+        manifest.get("format") == _FORMAT
+        and manifest.get("parameters") == parameters
+        and manifest.get("sha256") == _digests(root)
+    )
     return "same" if same else "other"
 
 
@@ -180,8 +203,10 @@ def _put_in_place(workshop: Path, root: Path, parameters: dict) -> None:
                 os.rename(root, tempfile.mkdtemp(prefix="old-", dir=workshop))
             except FileNotFoundError:
                 continue  # another process has just moved it away
-    raise InputError(f"toy scenes could not be put at {root}: something else keeps appearing there. "
-                     "Name another folder (key data_root).")
+    raise InputError(
+        f"toy scenes could not be put at {root}: something else keeps appearing there. "
+        "Name another folder (key data_root)."
+    )
 
 
 def _write(folder: Path, parameters: dict, report: Callable[[str], None]) -> None:
@@ -197,13 +222,19 @@ def _write(folder: Path, parameters: dict, report: Callable[[str], None]) -> Non
     for split, content in contents.items():
         text = json.dumps(content, separators=(",", ":"), allow_nan=False)
         (folder / "annotations" / f"{split}.json").write_text(text, encoding="utf-8")
-    manifest = dict(made_by="frozen_det toy scenes", format=_FORMAT, version=__version__, parameters=parameters,
-                    sha256=_digests(folder))
+    manifest = dict(
+        made_by="frozen_det toy scenes",
+        format=_FORMAT,
+        version=__version__,
+        parameters=parameters,
+        sha256=_digests(folder),
+    )
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
 
-def _split_content(rng: np.random.Generator, split: str, sources, parameters: dict, images_dir: Path,
-                   report: Callable[[str], None]) -> dict:
+def _split_content(
+    rng: np.random.Generator, split: str, sources, parameters: dict, images_dir: Path, report: Callable[[str], None]
+) -> dict:
     """Write the split's images; return its COCO content, categories still without counts."""
     height, width = parameters["size_hw"]
     images, annotations, num_left_out = [], [], 0
@@ -214,20 +245,40 @@ def _split_content(rng: np.random.Generator, split: str, sources, parameters: di
         name = f"{split}_{image_id:05d}.jpg"
         _write_jpeg(images_dir / name, scene.image)
         present = sorted({label + 1 for label in scene.labels})
-        images.append(dict(id=image_id, file_name=name, height=height, width=width, license=1,
-                           not_exhaustive_category_ids=[],
-                           neg_category_ids=[i for i in range(1, 11) if i not in present]))
+        images.append(
+            dict(
+                id=image_id,
+                file_name=name,
+                height=height,
+                width=width,
+                license=1,
+                not_exhaustive_category_ids=[],
+                neg_category_ids=[i for i in range(1, 11) if i not in present],
+            )
+        )
         annotations += [
-            dict(id=len(annotations) + i, image_id=image_id, category_id=label + 1, bbox=mask_box_xywh(mask),
-                 segmentation=mask_segmentation(mask), area=float(np.count_nonzero(mask)), iscrowd=0)
-            for i, (label, mask) in enumerate(zip(scene.labels, scene.masks), start=1)]
+            dict(
+                id=len(annotations) + i,
+                image_id=image_id,
+                category_id=label + 1,
+                bbox=mask_box_xywh(mask),
+                segmentation=mask_segmentation(mask),
+                area=float(np.count_nonzero(mask)),
+                iscrowd=0,
+            )
+            for i, (label, mask) in enumerate(zip(scene.labels, scene.masks), start=1)
+        ]
         num_left_out += scene.num_left_out
         if image_id % 20 == 0 or image_id == len(plan):
             report(f"\rtoy scenes: {split} {image_id}/{len(plan)}" + "\n" * (image_id == len(plan)))
-    info = dict(description="Toy scenes: handwritten digits on photographs", version=str(_FORMAT),
-                parameters=parameters, num_digits_left_out=num_left_out,
-                frequency_rule=f"share of train images with the class: r up to {_RARE_SHARE:.3f}, "
-                               f"c up to {_COMMON_SHARE:.3f}, f above")
+    info = dict(
+        description="Toy scenes: handwritten digits on photographs",
+        version=str(_FORMAT),
+        parameters=parameters,
+        num_digits_left_out=num_left_out,
+        frequency_rule=f"share of train images with the class: r up to {_RARE_SHARE:.3f}, "
+        f"c up to {_COMMON_SHARE:.3f}, f above",
+    )
     return dict(info=info, licenses=_LICENSES, images=images, annotations=annotations, categories=[])
 
 
@@ -257,10 +308,18 @@ def _add_category_counts(contents: dict[str, dict]) -> None:
     shares = num_images["train"] / len(contents["train"]["images"])
     for split, content in contents.items():
         content["categories"] = [
-            dict(id=i + 1, name=name, supercategory="digit", synset=f"{name}.n.01", synonyms=[name],
-                 frequency="r" if shares[i] <= _RARE_SHARE else "c" if shares[i] <= _COMMON_SHARE else "f",
-                 image_count=int(num_images[split][i]), instance_count=int(num_instances[split][i]))
-            for i, name in enumerate(DIGIT_NAMES)]
+            dict(
+                id=i + 1,
+                name=name,
+                supercategory="digit",
+                synset=f"{name}.n.01",
+                synonyms=[name],
+                frequency="r" if shares[i] <= _RARE_SHARE else "c" if shares[i] <= _COMMON_SHARE else "f",
+                image_count=int(num_images[split][i]),
+                instance_count=int(num_instances[split][i]),
+            )
+            for i, name in enumerate(DIGIT_NAMES)
+        ]
 
 
 def _write_jpeg(path: Path, image_rgb: np.ndarray) -> None:

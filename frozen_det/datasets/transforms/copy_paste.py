@@ -59,12 +59,24 @@ class CopyPaste(BaseTransform):
         planar: As in LargeScaleJitter.
     """
 
-    def __init__(self, donor_pipeline: list | None = None, donor_dataset: dict | None = None,
-                 objects: str = "subset", max_num_pasted: int | None = 100, mask_occluded_thr: float = 300,
-                 bbox_occluded_thr: float = 10, occlusion_rule: str = "per_object", paste_by_box: bool = False,
-                 blending: str | None = None, donor_sampling: str = "uniform", rare_threshold: float = 1e-3,
-                 donor_cache_mb: float = 0, fill_bgr: tuple[float, float, float] = (103.53, 116.28, 123.675),
-                 prob: float = 1.0, planar: bool = False) -> None:
+    def __init__(
+        self,
+        donor_pipeline: list | None = None,
+        donor_dataset: dict | None = None,
+        objects: str = "subset",
+        max_num_pasted: int | None = 100,
+        mask_occluded_thr: float = 300,
+        bbox_occluded_thr: float = 10,
+        occlusion_rule: str = "per_object",
+        paste_by_box: bool = False,
+        blending: str | None = None,
+        donor_sampling: str = "uniform",
+        rare_threshold: float = 1e-3,
+        donor_cache_mb: float = 0,
+        fill_bgr: tuple[float, float, float] = (103.53, 116.28, 123.675),
+        prob: float = 1.0,
+        planar: bool = False,
+    ) -> None:
         _check("objects", objects, SELECTIONS)
         _check("occlusion_rule", occlusion_rule, ("per_object", "authors"))
         _check("donor_sampling", donor_sampling, SAMPLINGS)
@@ -79,9 +91,14 @@ class CopyPaste(BaseTransform):
         self.planar = planar
         self.jitter = _donor_jitter(donor_pipeline)
         self._donor_settings = dict(
-            selection=objects, max_num=max_num_pasted, paste_by_box=paste_by_box,
-            border_px=pasting.BLUR_REACH_PX if blending else 0, sampling=donor_sampling,
-            rare_threshold=rare_threshold, cache_mb=donor_cache_mb)
+            selection=objects,
+            max_num=max_num_pasted,
+            paste_by_box=paste_by_box,
+            border_px=pasting.BLUR_REACH_PX if blending else 0,
+            sampling=donor_sampling,
+            rare_threshold=rare_threshold,
+            cache_mb=donor_cache_mb,
+        )
         self.donors: Donors | None = None
 
     def bind(self, dataset) -> None:
@@ -93,9 +110,11 @@ class CopyPaste(BaseTransform):
         donors = dataset if self.donor_dataset is None else DATASETS.build(self.donor_dataset)
         ours, theirs = (getattr(d, "metainfo", {}).get("classes") for d in (dataset, donors))
         if ours is not None and theirs is not None and tuple(ours) != tuple(theirs):
-            raise InputError(f"expected donors with the dataset's classes, {list(ours)[:5]} ..., got "
-                             f"{list(theirs)[:5]} ... in donor_dataset of frozen_det.CopyPaste; "
-                             "give both the same metainfo.")
+            raise InputError(
+                f"expected donors with the dataset's classes, {list(ours)[:5]} ..., got "
+                f"{list(theirs)[:5]} ... in donor_dataset of frozen_det.CopyPaste; "
+                "give both the same metainfo."
+            )
         if len(donors):
             self.donors = Donors(donors, self.jitter, **self._donor_settings)
 
@@ -110,8 +129,10 @@ class CopyPaste(BaseTransform):
         if "mix_results" in results:
             donation = self._mixed(results["mix_results"], generator)
         elif self.donors is None:
-            raise InputError("expected a dataset to draw donors from, got none for frozen_det.CopyPaste; use "
-                             "frozen_det.CocoDataset or another dataset that calls bind, or call bind(dataset).")
+            raise InputError(
+                "expected a dataset to draw donors from, got none for frozen_det.CopyPaste; use "
+                "frozen_det.CocoDataset or another dataset that calls bind, or call bind(dataset)."
+            )
         else:
             donation = Donation([], {}) if skipped else self.donors.draw(generator)
         return self.apply(results, Donation([], {}) if skipped else donation)
@@ -121,14 +142,20 @@ class CopyPaste(BaseTransform):
         _check_loaded(results)
         patches = donation.patches
         if "gt_masks" in results and any(patch.made_up_mask for patch in patches):
-            raise InputError(f"expected donors with masks for an image with masks ({results.get('img_path')}), got "
-                             "boxes only; set with_mask=False in frozen_det.LargeScaleJitter to train on boxes.")
+            raise InputError(
+                f"expected donors with masks for an image with masks ({results.get('img_path')}), got "
+                "boxes only; set with_mask=False in frozen_det.LargeScaleJitter to train on boxes."
+            )
         own_origin = results.get("sample_idx", -1)
         origins = results.get("gt_origins", np.full(len(results["gt_bboxes_labels"]), own_origin, np.int64))
-        results.update(gt_origins=origins, num_pasted=len(patches), num_occluded=0,
-                       occluded_objects=np.zeros(0, np.int64),
-                       donor_img_id=donation.data_info.get("img_id") if patches else None,
-                       donor=(donation.data_info, donation.window))
+        results.update(
+            gt_origins=origins,
+            num_pasted=len(patches),
+            num_occluded=0,
+            occluded_objects=np.zeros(0, np.int64),
+            donor_img_id=donation.data_info.get("img_id") if patches else None,
+            donor=(donation.data_info, donation.window),
+        )
         if patches:
             self._paste_pixels(results, patches)
             self._merge_objects(results, patches, donation.data_info.get("sample_idx", -1))
@@ -141,16 +168,21 @@ class CopyPaste(BaseTransform):
         if len(mix_results) != 1:
             raise InputError(f"expected one donor in mix_results, got {len(mix_results)}.")
         how = self._donor_settings
-        patches = patches_of(mix_results[0],
-                             lambda labels: choose(len(labels), how["selection"], how["max_num"], generator),
-                             self.paste_by_box, how["border_px"])
+        patches = patches_of(
+            mix_results[0],
+            lambda labels: choose(len(labels), how["selection"], how["max_num"], generator),
+            self.paste_by_box,
+            how["border_px"],
+        )
         return Donation(patches, mix_results[0])
 
     def _paste_pixels(self, results: dict, patches: list[Patch]) -> None:
         """Image and segmentation map, grown to hold the patches; where they need not grow, they are written into."""
         image, seg_map = results["img"], results.get("gt_seg_map")
-        size_hw = (max(image.shape[0], *(p.top + p.mask.shape[0] for p in patches)),
-                   max(image.shape[1], *(p.left + p.mask.shape[1] for p in patches)))
+        size_hw = (
+            max(image.shape[0], *(p.top + p.mask.shape[0] for p in patches)),
+            max(image.shape[1], *(p.left + p.mask.shape[1] for p in patches)),
+        )
         canvas = pasting.grown(pasting.interleaved(image), size_hw, self.fill)
         if seg_map is not None:
             seg_map = pasting.grown(seg_map, size_hw, results.get("ignore_index", 255))
@@ -159,10 +191,13 @@ class CopyPaste(BaseTransform):
             put(canvas, patch.pixels, patch.mask, patch.left, patch.top)
             if seg_map is not None:
                 if patch.seg_map is None:
-                    raise InputError(f"expected donors with a segmentation map for {results.get('img_path')}, got "
-                                     "one without; set with_seg=True in the donor_pipeline.")
-                area = seg_map[patch.top:patch.top + patch.mask.shape[0],
-                               patch.left:patch.left + patch.mask.shape[1]]
+                    raise InputError(
+                        f"expected donors with a segmentation map for {results.get('img_path')}, got "
+                        "one without; set with_seg=True in the donor_pipeline."
+                    )
+                area = seg_map[
+                    patch.top : patch.top + patch.mask.shape[0], patch.left : patch.left + patch.mask.shape[1]
+                ]
                 np.copyto(area, patch.seg_map, where=patch.mask.view(bool))
         results["img"], results["img_shape"] = canvas, size_hw
         if seg_map is not None:
@@ -183,8 +218,9 @@ class CopyPaste(BaseTransform):
         labels = np.array([patch.label for patch in patches], np.int64)
         results["gt_bboxes_labels"] = np.concatenate([results["gt_bboxes_labels"][kept], labels])
         results["gt_ignore_flags"] = np.concatenate([results["gt_ignore_flags"][kept], np.zeros(len(labels), bool)])
-        results["gt_origins"] = np.concatenate([results["gt_origins"][kept],
-                                                np.full(len(labels), donor_origin, np.int64)])
+        results["gt_origins"] = np.concatenate(
+            [results["gt_origins"][kept], np.full(len(labels), donor_origin, np.int64)]
+        )
         results["occluded_objects"] = np.flatnonzero(~kept)
         results["num_occluded"] = int((~kept).sum())
 
@@ -217,9 +253,14 @@ class CopyPaste(BaseTransform):
         """(N,) bool: which objects the occlusion rule keeps."""
         authors = self.occlusion_rule == "authors"
         scale_xy = np.array(results.get("scale_factor", (1.0, 1.0)) if authors else (1.0, 1.0))
-        return pasting.surviving(before.boxes_xyxy / np.tile(scale_xy, 2), after.boxes_xyxy / np.tile(scale_xy, 2),
-                                 after.areas / scale_xy.prod(), box_px=self.bbox_occluded_thr,
-                                 area_px=self.mask_occluded_thr, any_object=authors)
+        return pasting.surviving(
+            before.boxes_xyxy / np.tile(scale_xy, 2),
+            after.boxes_xyxy / np.tile(scale_xy, 2),
+            after.areas / scale_xy.prod(),
+            box_px=self.bbox_occluded_thr,
+            area_px=self.mask_occluded_thr,
+            any_object=authors,
+        )
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{key}={value!r}" for key, value in self._donor_settings.items())
@@ -237,15 +278,21 @@ def _donor_jitter(donor_pipeline: list | None):
 
 def _check(name: str, value, known: tuple) -> None:
     if value not in known:
-        raise InputError(f"expected one of {', '.join(map(repr, known))}, got {value!r} for {name} of "
-                         f"frozen_det.CopyPaste; {closest(value, known) or 'take one of these.'}")
+        raise InputError(
+            f"expected one of {', '.join(map(repr, known))}, got {value!r} for {name} of "
+            f"frozen_det.CopyPaste; {closest(value, known) or 'take one of these.'}"
+        )
 
 
 def _check_loaded(results: dict) -> None:
     image = results.get("img")
     if image is None or not isinstance(results.get("gt_bboxes"), HorizontalBoxes):
-        raise InputError(f"expected a loaded image with horizontal boxes ({results.get('img_path')}), got the keys "
-                         f"{sorted(results)}; put frozen_det.LargeScaleJitter before frozen_det.CopyPaste.")
+        raise InputError(
+            f"expected a loaded image with horizontal boxes ({results.get('img_path')}), got the keys "
+            f"{sorted(results)}; put frozen_det.LargeScaleJitter before frozen_det.CopyPaste."
+        )
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise InputError(f"expected an (H, W, 3) uint8 image ({results.get('img_path')}), got {image.shape} "
-                         f"{image.dtype} before frozen_det.CopyPaste; leave normalisation to the preprocessor.")
+        raise InputError(
+            f"expected an (H, W, 3) uint8 image ({results.get('img_path')}), got {image.shape} "
+            f"{image.dtype} before frozen_det.CopyPaste; leave normalisation to the preprocessor."
+        )

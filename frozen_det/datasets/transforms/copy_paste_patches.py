@@ -60,8 +60,9 @@ def cropped_donor(image: np.ndarray, objects: SourceObjects) -> DonorImage:
     ends = np.clip(np.ceil(extents[:, 2:]).astype(int) + _TILE_MARGIN_PX, starts + 1, (width, height))
     if (ends - starts).prod(axis=1).sum() >= height * width:
         return DonorImage((height, width), [(image, (0, 0))] * len(objects))
-    return DonorImage((height, width), [(image[y1:y2, x1:x2].copy(), (int(x1), int(y1)))
-                                        for (x1, y1), (x2, y2) in zip(starts, ends)])
+    return DonorImage(
+        (height, width), [(image[y1:y2, x1:x2].copy(), (int(x1), int(y1))) for (x1, y1), (x2, y2) in zip(starts, ends)]
+    )
 
 
 class DonorCache:
@@ -96,9 +97,15 @@ class DonorCache:
             self.num_bytes -= oldest.num_bytes()
 
 
-def patch_through(window: Window, objects: SourceObjects, index: int, extent_xyxy: np.ndarray,
-                  tile: tuple[np.ndarray, tuple[int, int]], border_px: int = 0,
-                  seg_map: np.ndarray | None = None) -> Patch | None:
+def patch_through(
+    window: Window,
+    objects: SourceObjects,
+    index: int,
+    extent_xyxy: np.ndarray,
+    tile: tuple[np.ndarray, tuple[int, int]],
+    border_px: int = 0,
+    seg_map: np.ndarray | None = None,
+) -> Patch | None:
     """Cut one object out of its source.
 
     Args:
@@ -114,8 +121,12 @@ def patch_through(window: Window, objects: SourceObjects, index: int, extent_xyx
         The patch; None if no pixel of the object is visible.
     """
     image, (tile_x, tile_y) = tile
-    bounds_xyxy = (tile_x, tile_y, tile_x + image.shape[1] * window.reduction,
-                   tile_y + image.shape[0] * window.reduction)
+    bounds_xyxy = (
+        tile_x,
+        tile_y,
+        tile_x + image.shape[1] * window.reduction,
+        tile_y + image.shape[0] * window.reduction,
+    )
     made_up = objects.segmentations is None
     segmentation = [rectangle(objects.boxes_xyxy[index])] if made_up else objects.segmentations[index]
     placed = object_window(window, extent_xyxy, border_px, bounds_xyxy)
@@ -126,8 +137,9 @@ def patch_through(window: Window, objects: SourceObjects, index: int, extent_xyx
     if raster is None:
         return None
     seg_map = None if seg_map is None else seg_map_through(seg_map, part)
-    patch = _cut(resampled(image, part, (tile_x, tile_y)), raster, int(objects.labels[index]), border_px, made_up,
-                 seg_map)
+    patch = _cut(
+        resampled(image, part, (tile_x, tile_y)), raster, int(objects.labels[index]), border_px, made_up, seg_map
+    )
     return Patch(patch.pixels, patch.mask, left + patch.left, top + patch.top, patch.label, made_up, patch.seg_map)
 
 
@@ -156,15 +168,20 @@ def patches_of(results: dict, choose_objects, paste_by_box: bool, border_px: int
         masks = box_masks(results["gt_bboxes"].numpy()[chosen], *image.shape[:2])
     else:
         masks = BoxedMasks.of(results["gt_masks"], chosen)
-    return [_cut(image, (crop, *box[:2].tolist()), int(labels[i]), border_px, made_up, results.get("gt_seg_map"))
-            for i, crop, box in zip(chosen, masks.crops, masks.boxes_xyxy) if crop.size]
+    return [
+        _cut(image, (crop, *box[:2].tolist()), int(labels[i]), border_px, made_up, results.get("gt_seg_map"))
+        for i, crop, box in zip(chosen, masks.crops, masks.boxes_xyxy)
+        if crop.size
+    ]
 
 
 def refuse_without_masks(paste_by_box: bool, where) -> None:
     """Raise unless boxes may be pasted."""
     if not paste_by_box:
-        raise InputError(f"expected donors with masks, got one without in {where}; "
-                         "set paste_by_box=True in frozen_det.CopyPaste to paste whole boxes.")
+        raise InputError(
+            f"expected donors with masks, got one without in {where}; "
+            "set paste_by_box=True in frozen_det.CopyPaste to paste whole boxes."
+        )
 
 
 def box_masks(boxes_xyxy: np.ndarray, height: int, width: int) -> BoxedMasks:
@@ -175,8 +192,14 @@ def box_masks(boxes_xyxy: np.ndarray, height: int, width: int) -> BoxedMasks:
     return BoxedMasks([np.ones((y2 - y1, x2 - x1), np.uint8) for x1, y1, x2, y2 in edges], edges, height, width)
 
 
-def _cut(image: np.ndarray, raster: tuple[np.ndarray, int, int], label: int, border_px: int, made_up: bool,
-         seg_map: np.ndarray | None) -> Patch:
+def _cut(
+    image: np.ndarray,
+    raster: tuple[np.ndarray, int, int],
+    label: int,
+    border_px: int,
+    made_up: bool,
+    seg_map: np.ndarray | None,
+) -> Patch:
     """The patch around a mask at its place in an image, with as much border as the image has."""
     mask, left, top = raster
     (height, width), (image_h, image_w) = mask.shape, image.shape[:2]

@@ -36,8 +36,13 @@ class Donation:
     window: Window | None = None
 
 
-def choose(num_objects: int, selection: str, max_num: int | None, generator: np.random.Generator,
-           weights: np.ndarray | None = None) -> np.ndarray:
+def choose(
+    num_objects: int,
+    selection: str,
+    max_num: int | None,
+    generator: np.random.Generator,
+    weights: np.ndarray | None = None,
+) -> np.ndarray:
     """Which objects of a donor to paste.
 
     Args:
@@ -92,9 +97,19 @@ class Donors:
         cache_mb: Bound of this process's cache of decoded donors, in MiB; 0 for no cache.
     """
 
-    def __init__(self, dataset, jitter, *, selection: str = "subset", max_num: int | None = None,
-                 paste_by_box: bool = False, border_px: int = 0, sampling: str = "uniform",
-                 rare_threshold: float = 1e-3, cache_mb: float = 0) -> None:
+    def __init__(
+        self,
+        dataset,
+        jitter,
+        *,
+        selection: str = "subset",
+        max_num: int | None = None,
+        paste_by_box: bool = False,
+        border_px: int = 0,
+        sampling: str = "uniform",
+        rare_threshold: float = 1e-3,
+        cache_mb: float = 0,
+    ) -> None:
         self.dataset, self.jitter = dataset, jitter
         self.selection, self.max_num, self.paste_by_box = selection, max_num, paste_by_box
         self.border_px = border_px
@@ -109,14 +124,20 @@ class Donors:
         num_images = len(self.dataset)
         if self.image_shares is not None and len(self.image_shares) != num_images:
             self._weigh()  # the dataset has become a subset of itself
-        index = int(generator.integers(num_images) if self.image_shares is None
-                    else generator.choice(num_images, p=self.image_shares))
+        index = int(
+            generator.integers(num_images)
+            if self.image_shares is None
+            else generator.choice(num_images, p=self.image_shares)
+        )
         data_info = self.dataset.get_data_info(index)
         if isinstance(self.jitter, LargeScaleJitter):
             return self._through_window(data_info, generator)
         results = self.jitter(dict(data_info))
-        patches = [] if results is None else patches_of(
-            results, lambda labels: self.choose(labels, generator), self.paste_by_box, self.border_px)
+        patches = (
+            []
+            if results is None
+            else patches_of(results, lambda labels: self.choose(labels, generator), self.paste_by_box, self.border_px)
+        )
         return Donation(patches, data_info)
 
     def choose(self, labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -137,8 +158,9 @@ class Donors:
             image = self._full_donor(data_info, objects)
             window = jitter_window(draw, image.source_hw, jitter.size_hw, reduce=False)
         extents = objects.extents_xyxy()
-        visible = np.array([i for i, extent in enumerate(extents)
-                            if object_window(window, extent) is not None], dtype=np.int64)
+        visible = np.array(
+            [i for i, extent in enumerate(extents) if object_window(window, extent) is not None], dtype=np.int64
+        )
         chosen = visible[self.choose(objects.labels[visible], generator)]
         if not len(chosen):
             return Donation([], data_info, window)
@@ -146,8 +168,10 @@ class Donors:
             pixels, window = jitter.pixels.open(data_info, draw)
             image = DonorImage(window.source_hw, [(pixels, (0, 0))] * len(objects))
         jitter.load_seg_map(data_info)
-        patches = [patch_through(window, objects, i, extents[i], image.tiles[i], self.border_px,
-                                 data_info.get("gt_seg_map")) for i in chosen]
+        patches = [
+            patch_through(window, objects, i, extents[i], image.tiles[i], self.border_px, data_info.get("gt_seg_map"))
+            for i in chosen
+        ]
         return Donation([patch for patch in patches if patch is not None], data_info, window)
 
     def _full_donor(self, data_info: dict, objects: SourceObjects) -> DonorImage:
@@ -164,8 +188,10 @@ class Donors:
         """One pass over the annotations: how likely each image and each class is."""
         labels_of_images = [pasteable_labels(self.dataset.get_data_info(i)) for i in range(len(self.dataset))]
         if not any(len(labels) for labels in labels_of_images):
-            raise InputError(f"expected donors with at least one object, got none in a "
-                             f"{type(self.dataset).__name__} of {len(self.dataset)} images; look at its ann_file.")
+            raise InputError(
+                f"expected donors with at least one object, got none in a "
+                f"{type(self.dataset).__name__} of {len(self.dataset)} images; look at its ann_file."
+            )
         num_classes = 1 + max(int(labels.max()) for labels in labels_of_images if len(labels))
         factors = repeat_factors(labels_of_images, num_classes, self.rare_threshold)
         total = np.max if self.sampling == "rare_images" else np.sum
@@ -182,5 +208,7 @@ def pasteable(objects: SourceObjects) -> SourceObjects:
 
 def pasteable_labels(data_info: dict) -> np.ndarray:
     """(n,) int64: the classes of an image's objects that may be pasted."""
-    return np.array([i["bbox_label"] for i in data_info.get("instances", [])
-                     if not i.get("ignore_flag") and not i.get("pseudo")], dtype=np.int64)
+    return np.array(
+        [i["bbox_label"] for i in data_info.get("instances", []) if not i.get("ignore_flag") and not i.get("pseudo")],
+        dtype=np.int64,
+    )

@@ -44,7 +44,7 @@ class BoxedMasks(BitmapMasks):
                 tight.append(np.zeros((0, 0), np.uint8))
                 boxes_xyxy.append((0, 0, 0, 0))
             else:
-                tight.append(crop[box[1]:box[3], box[0]:box[2]])
+                tight.append(crop[box[1] : box[3], box[0] : box[2]])
                 boxes_xyxy.append((left + box[0], top + box[1], left + box[2], top + box[3]))
         return cls(tight, boxes_xyxy, height, width)
 
@@ -92,8 +92,13 @@ class BoxedMasks(BitmapMasks):
     def __getstate__(self) -> dict:
         """For pickling: all crops as one string of bits."""
         pixels = np.concatenate([crop.ravel() for crop in self.crops]) if self.crops else np.zeros(0, np.uint8)
-        return dict(bits=np.packbits(pixels), shapes=np.array([crop.shape for crop in self.crops], np.int32),
-                    boxes_xyxy=self.boxes_xyxy, height=self.height, width=self.width)
+        return dict(
+            bits=np.packbits(pixels),
+            shapes=np.array([crop.shape for crop in self.crops], np.int32),
+            boxes_xyxy=self.boxes_xyxy,
+            height=self.height,
+            width=self.width,
+        )
 
     def __setstate__(self, state: dict) -> None:
         shapes = state["shapes"].reshape(-1, 2).astype(np.int64)
@@ -149,8 +154,9 @@ class BoxedMasks(BitmapMasks):
             places.append((max(left - x1, 0), max(top - y1, 0)))
         return BoxedMasks.tightened(crops, places, height, width)
 
-    def crop_and_resize(self, bboxes, out_shape, inds, device="cpu", interpolation="bilinear",
-                        binarize: bool = True) -> BitmapMasks:
+    def crop_and_resize(
+        self, bboxes, out_shape, inds, device="cpu", interpolation="bilinear", binarize: bool = True
+    ) -> BitmapMasks:
         """Mask targets, bit by bit those of :meth:`BitmapMasks.crop_and_resize`.
 
         mmdet makes a full float bitmap for each box (512 MiB for 128 boxes at 1024 x 1024); here one bitmap holds
@@ -194,5 +200,9 @@ class BoxedMasks(BitmapMasks):
             raise ValueError("masks should not be an empty list.")
         boxed = [cls.of(m) for m in masks]
         assert len({(m.height, m.width) for m in boxed}) == 1
-        return cls([crop for m in boxed for crop in m.crops], np.concatenate([m.boxes_xyxy for m in boxed]),
-                   boxed[0].height, boxed[0].width)
+        return cls(
+            [crop for m in boxed for crop in m.crops],
+            np.concatenate([m.boxes_xyxy for m in boxed]),
+            boxed[0].height,
+            boxed[0].width,
+        )

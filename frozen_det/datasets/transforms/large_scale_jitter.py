@@ -50,11 +50,20 @@ class LargeScaleJitter(BaseTransform):
         imdecode_backend, backend_args: As in mmcv's LoadImageFromFile.
     """
 
-    def __init__(self, size_hw: int | tuple[int, int] = (1024, 1024),
-                 scale_range: tuple[float, float] = (0.1, 2.0), flip_prob: float = 0.5, with_mask: bool = True,
-                 with_seg: bool = False, min_box_px: float = 1e-2, reduced_decoding: bool = True,
-                 planar: bool = False, seg_map_loading: dict | None = None, imdecode_backend: str = "cv2",
-                 backend_args: dict | None = None) -> None:
+    def __init__(
+        self,
+        size_hw: int | tuple[int, int] = (1024, 1024),
+        scale_range: tuple[float, float] = (0.1, 2.0),
+        flip_prob: float = 0.5,
+        with_mask: bool = True,
+        with_seg: bool = False,
+        min_box_px: float = 1e-2,
+        reduced_decoding: bool = True,
+        planar: bool = False,
+        seg_map_loading: dict | None = None,
+        imdecode_backend: str = "cv2",
+        backend_args: dict | None = None,
+    ) -> None:
         self.size_hw = (size_hw, size_hw) if isinstance(size_hw, int) else tuple(size_hw)
         self.scale_range = tuple(scale_range)
         self.flip_prob = flip_prob
@@ -62,18 +71,23 @@ class LargeScaleJitter(BaseTransform):
         self.min_box_px = min_box_px
         self.planar = planar
         if len(self.size_hw) != 2 or min(self.size_hw) < 1:
-            raise InputError(f"expected one number or (height, width) of at least 1, got {size_hw!r} for size_hw of "
-                             "frozen_det.LargeScaleJitter.")
+            raise InputError(
+                f"expected one number or (height, width) of at least 1, got {size_hw!r} for size_hw of "
+                "frozen_det.LargeScaleJitter."
+            )
         if len(self.scale_range) != 2 or not 0 < self.scale_range[0] <= self.scale_range[1]:
-            raise InputError(f"expected 0 < low <= high, got {scale_range!r} for scale_range of "
-                             "frozen_det.LargeScaleJitter; the authors use (0.1, 2.0).")
+            raise InputError(
+                f"expected 0 < low <= high, got {scale_range!r} for scale_range of "
+                "frozen_det.LargeScaleJitter; the authors use (0.1, 2.0)."
+            )
         self.pixels = SourcePixels(self.size_hw, reduced_decoding, imdecode_backend, backend_args)
         self.seg_map_loader = None
         if with_seg:
             from mmdet.datasets.transforms import LoadAnnotations
 
-            self.seg_map_loader = LoadAnnotations(with_bbox=False, with_label=False, with_seg=True,
-                                                  backend_args=backend_args, **(seg_map_loading or {}))
+            self.seg_map_loader = LoadAnnotations(
+                with_bbox=False, with_label=False, with_seg=True, backend_args=backend_args, **(seg_map_loading or {})
+            )
         self._num_invalid = 0
 
     def draw(self, generator: np.random.Generator) -> JitterDraw:
@@ -110,8 +124,12 @@ class LargeScaleJitter(BaseTransform):
         """The sample's objects in source coordinates; invalid masks are counted and logged once."""
         objects = source_objects(results, self.with_mask)
         if objects.num_invalid and not self._num_invalid:
-            print_log(f"{objects.num_invalid} objects of {results.get('img_path')} have no valid polygon; these and "
-                      "further ones become ignored regions.", "current", 30)
+            print_log(
+                f"{objects.num_invalid} objects of {results.get('img_path')} have no valid polygon; these and "
+                "further ones become ignored regions.",
+                "current",
+                30,
+            )
         self._num_invalid += objects.num_invalid
         return objects
 
@@ -128,8 +146,13 @@ class LargeScaleJitter(BaseTransform):
         else:
             placed = [rasterised(segmentation, window) for segmentation in objects.segmentations]
             kept = np.array([i for i, p in enumerate(placed) if p is not None], dtype=np.int64)
-            boxes_xyxy = np.array([(left, top, left + mask.shape[1], top + mask.shape[0])
-                                   for mask, left, top in (placed[i] for i in kept)], np.int32).reshape(-1, 4)
+            boxes_xyxy = np.array(
+                [
+                    (left, top, left + mask.shape[1], top + mask.shape[0])
+                    for mask, left, top in (placed[i] for i in kept)
+                ],
+                np.int32,
+            ).reshape(-1, 4)
         large = (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2] > self.min_box_px).all(axis=1)
         kept, boxes_xyxy = kept[large], boxes_xyxy[large]
         results.pop("gt_masks", None)
@@ -141,8 +164,10 @@ class LargeScaleJitter(BaseTransform):
         results["gt_origins"] = np.full(len(kept), results.get("sample_idx", -1), dtype=np.int64)
 
     def __repr__(self) -> str:
-        return (f"LargeScaleJitter(size_hw={self.size_hw}, scale_range={self.scale_range}, "
-                f"flip_prob={self.flip_prob}, with_mask={self.with_mask}, planar={self.planar})")
+        return (
+            f"LargeScaleJitter(size_hw={self.size_hw}, scale_range={self.scale_range}, "
+            f"flip_prob={self.flip_prob}, with_mask={self.with_mask}, planar={self.planar})"
+        )
 
 
 def seg_map_through(seg_map: np.ndarray, window: Window) -> np.ndarray:

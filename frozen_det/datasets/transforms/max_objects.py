@@ -23,8 +23,10 @@ class MaxObjects(BaseTransform):
 
     def __init__(self, max_objects: int = 100):
         if max_objects < 1:
-            raise InputError(f"expected max_objects of 1 or more, got {max_objects}, in a transform of type "
-                             "frozen_det.MaxObjects. Correct that key.")
+            raise InputError(
+                f"expected max_objects of 1 or more, got {max_objects}, in a transform of type "
+                "frozen_det.MaxObjects. Correct that key."
+            )
         self.max_objects = max_objects
 
     def transform(self, results: dict) -> dict:

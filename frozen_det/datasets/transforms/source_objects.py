@@ -57,9 +57,14 @@ class SourceObjects:
     def take(self, indices: np.ndarray) -> "SourceObjects":
         """The objects at ``indices``, in that order."""
         masks = self.segmentations
-        return replace(self, boxes_xyxy=self.boxes_xyxy[indices], labels=self.labels[indices],
-                       ignore_flags=self.ignore_flags[indices], pseudo_flags=self.pseudo_flags[indices],
-                       segmentations=None if masks is None else [masks[i] for i in indices])
+        return replace(
+            self,
+            boxes_xyxy=self.boxes_xyxy[indices],
+            labels=self.labels[indices],
+            ignore_flags=self.ignore_flags[indices],
+            pseudo_flags=self.pseudo_flags[indices],
+            segmentations=None if masks is None else [masks[i] for i in indices],
+        )
 
     def extents_xyxy(self) -> np.ndarray:
         """(N, 4) float32: where the objects' pixels lie, which is their masks' extent if there are masks."""
@@ -93,8 +98,13 @@ def source_objects(results: dict, with_mask: bool) -> SourceObjects:
                 segmentations[index], ignore_flags[index] = [rectangle(boxes_xyxy[index])], True
                 num_invalid += 1
     return SourceObjects(
-        boxes_xyxy, np.array([i["bbox_label"] for i in instances], dtype=np.int64), ignore_flags,
-        np.array([i.get("pseudo", False) for i in instances], dtype=bool), segmentations, num_invalid)
+        boxes_xyxy,
+        np.array([i["bbox_label"] for i in instances], dtype=np.int64),
+        ignore_flags,
+        np.array([i.get("pseudo", False) for i in instances], dtype=bool),
+        segmentations,
+        num_invalid,
+    )
 
 
 def rasterised(segmentation: Segmentation, window: Window) -> tuple[np.ndarray, int, int] | None:
@@ -116,7 +126,7 @@ def rasterised(segmentation: Segmentation, window: Window) -> tuple[np.ndarray, 
     box = tight_box(mask)
     if box is None:
         return None
-    return np.ascontiguousarray(mask[box[1]:box[3], box[0]:box[2]]), left + box[0], top + box[1]
+    return np.ascontiguousarray(mask[box[1] : box[3], box[0] : box[2]]), left + box[0], top + box[1]
 
 
 def rectangle(box_xyxy: np.ndarray) -> np.ndarray:
@@ -128,8 +138,10 @@ def rectangle(box_xyxy: np.ndarray) -> np.ndarray:
 def _from_loaded(results: dict, with_mask: bool) -> SourceObjects:
     boxes = results["gt_bboxes"]
     if isinstance(boxes, BaseBoxes) and not isinstance(boxes, HorizontalBoxes):
-        raise InputError(f"expected horizontal boxes, got {type(boxes).__name__} in gt_bboxes of "
-                         f"{results.get('img_path')}; set box_type='hbox' in LoadAnnotations.")
+        raise InputError(
+            f"expected horizontal boxes, got {type(boxes).__name__} in gt_bboxes of "
+            f"{results.get('img_path')}; set box_type='hbox' in LoadAnnotations."
+        )
     boxes_xyxy = boxes.numpy() if isinstance(boxes, BaseBoxes) else np.asarray(boxes, np.float32)
     flags = np.zeros(len(boxes_xyxy), bool)
     segmentations = None
@@ -142,8 +154,13 @@ def _from_loaded(results: dict, with_mask: bool) -> SourceObjects:
         else:
             boxed = BoxedMasks.of(masks)
             segmentations = [BitmapCrop(c, int(b[0]), int(b[1])) for c, b in zip(boxed.crops, boxed.boxes_xyxy)]
-    return SourceObjects(boxes_xyxy.reshape(-1, 4), np.asarray(results["gt_bboxes_labels"], np.int64),
-                         np.asarray(results.get("gt_ignore_flags", flags), bool), flags, segmentations)
+    return SourceObjects(
+        boxes_xyxy.reshape(-1, 4),
+        np.asarray(results["gt_bboxes_labels"], np.int64),
+        np.asarray(results.get("gt_ignore_flags", flags), bool),
+        flags,
+        segmentations,
+    )
 
 
 def _segmentation(instance: dict, results: dict) -> Segmentation | None:
@@ -152,17 +169,18 @@ def _segmentation(instance: dict, results: dict) -> Segmentation | None:
         raise _no_mask(results)
     mask = instance["mask"]
     if isinstance(mask, list):
-        return [np.reshape(np.asarray(p, np.float64), (-1, 2)) for p in mask
-                if len(p) % 2 == 0 and len(p) >= 6] or None
+        return [np.reshape(np.asarray(p, np.float64), (-1, 2)) for p in mask if len(p) % 2 == 0 and len(p) >= 6] or None
     if not (isinstance(mask, dict) and "counts" in mask and "size" in mask):
         return None
     return coco_mask.frPyObjects(mask, *mask["size"]) if isinstance(mask["counts"], list) else mask
 
 
 def _no_mask(results: dict) -> InputError:
-    return InputError(f"expected a mask for each object, got an object without one in {results.get('img_path')}; "
-                      "set with_mask=False in frozen_det.LargeScaleJitter (and paste_by_box=True in "
-                      "frozen_det.CopyPaste) for data with boxes only.")
+    return InputError(
+        f"expected a mask for each object, got an object without one in {results.get('img_path')}; "
+        "set with_mask=False in frozen_det.LargeScaleJitter (and paste_by_box=True in "
+        "frozen_det.CopyPaste) for data with boxes only."
+    )
 
 
 def _extent(segmentation: Segmentation) -> tuple[float, float, float, float]:

@@ -22,8 +22,13 @@ class SourcePixels:
         imdecode_backend, backend_args: As in mmcv's LoadImageFromFile.
     """
 
-    def __init__(self, output_hw: tuple[int, int], reduced_decoding: bool = True,
-                 imdecode_backend: str = "cv2", backend_args: dict | None = None) -> None:
+    def __init__(
+        self,
+        output_hw: tuple[int, int],
+        reduced_decoding: bool = True,
+        imdecode_backend: str = "cv2",
+        backend_args: dict | None = None,
+    ) -> None:
         self.output_hw = output_hw
         self.reduced_decoding = reduced_decoding
         self.imdecode_backend = imdecode_backend
@@ -78,11 +83,15 @@ class SourcePixels:
         try:
             image = mmcv.imfrombytes(content, flag="color", backend=self.imdecode_backend)
         except Exception as error:
-            raise InputError(f"expected an image, got {len(content)} bytes that cannot be decoded ({error}) in "
-                             f"{path}; restore the file or take it out of the annotations.") from error
+            raise InputError(
+                f"expected an image, got {len(content)} bytes that cannot be decoded ({error}) in "
+                f"{path}; restore the file or take it out of the annotations."
+            ) from error
         if image is None:
-            raise InputError(f"expected an image, got {len(content)} bytes that cannot be decoded in {path}; "
-                             "restore the file or take it out of the annotations.")
+            raise InputError(
+                f"expected an image, got {len(content)} bytes that cannot be decoded in {path}; "
+                "restore the file or take it out of the annotations."
+            )
         return image
 
     def _decode_reduced(self, content: bytes, reduction: int) -> np.ndarray | None:
@@ -109,8 +118,10 @@ def resampled(image: np.ndarray, window: Window, image_origin_xy: tuple[int, int
     factor_x, factor_y = (scale * window.reduction for scale in window.scale_xy)
     first_x, first_y = ((o - i) // window.reduction for o, i in zip(window.origin_xy, image_origin_xy))
     assert first_x >= 0 and first_y >= 0
-    crop = image[first_y:first_y + int(np.ceil((height + 1) / factor_y)) + 1,
-                 first_x:first_x + int(np.ceil((width + 1) / factor_x)) + 1]
+    crop = image[
+        first_y : first_y + int(np.ceil((height + 1) / factor_y)) + 1,
+        first_x : first_x + int(np.ceil((width + 1) / factor_x)) + 1,
+    ]
     # Without a size, cv2 samples at exactly these factors instead of stretching the crop to whole pixels.
     output = cv2.resize(crop, None, fx=factor_x, fy=factor_y, interpolation=cv2.INTER_LINEAR)[:height, :width]
     assert output.shape[:2] == (height, width), (output.shape, window, image.shape, image_origin_xy)
@@ -121,8 +132,9 @@ def _check_size(results: dict, found_hw: tuple[int, int]) -> None:
     declared_hw = results.get("height"), results.get("width")
     if all(declared_hw) and declared_hw != found_hw:
         path = results["img_path"]
-        raise InputError("expected the image as it is annotated, got "
-                         f"{path}: {size_fault(path, declared_hw, found_hw)}.")
+        raise InputError(
+            f"expected the image as it is annotated, got {path}: {size_fault(path, declared_hw, found_hw)}."
+        )
 
 
 def _reduced_hw(window: Window) -> tuple[int, int]:

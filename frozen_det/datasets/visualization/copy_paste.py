@@ -116,8 +116,11 @@ def _panel(title: str, pixels: np.ndarray, masks: BoxedMasks, kinds: list[str]) 
     """One image (h, w, 3) BGR with outlines, under its title, as RGB."""
     scale = _PANEL_PX / max(pixels.shape[:2])
     size_wh = tuple(max(1, round(side * scale)) for side in pixels.shape[1::-1])
-    canvas = cv2.resize(np.ascontiguousarray(pixels[..., ::-1]), size_wh,
-                        interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    canvas = cv2.resize(
+        np.ascontiguousarray(pixels[..., ::-1]),
+        size_wh,
+        interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR,
+    )
     for crop, (left, top, _, _), kind in zip(masks.crops, masks.boxes_xyxy, kinds):
         if crop.size:
             # A rim of zeros, so that an object at the image's edge is closed.

@@ -85,8 +85,10 @@ def _panel_scale(size_hw) -> float:
 def _colors(objects: DrawnObjects, num_classes: int) -> list[tuple]:
     palette = class_colors(num_classes)
     ignored = np.zeros(len(objects.labels), bool) if len(objects.ignored) == 0 else objects.ignored
-    return [IGNORED_COLOR if hidden else tuple(palette[label].tolist())
-            for label, hidden in zip(objects.labels.tolist(), ignored)]
+    return [
+        IGNORED_COLOR if hidden else tuple(palette[label].tolist())
+        for label, hidden in zip(objects.labels.tolist(), ignored)
+    ]
 
 
 def _name(objects: DrawnObjects, index: int, classes) -> str:
@@ -120,8 +122,13 @@ def _write_name(pen, text: str, box: list[int], color, taken: list[tuple], size_
     left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
     width, height = right - left + 6, font.size + 4
     x = max(0, min(box[0], size_wh[0] - width))
-    places = [(x, box[1] - height), (x, box[1]), (x, box[3]), (max(0, box[2] - width), box[1] - height),
-              (max(0, box[2] - width), box[3] - height)]
+    places = [
+        (x, box[1] - height),
+        (x, box[1]),
+        (x, box[3]),
+        (max(0, box[2] - width), box[1] - height),
+        (max(0, box[2] - width), box[3] - height),
+    ]
     on_panel = [place for place in places if place[1] >= 0 and place[1] + height <= size_wh[1]] or [(x, 0)]
     free = [place for place in on_panel if not any(_overlap((*place, width, height), other) for other in taken)]
     if not free:
@@ -134,8 +141,12 @@ def _write_name(pen, text: str, box: list[int], color, taken: list[tuple], size_
 
 
 def _overlap(one: tuple, other: tuple) -> bool:
-    return (one[0] < other[0] + other[2] and other[0] < one[0] + one[2]
-            and one[1] < other[1] + other[3] and other[1] < one[1] + one[3])
+    return (
+        one[0] < other[0] + other[2]
+        and other[0] < one[0] + one[2]
+        and one[1] < other[1] + other[3]
+        and other[1] < one[1] + one[3]
+    )
 
 
 @cache

@@ -12,13 +12,21 @@ _MIN_SIDE_PX = 448  # smaller pictures are enlarged, so that lines and names lea
 def class_colors(num_classes: int) -> np.ndarray:
     """(num_classes, 3) uint8 RGB, bright, far apart for neighbouring labels; the same for every number of classes."""
     golden = 0.618034
-    return np.array([[round(255 * part) for part in colorsys.hsv_to_rgb(i * golden % 1, 0.75, 1.0)]
-                     for i in range(num_classes)], np.uint8).reshape(-1, 3)
+    return np.array(
+        [[round(255 * part) for part in colorsys.hsv_to_rgb(i * golden % 1, 0.75, 1.0)] for i in range(num_classes)],
+        np.uint8,
+    ).reshape(-1, 3)
 
 
-def draw_instances(image: np.ndarray, boxes_xyxy: np.ndarray, labels: Sequence[int], classes: Sequence[str],
-                   masks: np.ndarray | None = None, scores: Sequence[float] | None = None,
-                   ignored: Sequence[bool] | None = None) -> np.ndarray:
+def draw_instances(
+    image: np.ndarray,
+    boxes_xyxy: np.ndarray,
+    labels: Sequence[int],
+    classes: Sequence[str],
+    masks: np.ndarray | None = None,
+    scores: Sequence[float] | None = None,
+    ignored: Sequence[bool] | None = None,
+) -> np.ndarray:
     """Draw objects on an image, enlarged to at least 448 px at its shorter side.
 
     Args:
@@ -56,7 +64,7 @@ def contact_sheet(images: Sequence[np.ndarray], columns: int = 4, cell_px: int =
         small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
         top = gap_px + (i // columns) * (cell_px + gap_px)
         left = gap_px + (i % columns) * (cell_px + gap_px)
-        sheet[top:top + height, left:left + width] = small
+        sheet[top : top + height, left : left + width] = small
     return sheet
 
 
@@ -76,5 +84,4 @@ def _draw_box(canvas: np.ndarray, box_xyxy: np.ndarray, color: Sequence[int], na
     (width, height), base = cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, 0.4, 1)
     text_top = top - height - base if top >= height + base else top  # inside the box at the upper border
     cv2.rectangle(canvas, (left, text_top), (left + width + 2, text_top + height + base), color, -1)
-    cv2.putText(canvas, name, (left + 1, text_top + height), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1,
-                cv2.LINE_AA)
+    cv2.putText(canvas, name, (left + 1, text_top + height), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, cv2.LINE_AA)

@@ -32,8 +32,7 @@ def innermost(dataset):
         elif hasattr(dataset, "dataset"):
             dataset = dataset.dataset
         else:
-            raise InputError(f"expected a dataset with a pipeline, got {' > '.join(names)}; "
-                             "browse a detection config.")
+            raise InputError(f"expected a dataset with a pipeline, got {' > '.join(names)}; browse a detection config.")
     return dataset, names
 
 
@@ -55,8 +54,9 @@ def walk_stations(dataset, index: SampleIndex) -> Iterator[Station]:
         for transform in dataset.pipeline.transforms:
             sample = transform(sample)
             if sample is None:
-                stations.append(Station(type(transform).__name__, ["refused the sample; another one is taken"],
-                                        True, None))
+                stations.append(
+                    Station(type(transform).__name__, ["refused the sample; another one is taken"], True, None)
+                )
                 break
             now = _described(sample)
             stations.append(Station(type(transform).__name__, _differences(seen, now), False, sample))
@@ -117,8 +117,11 @@ def _differences(before: dict, after: dict) -> list[str]:
     lines += [f"+ {key}: {after[key][0]}" for key in after if key not in before and key != "(objects)"]
     for key in after:
         if key in before and before[key] != after[key] and key != "(objects)":
-            lines.append(f"~ {key}: {before[key][0]} -> {after[key][0]}" if before[key][0] != after[key][0]
-                         else f"~ {key}: {after[key][0]} (other values)")
+            lines.append(
+                f"~ {key}: {before[key][0]} -> {after[key][0]}"
+                if before[key][0] != after[key][0]
+                else f"~ {key}: {after[key][0]} (other values)"
+            )
     gone = [key for key in before if key not in after and key != "(objects)"]
     return lines + ([f"- {', '.join(gone)}"] if gone else []) or ["nothing changed"]
 

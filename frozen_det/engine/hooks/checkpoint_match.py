@@ -57,8 +57,9 @@ class CheckpointMatchHook(Hook):
         model, data = unwrapped(runner.model), runner.train_loop.dataloader.dataset
         classes = label_classes(data)
         if not self._loaded:
-            refuse_other_order(getattr(model, "stated_classes", None), classes, "model.weights", name_of_data(data),
-                               optional=True)
+            refuse_other_order(
+                getattr(model, "stated_classes", None), classes, "model.weights", name_of_data(data), optional=True
+            )
         self.classes, self.where, self._loaded, self._marked = classes, name_of_data(data), True, True
         if isinstance(runner._val_loop, BaseLoop):
             self._order(runner._val_loop.dataloader.dataset, model)
@@ -94,7 +95,8 @@ class CheckpointMatchHook(Hook):
         if stated is not None and classes is not None and stated != classes:
             runner.logger.warning(
                 f"{self.where} was trained for other classes or another order of them ({shown(stated)}) than these "
-                f"data ({shown(classes)}): a classification layer of the same shape begins with those classes' weights")
+                f"data ({shown(classes)}): a classification layer of the same shape begins with those classes' weights"
+            )
 
     def _order(self, dataset, model):
         """How the model's labels become the data set's; None where they are the same."""
@@ -106,8 +108,10 @@ class CheckpointMatchHook(Hook):
         model = unwrapped(runner.model)
         order = self._order(dataset, model)
         if order is not None:
-            runner.logger.info(f"the classes of {name_of_data(dataset)} stand in another order than those of "
-                               f"{self.where}: labels are matched by name")
+            runner.logger.info(
+                f"the classes of {name_of_data(dataset)} stand in another order than those of "
+                f"{self.where}: labels are matched by name"
+            )
             self._matching = model.register_forward_hook(MatchedLabels(order))
 
     def _stop_matching(self) -> None:
@@ -135,13 +139,21 @@ class MatchedLabels:
     def _matched(self, prediction):
         if isinstance(prediction, dict) and "logits" in prediction:  # a classifier's: (C,) each
             back = self.order.argsort()
-            return {**prediction, **{key: prediction[key][back.to(prediction[key].device)]
-                                     for key in ("logits", "scores") if key in prediction}}
+            return {
+                **prediction,
+                **{
+                    key: prediction[key][back.to(prediction[key].device)]
+                    for key in ("logits", "scores")
+                    if key in prediction
+                },
+            }
         found = getattr(prediction, "pred_instances", None)
         if found is None or "labels" not in found or hasattr(prediction, "pred_panoptic_seg"):
-            raise InputError("expected detections or class scores, to match classes in another order by name, got "
-                             f"{type(prediction).__name__} without them. Give the data set the checkpoint's order of "
-                             "classes: metainfo=dict(classes=...).")
+            raise InputError(
+                "expected detections or class scores, to match classes in another order by name, got "
+                f"{type(prediction).__name__} without them. Give the data set the checkpoint's order of "
+                "classes: metainfo=dict(classes=...)."
+            )
         found.labels = self.order.to(found.labels.device)[found.labels]
         return prediction
 

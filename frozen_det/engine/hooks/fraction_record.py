@@ -35,9 +35,14 @@ class FractionRecordHook(Hook):
             _check_same(path, json.loads(path.read_text(encoding="utf-8"))["datasets"], records)
         with replacing(path) as partial:
             partial.write_text(json.dumps({"datasets": records}), encoding="utf-8")
-        runner.logger.info("fraction of the training data: %s; ids in %s", ", ".join(
-            f"{one['num_images']} of {one['of_images']} images (share {one['share']:g}, seed {one['seed']})"
-            for one in records), path)
+        runner.logger.info(
+            "fraction of the training data: %s; ids in %s",
+            ", ".join(
+                f"{one['num_images']} of {one['of_images']} images (share {one['share']:g}, seed {one['seed']})"
+                for one in records
+            ),
+            path,
+        )
 
 
 def _records(dataset):
@@ -52,6 +57,8 @@ def _records(dataset):
 
 def _check_same(path: Path, before: list[dict], now: list[dict]) -> None:
     if [one["ids"] for one in before] != [one["ids"] for one in now]:
-        raise InputError(f"expected to resume on the {sum(len(one['ids']) for one in before)} images named in {path}, "
-                         f"got {sum(len(one['ids']) for one in now)} images that are not the same: the annotation "
-                         "file or the fraction changed. Set them back, or train in another --work-dir.")
+        raise InputError(
+            f"expected to resume on the {sum(len(one['ids']) for one in before)} images named in {path}, "
+            f"got {sum(len(one['ids']) for one in now)} images that are not the same: the annotation "
+            "file or the fraction changed. Set them back, or train in another --work-dir."
+        )

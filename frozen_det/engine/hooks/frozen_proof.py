@@ -80,7 +80,8 @@ class FrozenProofHook(Hook):
         """Check before each checkpoint, and write the digests into it."""
         self.check(runner, "checkpoint")
         checkpoint["meta"][META_KEY] = {
-            name: {"digest": taken.digest, "tensors": dict(taken.tensors)} for name, taken in self.start.items()}
+            name: {"digest": taken.digest, "tensors": dict(taken.tensors)} for name, taken in self.start.items()
+        }
 
     def finish(self, runner) -> None:
         """Check at the end, after all other hooks, and say so in one line."""
@@ -118,7 +119,8 @@ class FrozenProofHook(Hook):
                 raise InputError(
                     f"frozen tensor {full_name} moved between the start and iteration {runner.iter} ({when}). "
                     "Expected it bit for bit as loaded. Something trains or overwrites it: look for hooks, "
-                    "optimisers or code that touch this module, or take it off the frozen list.")
+                    "optimisers or code that touch this module, or take it off the frozen list."
+                )
         self._note(runner, when)
 
     def check_file(self, runner, checkpoint: dict) -> None:
@@ -130,14 +132,20 @@ class FrozenProofHook(Hook):
         for name, taken in self.start.items():
             body = hasattr(dict(unwrapped(runner.model).named_modules())[name], "body")
             prefix = ".".join(filter(None, [name, "body" if body else ""]))
-            held = {key[len(prefix) + 1:] if prefix else key: value for key, value in checkpoint["state_dict"].items()
-                    if not prefix or key.startswith(f"{prefix}.")}
-            moved = taken.first_difference_of(fingerprint({key: value for key, value in held.items()
-                                                           if canonical(key) in taken.tensors}))
+            held = {
+                key[len(prefix) + 1 :] if prefix else key: value
+                for key, value in checkpoint["state_dict"].items()
+                if not prefix or key.startswith(f"{prefix}.")
+            }
+            moved = taken.first_difference_of(
+                fingerprint({key: value for key, value in held.items() if canonical(key) in taken.tensors})
+            )
             if moved is not None:
-                raise InputError(f"expected the frozen tensors of {name or REST} in the checkpoint of iteration "
-                                 f"{runner.iter}, but {moved} has other values there: a hook's before_save_checkpoint "
-                                 "changed it. It was not written.")
+                raise InputError(
+                    f"expected the frozen tensors of {name or REST} in the checkpoint of iteration "
+                    f"{runner.iter}, but {moved} has other values there: a hook's before_save_checkpoint "
+                    "changed it. It was not written."
+                )
 
     def _bodies(self, runner) -> list[tuple[str, object]]:
         """Names and modules of the frozen backbones that are watched."""
@@ -147,31 +155,39 @@ class FrozenProofHook(Hook):
     def _refuse_changes(self, name: str, part, when: str) -> None:
         changed = part.changed_since_built()
         if changed is not None:
-            raise InputError(f"the frozen module {name} changed {when}: {changed}. Expected it as it was built. Look "
-                             "for hooks or code that touch it, or unfreeze that part.")
+            raise InputError(
+                f"the frozen module {name} changed {when}: {changed}. Expected it as it was built. Look "
+                "for hooks or code that touch it, or unfreeze that part."
+            )
         for hook in part.hooks_since_built():
             if hook not in self._named_hooks:
                 self._named_hooks.add(hook)
-                print_log(f"frozen proof: {name} has a {hook} that was not there when it was built; it may change "
-                          "what the frozen module gives, and no checkpoint holds it", "current", logging.WARNING)
+                print_log(
+                    f"frozen proof: {name} has a {hook} that was not there when it was built; it may change "
+                    "what the frozen module gives, and no checkpoint holds it",
+                    "current",
+                    logging.WARNING,
+                )
 
     def _watched(self, runner) -> dict[str, dict]:
         """module name -> {tensor name: tensor} of everything watched."""
         parts = dict(unwrapped(runner.model).named_modules())
         names = self.modules
         if names is None:
-            names = [name for name, part in parts.items()
-                     if hasattr(part, "frozen_tensors") and part.is_frozen]
+            names = [name for name, part in parts.items() if hasattr(part, "frozen_tensors") and part.is_frozen]
         found = {}
         for name in names:
             if name not in parts:
-                raise InputError(f"FrozenProofHook.modules names {name!r}, which the model does not have; "
-                                 f"{closest(name, parts)}")
+                raise InputError(
+                    f"FrozenProofHook.modules names {name!r}, which the model does not have; {closest(name, parts)}"
+                )
             part = parts[name]
             found[name] = part.frozen_tensors() if hasattr(part, "frozen_tensors") else part.state_dict()
             if not found[name]:
-                raise InputError(f"FrozenProofHook.modules names {name!r}, in which nothing is frozen "
-                                 "(freeze=False?). Take it off the list.")
+                raise InputError(
+                    f"FrozenProofHook.modules names {name!r}, in which nothing is frozen "
+                    "(freeze=False?). Take it off the list."
+                )
         return found
 
     def _compare_with_checkpoint(self, watched: dict) -> None:
@@ -179,27 +195,39 @@ class FrozenProofHook(Hook):
             if name not in watched:
                 continue
             # A checkpoint from behind an UnfreezeHook recorded less than is frozen when a new run starts from it.
-            now = fingerprint({key: tensor for key, tensor in watched[name].items()
-                               if canonical(key) in recorded["tensors"]})
+            now = fingerprint(
+                {key: tensor for key, tensor in watched[name].items() if canonical(key) in recorded["tensors"]}
+            )
             if now.digest != recorded["digest"]:
                 moved = Fingerprint(recorded["digest"], recorded["tensors"]).first_difference(now)
-                raise InputError(f"the checkpoint records a digest of {name or REST} that its tensors do not have: "
-                                 f"{moved} differs. The file was changed after it was written, or another base was "
-                                 "attached. Use the original file.")
+                raise InputError(
+                    f"the checkpoint records a digest of {name or REST} that its tensors do not have: "
+                    f"{moved} differs. The file was changed after it was written, or another base was "
+                    "attached. Use the original file."
+                )
         self._recorded = {}
 
     def _lines(self, runner) -> list[str]:
         lines = []
         for name, tensors in self._watched(runner).items():
             floats = sum(t.numel() for t in tensors.values())
-            lines.append(f"{name or REST}: {len(tensors)} tensors, {floats / 1e6:.2f} M values, "
-                         f"sha256 {self.start[name].digest[:12]}")
+            lines.append(
+                f"{name or REST}: {len(tensors)} tensors, {floats / 1e6:.2f} M values, "
+                f"sha256 {self.start[name].digest[:12]}"
+            )
         return lines
 
     def _note(self, runner, when: str, moved: str | None = None) -> None:
         """Keep the record and write ``frozen_proof.json`` (main process, atomically)."""
-        self.checks.append({"when": when, "iter": int(runner.iter), "epoch": int(runner.epoch),
-                            "unchanged": moved is None, **({"moved": moved} if moved else {})})
+        self.checks.append(
+            {
+                "when": when,
+                "iter": int(runner.iter),
+                "epoch": int(runner.epoch),
+                "unchanged": moved is None,
+                **({"moved": moved} if moved else {}),
+            }
+        )
         if runner.rank != 0:
             return
         model = unwrapped(runner.model)
@@ -207,13 +235,19 @@ class FrozenProofHook(Hook):
         modules = []
         for name, tensors in self._watched(runner).items():
             names = {n for n, _ in getattr(parts[name], "body", parts[name]).named_parameters()}
-            modules.append({
-                "name": name or REST, "digest": self.start[name].digest if name in self.start else None,
-                "num_params": sum(t.numel() for n, t in tensors.items() if n in names),
-                "num_buffers": sum(n not in names for n in tensors),
-                "source": getattr(parts[name], "source", None) and str(parts[name].weights)})
-        write_json(Path(runner.work_dir) / "frozen_proof.json",
-                   {"modules": modules, "checks": self.checks, "trained": trained_names(model)})
+            modules.append(
+                {
+                    "name": name or REST,
+                    "digest": self.start[name].digest if name in self.start else None,
+                    "num_params": sum(t.numel() for n, t in tensors.items() if n in names),
+                    "num_buffers": sum(n not in names for n in tensors),
+                    "source": getattr(parts[name], "source", None) and str(parts[name].weights),
+                }
+            )
+        write_json(
+            Path(runner.work_dir) / "frozen_proof.json",
+            {"modules": modules, "checks": self.checks, "trained": trained_names(model)},
+        )
 
 
 class _LastCheck(Hook):
@@ -240,8 +274,11 @@ def trained_names(model) -> list[str]:
         if prefix and flags and all(flags):
             names.append(prefix)
         elif any(flags):
-            own = (f"{prefix}.{name}" if prefix else name
-                   for name, parameter in part.named_parameters(recurse=False) if parameter.requires_grad)
+            own = (
+                f"{prefix}.{name}" if prefix else name
+                for name, parameter in part.named_parameters(recurse=False)
+                if parameter.requires_grad
+            )
             names.extend(own)
             for name, child in part.named_children():
                 visit(f"{prefix}.{name}" if prefix else name, child)

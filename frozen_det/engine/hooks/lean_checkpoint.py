@@ -43,8 +43,9 @@ class LeanCheckpointHook(CheckpointHook):
         # The parent swallows unknown names (it hands them to torch.save, where they do nothing).
         known = set(inspect.signature(CheckpointHook.__init__).parameters) - {"self", "kwargs"}
         for name in set(kwargs) - known:
-            raise InputError(f"LeanCheckpointHook has no argument {name!r} (default_hooks.checkpoint); "
-                             f"{closest(name, known)}")
+            raise InputError(
+                f"LeanCheckpointHook has no argument {name!r} (default_hooks.checkpoint); {closest(name, known)}"
+            )
         atomic_files.register()
         kwargs.setdefault("backend_args", dict(backend=atomic_files.NAME))
         super().__init__(**kwargs)
@@ -88,10 +89,13 @@ class LeanCheckpointHook(CheckpointHook):
         empty = [name for name in getattr(self, "key_indicators", ()) if metrics.get(name) == MISSING]
         if empty and not self._empty_named:
             self._empty_named = True
-            runner.logger.warning(f"{', '.join(empty)} is {MISSING}: the validation data hold no object to find, so no "
-                                  "checkpoint is saved as the best.")
-        super()._save_best_checkpoint(runner, {name: None if value == MISSING else value
-                                               for name, value in metrics.items()})
+            runner.logger.warning(
+                f"{', '.join(empty)} is {MISSING}: the validation data hold no object to find, so no "
+                "checkpoint is saved as the best."
+            )
+        super()._save_best_checkpoint(
+            runner, {name: None if value == MISSING else value for name, value in metrics.items()}
+        )
 
     def after_train(self, runner) -> None:
         """Finish: nothing outdated is left behind."""

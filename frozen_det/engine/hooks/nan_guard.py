@@ -65,15 +65,18 @@ class NaNGuardHook(Hook):
     def _stop(self, runner, loss: torch.Tensor) -> None:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         self._draw_again(runner)
-        with runner.optim_wrapper.optim_context(runner.model) if not isinstance(
-                runner.optim_wrapper, OptimWrapperDict) else torch.no_grad():
+        with (
+            runner.optim_wrapper.optim_context(runner.model)
+            if not isinstance(runner.optim_wrapper, OptimWrapperDict)
+            else torch.no_grad()
+        ):
             origin = first_non_finite(model, self._batch)
         raise InputError(
             f"expected a finite loss, got {float(loss.detach().sum())} in iteration {runner.iter + 1}, {origin}. "
             f"Images: {_image_names(self._batch)}. The step was not taken: the weights are those before it. Lower "
             "optim_wrapper.optimizer.lr or lengthen the warm-up, set optim_wrapper.clip_grad, or look at these "
-            "images' annotations; in float16 use bfloat16.")
-
+            "images' annotations; in float16 use bfloat16."
+        )
 
     def _draw_again(self, runner) -> None:
         for hook in runner.hooks:
@@ -117,8 +120,11 @@ def _check(names: dict, module: nn.Module, args, output) -> None:
         return
     name, kind = names[module], type(module).__name__
     where = f"first in the output of module `{name}` ({kind})" if name else f"in the losses of the model ({kind})"
-    broken = [key for key, tensor in [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
-              if not _finite(tensor)]
+    broken = [
+        key
+        for key, tensor in [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+        if not _finite(tensor)
+    ]
     if broken:
         raise _Found(f"{where}, whose own {', '.join(broken)} is not finite: a step before this one broke it")
     if not name and isinstance(output, Mapping):

@@ -34,14 +34,21 @@ class NormStatisticsHook(Hook):
     @staticmethod
     def _average(runner) -> None:
         if get_world_size() > 1:
-            average_over_processes([value for norm in trained_norms(runner.model)
-                                    for value in (norm.running_mean, norm.running_var)])
+            average_over_processes(
+                [value for norm in trained_norms(runner.model) for value in (norm.running_mean, norm.running_var)]
+            )
 
 
 def trained_norms(model: nn.Module) -> list[nn.Module]:
     """Norms in training mode with running statistics of their own."""
-    return [norm for norm in model.modules() if isinstance(norm, _NormBase) and norm.training
-            and not isinstance(norm, nn.SyncBatchNorm) and norm.running_mean is not None]
+    return [
+        norm
+        for norm in model.modules()
+        if isinstance(norm, _NormBase)
+        and norm.training
+        and not isinstance(norm, nn.SyncBatchNorm)
+        and norm.running_mean is not None
+    ]
 
 
 def average_over_processes(tensors: list[Tensor]) -> None:

@@ -34,8 +34,9 @@ class SecondStageHook(Hook):
         if given is None:
             raise InputError(f"expected the checkpoint of a finished first stage in load_from, got none: {HOW}.")
         if "://" not in str(given) and not Path(given).is_file():
-            raise InputError(f"expected the checkpoint of a finished first stage in load_from, but {given} does not "
-                             f"exist: {HOW}.")
+            raise InputError(
+                f"expected the checkpoint of a finished first stage in load_from, but {given} does not exist: {HOW}."
+            )
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Compare the classes and the backbone with the first stage's, before anything is loaded."""
@@ -50,8 +51,10 @@ class SecondStageHook(Hook):
     def before_train(self, runner) -> None:
         """Say what trains."""
         trained = {name: p.numel() for name, p in unwrapped(runner.model).named_parameters() if p.requires_grad}
-        runner.logger.info(f"second stage from {runner._load_from}: {sum(trained.values()):,} parameters train "
-                           f"({', '.join(trained)}); everything else is frozen, norm statistics too")
+        runner.logger.info(
+            f"second stage from {runner._load_from}: {sum(trained.values()):,} parameters train "
+            f"({', '.join(trained)}); everything else is frozen, norm statistics too"
+        )
 
 
 def refuse_other_classes(recorded: list[str], classes: list[str], where: str) -> None:
@@ -63,8 +66,10 @@ def refuse_other_classes(recorded: list[str], classes: list[str], where: str) ->
     else:
         label = next(i for i, (a, b) in enumerate(zip(recorded, classes)) if a != b)
         difference = f"{recorded[label]!r} as class {label} instead of {classes[label]!r}"
-    raise InputError(f"expected the first stage's checkpoint {where} to be trained on the classes of this stage's "
-                     f"training data, got {difference}. Train both stages on the same annotations.")
+    raise InputError(
+        f"expected the first stage's checkpoint {where} to be trained on the classes of this stage's "
+        f"training data, got {difference}. Train both stages on the same annotations."
+    )
 
 
 def refuse_tuned_base(checkpoint: dict, model, where: str) -> None:
@@ -82,4 +87,5 @@ def refuse_tuned_base(checkpoint: dict, model, where: str) -> None:
             raise InputError(
                 f"expected the frozen backbone of {backbone.source} in {where}, but backbone.body.{name} differs: "
                 "its first stage was fine-tuned. Use the second stage of the fine-tuned config, or "
-                "--cfg-options model.detector.backbone.freeze=False (it stays frozen in this stage anyway).")
+                "--cfg-options model.detector.backbone.freeze=False (it stays frozen in this stage anyway)."
+            )

@@ -31,9 +31,11 @@ class SplitOverlapHook(Hook):
         if same or copies:
             first = f"{same[0]}" if same else f"{copies[0][1]}, a copy of {copies[0][0]}"
             runner.logger.log(
-                logging.WARNING, f"{len(same) + len(copies)} of {len(val)} validation images are training images too "
+                logging.WARNING,
+                f"{len(same) + len(copies)} of {len(val)} validation images are training images too "
                 f"({len(same)} the same file, {len(copies)} a copy), the first {first}: validation measures memory on "
-                "them. Split the data so that no image is in both.")
+                "them. Split the data so that no image is in both.",
+            )
 
 
 def image_paths(dataset) -> Iterator[str]:
@@ -64,8 +66,11 @@ def shared_images(train: Iterable[str], val: Iterable[str]) -> tuple[list[str], 
     twins = _grouped(train, _size)
     sizes = {path: _size(path) for path in others}
     probed = _grouped((path for size in set(sizes.values()) & twins.keys() for path in twins[size]), _probe)
-    found = ((next((twin for twin in probed.get(_probe(path), ()) if _equal(twin, path)), None), path)
-             for path, size in sizes.items() if size in twins)
+    found = (
+        (next((twin for twin in probed.get(_probe(path), ()) if _equal(twin, path)), None), path)
+        for path, size in sizes.items()
+        if size in twins
+    )
     return same, [(twin, path) for twin, path in found if twin is not None]
 
 

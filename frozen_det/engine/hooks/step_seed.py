@@ -23,8 +23,9 @@ class StepSeedHook(Hook):
         import numpy as np
         import torch
 
-        seed = int(np.random.SeedSequence([int(runner.seed or 0), int(runner.iter), int(runner.rank)])
-                   .generate_state(1)[0])
+        seed = int(
+            np.random.SeedSequence([int(runner.seed or 0), int(runner.iter), int(runner.rank)]).generate_state(1)[0]
+        )
         random.seed(seed)
         np.random.seed(seed)
         torch.manual_seed(seed)  # seeds the GPU generators as well

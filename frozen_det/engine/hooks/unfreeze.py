@@ -51,8 +51,10 @@ class UnfreezeHook(Hook):
     def before_train(self, runner) -> None:
         """Refuse runs in which the epoch would never come."""
         if not isinstance(runner.train_loop, EpochBasedTrainLoop):
-            raise InputError("UnfreezeHook counts epochs, but train_cfg runs by iterations. Use "
-                             "train_cfg=dict(type='EpochBasedTrainLoop', ...).")
+            raise InputError(
+                "UnfreezeHook counts epochs, but train_cfg runs by iterations. Use "
+                "train_cfg=dict(type='EpochBasedTrainLoop', ...)."
+            )
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Resuming from behind the boundary, or testing: unfreeze now, before states are loaded."""
@@ -84,19 +86,30 @@ class UnfreezeHook(Hook):
         parts = dict(model.named_modules())
         backbone = parts.get(self.module)
         if backbone is None or not hasattr(backbone, "unfreeze"):
-            raise InputError(f"UnfreezeHook.module is {self.module!r}, which is no frozen_det.FrozenBackbone of the "
-                             "model. Name the one to unfreeze.")
+            raise InputError(
+                f"UnfreezeHook.module is {self.module!r}, which is no frozen_det.FrozenBackbone of the "
+                "model. Name the one to unfreeze."
+            )
         names = set(backbone.unfreeze(self.what))
         self.done = True
         if not with_optimizer:
             return
-        group = {"params": [p for name, p in backbone.body.named_parameters() if name in names],
-                 "role": f"unfrozen {self.module}", **self.options}
+        group = {
+            "params": [p for name, p in backbone.body.named_parameters() if name in names],
+            "role": f"unfrozen {self.module}",
+            **self.options,
+        }
         add_group(runner, group, self.lr_mult)
         _wrap_again(runner)
-        runner.logger.info(f"unfroze {self.label} at epoch {runner.epoch}; "
-                           + group_table([group], None, runner.optim_wrapper.optimizer.defaults.get("weight_decay"),
-                                         sum(p.numel() for p in model.parameters() if not p.requires_grad)))
+        runner.logger.info(
+            f"unfroze {self.label} at epoch {runner.epoch}; "
+            + group_table(
+                [group],
+                None,
+                runner.optim_wrapper.optimizer.defaults.get("weight_decay"),
+                sum(p.numel() for p in model.parameters() if not p.requires_grad),
+            )
+        )
 
 
 def add_group(runner, group: dict, lr_mult: float) -> None:
@@ -107,8 +120,10 @@ def add_group(runner, group: dict, lr_mult: float) -> None:
     """
     wrapper = runner.optim_wrapper
     if not isinstance(wrapper, OptimWrapper):
-        raise InputError(f"expected one optimiser (optim_wrapper), got {type(wrapper).__name__}: unfreezing cannot "
-                         "know which of several the new parameters belong to.")
+        raise InputError(
+            f"expected one optimiser (optim_wrapper), got {type(wrapper).__name__}: unfreezing cannot "
+            "know which of several the new parameters belong to."
+        )
     groups = wrapper.optimizer.param_groups
     leader = max(groups, key=lambda g: g.get("initial_lr", g["lr"]))
     top = leader.get("initial_lr", leader["lr"])

@@ -34,11 +34,21 @@ class ValidationPicturesHook(Hook):
 
     priority = "BELOW_NORMAL"
 
-    def __init__(self, num_images: int = 8, score_threshold: float = 0.3, max_predictions: int = 50,
-                 interval: int = 1, quality: int = 82):
-        for name, value, low, high in (("num_images", num_images, 1, 1000), ("interval", interval, 1, 10**9),
-                                       ("score_threshold", score_threshold, 0, 1), ("quality", quality, 1, 95),
-                                       ("max_predictions", max_predictions, 1, 10**6)):
+    def __init__(
+        self,
+        num_images: int = 8,
+        score_threshold: float = 0.3,
+        max_predictions: int = 50,
+        interval: int = 1,
+        quality: int = 82,
+    ):
+        for name, value, low, high in (
+            ("num_images", num_images, 1, 1000),
+            ("interval", interval, 1, 10**9),
+            ("score_threshold", score_threshold, 0, 1),
+            ("quality", quality, 1, 95),
+            ("max_predictions", max_predictions, 1, 10**6),
+        ):
             if not low <= value <= high:
                 raise InputError(f"expected {name} from {low} to {high}, got {value} (ValidationPicturesHook.{name})")
         self.num_images, self.score_threshold, self.max_predictions = num_images, score_threshold, max_predictions
@@ -70,8 +80,15 @@ class ValidationPicturesHook(Hook):
         if not self._drawn:
             return
         name = "index.json" if runner.rank == 0 else f"index_{runner.rank}.json"
-        write_json(_folder(runner) / name, {"score_threshold": self.score_threshold, "epoch": runner.epoch,
-                                            "iter": runner.iter, "pictures": self._drawn})
+        write_json(
+            _folder(runner) / name,
+            {
+                "score_threshold": self.score_threshold,
+                "epoch": runner.epoch,
+                "iter": runner.iter,
+                "pictures": self._drawn,
+            },
+        )
 
     # -- choosing and drawing -----------------------------------------------------------------------------------
 
@@ -99,8 +116,15 @@ class ValidationPicturesHook(Hook):
         folder.mkdir(parents=True, exist_ok=True)
         name = f"{info['place']:02d}_{Path(info['img_path']).stem}"
         _write_jpeg(folder / f"{name}.jpg", pair, self.quality)
-        self._drawn.append({"file": f"{name}.jpg", "image": Path(info["img_path"]).name, "img_id": info["img_id"],
-                            "num_objects": len(truth.labels), "num_predictions": len(predictions.labels)})
+        self._drawn.append(
+            {
+                "file": f"{name}.jpg",
+                "image": Path(info["img_path"]).name,
+                "img_id": info["img_id"],
+                "num_objects": len(truth.labels),
+                "num_predictions": len(predictions.labels),
+            }
+        )
         if runner.rank == 0:
             _hand_to_backends(runner, f"validation/{Path(info['img_path']).stem}", pair)
 
@@ -130,7 +154,8 @@ def truth_of(info: dict, size_hw, with_masks: bool = True) -> DrawnObjects:
         np.array([one["bbox"] for one in instances], float).reshape(-1, 4),
         np.array([one["bbox_label"] for one in instances], int),
         masks=[rle_tools.decode(run_length(one["mask"], size_hw)) for one in instances] if with_masks else None,
-        ignored=np.array([bool(one.get("ignore_flag", 0)) for one in instances], bool))
+        ignored=np.array([bool(one.get("ignore_flag", 0)) for one in instances], bool),
+    )
 
 
 def predictions_of(predicted, score_threshold: float, max_predictions: int) -> DrawnObjects:
@@ -140,8 +165,11 @@ def predictions_of(predicted, score_threshold: float, max_predictions: int) -> D
     kept = kept[scores[kept] >= score_threshold]
     masks = predicted.masks if "masks" in predicted else None
     return DrawnObjects(
-        predicted.bboxes.detach().cpu().numpy()[kept], predicted.labels.cpu().numpy()[kept], scores[kept],
-        None if masks is None else [_mask(masks[index]) for index in kept.tolist()])
+        predicted.bboxes.detach().cpu().numpy()[kept],
+        predicted.labels.cpu().numpy()[kept],
+        scores[kept],
+        None if masks is None else [_mask(masks[index]) for index in kept.tolist()],
+    )
 
 
 def _mask(mask) -> np.ndarray:

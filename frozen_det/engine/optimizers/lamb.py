@@ -16,9 +16,18 @@ from .parameter_groups import group_table
 
 
 @OPTIMIZERS.register_module()
-def Lamb(params, lr: float = 1e-3, betas: Sequence[float] = (0.9, 0.999), eps: float = 1e-6,  # noqa: N802
-         weight_decay: float = 0.01, bias_correction: bool = True, grad_averaging: bool = True,
-         max_grad_norm: float | None = 1.0, trust_clip: bool = False, always_adapt: bool = False):
+def Lamb(
+    params,
+    lr: float = 1e-3,
+    betas: Sequence[float] = (0.9, 0.999),
+    eps: float = 1e-6,  # noqa: N802
+    weight_decay: float = 0.01,
+    bias_correction: bool = True,
+    grad_averaging: bool = True,
+    max_grad_norm: float | None = 1.0,
+    trust_clip: bool = False,
+    always_adapt: bool = False,
+):
     """timm's LAMB (You et al., arXiv 1904.00962, in NVIDIA's form), the optimiser of RSB A1 to A3.
 
     Args:
@@ -29,9 +38,18 @@ def Lamb(params, lr: float = 1e-3, betas: Sequence[float] = (0.9, 0.999), eps: f
     """
     from timm.optim import Lamb as TimmLamb
 
-    return TimmLamb(params, lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay,
-                    bias_correction=bias_correction, grad_averaging=grad_averaging, max_grad_norm=max_grad_norm,
-                    trust_clip=trust_clip, always_adapt=always_adapt)
+    return TimmLamb(
+        params,
+        lr=lr,
+        betas=tuple(betas),
+        eps=eps,
+        weight_decay=weight_decay,
+        bias_correction=bias_correction,
+        grad_averaging=grad_averaging,
+        max_grad_norm=max_grad_norm,
+        trust_clip=trust_clip,
+        always_adapt=always_adapt,
+    )
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -50,9 +68,11 @@ class DecayGroups(DefaultOptimWrapperConstructor):
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: Mapping | None = None):
         paramwise_cfg = dict(paramwise_cfg or {})
         if set(paramwise_cfg) - {"no_decay"}:
-            raise InputError("expected only `no_decay` in optim_wrapper.paramwise_cfg with constructor="
-                             f"'frozen_det.DecayGroups', got {sorted(paramwise_cfg)}. Leave `constructor` out for "
-                             "mmengine's own options.")
+            raise InputError(
+                "expected only `no_decay` in optim_wrapper.paramwise_cfg with constructor="
+                f"'frozen_det.DecayGroups', got {sorted(paramwise_cfg)}. Leave `constructor` out for "
+                "mmengine's own options."
+            )
         refuse_second_clip(optim_wrapper_cfg)
         # The host builds groups only if these options are not empty.
         super().__init__(optim_wrapper_cfg, {"no_decay": list(paramwise_cfg.get("no_decay") or [])})
@@ -81,16 +101,27 @@ def decay_split(model: nn.Module, patterns: Sequence[str] = ()) -> tuple[dict, d
     Raises:
         InputError: a pattern that fits no trained parameter.
     """
-    stated = {f"{prefix}.{name}" if prefix else name for prefix, part in model.named_modules()
-              if callable(getattr(part, "no_weight_decay", None)) for name in part.no_weight_decay()}
+    stated = {
+        f"{prefix}.{name}" if prefix else name
+        for prefix, part in model.named_modules()
+        if callable(getattr(part, "no_weight_decay", None))
+        for name in part.no_weight_decay()
+    }
     trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
     for pattern in patterns:
         if not any(fnmatch(name, pattern) for name in trained):
-            raise InputError(f"optim_wrapper.paramwise_cfg.no_decay has {pattern!r}, which fits no parameter that "
-                             f"trains; the first of {len(trained)} are {list(trained)[:3]}.")
-    plain = {name: value for name, value in trained.items()
-             if value.ndim <= 1 or name.endswith(".bias") or name in stated
-             or any(fnmatch(name, pattern) for pattern in patterns)}
+            raise InputError(
+                f"optim_wrapper.paramwise_cfg.no_decay has {pattern!r}, which fits no parameter that "
+                f"trains; the first of {len(trained)} are {list(trained)[:3]}."
+            )
+    plain = {
+        name: value
+        for name, value in trained.items()
+        if value.ndim <= 1
+        or name.endswith(".bias")
+        or name in stated
+        or any(fnmatch(name, pattern) for pattern in patterns)
+    }
     return {name: value for name, value in trained.items() if name not in plain}, plain
 
 
@@ -103,6 +134,8 @@ def refuse_second_clip(optim_wrapper_cfg: Mapping) -> None:
     optimizer = optim_wrapper_cfg.get("optimizer") or {}
     own = optimizer.get("max_grad_norm", 1.0)
     if optimizer.get("type") == "frozen_det.Lamb" and own is not None and optim_wrapper_cfg.get("clip_grad"):
-        raise InputError(f"expected one clip of the gradients, got two: frozen_det.Lamb clips their global norm to "
-                         f"{own} itself, and optim_wrapper.clip_grad={dict(optim_wrapper_cfg['clip_grad'])} would clip "
-                         "them before. Remove clip_grad, or set optim_wrapper.optimizer.max_grad_norm=None.")
+        raise InputError(
+            f"expected one clip of the gradients, got two: frozen_det.Lamb clips their global norm to "
+            f"{own} itself, and optim_wrapper.clip_grad={dict(optim_wrapper_cfg['clip_grad'])} would clip "
+            "them before. Remove clip_grad, or set optim_wrapper.optimizer.max_grad_norm=None."
+        )

@@ -37,14 +37,18 @@ class RoleParameterGroups(DefaultOptimWrapperConstructor):
         paramwise_cfg = dict(paramwise_cfg or {})
         unknown = set(paramwise_cfg) - {"roles"}
         if unknown:
-            raise InputError("expected only `roles` in optim_wrapper.paramwise_cfg with constructor="
-                             f"'frozen_det.RoleParameterGroups', got {sorted(unknown)}. Leave `constructor` out for "
-                             "mmengine's own options.")
+            raise InputError(
+                "expected only `roles` in optim_wrapper.paramwise_cfg with constructor="
+                f"'frozen_det.RoleParameterGroups', got {sorted(unknown)}. Leave `constructor` out for "
+                "mmengine's own options."
+            )
         roles = dict(paramwise_cfg.get("roles") or {})
         for name in roles:
             if name not in ROLES:
-                raise InputError(f"expected roles among {ROLES} in optim_wrapper.paramwise_cfg.roles, got {name!r}; "
-                                 f"{closest(name, ROLES)}")
+                raise InputError(
+                    f"expected roles among {ROLES} in optim_wrapper.paramwise_cfg.roles, got {name!r}; "
+                    f"{closest(name, ROLES)}"
+                )
         # The host builds groups only if these options are not empty.
         super().__init__(optim_wrapper_cfg, {"roles": roles})
 
@@ -53,18 +57,23 @@ class RoleParameterGroups(DefaultOptimWrapperConstructor):
         settings = self.paramwise_cfg["roles"]
         roles = parameter_roles(module, norms_apart="norms" in settings)
         if not roles:
-            raise InputError("expected a model with something to train, but no parameter has requires_grad. Look at "
-                             "model.backbone.freeze and whether the model has a neck and heads.")
+            raise InputError(
+                "expected a model with something to train, but no parameter has requires_grad. Look at "
+                "model.backbone.freeze and whether the model has a neck and heads."
+            )
         for role in settings:
             if role not in roles:
-                raise InputError(f"optim_wrapper.paramwise_cfg.roles has settings for {role!r}, but no parameter of "
-                                 f"that role trains; those that do: {sorted(roles)}. Take the role out, or let it "
-                                 "train (adapters: model.backbone.adapters; norms: adapters.train_norms; backbone: "
-                                 "model.backbone.freeze).")
+                raise InputError(
+                    f"optim_wrapper.paramwise_cfg.roles has settings for {role!r}, but no parameter of "
+                    f"that role trains; those that do: {sorted(roles)}. Take the role out, or let it "
+                    "train (adapters: model.backbone.adapters; norms: adapters.train_norms; backbone: "
+                    "model.backbone.freeze)."
+                )
         for role in ROLES:
             if role in roles:
-                params.append({"params": list(roles[role].values()), "role": role,
-                               **self._options(role, settings.get(role, {}))})
+                params.append(
+                    {"params": list(roles[role].values()), "role": role, **self._options(role, settings.get(role, {}))}
+                )
         print_log(group_table(params, self.base_lr, self.base_wd, _frozen_count(module)), logger="current")
 
     def _options(self, role: str, settings: Mapping) -> dict:
@@ -76,15 +85,19 @@ class RoleParameterGroups(DefaultOptimWrapperConstructor):
                 raise InputError(f"expected one of {key} and {factor} in {where}, got both. Keep one.")
             if factor in settings:
                 if base is None:
-                    raise InputError(f"{where}.{factor} multiplies optim_wrapper.optimizer.{key}, which is not given. "
-                                     f"Give it, or write {where}.{key}.")
+                    raise InputError(
+                        f"{where}.{factor} multiplies optim_wrapper.optimizer.{key}, which is not given. "
+                        f"Give it, or write {where}.{key}."
+                    )
                 options[key] = base * settings.pop(factor)
         known = _group_options(self.optimizer_cfg["type"])
         for key in settings:
             if known is not None and key not in known:
-                raise InputError(f"{where} has no setting {key!r}; "
-                                 f"{closest(key, [*known, 'lr_mult', 'decay_mult'])} It takes "
-                                 f"{['lr_mult', 'decay_mult', *known]}.")
+                raise InputError(
+                    f"{where} has no setting {key!r}; "
+                    f"{closest(key, [*known, 'lr_mult', 'decay_mult'])} It takes "
+                    f"{['lr_mult', 'decay_mult', *known]}."
+                )
         return {**options, **settings}
 
 
@@ -117,8 +130,10 @@ def group_table(groups: list[dict], base_lr, base_decay, frozen: int = 0) -> str
         count = sum(parameter.numel() for parameter in group["params"])
         lr, decay = group.get("lr", base_lr), group.get("weight_decay", base_decay)
         others = {k: v for k, v in group.items() if k not in ("params", "role", "lr", "weight_decay")}
-        lines.append(f"{group['role']:<12}{len(group['params']):>9}{count:>13,}{_number(lr):>12}{_number(decay):>12}"
-                     + "".join(f"  {k}={v}" for k, v in others.items()))
+        lines.append(
+            f"{group['role']:<12}{len(group['params']):>9}{count:>13,}{_number(lr):>12}{_number(decay):>12}"
+            + "".join(f"  {k}={v}" for k, v in others.items())
+        )
     lines.append(f"{'frozen':<12}{'':>9}{frozen:>13,}{'-':>12}{'-':>12}")
     return "parameter groups\n" + "\n".join(lines)
 

@@ -42,8 +42,10 @@ def guard_rate_scaling() -> None:
             batch = (loader["batch_size"] if isinstance(loader, dict) else loader.batch_size) * self.world_size
             # The host divides the batch by this number: its quotient is to be the root of the right one.
             factor = rate_factor(batch, auto_scale_lr["base_batch_size"], "sqrt")
-            self.logger.info(f"the learning rate follows the square root of the batch: {batch} images a step for a "
-                             f"rate of {auto_scale_lr['base_batch_size']:g}")
+            self.logger.info(
+                f"the learning rate follows the square root of the batch: {batch} images a step for a "
+                f"rate of {auto_scale_lr['base_batch_size']:g}"
+            )
             auto_scale_lr = {**auto_scale_lr, "base_batch_size": batch / factor}
         plain(self, optim_wrapper, auto_scale_lr)
 

@@ -7,9 +7,16 @@ from ...registry import OPTIMIZERS
 
 
 @OPTIMIZERS.register_module()
-def RMSpropTF(params, lr: float = 0.01, alpha: float = 0.9, eps: float = 1e-3,  # noqa: N802
-              weight_decay: float = 0.0, momentum: float = 0.9, decoupled_decay: bool = False,
-              lr_in_momentum: bool = True):
+def RMSpropTF(
+    params,
+    lr: float = 0.01,
+    alpha: float = 0.9,
+    eps: float = 1e-3,  # noqa: N802
+    weight_decay: float = 0.0,
+    momentum: float = 0.9,
+    decoupled_decay: bool = False,
+    lr_in_momentum: bool = True,
+):
     """RMSProp as in google-research/noisystudent: decay 0.9, momentum 0.9, epsilon 1e-3.
 
     Args:
@@ -18,5 +25,13 @@ def RMSpropTF(params, lr: float = 0.01, alpha: float = 0.9, eps: float = 1e-3,  
     """
     from timm.optim import RMSpropTF as TimmRMSpropTF
 
-    return TimmRMSpropTF(params, lr=lr, alpha=alpha, eps=eps, weight_decay=weight_decay, momentum=momentum,
-                         decoupled_decay=decoupled_decay, lr_in_momentum=lr_in_momentum)
+    return TimmRMSpropTF(
+        params,
+        lr=lr,
+        alpha=alpha,
+        eps=eps,
+        weight_decay=weight_decay,
+        momentum=momentum,
+        decoupled_decay=decoupled_decay,
+        lr_in_momentum=lr_in_momentum,
+    )

@@ -29,15 +29,19 @@ def label_classes(dataset) -> tuple[str, ...] | None:
     for leaf in _leaves(dataset):
         counted = _by_file(leaf, listed)
         if counted is not None and counted != listed:
-            print_log(f"{name_of_data(leaf)} lists its classes as {shown(counted)}, metainfo.classes as "
-                      f"{shown(listed)}: mmdet's CocoDataset counts labels as the file does, so its order is taken",
-                      logger="current", level=logging.WARNING)
+            print_log(
+                f"{name_of_data(leaf)} lists its classes as {shown(counted)}, metainfo.classes as "
+                f"{shown(listed)}: mmdet's CocoDataset counts labels as the file does, so its order is taken",
+                logger="current",
+                level=logging.WARNING,
+            )
             return counted
     return listed
 
 
-def order_for(dataset, stated: tuple[str, ...] | None, where: str, optional: bool = False,
-              marked: bool = True) -> tuple[int, ...] | None:
+def order_for(
+    dataset, stated: tuple[str, ...] | None, where: str, optional: bool = False, marked: bool = True
+) -> tuple[int, ...] | None:
     """The data's label of each label of a model; None where they are the same.
 
     Args:
@@ -56,18 +60,23 @@ def order_for(dataset, stated: tuple[str, ...] | None, where: str, optional: boo
         return order
     listed = names_of(classes_in(dataset.metainfo), name_of_data(dataset))
     if listed == stated:
-        raise InputError(f"expected the classes of {name_of_data(dataset)} in the order of metainfo.classes, "
-                         f"{shown(listed)}, got another one, by which mmdet's CocoDataset counts labels; whether "
-                         f"{where} was trained so nothing tells. Use frozen_det.CocoDataset, which counts by name, or "
-                         f"write the order of its labels into it: {RENAME}.")
+        raise InputError(
+            f"expected the classes of {name_of_data(dataset)} in the order of metainfo.classes, "
+            f"{shown(listed)}, got another one, by which mmdet's CocoDataset counts labels; whether "
+            f"{where} was trained so nothing tells. Use frozen_det.CocoDataset, which counts by name, or "
+            f"write the order of its labels into it: {RENAME}."
+        )
     return order
 
 
 def name_of_data(dataset) -> str:
     """What a data set is called in messages: its annotation file, or its type."""
     leaf = next(iter(_leaves(dataset)), dataset)
-    return str(getattr(leaf, "ann_file", None) or getattr(getattr(leaf, "records", None), "source", None)
-               or type(leaf).__name__)
+    return str(
+        getattr(leaf, "ann_file", None)
+        or getattr(getattr(leaf, "records", None), "source", None)
+        or type(leaf).__name__
+    )
 
 
 def _leaves(dataset):

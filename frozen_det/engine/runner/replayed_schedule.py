@@ -26,8 +26,10 @@ def replay_schedule(runner) -> list[float]:
     wanted = copy.deepcopy(runner.cfg.get("param_scheduler"))
     optimizer = getattr(runner.optim_wrapper, "optimizer", None)
     if optimizer is None or isinstance(runner.param_schedulers, dict):
-        raise InputError("expected one optimiser in optim_wrapper to resume with another param_scheduler, got several. "
-                         "Put param_scheduler back.")
+        raise InputError(
+            "expected one optimiser in optim_wrapper to resume with another param_scheduler, got several. "
+            "Put param_scheduler back."
+        )
     for scheduler in runner.param_schedulers or []:
         for group in optimizer.param_groups:
             group[scheduler.param_name] = group.get(f"initial_{scheduler.param_name}", group.get(scheduler.param_name))
@@ -36,8 +38,10 @@ def replay_schedule(runner) -> list[float]:
         warnings.simplefilter("ignore")
         schedulers = runner.build_param_scheduler(wanted) if wanted else []
         if any(getattr(one, "need_val_args", False) for one in schedulers):
-            raise InputError("expected a param_scheduler that counts steps or epochs to resume with another one, got "
-                             "one that follows a metric. Put param_scheduler back.")
+            raise InputError(
+                "expected a param_scheduler that counts steps or epochs to resume with another one, got "
+                "one that follows a metric. Put param_scheduler back."
+            )
         _lead(schedulers, runner.iter, runner.epoch, len(runner.train_dataloader) if runner.epoch else 0)
     runner.param_schedulers = schedulers
     return [group["lr"] for group in optimizer.param_groups]

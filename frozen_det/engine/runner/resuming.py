@@ -12,19 +12,42 @@ from ...errors import InputError
 from .stored_settings import differences, settings_of_text
 
 # Parts of a config that decide about the weights; logging, folders, workers and the like do not.
-_PARTS = ("model", "train_dataloader", "val_dataloader", "val_evaluator", "optim_wrapper", "param_scheduler",
-          "train_cfg", "auto_scale_lr", "randomness", "custom_hooks", "sync_bn")
+_PARTS = (
+    "model",
+    "train_dataloader",
+    "val_dataloader",
+    "val_evaluator",
+    "optim_wrapper",
+    "param_scheduler",
+    "train_cfg",
+    "auto_scale_lr",
+    "randomness",
+    "custom_hooks",
+    "sync_bn",
+)
 _NO_MATTER = re.compile(r"(^|\.)(num_workers|persistent_workers|prefetch_factor|pin_memory|_scope_)$")
 # A resumed run takes these from the checkpoint.
 _KEPT = re.compile(
     r"^(optim_wrapper\.(optimizer|paramwise_cfg|constructor|accumulative_counts)(\.|$)"
     r"|auto_scale_lr(\.|$)|randomness\.seed$|train_cfg\.(type|by_epoch)$"
-    r"|model\.(detector\.)?backbone\.(body|freeze|adapters|strides)(\.|$))")
+    r"|model\.(detector\.)?backbone\.(body|freeze|adapters|strides)(\.|$))"
+)
 _NEEDED = ("state_dict", "optimizer", "message_hub", "meta")
 _OF_HUB = ("log_scalars", "runtime_info", "resumed_keys")
 # What torch's optimisers keep in the shape of each parameter.
-_MOMENTS = frozenset({"exp_avg", "exp_avg_sq", "max_exp_avg_sq", "exp_inf", "momentum_buffer", "square_avg", "grad_avg",
-                      "acc_delta", "sum"})
+_MOMENTS = frozenset(
+    {
+        "exp_avg",
+        "exp_avg_sq",
+        "max_exp_avg_sq",
+        "exp_inf",
+        "momentum_buffer",
+        "square_avg",
+        "grad_avg",
+        "acc_delta",
+        "sum",
+    }
+)
 
 
 def check_resumable(checkpoint, cfg, where: str) -> list[str]:
@@ -43,18 +66,26 @@ def check_resumable(checkpoint, cfg, where: str) -> list[str]:
     """
     _require_training_state(checkpoint, where)
     if checkpoint.get("ema_state_dict") is not None and not any("EMAHook" in kind for kind in _hook_types(cfg)):
-        raise InputError(f"expected an EMAHook in custom_hooks to resume from {where}, whose `state_dict` is an "
-                         f"average: without the hook the run would go on from that. {_remedy(where)}")
+        raise InputError(
+            f"expected an EMAHook in custom_hooks to resume from {where}, whose `state_dict` is an "
+            f"average: without the hook the run would go on from that. {_remedy(where)}"
+        )
     text = (checkpoint["meta"] or {}).get("cfg")
     before = settings_of_text(text) if isinstance(text, str) else None
     if before is None:
         return ["the checkpoint has no config to compare with"]
-    changed = [one for part in _PARTS for one in differences(before.get(part), cfg.get(part), part)
-               if not _NO_MATTER.search(one[0])]
+    changed = [
+        one
+        for part in _PARTS
+        for one in differences(before.get(part), cfg.get(part), part)
+        if not _NO_MATTER.search(one[0])
+    ]
     kept = [one for one in changed if _KEPT.search(one[0]) and not (one[0] == "randomness.seed" and one[2] is None)]
     if kept:
-        raise InputError(f"expected the settings of the run that wrote {where}, got {_listed(kept)}: a resumed run "
-                         f"keeps those of its checkpoint. {_remedy(where)}")
+        raise InputError(
+            f"expected the settings of the run that wrote {where}, got {_listed(kept)}: a resumed run "
+            f"keeps those of its checkpoint. {_remedy(where)}"
+        )
     return [_line(*one) for one in changed]
 
 
@@ -73,7 +104,8 @@ def check_fits_run(checkpoint: dict, runner, where: str) -> list[str]:
         raise InputError(
             f"expected {before['images_per_step']} images in a step, as in {where} ({before['num_processes']} "
             f"processes), got {now['images_per_step']} ({now['num_processes']} processes x train_dataloader.batch_size "
-            f"{loader.batch_size}): the learning rate and the schedule are for the former. {_remedy(where)}")
+            f"{loader.batch_size}): the learning rate and the schedule are for the former. {_remedy(where)}"
+        )
     notes = _same_epochs(meta, runner, where)
     _same_groups(checkpoint["optimizer"], runner.optim_wrapper, where)
     return notes
@@ -88,22 +120,33 @@ def run_size(runner) -> dict:
 
 def _require_training_state(checkpoint, where: str) -> None:
     if not isinstance(checkpoint, Mapping) or "state_dict" not in checkpoint:
-        raise InputError(f"expected a checkpoint of a training run to resume from, but {where} holds no run's state. "
-                         "Weights alone are given by load_from or model.backbone.weights.")
+        raise InputError(
+            f"expected a checkpoint of a training run to resume from, but {where} holds no run's state. "
+            "Weights alone are given by load_from or model.backbone.weights."
+        )
     lacking = [key for key in _NEEDED if not checkpoint.get(key)]
     if lacking:
-        raise InputError(f"expected a checkpoint with the run's state to resume from, but {where} has no "
-                         f"{', '.join(lacking)}: best and published ones have no optimiser's. Take epoch_N.pth or "
-                         f"iter_N.pth of the run. {_remedy(where)}")
+        raise InputError(
+            f"expected a checkpoint with the run's state to resume from, but {where} has no "
+            f"{', '.join(lacking)}: best and published ones have no optimiser's. Take epoch_N.pth or "
+            f"iter_N.pth of the run. {_remedy(where)}"
+        )
     hub, optimizer = checkpoint["message_hub"], checkpoint["optimizer"]
-    whole = {"meta": isinstance(checkpoint["meta"], Mapping),
-             "message_hub": isinstance(hub, Mapping) and set(_OF_HUB) <= set(hub),
-             "optimizer": isinstance(optimizer, Mapping) and ("param_groups" in optimizer or all(
-                 isinstance(one, Mapping) and "param_groups" in one for one in optimizer.values()))}
+    whole = {
+        "meta": isinstance(checkpoint["meta"], Mapping),
+        "message_hub": isinstance(hub, Mapping) and set(_OF_HUB) <= set(hub),
+        "optimizer": isinstance(optimizer, Mapping)
+        and (
+            "param_groups" in optimizer
+            or all(isinstance(one, Mapping) and "param_groups" in one for one in optimizer.values())
+        ),
+    }
     broken = [key for key, is_whole in whole.items() if not is_whole]
     if broken:
-        raise InputError(f"expected the run's state in {where} as mmengine writes it, but {' and '.join(broken)} "
-                         f"{'is' if len(broken) == 1 else 'are'} something else. {_remedy(where)}")
+        raise InputError(
+            f"expected the run's state in {where} as mmengine writes it, but {' and '.join(broken)} "
+            f"{'is' if len(broken) == 1 else 'are'} something else. {_remedy(where)}"
+        )
     if not isinstance(checkpoint["meta"].get("epoch"), int) or not isinstance(checkpoint["meta"].get("iter"), int):
         raise InputError(f"expected epoch and iteration in the meta of {where} to resume from, got none.")
 
@@ -121,7 +164,8 @@ def _same_epochs(meta: dict, runner, where: str) -> list[str]:
     raise InputError(
         f"expected epochs of {meta['iter'] / meta['epoch']:g} steps, as in {where} ({meta['iter']} iterations in "
         f"{meta['epoch']} epochs), got {steps}: the training images, the batch or the number of processes changed, and "
-        f"the schedule counts steps. {_remedy(where)}")
+        f"the schedule counts steps. {_remedy(where)}"
+    )
 
 
 def _same_groups(before: dict, wrapper, where: str) -> None:
@@ -132,19 +176,26 @@ def _same_groups(before: dict, wrapper, where: str) -> None:
         return
     sizes, wanted = [len(group["params"]) for group in groups], [len(group["params"]) for group in stored]
     if sizes != wanted:
-        raise InputError(f"expected the optimiser to hold {sum(wanted)} parameters in {len(wanted)} groups, as in "
-                         f"{where}, got {sum(sizes)} in {len(sizes)}: other parts of the model train now. "
-                         f"{_remedy(where)}")
+        raise InputError(
+            f"expected the optimiser to hold {sum(wanted)} parameters in {len(wanted)} groups, as in "
+            f"{where}, got {sum(sizes)} in {len(sizes)}: other parts of the model train now. "
+            f"{_remedy(where)}"
+        )
     state = before.get("state") or {}
     for group, one in zip(groups, stored):
         for parameter, number in zip(group["params"], one["params"]):
-            shapes = {name: tuple(value.shape) for name, value in (state.get(number) or {}).items()
-                      if name in _MOMENTS and hasattr(value, "shape")}
+            shapes = {
+                name: tuple(value.shape)
+                for name, value in (state.get(number) or {}).items()
+                if name in _MOMENTS and hasattr(value, "shape")
+            }
             other = next((name for name, shape in shapes.items() if shape != tuple(parameter.shape)), None)
             if other is not None:
-                raise InputError(f"expected the optimiser's {other} of parameter {number} in the shape "
-                                 f"{tuple(parameter.shape)}, got {shapes[other]} in {where}: the file was changed, or "
-                                 f"its parameters stood in another order. {_remedy(where)}")
+                raise InputError(
+                    f"expected the optimiser's {other} of parameter {number} in the shape "
+                    f"{tuple(parameter.shape)}, got {shapes[other]} in {where}: the file was changed, or "
+                    f"its parameters stood in another order. {_remedy(where)}"
+                )
 
 
 def _hook_types(cfg) -> list[str]:
@@ -153,8 +204,7 @@ def _hook_types(cfg) -> list[str]:
 
 
 def _remedy(where: str) -> str:
-    return ("Put it back, or begin a new run from these weights: another --work-dir and --cfg-options "
-            f"load_from={where}")
+    return f"Put it back, or begin a new run from these weights: another --work-dir and --cfg-options load_from={where}"
 
 
 def _listed(changed: list[tuple], most: int = 4) -> str:

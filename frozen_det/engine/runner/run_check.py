@@ -9,9 +9,21 @@ from ...config.as_read_elsewhere import check_read_elsewhere
 from ...errors import InputError, closest
 
 # Keys of mmdet's own configs that stand there whether a model has such parameters or not.
-_CUSTOMARY = {"absolute_pos_embed", "relative_position_bias_table", "norm", "query_embed", "query_feat", "level_embed",
-              "language_model", "reference_points", "sampling_offsets", "pos_embed", "cls_token", "rel_pos_h",
-              "rel_pos_w"}
+_CUSTOMARY = {
+    "absolute_pos_embed",
+    "relative_position_bias_table",
+    "norm",
+    "query_embed",
+    "query_feat",
+    "level_embed",
+    "language_model",
+    "reference_points",
+    "sampling_offsets",
+    "pos_embed",
+    "cls_token",
+    "rel_pos_h",
+    "rel_pos_w",
+}
 
 
 def check_run(runner) -> None:
@@ -26,8 +38,10 @@ def check_run(runner) -> None:
     training = runner._train_loop is not None and not isinstance(runner._train_loop, dict)
     check_read_elsewhere(runner.cfg, unused=("test_",) if training else ("train_", "param_", "optim_"))
     if training:
-        check_custom_keys(runner.model.module if is_model_wrapper(runner.model) else runner.model,
-                          (runner.cfg.get("optim_wrapper") or {}).get("paramwise_cfg") or {})
+        check_custom_keys(
+            runner.model.module if is_model_wrapper(runner.model) else runner.model,
+            (runner.cfg.get("optim_wrapper") or {}).get("paramwise_cfg") or {},
+        )
 
 
 def check_custom_keys(model, paramwise_cfg) -> None:
@@ -43,5 +57,7 @@ def check_custom_keys(model, paramwise_cfg) -> None:
             continue
         parts = {".".join(name.split(".")[1:end]) for name in names for end in range(2, name.count(".") + 1)}
         parts |= {part for name in names for part in name.split(".") if part}
-        raise InputError(f"optim_wrapper.paramwise_cfg.custom_keys has {key!r}, which is in no parameter's name; "
-                         f"{closest(key, parts) or 'see `frozen-det describe`'}")
+        raise InputError(
+            f"optim_wrapper.paramwise_cfg.custom_keys has {key!r}, which is in no parameter's name; "
+            f"{closest(key, parts) or 'see `frozen-det describe`'}"
+        )

@@ -51,18 +51,25 @@ class RunGuard(Hook):
         if not self._resumed:
             return
         by_epoch = hasattr(runner.train_loop, "run_epoch")
-        at, end, unit = ((runner.epoch, runner.max_epochs, "epochs") if by_epoch
-                         else (runner.iter, runner.max_iters, "iters"))
+        at, end, unit = (
+            (runner.epoch, runner.max_epochs, "epochs") if by_epoch else (runner.iter, runner.max_iters, "iters")
+        )
         if at > end:
-            raise InputError(f"expected train_cfg.max_{unit} of at least {at}, where {runner._load_from} stands, to "
-                             f"resume from it, got {end}. Raise it, or resume from an earlier checkpoint.")
+            raise InputError(
+                f"expected train_cfg.max_{unit} of at least {at}, where {runner._load_from} stands, to "
+                f"resume from it, got {end}. Raise it, or resume from an earlier checkpoint."
+            )
         if at == end:
-            runner.logger.info(f"the run is finished: {at} of {end} {unit}; for a longer one raise "
-                               f"train_cfg.max_{unit} and, with it, the end of param_scheduler")
+            runner.logger.info(
+                f"the run is finished: {at} of {end} {unit}; for a longer one raise "
+                f"train_cfg.max_{unit} and, with it, the end of param_scheduler"
+            )
         elif self._other_schedule:
             rates = ", ".join(f"{rate:g}" for rate in dict.fromkeys(replay_schedule(runner)))
-            runner.logger.warning(f"resumed run: the schedule is that of the config, as if from the first step on; "
-                                  f"learning rate {rates} from iteration {runner.iter + 1}")
+            runner.logger.warning(
+                f"resumed run: the schedule is that of the config, as if from the first step on; "
+                f"learning rate {rates} from iteration {runner.iter + 1}"
+            )
 
     def after_run(self, runner) -> None:
         """Give the folder free."""
@@ -88,6 +95,8 @@ def refuse_used_folder(work_dir, how: str) -> None:
     """
     found = has_checkpoints(work_dir)
     if found:
-        raise InputError(f"expected a folder without checkpoints to begin a run in, but {work_dir} holds those of an "
-                         f"earlier one ({found[0].name}{f' and {len(found) - 1} more' if len(found) > 1 else ''}). "
-                         f"{how} goes on with that run; for a new one take another --work-dir, or move this one away.")
+        raise InputError(
+            f"expected a folder without checkpoints to begin a run in, but {work_dir} holds those of an "
+            f"earlier one ({found[0].name}{f' and {len(found) - 1} more' if len(found) > 1 else ''}). "
+            f"{how} goes on with that run; for a new one take another --work-dir, or move this one away."
+        )

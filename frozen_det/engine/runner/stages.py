@@ -91,9 +91,13 @@ class Stages:
             entry = self.done[name]
             entry["seconds"] = round(spent + time.perf_counter() - start, 1)
             if ended:
-                entry.update(state="done", outputs={
-                    **{self._short(path): file_digest(path) for path in stage.outputs},
-                    **{self._short(path): _size_mark(path) for path in stage.large}})
+                entry.update(
+                    state="done",
+                    outputs={
+                        **{self._short(path): file_digest(path) for path in stage.outputs},
+                        **{self._short(path): _size_mark(path) for path in stage.large},
+                    },
+                )
             self._write()
         self.say(f"[{name}] {entry['seconds']:.0f} s")
 
@@ -105,8 +109,10 @@ class Stages:
     def _whole(self, outputs: dict[str, str]) -> bool:
         """Whether every output is there with the bytes that were written, or for large ones as many."""
         paths = {self.work_dir / name: mark for name, mark in outputs.items()}
-        return all(path.is_file() and (_size_mark if _is_size(mark) else file_digest)(path) == mark
-                   for path, mark in paths.items())
+        return all(
+            path.is_file() and (_size_mark if _is_size(mark) else file_digest)(path) == mark
+            for path, mark in paths.items()
+        )
 
     def _short(self, path) -> str:
         """The path as seen from the work directory, so that the whole of it may be moved."""

@@ -15,8 +15,11 @@ class Unread(str):
 def settings_of_text(text: str) -> dict | None:
     """Top-level assignments of a dumped config; None if it cannot be parsed."""
     try:
-        return {node.targets[0].id: _value(node.value) for node in ast.parse(text).body
-                if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)}
+        return {
+            node.targets[0].id: _value(node.value)
+            for node in ast.parse(text).body
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+        }
     except (SyntaxError, ValueError, TypeError, AttributeError, RecursionError, MemoryError):
         return None
 

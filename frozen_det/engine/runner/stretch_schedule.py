@@ -23,8 +23,9 @@ def stretch_schedule(cfg, factor: float) -> list[str]:
     for key in ("val_interval", "val_begin"):
         stretch(loop, key, factor, notes)
     if loop.get("dynamic_intervals"):
-        loop["dynamic_intervals"] = [(times(at, factor), times(every, factor))
-                                     for at, every in loop["dynamic_intervals"]]
+        loop["dynamic_intervals"] = [
+            (times(at, factor), times(every, factor)) for at, every in loop["dynamic_intervals"]
+        ]
         notes.append("dynamic_intervals")
     checkpoint = (cfg.get("default_hooks") or {}).get("checkpoint") or {}
     if checkpoint.get("by_epoch", True):

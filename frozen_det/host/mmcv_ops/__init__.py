@@ -47,7 +47,8 @@ class _StandIn(types.ModuleType):
             raise NotImplementedError(
                 f"mmcv's compiled operator `{name}` was called, but mmcv is installed without its compiled ops. "
                 "frozen_det stands in for those of detectors with upright boxes, and not for this one. Remedy: install "
-                "mmcv with ops for your torch version, or choose a model that does not use this operator.")
+                "mmcv with ops for your torch version, or choose a model that does not use this operator."
+            )
 
         missing.__name__ = name
         return missing
@@ -75,6 +76,9 @@ def write_startup_file() -> str:
     from pathlib import Path
 
     target = Path(sysconfig.get_path("purelib")) / "frozen_det_ops.pth"
-    target.write_text("import sys; exec(\"try:\\n    from frozen_det import mmcv_ops\\n    mmcv_ops.install()\\n"
-                      "except ImportError:\\n    pass\")\n", encoding="utf-8")
+    target.write_text(
+        'import sys; exec("try:\\n    from frozen_det import mmcv_ops\\n    mmcv_ops.install()\\n'
+        'except ImportError:\\n    pass")\n',
+        encoding="utf-8",
+    )
     return str(target)

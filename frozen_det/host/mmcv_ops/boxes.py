@@ -47,7 +47,7 @@ def softnms(boxes, scores, dets, iou_threshold, sigma, min_score, method, offset
         order = _filled_from_the_end(rest[:, 4] >= min_score)
         rest, index = rest[order], index[order]
     if chosen:
-        dets[:len(chosen)] = torch.from_numpy(np.stack(chosen)).to(dets.dtype)
+        dets[: len(chosen)] = torch.from_numpy(np.stack(chosen)).to(dets.dtype)
     return torch.tensor(kept, dtype=torch.long)
 
 

@@ -10,15 +10,50 @@ import torch
 from .precision import gradients, wide
 
 
-def deform_conv_forward(input, weight, offset, output, columns, ones, kW, kH, dW, dH, padW, padH, dilationW, dilationH,
-                        group, deformable_group, im2col_step):
+def deform_conv_forward(
+    input,
+    weight,
+    offset,
+    output,
+    columns,
+    ones,
+    kW,
+    kH,
+    dW,
+    dH,
+    padW,
+    padH,
+    dilationW,
+    dilationH,
+    group,
+    deformable_group,
+    im2col_step,
+):
     """Fill ``output`` (N, D, h, w) with v1 (Dai et al., ICCV 2017); input (N, C, H, W), weight (D, C/group, kh, kw)."""
     geometry = (dH, dW, padH, padW, dilationH, dilationW, group, deformable_group)
     output.copy_(_convolve(input, weight, offset, None, None, geometry))
 
 
-def deform_conv_backward_input(input, offset, grad_output, grad_input, grad_offset, weight, columns, kW, kH, dW, dH,
-                               padW, padH, dilationW, dilationH, group, deformable_group, im2col_step):
+def deform_conv_backward_input(
+    input,
+    offset,
+    grad_output,
+    grad_input,
+    grad_offset,
+    weight,
+    columns,
+    kW,
+    kH,
+    dW,
+    dH,
+    padW,
+    padH,
+    dilationW,
+    dilationH,
+    group,
+    deformable_group,
+    im2col_step,
+):
     """Add the gradients by input and offset; the one by the weight comes with them and is left in ``columns``.
 
     torchvision gives all gradients at once. mmcv asks for the weight's right after, with the same scratch tensor.
@@ -30,8 +65,26 @@ def deform_conv_backward_input(input, offset, grad_output, grad_input, grad_offs
     columns.set_(by_weight.to(columns.dtype))
 
 
-def deform_conv_backward_parameters(input, offset, grad_output, grad_weight, columns, ones, kW, kH, dW, dH, padW, padH,
-                                    dilationW, dilationH, group, deformable_group, scale, im2col_step):
+def deform_conv_backward_parameters(
+    input,
+    offset,
+    grad_output,
+    grad_weight,
+    columns,
+    ones,
+    kW,
+    kH,
+    dW,
+    dH,
+    padW,
+    padH,
+    dilationW,
+    dilationH,
+    group,
+    deformable_group,
+    scale,
+    im2col_step,
+):
     """Add the weight's gradient times ``scale``: the one left in ``columns`` by the input's step, or computed here."""
     if columns.shape != grad_weight.shape:
         geometry = (dH, dW, padH, padW, dilationH, dilationW, group, deformable_group)
@@ -43,18 +96,59 @@ def deform_conv_backward_parameters(input, offset, grad_output, grad_weight, col
         columns.set_()  # used once: another backward pass has another gradient
 
 
-def modulated_deform_conv_forward(input, weight, bias, ones, offset, mask, output, columns, kernel_h, kernel_w,
-                                  stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, group, deformable_group,
-                                  with_bias):
+def modulated_deform_conv_forward(
+    input,
+    weight,
+    bias,
+    ones,
+    offset,
+    mask,
+    output,
+    columns,
+    kernel_h,
+    kernel_w,
+    stride_h,
+    stride_w,
+    pad_h,
+    pad_w,
+    dilation_h,
+    dilation_w,
+    group,
+    deformable_group,
+    with_bias,
+):
     """Fill ``output`` (N, D, h, w) with v2 (Zhu et al., CVPR 2019): samples times ``mask``, and ``bias`` (D,)."""
     geometry = (stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, group, deformable_group)
     offset, mask = _as_read(offset, output), _as_read(mask, output)
     output.copy_(_convolve(input, weight, offset, mask, bias if with_bias else None, geometry))
 
 
-def modulated_deform_conv_backward(input, weight, bias, ones, offset, mask, columns, grad_input, grad_weight,
-                                   grad_bias, grad_offset, grad_mask, grad_output, kernel_h, kernel_w, stride_h,
-                                   stride_w, pad_h, pad_w, dilation_h, dilation_w, group, deformable_group, with_bias):
+def modulated_deform_conv_backward(
+    input,
+    weight,
+    bias,
+    ones,
+    offset,
+    mask,
+    columns,
+    grad_input,
+    grad_weight,
+    grad_bias,
+    grad_offset,
+    grad_mask,
+    grad_output,
+    kernel_h,
+    kernel_w,
+    stride_h,
+    stride_w,
+    pad_h,
+    pad_w,
+    dilation_h,
+    dilation_w,
+    group,
+    deformable_group,
+    with_bias,
+):
     """Add v2's gradients to the five ``grad_`` tensors."""
     geometry = (stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, group, deformable_group)
     offset, mask = _as_read(offset, grad_output), _as_read(mask, grad_output)
@@ -73,14 +167,15 @@ def _as_read(values, output):
     (samples, channels), cells = values.shape[:2], output.shape[-2:]
     if values.shape[-2:] == cells or values[0:1].numel() < channels * cells.numel():
         return values
-    return values.flatten(1)[:, :channels * cells.numel()].view(samples, channels, *cells)
+    return values.flatten(1)[:, : channels * cells.numel()].view(samples, channels, *cells)
 
 
 def _convolve(input, weight, offset, mask, bias, geometry):
     import torchvision  # noqa: F401  registers torch.ops.torchvision
 
-    return torch.ops.torchvision.deform_conv2d(*_arguments(input, weight, offset, mask, bias), *geometry,
-                                               mask is not None)
+    return torch.ops.torchvision.deform_conv2d(
+        *_arguments(input, weight, offset, mask, bias), *geometry, mask is not None
+    )
 
 
 def _convolve_backward(grad_output, input, weight, offset, mask, bias, geometry):
@@ -88,7 +183,8 @@ def _convolve_backward(grad_output, input, weight, offset, mask, bias, geometry)
     import torchvision  # noqa: F401
 
     return torch.ops.torchvision._deform_conv2d_backward(
-        wide(grad_output).contiguous(), *_arguments(input, weight, offset, mask, bias), *geometry, mask is not None)
+        wide(grad_output).contiguous(), *_arguments(input, weight, offset, mask, bias), *geometry, mask is not None
+    )
 
 
 def _arguments(input, weight, offset, mask, bias):
@@ -99,8 +195,9 @@ def _arguments(input, weight, offset, mask, bias):
     return [tensor.to(input.dtype).contiguous() for tensor in (input, weight, offset, mask, bias)]
 
 
-def ms_deform_attn_forward(value, value_spatial_shapes, value_level_start_index, sampling_locations,
-                           attention_weights, im2col_step):
+def ms_deform_attn_forward(
+    value, value_spatial_shapes, value_level_start_index, sampling_locations, attention_weights, im2col_step
+):
     """Multi-scale deformable attention (Zhu et al., ICLR 2021) -> (N, queries, heads * d).
 
     value (N, keys, heads, d); spatial shapes (levels, 2) as (h, w); sampling locations (N, queries, heads, levels,
@@ -110,9 +207,18 @@ def ms_deform_attn_forward(value, value_spatial_shapes, value_level_start_index,
     return output.to(value.dtype)
 
 
-def ms_deform_attn_backward(value, value_spatial_shapes, value_level_start_index, sampling_locations,
-                            attention_weights, grad_output, grad_value, grad_sampling_loc, grad_attn_weight,
-                            im2col_step):
+def ms_deform_attn_backward(
+    value,
+    value_spatial_shapes,
+    value_level_start_index,
+    sampling_locations,
+    attention_weights,
+    grad_output,
+    grad_value,
+    grad_sampling_loc,
+    grad_attn_weight,
+    im2col_step,
+):
     """Add the gradients by value, locations and weights; the forward pass is repeated, so nothing large is kept."""
     found = gradients(_attend(value_spatial_shapes), (value, sampling_locations, attention_weights), grad_output)
     for total, gradient in zip((grad_value, grad_sampling_loc, grad_attn_weight), found):
@@ -126,7 +232,15 @@ def _attend(spatial_shapes):
     return lambda value, locations, weights: multi_scale_deformable_attn_pytorch(value, shapes, locations, weights)
 
 
-OPERATORS = {function.__name__: function for function in (
-    deform_conv_forward, deform_conv_backward_input, deform_conv_backward_parameters,
-    modulated_deform_conv_forward, modulated_deform_conv_backward,
-    ms_deform_attn_forward, ms_deform_attn_backward)}
+OPERATORS = {
+    function.__name__: function
+    for function in (
+        deform_conv_forward,
+        deform_conv_backward_input,
+        deform_conv_backward_parameters,
+        modulated_deform_conv_forward,
+        modulated_deform_conv_backward,
+        ms_deform_attn_forward,
+        ms_deform_attn_backward,
+    )
+}

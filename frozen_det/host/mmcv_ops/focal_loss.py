@@ -18,7 +18,7 @@ def sigmoid_focal_loss_forward(input, target, weight, output, gamma, alpha):
     _refuse_labels_above(input.shape[1], target)
     p, hit = wide(input).sigmoid(), _one_hot(input, target)
     positive = -alpha * (1 - p) ** gamma * p.clamp(min=_TINY).log()
-    negative = -(1 - alpha) * p ** gamma * (1 - p).clamp(min=_TINY).log()
+    negative = -(1 - alpha) * p**gamma * (1 - p).clamp(min=_TINY).log()
     output.copy_(torch.where(hit, positive, negative) * _row_weights(weight, target, p))
 
 
@@ -26,7 +26,7 @@ def sigmoid_focal_loss_backward(input, target, weight, grad_input, gamma, alpha)
     """Fill ``grad_input`` (N, C) with the derivative of each loss by its logit."""
     p, hit = wide(input).sigmoid(), _one_hot(input, target)
     positive = -alpha * (1 - p) ** gamma * (1 - p - gamma * p * p.clamp(min=_TINY).log())
-    negative = -(1 - alpha) * p ** gamma * (gamma * (1 - p) * (1 - p).clamp(min=_TINY).log() - p)
+    negative = -(1 - alpha) * p**gamma * (gamma * (1 - p) * (1 - p).clamp(min=_TINY).log() - p)
     grad_input.copy_(torch.where(hit, positive, negative) * _row_weights(weight, target, p))
 
 
@@ -64,17 +64,27 @@ def _row_weights(weight, target, like):
         return like.new_ones(len(target), 1)
     _refuse_labels_above(len(weight) - 1, target)
     if len(target) and not target.is_meta and int(target.min()) < 0:
-        raise InputError(f"focal loss with class weights: a label is {int(target.min())}, and there is no weight "
-                         "for it. Give labels from 0 on, or no weights.")
+        raise InputError(
+            f"focal loss with class weights: a label is {int(target.min())}, and there is no weight "
+            "for it. Give labels from 0 on, or no weights."
+        )
     return weight.to(like.dtype)[target][:, None]
 
 
 def _refuse_labels_above(last: int, target) -> None:
     if len(target) and not target.is_meta and int(target.max()) > last:
-        raise InputError(f"focal loss: a label is {int(target.max())}, but the last possible one is {last}. The "
-                         "background's (the number of classes) exists only in the sigmoid loss without weights.")
+        raise InputError(
+            f"focal loss: a label is {int(target.max())}, but the last possible one is {last}. The "
+            "background's (the number of classes) exists only in the sigmoid loss without weights."
+        )
 
 
-OPERATORS = {function.__name__: function for function in (
-    sigmoid_focal_loss_forward, sigmoid_focal_loss_backward,
-    softmax_focal_loss_forward, softmax_focal_loss_backward)}
+OPERATORS = {
+    function.__name__: function
+    for function in (
+        sigmoid_focal_loss_forward,
+        sigmoid_focal_loss_backward,
+        softmax_focal_loss_forward,
+        softmax_focal_loss_backward,
+    )
+}

@@ -30,8 +30,20 @@ def carafe_forward(features, masks, rfeatures, routput, rmasks, output, kernel_s
     output.copy_(_reassembled(kernel_size, group_size, scale_factor)(wide(features), wide(masks)))
 
 
-def carafe_backward(grad_output, rfeatures, masks, rgrad_output, rgrad_input_hs, rgrad_input, rgrad_masks, grad_input,
-                    grad_masks, kernel_size, group_size, scale_factor):
+def carafe_backward(
+    grad_output,
+    rfeatures,
+    masks,
+    rgrad_output,
+    rgrad_input_hs,
+    rgrad_input,
+    rgrad_masks,
+    grad_input,
+    grad_masks,
+    kernel_size,
+    group_size,
+    scale_factor,
+):
     """Add CARAFE's gradients by features and masks."""
     carafe_naive_backward(grad_output, rfeatures, masks, grad_input, grad_masks, kernel_size, group_size, scale_factor)
 
@@ -61,6 +73,14 @@ def _reassembled(kernel: int, groups: int, scale: int):
     return reassemble
 
 
-OPERATORS = {function.__name__: function for function in (
-    masked_im2col_forward, masked_col2im_forward, carafe_forward, carafe_backward, carafe_naive_forward,
-    carafe_naive_backward)}
+OPERATORS = {
+    function.__name__: function
+    for function in (
+        masked_im2col_forward,
+        masked_col2im_forward,
+        carafe_forward,
+        carafe_backward,
+        carafe_naive_forward,
+        carafe_naive_backward,
+    )
+}

@@ -9,36 +9,69 @@ import torch
 from .precision import gradients, wide
 
 
-def roi_align_forward(input, rois, output, argmax_y, argmax_x, aligned_height, aligned_width, spatial_scale,
-                      sampling_ratio, pool_mode, aligned):
+def roi_align_forward(
+    input,
+    rois,
+    output,
+    argmax_y,
+    argmax_x,
+    aligned_height,
+    aligned_width,
+    spatial_scale,
+    sampling_ratio,
+    pool_mode,
+    aligned,
+):
     """Fill ``output`` with RoIAlign's average of bilinear samples (He et al., ICCV 2017)."""
     from torchvision.ops import roi_align
 
     _only_average(pool_mode)
     features = wide(input)
     sampling = sampling_ratio if sampling_ratio > 0 else -1
-    output.copy_(roi_align(features, rois.to(features.dtype), (aligned_height, aligned_width), spatial_scale, sampling,
-                           aligned))
+    output.copy_(
+        roi_align(features, rois.to(features.dtype), (aligned_height, aligned_width), spatial_scale, sampling, aligned)
+    )
 
 
-def roi_align_backward(grad_output, rois, argmax_y, argmax_x, grad_input, aligned_height, aligned_width,
-                       spatial_scale, sampling_ratio, pool_mode, aligned):
+def roi_align_backward(
+    grad_output,
+    rois,
+    argmax_y,
+    argmax_x,
+    grad_input,
+    aligned_height,
+    aligned_width,
+    spatial_scale,
+    sampling_ratio,
+    pool_mode,
+    aligned,
+):
     """Add RoIAlign's gradient with respect to its input to ``grad_input`` (N, C, H, W)."""
     import torchvision  # noqa: F401  registers torch.ops.torchvision
 
     _only_average(pool_mode)
     sampling = sampling_ratio if sampling_ratio > 0 else -1
     grad_output = wide(grad_output).contiguous()
-    grad_input.add_(torch.ops.torchvision._roi_align_backward(
-        grad_output, rois.to(grad_output.dtype), spatial_scale, aligned_height, aligned_width, *grad_input.shape,
-        sampling, aligned))
+    grad_input.add_(
+        torch.ops.torchvision._roi_align_backward(
+            grad_output,
+            rois.to(grad_output.dtype),
+            spatial_scale,
+            aligned_height,
+            aligned_width,
+            *grad_input.shape,
+            sampling,
+            aligned,
+        )
+    )
 
 
 def _only_average(pool_mode: int) -> None:
     if pool_mode != 1:
         raise NotImplementedError(
             "mmcv's RoIAlign was asked for pool_mode='max', which torchvision does not have. "
-            "Use pool_mode='avg', or install mmcv with its compiled ops.")
+            "Use pool_mode='avg', or install mmcv with its compiled ops."
+        )
 
 
 def roi_pool_forward(input, rois, output, argmax, pooled_height, pooled_width, spatial_scale):
@@ -62,8 +95,9 @@ def roi_pool_forward(input, rois, output, argmax, pooled_height, pooled_width, s
                     cells = input[int(image), :, top:bottom, left:right]  # (C, bin height, bin width)
                     best, place = cells.flatten(1).max(dim=1)
                     output[index, :, at_y, at_x] = best
-                    argmax[index, :, at_y, at_x] = ((top + place // (right - left)) * width + left
-                                                    + place % (right - left)).to(argmax.dtype)
+                    argmax[index, :, at_y, at_x] = (
+                        (top + place // (right - left)) * width + left + place % (right - left)
+                    ).to(argmax.dtype)
 
 
 def _bins(start, end, count: int, size: int) -> list[tuple[int, int]]:
@@ -85,8 +119,9 @@ def roi_pool_backward(grad_output, rois, argmax, grad_input, pooled_height, pool
     grad_input.add_(total.view(grad_input.shape))
 
 
-def deform_roi_pool_forward(input, rois, offset, output, pooled_height, pooled_width, spatial_scale, sampling_ratio,
-                            gamma):
+def deform_roi_pool_forward(
+    input, rois, offset, output, pooled_height, pooled_width, spatial_scale, sampling_ratio, gamma
+):
     """Fill ``output`` with RoIAlign's average in bins that are shifted by ``offset`` (R, 2, h, w), (x, y).
 
     An offset counts in ``gamma`` times the region's size (Dai et al., ICCV 2017); an empty one shifts nothing.
@@ -95,8 +130,19 @@ def deform_roi_pool_forward(input, rois, offset, output, pooled_height, pooled_w
     output.copy_(pool(wide(input), wide(offset)))
 
 
-def deform_roi_pool_backward(grad_output, input, rois, offset, grad_input, grad_offset, pooled_height, pooled_width,
-                             spatial_scale, sampling_ratio, gamma):
+def deform_roi_pool_backward(
+    grad_output,
+    input,
+    rois,
+    offset,
+    grad_input,
+    grad_offset,
+    pooled_height,
+    pooled_width,
+    spatial_scale,
+    sampling_ratio,
+    gamma,
+):
     """Add the gradients by features and offsets. At the border they are those of the values; mmcv's are not."""
     if not len(rois):
         return
@@ -105,7 +151,7 @@ def deform_roi_pool_backward(grad_output, input, rois, offset, grad_input, grad_
         by_input, by_offset = gradients(pool, (input, offset), grad_output)
         grad_offset.add_(by_offset)
     else:
-        by_input, = gradients(lambda features: pool(features, offset), (input,), grad_output)
+        (by_input,) = gradients(lambda features: pool(features, offset), (input,), grad_output)
     grad_input.add_(by_input)
 
 
@@ -174,16 +220,27 @@ def prroi_pool_backward(grad_output, rois, grad_input, pooled_height, pooled_wid
     """Add the gradient by the features."""
     if len(rois):
         # Pooling is linear in the features: zeros have the same gradient.
-        grad_input.add_(gradients(lambda features: _mean_of_surface(features, rois, grad_output.shape[2:],
-                                                                    spatial_scale), (grad_input,), grad_output)[0])
+        grad_input.add_(
+            gradients(
+                lambda features: _mean_of_surface(features, rois, grad_output.shape[2:], spatial_scale),
+                (grad_input,),
+                grad_output,
+            )[0]
+        )
 
 
-def prroi_pool_coor_backward(output, grad_output, features, rois, grad_coor, pooled_height, pooled_width,
-                             spatial_scale):
+def prroi_pool_coor_backward(
+    output, grad_output, features, rois, grad_coor, pooled_height, pooled_width, spatial_scale
+):
     """Add the gradient by the regions' coordinates to ``grad_coor`` (R, 5)."""
     if len(rois):
-        grad_coor.add_(gradients(lambda moved: _mean_of_surface(features, moved, grad_output.shape[2:],
-                                                                spatial_scale), (rois,), grad_output)[0])
+        grad_coor.add_(
+            gradients(
+                lambda moved: _mean_of_surface(features, moved, grad_output.shape[2:], spatial_scale),
+                (rois,),
+                grad_output,
+            )[0]
+        )
 
 
 def _mean_of_surface(features, rois, size_hw, spatial_scale: float):
@@ -192,8 +249,10 @@ def _mean_of_surface(features, rois, size_hw, spatial_scale: float):
     x1, y1, x2, y2 = (rois[:, 1:] * spatial_scale).unbind(1)
     over_y, extent_y = _hat_integrals(y1, y2, size_hw[0], features.shape[2])
     over_x, extent_x = _hat_integrals(x1, x2, size_hw[1], features.shape[3])
-    pooled = [torch.einsum("hy,cyx,wx->chw", rows, features[int(image)], columns)
-              for image, rows, columns in zip(rois[:, 0].tolist(), over_y, over_x)]
+    pooled = [
+        torch.einsum("hy,cyx,wx->chw", rows, features[int(image)], columns)
+        for image, rows, columns in zip(rois[:, 0].tolist(), over_y, over_x)
+    ]
     if not pooled:
         return features.new_zeros(0, features.shape[1], *size_hw)
     area = (extent_y * extent_x)[:, None, None, None]
@@ -209,6 +268,17 @@ def _hat_integrals(start, end, bins: int, size: int):
     return upto[:, 1:] - upto[:, :-1], extent
 
 
-OPERATORS = {function.__name__: function for function in (
-    roi_align_forward, roi_align_backward, roi_pool_forward, roi_pool_backward, deform_roi_pool_forward,
-    deform_roi_pool_backward, prroi_pool_forward, prroi_pool_backward, prroi_pool_coor_backward)}
+OPERATORS = {
+    function.__name__: function
+    for function in (
+        roi_align_forward,
+        roi_align_backward,
+        roi_pool_forward,
+        roi_pool_backward,
+        deform_roi_pool_forward,
+        deform_roi_pool_backward,
+        prroi_pool_forward,
+        prroi_pool_backward,
+        prroi_pool_coor_backward,
+    )
+}

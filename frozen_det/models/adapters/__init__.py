@@ -11,5 +11,17 @@ from .parallel import ParallelAdapter
 from .series import SeriesAdapter
 from .target_layers import ROLES, Site, list_sites, site_table
 
-__all__ = ["Adapter", "Adapters", "ConvAdapter", "LoRA", "ParallelAdapter", "ROLES", "SeriesAdapter", "Site",
-           "SiteHook", "attach_adapters", "list_sites", "site_table"]
+__all__ = [
+    "Adapter",
+    "Adapters",
+    "ConvAdapter",
+    "LoRA",
+    "ParallelAdapter",
+    "ROLES",
+    "SeriesAdapter",
+    "Site",
+    "SiteHook",
+    "attach_adapters",
+    "list_sites",
+    "site_table",
+]

@@ -30,8 +30,9 @@ class Adapters(nn.Module):
             no adapters, so that nobody who loads it applies them twice.
     """
 
-    def __init__(self, kind: str, all_sites: Sequence[Site], adapted: Sequence[Site],
-                 trained_norms: Sequence[str] = ()):
+    def __init__(
+        self, kind: str, all_sites: Sequence[Site], adapted: Sequence[Site], trained_norms: Sequence[str] = ()
+    ):
         super().__init__()
         self.kind, self.all_sites, self.adapted = kind, tuple(all_sites), tuple(adapted)
         self.trained_norms = tuple(trained_norms)
@@ -110,8 +111,9 @@ class Adapters(nn.Module):
             reason = adapter.unmergeable_reason(base)
             if reason is None:
                 bias = getattr(base, "bias", None)
-                weight, gained = adapter.fold(base.weight.detach().double(),
-                                              None if bias is None else bias.detach().double())
+                weight, gained = adapter.fold(
+                    base.weight.detach().double(), None if bias is None else bias.detach().double()
+                )
                 changed[f"{site.name}.weight"] = weight
                 if gained is not None:
                     reason = _place_constant(site, base, body, gained, changed)
@@ -119,10 +121,12 @@ class Adapters(nn.Module):
                 refused.append((site, reason))
         if refused:
             site, reason = refused[0]
-            raise InputError(f"expected adapters that can be merged, but {len(refused)} of {len(self.adapted)} of "
-                             f"kind {self.kind!r} cannot be: at {site.name} ({site.layer}) {reason}. Nothing was "
-                             "changed. Keep the adapters beside the body, or leave such sites out in "
-                             "model.backbone.adapters.sites.")
+            raise InputError(
+                f"expected adapters that can be merged, but {len(refused)} of {len(self.adapted)} of "
+                f"kind {self.kind!r} cannot be: at {site.name} ({site.layer}) {reason}. Nothing was "
+                "changed. Keep the adapters beside the body, or leave such sites out in "
+                "model.backbone.adapters.sites."
+            )
         return changed
 
 
@@ -146,21 +150,27 @@ def attach_adapters(module: nn.Module, cfg: Mapping, body: Body) -> Adapters:
     cfg = dict(cfg)
     kind = cfg.pop("type", None)
     if kind not in ADAPTERS.module_dict:
-        raise InputError(f"expected one of {sorted(ADAPTERS.module_dict)} as model.backbone.adapters.type, got "
-                         f"{kind!r}; {closest(kind, ADAPTERS.module_dict)}")
+        raise InputError(
+            f"expected one of {sorted(ADAPTERS.module_dict)} as model.backbone.adapters.type, got "
+            f"{kind!r}; {closest(kind, ADAPTERS.module_dict)}"
+        )
     cls = ADAPTERS.module_dict[kind]
     wanted, stem = cfg.pop("sites", None), cfg.pop("stem", False)
     start_stage, train_norms = cfg.pop("start_stage", 1), cfg.pop("train_norms", False)
     if not 1 <= start_stage <= len(body.strides):
-        raise InputError(f"expected model.backbone.adapters.start_stage from 1 to {len(body.strides)} (the number of "
-                         f"features), got {start_stage}.")
+        raise InputError(
+            f"expected model.backbone.adapters.start_stage from 1 to {len(body.strides)} (the number of "
+            f"features), got {start_stage}."
+        )
     _check_options(cls, kind, cfg)
     found = survey(body)
     chosen = _chosen(found, kind, cls, wanted, stem, start_stage, body.architecture)
     norms = [name for name, stage in found.norms.items() if stage >= start_stage] if train_norms else []
     if train_norms and not norms:
-        raise InputError(f"model.backbone.adapters.train_norms is set, but {body.architecture} has no norm from stage "
-                         f"{start_stage} on. Leave it out.")
+        raise InputError(
+            f"model.backbone.adapters.train_norms is set, but {body.architecture} has no norm from stage "
+            f"{start_stage} on. Leave it out."
+        )
     adapters = Adapters(kind, found.sites, chosen, norms)
     for site in chosen:
         base = module.get_submodule(site.name)
@@ -175,8 +185,10 @@ def _check_options(cls: type, kind: str, options: Mapping) -> None:
     common = ["sites", "stem", "start_stage", "train_norms"]
     for name in options:
         if name not in known:
-            raise InputError(f"adapters of kind {kind!r} have no option {name!r} (model.backbone.adapters); "
-                             f"{closest(name, known + common) or f'they have {known + common}'}")
+            raise InputError(
+                f"adapters of kind {kind!r} have no option {name!r} (model.backbone.adapters); "
+                f"{closest(name, known + common) or f'they have {known + common}'}"
+            )
 
 
 def _chosen(found: Survey, kind: str, cls: type, wanted, stem: bool, start_stage: int, where: str) -> list[Site]:
@@ -188,25 +200,34 @@ def _chosen(found: Survey, kind: str, cls: type, wanted, stem: bool, start_stage
     chosen = {}
     for entry in (*wanted, *(("stem",) if stem else ())):
         by_role = entry in ROLES
-        matching = [site for site in found.sites if site.role == entry or fnmatchcase(site.name, entry)
-                    or fnmatchcase(site.name, f"{entry}.*")]
+        matching = [
+            site
+            for site in found.sites
+            if site.role == entry or fnmatchcase(site.name, entry) or fnmatchcase(site.name, f"{entry}.*")
+        ]
         if not by_role and not matching:
-            raise InputError(f"the pattern {entry!r} in model.backbone.adapters.sites matches no site of {where}; "
-                             f"{closest(entry, [*ROLES, *(site.name for site in found.sites)])} Roles: "
-                             f"{sorted(ROLES)}.")
+            raise InputError(
+                f"the pattern {entry!r} in model.backbone.adapters.sites matches no site of {where}; "
+                f"{closest(entry, [*ROLES, *(site.name for site in found.sites)])} Roles: "
+                f"{sorted(ROLES)}."
+            )
         for site in matching:
             if kind not in site.fits:
                 if by_role and entry in cls.default_roles:
                     continue
-                raise InputError(f"{kind!r} does not fit at the site {site.name} of {where} (role {site.role}, asked "
-                                 f"for by {entry!r} in model.backbone.adapters): {site.reasons[kind]}.")
+                raise InputError(
+                    f"{kind!r} does not fit at the site {site.name} of {where} (role {site.role}, asked "
+                    f"for by {entry!r} in model.backbone.adapters): {site.reasons[kind]}."
+                )
             if site.stage >= start_stage:
                 chosen[site.name] = site
     if not chosen:
         fitting = Counter(site.role for site in found.sites if kind in site.fits and site.stage >= start_stage)
-        raise InputError(f"no site of {where} was chosen for adapters of kind {kind!r} by {list(wanted)} "
-                         f"(model.backbone.adapters.sites) from stage {start_stage} on. Roles where it fits there, "
-                         f"with the number of sites: {dict(fitting) or 'none'}.")
+        raise InputError(
+            f"no site of {where} was chosen for adapters of kind {kind!r} by {list(wanted)} "
+            f"(model.backbone.adapters.sites) from stage {start_stage} on. Roles where it fits there, "
+            f"with the number of sites: {dict(fitting) or 'none'}."
+        )
     return [site for site in found.sites if site.name in chosen]
 
 
@@ -219,5 +240,7 @@ def _place_constant(site: Site, base: nn.Module, body: nn.Module, gained: Tensor
     if isinstance(norm, nn.modules.batchnorm._BatchNorm) and norm.track_running_stats and not norm.training:
         changed[f"{site.norm}.running_mean"] = norm.running_mean.double() - gained
         return None
-    return ("its own norm adds a constant, and the layer has neither a bias nor a BatchNorm in evaluation mode "
-            "behind it to take that constant")
+    return (
+        "its own norm adds a constant, and the layer has neither a bias nor a BatchNorm in evaluation mode "
+        "behind it to take that constant"
+    )

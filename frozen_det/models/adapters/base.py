@@ -66,8 +66,9 @@ class SiteHook:
         return self.adapter(args[0], output)
 
 
-def pointwise_layer(base: nn.Module, in_channels: int, out_channels: int, stride=1, groups: int = 1,
-                    bias: bool = False) -> nn.Module:
+def pointwise_layer(
+    base: nn.Module, in_channels: int, out_channels: int, stride=1, groups: int = 1, bias: bool = False
+) -> nn.Module:
     """A 1x1 convolution, or a linear layer where the site is one."""
     if isinstance(base, nn.Linear):
         return nn.Linear(in_channels, out_channels, bias=bias)

@@ -31,18 +31,17 @@ class ConvAdapter(Adapter):
 
     default_roles = ("conv3x3", "grouped", "depthwise")
 
-    def __init__(self, base: nn.Module, site: Site, init: str = "zero", reduction: float = 8,
-                 activation: str = "relu"):
+    def __init__(self, base: nn.Module, site: Site, init: str = "zero", reduction: float = 8, activation: str = "relu"):
         super().__init__()
         if activation not in _ACTIVATIONS:
-            raise InputError(f"expected one of {sorted(_ACTIVATIONS)} in model.backbone.adapters.activation, got "
-                             f"{activation!r}.")
+            raise InputError(
+                f"expected one of {sorted(_ACTIVATIONS)} in model.backbone.adapters.activation, got {activation!r}."
+            )
         if init not in ("zero", "normal"):
             raise InputError(f"expected 'zero' or 'normal' in model.backbone.adapters.init, got {init!r}.")
         self.geometry = Geometry.of(base)
         width = _width(site.in_channels, reduction)
-        self.reduce = nn.Conv2d(site.in_channels, width, base.kernel_size, base.stride, 0, base.dilation,
-                                groups=width)
+        self.reduce = nn.Conv2d(site.in_channels, width, base.kernel_size, base.stride, 0, base.dilation, groups=width)
         self.activation = _ACTIVATIONS[activation]()
         self.expand = nn.Conv2d(width, site.out_channels, 1)
         self.scale = nn.Parameter(torch.ones(1, site.out_channels, 1, 1))

@@ -38,8 +38,10 @@ class Geometry:
     def has_centre(self) -> bool:
         """Whether one tap of the kernel is its centre, and lies on the input for every output."""
         odd = all(size % 2 for size in self.kernel_size)
-        return odd and (self.padding is None or all(
-            2 * p <= d * (k - 1) for p, d, k in zip(self.padding, self.dilation, self.kernel_size)))
+        return odd and (
+            self.padding is None
+            or all(2 * p <= d * (k - 1) for p, d, k in zip(self.padding, self.dilation, self.kernel_size))
+        )
 
     def paddings(self, size_hw: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
         """Zeros (before, after) that an input of `size_hw` gets, for height and for width."""

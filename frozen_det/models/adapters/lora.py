@@ -30,8 +30,15 @@ class LoRA(Adapter):
 
     default_roles = ("attention", "mlp", "pointwise", "bottleneck")
 
-    def __init__(self, base: nn.Module, site: Site, init: str = "zero", rank: int = 8, alpha: float | None = None,
-                 dropout: float = 0.0):
+    def __init__(
+        self,
+        base: nn.Module,
+        site: Site,
+        init: str = "zero",
+        rank: int = 8,
+        alpha: float | None = None,
+        dropout: float = 0.0,
+    ):
         super().__init__()
         if rank < 1:
             raise InputError(f"expected a rank of at least 1 in model.backbone.adapters.rank, got {rank}.")

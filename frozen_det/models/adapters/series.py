@@ -48,7 +48,12 @@ class SeriesAdapter(Adapter):
         scale = shift = None
         if isinstance(self.norm, nn.BatchNorm2d):
             norm = self.norm
-            scale, shift = norm_scale_shift(norm.running_mean.to(weight), norm.running_var.to(weight), norm.eps,
-                                            norm.weight.detach().to(weight), norm.bias.detach().to(weight))
+            scale, shift = norm_scale_shift(
+                norm.running_mean.to(weight),
+                norm.running_var.to(weight),
+                norm.eps,
+                norm.weight.detach().to(weight),
+                norm.bias.detach().to(weight),
+            )
         mix = self.mix.weight.detach().to(weight).flatten(1)  # (C, C)
         return fold_series(weight, bias, mix, scale, shift)

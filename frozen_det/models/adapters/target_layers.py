@@ -96,8 +96,18 @@ def survey(body: Body) -> Survey:
         if not stride or shape[0] == 1:
             stride = _stride(shape, size_hw, isinstance(module, nn.Linear))
         role = _role(name, module, shape, trace, stem)
-        sites.insert(0, Site(name, role, trace.stages.get(f"{name}.weight", 0), stride, *_channels(module),
-                             _layer(module), trace.following.get(name)))
+        sites.insert(
+            0,
+            Site(
+                name,
+                role,
+                trace.stages.get(f"{name}.weight", 0),
+                stride,
+                *_channels(module),
+                _layer(module),
+                trace.following.get(name),
+            ),
+        )
     sites += _unreachable(body.module, trace)
     sites = tuple(_with_fits(site, body.module) for site in sites)
     norms = {name: max(stages) for name, stages in trace.norm_stages.items() if max(stages) > 0}
@@ -111,8 +121,10 @@ def site_table(sites: Sequence[Site]) -> str:
     for site in sites:
         channels = f"{site.in_channels}>{site.out_channels}"
         fits = ", ".join(site.fits) or f"none: {next(iter(site.reasons.values()))}"
-        lines.append(f"{site.name:<{width}}{site.role:<13}{site.stage:>5}{site.stride or '-':>7}{channels:>12}  "
-                     f"{site.layer:<22}{fits}")
+        lines.append(
+            f"{site.name:<{width}}{site.role:<13}{site.stage:>5}{site.stride or '-':>7}{channels:>12}  "
+            f"{site.layer:<22}{fits}"
+        )
     return "\n".join(lines)
 
 
@@ -139,8 +151,10 @@ def _trace(body: Body) -> tuple[_Trace, tuple[int, int]]:
                 return _trace_at(body, size_hw, device), size_hw
             except (AssertionError, RuntimeError, NotImplementedError, ValueError) as caught:
                 error = caught
-    raise InputError(f"the sites of {body.architecture} could not be measured at sizes {sizes} "
-                     f"(model.backbone.adapters): {error}. Leave adapters out for this body.")
+    raise InputError(
+        f"the sites of {body.architecture} could not be measured at sizes {sizes} "
+        f"(model.backbone.adapters): {error}. Leave adapters out for this body."
+    )
 
 
 def _trace_at(body: Body, size_hw, device: str) -> _Trace:
@@ -174,22 +188,30 @@ def _trace_at(body: Body, size_hw, device: str) -> _Trace:
             part.training = mode
     stages, uses = _stages(features, parameters), _uses(features)
     following = {read[0]: norm for norm, read in reads.items() if read and uses[read[2]] == 1}
-    norm_stages = {name: [stages.get(f"{name}.{p}", 0) for p, _ in module.get_submodule(name).named_parameters()]
-                   for name in reads if any(True for _ in module.get_submodule(name).parameters())}
+    norm_stages = {
+        name: [stages.get(f"{name}.{p}", 0) for p, _ in module.get_submodule(name).named_parameters()]
+        for name in reads
+        if any(True for _ in module.get_submodule(name).parameters())
+    }
     spatial = {name: _spatial_kind(name, module) for name in order}
     return _Trace(order, shapes, following, stages, norm_stages, {k: v for k, v in spatial.items() if v})
 
 
 def _features(body: Body, size_hw, device: str):
     """Features of a zero image with autograd history, and the stand-in parameters they depend on."""
-    parameters = {name: torch.empty_like(value, device=device).normal_().requires_grad_()
-                  for name, value in body.module.named_parameters()}
-    buffers = {name: torch.empty_like(value, device=device) if device == "meta" else value
-               for name, value in body.module.named_buffers()}
+    parameters = {
+        name: torch.empty_like(value, device=device).normal_().requires_grad_()
+        for name, value in body.module.named_parameters()
+    }
+    buffers = {
+        name: torch.empty_like(value, device=device) if device == "meta" else value
+        for name, value in body.module.named_buffers()
+    }
     tensors = {f"body.{name}": value for name, value in {**parameters, **buffers}.items()}
     with torch.enable_grad():
-        features = torch.func.functional_call(FeatureModule(body.module, body.extract), tensors,
-                                              (torch.zeros(1, 3, *size_hw, device=device),))
+        features = torch.func.functional_call(
+            FeatureModule(body.module, body.extract), tensors, (torch.zeros(1, 3, *size_hw, device=device),)
+        )
     return list(features), parameters
 
 
@@ -199,8 +221,9 @@ def _stages(features, parameters: Mapping) -> dict[str, int]:
     for number, feature in enumerate(features, start=1):
         open_names = [name for name, stage in stages.items() if stage == 0]
         if open_names:
-            grads = torch.autograd.grad(feature.sum(), [parameters[name] for name in open_names],
-                                        allow_unused=True, retain_graph=True)
+            grads = torch.autograd.grad(
+                feature.sum(), [parameters[name] for name in open_names], allow_unused=True, retain_graph=True
+            )
             stages.update({name: number for name, grad in zip(open_names, grads) if grad is not None})
     return stages
 
@@ -320,9 +343,19 @@ def _unreachable(module: nn.Module, trace: _Trace) -> list[Site]:
         owner, _, last = name.rpartition(".")
         if owner not in trace.shapes and value.ndim in (2, 4) and last.endswith("weight") and trace.stages[name]:
             found[owner].append((last, value))
-    return [Site(owner if last == "weight" else f"{owner}.{last}", "unreachable", trace.stages[f"{owner}.{last}"], 0,
-                 value.shape[1], value.shape[0], "weight read by a function")
-            for owner, values in found.items() for last, value in values]
+    return [
+        Site(
+            owner if last == "weight" else f"{owner}.{last}",
+            "unreachable",
+            trace.stages[f"{owner}.{last}"],
+            0,
+            value.shape[1],
+            value.shape[0],
+            "weight read by a function",
+        )
+        for owner, values in found.items()
+        for last, value in values
+    ]
 
 
 def _with_fits(site: Site, module: nn.Module) -> Site:

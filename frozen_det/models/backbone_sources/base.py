@@ -54,8 +54,9 @@ class Body:
     maps_in_training: int = 1
 
 
-def select_by_stride(found: Sequence[int | None], channels: Sequence[int], strides: Sequence[int],
-                     where: str) -> tuple[list[int], list[int]]:
+def select_by_stride(
+    found: Sequence[int | None], channels: Sequence[int], strides: Sequence[int], where: str
+) -> tuple[list[int], list[int]]:
     """The last (deepest) feature of each wanted stride; the last n, in order, of a stride wanted n times.
 
     Args:
@@ -75,11 +76,16 @@ def select_by_stride(found: Sequence[int | None], channels: Sequence[int], strid
         hint = " A stride named twice asks for two maps of it." if max(wanted.values()) > 1 else ""
         if len(have) == 1 and set(have) != set(wanted):
             hint = " All its features have one stride, as in plain vision transformers; ask for that stride alone."
-        raise InputError(f"expected features at strides {tuple(strides)} (model.backbone.strides), but {where} has "
-                         f"strides {tuple(sorted(have.elements() if max(wanted.values()) > 1 else have))}.{hint} Ask "
-                         "for strides among these.")
-    indices = [index for stride in dict.fromkeys(strides)
-               for index in [i for i, s in enumerate(found) if s == stride][-wanted[stride]:]]
+        raise InputError(
+            f"expected features at strides {tuple(strides)} (model.backbone.strides), but {where} has "
+            f"strides {tuple(sorted(have.elements() if max(wanted.values()) > 1 else have))}.{hint} Ask "
+            "for strides among these."
+        )
+    indices = [
+        index
+        for stride in dict.fromkeys(strides)
+        for index in [i for i, s in enumerate(found) if s == stride][-wanted[stride] :]
+    ]
     return indices, [channels[index] for index in indices]
 
 
@@ -87,9 +93,11 @@ def check_input_channels(options: dict, where: str) -> None:
     """Refuse a body for other images than RGB; the name of that option is the library's."""
     for name in ("in_chans", "in_channels"):
         if options.get(name, 3) != 3:
-            raise InputError(f"expected a body for RGB images, got {name}={options[name]!r} in {where}: images are "
-                             "read as RGB only, and pretrained weights have three input channels. Leave it out; grey "
-                             "images become RGB by themselves.")
+            raise InputError(
+                f"expected a body for RGB images, got {name}={options[name]!r} in {where}: images are "
+                "read as RGB only, and pretrained weights have three input channels. Leave it out; grey "
+                "images become RGB by themselves."
+            )
 
 
 def on_meta(build: Callable[[], nn.Module]) -> tuple[nn.Module, str]:

@@ -32,8 +32,9 @@ def build_body(cfg: dict, strides: Sequence[int]) -> Body:
     """
     cfg = dict(cfg)
     if "type" not in cfg:
-        raise InputError("expected `type` in model.backbone.body (timm, torchvision, or a backbone of mmdet), got "
-                         f"{cfg}")
+        raise InputError(
+            f"expected `type` in model.backbone.body (timm, torchvision, or a backbone of mmdet), got {cfg}"
+        )
     kind = cfg.pop("type")
     check_input_channels(cfg, "model.backbone.body")
     strides = tuple(strides)
@@ -48,8 +49,9 @@ def build_body(cfg: dict, strides: Sequence[int]) -> Body:
     except TypeError as error:
         if "unexpected keyword argument" not in str(error):
             raise
-        raise InputError(f"expected keys that the {kind} body takes in model.backbone.body, got {sorted(cfg)}: "
-                         f"{error}") from error
+        raise InputError(
+            f"expected keys that the {kind} body takes in model.backbone.body, got {sorted(cfg)}: {error}"
+        ) from error
 
 
 def body_strides(cfg: dict) -> tuple[int, ...]:

@@ -40,8 +40,9 @@ class CifarResNet(nn.Module):
         super().__init__()
         layers, block = (9, _Bottleneck) if bottleneck else (6, _Block)
         if depth < layers + 2 or (depth - 2) % layers:
-            raise InputError(f"expected a depth of {layers}n + 2 with bottleneck={bottleneck} in model.backbone.body, "
-                             f"got {depth}.")
+            raise InputError(
+                f"expected a depth of {layers}n + 2 with bottleneck={bottleneck} in model.backbone.body, got {depth}."
+            )
         blocks = (depth - 2) // layers
         self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
@@ -84,7 +85,7 @@ class _Block(nn.Module):
         self.stride, self.added = stride, channels - channels_in
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C_in, H, W) -> (N, C, H / stride, W / stride)
-        shortcut = x[:, :, ::self.stride, ::self.stride]
+        shortcut = x[:, :, :: self.stride, :: self.stride]
         if self.added:  # half of the new, empty channels on each side
             shortcut = F.pad(shortcut, (0, 0, 0, 0, self.added // 2, self.added - self.added // 2))
         out = F.relu(self.bn1(self.conv1(x)))

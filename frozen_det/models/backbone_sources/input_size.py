@@ -95,8 +95,9 @@ def remembered(key: tuple, find: Callable):
     return _FOUND[key]
 
 
-def measure(run: Callable[[tuple[int, int]], list[tuple[int, ...]]], own_hw: tuple[int, int] | None,
-            where: str) -> Measured:
+def measure(
+    run: Callable[[tuple[int, int]], list[tuple[int, ...]]], own_hw: tuple[int, int] | None, where: str
+) -> Measured:
     """Strides and channels of a body, and the sizes that it takes.
 
     Args:
@@ -112,8 +113,9 @@ def measure(run: Callable[[tuple[int, int]], list[tuple[int, ...]]], own_hw: tup
     trials = [(PROBE_SIZE_HW, SECOND_SIZE_HW, 1)]
     for multiple in sorted({*_MULTIPLES, own}):
         beyond = min(own, _LARGEST_OWN) // multiple + 1  # a table of positions ends at its own size
-        trials.append(((beyond * multiple, (beyond + 1) * multiple), ((beyond + 2) * multiple, beyond * multiple),
-                       multiple))
+        trials.append(
+            ((beyond * multiple, (beyond + 1) * multiple), ((beyond + 2) * multiple, beyond * multiple), multiple)
+        )
     refusals, measured = [], None
     for first_hw, second_hw, multiple in trials:
         try:
@@ -139,9 +141,11 @@ def measure(run: Callable[[tuple[int, int]], list[tuple[int, ...]]], own_hw: tup
         raise ValuesNeeded(f"{where} could not be measured without values: {unread[0]}.")
     if measured is not None:
         return measured  # it runs, but has no map of the image
-    raise InputError(f"{where} could not be measured at {PROBE_SIZE_HW}, multiples of "
-                     f"{sorted({*_MULTIPLES, own})} or {own_hw}: {refusals[0]}. Give its options (img_size=...) in "
-                     "model.backbone.body.") from refusals[0]
+    raise InputError(
+        f"{where} could not be measured at {PROBE_SIZE_HW}, multiples of "
+        f"{sorted({*_MULTIPLES, own})} or {own_hw}: {refusals[0]}. Give its options (img_size=...) in "
+        "model.backbone.body."
+    ) from refusals[0]
 
 
 @dataclass(frozen=True)
@@ -167,10 +171,13 @@ class AnySize:
             padded = pad_to_multiple(images, self.rule.multiple)
             features = self.extract(module, padded)
             if self.rule.fill:
-                features = [_filled(feature, padded.shape[-2:], stride)
-                            for feature, stride in zip(features, self.strides)]
-        return [feature[:, :, :-(-size_hw[0] // stride), :-(-size_hw[1] // stride)]
-                for feature, stride in zip(features, self.strides)]
+                features = [
+                    _filled(feature, padded.shape[-2:], stride) for feature, stride in zip(features, self.strides)
+                ]
+        return [
+            feature[:, :, : -(-size_hw[0] // stride), : -(-size_hw[1] // stride)]
+            for feature, stride in zip(features, self.strides)
+        ]
 
     def _in_windows(self, module: nn.Module, images: Tensor) -> list[Tensor]:
         """The maps of windows of the one size, side by side; the last of a row or column overlaps the one before."""
@@ -178,19 +185,38 @@ class AnySize:
         window_hw = self.rule.window_hw
         images = pad_to_multiple(images, coarse)
         images = _pad(images, *(max(side, window) for side, window in zip(images.shape[-2:], window_hw)))
-        rows, columns = (window_spans(side // coarse, window // coarse)
-                         for side, window in zip(images.shape[-2:], window_hw))
-        maps = [[self.extract(module, images[:, :, r.start * coarse:r.stop * coarse, c.start * coarse:c.stop * coarse])
-                 for c in columns] for r in rows]
-        return [torch.cat([torch.cat([_kept(maps[i][j][level], r, c, coarse // stride)
-                                      for j, c in enumerate(columns)], 3) for i, r in enumerate(rows)], 2)
-                for level, stride in enumerate(self.strides)]
+        rows, columns = (
+            window_spans(side // coarse, window // coarse) for side, window in zip(images.shape[-2:], window_hw)
+        )
+        maps = [
+            [
+                self.extract(
+                    module, images[:, :, r.start * coarse : r.stop * coarse, c.start * coarse : c.stop * coarse]
+                )
+                for c in columns
+            ]
+            for r in rows
+        ]
+        return [
+            torch.cat(
+                [
+                    torch.cat([_kept(maps[i][j][level], r, c, coarse // stride) for j, c in enumerate(columns)], 3)
+                    for i, r in enumerate(rows)
+                ],
+                2,
+            )
+            for level, stride in enumerate(self.strides)
+        ]
 
 
 def _kept(feature: Tensor, row, column, scale: int) -> Tensor:
     """The part of a window's map that the whole map takes; spans in cells of `scale` times the map's stride."""
-    return feature[:, :, (row.keep_start - row.start) * scale:(row.keep_stop - row.start) * scale,
-                   (column.keep_start - column.start) * scale:(column.keep_stop - column.start) * scale]
+    return feature[
+        :,
+        :,
+        (row.keep_start - row.start) * scale : (row.keep_stop - row.start) * scale,
+        (column.keep_start - column.start) * scale : (column.keep_stop - column.start) * scale,
+    ]
 
 
 def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
@@ -221,9 +247,11 @@ def _stride(first, second, first_hw, second_hw) -> int | None:
     exact = _exact_stride(first, first_hw)
     grown = abs(first[2] - second[2])
     stride = exact or (round(abs(first_hw[0] - second_hw[0]) / grown) if grown else None)
-    fits = stride and all(0 <= -(-side // stride) - cells <= _MOST_LOST_CELLS
-                          for shape, size_hw in ((first, first_hw), (second, second_hw))
-                          for side, cells in zip(size_hw, shape[2:]))
+    fits = stride and all(
+        0 <= -(-side // stride) - cells <= _MOST_LOST_CELLS
+        for shape, size_hw in ((first, first_hw), (second, second_hw))
+        for side, cells in zip(size_hw, shape[2:])
+    )
     return stride if fits else None
 
 

@@ -24,17 +24,26 @@ def mmdet_body(cfg: dict, strides) -> Body:
     from mmdet.registry import MODELS
 
     if MODELS.get(cfg["type"]) is None:
-        raise InputError(f"expected 'timm', 'torchvision' or a backbone registered in mmdet as "
-                         f"model.backbone.body.type, got {cfg['type']!r}; {closest(cfg['type'], MODELS.module_dict)}")
+        raise InputError(
+            f"expected 'timm', 'torchvision' or a backbone registered in mmdet as "
+            f"model.backbone.body.type, got {cfg['type']!r}; {closest(cfg['type'], MODELS.module_dict)}"
+        )
     cfg.pop("init_cfg", None)  # weights come through the one door only
     own = cfg["type"].startswith("frozen_det.")
     where = f"frozen_det/{cfg['type'].removeprefix('frozen_det.')}" if own else f"mmdet/{cfg['type']}"
     found = _found(cfg, where)
     measured = found.measured
     indices, channels = select_by_stride(measured.strides, measured.channels, strides, where)
-    return Body(MODELS.build(cfg), tuple(strides), tuple(channels),
-                any_size(ListFeatures(indices), strides, measured.rule), f"{where}{cfg.get('depth', '')}",
-                found.head_keys, found.preprocess, found.maps_in_training)
+    return Body(
+        MODELS.build(cfg),
+        tuple(strides),
+        tuple(channels),
+        any_size(ListFeatures(indices), strides, measured.rule),
+        f"{where}{cfg.get('depth', '')}",
+        found.head_keys,
+        found.preprocess,
+        found.maps_in_training,
+    )
 
 
 def mmdet_strides(cfg: dict) -> tuple[int | None, ...]:

@@ -65,17 +65,20 @@ class PlainViTFeatures:
         images = pad_to_multiple(images, self.stride)
         size_hw = [side // self.stride for side in images.shape[-2:]]  # in cells
         if self.patch != self.stride:
-            images = F.interpolate(images, size=[side * self.patch for side in size_hw], mode="bicubic",
-                                   antialias=True)
+            images = F.interpolate(images, size=[side * self.patch for side in size_hw], mode="bicubic", antialias=True)
         if self.window_hw is None:
             return [self._map(module, images)]
         rows, columns = (window_spans(length, size, self.overlap) for length, size in zip(size_hw, self.window_hw))
-        return [torch.cat([torch.cat([self._kept(module, images, row, column) for column in columns], 3)
-                           for row in rows], 2)]
+        return [
+            torch.cat(
+                [torch.cat([self._kept(module, images, row, column) for column in columns], 3) for row in rows], 2
+            )
+        ]
 
     def _map(self, module: nn.Module, images: Tensor) -> Tensor:
-        maps = module.forward_intermediates(images, indices=list(self.taps), norm=self.norm, intermediates_only=True,
-                                            output_fmt="NCHW")  # without prefix tokens
+        maps = module.forward_intermediates(
+            images, indices=list(self.taps), norm=self.norm, intermediates_only=True, output_fmt="NCHW"
+        )  # without prefix tokens
         if len(maps) == 1:
             return maps[0]
         return torch.cat(maps, 1) if self.fusion == "concat" else torch.stack(maps).mean(0)
@@ -83,10 +86,15 @@ class PlainViTFeatures:
     def _kept(self, module: nn.Module, images: Tensor, row, column) -> Tensor:
         """The part of one window's map that the whole map takes."""
         patch = self.patch
-        inside = self._map(module, images[:, :, row.start * patch:row.stop * patch,
-                                          column.start * patch:column.stop * patch])
-        return inside[:, :, row.keep_start - row.start:row.keep_stop - row.start,
-                      column.keep_start - column.start:column.keep_stop - column.start]
+        inside = self._map(
+            module, images[:, :, row.start * patch : row.stop * patch, column.start * patch : column.stop * patch]
+        )
+        return inside[
+            :,
+            :,
+            row.keep_start - row.start : row.keep_stop - row.start,
+            column.keep_start - column.start : column.keep_stop - column.start,
+        ]
 
 
 def is_plain_vit(module: nn.Module) -> bool:
@@ -110,8 +118,10 @@ def refuse_options(own: dict, where: str) -> None:
         InputError: any are given.
     """
     if own:
-        raise InputError(f"expected {sorted(own)} in model.backbone.body for plain vision transformers only, got them "
-                         f"for {where}, which is none (or has dynamic_img_size=False). Leave them out.")
+        raise InputError(
+            f"expected {sorted(own)} in model.backbone.body for plain vision transformers only, got them "
+            f"for {where}, which is none (or has dynamic_img_size=False). Leave them out."
+        )
 
 
 def plain_vit_features(full: nn.Module, own: dict, strides: Sequence[int], where: str) -> PlainViTFeatures:
@@ -134,8 +144,10 @@ def plain_vit_features(full: nn.Module, own: dict, strides: Sequence[int], where
     if norm not in (True, False):
         raise InputError(f"expected tap_norm True or False in model.backbone.body, got {norm!r}.")
     if norm and isinstance(getattr(full, "norm", None), (nn.Identity, type(None))):
-        raise InputError(f"expected tap_norm=False in model.backbone.body: {where} has no final norm (it norms what it "
-                         "has pooled). Leave tap_norm out.")
+        raise InputError(
+            f"expected tap_norm=False in model.backbone.body: {where} has no final norm (it norms what it "
+            "has pooled). Leave tap_norm out."
+        )
     taps = _block_indices(own.get("taps"), len(full.blocks), where)
     features = PlainViTFeatures(taps, patch, stride, fusion, norm)
     if own.get("window") is None:
@@ -155,8 +167,10 @@ def measured_channels(full: nn.Module, device: str, features: PlainViTFeatures, 
         with torch.no_grad():
             shape = whole(full.eval(), torch.zeros(1, 3, *PROBE_SIZE_HW, device=device))[0].shape
     except (AssertionError, RuntimeError, ValueError) as error:
-        raise InputError(f"{where} could not be measured at {PROBE_SIZE_HW}: {error}. Give its options "
-                         "(img_size=...) in model.backbone.body.") from error
+        raise InputError(
+            f"{where} could not be measured at {PROBE_SIZE_HW}: {error}. Give its options "
+            "(img_size=...) in model.backbone.body."
+        ) from error
     assert tuple(shape[2:]) == tuple(-(-side // features.stride) for side in PROBE_SIZE_HW), (where, shape)
     return shape[1]
 
@@ -181,14 +195,19 @@ def refuse_other_grid(module: nn.Module, state: dict, where: str) -> None:
         return
     tokens, grid_hw = theirs.shape[-2], tuple(module.patch_embed.grid_size)
     # With or without entries for class and register tokens; at most one of these counts is a square.
-    sides = [math.isqrt(tokens - prefix) for prefix in {0, 1, module.num_prefix_tokens}
-             if tokens > prefix and math.isqrt(tokens - prefix) ** 2 == tokens - prefix]
+    sides = [
+        math.isqrt(tokens - prefix)
+        for prefix in {0, 1, module.num_prefix_tokens}
+        if tokens > prefix and math.isqrt(tokens - prefix) ** 2 == tokens - prefix
+    ]
     if not sides or math.prod(grid_hw) in {tokens - prefix for prefix in {0, 1, module.num_prefix_tokens}}:
         return
     patch = module.patch_embed.feat_ratio()
-    raise InputError(f"{where} holds position embeddings of {sides[0]} x {sides[0]} patches, the body has {grid_hw[0]} "
-                     f"x {grid_hw[1]}. Say img_size={sides[0] * patch} in model.backbone.body: images of any size "
-                     "still pass, and the weights stay as they are.")
+    raise InputError(
+        f"{where} holds position embeddings of {sides[0]} x {sides[0]} patches, the body has {grid_hw[0]} "
+        f"x {grid_hw[1]}. Say img_size={sides[0] * patch} in model.backbone.body: images of any size "
+        "still pass, and the weights stay as they are."
+    )
 
 
 def _one_stride(strides: Sequence[int], patch: int, where: str) -> int:
@@ -199,7 +218,8 @@ def _one_stride(strides: Sequence[int], patch: int, where: str) -> int:
     raise InputError(
         f"expected features at strides {tuple(strides)} (model.backbone.strides), but {where} has strides ({patch},). "
         f"All its features have one stride, as in plain vision transformers; ask for {choices} alone and let "
-        "model.neck=dict(type='frozen_det.SimpleFeaturePyramid') make the others.")
+        "model.neck=dict(type='frozen_det.SimpleFeaturePyramid') make the others."
+    )
 
 
 def _near(stride: int, patch: int) -> bool:
@@ -212,12 +232,16 @@ def _block_indices(taps, num_blocks: int, where: str) -> tuple[int, ...]:
         return (num_blocks - 1,)
     given = [taps] if isinstance(taps, int) else list(taps)
     if not given or not all(isinstance(i, int) and -num_blocks <= i < num_blocks for i in given):
-        raise InputError(f"expected block indices from {-num_blocks} to {num_blocks - 1} in model.backbone.body.taps, "
-                         f"got {taps!r}: {where} has {num_blocks} blocks.")
+        raise InputError(
+            f"expected block indices from {-num_blocks} to {num_blocks - 1} in model.backbone.body.taps, "
+            f"got {taps!r}: {where} has {num_blocks} blocks."
+        )
     indices = [i % num_blocks for i in given]
     if indices != sorted(set(indices)):
-        raise InputError(f"expected ascending block indices, each once, in model.backbone.body.taps, got {taps!r}, "
-                         f"which are the blocks {indices} of {num_blocks} of {where}.")
+        raise InputError(
+            f"expected ascending block indices, each once, in model.backbone.body.taps, got {taps!r}, "
+            f"which are the blocks {indices} of {num_blocks} of {where}."
+        )
     return tuple(indices)
 
 
@@ -232,7 +256,10 @@ def _window(window, stride: int) -> tuple[tuple[int, int], int]:
     size, overlap = window["size"], window.get("overlap", 0)
     size_hw = (size, size) if isinstance(size, int) else tuple(size)
     sides = [*size_hw, overlap]
-    if len(size_hw) != 2 or not all(isinstance(side, int) and side % stride == 0 for side in sides) \
-            or not 0 <= overlap < min(size_hw):
+    if (
+        len(size_hw) != 2
+        or not all(isinstance(side, int) and side % stride == 0 for side in sides)
+        or not 0 <= overlap < min(size_hw)
+    ):
         raise InputError(f"expected {form}, with an overlap below the size, got size={size} and overlap={overlap}.")
     return tuple(side // stride for side in size_hw), overlap // stride

@@ -24,12 +24,20 @@ def describe_weights(body: Body, weights) -> WeightsCard:
     """
     parent, library = _parent_card(weights), body.architecture.split("/")[0]
     of_body = WeightsCard(
-        architecture=body.architecture, library_version=f"{library} {importlib.import_module(library).__version__}",
-        strides=tuple(body.strides), channels=tuple(body.channels), parent_digest=parent.digest,
-        source=_source_name(weights))
+        architecture=body.architecture,
+        library_version=f"{library} {importlib.import_module(library).__version__}",
+        strides=tuple(body.strides),
+        channels=tuple(body.channels),
+        parent_digest=parent.digest,
+        source=_source_name(weights),
+    )
     # A file's own card knows its mean and std better than the library's default for the architecture.
-    return first_known(of_body, dataclasses.replace(parent, digest=None), _of_preprocess(body),
-                       WeightsCard(licence=_licence(body, weights)))
+    return first_known(
+        of_body,
+        dataclasses.replace(parent, digest=None),
+        _of_preprocess(body),
+        WeightsCard(licence=_licence(body, weights)),
+    )
 
 
 def body_of_weights(weights) -> dict:
@@ -41,8 +49,10 @@ def body_of_weights(weights) -> dict:
     path = _parent_file(weights)
     card = read_card(path) if path is not None else None
     if card is None or card.architecture is None:
-        raise InputError(f"expected model.backbone.body, got none, and weights={weights!r} carry no card that names an "
-                         "architecture. Give body=dict(type='timm', name=...), or weights with a card.")
+        raise InputError(
+            f"expected model.backbone.body, got none, and weights={weights!r} carry no card that names an "
+            "architecture. Give body=dict(type='timm', name=...), or weights with a card."
+        )
     return body_of(card.architecture, str(path))
 
 
@@ -61,8 +71,10 @@ def body_of(architecture: str, where: str) -> dict:
         return dict(type=library, name=name)
     found = re.fullmatch(r"CifarResNet(\d+)", name) if library == "frozen_det" else None
     if found is None:
-        raise InputError(f"expected model.backbone.body: {where} holds weights of {architecture}, by its card, which "
-                         "does not say all that building it needs.")
+        raise InputError(
+            f"expected model.backbone.body: {where} holds weights of {architecture}, by its card, which "
+            "does not say all that building it needs."
+        )
     return dict(type="frozen_det.CifarResNet", depth=int(found[1]))
 
 
@@ -70,8 +82,14 @@ def _of_preprocess(body: Body) -> WeightsCard:
     known = body.preprocess
     if known is None:
         return WeightsCard()
-    return WeightsCard(mean=tuple(known.mean), std=tuple(known.std), channel_order=known.channel_order,
-                       input_size=known.input_size, crop_ratio=known.crop_ratio, interpolation=known.interpolation)
+    return WeightsCard(
+        mean=tuple(known.mean),
+        std=tuple(known.std),
+        channel_order=known.channel_order,
+        input_size=known.input_size,
+        crop_ratio=known.crop_ratio,
+        interpolation=known.interpolation,
+    )
 
 
 def _parent_file(weights) -> Path | None:

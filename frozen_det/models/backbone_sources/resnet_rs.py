@@ -43,8 +43,10 @@ class ResNetRS(nn.Module):
         from timm.layers import Conv2dSame
 
         if depth not in DEPTHS:
-            raise InputError(f"expected a depth of {DEPTHS} in model.backbone.body of type frozen_det.ResNetRS, got "
-                             f"{depth}. Correct that key.")
+            raise InputError(
+                f"expected a depth of {DEPTHS} in model.backbone.body of type frozen_det.ResNetRS, got "
+                f"{depth}. Correct that key."
+            )
         net = timm.create_model(f"resnetrs{depth}", act_layer="silu", num_classes=0)
         net.layer1[0].downsample[0] = _PoolInPlace()
         for name, layer in list(net.named_modules()):

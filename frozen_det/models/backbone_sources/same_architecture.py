@@ -25,8 +25,10 @@ def first_difference(architecture: str, other: str) -> str | None:
     names = [name.removeprefix("timm/") for name in (architecture, other)]
     if names[0].split(".")[0] == names[1].split(".")[0] or not all(timm.is_model(name) for name in names):
         return None
-    first, second = (repr(on_meta(lambda name=name: timm.create_model(name, pretrained=False, num_classes=0))[0])
-                     .splitlines() for name in names)
+    first, second = (
+        repr(on_meta(lambda name=name: timm.create_model(name, pretrained=False, num_classes=0))[0]).splitlines()
+        for name in names
+    )
     for ours, theirs in zip_longest(first[1:], second[1:], fillvalue="nothing"):
         if ours != theirs:
             return f"{ours.strip()!r} against {theirs.strip()!r}"
@@ -38,5 +40,7 @@ def refusal(card: WeightsCard, architecture: str, where: str) -> str | None:
     difference = first_difference(card.architecture, architecture) if card.architecture else None
     if difference is None:
         return None
-    return (f"{where} holds weights of {card.architecture}, by its card, and the body is {architecture}: not the same "
-            f"function ({difference}). Nothing was loaded. Set model.backbone.body to {card.architecture}.")
+    return (
+        f"{where} holds weights of {card.architecture}, by its card, and the body is {architecture}: not the same "
+        f"function ({difference}). Nothing was loaded. Set model.backbone.body to {card.architecture}."
+    )

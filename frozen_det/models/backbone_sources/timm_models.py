@@ -39,8 +39,15 @@ def timm_body(name: str, options: dict, strides) -> Body:
     measured = remembered((where, options), lambda: _measured(full, device, where, name, options))
     indices, channels = select_by_stride(measured.strides, measured.channels, strides, where)
     module, head_keys = _pruned(name, options, full, indices)
-    return Body(module, tuple(strides), tuple(channels), any_size(_TimmFeatures(indices), strides, measured.rule),
-                where, head_keys, timm_preprocess(full, overlay))
+    return Body(
+        module,
+        tuple(strides),
+        tuple(channels),
+        any_size(_TimmFeatures(indices), strides, measured.rule),
+        where,
+        head_keys,
+        timm_preprocess(full, overlay),
+    )
 
 
 def timm_strides(name: str, options: dict) -> tuple[int | None, ...]:
@@ -64,15 +71,21 @@ def timm_preprocess(full: nn.Module, overlay: dict | None) -> Preprocess:
     return Preprocess(
         tuple(round(255 * m, 6) for m in card.get("mean", (0.485, 0.456, 0.406))),
         tuple(round(255 * s, 6) for s in card.get("std", (0.229, 0.224, 0.225))),
-        "rgb", size[-1] if size else None, card.get("crop_pct"), card.get("interpolation"))
+        "rgb",
+        size[-1] if size else None,
+        card.get("crop_pct"),
+        card.get("interpolation"),
+    )
 
 
 def _check_known(name: str) -> None:
     import timm
 
     if not timm.is_model(name):
-        raise InputError(f"timm has no model {name!r} (model.backbone.body.name); "
-                         f"{closest(name.split('.')[0], timm.list_models()) or 'see timm.list_models()'}")
+        raise InputError(
+            f"timm has no model {name!r} (model.backbone.body.name); "
+            f"{closest(name.split('.')[0], timm.list_models()) or 'see timm.list_models()'}"
+        )
 
 
 def _pruned(name: str, options: dict, full: nn.Module, indices, prune_norm: bool = True):
@@ -91,8 +104,7 @@ class _TimmFeatures:
         self.indices = list(indices)
 
     def __call__(self, module, images):
-        return module.forward_intermediates(images, indices=self.indices, intermediates_only=True,
-                                            output_fmt="NCHW")
+        return module.forward_intermediates(images, indices=self.indices, intermediates_only=True, output_fmt="NCHW")
 
 
 def _on_meta(name: str, options: dict):
@@ -121,8 +133,9 @@ def _measured(full: nn.Module, device: str, where: str, name: str, options: dict
     def measured(module, device):
         def run(size_hw):
             with torch.no_grad():
-                features = module.forward_intermediates(torch.zeros(1, 3, *size_hw, device=device),
-                                                        intermediates_only=True, output_fmt="NCHW")
+                features = module.forward_intermediates(
+                    torch.zeros(1, 3, *size_hw, device=device), intermediates_only=True, output_fmt="NCHW"
+                )
             return [tuple(feature.shape) for feature in features]
 
         module.eval()
@@ -169,11 +182,19 @@ def _timm_features_only(name, options, strides, full, overlay) -> Body:
     probe, measured, channels_last = _list_measured(name, options, where)
     indices, channels = select_by_stride(measured.strides, measured.channels, strides, where)
     out = list(probe.feature_info.out_indices)
-    module = timm.create_model(name, pretrained=False, features_only=True,
-                               out_indices=[out[i] for i in indices], **options)
+    module = timm.create_model(
+        name, pretrained=False, features_only=True, out_indices=[out[i] for i in indices], **options
+    )
     extract = any_size(ListFeatures(range(len(indices)), channels_last), strides, measured.rule)
-    return Body(module, tuple(strides), tuple(channels), extract, where, frozenset(full.state_dict()),
-                timm_preprocess(full, overlay))
+    return Body(
+        module,
+        tuple(strides),
+        tuple(channels),
+        extract,
+        where,
+        frozenset(full.state_dict()),
+        timm_preprocess(full, overlay),
+    )
 
 
 def _list_measured(name: str, options: dict, where: str) -> tuple[nn.Module, Measured, bool]:

@@ -32,8 +32,10 @@ def torchvision_body(name: str, options: dict, strides) -> Body:
 
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
-        raise InputError(f"torchvision has no classification model {name!r} (model.backbone.body.name); "
-                         f"{closest(name, known) or 'see torchvision.models.list_models()'}")
+        raise InputError(
+            f"torchvision has no classification model {name!r} (model.backbone.body.name); "
+            f"{closest(name, known) or 'see torchvision.models.list_models()'}"
+        )
     where = f"torchvision/{name}"
     full, nodes, measured = _stages(name, options)
     indices, channels = select_by_stride(measured.strides, measured.channels, strides, where)
@@ -41,8 +43,15 @@ def torchvision_body(name: str, options: dict, strides) -> Body:
     full_keys = frozenset(full.state_dict())
     module = create_feature_extractor(torchvision.models.get_model(name, weights=None, **options), names)
     extract = any_size(_NodeFeatures(tuple(nodes[i][1] for i in indices)), strides, measured.rule)
-    return Body(module, tuple(strides), tuple(channels), extract, where, full_keys - frozenset(module.state_dict()),
-                torchvision_preprocess(name))
+    return Body(
+        module,
+        tuple(strides),
+        tuple(channels),
+        extract,
+        where,
+        full_keys - frozenset(module.state_dict()),
+        torchvision_preprocess(name),
+    )
 
 
 def torchvision_strides(name: str, options: dict) -> tuple[int | None, ...]:
@@ -58,8 +67,14 @@ def torchvision_preprocess(name: str) -> Preprocess:
     card = weights.DEFAULT.transforms() if len(weights) else None
     if card is None or not hasattr(card, "mean"):
         return Preprocess()
-    return Preprocess(tuple(255 * m for m in card.mean), tuple(255 * s for s in card.std), "rgb",
-                      card.crop_size[0], card.crop_size[0] / card.resize_size[0], card.interpolation.value)
+    return Preprocess(
+        tuple(255 * m for m in card.mean),
+        tuple(255 * s for s in card.std),
+        "rgb",
+        card.crop_size[0],
+        card.crop_size[0] / card.resize_size[0],
+        card.interpolation.value,
+    )
 
 
 @dataclass(frozen=True)
@@ -71,8 +86,7 @@ class _NodeFeatures:
     def __call__(self, module: nn.Module, images: Tensor) -> list[Tensor]:
         """One (N, C, H / stride, W / stride) for each of `layouts`."""
         features = module(images)
-        return [_channels_first(features[str(i)], layout, images.shape[-2:])
-                for i, layout in enumerate(self.layouts)]
+        return [_channels_first(features[str(i)], layout, images.shape[-2:]) for i, layout in enumerate(self.layouts)]
 
 
 def _channels_first(feature: Tensor, layout: str, size_hw) -> Tensor:
@@ -130,8 +144,11 @@ def _outputs(full: nn.Module, device: str, size_hw) -> dict[str, tuple[int, ...]
 
     def visit(prefix: str, module: nn.Module):
         for name, child in module.named_children():
-            handles.append(child.register_forward_hook(
-                lambda part, inputs, output, path=prefix + name: record(path, part, inputs, output)))
+            handles.append(
+                child.register_forward_hook(
+                    lambda part, inputs, output, path=prefix + name: record(path, part, inputs, output)
+                )
+            )
             if isinstance(child, (nn.Sequential, nn.ModuleList)):
                 visit(f"{prefix}{name}.", child)
 
@@ -139,8 +156,11 @@ def _outputs(full: nn.Module, device: str, size_hw) -> dict[str, tuple[int, ...]
         if not isinstance(output, Tensor):
             return
         shapes[path] = tuple(output.shape)
-        if isinstance(part, nn.Sequential) and inputs[0].ndim == output.ndim == 4 \
-                and _height(inputs[0].shape, size_hw) > 2 * _height(output.shape, size_hw) + _ROUNDING:
+        if (
+            isinstance(part, nn.Sequential)
+            and inputs[0].ndim == output.ndim == 4
+            and _height(inputs[0].shape, size_hw) > 2 * _height(output.shape, size_hw) + _ROUNDING
+        ):
             spanning.add(path)
 
     handles = []
@@ -155,5 +175,8 @@ def _outputs(full: nn.Module, device: str, size_hw) -> dict[str, tuple[int, ...]
     classifier = [name for name, _ in full.named_children()][-1]
     shapes = {path: shape for path, shape in shapes.items() if path.split(".")[0] != classifier}
     # A Sequential reports after its children. Keep it alone unless it spans several halvings; then keep the children.
-    return {path: shape for path, shape in shapes.items()
-            if path not in spanning and not any(path.startswith(f"{o}.") for o in shapes if o not in spanning)}
+    return {
+        path: shape
+        for path, shape in shapes.items()
+        if path not in spanning and not any(path.startswith(f"{o}.") for o in shapes if o not in spanning)
+    }

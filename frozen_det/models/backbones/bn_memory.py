@@ -35,8 +35,11 @@ def release_norm_inputs(body: nn.Module) -> int:
 
 
 def _is_norm_then_activation(module: nn.Module) -> bool:
-    return type(module).__name__ == "BatchNormAct2d" and isinstance(module, nn.BatchNorm2d) and isinstance(
-        getattr(module, "drop", None), nn.Module)
+    return (
+        type(module).__name__ == "BatchNormAct2d"
+        and isinstance(module, nn.BatchNorm2d)
+        and isinstance(getattr(module, "drop", None), nn.Module)
+    )
 
 
 class _ScaleGradient(torch.autograd.Function):

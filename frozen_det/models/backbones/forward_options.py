@@ -57,8 +57,10 @@ class ForwardSwitches:
         known = [entry.name for entry in fields(cls)]
         for key in given:
             if key not in known:
-                raise InputError(f"expected keys among {', '.join(known)} in {WHERE}, got {key!r}; "
-                                 f"{closest(key, known) or 'leave it out.'}")
+                raise InputError(
+                    f"expected keys among {', '.join(known)} in {WHERE}, got {key!r}; "
+                    f"{closest(key, known) or 'leave it out.'}"
+                )
         _one_of(given, "memory_format", (None, "channels_last"))
         _one_of(given, "autocast", (None, *DTYPES))
         _one_of(given, "fold_norms", (False, True))
@@ -155,12 +157,13 @@ class FrozenForward:
             if self.switches.fold_norms or self.switches.memory_format:
                 self.twin = FrozenTwin(body, self.switches.fold_norms, self.switches.memory_format is not None)
                 run = _Features(self.twin.body)
-                said.append(f"{self.twin.num_folded} norms folded; the twin holds {self.twin.bytes / 2**20:.1f} MiB "
-                            "beside the body")
+                said.append(
+                    f"{self.twin.num_folded} norms folded; the twin holds {self.twin.bytes / 2**20:.1f} MiB "
+                    "beside the body"
+                )
         if self.twin is not None and self.twin.num_folded:
             first = images[:1]
-            require_equal(_Features(body)(first), run(first), "fold_norms", body.architecture,
-                          first.dtype.itemsize < 4)
+            require_equal(_Features(body)(first), run(first), "fold_norms", body.architecture, first.dtype.itemsize < 4)
         if self.switches.compile:
             run = self._compiled(run, images.device.type, body.architecture)
             said.append("compiled at the first forward and for new kinds of input")
@@ -177,7 +180,8 @@ class FrozenForward:
         # backend): it opens all numbers that it meets. Here only the sizes of the images are open.
         sizes_open = options.pop("dynamic", None)
         compiled = _refusing_clearly(
-            lambda: torch.compile(run.function(), dynamic=False if sizes_open is False else None, **options))
+            lambda: torch.compile(run.function(), dynamic=False if sizes_open is False else None, **options)
+        )
 
         def checked(images: Tensor):
             if sizes_open:
@@ -214,8 +218,9 @@ class _Features:
         def features(images):
             return tuple(extract(module, images))
 
-        return types.FunctionType(features.__code__.replace(), features.__globals__, "features", None,
-                                  features.__closure__)
+        return types.FunctionType(
+            features.__code__.replace(), features.__globals__, "features", None, features.__closure__
+        )
 
 
 # ---- config --------------------------------------------------------------------------------------------------------
@@ -224,8 +229,10 @@ class _Features:
 def _one_of(given: Mapping, key: str, values: tuple) -> None:
     value = given.get(key, values[0])
     if not any(value is known or (isinstance(value, str) and value == known) for known in values):
-        raise InputError(f"expected {WHERE}.{key} among {', '.join(repr(v) for v in values)}, got {value!r}; "
-                         f"{closest(value, [v for v in values if isinstance(v, str)]) or 'leave it out for plain.'}")
+        raise InputError(
+            f"expected {WHERE}.{key} among {', '.join(repr(v) for v in values)}, got {value!r}; "
+            f"{closest(value, [v for v in values if isinstance(v, str)]) or 'leave it out for plain.'}"
+        )
 
 
 def _compile_options(given) -> bool | dict:
@@ -235,12 +242,16 @@ def _compile_options(given) -> bool | dict:
         raise InputError(f"expected {WHERE}.compile as True, False or options of torch.compile, got {given!r}.")
     for key in given:
         if key not in COMPILE_OPTIONS:
-            raise InputError(f"expected keys among {', '.join(COMPILE_OPTIONS)} in {WHERE}.compile, got {key!r}; "
-                             f"{closest(key, COMPILE_OPTIONS) or 'leave it out.'}")
+            raise InputError(
+                f"expected keys among {', '.join(COMPILE_OPTIONS)} in {WHERE}.compile, got {key!r}; "
+                f"{closest(key, COMPILE_OPTIONS) or 'leave it out.'}"
+            )
     if given.get("mode") in _REPLAYED:
-        raise InputError(f"expected a mode without CUDA graphs in {WHERE}.compile, got {given['mode']!r}: a replayed "
-                         "graph writes its features over those that a backward pass may still need. Take "
-                         "'default' or 'max-autotune-no-cudagraphs'.")
+        raise InputError(
+            f"expected a mode without CUDA graphs in {WHERE}.compile, got {given['mode']!r}: a replayed "
+            "graph writes its features over those that a backward pass may still need. Take "
+            "'default' or 'max-autotune-no-cudagraphs'."
+        )
     return dict(given)
 
 
@@ -268,8 +279,10 @@ def _precision(kind: str, name: str | None):
             yield
         return
     if kind == "cpu" and name == "float16" and TORCH < (2, 4):  # it warns and goes on in float32, or fails inside
-        raise InputError(f"expected a torch that runs autocast in {name} on {kind} ({WHERE}.autocast), but "
-                         f"{torch.__version__} does not. Take 'bfloat16', or leave it out.")
+        raise InputError(
+            f"expected a torch that runs autocast in {name} on {kind} ({WHERE}.autocast), but "
+            f"{torch.__version__} does not. Take 'bfloat16', or leave it out."
+        )
     with torch.autocast(kind, DTYPES[name]):
         yield
 
@@ -281,15 +294,19 @@ def _require_compiler(kind: str) -> None:
 
         name = os.environ.get("CXX") or {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
         if shutil.which(name.split()[0]) is None:
-            raise InputError(f"expected a C++ compiler for {WHERE}.compile on a CPU, but there is no {name!r} on the "
-                             "path. Install one (Debian: apt install g++), name yours in the environment variable "
-                             "CXX, or leave compile out.")
+            raise InputError(
+                f"expected a C++ compiler for {WHERE}.compile on a CPU, but there is no {name!r} on the "
+                "path. Install one (Debian: apt install g++), name yours in the environment variable "
+                "CXX, or leave compile out."
+            )
     elif kind == "cuda":
         import importlib.util
 
         if importlib.util.find_spec("triton") is None:
-            raise InputError(f"expected triton for {WHERE}.compile on a GPU, it is not installed. pip install triton, "
-                             "or leave compile out.")
+            raise InputError(
+                f"expected triton for {WHERE}.compile on a GPU, it is not installed. pip install triton, "
+                "or leave compile out."
+            )
 
 
 def _with_open_sizes(images: Tensor) -> Tensor:
@@ -305,11 +322,14 @@ def _refusing_clearly(call):
         return call()
     except Exception as error:
         if not isinstance(error, InputError) and (
-                type(error).__module__.startswith(("torch._dynamo", "torch._inductor"))
-                or "torch.compile is not supported" in str(error)):
+            type(error).__module__.startswith(("torch._dynamo", "torch._inductor"))
+            or "torch.compile is not supported" in str(error)
+        ):
             first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-            raise InputError(f"expected a body that torch.compile can compile here ({WHERE}.compile), but it failed: "
-                             f"{first.strip()[:300]} Leave compile out.") from error
+            raise InputError(
+                f"expected a body that torch.compile can compile here ({WHERE}.compile), but it failed: "
+                f"{first.strip()[:300]} Leave compile out."
+            ) from error
         raise
 
 

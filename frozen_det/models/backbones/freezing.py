@@ -39,8 +39,7 @@ class FrozenPart:
         """Whether a state-dict entry (parameter or buffer) belongs to the frozen part."""
         if any(name.startswith(module + ".") for module in self.trained):
             return False
-        return name in self.parameters or any(
-            module == "" or name.startswith(module + ".") for module in self.modules)
+        return name in self.parameters or any(module == "" or name.startswith(module + ".") for module in self.modules)
 
     def holds(self, name: str) -> bool:
         """Whether a module stays in eval mode with all below it that does not train."""
@@ -90,14 +89,18 @@ def frozen_part(module: nn.Module, extract: Callable, num_features: int, freeze)
         return FrozenPart(frozenset(), ())
     elif isinstance(freeze, int):
         if not 1 <= freeze <= num_features:
-            raise InputError(f"expected model.backbone.freeze as a number of stages from 0 to {num_features}, got "
-                             f"{freeze}. True freezes everything.")
+            raise InputError(
+                f"expected model.backbone.freeze as a number of stages from 0 to {num_features}, got "
+                f"{freeze}. True freezes everything."
+            )
         chosen = _needed_by_first(module, extract, freeze)
     elif isinstance(freeze, Sequence) and not isinstance(freeze, str):
         chosen = _matching(names, freeze)
     else:
-        raise InputError(f"expected model.backbone.freeze as True, False, a number of stages or a list of name "
-                         f"patterns, got {freeze!r}.")
+        raise InputError(
+            f"expected model.backbone.freeze as True, False, a number of stages or a list of name "
+            f"patterns, got {freeze!r}."
+        )
     return FrozenPart(frozenset(chosen), tuple(_eval_modules(module, chosen)))
 
 
@@ -107,8 +110,10 @@ def _matching(names: Sequence[str], patterns: Sequence[str], where: str = "model
         found = {n for n in names if fnmatchcase(n, pattern) or fnmatchcase(n, f"{pattern}.*")}
         if not found:
             parts = {".".join(n.split(".")[:depth]) for n in names for depth in (1, 2, 3)}
-            raise InputError(f"the pattern {pattern!r} in {where} matches no parameter of the body; "
-                             f"{closest(pattern.strip('.*'), parts) or f'its names begin like {sorted(parts)[:6]}'}")
+            raise InputError(
+                f"the pattern {pattern!r} in {where} matches no parameter of the body; "
+                f"{closest(pattern.strip('.*'), parts) or f'its names begin like {sorted(parts)[:6]}'}"
+            )
         chosen |= found
     return chosen
 
@@ -118,11 +123,14 @@ def _needed_by_first(module: nn.Module, extract: Callable, count: int) -> set[st
     stage numbering is involved."""
     was_training = module.training
     module.eval()
-    tensors = {f"body.{n}": torch.empty_like(t, device="meta") for n, t in
-               [*module.named_parameters(), *module.named_buffers()]}
+    tensors = {
+        f"body.{n}": torch.empty_like(t, device="meta")
+        for n, t in [*module.named_parameters(), *module.named_buffers()]
+    }
     parameters = {n: tensors[f"body.{n}"].requires_grad_() for n, _ in module.named_parameters()}
-    features = torch.func.functional_call(FeatureModule(module, extract), tensors,
-                                          (torch.zeros(1, 3, *PROBE_SIZE_HW, device="meta"),))
+    features = torch.func.functional_call(
+        FeatureModule(module, extract), tensors, (torch.zeros(1, 3, *PROBE_SIZE_HW, device="meta"),)
+    )
     module.train(was_training)
     total = sum(feature.sum() for feature in list(features)[:count])
     grads = torch.autograd.grad(total, list(parameters.values()), allow_unused=True)
@@ -155,7 +163,9 @@ def set_norm_momentum(body: nn.Module, momentum: float | None) -> None:
         return
     norms = [module for module in body.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     if not norms or not 0.0 < momentum <= 1.0:
-        raise InputError(f"expected model.backbone.norm_momentum in (0, 1] for a body with batch norms, got {momentum} "
-                         f"for one with {len(norms)}. Leave it out to keep the library's.")
+        raise InputError(
+            f"expected model.backbone.norm_momentum in (0, 1] for a body with batch norms, got {momentum} "
+            f"for one with {len(norms)}. Leave it out to keep the library's."
+        )
     for norm in norms:
         norm.momentum = momentum

@@ -10,13 +10,15 @@ from collections.abc import Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-import torch
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from ...errors import InputError
 from ...host.signatures import argument_of
 from ...registry import MODELS
 from ...weights.digest import BASE_DIGEST, Fingerprint, fingerprint
+from ...weights.key_fitting import adopt_plain_names
+from ...weights.lean import digest_from_bytes
 from ...weights.tensor_checks import refuse_impossible
 from ..backbone_sources.build import build_body, pretrained_of
 from ..backbone_sources.provenance import body_of_weights
@@ -67,9 +69,16 @@ class FrozenBackbone(nn.Module):
         InputError: unknown body, stride, weights, pattern or switch.
     """
 
-    def __init__(self, body: dict | None = None, weights=None, strides: Sequence[int] = (4, 8, 16, 32),
-                 freeze: bool | int | Sequence[str] = True, adapters=None, forward: dict | None = None,
-                 norm_momentum: float | None = None):
+    def __init__(
+        self,
+        body: dict | None = None,
+        weights=None,
+        strides: Sequence[int] = (4, 8, 16, 32),
+        freeze: bool | int | Sequence[str] = True,
+        adapters=None,
+        forward: dict | None = None,
+        norm_momentum: float | None = None,
+    ):
         super().__init__()
         MODELS.import_from_location()  # a Runner of this backbone checks what it loads, however this was built
         guard_host_sync_bn()
@@ -79,8 +88,10 @@ class FrozenBackbone(nn.Module):
         if _DESCRIBING.get():
             self.weights = "random"
         if self.weights is None:
-            raise InputError("expected model.backbone.weights, got none: a body on random weights, frozen, learns "
-                             f"nothing and says nothing. Known forms: {FORMS}.")
+            raise InputError(
+                "expected model.backbone.weights, got none: a body on random weights, frozen, learns "
+                f"nothing and says nothing. Known forms: {FORMS}."
+            )
         self._frozen_forward = FrozenForward(ForwardSwitches.parse(forward))
         built = build_body(body, strides)
         self._built = built
@@ -95,10 +106,12 @@ class FrozenBackbone(nn.Module):
         self.adapters = None
         self._set_part(frozen_part(built.module, built.extract, len(built.strides), freeze))
         if self.is_frozen and built.maps_in_training > 1:
-            raise InputError(f"expected a body that gives the same features in training and in eval mode, in which a "
-                             f"frozen one stays, but {built.architecture} gives {built.maps_in_training} maps of an "
-                             "image in training alone. TridentNet gives them always with test_branch_idx=-1, in the "
-                             "body (model.backbone.body) and in roi_head.")
+            raise InputError(
+                f"expected a body that gives the same features in training and in eval mode, in which a "
+                f"frozen one stays, but {built.architecture} gives {built.maps_in_training} maps of an "
+                "image in training alone. TridentNet gives them always with test_branch_idx=-1, in the "
+                "body (model.backbone.body) and in roi_head."
+            )
         if adapters is not None:
             from ..adapters import attach_adapters
             from .bn_memory import release_norm_inputs
@@ -119,39 +132,45 @@ class FrozenBackbone(nn.Module):
         report = load_weights(self._built, self.body_cfg, self.weights)
         self.source = str(self.weights)
         self._loaded = self._attachable = self.frozen_fingerprint()
-        self._log(f"backbone {self._built.architecture}: {report} from {self.source}; {self.frozen_summary()}")
+        found = f"{report} from {self.source}; {self.frozen_summary()}"
+        print_log(f"backbone {self._built.architecture}: {found}", logger="current")
 
     def _load_from_state_dict(self, state_dict, prefix, *args):
         """Checkpoints of detectors pass here, lenient or not: all of a frozen body is in them, or none of it."""
         wanted = self.body.state_dict()
         base = f"{prefix}body."
         if self.adapters is not None and self.adapters.merged:
-            raise InputError("expected unmerged adapters to load a checkpoint into; call unmerge() on the backbone "
-                             "first.")
+            raise InputError(
+                "expected unmerged adapters to load a checkpoint into; call unmerge() on the backbone first."
+            )
         digest = state_dict.pop(f"{prefix}{BASE_DIGEST}", None)
         if digest is not None:
             # What the file leaves out is what was frozen when it was written; part of it may train by now.
             absent = [name for name in wanted if base + name not in state_dict]
-            state_dict.update({base + name: value for name, value in
-                               self._attach_base(absent, _hex(digest)).items()})
+            attached = self._attach_base(absent, digest_from_bytes(digest))
+            state_dict.update({base + name: value for name, value in attached.items()})
         if not any(key.startswith(base) for key in state_dict):
-            _adopt_plain_names(state_dict, prefix, wanted)
+            adopt_plain_names(state_dict, prefix, wanted)
         missing = [name for name in wanted if base + name not in state_dict]
-        reshaped = [name for name in wanted if name not in missing
-                    and state_dict[base + name].shape != wanted[name].shape]
+        reshaped = [
+            name for name in wanted if name not in missing and state_dict[base + name].shape != wanted[name].shape
+        ]
         if (missing or reshaped) and len(missing) < len(wanted) and self._part.parameters:
             first = (missing + reshaped)[0]
             raise InputError(
                 f"the checkpoint does not fit the frozen backbone: {len(missing)} of {len(wanted)} tensors missing, "
                 f"{len(reshaped)} of another shape, the first is {base}{first}. Load a checkpoint of this body "
-                f"({self._built.architecture}).")
+                f"({self._built.architecture})."
+            )
         if not missing and not reshaped:
-            refuse_impossible({name: state_dict[base + name] for name in wanted}, wanted,
-                              f"{base[:-1]} of the checkpoint")
+            refuse_impossible(
+                {name: state_dict[base + name] for name in wanted}, wanted, f"{base[:-1]} of the checkpoint"
+            )
             self.source = "checkpoint"
             # The tensors as they will be: children load after this call.
-            self._loaded = fingerprint({name: state_dict[base + name].to(wanted[name].dtype)
-                                        for name in self.frozen_tensors()})
+            self._loaded = fingerprint(
+                {name: state_dict[base + name].to(wanted[name].dtype) for name in self.frozen_tensors()}
+            )
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _attach_base(self, names: Sequence[str], digest: str) -> dict[str, Tensor]:
@@ -164,7 +183,8 @@ class FrozenBackbone(nn.Module):
             raise InputError(
                 f"this lean checkpoint was trained on a base with sha256 {digest[:12]}, but the base attached to it "
                 f"({self._built.architecture} from {self.weights}) has {mine[:12]}. Give the weights it was trained "
-                "on in model.backbone.weights, and the same `freeze`.")
+                "on in model.backbone.weights, and the same `freeze`."
+            )
         return base
 
     def describe_weights(self):
@@ -235,8 +255,11 @@ class FrozenBackbone(nn.Module):
         self.train(self.training)
         ended = self._frozen_forward.switches.frozen_only
         if ended:
-            self._log(f"backbone {self.architecture}: part of it trains from now on, so it runs without "
-                      f"{', '.join(ended)} of model.backbone.forward")
+            print_log(
+                f"backbone {self.architecture}: part of it trains from now on, so it runs without "
+                f"{', '.join(ended)} of model.backbone.forward",
+                logger="current",
+            )
         return [name for name, _ in self.body.named_parameters() if name in before - self._part.parameters]
 
     def _set_part(self, part: FrozenPart) -> None:
@@ -255,8 +278,11 @@ class FrozenBackbone(nn.Module):
         While adapters are merged, the stored originals stand for the entries that merging changed.
         """
         originals = {} if self.adapters is None else self.adapters.originals()
-        return {name: originals.get(name, value) for name, value in self.body.state_dict().items()
-                if self._part.covers(name)}
+        return {
+            name: originals.get(name, value)
+            for name, value in self.body.state_dict().items()
+            if self._part.covers(name)
+        }
 
     def frozen_fingerprint(self) -> Fingerprint:
         """Digest of :meth:`frozen_tensors`."""
@@ -336,10 +362,13 @@ class FrozenBackbone(nn.Module):
             raise InputError(
                 f"the backbone {self._built.architecture} is {'frozen' if self.is_frozen else 'built'}, but nothing "
                 "was loaded into it. Call model.init_weights() (training does), load a checkpoint that holds it, or "
-                "say weights='random' in model.backbone.")
+                "say weights='random' in model.backbone."
+            )
         if images.shape[1] != 3:
-            raise InputError(f"expected images of three channels, RGB only, got {tuple(images.shape)} (N, C, H, W); "
-                             "load them as RGB (color_type='color' in LoadImageFromFile).")
+            raise InputError(
+                f"expected images of three channels, RGB only, got {tuple(images.shape)} (N, C, H, W); "
+                "load them as RGB (color_type='color' in LoadImageFromFile)."
+            )
         merged = self.adapters is not None and self.adapters.merged
         if merged and self.training:
             raise InputError("expected unmerged adapters in training; call unmerge() on the backbone first.")
@@ -363,27 +392,8 @@ class FrozenBackbone(nn.Module):
     def _require_wholly_frozen(self, switches: Sequence[str]) -> None:
         if switches and (self.adapters is not None or not self._part.whole):
             what = "adapters" if self.adapters is not None else "a body of which a part trains"
-            raise InputError(f"expected a wholly frozen body without adapters for {', '.join(switches)} in "
-                             f"model.backbone.forward, got {what}. Leave them out (memory_format may stay); --amp "
-                             "sets the precision of the whole model.")
-
-    @staticmethod
-    def _log(message: str) -> None:
-        from mmengine.logging import print_log
-
-        print_log(message, logger="current")
-
-
-def _hex(digest: Tensor) -> str:
-    """The digest that a lean checkpoint carries as 32 bytes."""
-    if digest.dtype != torch.uint8 or digest.shape != (32,):
-        raise InputError(f"expected 32 bytes as {BASE_DIGEST} of a lean checkpoint, got {digest.dtype} of shape "
-                         f"{tuple(digest.shape)}: the file was changed. Use it as it was written.")
-    return bytes(digest.tolist()).hex()
-
-
-def _adopt_plain_names(state_dict: dict, prefix: str, wanted: dict) -> None:
-    """Let a stock mmdet checkpoint (`backbone.conv1.weight`) fill the wrapped body (`backbone.body.conv1.weight`)."""
-    if wanted and all(prefix + name in state_dict for name in wanted):
-        for name in wanted:
-            state_dict[f"{prefix}body.{name}"] = state_dict.pop(prefix + name)
+            raise InputError(
+                f"expected a wholly frozen body without adapters for {', '.join(switches)} in "
+                f"model.backbone.forward, got {what}. Leave them out (memory_format may stay); --amp "
+                "sets the precision of the whole model."
+            )

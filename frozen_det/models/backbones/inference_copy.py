@@ -91,7 +91,8 @@ class Originals:
         now = self._now()
         return len(now) != len(self._tensors) or any(
             a is not b or (a.data_ptr(), a.dtype, a.device) != place
-            for a, b, place in zip(now, self._tensors, self._places))
+            for a, b, place in zip(now, self._tensors, self._places)
+        )
 
     def changed(self) -> bool:
         """Whether a tensor was written to since the last time this said so."""
@@ -103,8 +104,13 @@ class Originals:
         return any(part._forward_hooks or part._forward_pre_hooks for part in self._modules)
 
     def _now(self) -> list[Tensor]:
-        return [value for part in self._modules for held in (part._parameters, part._buffers)
-                for value in held.values() if value is not None]
+        return [
+            value
+            for part in self._modules
+            for held in (part._parameters, part._buffers)
+            for value in held.values()
+            if value is not None
+        ]
 
 
 def require_equal(wanted: Sequence[Tensor], found: Sequence[Tensor], switch: str, where: str, in_16_bit: bool) -> None:
@@ -123,10 +129,15 @@ def require_equal(wanted: Sequence[Tensor], found: Sequence[Tensor], switch: str
     shapes = [[tuple(feature.shape) for feature in features] for features in (wanted, found)]
     largest = max(map(relative_difference, wanted, found)) if shapes[0] == shapes[1] else None
     if largest is None or largest > tolerance:
-        how = (f"the shapes {shapes[1]} instead of {shapes[0]}" if largest is None else
-               f"features that differ by {largest:.1e} of the largest (tolerance {tolerance:.0e})")
-        raise InputError(f"expected the features of {where} with model.backbone.forward.{switch}, got {how}. Leave "
-                         f"{switch} out for this body.")
+        how = (
+            f"the shapes {shapes[1]} instead of {shapes[0]}"
+            if largest is None
+            else f"features that differ by {largest:.1e} of the largest (tolerance {tolerance:.0e})"
+        )
+        raise InputError(
+            f"expected the features of {where} with model.backbone.forward.{switch}, got {how}. Leave "
+            f"{switch} out for this body."
+        )
 
 
 def relative_difference(wanted: Tensor, found: Tensor) -> float:

@@ -72,8 +72,11 @@ def body_record(root: nn.Module, names=None, holder: nn.Module | None = None) ->
         for where, kind in _HOOKS.items():
             hooks.update(f"{kind} {_code(hook)} on {name or 'the body'}" for hook in getattr(module, where).values())
     if holder is not None:
-        hooks.update(f"{kind} {_code(hook)} on the backbone" for where, kind in _HOOKS.items()
-                     for hook in getattr(holder, where).values())
+        hooks.update(
+            f"{kind} {_code(hook)} on the backbone"
+            for where, kind in _HOOKS.items()
+            for hook in getattr(holder, where).values()
+        )
         if "forward" in vars(holder):
             settings["backbone.forward"] = _code(holder.forward)
     return BodyRecord(settings, tables, frozenset(hooks))

@@ -48,9 +48,11 @@ def _converted(module: nn.Module, implementation: str, plain) -> nn.Module:
 
     if isinstance(module, BatchNormAct2d):
         return convert_sync_batchnorm(module)
-    raise InputError(f"expected BatchNorms that only normalise where sync_bn={implementation!r}, got a "
-                     f"{type(module).__module__}.{type(module).__name__} with a forward pass of its own, which a "
-                     "SyncBatchNorm in its place would drop. Leave `sync_bn` out of the config, or freeze this part.")
+    raise InputError(
+        f"expected BatchNorms that only normalise where sync_bn={implementation!r}, got a "
+        f"{type(module).__module__}.{type(module).__name__} with a forward pass of its own, which a "
+        "SyncBatchNorm in its place would drop. Leave `sync_bn` out of the config, or freeze this part."
+    )
 
 
 def _convert_body(backbone: nn.Module, convert) -> None:

@@ -38,20 +38,47 @@ class RetinaHead(HostRetinaHead):
         kwargs: as in mmdet's RetinaHead.
     """
 
-    def __init__(self, num_classes: int, in_channels: int, stacked_convs: int = 4,
-                 norm_cfg: dict | None = _AUTHORS_NORM, act_cfg: dict = RELU, separable: bool = False,
-                 extra_positives: float = 1.0, prior_prob: float = 0.01, loss_cls: dict = _AUTHORS_SCORE_LOSS,
-                 loss_bbox: dict = _AUTHORS_BOX_LOSS, init_cfg=None, **kwargs):
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int,
+        stacked_convs: int = 4,
+        norm_cfg: dict | None = _AUTHORS_NORM,
+        act_cfg: dict = RELU,
+        separable: bool = False,
+        extra_positives: float = 1.0,
+        prior_prob: float = 0.01,
+        loss_cls: dict = _AUTHORS_SCORE_LOSS,
+        loss_bbox: dict = _AUTHORS_BOX_LOSS,
+        init_cfg=None,
+        **kwargs,
+    ):
         # Read by _init_layers, which the base class calls.
         self._layer_options = dict(norm_cfg=norm_cfg, act_cfg=act_cfg, separable=separable)
         self._prior_prob = prior_prob
-        super().__init__(num_classes, in_channels, stacked_convs=stacked_convs, norm_cfg=norm_cfg,
-                         loss_cls=loss_cls, loss_bbox=loss_bbox, init_cfg=init_cfg, **kwargs)
+        super().__init__(
+            num_classes,
+            in_channels,
+            stacked_convs=stacked_convs,
+            norm_cfg=norm_cfg,
+            loss_cls=loss_cls,
+            loss_bbox=loss_bbox,
+            init_cfg=init_cfg,
+            **kwargs,
+        )
         self.extra_positives = extra_positives
 
     def _init_layers(self) -> None:
-        towers = (SharedTower(self.in_channels, self.feat_channels, self.stacked_convs,
-                              self.prior_generator.num_levels, **self._layer_options) for _ in range(2))
+        towers = (
+            SharedTower(
+                self.in_channels,
+                self.feat_channels,
+                self.stacked_convs,
+                self.prior_generator.num_levels,
+                **self._layer_options,
+            )
+            for _ in range(2)
+        )
         self.cls_tower, self.reg_tower = towers
         channels = self.feat_channels if self.stacked_convs else self.in_channels
         self.retina_cls = build_conv(channels, self.num_base_priors * self.cls_out_channels, 3, std=1e-5)
@@ -65,8 +92,17 @@ class RetinaHead(HostRetinaHead):
     def forward_single(self, x: torch.Tensor, level: int) -> tuple[torch.Tensor, torch.Tensor]:
         return self.retina_cls(self.cls_tower(x, level)), self.retina_reg(self.reg_tower(x, level))
 
-    def loss_by_feat_single(self, cls_score, bbox_pred, anchors, labels, label_weights, bbox_targets, bbox_weights,
-                            avg_factor: float) -> tuple[torch.Tensor, torch.Tensor]:
+    def loss_by_feat_single(
+        self, cls_score, bbox_pred, anchors, labels, label_weights, bbox_targets, bbox_weights, avg_factor: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """mmdet's two losses of one level, divided by the positives of the batch + ``extra_positives``."""
-        return super().loss_by_feat_single(cls_score, bbox_pred, anchors, labels, label_weights, bbox_targets,
-                                           bbox_weights, avg_factor + self.extra_positives)
+        return super().loss_by_feat_single(
+            cls_score,
+            bbox_pred,
+            anchors,
+            labels,
+            label_weights,
+            bbox_targets,
+            bbox_weights,
+            avg_factor + self.extra_positives,
+        )

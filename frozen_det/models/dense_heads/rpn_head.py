@@ -47,30 +47,46 @@ class RPNHead(HostRPNHead):
         InputError: an unknown box_loss, or score_anchors_per_image below 1.
     """
 
-    def __init__(self, in_channels: int, num_convs: int = 1, norm_cfg: dict | None = AUTHORS_NORM,
-                 act_cfg: dict = SWISH, separable: bool = False, score_anchors_per_image: int | None = 512,
-                 box_loss: str = "matched_per_level", output_std: float = 1e-5,
-                 loss_bbox: dict = _AUTHORS_BOX_LOSS, init_cfg=None, **kwargs):
+    def __init__(
+        self,
+        in_channels: int,
+        num_convs: int = 1,
+        norm_cfg: dict | None = AUTHORS_NORM,
+        act_cfg: dict = SWISH,
+        separable: bool = False,
+        score_anchors_per_image: int | None = 512,
+        box_loss: str = "matched_per_level",
+        output_std: float = 1e-5,
+        loss_bbox: dict = _AUTHORS_BOX_LOSS,
+        init_cfg=None,
+        **kwargs,
+    ):
         if box_loss not in ("matched_per_level", "sampled"):
-            raise InputError(f"expected box_loss 'matched_per_level' or 'sampled', got {box_loss!r}, in "
-                             "model.rpn_head of type frozen_det.RPNHead. Correct that key.")
+            raise InputError(
+                f"expected box_loss 'matched_per_level' or 'sampled', got {box_loss!r}, in "
+                "model.rpn_head of type frozen_det.RPNHead. Correct that key."
+            )
         if score_anchors_per_image is not None and score_anchors_per_image < 1:
-            raise InputError(f"expected score_anchors_per_image of 1 or more, or None, got {score_anchors_per_image}, "
-                             "in model.rpn_head of type frozen_det.RPNHead. Correct that key.")
+            raise InputError(
+                f"expected score_anchors_per_image of 1 or more, or None, got {score_anchors_per_image}, "
+                "in model.rpn_head of type frozen_det.RPNHead. Correct that key."
+            )
         # Read by _init_layers, which the base class calls.
         self._layer_options = dict(norm_cfg=norm_cfg, act_cfg=act_cfg, separable=separable)
         self._output_std = output_std
-        super().__init__(in_channels=in_channels, num_convs=num_convs, loss_bbox=loss_bbox, init_cfg=init_cfg,
-                         **kwargs)
+        super().__init__(in_channels=in_channels, num_convs=num_convs, loss_bbox=loss_bbox, init_cfg=init_cfg, **kwargs)
         self.score_anchors_per_image, self.box_loss = score_anchors_per_image, box_loss
 
     def _init_layers(self) -> None:
-        self.rpn_tower = SharedTower(self.in_channels, self.feat_channels, self.num_convs,
-                                     self.prior_generator.num_levels, **self._layer_options)
-        self.rpn_cls = build_conv(self.feat_channels, self.num_base_priors * self.cls_out_channels, 1,
-                                  std=self._output_std)
-        self.rpn_reg = build_conv(self.feat_channels, self.num_base_priors * self.bbox_coder.encode_size, 1,
-                                  std=self._output_std)
+        self.rpn_tower = SharedTower(
+            self.in_channels, self.feat_channels, self.num_convs, self.prior_generator.num_levels, **self._layer_options
+        )
+        self.rpn_cls = build_conv(
+            self.feat_channels, self.num_base_priors * self.cls_out_channels, 1, std=self._output_std
+        )
+        self.rpn_reg = build_conv(
+            self.feat_channels, self.num_base_priors * self.bbox_coder.encode_size, 1, std=self._output_std
+        )
 
     def forward(self, x: Sequence[torch.Tensor]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """Objectness logits (N, A, H_l, W_l) and encoded boxes (N, 4A, H_l, W_l) per level."""
@@ -80,21 +96,26 @@ class RPNHead(HostRPNHead):
         x = self.rpn_tower(x, level)  # (N, C, H, W)
         return self.rpn_cls(x), self.rpn_reg(x)
 
-    def _get_targets_single(self, flat_anchors, valid_flags, gt_instances, img_meta, gt_instances_ignore=None,
-                            unmap_outputs: bool = True) -> tuple:
+    def _get_targets_single(
+        self, flat_anchors, valid_flags, gt_instances, img_meta, gt_instances_ignore=None, unmap_outputs: bool = True
+    ) -> tuple:
         """mmdet's targets of one image; with 'matched_per_level' box targets stand on all matched anchors.
 
         Returns labels (A,), label weights (A,), box targets (A, 4), box weights (A, 4), indices of sampled
         positives and negatives, and the sampling result, for A anchors of all levels.
         """
         if self.box_loss == "sampled":
-            return super()._get_targets_single(flat_anchors, valid_flags, gt_instances, img_meta,
-                                               gt_instances_ignore, unmap_outputs)
-        inside = anchor_inside_flags(flat_anchors, valid_flags, img_meta["img_shape"][:2],
-                                     self.train_cfg["allowed_border"])
+            return super()._get_targets_single(
+                flat_anchors, valid_flags, gt_instances, img_meta, gt_instances_ignore, unmap_outputs
+            )
+        inside = anchor_inside_flags(
+            flat_anchors, valid_flags, img_meta["img_shape"][:2], self.train_cfg["allowed_border"]
+        )
         if not inside.any():
-            raise InputError("expected an anchor inside the image, got none, in model.train_cfg.rpn.allowed_border. "
-                             "Set it to -1 (the authors' anchors may cross the border).")
+            raise InputError(
+                "expected an anchor inside the image, got none, in model.train_cfg.rpn.allowed_border. "
+                "Set it to -1 (the authors' anchors may cross the border)."
+            )
         priors = InstanceData(priors=flat_anchors[inside])
         assigned = self.assigner.assign(priors, gt_instances, gt_instances_ignore)
         sampled = self.sampler.sample(assigned, priors, gt_instances)
@@ -115,14 +136,16 @@ class RPNHead(HostRPNHead):
             per_anchor = tuple(unmap(t, len(flat_anchors), inside, fill=f) for t, f in zip(per_anchor, fills))
         return (*per_anchor, sampled.pos_inds, sampled.neg_inds, sampled)
 
-    def loss_by_feat_single(self, cls_score, bbox_pred, anchors, labels, label_weights, bbox_targets, bbox_weights,
-                            avg_factor: float) -> tuple[torch.Tensor, torch.Tensor]:
+    def loss_by_feat_single(
+        self, cls_score, bbox_pred, anchors, labels, label_weights, bbox_targets, bbox_weights, avg_factor: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Objectness and box loss of one level; shapes as in mmdet's AnchorHead.
 
         mmdet divides both by ``avg_factor``, the sampled anchors of the batch; another divisor is a factor on that.
         """
-        score, box = super().loss_by_feat_single(cls_score, bbox_pred, anchors, labels, label_weights, bbox_targets,
-                                                 bbox_weights, avg_factor)
+        score, box = super().loss_by_feat_single(
+            cls_score, bbox_pred, anchors, labels, label_weights, bbox_targets, bbox_weights, avg_factor
+        )
         if self.score_anchors_per_image is not None:
             score = score * (avg_factor / (self.score_anchors_per_image * len(labels)))
         if self.box_loss == "matched_per_level":

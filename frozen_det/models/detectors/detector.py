@@ -38,8 +38,14 @@ class Detector:
         InputError: both or neither of `num_classes` and `classes_from` where a head needs one; a contradiction.
     """
 
-    def __new__(cls, detector: dict, num_classes: int | None = None, classes_from: str | None = None,
-                num_stuff_classes: int | None = None, backbone: dict | None = None):
+    def __new__(
+        cls,
+        detector: dict,
+        num_classes: int | None = None,
+        classes_from: str | None = None,
+        num_stuff_classes: int | None = None,
+        backbone: dict | None = None,
+    ):
         from mmdet.registry import MODELS as MMDET_MODELS
         from mmengine.config import ConfigDict
         from mmengine.registry import DefaultScope
@@ -50,8 +56,13 @@ class Detector:
             return MMDET_MODELS.build(ConfigDict(filled))
 
 
-def fill_blanks(detector: dict, num_classes: int | None = None, classes_from: str | None = None,
-                num_stuff_classes: int | None = None, backbone: dict | None = None) -> dict:
+def fill_blanks(
+    detector: dict,
+    num_classes: int | None = None,
+    classes_from: str | None = None,
+    num_stuff_classes: int | None = None,
+    backbone: dict | None = None,
+) -> dict:
     """The complete detector config; see :class:`Detector`. The arguments are not changed."""
     from mmengine.registry import DefaultScope
 

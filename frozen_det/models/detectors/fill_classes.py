@@ -39,8 +39,10 @@ def count_classes(num_classes: int | None, num_stuff_classes: int | None, classe
     if classes_from is None:
         return Classes(num_classes, num_stuff_classes)
     if num_classes is not None or num_stuff_classes is not None:
-        raise InputError("expected one of model.num_classes and model.classes_from, got both. Keep classes_from: the "
-                         "annotation file knows.")
+        raise InputError(
+            "expected one of model.num_classes and model.classes_from, got both. Keep classes_from: the "
+            "annotation file knows."
+        )
     path = Path(classes_from)
     if path.is_dir() or (path.suffix != ".json" and not _DESCRIBING.get()):
         from ...datasets.readers.folder_layout import resolve_user_data
@@ -68,8 +70,13 @@ def fill_classes(cfg: dict, classes: Classes) -> None:
         keys = where.split(".")
         if takes(kind, "num_things_classes"):
             _fill_panoptic(part, classes)
-        elif (classes.things is None or not takes(kind, "num_classes") or "rpn_head" in keys
-              or "semantic_head" in keys or has_default(kind, "num_classes", 1)):
+        elif (
+            classes.things is None
+            or not takes(kind, "num_classes")
+            or "rpn_head" in keys
+            or "semantic_head" in keys
+            or has_default(kind, "num_classes", 1)
+        ):
             continue
         elif "num_classes" in part or not has_default(kind, "num_classes", -1):  # -1: a loss that does not need it
             _resize_weights(part, part.get("num_classes"), classes.things)

@@ -47,8 +47,10 @@ def fill_heads(cfg: dict, levels: Levels) -> None:
 
 def made_for_one_size(cfg: dict) -> bool:
     """Whether a detector's priors are laid out for one image size, whose images must not be padded."""
-    return any(takes(kind, "strides") and (takes(kind, "input_size") or _are_ratios(part.get("strides")))
-               for part, kind, _, _ in walk(cfg, "model.detector"))
+    return any(
+        takes(kind, "strides") and (takes(kind, "input_size") or _are_ratios(part.get("strides")))
+        for part, kind, _, _ in walk(cfg, "model.detector")
+    )
 
 
 def _fill_width(part: dict, kind: type, owners: tuple, levels: Levels, where: str) -> None:
@@ -61,10 +63,13 @@ def _fill_width(part: dict, kind: type, owners: tuple, levels: Levels, where: st
     if given is None:
         part["in_channels"] = _width_taken(part, kind, levels.channels)
     elif list(given if isinstance(given, (list, tuple)) else [given]) not in (
-            [levels.channels] if isinstance(given, (list, tuple)) else [[c] for c in levels.channels]):
-        raise InputError(f"{where}.in_channels is {given}, expected "
-                         f"{first if set(others) <= {first} else levels.channels} because the neck gives that many "
-                         "channels. Leave it out: it is filled in.")
+        [levels.channels] if isinstance(given, (list, tuple)) else [[c] for c in levels.channels]
+    ):
+        raise InputError(
+            f"{where}.in_channels is {given}, expected "
+            f"{first if set(others) <= {first} else levels.channels} because the neck gives that many "
+            "channels. Leave it out: it is filled in."
+        )
 
 
 def _width_taken(part: dict, kind: type, channels: list[int]):
@@ -96,8 +101,10 @@ def _fill_strides(part: dict, kind: type, levels: Levels, where: str) -> None:
         flat = [stride[0] if isinstance(stride, (list, tuple)) else stride for stride in given]
         tolerance = _TOLERANCE_OF_RATIOS if takes(kind, "input_size") or _are_ratios(flat) else 0
         if len(flat) != len(wanted) or any(abs(a / b - 1) > tolerance for a, b in zip(flat, wanted)):
-            raise InputError(f"{where}.{key} is {flat}, expected {wanted} because the neck's features have these "
-                             "strides. Leave it out: it is filled in.")
+            raise InputError(
+                f"{where}.{key} is {flat}, expected {wanted} because the neck's features have these "
+                "strides. Leave it out: it is filled in."
+            )
 
 
 def _strides_of(part: dict, kind: type, levels: Levels) -> list[int]:
@@ -126,5 +133,7 @@ def _fill_num_levels(part: dict, kind: type, levels: Levels, where: str) -> None
             continue
         part.setdefault(key, len(levels.strides))
         if part[key] != len(levels.strides):
-            raise InputError(f"{where}.{key} is {part[key]}, expected {len(levels.strides)} because the neck gives "
-                             f"features at strides {levels.strides}. Leave it out: it is filled in.")
+            raise InputError(
+                f"{where}.{key} is {part[key]}, expected {len(levels.strides)} because the neck gives "
+                f"features at strides {levels.strides}. Leave it out: it is filled in."
+            )

@@ -8,8 +8,9 @@ from .typed_parts import class_of, takes
 _EQUAL, _ROUNDED = 0.01, 1.0
 
 
-def fill_input(given: dict | None, wanted: Preprocess | None, complete: bool,
-               where: str = "model.detector.data_preprocessor") -> dict:
+def fill_input(
+    given: dict | None, wanted: Preprocess | None, complete: bool, where: str = "model.detector.data_preprocessor"
+) -> dict:
     """A preprocessor's config with mean, std and channel order.
 
     Args:
@@ -26,22 +27,27 @@ def fill_input(given: dict | None, wanted: Preprocess | None, complete: bool,
     """
     given = dict(given or dict(type="mmdet.DetDataPreprocessor"))
     if isinstance(given.get("data_preprocessor"), dict):  # one for each branch of a semi-supervised detector
-        given["data_preprocessor"] = fill_input(given["data_preprocessor"], wanted, complete,
-                                                f"{where}.data_preprocessor")
+        given["data_preprocessor"] = fill_input(
+            given["data_preprocessor"], wanted, complete, f"{where}.data_preprocessor"
+        )
         return given
     kind = class_of(given)
     if kind is None or not takes(kind, "mean"):
         return given
     if wanted is None:
         if given.get("mean") is None and not complete:
-            raise InputError(f"expected mean, std and bgr_to_rgb in {where}: the weights of an mmdet backbone carry no "
-                             "card that says what input they expect.")
+            raise InputError(
+                f"expected mean, std and bgr_to_rgb in {where}: the weights of an mmdet backbone carry no "
+                "card that says what input they expect."
+            )
         return given
     tolerance = _ROUNDED if complete else _EQUAL
     for key, value in (("mean", wanted.mean), ("std", wanted.std)):
         if given.get(key) is not None and any(abs(a - b) > tolerance for a, b in zip(given[key], value)):
-            raise InputError(f"{where}.{key} is {list(given[key])}, but the backbone's weights were trained with "
-                             f"{list(value)}. Leave {key} out: it is filled in.")
+            raise InputError(
+                f"{where}.{key} is {list(given[key])}, but the backbone's weights were trained with "
+                f"{list(value)}. Leave {key} out: it is filled in."
+            )
         if not complete:
             given[key] = list(value)
     if complete:

@@ -44,8 +44,12 @@ class Levels:
 def levels_of_body(strides: Sequence[int], channels: Sequence[int]) -> Levels:
     """The levels of a detector without a neck."""
     strides = list(strides)
-    return Levels(strides, list(channels), max(strides),
-                  lambda size_hw: [tuple(-(-side // stride) for side in size_hw) for stride in strides])
+    return Levels(
+        strides,
+        list(channels),
+        max(strides),
+        lambda size_hw: [tuple(-(-side // stride) for side in size_hw) for stride in strides],
+    )
 
 
 def fill_necks(cfg: dict, levels: Levels) -> Levels:
@@ -75,14 +79,17 @@ def _filled(neck: dict, levels: Levels, where: str, giver: str) -> tuple[dict, L
 
     kind = class_of(neck)
     if kind is None:
-        raise InputError(f"expected a neck registered in mmdet in {where}, got type={neck.get('type')!r}; "
-                         f"{closest(str(neck.get('type')), MODELS.module_dict) or 'see its folder mmdet/models/necks'}")
+        raise InputError(
+            f"expected a neck registered in mmdet in {where}, got type={neck.get('type')!r}; "
+            f"{closest(str(neck.get('type')), MODELS.module_dict) or 'see its folder mmdet/models/necks'}"
+        )
     if takes(kind, "num_levels"):
         neck.setdefault("num_levels", len(levels.strides))
     if isinstance(neck.get("out_channels"), (list, tuple)):  # SSD's neck hands on what it gets, under its own levels
         neck["out_channels"] = type(neck["out_channels"])(
             channels if out is None else out
-            for out, channels in zip_longest(neck["out_channels"], levels.channels[:len(neck["out_channels"])]))
+            for out, channels in zip_longest(neck["out_channels"], levels.channels[: len(neck["out_channels"])])
+        )
     sized = takes(kind, "in_channels")
     candidates = _forms(levels.channels) if sized and neck.get("in_channels") is None else [neck.get("in_channels")]
     failures = []
@@ -111,30 +118,41 @@ def _measured(neck: dict, levels: Levels, probe_hw, on_cpu: bool) -> Levels:
     built.to(device).eval()  # what a constructor makes without asking for the device is on the CPU
 
     def run(size_hw):
-        features = tuple(torch.zeros(1, c, *cells, device=device)
-                         for c, cells in zip(levels.channels, levels.sizes_at(size_hw)))
+        features = tuple(
+            torch.zeros(1, c, *cells, device=device) for c, cells in zip(levels.channels, levels.sizes_at(size_hw))
+        )
         with torch.no_grad():
             found = built(features)
         return [found] if isinstance(found, torch.Tensor) else list(found)
 
     found = run(probe_hw)
     # Measured, a stride that does not divide the probe (14) would come out as its neighbour further up.
-    strides = built.out_strides(levels.strides) if hasattr(built, "out_strides") else [
-        max(round(probe_hw[0] / feature.shape[2]), 1) for feature in found]
-    return Levels(list(strides), [feature.shape[1] for feature in found],
-                  max(levels.divisor, getattr(built, "size_divisor", 1)),
-                  lambda size_hw: [tuple(feature.shape[2:]) for feature in run(size_hw)])
+    strides = (
+        built.out_strides(levels.strides)
+        if hasattr(built, "out_strides")
+        else [max(round(probe_hw[0] / feature.shape[2]), 1) for feature in found]
+    )
+    return Levels(
+        list(strides),
+        [feature.shape[1] for feature in found],
+        max(levels.divisor, getattr(built, "size_divisor", 1)),
+        lambda size_hw: [tuple(feature.shape[2:]) for feature in run(size_hw)],
+    )
 
 
 def _refusal(neck: dict, levels: Levels, where: str, giver: str, failure: Exception) -> InputError:
     given = neck.get("in_channels")
     given = list(given) if isinstance(given, (list, tuple)) else given
     if given is not None and given not in _forms(levels.channels):
-        return InputError(f"{where}.in_channels is {given}, but {giver} gives {levels.channels} at strides "
-                          f"{levels.strides}. Leave it out: it is filled in.")
-    return InputError(f"expected a neck that runs on features of {levels.channels} channels at strides "
-                      f"{levels.strides} in {where}, but {neck.get('type')} says: {cause(failure)}. Give it what it "
-                      "asks for, or ask the backbone for other strides.")
+        return InputError(
+            f"{where}.in_channels is {given}, but {giver} gives {levels.channels} at strides "
+            f"{levels.strides}. Leave it out: it is filled in."
+        )
+    return InputError(
+        f"expected a neck that runs on features of {levels.channels} channels at strides "
+        f"{levels.strides} in {where}, but {neck.get('type')} says: {cause(failure)}. Give it what it "
+        "asks for, or ask the backbone for other strides."
+    )
 
 
 def cause(error: Exception) -> str:

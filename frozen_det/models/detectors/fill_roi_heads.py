@@ -66,8 +66,10 @@ def _fill_extractor(extractor: dict, levels: Levels, where: str) -> dict:
         # level 3.
         extractor.setdefault("finest_scale", 14 * extractor["featmap_strides"][0])
     if any(stride not in levels.strides for stride in extractor["featmap_strides"]):
-        raise InputError(f"{where}.featmap_strides is {extractor['featmap_strides']}, but the neck's features have "
-                         f"strides {levels.strides}. Leave it out: it is filled in.")
+        raise InputError(
+            f"{where}.featmap_strides is {extractor['featmap_strides']}, but the neck's features have "
+            f"strides {levels.strides}. Leave it out: it is filled in."
+        )
     return extractor
 
 
@@ -94,9 +96,11 @@ def _pooled_width(roi_head: dict, levels: Levels, where: str) -> int:
         with torch.no_grad():
             return built(torch.zeros(1, width, _POOLED_CELLS, _POOLED_CELLS, device=device)).shape[1]
     except Exception as error:  # whatever it raises, it does not run on these regions
-        raise InputError(f"expected a shared head that runs on regions of {width} channels in {where}.shared_head, but "
-                         f"{shared.get('type')} says: {cause(error)}. It repeats the last stage of one body; with "
-                         "another body leave it out and give the detector a neck.") from error
+        raise InputError(
+            f"expected a shared head that runs on regions of {width} channels in {where}.shared_head, but "
+            f"{shared.get('type')} says: {cause(error)}. It repeats the last stage of one body; with "
+            "another body leave it out and give the detector a neck."
+        ) from error
 
 
 def _fill_head(head: dict, levels: Levels, width: int, where: str) -> dict:

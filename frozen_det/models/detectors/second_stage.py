@@ -38,10 +38,27 @@ class ClassifierStage(TwoStageDetector):
             training without a checkpoint.
     """
 
-    def __init__(self, backbone, neck=None, rpn_head=None, roi_head=None, train_cfg=None, test_cfg=None,
-                 data_preprocessor=None, init_cfg=None):
-        super().__init__(backbone=backbone, neck=neck, rpn_head=rpn_head, roi_head=roi_head, train_cfg=train_cfg,
-                         test_cfg=test_cfg, data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+    def __init__(
+        self,
+        backbone,
+        neck=None,
+        rpn_head=None,
+        roi_head=None,
+        train_cfg=None,
+        test_cfg=None,
+        data_preprocessor=None,
+        init_cfg=None,
+    ):
+        super().__init__(
+            backbone=backbone,
+            neck=neck,
+            rpn_head=rpn_head,
+            roi_head=roi_head,
+            train_cfg=train_cfg,
+            test_cfg=test_cfg,
+            data_preprocessor=data_preprocessor,
+            init_cfg=init_cfg,
+        )
         self.trained_layers = final_layers(self)
         self.stage_one_loaded = False
         for name, parameter in self.named_parameters():
@@ -60,8 +77,11 @@ class ClassifierStage(TwoStageDetector):
         what a frozen backbone proves itself."""
         proven = self.backbone.frozen_tensors() if getattr(self.backbone, "is_frozen", False) else ()
         left_out = {f"backbone.body.{name}" for name in proven}
-        return {name: value for name, value in self.state_dict().items()
-                if name not in left_out and not self._is_trained(name) and not is_loss_state(name)}
+        return {
+            name: value
+            for name, value in self.state_dict().items()
+            if name not in left_out and not self._is_trained(name) and not is_loss_state(name)
+        }
 
     def train(self, mode: bool = True):
         """Set the mode of the final layers; everything else stays in eval, whatever the host asks for."""
@@ -87,8 +107,10 @@ class ClassifierStage(TwoStageDetector):
             InputError: no checkpoint was loaded.
         """
         if not self.stage_one_loaded:
-            raise InputError("expected a finished first stage to start from, but no checkpoint was loaded into "
-                             f"frozen_det.ClassifierStage: give one by {HOW}.")
+            raise InputError(
+                "expected a finished first stage to start from, but no checkpoint was loaded into "
+                f"frozen_det.ClassifierStage: give one by {HOW}."
+            )
         with torch.no_grad():
             features = self.extract_feat(batch_inputs)
             proposals = self._proposals(features, batch_data_samples)
@@ -101,15 +123,18 @@ class ClassifierStage(TwoStageDetector):
         if not self.with_rpn:
             return [sample.proposals for sample in batch_data_samples]
         wanted = self.train_cfg.get("rpn_proposal", self.test_cfg.rpn)
-        return self.rpn_head.predict_by_feat(*self.rpn_head(features), cfg=wanted,
-                                             batch_img_metas=[sample.metainfo for sample in batch_data_samples])
+        return self.rpn_head.predict_by_feat(
+            *self.rpn_head(features), cfg=wanted, batch_img_metas=[sample.metainfo for sample in batch_data_samples]
+        )
 
     # -- the first stage ----------------------------------------------------------------------------------------
 
     def _load_from_state_dict(self, state_dict, prefix, *args):
         """Checkpoints pass here, lenient or not: all of the detector is in them, or nothing is loaded."""
-        refuse_misfit({name.removeprefix(prefix): value for name, value in state_dict.items()
-                       if name.startswith(prefix)}, self.state_dict())
+        refuse_misfit(
+            {name.removeprefix(prefix): value for name, value in state_dict.items() if name.startswith(prefix)},
+            self.state_dict(),
+        )
         self.stage_one_loaded = True
         super()._load_from_state_dict(state_dict, prefix, *args)
 
@@ -122,14 +147,21 @@ def final_layers(model: TwoStageDetector) -> tuple[str, ...]:
     """
     heads = getattr(getattr(model, "roi_head", None), "bbox_head", None)
     if heads is None:
-        raise InputError("expected a detector with roi_head.bbox_head in frozen_det.ClassifierStage, got none: the "
-                         "second stage trains the box head's final layer.")
-    names = ([f"roi_head.bbox_head.{i}" for i in range(len(heads))] if isinstance(heads, nn.ModuleList)
-             else ["roi_head.bbox_head"])
+        raise InputError(
+            "expected a detector with roi_head.bbox_head in frozen_det.ClassifierStage, got none: the "
+            "second stage trains the box head's final layer."
+        )
+    names = (
+        [f"roi_head.bbox_head.{i}" for i in range(len(heads))]
+        if isinstance(heads, nn.ModuleList)
+        else ["roi_head.bbox_head"]
+    )
     for name in names:
         if not isinstance(getattr(model.get_submodule(name), "fc_cls", None), nn.Module):
-            raise InputError(f"expected a final classification layer fc_cls in {name}, got "
-                             f"{type(model.get_submodule(name)).__name__} without one (model.roi_head.bbox_head).")
+            raise InputError(
+                f"expected a final classification layer fc_cls in {name}, got "
+                f"{type(model.get_submodule(name)).__name__} without one (model.roi_head.bbox_head)."
+            )
     return tuple(f"{name}.fc_cls" for name in names)
 
 
@@ -167,16 +199,22 @@ def refuse_misfit(state: dict, wanted: dict) -> None:
     classes = next((pair for pair in reshaped if ".fc_cls." in pair[0]), None)
     if classes is not None:
         name, found = classes
-        detail = (f"{name} has {len(found)} outputs in the file, {len(wanted[name])} in the model: another number of "
-                  "classes (or another kind of classification loss). Set model.num_classes to the first stage's")
+        detail = (
+            f"{name} has {len(found)} outputs in the file, {len(wanted[name])} in the model: another number of "
+            "classes (or another kind of classification loss). Set model.num_classes to the first stage's"
+        )
     elif missing:
         detail = f"{missing[0]} is missing. Give the checkpoint that the first stage's config wrote"
     else:
         name, found = reshaped[0]
-        detail = (f"{name} is {tuple(found.shape)} in the file, {tuple(wanted[name].shape)} in the model. Give the "
-                  "checkpoint that the first stage's config wrote")
-    raise InputError(f"the checkpoint (load_from) does not fit this second stage: {len(missing)} of {len(wanted)} "
-                     f"tensors missing, {len(reshaped)} of another shape; {detail}.")
+        detail = (
+            f"{name} is {tuple(found.shape)} in the file, {tuple(wanted[name].shape)} in the model. Give the "
+            "checkpoint that the first stage's config wrote"
+        )
+    raise InputError(
+        f"the checkpoint (load_from) does not fit this second stage: {len(missing)} of {len(wanted)} "
+        f"tensors missing, {len(reshaped)} of another shape; {detail}."
+    )
 
 
 @contextmanager

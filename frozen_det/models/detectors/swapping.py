@@ -40,8 +40,12 @@ def swap_backbone(detector: dict, backbone: dict) -> dict:
         to_pyramid = len(found) == 1 and own != found and len(set(own)) == len(own)
         backbone["strides"] = found if to_pyramid else own
         if to_pyramid:
-            pyramid = dict(type="frozen_det.SimpleFeaturePyramid", out_channels=_PYRAMID_CHANNELS, num_outs=None,
-                           scale_factors=tuple(found[0] / stride for stride in own))
+            pyramid = dict(
+                type="frozen_det.SimpleFeaturePyramid",
+                out_channels=_PYRAMID_CHANNELS,
+                num_outs=None,
+                scale_factors=tuple(found[0] / stride for stride in own),
+            )
     inner["backbone"] = backbone
     _take_out(inner)
     if pyramid is not None:
@@ -74,9 +78,13 @@ def _take_out(detector: dict) -> None:
     """Widths that follow from the body: those of the first neck, and of heads where there is none or one per level."""
     for neck in _necks(detector)[:1]:
         own, out = neck.pop("in_channels", ()), neck.get("out_channels")
-        if isinstance(out, (list, tuple)) and isinstance(own, (list, tuple)) and len(out) > len(own) and (
-                list(out[:len(own)]) == list(own)):  # SSD's neck hands them on
-            neck["out_channels"] = [None] * len(own) + list(out[len(own):])
+        if (
+            isinstance(out, (list, tuple))
+            and isinstance(own, (list, tuple))
+            and len(out) > len(own)
+            and (list(out[: len(own)]) == list(own))
+        ):  # SSD's neck hands them on
+            neck["out_channels"] = [None] * len(own) + list(out[len(own) :])
     for part, _, _, _ in walk(detector, ""):
         if not _necks(detector) or isinstance(part.get("in_channels"), (list, tuple)):
             part.pop("in_channels", None)

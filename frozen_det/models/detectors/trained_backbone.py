@@ -35,8 +35,13 @@ def backbone_config(model: dict, where: str) -> dict:
     """
     if _is_classifier(model):
         body = {k: v for k, v in model["backbone"].items() if k not in HEAD_OPTIONS}
-        return dict(type="frozen_det.FrozenBackbone", body=body, weights=model.get("weights") or "random",
-                    strides=body_strides(body), freeze=True)
+        return dict(
+            type="frozen_det.FrozenBackbone",
+            body=body,
+            weights=model.get("weights") or "random",
+            strides=body_strides(body),
+            freeze=True,
+        )
     if isinstance(model.get("detector"), dict) and model.get("backbone"):  # in place of the detector's own
         model = swap_backbone(model["detector"], model["backbone"])
     holder = innermost(model)
@@ -70,12 +75,15 @@ def trained_backbone(model: dict, checkpoint, where: str) -> FrozenBackbone:
     prefix = PREFIX if any(name.startswith(PREFIX) for name in entries) else OF_A_TEACHER
     state = {name.removeprefix(prefix): value for name, value in entries.items() if name.startswith(prefix)}
     if not state:
-        raise InputError(f"expected a checkpoint of the model in {where}, but {path} has no entry that begins with "
-                         f"{PREFIX!r}.")
+        raise InputError(
+            f"expected a checkpoint of the model in {where}, but {path} has no entry that begins with {PREFIX!r}."
+        )
     try:
         backbone.load_state_dict(state, strict=True)
     except RuntimeError as error:
         lines = " ".join(line.strip() for line in str(error).splitlines()[1:4])
-        raise InputError(f"the backbone in {path} does not fit the one in {where}: {lines[:600]} Give a checkpoint "
-                         "that this config trained.") from error
+        raise InputError(
+            f"the backbone in {path} does not fit the one in {where}: {lines[:600]} Give a checkpoint "
+            "that this config trained."
+        ) from error
     return backbone.eval()

@@ -47,16 +47,20 @@ def on_meta_body(backbone: dict) -> tuple[Body, str]:
     kept: list[Body] = []
 
     def build() -> nn.Module:
-        kept.append(build_body({k: v for k, v in backbone["body"].items() if k != "init_cfg"},
-                               backbone.get("strides", (4, 8, 16, 32))))
+        kept.append(
+            build_body(
+                {k: v for k, v in backbone["body"].items() if k != "init_cfg"}, backbone.get("strides", (4, 8, 16, 32))
+            )
+        )
         return kept[-1].module
 
     _, device = on_meta(build)
     body = kept[-1]
     card = _card(backbone.get("weights"))
     if card is not None and card.mean is not None and card.std is not None:
-        body.preprocess = Preprocess(card.mean, card.std, card.channel_order or "rgb", card.input_size,
-                                     card.crop_ratio, card.interpolation)
+        body.preprocess = Preprocess(
+            card.mean, card.std, card.channel_order or "rgb", card.input_size, card.crop_ratio, card.interpolation
+        )
     elif body.preprocess is None and str(backbone.get("weights")).startswith("torchvision:"):
         body.preprocess = Preprocess()
     return body, device
@@ -79,7 +83,9 @@ def _all_strides(body: dict) -> tuple[int, ...]:
         return (4, 8, 16, 32)  # the one who builds it says what is wrong
     strides = mmdet_strides(body)
     if None in strides or list(strides) != sorted(strides):
-        raise InputError(f"expected features at ascending strides from model.detector.backbone of type "
-                         f"{body['type']}, got {strides}. Name those wanted: backbone=dict("
-                         "type='frozen_det.FrozenBackbone', body=..., strides=...).")
+        raise InputError(
+            f"expected features at ascending strides from model.detector.backbone of type "
+            f"{body['type']}, got {strides}. Name those wanted: backbone=dict("
+            "type='frozen_det.FrozenBackbone', body=..., strides=...)."
+        )
     return strides

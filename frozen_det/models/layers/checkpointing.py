@@ -18,8 +18,11 @@ from ...host.torch_versions import TORCH
 @contextlib.contextmanager
 def running_statistics_kept(module: nn.Module):
     """Inside, batch norms of ``module`` normalise as always but change neither running statistics nor counters."""
-    norms = [m for m in module.modules()
-             if isinstance(m, nn.modules.batchnorm._NormBase) and m.training and m.track_running_stats]
+    norms = [
+        m
+        for m in module.modules()
+        if isinstance(m, nn.modules.batchnorm._NormBase) and m.training and m.track_running_stats
+    ]
     before = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]
     for norm in norms:
         # Momentum 0 folds nothing in. The buffers must still be passed: checkpoint counts the saved tensors.
@@ -54,8 +57,10 @@ def checkpointed(function: Callable, *args, owner: nn.Module | None = None, earl
         return contextlib.nullcontext(), running_statistics_kept(owner or function)
 
     if TORCH < (2, 4) and any(isinstance(arg, torch.Tensor) and arg.is_meta for arg in args):
-        raise InputError(f"expected torch 2.4 or newer to count what recomputed layers keep without running them, got "
-                         f"{torch.__version__}. Give real tensors, or leave recomputation out.")
+        raise InputError(
+            f"expected torch 2.4 or newer to count what recomputed layers keep without running them, got "
+            f"{torch.__version__}. Give real tensors, or leave recomputation out."
+        )
     with set_checkpoint_early_stop(early_stop):  # an argument of checkpoint() in newer versions alone
         return checkpoint(function, *args, use_reentrant=False, context_fn=contexts)
 
@@ -74,6 +79,7 @@ def run_keeping_convolutions_only(layers: Sequence[nn.Module], x: torch.Tensor) 
         return x
     x = layers[0].conv(x)
     for layer, following in zip(layers, [*layers[1:], None]):
+
         def rest(y, layer=layer, following=following):
             y = layer.norm_act(y)
             return y if following is None else following.conv(y)

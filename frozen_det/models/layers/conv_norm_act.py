@@ -47,8 +47,10 @@ def build_norm(norm_cfg: dict | None, num_features: int, one_dimensional: bool =
     norm_cfg = dict(norm_cfg)
     groups = norm_cfg.get("num_groups")
     if groups is not None and num_features % groups:
-        raise InputError(f"expected norm_cfg.num_groups to divide the channels, got num_groups={groups} for "
-                         f"{num_features} channels, in a neck's or head's norm_cfg. Choose a divisor.")
+        raise InputError(
+            f"expected norm_cfg.num_groups to divide the channels, got num_groups={groups} for "
+            f"{num_features} channels, in a neck's or head's norm_cfg. Choose a divisor."
+        )
     if one_dimensional and norm_cfg["type"] in ("BN", "BN2d"):
         norm_cfg["type"] = "BN1d"
     return build_norm_layer(norm_cfg, num_features)[1]
@@ -71,16 +73,22 @@ def keras_default_init_(layer: nn.Conv2d) -> None:
         nn.init.zeros_(layer.bias)
 
 
-def build_conv(in_channels: int, out_channels: int, kernel: int, *, separable: bool = False, bias: bool = True,
-               std: float | None = None) -> nn.Module:
+def build_conv(
+    in_channels: int,
+    out_channels: int,
+    kernel: int,
+    *,
+    separable: bool = False,
+    bias: bool = True,
+    std: float | None = None,
+) -> nn.Module:
     """A stride-1 convolution that keeps the size, He fan-out initialised (or N(0, std)), bias zero.
 
     ``separable`` gives a depthwise convolution without bias and then a 1x1 one with the bias. The fan-out of the
     depthwise kernel counts one output channel, as Keras counts it (PyTorch's own counts all of them).
     """
     if separable:
-        depthwise = nn.Conv2d(in_channels, in_channels, kernel, padding=kernel // 2, groups=in_channels,
-                              bias=False)
+        depthwise = nn.Conv2d(in_channels, in_channels, kernel, padding=kernel // 2, groups=in_channels, bias=False)
         he_normal_(depthwise.weight, kernel * kernel)
         pointwise = build_conv(in_channels, out_channels, 1, bias=bias, std=std)
         return nn.Sequential(depthwise, pointwise)
@@ -107,11 +115,14 @@ def apply_norm(norm: nn.Module, x: torch.Tensor) -> torch.Tensor:
     if not batch_norm or not norm.training or x.numel() > norm.num_features:
         return norm(x)
     if x.dim() == 4 and len(x):
-        raise InputError("expected more than one value per channel under a batch norm in training, got a 1x1 map "
-                         "at batch 1, in the coarsest level of a neck or dense head. Use larger images "
-                         "(data_preprocessor.pad_size_divisor), a batch of 2 or more, or norm_cfg type GN.")
-    return nn.functional.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, False, 0.0,
-                                    norm.eps)
+        raise InputError(
+            "expected more than one value per channel under a batch norm in training, got a 1x1 map "
+            "at batch 1, in the coarsest level of a neck or dense head. Use larger images "
+            "(data_preprocessor.pad_size_divisor), a batch of 2 or more, or norm_cfg type GN."
+        )
+    return nn.functional.batch_norm(
+        x, norm.running_mean, norm.running_var, norm.weight, norm.bias, False, 0.0, norm.eps
+    )
 
 
 class ConvNormAct(nn.Module):
@@ -124,8 +135,16 @@ class ConvNormAct(nn.Module):
         separable: depthwise and 1x1 in place of the full convolution.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int = 3, norm_cfg: dict | None = None,
-                 act_cfg: dict | None = None, separable: bool = False, bias: bool = True):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int = 3,
+        norm_cfg: dict | None = None,
+        act_cfg: dict | None = None,
+        separable: bool = False,
+        bias: bool = True,
+    ):
         super().__init__()
         self.conv = build_conv(in_channels, out_channels, kernel, separable=separable, bias=bias)
         self.norm = build_norm(norm_cfg, out_channels)
@@ -142,8 +161,7 @@ class ConvNormAct(nn.Module):
 class LinearNormAct(nn.Linear):
     """linear (bias kept) -> norm -> activation: (N, C_in) -> (N, C_out). The linear layer keeps its own keys."""
 
-    def __init__(self, in_features: int, out_features: int, norm_cfg: dict | None = None,
-                 act_cfg: dict | None = None):
+    def __init__(self, in_features: int, out_features: int, norm_cfg: dict | None = None, act_cfg: dict | None = None):
         super().__init__(in_features, out_features)
         self.norm = build_norm(norm_cfg, out_features, one_dimensional=True)
         self.act = build_activation(act_cfg)

@@ -19,15 +19,26 @@ class SharedTower(nn.Module):
         separable: depthwise-separable convolutions.
     """
 
-    def __init__(self, in_channels: int, channels: int, num_convs: int, num_levels: int, norm_cfg: dict | None,
-                 act_cfg: dict | None, separable: bool = False):
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        num_convs: int,
+        num_levels: int,
+        norm_cfg: dict | None,
+        act_cfg: dict | None,
+        separable: bool = False,
+    ):
         super().__init__()
         self.convs = nn.ModuleList(
-            build_conv(in_channels if i == 0 else channels, channels, 3, separable=separable,
-                       std=None if separable else 0.01)
-            for i in range(num_convs))
+            build_conv(
+                in_channels if i == 0 else channels, channels, 3, separable=separable, std=None if separable else 0.01
+            )
+            for i in range(num_convs)
+        )
         self.norms = nn.ModuleList(
-            nn.ModuleList(build_norm(norm_cfg, channels) for _ in range(num_convs)) for _ in range(num_levels))
+            nn.ModuleList(build_norm(norm_cfg, channels) for _ in range(num_convs)) for _ in range(num_levels)
+        )
         self.act = build_activation(act_cfg)
 
     def forward(self, x: torch.Tensor, level: int) -> torch.Tensor:  # (N, C_in, H, W)

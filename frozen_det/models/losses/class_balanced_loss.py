@@ -25,8 +25,9 @@ BETA = 0.999
 CLIP = (0.01, 5.0)
 
 
-def effective_number_weights(num_instances: Sequence[int], beta: float = BETA,
-                             clip: tuple[float, float] = CLIP) -> np.ndarray:
+def effective_number_weights(
+    num_instances: Sequence[int], beta: float = BETA, clip: tuple[float, float] = CLIP
+) -> np.ndarray:
     """(1 - beta) / (1 - beta^n) of every class, divided by the mean over classes, clipped.
 
     Args:
@@ -46,11 +47,13 @@ def effective_number_weights(num_instances: Sequence[int], beta: float = BETA,
         raise InputError(f"expected beta from 0 to below 1, got {beta} (ClassBalancedLoss.beta). Usual: {BETA}.")
     low, high = clip
     if not 0.0 <= low <= high:
-        raise InputError(f"expected clip as two numbers with 0 <= lowest <= highest, got {clip} "
-                         "(ClassBalancedLoss.clip).")
+        raise InputError(
+            f"expected clip as two numbers with 0 <= lowest <= highest, got {clip} (ClassBalancedLoss.clip)."
+        )
     if (counts < 0).any() or not np.isfinite(counts).all():
-        raise InputError(f"expected counts of instances from 0 on, got {counts.min()} "
-                         "(ClassBalancedLoss.num_instances).")
+        raise InputError(
+            f"expected counts of instances from 0 on, got {counts.min()} (ClassBalancedLoss.num_instances)."
+        )
     present = counts > 0
     with np.errstate(divide="ignore"):
         # expm1: at n = 1 and beta close to 1, 1 - beta^n would lose its digits.
@@ -69,18 +72,24 @@ def count_instances(ann_file) -> dict[str, int]:
     """
     path = Path(ann_file)
     if not path.is_file():
-        raise InputError(f"expected the training set's annotation file in ClassBalancedLoss.ann_file, but {path} does "
-                         "not exist. Give the path (a relative one starts at the working directory).")
+        raise InputError(
+            f"expected the training set's annotation file in ClassBalancedLoss.ann_file, but {path} does "
+            "not exist. Give the path (a relative one starts at the working directory)."
+        )
     try:
         content = json.loads(path.read_bytes())
         counts = Counter(a["category_id"] for a in content["annotations"] if not a.get("iscrowd", 0))
         named = {category["name"]: counts[category["id"]] for category in content["categories"]}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"expected COCO or LVIS json with `annotations` and `categories` in {path} "
-                         f"(ClassBalancedLoss.ann_file), got {type(error).__name__}: {error}.") from error
+        raise InputError(
+            f"expected COCO or LVIS json with `annotations` and `categories` in {path} "
+            f"(ClassBalancedLoss.ann_file), got {type(error).__name__}: {error}."
+        ) from error
     if not any(named.values()):
-        raise InputError(f"expected instances to count in {path} (ClassBalancedLoss.ann_file), got none. Give the "
-                         "training set's file.")
+        raise InputError(
+            f"expected instances to count in {path} (ClassBalancedLoss.ann_file), got none. Give the "
+            "training set's file."
+        )
     return named
 
 
@@ -108,13 +117,23 @@ class ClassBalancedLoss(nn.Module):
 
     use_sigmoid = False
 
-    def __init__(self, ann_file: str | None = None, num_instances: Sequence[int] | None = None,
-                 classes: Sequence[str] | None = None, beta: float = BETA, clip: tuple[float, float] = CLIP,
-                 background_weight: float = 1.0, loss_weight: float = 1.0, reduction: str = "mean"):
+    def __init__(
+        self,
+        ann_file: str | None = None,
+        num_instances: Sequence[int] | None = None,
+        classes: Sequence[str] | None = None,
+        beta: float = BETA,
+        clip: tuple[float, float] = CLIP,
+        background_weight: float = 1.0,
+        loss_weight: float = 1.0,
+        reduction: str = "mean",
+    ):
         super().__init__()
         if (ann_file is None) == (num_instances is None):
-            raise InputError("expected one of ann_file and num_instances in ClassBalancedLoss, got "
-                             f"{'neither' if ann_file is None else 'both'}. Keep ann_file: the training set's json.")
+            raise InputError(
+                "expected one of ann_file and num_instances in ClassBalancedLoss, got "
+                f"{'neither' if ann_file is None else 'both'}. Keep ann_file: the training set's json."
+            )
         self.ann_file, self.num_instances, self.classes = ann_file, num_instances, classes
         self.beta, self.clip = beta, tuple(clip)
         self.background_weight, self.loss_weight, self.reduction = background_weight, loss_weight, reduction
@@ -127,8 +146,11 @@ class ClassBalancedLoss(nn.Module):
             return
         counts = self._counts()
         weights = effective_number_weights(counts, self.beta, self.clip)
-        print_log(f"class-balanced loss: {len(weights)} classes, {min(counts)} to {max(counts)} instances, weights "
-                  f"{weights.max():.3g} to {weights.min():.3g}, background {self.background_weight:g}", "current")
+        print_log(
+            f"class-balanced loss: {len(weights)} classes, {min(counts)} to {max(counts)} instances, weights "
+            f"{weights.max():.3g} to {weights.min():.3g}, background {self.background_weight:g}",
+            "current",
+        )
         self.class_weights = torch.tensor([*weights, self.background_weight], dtype=torch.float32)
 
     def _counts(self) -> list[int]:
@@ -139,12 +161,21 @@ class ClassBalancedLoss(nn.Module):
             return list(named.values())
         unknown = [name for name in self.classes if name not in named]
         if unknown:
-            raise InputError(f"expected the classes of the model in {self.ann_file} (ClassBalancedLoss.ann_file), but "
-                             f"it has no {unknown[0]!r}; {closest(unknown[0], named)}")
+            raise InputError(
+                f"expected the classes of the model in {self.ann_file} (ClassBalancedLoss.ann_file), but "
+                f"it has no {unknown[0]!r}; {closest(unknown[0], named)}"
+            )
         return [named[name] for name in self.classes]
 
-    def forward(self, cls_score: torch.Tensor, label: torch.Tensor, weight: torch.Tensor | None = None,
-                avg_factor: float | None = None, reduction_override: str | None = None, **kwargs) -> torch.Tensor:
+    def forward(
+        self,
+        cls_score: torch.Tensor,
+        label: torch.Tensor,
+        weight: torch.Tensor | None = None,
+        avg_factor: float | None = None,
+        reduction_override: str | None = None,
+        **kwargs,
+    ) -> torch.Tensor:
         """Loss of a batch of regions.
 
         Args:
@@ -156,11 +187,18 @@ class ClassBalancedLoss(nn.Module):
         """
         self.init_weights()
         if len(self.class_weights) != cls_score.size(1):
-            raise InputError(f"expected counts of {cls_score.size(1) - 1} classes, as the head has, got "
-                             f"{len(self.class_weights) - 1} from {self.ann_file or 'num_instances'} "
-                             "(model: loss_cls of type frozen_det.ClassBalancedLoss). Give the annotation file that "
-                             "the model trains on.")
+            raise InputError(
+                f"expected counts of {cls_score.size(1) - 1} classes, as the head has, got "
+                f"{len(self.class_weights) - 1} from {self.ann_file or 'num_instances'} "
+                "(model: loss_cls of type frozen_det.ClassBalancedLoss). Give the annotation file that "
+                "the model trains on."
+            )
         # Half precision would round the weights of 0.01.
         return self.loss_weight * cross_entropy(
-            cls_score.float(), label, weight, reduction=reduction_override or self.reduction, avg_factor=avg_factor,
-            class_weight=self.class_weights.to(cls_score.device))
+            cls_score.float(),
+            label,
+            weight,
+            reduction=reduction_override or self.reduction,
+            avg_factor=avg_factor,
+            class_weight=self.class_weights.to(cls_score.device),
+        )

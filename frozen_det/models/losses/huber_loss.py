@@ -28,8 +28,14 @@ class HuberLoss(nn.Module):
             raise InputError(f"expected delta above 0, got {delta}, in a loss of type frozen_det.HuberLoss.")
         self.delta, self.reduction, self.loss_weight = delta, reduction, loss_weight
 
-    def forward(self, pred: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None,
-                avg_factor: float | None = None, reduction_override: str | None = None) -> torch.Tensor:
+    def forward(
+        self,
+        pred: torch.Tensor,
+        target: torch.Tensor,
+        weight: torch.Tensor | None = None,
+        avg_factor: float | None = None,
+        reduction_override: str | None = None,
+    ) -> torch.Tensor:
         """Loss of ``pred`` against ``target`` (same shape), weighted per element, a scalar unless 'none'."""
         loss = nn.functional.huber_loss(pred, target, reduction="none", delta=self.delta)
         return self.loss_weight * weight_reduce_loss(loss, weight, reduction_override or self.reduction, avg_factor)

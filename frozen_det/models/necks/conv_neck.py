@@ -37,33 +37,53 @@ class ConvNeck(BaseModule):
         InputError: num_convs below 1, or start_level or num_outs do not fit the number of maps.
     """
 
-    def __init__(self, in_channels: Sequence[int], out_channels: int = 256, num_convs: int = 1,
-                 num_outs: int | None = None, start_level: int = 0, kernel_size: int = 3,
-                 act_cfg: dict | None = SWISH, norm_cfg: dict | None = AUTHORS_NORM, init_cfg=None):
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        out_channels: int = 256,
+        num_convs: int = 1,
+        num_outs: int | None = None,
+        start_level: int = 0,
+        kernel_size: int = 3,
+        act_cfg: dict | None = SWISH,
+        norm_cfg: dict | None = AUTHORS_NORM,
+        init_cfg=None,
+    ):
         super().__init__(init_cfg=init_cfg)
         used = list(in_channels)[start_level:]
         num_outs = len(used) if num_outs is None else num_outs
         if num_convs < 1 or not used or num_outs < len(used):
-            raise InputError("expected num_convs of 1 or more and a start_level that leaves at least one map and at "
-                             f"most num_outs, got num_convs={num_convs}, num_outs={num_outs}, "
-                             f"start_level={start_level} of {len(in_channels)} maps, in model.neck of type "
-                             "frozen_det.ConvNeck. Correct that key.")
+            raise InputError(
+                "expected num_convs of 1 or more and a start_level that leaves at least one map and at "
+                f"most num_outs, got num_convs={num_convs}, num_outs={num_outs}, "
+                f"start_level={start_level} of {len(in_channels)} maps, in model.neck of type "
+                "frozen_det.ConvNeck. Correct that key."
+            )
         self.in_channels, self.out_channels = list(in_channels), out_channels
         self.start_level, self.num_outs = start_level, num_outs
         self.stacks = nn.ModuleList(
-            nn.Sequential(*(
-                ConvNormAct(width if i == 0 else out_channels, out_channels, kernel_size, norm_cfg=norm_cfg,
-                            act_cfg=act_cfg if i < num_convs - 1 else None)
-                for i in range(num_convs)))
-            for width in used)
+            nn.Sequential(
+                *(
+                    ConvNormAct(
+                        width if i == 0 else out_channels,
+                        out_channels,
+                        kernel_size,
+                        norm_cfg=norm_cfg,
+                        act_cfg=act_cfg if i < num_convs - 1 else None,
+                    )
+                    for i in range(num_convs)
+                )
+            )
+            for width in used
+        )
 
     def out_strides(self, in_strides: Sequence[int]) -> list[int]:
         """Strides of the output maps for a backbone whose maps have ``in_strides`` (finest first)."""
-        return doubled_strides(list(in_strides)[self.start_level:], self.num_outs)
+        return doubled_strides(list(in_strides)[self.start_level :], self.num_outs)
 
     def forward(self, inputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """``num_outs`` maps (N, out_channels, H_l, W_l) from the backbone's maps (N, C_l, H_l, W_l), finest first."""
-        maps = [stack(x) for stack, x in zip(self.stacks, inputs[self.start_level:], strict=True)]
+        maps = [stack(x) for stack, x in zip(self.stacks, inputs[self.start_level :], strict=True)]
         while len(maps) < self.num_outs:
             maps.append(halve(maps[-1]))
         return tuple(maps)  # num_outs x (N, C, H_l, W_l)

@@ -36,20 +36,31 @@ class FPN(BaseModule):
         InputError: start_level or num_outs does not fit the number of maps.
     """
 
-    def __init__(self, in_channels: Sequence[int], out_channels: int = 256, num_outs: int = 5, start_level: int = 0,
-                 act_cfg: dict = SWISH, norm_cfg: dict | None = AUTHORS_NORM, init_cfg=None):
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        out_channels: int = 256,
+        num_outs: int = 5,
+        start_level: int = 0,
+        act_cfg: dict = SWISH,
+        norm_cfg: dict | None = AUTHORS_NORM,
+        init_cfg=None,
+    ):
         super().__init__(init_cfg=init_cfg)
         used = list(in_channels)[start_level:]
         if not used or num_outs < len(used):
-            raise InputError(f"expected a start_level that leaves at least one map and at most num_outs={num_outs} "
-                             f"of them, got start_level={start_level} of {len(in_channels)} maps, in model.neck of "
-                             "type frozen_det.FPN. Raise num_outs or start_level.")
+            raise InputError(
+                f"expected a start_level that leaves at least one map and at most num_outs={num_outs} "
+                f"of them, got start_level={start_level} of {len(in_channels)} maps, in model.neck of "
+                "type frozen_det.FPN. Raise num_outs or start_level."
+            )
         self.in_channels, self.out_channels = list(in_channels), out_channels
         self.start_level, self.num_outs = start_level, num_outs
         self.laterals = nn.ModuleList(nn.Conv2d(width, out_channels, 1) for width in used)
         self.outputs = nn.ModuleList(nn.Conv2d(out_channels, out_channels, 3, padding=1) for _ in used)
-        self.extras = nn.ModuleList(nn.Conv2d(out_channels, out_channels, 3, stride=2)
-                                    for _ in range(num_outs - len(used)))
+        self.extras = nn.ModuleList(
+            nn.Conv2d(out_channels, out_channels, 3, stride=2) for _ in range(num_outs - len(used))
+        )
         self.act = build_activation(act_cfg)
         self.norms = nn.ModuleList(build_norm(norm_cfg, out_channels) for _ in range(num_outs))
         for conv in [*self.laterals, *self.outputs, *self.extras]:
@@ -57,11 +68,11 @@ class FPN(BaseModule):
 
     def out_strides(self, in_strides: Sequence[int]) -> list[int]:
         """Strides of the output maps for a backbone whose maps have ``in_strides`` (finest first)."""
-        return doubled_strides(list(in_strides)[self.start_level:], self.num_outs)
+        return doubled_strides(list(in_strides)[self.start_level :], self.num_outs)
 
     def forward(self, inputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """``num_outs`` maps (N, out_channels, H_l, W_l) from the backbone's maps (N, C_l, H_l, W_l), finest first."""
-        merged = [lateral(x) for lateral, x in zip(self.laterals, inputs[self.start_level:], strict=True)]
+        merged = [lateral(x) for lateral, x in zip(self.laterals, inputs[self.start_level :], strict=True)]
         for i in range(len(merged) - 1, 0, -1):
             merged[i - 1] = merged[i - 1] + upsample_to(merged[i], merged[i - 1].shape[-2:])
         maps = [conv(x) for conv, x in zip(self.outputs, merged)]

@@ -136,22 +136,32 @@ class BottleneckBlock(nn.Module):
 class CellNode(nn.Module):
     """One step of a cell: project where widths differ, resample, combine, activation, block."""
 
-    def __init__(self, step: Step, source_channels: Sequence[int], source_levels: Sequence[int], channels: int,
-                 block: nn.Module, act_cfg: dict, norm_cfg: dict | None, separable: bool):
+    def __init__(
+        self,
+        step: Step,
+        source_channels: Sequence[int],
+        source_levels: Sequence[int],
+        channels: int,
+        block: nn.Module,
+        act_cfg: dict,
+        norm_cfg: dict | None,
+        separable: bool,
+    ):
         super().__init__()
         self.step = step
         self.source_levels = tuple(source_levels)
         self.projections = nn.ModuleList(
-            nn.Identity() if width == channels
+            nn.Identity()
+            if width == channels
             else ConvNormAct(width, channels, 1, norm_cfg=norm_cfg, separable=separable)
-            for width in source_channels)
+            for width in source_channels
+        )
         self.act = build_activation(act_cfg)
         self.block = block
 
     def forward(self, maps: Sequence[torch.Tensor]) -> torch.Tensor:  # each (N, C_i, H_i, W_i)
         projected = [project(maps[i]) for project, i in zip(self.projections, self.step.sources)]
-        coarse, fine, *extras = (resample(x, level, self.step.level)
-                                 for x, level in zip(projected, self.source_levels))
+        coarse, fine, *extras = (resample(x, level, self.step.level) for x, level in zip(projected, self.source_levels))
         if self.step.attention:
             # The gate of an upsampled map is the gate of the map: taken where there are fewer cells.
             small = min(projected[0], coarse, key=torch.Tensor.numel)
@@ -166,15 +176,33 @@ class CellNode(nn.Module):
 class Cell(nn.Module):
     """One repeat of the graph: five maps, levels 3-7, in and out."""
 
-    def __init__(self, in_channels: Sequence[int], channels: int, out_channels: int, make_block, act_cfg: dict,
-                 norm_cfg: dict | None, combine: str, separable: bool):
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        channels: int,
+        out_channels: int,
+        make_block,
+        act_cfg: dict,
+        norm_cfg: dict | None,
+        combine: str,
+        separable: bool,
+    ):
         super().__init__()
         steps, self.levels = plan_steps(GRAPH, combine)
         widths = [*in_channels, *([out_channels] * len(steps))]
         self.nodes = nn.ModuleList(
-            CellNode(step, [widths[i] for i in step.sources], [self.levels[i] for i in step.sources], channels,
-                     make_block(), act_cfg, norm_cfg, separable)
-            for step in steps)
+            CellNode(
+                step,
+                [widths[i] for i in step.sources],
+                [self.levels[i] for i in step.sources],
+                channels,
+                make_block(),
+                act_cfg,
+                norm_cfg,
+                separable,
+            )
+            for step in steps
+        )
 
     def forward(self, *maps: torch.Tensor) -> tuple[torch.Tensor, ...]:  # 5 x (N, C, H_l, W_l)
         maps = list(maps)
@@ -211,14 +239,25 @@ class NASFPN(BaseModule):
         InputError: a value that does not fit, here or (sizes) in :meth:`forward`.
     """
 
-    size_divisor = 2 ** MAX_LEVEL
+    size_divisor = 2**MAX_LEVEL
     """Images whose sides are multiples of it fit when level 3 has stride 8; the pad divisor that a detector needs."""
 
-    def __init__(self, in_channels: Sequence[int], out_channels: int = 256, num_repeats: int = 5,
-                 start_level: int | None = None, num_outs: int = 5, act_cfg: dict = SWISH,
-                 combine: str = "attention", block: str = "conv", drop_connect: float = 0.0,
-                 separable: bool = False, norm_cfg: dict | None = AUTHORS_NORM, with_checkpoint: bool = False,
-                 init_cfg=None):
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        out_channels: int = 256,
+        num_repeats: int = 5,
+        start_level: int | None = None,
+        num_outs: int = 5,
+        act_cfg: dict = SWISH,
+        combine: str = "attention",
+        block: str = "conv",
+        drop_connect: float = 0.0,
+        separable: bool = False,
+        norm_cfg: dict | None = AUTHORS_NORM,
+        with_checkpoint: bool = False,
+        init_cfg=None,
+    ):
         super().__init__(init_cfg=init_cfg)
         self.num_outs = MAX_LEVEL - MIN_LEVEL + 1
         self.start_level = max(0, len(in_channels) - 3) if start_level is None else start_level
@@ -233,13 +272,24 @@ class NASFPN(BaseModule):
             return ConvBlock(channels, norm_cfg, separable)
 
         self.projections = nn.ModuleList(
-            nn.Identity() if width == channels
+            nn.Identity()
+            if width == channels
             else ConvNormAct(width, channels, 1, norm_cfg=norm_cfg, separable=separable)
-            for width in self.in_channels[self.start_level:])
+            for width in self.in_channels[self.start_level :]
+        )
         self.cells = nn.ModuleList(
-            Cell([channels if i == 0 else out_channels] * self.num_outs, channels, out_channels, make_block,
-                 act_cfg, norm_cfg, combine, separable)
-            for i in range(num_repeats))
+            Cell(
+                [channels if i == 0 else out_channels] * self.num_outs,
+                channels,
+                out_channels,
+                make_block,
+                act_cfg,
+                norm_cfg,
+                combine,
+                separable,
+            )
+            for i in range(num_repeats)
+        )
         if block == "bottleneck":
             # Source as BottleneckBlock's: its 1x1 projections are plain Keras layers, of Glorot's uniform weights.
             for layer in self.modules():
@@ -251,20 +301,30 @@ class NASFPN(BaseModule):
         used = len(self.in_channels) - self.start_level
         rules = (
             (num_outs == self.num_outs, f"num_outs={self.num_outs} (levels 3-7)", f"num_outs={num_outs}"),
-            (self.start_level >= 0 and 1 <= used <= self.num_outs, "a start_level that leaves 1 to 5 maps",
-             f"start_level={self.start_level} of {len(self.in_channels)} maps"),
+            (
+                self.start_level >= 0 and 1 <= used <= self.num_outs,
+                "a start_level that leaves 1 to 5 maps",
+                f"start_level={self.start_level} of {len(self.in_channels)} maps",
+            ),
             (combine in ("attention", "sum"), "combine 'attention' or 'sum'", f"combine={combine!r}"),
             (block in ("conv", "bottleneck"), "block 'conv' or 'bottleneck'", f"block={block!r}"),
-            (block == "conv" or self.out_channels % 4 == 0, "out_channels to be a multiple of 4 with bottlenecks",
-             f"out_channels={self.out_channels}"),
+            (
+                block == "conv" or self.out_channels % 4 == 0,
+                "out_channels to be a multiple of 4 with bottlenecks",
+                f"out_channels={self.out_channels}",
+            ),
             (0.0 <= drop_connect < 1.0, "drop_connect in [0, 1)", f"drop_connect={drop_connect}"),
-            (drop_connect == 0.0 or block == "bottleneck", "drop_connect only with block='bottleneck'",
-             f"drop_connect={drop_connect} with block={block!r}"),
+            (
+                drop_connect == 0.0 or block == "bottleneck",
+                "drop_connect only with block='bottleneck'",
+                f"drop_connect={drop_connect} with block={block!r}",
+            ),
         )
         for fits, expected, got in rules:
             if not fits:
-                raise InputError(f"expected {expected}, got {got}, in model.neck of type frozen_det.NASFPN. "
-                                 "Correct that key.")
+                raise InputError(
+                    f"expected {expected}, got {got}, in model.neck of type frozen_det.NASFPN. Correct that key."
+                )
 
     def out_strides(self, in_strides: Sequence[int]) -> list[int]:
         """Strides of the five output maps for a backbone whose maps have ``in_strides`` (finest first).
@@ -272,12 +332,14 @@ class NASFPN(BaseModule):
         Raises:
             InputError: the maps that are used do not halve from one to the next.
         """
-        used = list(in_strides)[self.start_level:]
+        used = list(in_strides)[self.start_level :]
         strides = doubled_strides(used[:1], self.num_outs)
-        if used != strides[:len(used)]:
-            raise InputError(f"expected backbone strides that double from map {self.start_level} on, got "
-                             f"{list(in_strides)}, in model.backbone.strides. Ask the backbone for consecutive "
-                             "strides such as (8, 16, 32).")
+        if used != strides[: len(used)]:
+            raise InputError(
+                f"expected backbone strides that double from map {self.start_level} on, got "
+                f"{list(in_strides)}, in model.backbone.strides. Ask the backbone for consecutive "
+                "strides such as (8, 16, 32)."
+            )
         return strides
 
     def forward(self, inputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
@@ -290,9 +352,11 @@ class NASFPN(BaseModule):
             InputError: other sizes, or another number of maps than ``in_channels`` names.
         """
         if len(inputs) != len(self.in_channels):
-            raise InputError(f"expected {len(self.in_channels)} maps, got {len(inputs)}, in the call of "
-                             "frozen_det.NASFPN. Let model.neck.in_channels name every map of the backbone.")
-        inputs = inputs[self.start_level:]
+            raise InputError(
+                f"expected {len(self.in_channels)} maps, got {len(inputs)}, in the call of "
+                "frozen_det.NASFPN. Let model.neck.in_channels name every map of the backbone."
+            )
+        inputs = inputs[self.start_level :]
         self._check_sizes(inputs)
         maps = [project(x) for project, x in zip(self.projections, inputs)]
         while len(maps) < self.num_outs:
@@ -306,10 +370,11 @@ class NASFPN(BaseModule):
         multiple = 2 ** (self.num_outs - 1)
         height, width = inputs[0].shape[-2:]
         sizes = [tuple(x.shape[-2:]) for x in inputs]
-        halves = [(height // 2 ** i, width // 2 ** i) for i in range(len(inputs))]
+        halves = [(height // 2**i, width // 2**i) for i in range(len(inputs))]
         if height % multiple or width % multiple or sizes != halves:
             raise InputError(
                 f"expected map {self.start_level} of the backbone to have a height and width that are multiples of "
                 f"{multiple} and each further map half of the one before, got {sizes}, in the call of "
                 f"frozen_det.NASFPN. Pad images to a multiple of {multiple} times that map's stride: at stride 8, "
-                "model.data_preprocessor.pad_size_divisor=128.")
+                "model.data_preprocessor.pad_size_divisor=128."
+            )

@@ -66,18 +66,27 @@ class SimpleFeaturePyramid(BaseModule):
         InputError: several input maps, scales that are not descending powers of two, or too few num_outs.
     """
 
-    def __init__(self, in_channels: Sequence[int], out_channels: int = 256,
-                 scale_factors: Sequence[float] = (4, 2, 1, 0.5), num_outs: int | None = 5,
-                 reduce_channels: int | None = None, norm_cfg: dict | None = CHANNEL_LAYER_NORM,
-                 act_cfg: dict = GELU, init_cfg=None):
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        out_channels: int = 256,
+        scale_factors: Sequence[float] = (4, 2, 1, 0.5),
+        num_outs: int | None = 5,
+        reduce_channels: int | None = None,
+        norm_cfg: dict | None = CHANNEL_LAYER_NORM,
+        act_cfg: dict = GELU,
+        init_cfg=None,
+    ):
         super().__init__(init_cfg=init_cfg)
         width = _only_map(in_channels)
         octaves = [_octave(scale) for scale in scale_factors]
         num_outs = len(octaves) if num_outs is None else num_outs
         if not octaves or octaves != sorted(set(octaves), reverse=True) or num_outs < len(octaves):
-            raise InputError(f"expected scale_factors that fall, such as (4, 2, 1, 0.5), and at most num_outs of "
-                             f"them, got scale_factors={tuple(scale_factors)} and num_outs={num_outs}, in model.neck "
-                             "of type frozen_det.SimpleFeaturePyramid. Correct those keys.")
+            raise InputError(
+                f"expected scale_factors that fall, such as (4, 2, 1, 0.5), and at most num_outs of "
+                f"them, got scale_factors={tuple(scale_factors)} and num_outs={num_outs}, in model.neck "
+                "of type frozen_det.SimpleFeaturePyramid. Correct those keys."
+            )
         self.in_channels, self.out_channels = list(in_channels), out_channels
         self.scale_factors, self.num_outs = tuple(scale_factors), num_outs
         self.reduce = nn.Sequential()
@@ -98,7 +107,8 @@ class SimpleFeaturePyramid(BaseModule):
             raise InputError(
                 f"expected an input stride that scale_factors={self.scale_factors} divide into whole pixels, got "
                 f"{in_strides[0]}, which would give strides {strides}, in model.neck of type "
-                "frozen_det.SimpleFeaturePyramid. Ask a body of patch 14 for model.backbone.strides=(16,).")
+                "frozen_det.SimpleFeaturePyramid. Ask a body of patch 14 for model.backbone.strides=(16,)."
+            )
         strides = [int(stride) for stride in strides]
         return strides + [strides[-1] * 2 ** (i + 1) for i in range(self.num_outs - len(strides))]
 
@@ -114,9 +124,11 @@ class SimpleFeaturePyramid(BaseModule):
 
 def _only_map(given: Sequence):
     if isinstance(given, (str, int)) or len(given) != 1:
-        raise InputError(f"expected one map of one stride under frozen_det.SimpleFeaturePyramid (model.neck), got "
-                         f"{given if isinstance(given, (str, int)) else len(given)}. Ask the backbone for one stride, "
-                         "as strides=(16,), or take frozen_det.FPN or frozen_det.NASFPN.")
+        raise InputError(
+            f"expected one map of one stride under frozen_det.SimpleFeaturePyramid (model.neck), got "
+            f"{given if isinstance(given, (str, int)) else len(given)}. Ask the backbone for one stride, "
+            "as strides=(16,), or take frozen_det.FPN or frozen_det.NASFPN."
+        )
     return given[0]
 
 
@@ -124,8 +136,10 @@ def _octave(scale: float) -> int:
     """k of a scale 2**k."""
     octave = math.log2(scale) if scale > 0 else math.nan
     if octave != octave or octave != int(octave):
-        raise InputError(f"expected powers of two in scale_factors, such as 4, 2, 1 and 0.5, got {scale}, in "
-                         "model.neck of type frozen_det.SimpleFeaturePyramid. Correct that key.")
+        raise InputError(
+            f"expected powers of two in scale_factors, such as 4, 2, 1 and 0.5, got {scale}, in "
+            "model.neck of type frozen_det.SimpleFeaturePyramid. Correct that key."
+        )
     return int(octave)
 
 
@@ -139,8 +153,9 @@ def _level(width: int, out_channels: int, octave: int, norm_cfg, act_cfg) -> nn.
             layers += [build_norm(norm_cfg, width), build_activation(act_cfg)]
         layers.append(nn.ConvTranspose2d(width, width // 2, 2, stride=2))
         width //= 2
-    return nn.Sequential(*layers, *_conv_norm(width, out_channels, 1, norm_cfg),
-                         *_conv_norm(out_channels, out_channels, 3, norm_cfg))
+    return nn.Sequential(
+        *layers, *_conv_norm(width, out_channels, 1, norm_cfg), *_conv_norm(out_channels, out_channels, 3, norm_cfg)
+    )
 
 
 def _conv_norm(in_channels: int, out_channels: int, kernel: int, norm_cfg) -> nn.Sequential:

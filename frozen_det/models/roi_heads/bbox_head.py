@@ -44,33 +44,55 @@ class ConvFCBBoxHead(HostConvFCBBoxHead):
         InputError: an unknown box_loss_divisor or fc_init.
     """
 
-    def __init__(self, num_shared_convs: int = 4, num_shared_fcs: int = 2, norm_cfg: dict | None = AUTHORS_NORM,
-                 act_cfg: dict = SWISH, separable: bool = False, box_loss_divisor: str = "positives",
-                 reg_class_agnostic: bool = True, fc_init: str = "fan_out", with_checkpoint: bool = False,
-                 init_cfg=None, **kwargs):
+    def __init__(
+        self,
+        num_shared_convs: int = 4,
+        num_shared_fcs: int = 2,
+        norm_cfg: dict | None = AUTHORS_NORM,
+        act_cfg: dict = SWISH,
+        separable: bool = False,
+        box_loss_divisor: str = "positives",
+        reg_class_agnostic: bool = True,
+        fc_init: str = "fan_out",
+        with_checkpoint: bool = False,
+        init_cfg=None,
+        **kwargs,
+    ):
         if box_loss_divisor not in ("positives", "sampled"):
-            raise InputError(f"expected box_loss_divisor 'positives' or 'sampled', got {box_loss_divisor!r}, in "
-                             "model.roi_head.bbox_head of type frozen_det.ConvFCBBoxHead. Correct that key.")
+            raise InputError(
+                f"expected box_loss_divisor 'positives' or 'sampled', got {box_loss_divisor!r}, in "
+                "model.roi_head.bbox_head of type frozen_det.ConvFCBBoxHead. Correct that key."
+            )
         if fc_init not in ("fan_out", "glorot"):
-            raise InputError(f"expected fc_init 'fan_out' or 'glorot', got {fc_init!r}, in model.roi_head.bbox_head of "
-                             "type frozen_det.ConvFCBBoxHead. Correct that key.")
+            raise InputError(
+                f"expected fc_init 'fan_out' or 'glorot', got {fc_init!r}, in model.roi_head.bbox_head of "
+                "type frozen_det.ConvFCBBoxHead. Correct that key."
+            )
         # Read by _add_conv_fc_branch, which the base class calls before its own __init__ is over.
         self._layer_options = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
         self._separable = separable
-        super().__init__(num_shared_convs=num_shared_convs, num_shared_fcs=num_shared_fcs, norm_cfg=norm_cfg,
-                         reg_class_agnostic=reg_class_agnostic, init_cfg=init_cfg, **kwargs)
+        super().__init__(
+            num_shared_convs=num_shared_convs,
+            num_shared_fcs=num_shared_fcs,
+            norm_cfg=norm_cfg,
+            reg_class_agnostic=reg_class_agnostic,
+            init_cfg=init_cfg,
+            **kwargs,
+        )
         self.box_loss_divisor, self.with_checkpoint = box_loss_divisor, with_checkpoint
         del self.relu  # every layer has its own activation
         self.init_cfg = init_cfg
         self._set_initial_weights(fc_init)
 
-    def _add_conv_fc_branch(self, num_branch_convs: int, num_branch_fcs: int, in_channels: int,
-                            is_shared: bool = False) -> tuple:
+    def _add_conv_fc_branch(
+        self, num_branch_convs: int, num_branch_fcs: int, in_channels: int, is_shared: bool = False
+    ) -> tuple:
         width = in_channels
         convs, fcs = nn.ModuleList(), nn.ModuleList()
         for _ in range(num_branch_convs):
-            convs.append(ConvNormAct(width, self.conv_out_channels, 3, separable=self._separable,
-                                     **self._layer_options))
+            convs.append(
+                ConvNormAct(width, self.conv_out_channels, 3, separable=self._separable, **self._layer_options)
+            )
             width = self.conv_out_channels
         if num_branch_fcs and (is_shared or self.num_shared_fcs == 0) and not self.with_avg_pool:
             width *= self.roi_feat_area
@@ -82,7 +104,7 @@ class ConvFCBBoxHead(HostConvFCBBoxHead):
     def _set_initial_weights(self, fc_init: str) -> None:
         """``fc_init`` for hidden layers, small normals for the two outputs."""
         for fc in (m for m in self.modules() if isinstance(m, LinearNormAct)):
-            limit = fc.out_features ** -0.5
+            limit = fc.out_features**-0.5
             if fc_init == "glorot":
                 limit = (6.0 / (fc.in_features + fc.out_features)) ** 0.5
             nn.init.uniform_(fc.weight, -limit, limit)
@@ -116,8 +138,17 @@ class ConvFCBBoxHead(HostConvFCBBoxHead):
             x = fc(x)
         return x
 
-    def loss(self, cls_score, bbox_pred, rois, labels, label_weights, bbox_targets, bbox_weights,
-             reduction_override: str | None = None) -> dict:
+    def loss(
+        self,
+        cls_score,
+        bbox_pred,
+        rois,
+        labels,
+        label_weights,
+        bbox_targets,
+        bbox_weights,
+        reduction_override: str | None = None,
+    ) -> dict:
         """As in mmdet, with the divisor of the box loss chosen by ``box_loss_divisor``.
 
         Args:
@@ -128,8 +159,9 @@ class ConvFCBBoxHead(HostConvFCBBoxHead):
             label_weights: (R,).
             bbox_targets, bbox_weights: (R, 4).
         """
-        losses = super().loss(cls_score, bbox_pred, rois, labels, label_weights, bbox_targets, bbox_weights,
-                              reduction_override)
+        losses = super().loss(
+            cls_score, bbox_pred, rois, labels, label_weights, bbox_targets, bbox_weights, reduction_override
+        )
         if self.box_loss_divisor == "positives" and "loss_bbox" in losses and reduction_override in (None, "mean"):
             positives = ((labels >= 0) & (labels < self.num_classes)).sum()
             # The loss is a sum over a divisor, so changing the divisor is a factor. 0.01 as the authors have it.

@@ -62,30 +62,56 @@ class CascadeRoIHead(HostCascadeRoIHead):
         InputError: a switch's value is unknown, a length is not num_stages, or a switch contradicts a list.
     """
 
-    def __init__(self, bbox_roi_extractor, bbox_head, num_stages: int = 3,
-                 iou_thresholds: Sequence[float] | None = None, box_stds: Sequence[Sequence[float]] | None = None,
-                 stage_loss_weights: str | Sequence[float] = "mean", resample: bool = False,
-                 add_gt_later: bool = False, keep_gt_rois: bool = True, test_average: str = "logits",
-                 mask_stages: str = "all", max_mask_rois: int | None = None, mask_roi_extractor=None,
-                 mask_head=None, train_cfg=None, test_cfg=None, init_cfg=None, shared_head=None):
+    def __init__(
+        self,
+        bbox_roi_extractor,
+        bbox_head,
+        num_stages: int = 3,
+        iou_thresholds: Sequence[float] | None = None,
+        box_stds: Sequence[Sequence[float]] | None = None,
+        stage_loss_weights: str | Sequence[float] = "mean",
+        resample: bool = False,
+        add_gt_later: bool = False,
+        keep_gt_rois: bool = True,
+        test_average: str = "logits",
+        mask_stages: str = "all",
+        max_mask_rois: int | None = None,
+        mask_roi_extractor=None,
+        mask_head=None,
+        train_cfg=None,
+        test_cfg=None,
+        init_cfg=None,
+        shared_head=None,
+    ):
         self.keep_gt_rois, self.test_average = keep_gt_rois, test_average
         self.mask_stages, self.max_mask_rois = mask_stages, max_mask_rois
-        _require(test_average in ("logits", "scores", "last"), "test_average 'logits', 'scores' or 'last'",
-                 test_average)
+        _require(
+            test_average in ("logits", "scores", "last"), "test_average 'logits', 'scores' or 'last'", test_average
+        )
         _require(mask_stages in ("all", "last"), "mask_stages 'all' or 'last'", mask_stages)
         if isinstance(stage_loss_weights, str):
-            _require(stage_loss_weights == "mean", "stage_loss_weights 'mean' or one number per stage",
-                     stage_loss_weights)
+            _require(
+                stage_loss_weights == "mean", "stage_loss_weights 'mean' or one number per stage", stage_loss_weights
+            )
             stage_loss_weights = [1.0 / num_stages] * num_stages
         _require(len(stage_loss_weights) == num_stages, f"{num_stages} stage_loss_weights", stage_loss_weights)
         super().__init__(
-            num_stages=num_stages, stage_loss_weights=list(stage_loss_weights), bbox_roi_extractor=bbox_roi_extractor,
-            bbox_head=stage_heads(bbox_head, box_stds, num_stages), mask_roi_extractor=mask_roi_extractor,
-            mask_head=mask_head, shared_head=shared_head, init_cfg=init_cfg, test_cfg=test_cfg,
-            train_cfg=stage_train_cfgs(train_cfg, iou_thresholds, resample, add_gt_later, num_stages))
+            num_stages=num_stages,
+            stage_loss_weights=list(stage_loss_weights),
+            bbox_roi_extractor=bbox_roi_extractor,
+            bbox_head=stage_heads(bbox_head, box_stds, num_stages),
+            mask_roi_extractor=mask_roi_extractor,
+            mask_head=mask_head,
+            shared_head=shared_head,
+            init_cfg=init_cfg,
+            test_cfg=test_cfg,
+            train_cfg=stage_train_cfgs(train_cfg, iou_thresholds, resample, add_gt_later, num_stages),
+        )
         if test_average == "scores" and any(getattr(h, "custom_activation", False) for h in self.bbox_head):
-            raise InputError("expected test_average 'logits' or 'last' with a loss that has its own activation, got "
-                             "'scores', in model.roi_head. Change test_average.")
+            raise InputError(
+                "expected test_average 'logits' or 'last' with a loss that has its own activation, got "
+                "'scores', in model.roi_head. Change test_average."
+            )
 
     def init_mask_head(self, mask_roi_extractor, mask_head) -> None:
         """mmdet's; with mask_stages 'last' a single mask head and extractor are built."""
@@ -112,8 +138,7 @@ class CascadeRoIHead(HostCascadeRoIHead):
         proposals = rpn_results_list
         for stage in range(self.num_stages):
             self.current_stage = stage
-            samples = [self._sample(stage, i, proposals[i], gt_list[i], ignored_list[i], x)
-                       for i in range(len(metas))]
+            samples = [self._sample(stage, i, proposals[i], gt_list[i], ignored_list[i], x) for i in range(len(metas))]
             results = self.bbox_loss(stage, x, samples)
             self._add(losses, stage, results["loss_bbox"], self.stage_loss_weights[stage])
             if self.with_mask and (self.mask_stages == "all" or stage == self.num_stages - 1):
@@ -150,20 +175,25 @@ class CascadeRoIHead(HostCascadeRoIHead):
         if self.max_mask_rois is None:
             return samples
         names = ("pos_priors", "pos_assigned_gt_inds", "pos_gt_labels", "pos_gt_bboxes")
-        return [SimpleNamespace(**{n: getattr(s, n)[:self.max_mask_rois] for n in names}) for s in samples]
+        return [SimpleNamespace(**{n: getattr(s, n)[: self.max_mask_rois] for n in names}) for s in samples]
 
     def _mask_forward(self, stage: int, x, rois) -> dict:
         index = stage if self.mask_stages == "all" else 0
         extractor = self.mask_roi_extractor[index]
-        return dict(mask_preds=self.mask_head[index](extractor(x[:extractor.num_inputs], rois)))
+        return dict(mask_preds=self.mask_head[index](extractor(x[: extractor.num_inputs], rois)))
 
     def mask_loss(self, stage: int, x, sampling_results, batch_gt_instances) -> dict:
         """mmdet's, with the one mask head where ``mask_stages`` is 'last'."""
         results = self._mask_forward(stage, x, bbox2roi([s.pos_priors for s in sampling_results]))
         head = self.mask_head[stage if self.mask_stages == "all" else 0]
-        results.update(head.loss_and_target(
-            mask_preds=results["mask_preds"], sampling_results=sampling_results,
-            batch_gt_instances=batch_gt_instances, rcnn_train_cfg=self.train_cfg[stage]))
+        results.update(
+            head.loss_and_target(
+                mask_preds=results["mask_preds"],
+                sampling_results=sampling_results,
+                batch_gt_instances=batch_gt_instances,
+                rcnn_train_cfg=self.train_cfg[stage],
+            )
+        )
         return results
 
     def _refine_roi(self, x, rois, batch_img_metas, num_proposals_per_img: Sequence[int], **kwargs) -> tuple:
@@ -178,12 +208,14 @@ class CascadeRoIHead(HostCascadeRoIHead):
         all_logits = []
         for stage in range(self.num_stages):
             results = self._bbox_forward(stage=stage, x=x, rois=rois, **kwargs)
-            split_rois, logits, deltas = (t.split(tuple(num_proposals_per_img), 0)
-                                          for t in (rois, results["cls_score"], results["bbox_pred"]))
+            split_rois, logits, deltas = (
+                t.split(tuple(num_proposals_per_img), 0) for t in (rois, results["cls_score"], results["bbox_pred"])
+            )
             all_logits.append(logits)
             if stage < self.num_stages - 1:
-                rois = torch.cat([self._moved(stage, *parts) for parts in zip(split_rois, logits, deltas,
-                                                                              batch_img_metas)])
+                rois = torch.cat(
+                    [self._moved(stage, *parts) for parts in zip(split_rois, logits, deltas, batch_img_metas)]
+                )
         merged = [_average(list(per_stage), self.test_average) for per_stage in zip(*all_logits)]
         return split_rois, merged, deltas
 
@@ -201,17 +233,29 @@ class CascadeRoIHead(HostCascadeRoIHead):
         """mmdet's: masks of the detections, averaged over the mask heads there are."""
         rois = bbox2roi([r.bboxes for r in results_list])
         if not len(rois):
-            return empty_instances(batch_img_metas, rois.device, task_type="mask", instance_results=results_list,
-                                   mask_thr_binary=self.test_cfg.mask_thr_binary)
+            return empty_instances(
+                batch_img_metas,
+                rois.device,
+                task_type="mask",
+                instance_results=results_list,
+                mask_thr_binary=self.test_cfg.mask_thr_binary,
+            )
         masks = self._averaged_masks(x, rois, [len(r) for r in results_list], batch_img_metas)
         return self.mask_head[-1].predict_by_feat(
-            mask_preds=masks, results_list=results_list, batch_img_metas=batch_img_metas,
-            rcnn_test_cfg=self.test_cfg, rescale=rescale, activate_map=True)
+            mask_preds=masks,
+            results_list=results_list,
+            batch_img_metas=batch_img_metas,
+            rcnn_test_cfg=self.test_cfg,
+            rescale=rescale,
+            activate_map=True,
+        )
 
     def _averaged_masks(self, x, rois, counts, metas) -> list:
         """Per image (K, classes, h, w) mask probabilities, the mean over mask heads."""
-        per_head = [[m.sigmoid().detach() for m in self._mask_forward(i, x, rois)["mask_preds"].split(counts, 0)]
-                    for i in range(len(self.mask_head))]
+        per_head = [
+            [m.sigmoid().detach() for m in self._mask_forward(i, x, rois)["mask_preds"].split(counts, 0)]
+            for i in range(len(self.mask_head))
+        ]
         return [merge_aug_masks([masks[i] for masks in per_head], meta) for i, meta in enumerate(metas)]
 
     def forward(self, x, rpn_results_list, batch_data_samples) -> tuple:
@@ -275,5 +319,6 @@ def _average(per_stage: list[torch.Tensor], how: str) -> torch.Tensor:
 
 def _require(fits: bool, expected: str, got) -> None:
     if not fits:
-        raise InputError(f"expected {expected}, got {got!r}, in model.roi_head of type frozen_det.CascadeRoIHead. "
-                         "Correct that key.")
+        raise InputError(
+            f"expected {expected}, got {got!r}, in model.roi_head of type frozen_det.CascadeRoIHead. Correct that key."
+        )

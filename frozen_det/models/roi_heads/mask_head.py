@@ -25,9 +25,15 @@ class FCNMaskHead(HostFCNMaskHead):
     def __init__(self, norm_cfg: dict | None = AUTHORS_NORM, act_cfg: dict = RELU, **kwargs):
         super().__init__(norm_cfg=None, **kwargs)
         self.convs = nn.ModuleList(
-            ConvNormAct(self.in_channels if i == 0 else self.conv_out_channels, self.conv_out_channels,
-                        self.conv_kernel_size, norm_cfg=norm_cfg, act_cfg=act_cfg)
-            for i in range(self.num_convs))
+            ConvNormAct(
+                self.in_channels if i == 0 else self.conv_out_channels,
+                self.conv_out_channels,
+                self.conv_kernel_size,
+                norm_cfg=norm_cfg,
+                act_cfg=act_cfg,
+            )
+            for i in range(self.num_convs)
+        )
         if self.upsample_method == "deconv":
             self.relu = _NormAct(self.upsample.out_channels, norm_cfg, act_cfg)  # what mmdet runs after it
 

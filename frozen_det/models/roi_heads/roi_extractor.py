@@ -30,8 +30,10 @@ class RoIExtractor(SingleRoIExtractor):
 
     def build_roi_layers(self, layer_cfg: dict, featmap_strides: list[int]) -> nn.ModuleList:
         if layer_cfg.get("type") != "RoIAlign" or not layer_cfg.get("aligned", True):
-            raise InputError(f"expected roi_layer of type RoIAlign without `aligned`, got {dict(layer_cfg)}, in an "
-                             "extractor of type frozen_det.RoIExtractor. Use mmdet's SingleRoIExtractor for it.")
+            raise InputError(
+                f"expected roi_layer of type RoIAlign without `aligned`, got {dict(layer_cfg)}, in an "
+                "extractor of type frozen_det.RoIExtractor. Use mmdet's SingleRoIExtractor for it."
+            )
         layers = super().build_roi_layers({**layer_cfg, "aligned": True}, featmap_strides)
         return nn.ModuleList(_HalfCellOn(layer, stride) for layer, stride in zip(layers, featmap_strides))
 

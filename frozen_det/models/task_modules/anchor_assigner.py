@@ -28,8 +28,9 @@ class ForcedMatchAssigner(MaxIoUAssigner):
     """
 
     def __init__(self, pos_iou_thr: float, neg_iou_thr: float, **kwargs):
-        super().__init__(pos_iou_thr, neg_iou_thr, min_pos_iou=0.0, match_low_quality=True, gt_max_assign_all=False,
-                         **kwargs)
+        super().__init__(
+            pos_iou_thr, neg_iou_thr, min_pos_iou=0.0, match_low_quality=True, gt_max_assign_all=False, **kwargs
+        )
 
     def assign_wrt_overlaps(self, overlaps: torch.Tensor, gt_labels: torch.Tensor) -> AssignResult:
         """Assignment from IoUs, without a loop over objects and without a read-back from the device.

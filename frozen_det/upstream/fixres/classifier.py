@@ -92,8 +92,10 @@ class FixResClassifier(ImageClassifier):
 
     def _losses(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:  # (N, 3, H, W), (N,)
         if self.source is None:
-            raise InputError("expected a finished classifier to tune at the test resolution, but no weights were "
-                             "loaded. Set model.weights, or call it as frozen-det fixres CONFIG CHECKPOINT.")
+            raise InputError(
+                "expected a finished classifier to tune at the test resolution, but no weights were "
+                "loaded. Set model.weights, or call it as frozen-det fixres CONFIG CHECKPOINT."
+            )
         return super()._losses(images, labels)
 
 
@@ -117,9 +119,11 @@ def last_norm(backbone: dict, num_classes: int) -> str:
     with torch.no_grad():
         network(torch.zeros(1, 3, size, size, device=next(network.parameters()).device))
     if not order:
-        raise InputError(f"expected a network with a batch norm, got {built.architecture}, which has none that runs: "
-                         "its statistics do not depend on the data. To tune the classifier alone set model.norm=() "
-                         "(--norm none); to train another norm's scale and shift name it and say affine.")
+        raise InputError(
+            f"expected a network with a batch norm, got {built.architecture}, which has none that runs: "
+            "its statistics do not depend on the data. To tune the classifier alone set model.norm=() "
+            "(--norm none); to train another norm's scale and shift name it and say affine."
+        )
     return order[-1]
 
 
@@ -131,8 +135,9 @@ def head_module(model: ImageClassifier) -> tuple[str, nn.Module]:
     """
     holders = sorted({name.rpartition(".")[0] for name in model._built.head_names})
     if len(holders) != 1:
-        raise InputError(f"expected one layer that depends on the number of classes in {model.architecture}, got "
-                         f"{holders}.")
+        raise InputError(
+            f"expected one layer that depends on the number of classes in {model.architecture}, got {holders}."
+        )
     return holders[0], model.network.get_submodule(holders[0])
 
 
@@ -140,8 +145,10 @@ def _existing(network: nn.Module, names, where: str) -> tuple[str, ...]:
     known = dict(network.named_modules())
     for name in names:
         if name not in known or not name:
-            raise InputError(f"expected the name of a module of the network at {where}, got {name!r}; "
-                             f"{closest(str(name), known) or 'see network.named_modules()'}")
+            raise InputError(
+                f"expected the name of a module of the network at {where}, got {name!r}; "
+                f"{closest(str(name), known) or 'see network.named_modules()'}"
+            )
     return tuple(names)
 
 
@@ -151,6 +158,7 @@ def _norms_below(network: nn.Module, name: str) -> list[str]:
         return [name]
     found = [f"{name}.{inner}" for inner, part in module.named_modules() if isinstance(part, _BATCH_NORMS)]
     if not found:
-        raise InputError(f"expected a norm or a module with batch norms at model.norm, got {name!r} "
-                         f"({type(module).__name__}).")
+        raise InputError(
+            f"expected a norm or a module with batch norms at model.norm, got {name!r} ({type(module).__name__})."
+        )
     return found

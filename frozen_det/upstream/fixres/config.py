@@ -12,8 +12,11 @@ from ...errors import InputError
 
 TYPE = "frozen_det.FixResClassifier"
 NOISY = "frozen_det.NoisyClassifier"
-TRANSFORMS = {"v1": "frozen_det.EvalTransform", "v2": "frozen_det.FixResTransform",
-              "train": "frozen_det.TrainTransform"}
+TRANSFORMS = {
+    "v1": "frozen_det.EvalTransform",
+    "v2": "frozen_det.FixResTransform",
+    "train": "frozen_det.TrainTransform",
+}
 #: Of ``train``: facebookresearch/FixRes, imnet_resnet50_scratch/transforms.py.
 TRAINING = dict(preset="basic", color_jitter=0.3)
 #: For a config that says nothing: the released v2 run on the CutMix ResNet-50.
@@ -67,11 +70,14 @@ def fixres_config(cfg, weights, settings: FixResSettings):
         _released_recipe(out)
     out.model.weights = weights if weights is not None else out.model.get("weights")
     if not out.model.weights:
-        raise InputError(f"expected a finished classifier to tune: give a CHECKPOINT after {cfg.filename}, or "
-                         "model.weights in it.")
+        raise InputError(
+            f"expected a finished classifier to tune: give a CHECKPOINT after {cfg.filename}, or model.weights in it."
+        )
     if not out.get("train_dataloader"):
-        raise InputError(f"expected train_dataloader in {cfg.filename}: tuning at the test resolution needs labelled "
-                         "images. With few of them, --statistics-only --split-half needs the test images alone.")
+        raise InputError(
+            f"expected train_dataloader in {cfg.filename}: tuning at the test resolution needs labelled "
+            "images. With few of them, --statistics-only --split-half needs the test images alone."
+        )
     _set_model(out, settings)
     _set_data(out, cfg, settings)
     if settings.epochs is not None:
@@ -90,8 +96,9 @@ def check_classifier(cfg) -> None:
     """
     kind = (cfg.get("model") or {}).get("type")
     if kind not in ("frozen_det.ImageClassifier", NOISY, TYPE):
-        raise InputError(f"expected a classifier's config (model.type='frozen_det.ImageClassifier'), got {kind!r} in "
-                         f"{cfg.filename}.")
+        raise InputError(
+            f"expected a classifier's config (model.type='frozen_det.ImageClassifier'), got {kind!r} in {cfg.filename}."
+        )
 
 
 def without_noise(cfg):
@@ -121,11 +128,16 @@ def eval_settings(cfg) -> dict:
     loader = cfg.get("val_dataloader") or cfg.get("test_dataloader") or {}
     step = (loader.get("dataset") or {}).get("transform") or {}
     if not hasattr(step, "get") or step.get("type") != "frozen_det.EvalTransform":
-        raise InputError(f"expected frozen_det.EvalTransform as the transform of val_dataloader or test_dataloader in "
-                         f"{cfg.filename}, got {step!r}: only with a resize and a crop is there a test size.")
+        raise InputError(
+            f"expected frozen_det.EvalTransform as the transform of val_dataloader or test_dataloader in "
+            f"{cfg.filename}, got {step!r}: only with a resize and a crop is there a test size."
+        )
     size, resize = step.get("size", 224), step.get("resize")
-    return dict(size=size, crop_ratio=size / resize if resize else step.get("crop_ratio", 0.875),
-                interpolation=step.get("interpolation", "bicubic"))
+    return dict(
+        size=size,
+        crop_ratio=size / resize if resize else step.get("crop_ratio", 0.875),
+        interpolation=step.get("interpolation", "bicubic"),
+    )
 
 
 def train_size(cfg) -> int:
@@ -146,8 +158,9 @@ def _released_recipe(out) -> None:
     out.model.loss = dict(type="frozen_det.SoftTargetCrossEntropy")
     out.accumulate = 1
     out.auto_scale_lr = dict(enable=True, base_batch_size=BASE_BATCH)
-    out.optim_wrapper = dict(type="OptimWrapper", optimizer=dict(
-        type="SGD", lr=LEARNING_RATE, momentum=0.9, weight_decay=1e-4))
+    out.optim_wrapper = dict(
+        type="OptimWrapper", optimizer=dict(type="SGD", lr=LEARNING_RATE, momentum=0.9, weight_decay=1e-4)
+    )
     out.param_scheduler = [dict(type="StepLR", by_epoch=True, step_size=30, gamma=0.1)]
     out.train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=EPOCHS)
     # No average: what is proven to stay is the weights themselves.
@@ -178,7 +191,8 @@ def _set_data(out, cfg, settings: FixResSettings) -> None:
     common = dict(size=size, crop_ratio=ratio, interpolation=tested["interpolation"])
     if kind == "train":
         out.train_dataloader.dataset.transform = dict(
-            type=TRANSFORMS[kind], size=size, interpolation=tested["interpolation"], **TRAINING)
+            type=TRANSFORMS[kind], size=size, interpolation=tested["interpolation"], **TRAINING
+        )
     else:
         out.train_dataloader.dataset.transform = dict(type=TRANSFORMS[kind], **common)
     for name in ("val_dataloader", "test_dataloader"):
@@ -205,7 +219,9 @@ def _check(settings: FixResSettings) -> None:
     if settings.test_size is not None and settings.test_size < 1:
         raise InputError(f"expected a test size of at least 1 px, got {settings.test_size} (--test-size).")
     if settings.transform is not None and settings.transform not in TRANSFORMS:
-        raise InputError(f"expected the transform of the tuning as one of {sorted(TRANSFORMS)}, got "
-                         f"{settings.transform!r} (--transform).")
+        raise InputError(
+            f"expected the transform of the tuning as one of {sorted(TRANSFORMS)}, got "
+            f"{settings.transform!r} (--transform)."
+        )
     if settings.epochs is not None and settings.epochs < 1:
         raise InputError(f"expected at least one epoch, got {settings.epochs} (--epochs).")

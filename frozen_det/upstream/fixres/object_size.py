@@ -60,8 +60,9 @@ class ObjectSizes:
         return asdict(self)
 
 
-def study_object_sizes(train_transform: dict, size: int, crop_ratio: float, image_sizes_hw, seed: int = 0,
-                       step: int = 32) -> ObjectSizes:
+def study_object_sizes(
+    train_transform: dict, size: int, crop_ratio: float, image_sizes_hw, seed: int = 0, step: int = 32
+) -> ObjectSizes:
     """Study a training transform against a test transform.
 
     Args:
@@ -75,8 +76,10 @@ def study_object_sizes(train_transform: dict, size: int, crop_ratio: float, imag
         InputError: a training transform without a random resized crop, or no image.
     """
     if not hasattr(train_transform, "get") or train_transform.get("type") != "frozen_det.TrainTransform":
-        raise InputError("expected a frozen_det.TrainTransform (random resized crop) as the training's transform, got "
-                         f"{train_transform!r}: without it objects look as large in training as they are.")
+        raise InputError(
+            "expected a frozen_det.TrainTransform (random resized crop) as the training's transform, got "
+            f"{train_transform!r}: without it objects look as large in training as they are."
+        )
     if not image_sizes_hw:
         raise InputError("expected at least one readable image to study object sizes on, got none.")
     train_size, resize = train_transform.get("size", 224), int(size / crop_ratio)
@@ -94,33 +97,66 @@ def study_object_sizes(train_transform: dict, size: int, crop_ratio: float, imag
     real, seen = (np.concatenate(parts) for parts in zip(*drawn))
     central = np.array([central_share(height, width, size, resize) for height, width in image_sizes_hw])
     return ObjectSizes(
-        train_size, size, resize, expected_size_ratio(train_size, size, resize, scale),
-        float(ratios(400, 400, _DRAWS, False)[0].mean()), float(ratios(400, 400, _DRAWS)[0].mean()),
-        float(ratios(375, 500, _DRAWS)[0].mean()), float(real.mean()), float((1 / real).mean()),
-        suggested_test_size(size, float(real.mean()), step), float(seen.mean()), float(central.mean()),
-        dict(train_share=_histogram(seen, 0, 1.0001), test_share=_histogram(central, 0, 1.0001),
-             size_ratio=_histogram(real, 0, max(2.0, float(np.quantile(real, 0.999))))))
+        train_size,
+        size,
+        resize,
+        expected_size_ratio(train_size, size, resize, scale),
+        float(ratios(400, 400, _DRAWS, False)[0].mean()),
+        float(ratios(400, 400, _DRAWS)[0].mean()),
+        float(ratios(375, 500, _DRAWS)[0].mean()),
+        float(real.mean()),
+        float((1 / real).mean()),
+        suggested_test_size(size, float(real.mean()), step),
+        float(seen.mean()),
+        float(central.mean()),
+        dict(
+            train_share=_histogram(seen, 0, 1.0001),
+            test_share=_histogram(central, 0, 1.0001),
+            size_ratio=_histogram(real, 0, max(2.0, float(np.quantile(real, 0.999)))),
+        ),
+    )
 
 
 def object_size_section(sizes: ObjectSizes) -> Section:
     """The study as part of a report page."""
-    rows = [["closed form, square image, no crop rejected", f"{sizes.closed_form:.3f}"],
-            ["simulated, square image, no crop rejected", f"{sizes.without_rejection:.3f}"],
-            ["simulated with torchvision's rejection, square image", f"{sizes.square:.3f}"],
-            ["the same, 4:3 image", f"{sizes.four_to_three:.3f}"],
-            ["the same, the sizes of this config's images", f"{sizes.real:.3f}"],
-            ["mean of its inverse (how much larger training shows objects)", f"{sizes.real_inverse:.3f}"]]
-    return Section("Object size", [
-        Text(f"Trained on random resized crops of {sizes.train_size} px, tested at {sizes.test_size} px (short side "
-             f"{sizes.test_resize}). Training shows {100 * sizes.train_share:.0f} % of an image's area on average, the "
-             f"test {100 * sizes.test_share:.0f} %. Objects would look as large as in training at about "
-             f"{sizes.suggested} px."),
-        Table(["object size in the test over that in training", "mean"], rows),
-        Figure(_plot(sizes, ("train_share", "test_share"), ("training", "test"), "share of the image's area seen",
-                     "region", True), "Region of classification: how many crops show less than a share of the image.",
-               "region"),
-        Figure(_plot(sizes, ("size_ratio",), ("test over training",), "object size, test over training", "sizes"),
-               "Object size in the test over training's, over crops and this config's images.", "object_sizes")])
+    rows = [
+        ["closed form, square image, no crop rejected", f"{sizes.closed_form:.3f}"],
+        ["simulated, square image, no crop rejected", f"{sizes.without_rejection:.3f}"],
+        ["simulated with torchvision's rejection, square image", f"{sizes.square:.3f}"],
+        ["the same, 4:3 image", f"{sizes.four_to_three:.3f}"],
+        ["the same, the sizes of this config's images", f"{sizes.real:.3f}"],
+        ["mean of its inverse (how much larger training shows objects)", f"{sizes.real_inverse:.3f}"],
+    ]
+    return Section(
+        "Object size",
+        [
+            Text(
+                f"Trained on random resized crops of {sizes.train_size} px, tested at {sizes.test_size} px (short side "
+                f"{sizes.test_resize}). Training shows {100 * sizes.train_share:.0f} % of an image's area on average, "
+                f"the "
+                f"test {100 * sizes.test_share:.0f} %. Objects would look as large as in training at about "
+                f"{sizes.suggested} px."
+            ),
+            Table(["object size in the test over that in training", "mean"], rows),
+            Figure(
+                _plot(
+                    sizes,
+                    ("train_share", "test_share"),
+                    ("training", "test"),
+                    "share of the image's area seen",
+                    "region",
+                    True,
+                ),
+                "Region of classification: how many crops show less than a share of the image.",
+                "region",
+            ),
+            Figure(
+                _plot(sizes, ("size_ratio",), ("test over training",), "object size, test over training", "sizes"),
+                "Object size in the test over training's, over crops and this config's images.",
+                "object_sizes",
+            ),
+        ],
+    )
 
 
 def _plot(sizes: ObjectSizes, names, labels, x_label: str, name: str, cumulative: bool = False) -> str:

@@ -29,8 +29,7 @@ def expected_crop_side(scale: tuple[float, float] = SCALE) -> float:
     return (2 / 3) * (low + math.sqrt(low * high) + high) / (math.sqrt(low) + math.sqrt(high))
 
 
-def expected_size_ratio(train_size: int, test_size: int, test_resize: int,
-                        scale: tuple[float, float] = SCALE) -> float:
+def expected_size_ratio(train_size: int, test_size: int, test_resize: int, scale: tuple[float, float] = SCALE) -> float:
     """Expected object size in a test over that in training, for a square image whose crops are never rejected.
 
     The image's short side becomes `test_resize` px in a test; in training a side of ``s`` of it becomes `train_size`.
@@ -44,14 +43,22 @@ def expected_size_ratio(train_size: int, test_size: int, test_resize: int,
         scale: range of the crop's share of the area.
     """
     if not 0 < test_size <= test_resize or train_size < 1:
-        raise InputError(f"expected 0 < test_size <= test_resize and a train_size of at least 1, got {test_size}, "
-                         f"{test_resize}, {train_size}.")
+        raise InputError(
+            f"expected 0 < test_size <= test_resize and a train_size of at least 1, got {test_size}, "
+            f"{test_resize}, {train_size}."
+        )
     return expected_crop_side(scale) * test_resize / train_size
 
 
-def random_crop_sizes(num: int, height: int, width: int, generator: np.random.Generator,
-                      scale: tuple[float, float] = SCALE, ratio: tuple[float, float] = RATIO,
-                      rejection: bool = True) -> tuple[np.ndarray, np.ndarray]:
+def random_crop_sizes(
+    num: int,
+    height: int,
+    width: int,
+    generator: np.random.Generator,
+    scale: tuple[float, float] = SCALE,
+    ratio: tuple[float, float] = RATIO,
+    rejection: bool = True,
+) -> tuple[np.ndarray, np.ndarray]:
     """(heights, widths) in px of `num` crops of one image, as torchvision's RandomResizedCrop draws them.
 
     Args:
@@ -69,8 +76,10 @@ def random_crop_sizes(num: int, height: int, width: int, generator: np.random.Ge
     """
     low, high = _range(scale)
     if height < 1 or width < 1 or num < 1 or not 0 < ratio[0] <= ratio[1]:
-        raise InputError(f"expected an image and a number of crops of at least 1, and 0 < ratio[0] <= ratio[1], got "
-                         f"{height} x {width}, {num}, {ratio}.")
+        raise InputError(
+            f"expected an image and a number of crops of at least 1, and 0 < ratio[0] <= ratio[1], got "
+            f"{height} x {width}, {num}, {ratio}."
+        )
     attempts = _ATTEMPTS if rejection else 1
     areas = height * width * generator.uniform(low, high, (num, attempts))
     ratios = np.exp(generator.uniform(math.log(ratio[0]), math.log(ratio[1]), (num, attempts)))
@@ -82,8 +91,7 @@ def random_crop_sizes(num: int, height: int, width: int, generator: np.random.Ge
     first, any_fits = fits.argmax(1), fits.any(1)
     rows = np.arange(num)
     fallback = _fallback(height, width, ratio)
-    return (np.where(any_fits, heights[rows, first], fallback[0]),
-            np.where(any_fits, widths[rows, first], fallback[1]))
+    return (np.where(any_fits, heights[rows, first], fallback[0]), np.where(any_fits, widths[rows, first], fallback[1]))
 
 
 def train_object_scale(heights: np.ndarray, widths: np.ndarray, train_size: int) -> np.ndarray:

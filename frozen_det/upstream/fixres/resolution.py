@@ -73,8 +73,13 @@ class SizedImages:
         """Batches of `indices` (all images by default) at a test size, resized to ``floor(size / crop_ratio)``."""
         self.dataset.transform = EvalTransform(size, crop_ratio, self.settings["interpolation"])
         order = list(range(len(self.dataset))) if indices is None else [int(index) for index in indices]
-        return DataLoader(self.dataset, batch_size=self.batch_size, sampler=order, num_workers=self.num_workers,
-                          collate_fn=collate_images)
+        return DataLoader(
+            self.dataset,
+            batch_size=self.batch_size,
+            sampler=order,
+            num_workers=self.num_workers,
+            collate_fn=collate_images,
+        )
 
     def image_sizes_hw(self, most: int = 500) -> list[tuple[int, int]]:
         """(height, width) of up to `most` images, spread over the listing."""
@@ -101,8 +106,13 @@ def measure(model, batches: DataLoader, norms: Sequence[str] = ()) -> Measured:
     Raises:
         InputError: weights that state other classes than the images have, or another order of them.
     """
-    refuse_other_order(model.stated_classes, label_classes(batches.dataset), "the classifier's weights",
-                       name_of_data(batches.dataset), optional=True)
+    refuse_other_order(
+        model.stated_classes,
+        label_classes(batches.dataset),
+        "the classifier's weights",
+        name_of_data(batches.dataset),
+        optional=True,
+    )
     model.eval()
     metric, pooled = ClassificationMetric(), []
     metric.dataset_meta = batches.dataset.metainfo
@@ -117,8 +127,12 @@ def measure(model, batches: DataLoader, norms: Sequence[str] = ()) -> Measured:
     results = each_once(metric.results)
     numbers, _ = summarize(results, metric.topk, metric.num_bins)
     right = np.array([one["predicted"] == one["label"] for one in results])
-    return Measured(numbers, right, _pooled_numbers(torch.cat(pooled).flatten(1)),
-                    {name: moments.result() for name, moments in sums.items()})
+    return Measured(
+        numbers,
+        right,
+        _pooled_numbers(torch.cat(pooled).flatten(1)),
+        {name: moments.result() for name, moments in sums.items()},
+    )
 
 
 def set_statistics(model, statistics: dict[str, tuple[Tensor, Tensor]]) -> dict[str, tuple[Tensor, Tensor]]:
@@ -146,7 +160,7 @@ def halves(num_images: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     if num_images < 2:
         raise InputError(f"expected at least two images to split in halves, got {num_images}.")
     order = np.random.default_rng(seed).permutation(num_images)
-    return np.sort(order[:num_images // 2]), np.sort(order[num_images // 2:])
+    return np.sort(order[: num_images // 2]), np.sort(order[num_images // 2 :])
 
 
 class _Moments:
@@ -169,8 +183,11 @@ class _Moments:
 
 def _pooled_numbers(values: Tensor) -> dict:  # (N, C)
     flat = values.flatten()
-    some = flat[::max(1, flat.numel() // 500_000)]  # quantile() takes no more than 16 million
+    some = flat[:: max(1, flat.numel() // 500_000)]  # quantile() takes no more than 16 million
     quantiles = torch.quantile(some, torch.tensor([0.05, 0.25, 0.5, 0.75, 0.95]))
-    return dict(mean=float(flat.mean()), deviation=float(flat.std()),
-                share_near_zero=float((flat < 0.05).float().mean()),
-                quantiles=[round(value, 5) for value in quantiles.tolist()])
+    return dict(
+        mean=float(flat.mean()),
+        deviation=float(flat.std()),
+        share_near_zero=float((flat < 0.05).float().mean()),
+        quantiles=[round(value, 5) for value in quantiles.tolist()],
+    )

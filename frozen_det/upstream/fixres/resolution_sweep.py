@@ -49,15 +49,18 @@ def sizes_and_ratios(sizes: Sequence[int], ratios: Sequence[float]) -> list[tupl
         InputError: no size, one below 1 px, or a ratio outside (0, 1].
     """
     if not sizes or min(sizes) < 1 or not ratios or not all(0 < ratio <= 1 for ratio in ratios):
-        raise InputError(f"expected sizes from 1 px on and crop ratios in (0, 1], got {list(sizes)} and "
-                         f"{list(ratios)} (--sweep, --crop-ratios).")
+        raise InputError(
+            f"expected sizes from 1 px on and crop ratios in (0, 1], got {list(sizes)} and "
+            f"{list(ratios)} (--sweep, --crop-ratios)."
+        )
     if len(ratios) == len(sizes):
         return list(zip(sizes, ratios))
     return [(size, ratio) for ratio in ratios for size in sizes]
 
 
-def sweep(model, images: SizedImages, wanted: Sequence[tuple[int, float]], label: str,
-          say: Callable[[str], None] = print) -> list[dict]:
+def sweep(
+    model, images: SizedImages, wanted: Sequence[tuple[int, float]], label: str, say: Callable[[str], None] = print
+) -> list[dict]:
     """One row per (size, crop ratio): accuracy, loss, FLOPs of one image, pooled activations.
 
     Args:
@@ -75,8 +78,14 @@ def sweep(model, images: SizedImages, wanted: Sequence[tuple[int, float]], label
     return rows
 
 
-def adapt_halves(model, images: SizedImages, wanted: Sequence[tuple[int, float]], norm: str | None = None,
-                 seed: int = 0, say: Callable[[str], None] = print) -> list[dict]:
+def adapt_halves(
+    model,
+    images: SizedImages,
+    wanted: Sequence[tuple[int, float]],
+    norm: str | None = None,
+    seed: int = 0,
+    say: Callable[[str], None] = print,
+) -> list[dict]:
     """Statistics of one norm from one half of the test images, measured on the other, both ways round.
 
     No gradient and no label of an image is used in adapting. Two rows per size: ``before`` and ``adapted``, each over
@@ -100,20 +109,36 @@ def adapt_halves(model, images: SizedImages, wanted: Sequence[tuple[int, float]]
             set_statistics(model, old)
         was, now = (np.concatenate([one.right for one in order]) for order in (before[::-1], after))
         gained, lost = int((~was & now).sum()), int((was & ~now).sum())
-        counts = dict(gained=gained, lost=lost, p_value=sign_test(gained, lost), norm=norm,
-                      halves_before=[one.numbers["top1"] for one in before[::-1]],
-                      halves_after=[one.numbers["top1"] for one in after])
+        counts = dict(
+            gained=gained,
+            lost=lost,
+            p_value=sign_test(gained, lost),
+            norm=norm,
+            halves_before=[one.numbers["top1"] for one in before[::-1]],
+            halves_after=[one.numbers["top1"] for one in after],
+        )
         gflops = flops_at(model, size)
         common = dict(size=size, crop_ratio=ratio, gflops=gflops / 1e9)
         rows.append(dict(label="before", top1=100 * float(was.mean()), loss=_mean_loss(before), **common))
         rows.append(dict(label="adapted", top1=100 * float(now.mean()), loss=_mean_loss(after), **common, **counts))
-        say(f"{size} px, crop {ratio:g}: top-1 {100 * was.mean():.2f} -> {100 * now.mean():.2f} with {norm} of the "
-            f"other half ({gained} gained, {lost} lost, p = {counts['p_value']:.2f})")
+        say(
+            f"{size} px, crop {ratio:g}: top-1 {100 * was.mean():.2f} -> {100 * now.mean():.2f} with {norm} of the "
+            f"other half ({gained} gained, {lost} lost, p = {counts['p_value']:.2f})"
+        )
     return rows
 
 
-def adapt_on(model, source: SizedImages, images: SizedImages, size: int, ratio: float, norm: str | None = None,
-             fraction: float = 1.0, seed: int = 0, say: Callable[[str], None] = print) -> tuple[list[dict], dict]:
+def adapt_on(
+    model,
+    source: SizedImages,
+    images: SizedImages,
+    size: int,
+    ratio: float,
+    norm: str | None = None,
+    fraction: float = 1.0,
+    seed: int = 0,
+    say: Callable[[str], None] = print,
+) -> tuple[list[dict], dict]:
     """Statistics of one norm from (a share of) the training images at a test size; measured on the test images.
 
     Args:
@@ -134,8 +159,10 @@ def adapt_on(model, source: SizedImages, images: SizedImages, size: int, ratio: 
     set_statistics(model, statistics)
     after = measure(model, images.batches(size, ratio))
     gained, lost = int((~before.right & after.right).sum()), int((before.right & ~after.right).sum())
-    say(f"{norm} from {count} training images at {size} px: top-1 {before.numbers['top1']:.2f} -> "
-        f"{after.numbers['top1']:.2f} ({gained} gained, {lost} lost)")
+    say(
+        f"{norm} from {count} training images at {size} px: top-1 {before.numbers['top1']:.2f} -> "
+        f"{after.numbers['top1']:.2f} ({gained} gained, {lost} lost)"
+    )
     flops = flops_at(model, size)
     rows = [_row("before", size, ratio, before, flops), _row("adapted", size, ratio, after, flops)]
     rows[1].update(gained=gained, lost=lost, p_value=sign_test(gained, lost), norm=norm, num_images_adapted=count)
@@ -166,5 +193,13 @@ def _mean_loss(parts) -> float:
 
 def _row(label: str, size: int, ratio: float, found, flops: int) -> dict:
     numbers = {key: found.numbers[key] for key in ("top1", "top5", "loss", "ece") if key in found.numbers}
-    return dict(label=label, size=size, crop_ratio=ratio, resize=int(size / ratio), **numbers,
-                num_images=len(found.right), gflops=flops / 1e9, pooled=found.pooled)
+    return dict(
+        label=label,
+        size=size,
+        crop_ratio=ratio,
+        resize=int(size / ratio),
+        **numbers,
+        num_images=len(found.right),
+        gflops=flops / 1e9,
+        pooled=found.pooled,
+    )

@@ -64,10 +64,16 @@ def run_fixres(cfg, request: Request, say: Callable[[str], None] = print) -> Pat
     check_classifier(cfg)
     cfg = without_noise(cfg)
     if request.split_half and not request.statistics_only:
-        raise InputError("expected --split-half together with --statistics-only, got it alone: halves of the test "
-                         "images are for adapting without labels.")
-    record = dict(subtitle=f"{Path(cfg.filename).stem}: trained at {train_size(cfg)} px", command=request.command,
-                  config=Path(cfg.filename).stem, train_size=train_size(cfg))
+        raise InputError(
+            "expected --split-half together with --statistics-only, got it alone: halves of the test "
+            "images are for adapting without labels."
+        )
+    record = dict(
+        subtitle=f"{Path(cfg.filename).stem}: trained at {train_size(cfg)} px",
+        command=request.command,
+        config=Path(cfg.filename).stem,
+        train_size=train_size(cfg),
+    )
     images, sections = SizedImages(cfg), []
     _study(cfg, images, request, record, sections)
     if request.statistics_only:
@@ -82,8 +88,15 @@ def run_fixres(cfg, request: Request, say: Callable[[str], None] = print) -> Pat
     return write_resolution_report(record, sections, request.work_dir, "Train and test resolution")
 
 
-def tune(cfg, checkpoint, work_dir, settings: FixResSettings, resume: bool = False, images: SizedImages | None = None,
-         say: Callable[[str], None] = print) -> dict:
+def tune(
+    cfg,
+    checkpoint,
+    work_dir,
+    settings: FixResSettings,
+    resume: bool = False,
+    images: SizedImages | None = None,
+    say: Callable[[str], None] = print,
+) -> dict:
     """Tune at the test size through the Runner; measured before and after at both sizes.
 
     Args:
@@ -113,9 +126,19 @@ def tune(cfg, checkpoint, work_dir, settings: FixResSettings, resume: bool = Fal
     after = sweep(tuned, images, wanted, "after", say)
     proof = compare(parent, tuned)
     strides = moved_strides(run, run.model.weights, result)
-    return dict(before=before, after=after, checkpoint=result.name, test_size=run.fixres["test_size"],
-                train_size=run.fixres["train_size"], settings=_plain(asdict(settings)), epochs=run.train_cfg.max_epochs,
-                transform=run.fixres["transform"], moved_strides=strides, hand_over=hand_over_words(strides), **proof)
+    return dict(
+        before=before,
+        after=after,
+        checkpoint=result.name,
+        test_size=run.fixres["test_size"],
+        train_size=run.fixres["train_size"],
+        settings=_plain(asdict(settings)),
+        epochs=run.train_cfg.max_epochs,
+        transform=run.fixres["transform"],
+        moved_strides=strides,
+        hand_over=hand_over_words(strides),
+        **proof,
+    )
 
 
 def tuning_config(cfg, checkpoint, work_dir, settings: FixResSettings):
@@ -144,8 +167,10 @@ def compare(parent, tuned) -> dict:
     moved = sorted(name for name in now if now[name] != then.get(name))
     wrong = [name for name in moved if name not in tuned.tuned]
     if wrong:
-        raise InputError(f"expected only {sorted(tuned.tuned)} to move, but {wrong[0]} differs from the classifier "
-                         f"that was given ({len(wrong)} such tensors). Start again from the same checkpoint.")
+        raise InputError(
+            f"expected only {sorted(tuned.tuned)} to move, but {wrong[0]} differs from the classifier "
+            f"that was given ({len(wrong)} such tensors). Start again from the same checkpoint."
+        )
     rest = fingerprint({name: value for name, value in tuned.state_dict().items() if name not in moved})
     return dict(moved=moved, frozen_digest=rest.digest, num_frozen=len(rest.tensors))
 
@@ -164,18 +189,24 @@ def moved_strides(cfg, before, after) -> dict[str, list[int]]:
     with torch.no_grad():
         one, two = (trained_backbone(cfg.model, weights, cfg.filename) for weights in (before, after))
         pairs = list(zip(one.strides, one(image), two(image)))
-    return dict(moved=[int(s) for s, a, b in pairs if not torch.equal(a, b)],
-                same=[int(s) for s, a, b in pairs if torch.equal(a, b)])
+    return dict(
+        moved=[int(s) for s, a, b in pairs if not torch.equal(a, b)],
+        same=[int(s) for s, a, b in pairs if torch.equal(a, b)],
+    )
 
 
 def hand_over_words(strides: dict[str, list[int]]) -> str:
     """What a frozen detector on this backbone will notice."""
     if not strides["moved"]:
-        return (f"Handed over to a detector nothing changes: the features of strides {strides['same']} are bit for bit "
-                "those before. What moved lies behind them.")
-    return (f"Handed over to a detector, the features of stride {', '.join(map(str, strides['moved']))} differ "
-            f"(through the last norm); those of strides {strides['same']} are bit for bit as before. Expect no more "
-            "of it.")
+        return (
+            f"Handed over to a detector nothing changes: the features of strides {strides['same']} are bit for bit "
+            "those before. What moved lies behind them."
+        )
+    return (
+        f"Handed over to a detector, the features of stride {', '.join(map(str, strides['moved']))} differ "
+        f"(through the last norm); those of strides {strides['same']} are bit for bit as before. Expect no more "
+        "of it."
+    )
 
 
 def _study(cfg, images: SizedImages, request: Request, record: dict, sections: list[Section]) -> None:
@@ -229,14 +260,18 @@ def _adapt(cfg, images: SizedImages, request: Request, record: dict, sections: l
     model = load_model(cfg, request.checkpoint)
     if request.split_half:
         rows = adapt_halves(model, images, wanted, norm, request.split_seed, say)
-        text = ("Each image was measured under statistics of the half it does not belong to; no label was used. "
-                f"A share of {len(images)} images is uncertain by about "
-                f"{100 * (0.25 / len(images)) ** 0.5:.1f} points at most (one standard error); the sign test pairs the "
-                "images and sees smaller differences.")
+        text = (
+            "Each image was measured under statistics of the half it does not belong to; no label was used. "
+            f"A share of {len(images)} images is uncertain by about "
+            f"{100 * (0.25 / len(images)) ** 0.5:.1f} points at most (one standard error); the sign test pairs the "
+            "images and sees smaller differences."
+        )
     else:
         if len(wanted) != 1:
-            raise InputError(f"expected one size with --statistics-only on training images, got {len(wanted)}; with "
-                             "--split-half several are measured.")
+            raise InputError(
+                f"expected one size with --statistics-only on training images, got {len(wanted)}; with "
+                "--split-half several are measured."
+            )
         source = SizedImages(cfg, "train")
         rows, _ = adapt_on(model, source, images, *wanted[0], norm, request.fraction, request.split_seed, say)
         text = f"Statistics of {rows[1]['norm']} from {rows[1]['num_images_adapted']} training images; nothing trained."
@@ -258,8 +293,9 @@ def _save(model, cfg, wanted: tuple[int, float], work_dir) -> None:
     from ...weights.digest import fingerprint
 
     state = {name: value.detach().cpu().contiguous() for name, value in model.network.state_dict().items()}
-    card = model.weights_card(f"{Path(cfg.filename).stem}, statistics at {wanted[0]} px",
-                              dict(input_size=wanted[0], crop_ratio=wanted[1]))
+    card = model.weights_card(
+        f"{Path(cfg.filename).stem}, statistics at {wanted[0]} px", dict(input_size=wanted[0], crop_ratio=wanted[1])
+    )
     card = dataclasses.replace(card, digest=fingerprint(state).digest)
     with replacing(Path(work_dir) / "adapted.safetensors") as partial:
         save_file(state, str(partial), metadata={KEY: card.to_json()})

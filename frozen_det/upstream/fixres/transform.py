@@ -26,12 +26,20 @@ class FixResTransform:
         InputError: a probability outside [0, 1], a negative strength, or what EvalTransform refuses.
     """
 
-    def __init__(self, size: int = 224, crop_ratio: float = 0.875, interpolation: str = "bicubic",
-                 rounding: str = "floor", resize: int | None = None, flip: float = 0.5,
-                 color_jitter: float = 0.05) -> None:
+    def __init__(
+        self,
+        size: int = 224,
+        crop_ratio: float = 0.875,
+        interpolation: str = "bicubic",
+        rounding: str = "floor",
+        resize: int | None = None,
+        flip: float = 0.5,
+        color_jitter: float = 0.05,
+    ) -> None:
         if not 0 <= flip <= 1 or color_jitter < 0:
-            raise InputError(f"expected flip in [0, 1] and color_jitter from 0 on, got {flip!r} and {color_jitter!r} "
-                             "(transform).")
+            raise InputError(
+                f"expected flip in [0, 1] and color_jitter from 0 on, got {flip!r} and {color_jitter!r} (transform)."
+            )
         plain = EvalTransform(size, crop_ratio, interpolation, rounding, resize)
         self.size, self.resize, self.resizing = plain.size, plain.resize, plain.steps[0]
         self.flip = v2.RandomHorizontalFlip(flip)
@@ -44,5 +52,6 @@ class FixResTransform:
             image = self.jitter(image)
         width, height = image.size
         left = int(torch.randint(0, width - self.size + 1, ()))
-        return v2.functional.pil_to_tensor(v2.functional.crop(image, round((height - self.size) / 2), left, self.size,
-                                                              self.size))
+        return v2.functional.pil_to_tensor(
+            v2.functional.crop(image, round((height - self.size) / 2), left, self.size, self.size)
+        )

@@ -36,15 +36,19 @@ def agreement(model, transform, labels_dir, num_images: int = 2000, seed: int = 
     device = next(model.parameters()).device
     with torch.inference_mode():
         for start in range(0, len(rows), batch_size):
-            images = torch.stack([transform(_image(row)) for row in rows[start:start + batch_size]])
+            images = torch.stack([transform(_image(row)) for row in rows[start : start + batch_size]])
             data = model.data_preprocessor(dict(inputs=images.to(device), data_samples=None))
             scores = model(data["inputs"], mode="tensor").float().softmax(1)  # (n, C)
             said += scores.argmax(1).tolist()
             sure += scores.max(1).values.tolist()
     same = np.array(said) == np.array([row["label"] for row in rows])
     confident = np.array([row["confidence"] for row in rows]) >= 0.5
-    return dict(num_images=len(rows), agreement=100 * float(same.mean()), confidence=float(np.mean(sure)),
-                confident=100 * float(same[confident].mean()) if confident.any() else None)
+    return dict(
+        num_images=len(rows),
+        agreement=100 * float(same.mean()),
+        confidence=float(np.mean(sure)),
+        confident=100 * float(same[confident].mean()) if confident.any() else None,
+    )
 
 
 def _drawn(folder: Path, count: int, seed: int) -> list[dict]:

@@ -20,8 +20,23 @@ from ...registry import TRANSFORMS
 SCHEDULES = ("constant", "random", "rising", "random-rising")
 GEOMETRIES = ("imagenet", "small", "none")
 GREY = (128, 128, 128)
-OPERATIONS = ("AutoContrast", "Equalize", "Invert", "Rotate", "Posterize", "Solarize", "Color", "Contrast",
-              "Brightness", "Sharpness", "ShearX", "ShearY", "TranslateX", "TranslateY", "SolarizeAdd")
+OPERATIONS = (
+    "AutoContrast",
+    "Equalize",
+    "Invert",
+    "Rotate",
+    "Posterize",
+    "Solarize",
+    "Color",
+    "Contrast",
+    "Brightness",
+    "Sharpness",
+    "ShearX",
+    "ShearY",
+    "TranslateX",
+    "TranslateY",
+    "SolarizeAdd",
+)
 
 
 class PaperRandAugment:
@@ -42,21 +57,34 @@ class PaperRandAugment:
             found them alike (arXiv 1909.13719).
     """
 
-    def __init__(self, magnitude: float, num_layers: int = 2, cutout: bool = True, cutout_px: float = 40,
-                 translate_px: float = 100, schedule: str = "constant") -> None:
+    def __init__(
+        self,
+        magnitude: float,
+        num_layers: int = 2,
+        cutout: bool = True,
+        cutout_px: float = 40,
+        translate_px: float = 100,
+        schedule: str = "constant",
+    ) -> None:
         from timm.data.auto_augment import AugmentOp
 
         if schedule not in SCHEDULES:
             raise InputError(f"expected schedule as one of {list(SCHEDULES)}, got {schedule!r} (transform.schedule).")
         if magnitude < 0 or num_layers < 0:
-            raise InputError(f"expected magnitude and num_layers from 0 on, got {magnitude} and {num_layers} "
-                             "(transform).")
+            raise InputError(
+                f"expected magnitude and num_layers from 0 on, got {magnitude} and {num_layers} (transform)."
+            )
         self.magnitude, self.num_layers, self.schedule = float(magnitude), num_layers, schedule
         self.cutout_px, self.progress = cutout_px, None
-        settings = dict(translate_const=translate_px, img_mean=GREY, interpolation=Image.Resampling.NEAREST,
-                        magnitude_max=max(10.0, float(magnitude)))
-        self.operations: list = [AugmentOp(name, prob=1.0, magnitude=magnitude, hparams=settings)
-                                 for name in OPERATIONS]
+        settings = dict(
+            translate_const=translate_px,
+            img_mean=GREY,
+            interpolation=Image.Resampling.NEAREST,
+            magnitude_max=max(10.0, float(magnitude)),
+        )
+        self.operations: list = [
+            AugmentOp(name, prob=1.0, magnitude=magnitude, hparams=settings) for name in OPERATIONS
+        ]
         self.operations += [None] * cutout
 
     def set_progress(self, share: float) -> None:
@@ -72,8 +100,10 @@ class PaperRandAugment:
         bound = self.magnitude
         if self.schedule.endswith("rising"):
             if self.progress is None:
-                raise InputError(f"expected schedule={self.schedule!r} within frozen_det.JointDataset, which knows how "
-                                 "far training is, got it in another data set (transform.schedule).")
+                raise InputError(
+                    f"expected schedule={self.schedule!r} within frozen_det.JointDataset, which knows how "
+                    "far training is, got it in another data set (transform.schedule)."
+                )
             bound *= self.progress
         return random.uniform(0, bound) if self.schedule.startswith("random") else bound
 
@@ -94,7 +124,7 @@ def cut_out(image: Image.Image, half_px: int) -> Image.Image:
         return image
     pixels = np.array(image)  # (H, W, 3)
     top, left = random.randrange(pixels.shape[0]), random.randrange(pixels.shape[1])
-    pixels[max(0, top - half_px):top + half_px, max(0, left - half_px):left + half_px] = GREY
+    pixels[max(0, top - half_px) : top + half_px, max(0, left - half_px) : left + half_px] = GREY
     return Image.fromarray(pixels)
 
 
@@ -115,15 +145,24 @@ class NoisyTrain:
         InputError: an unknown schedule or geometry.
     """
 
-    def __init__(self, size: int, magnitude: float | None = 27, num_layers: int = 2, schedule: str = "constant",
-                 cutout: bool = True, geometry: str = "imagenet", flip: float = 0.5) -> None:
+    def __init__(
+        self,
+        size: int,
+        magnitude: float | None = 27,
+        num_layers: int = 2,
+        schedule: str = "constant",
+        cutout: bool = True,
+        geometry: str = "imagenet",
+        flip: float = 0.5,
+    ) -> None:
         if geometry not in GEOMETRIES:
             raise InputError(f"expected geometry as one of {list(GEOMETRIES)}, got {geometry!r} (transform.geometry).")
         small = geometry == "small"
         self.size, self.geometry = size, geometry
         pixels = dict(cutout_px=size // 8, translate_px=size // 8) if small else {}
-        self.augment = None if magnitude is None else PaperRandAugment(magnitude, num_layers, cutout,
-                                                                       schedule=schedule, **pixels)
+        self.augment = (
+            None if magnitude is None else PaperRandAugment(magnitude, num_layers, cutout, schedule=schedule, **pixels)
+        )
         bicubic, self.flip = InterpolationMode.BICUBIC, flip
         self.before = []
         if geometry == "imagenet":
@@ -154,5 +193,5 @@ def _shifted(pixels: np.ndarray, size: int, flip: float) -> np.ndarray:
     """A crop of `size` px out of the (H, W, 3) image with 4 mirrored px around it, perhaps flipped."""
     padded = np.pad(pixels, ((4, 4), (4, 4), (0, 0)), mode="reflect")
     top, left = (random.randrange(length - size + 1) for length in padded.shape[:2])
-    crop = padded[top:top + size, left:left + size]
+    crop = padded[top : top + size, left : left + size]
     return crop[:, ::-1] if random.random() < flip else crop

@@ -35,14 +35,17 @@ class JointDataset(Dataset):
     """
 
     def __init__(self, labelled, pseudo, epochs: int = 1) -> None:
-        self.labelled, self.pseudo = (DATASETS.build(part) if isinstance(part, dict) else part
-                                      for part in (labelled, pseudo))
+        self.labelled, self.pseudo = (
+            DATASETS.build(part) if isinstance(part, dict) else part for part in (labelled, pseudo)
+        )
         self.epochs, self.metainfo = epochs, self.labelled.metainfo
         self.num_classes = len(self.metainfo["classes"])
         theirs = getattr(self.pseudo, "num_classes", self.num_classes)
         if theirs != self.num_classes:
-            raise InputError(f"expected pseudo-labels of the {self.num_classes} classes of the labelled images, got "
-                             f"soft labels of {theirs}; label the pool again with a teacher of these classes.")
+            raise InputError(
+                f"expected pseudo-labels of the {self.num_classes} classes of the labelled images, got "
+                f"soft labels of {theirs}; label the pool again with a teacher of these classes."
+            )
 
     def full_init(self) -> None:
         """Let both parts decode what stays in memory."""
@@ -64,8 +67,10 @@ class JointDataset(Dataset):
         self._tell_progress(indices)
         parts = [self._part(self.labelled, own, False), self._part(self.pseudo, theirs, True)]
         parts = [part for part in parts if part is not None]
-        samples = {key: torch.cat([part["data_samples"][key] for part in parts])
-                   for key in ("label", "index", "is_pseudo", "soft_labels")}
+        samples = {
+            key: torch.cat([part["data_samples"][key] for part in parts])
+            for key in ("label", "index", "is_pseudo", "soft_labels")
+        }
         samples["path"] = [path for part in parts for path in part["data_samples"]["path"]]
         return dict(inputs=torch.cat([part["inputs"] for part in parts]), data_samples=samples)
 
@@ -115,13 +120,16 @@ class JointSampler(Sampler):
 
     def __init__(self, dataset: JointDataset, batch_size: int, ratio: float = 1, seed: int | None = None) -> None:
         if batch_size < 1 or ratio < 0:
-            raise InputError(f"expected batch_size from 1 on and ratio from 0 on, got {batch_size} and {ratio} "
-                             "(sampler).")
+            raise InputError(
+                f"expected batch_size from 1 on and ratio from 0 on, got {batch_size} and {ratio} (sampler)."
+            )
         self.sizes = (len(dataset.labelled), len(dataset.pseudo))
         self.counts = (batch_size, joint_batch_size(batch_size, ratio) - batch_size)
         if self.sizes[0] == 0 or (self.sizes[1] == 0 and self.counts[1]):
-            raise InputError(f"expected labelled and pseudo-labelled images, got {self.sizes[0]} and {self.sizes[1]}. "
-                             "Lower the filter's min_confidence if no pseudo-label was kept.")
+            raise InputError(
+                f"expected labelled and pseudo-labelled images, got {self.sizes[0]} and {self.sizes[1]}. "
+                "Lower the filter's min_confidence if no pseudo-label was kept."
+            )
         self.rank, self.world_size = get_dist_info()
         self.seed = sync_random_seed() if seed is None else seed
         self.epoch = 0

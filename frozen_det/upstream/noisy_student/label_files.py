@@ -39,8 +39,9 @@ def import_pyarrow():
         import pyarrow.compute
         import pyarrow.parquet
     except ImportError as error:
-        raise InputError("expected the package pyarrow for pseudo-labels, got none: pip install "
-                         "'frozen-det[noisy-student]'.") from error
+        raise InputError(
+            "expected the package pyarrow for pseudo-labels, got none: pip install 'frozen-det[noisy-student]'."
+        ) from error
     return pyarrow
 
 
@@ -53,10 +54,22 @@ def rows_schema():
     and row in its file, -1 if it was not kept.
     """
     pa = import_pyarrow()
-    return pa.schema([
-        ("id", pa.int64()), ("path", pa.string()), ("key", pa.string()), ("offset", pa.int64()), ("size", pa.int64()),
-        ("content_hash", pa.string()), ("label", pa.int32()), ("confidence", pa.float32()), ("decodes", pa.bool_()),
-        ("error", pa.string()), ("part", pa.int32()), ("vector", pa.int64())])
+    return pa.schema(
+        [
+            ("id", pa.int64()),
+            ("path", pa.string()),
+            ("key", pa.string()),
+            ("offset", pa.int64()),
+            ("size", pa.int64()),
+            ("content_hash", pa.string()),
+            ("label", pa.int32()),
+            ("confidence", pa.float32()),
+            ("decodes", pa.bool_()),
+            ("error", pa.string()),
+            ("part", pa.int32()),
+            ("vector", pa.int64()),
+        ]
+    )
 
 
 def rows_path(folder, number: int) -> Path:
@@ -87,11 +100,16 @@ def read_vectors(folder, number: int, num_classes: int) -> np.ndarray:
     path = vectors_path(folder, number)
     try:
         size = path.stat().st_size
-        return np.memmap(path, np.float16, "r", shape=(size // (2 * num_classes), num_classes)) if size else \
-            np.empty((0, num_classes), np.float16)
+        return (
+            np.memmap(path, np.float16, "r", shape=(size // (2 * num_classes), num_classes))
+            if size
+            else np.empty((0, num_classes), np.float16)
+        )
     except OSError as error:
-        raise InputError(f"expected the soft vectors {path}, got none: {error.strerror}; they belong to the manifest, "
-                         "label the pool again.") from error
+        raise InputError(
+            f"expected the soft vectors {path}, got none: {error.strerror}; they belong to the manifest, "
+            "label the pool again."
+        ) from error
 
 
 def soft_label(vector: np.ndarray, temperature: float = 1.0) -> np.ndarray:
@@ -109,8 +127,10 @@ def write_rows(folder, number: int, columns: Mapping, record: Mapping) -> None:
         record: The part's metadata, see :func:`part_record`.
     """
     pa = import_pyarrow()
-    with replacing(rows_path(folder, number)) as partial, \
-            pa.parquet.ParquetWriter(partial, rows_schema(), compression="zstd") as file:
+    with (
+        replacing(rows_path(folder, number)) as partial,
+        pa.parquet.ParquetWriter(partial, rows_schema(), compression="zstd") as file,
+    ):
         file.write_table(pa.table(dict(columns), schema=rows_schema()), row_group_size=_ROW_GROUP)
         file.add_key_value_metadata({_META: json.dumps(dict(record)).encode()})
 

@@ -54,18 +54,25 @@ def label_stage(loop, name: str, folder: Path, teacher, pool: Pool, settings: di
         `folder`.
     """
     seen = _training(teacher.cfg) if settings.get("noise") else _evaluation(teacher.cfg)
-    made_by = dict(model=teacher.cfg.model.to_dict(), pool=pool.digest(), transform=seen,
-                   **{key: value for key, value in settings.items() if key not in _SPEED})
+    made_by = dict(
+        model=teacher.cfg.model.to_dict(),
+        pool=pool.digest(),
+        transform=seen,
+        **{key: value for key, value in settings.items() if key not in _SPEED},
+    )
     with loop.stage(name, made_by, [teacher.checkpoint] if teacher.checkpoint else []) as stage:
         if stage.todo:
             model, transform = load_teacher(teacher.cfg, teacher.checkpoint)
-            refuse_other_order(model.stated_classes, classes, f"the teacher {teacher.checkpoint}",
-                               "the labelled images", optional=True)
+            refuse_other_order(
+                model.stated_classes, classes, f"the teacher {teacher.checkpoint}", "the labelled images", optional=True
+            )
             if settings.get("noise"):
                 transform = TRANSFORMS.build(seen)
             done = label_pool(model, pool, folder, transform=one_by_one(transform), **settings)
-            loop.say(f"[{name}] {done.num_images} images in {done.num_parts - done.num_skipped} parts, "
-                     f"{done.num_undecodable} of them not readable; {done.num_skipped} parts were there")
+            loop.say(
+                f"[{name}] {done.num_images} images in {done.num_parts - done.num_skipped} parts, "
+                f"{done.num_undecodable} of them not readable; {done.num_skipped} parts were there"
+            )
         made = sorted(path for path in Path(folder).iterdir() if path.is_file() and not path.name.startswith("."))
         # Soft vectors of 300 million images are 600 GB: read once when a student needs them, not at every start.
         stage.large = [path for path in made if path.suffix == VECTORS]
@@ -73,8 +80,7 @@ def label_stage(loop, name: str, folder: Path, teacher, pool: Pool, settings: di
     return Path(folder)
 
 
-def select_stage(loop, name: str, labels: Path, folder: Path, settings: dict, guards: list[dict],
-                 classes) -> dict:
+def select_stage(loop, name: str, labels: Path, folder: Path, settings: dict, guards: list[dict], classes) -> dict:
     """Filter and balance.
 
     Args:
@@ -95,12 +101,22 @@ def select_stage(loop, name: str, labels: Path, folder: Path, settings: dict, gu
     with loop.stage(name, dict(settings, classes=list(classes)), inputs) as stage:
         if stage.todo:
             excluded = hashes.read_text(encoding="utf-8").split() if hashes else []
-            found = select(labels, out, num_classes=len(classes), exclude_hashes=excluded, class_names=classes,
-                           say=lambda line: loop.say(f"[{name}] {line}"), **settings)
+            found = select(
+                labels,
+                out,
+                num_classes=len(classes),
+                exclude_hashes=excluded,
+                class_names=classes,
+                say=lambda line: loop.say(f"[{name}] {line}"),
+                **settings,
+            )
             loop.say(f"[{name}] {found.num_rows} images kept, {found.num_copies} with copies")
         stage.outputs = [out, out.with_suffix(".json")]
-    return dict(manifest=out, summary=out.with_suffix(".json"),
-                dataset=dict(type="frozen_det.PseudoLabelled", manifest=str(out)))
+    return dict(
+        manifest=out,
+        summary=out.with_suffix(".json"),
+        dataset=dict(type="frozen_det.PseudoLabelled", manifest=str(out)),
+    )
 
 
 def agreement_stage(loop, name: str, labels: Path, student) -> dict:
@@ -113,8 +129,9 @@ def agreement_stage(loop, name: str, labels: Path, student) -> dict:
         student: its `cfg` and `checkpoint`.
     """
     out = labels.parent / "agreement.json"
-    with loop.stage(name, dict(transform=_evaluation(student.cfg)),
-                    [labels / "labels.json", student.checkpoint]) as stage:
+    with loop.stage(
+        name, dict(transform=_evaluation(student.cfg)), [labels / "labels.json", student.checkpoint]
+    ) as stage:
         if stage.todo:
             model, transform = load_teacher(student.cfg, student.checkpoint)
             found = agreement(model, one_by_one(transform), labels)

@@ -34,8 +34,9 @@ def split_files(folder) -> LabelledSplit:
     return LabelledSplit(*(Path(folder, name) for name in ("labelled.txt", "pool.txt", "classes.txt")))
 
 
-def write_split(folder, data_root, split: str = "train", per_class: int = 400, pool_images: int | None = None,
-                seed: int = 0) -> LabelledSplit:
+def write_split(
+    folder, data_root, split: str = "train", per_class: int = 400, pool_images: int | None = None, seed: int = 0
+) -> LabelledSplit:
     """Draw the labelled images and the pool.
 
     Args:
@@ -55,13 +56,17 @@ def write_split(folder, data_root, split: str = "train", per_class: int = 400, p
     for label, name in enumerate(records.classes):
         own = order[records.labels[order] == label]
         if len(own) < per_class:
-            raise InputError(f"expected at least {per_class} images of class {name!r} in {records.source} "
-                             f"(split.per_class), got {len(own)}.")
+            raise InputError(
+                f"expected at least {per_class} images of class {name!r} in {records.source} "
+                f"(split.per_class), got {len(own)}."
+            )
         labelled[own[:per_class]] = True
     rest = order[~labelled[order]]
     if pool_images is not None and not 0 < pool_images <= len(rest):
-        raise InputError(f"expected 1 to {len(rest)} images for the pool, those of {records.source} that are not "
-                         f"labelled, got {pool_images} (split.pool_images).")
+        raise InputError(
+            f"expected 1 to {len(rest)} images for the pool, those of {records.source} that are not "
+            f"labelled, got {pool_images} (split.pool_images)."
+        )
     files = split_files(folder)
     _write(files.labelled, _lines(records, np.flatnonzero(labelled), True))
     _write(files.pool, _lines(records, np.sort(rest[:pool_images]), False))
@@ -70,8 +75,7 @@ def write_split(folder, data_root, split: str = "train", per_class: int = 400, p
 
 
 def _lines(records: ImageRecords, places, with_label: bool) -> list[str]:
-    return [f"{records.path(place)} {records.labels[place]}" if with_label else records.path(place)
-            for place in places]
+    return [f"{records.path(place)} {records.labels[place]}" if with_label else records.path(place) for place in places]
 
 
 def _write(path: Path, lines: list[str]) -> None:

@@ -82,8 +82,9 @@ def load_teacher(config, checkpoint=None, device=None) -> tuple[nn.Module, objec
         model.init_weights()
     else:
         loaded = read(checkpoint)
-        averaged = next((key for key in ("state_dict_ema", "model_ema")
-                         if isinstance(loaded, dict) and loaded.get(key)), None)
+        averaged = next(
+            (key for key in ("state_dict_ema", "model_ema") if isinstance(loaded, dict) and loaded.get(key)), None
+        )
         state = state_dict_of(loaded, str(checkpoint), averaged)
         load_whole(model, {"state_dict": state}, str(checkpoint))
         model.stated_classes = stated_classes(loaded, str(checkpoint))
@@ -100,16 +101,30 @@ def own_transform(model: nn.Module) -> EvalTransform:
     """
     known = getattr(model, "_preprocess", None)
     if known is None or known.input_size is None:
-        raise InputError("expected the teacher's own resolution from its library or its weights' card, got none: give "
-                         "transform=frozen_det.EvalTransform(size=..., ...), or test_dataloader.dataset.transform in "
-                         "the teacher's config.")
+        raise InputError(
+            "expected the teacher's own resolution from its library or its weights' card, got none: give "
+            "transform=frozen_det.EvalTransform(size=..., ...), or test_dataloader.dataset.transform in "
+            "the teacher's config."
+        )
     return EvalTransform(known.input_size, known.crop_ratio or 0.875, known.interpolation or "bicubic")
 
 
-def label_pool(model: nn.Module, pool: Pool, out_dir, *, batch_size: int = 64, num_workers: int = 0,
-               rank: int | None = None, world_size: int | None = None, part_size: int = 10_000, transform=None,
-               device=None, min_vector_confidence: float = 0.0, teacher: str | None = None,
-               noise: bool = False) -> LabelSummary:
+def label_pool(
+    model: nn.Module,
+    pool: Pool,
+    out_dir,
+    *,
+    batch_size: int = 64,
+    num_workers: int = 0,
+    rank: int | None = None,
+    world_size: int | None = None,
+    part_size: int = 10_000,
+    transform=None,
+    device=None,
+    min_vector_confidence: float = 0.0,
+    teacher: str | None = None,
+    noise: bool = False,
+) -> LabelSummary:
     """Label this rank's parts of a pool; see :mod:`.label_files` for the files.
 
     Without other processes, or under torch.distributed, the labels are finished (:func:`finish_labels`) on return;
@@ -136,9 +151,11 @@ def label_pool(model: nn.Module, pool: Pool, out_dir, *, batch_size: int = 64, n
     known_rank, known_size = get_dist_info()
     rank, world_size = known_rank if rank is None else rank, known_size if world_size is None else world_size
     if batch_size < 1 or num_workers < 0 or not 0 <= rank < world_size or not 0 <= min_vector_confidence <= 1:
-        raise InputError(f"expected batch_size from 1 on, num_workers from 0 on, rank below world_size and "
-                         f"min_vector_confidence in 0..1, got {batch_size}, {num_workers}, {rank} of {world_size}, "
-                         f"{min_vector_confidence} (labelling).")
+        raise InputError(
+            f"expected batch_size from 1 on, num_workers from 0 on, rank below world_size and "
+            f"min_vector_confidence in 0..1, got {batch_size}, {num_workers}, {rank} of {world_size}, "
+            f"{min_vector_confidence} (labelling)."
+        )
     import_pyarrow()
     model = _noised(model) if noise else model.eval()
     device = torch.device(device or next(model.parameters()).device)
@@ -146,8 +163,9 @@ def label_pool(model: nn.Module, pool: Pool, out_dir, *, batch_size: int = 64, n
     made_by = _made_by(model, transform, min_vector_confidence, teacher) + " noise" * noise
     out_dir = Path(out_dir)
     parts = pool.parts(out_dir, part_size)
-    inputs = {part.number: hashlib.blake2b(f"{made_by} {part.digest}".encode(), digest_size=16).hexdigest()
-              for part in parts}
+    inputs = {
+        part.number: hashlib.blake2b(f"{made_by} {part.digest}".encode(), digest_size=16).hexdigest() for part in parts
+    }
     if rank == 0:
         _plan(out_dir, inputs)
     own = parts[rank::world_size]
@@ -158,8 +176,9 @@ def label_pool(model: nn.Module, pool: Pool, out_dir, *, batch_size: int = 64, n
     for leftover in out_dir.glob(".part-*.partial*"):  # of a process that was killed
         if int(leftover.name.split(".")[1].removeprefix("part-")) in own_numbers:
             leftover.unlink()
-    counts = _label(model, todo, out_dir, inputs, batch_size, num_workers, transform, device, min_vector_confidence,
-                    noise)
+    counts = _label(
+        model, todo, out_dir, inputs, batch_size, num_workers, transform, device, min_vector_confidence, noise
+    )
     if is_distributed():
         barrier()
     if rank == 0 and (is_distributed() or world_size == 1):
@@ -182,22 +201,30 @@ def finish_labels(out_dir) -> dict:
     try:
         plan = json.loads((out_dir / PLAN).read_text(encoding="utf-8"))["inputs"]
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"expected labels of a pool in {out_dir}, got no {PLAN} ({error}); label the pool first."
-                         ) from error
+        raise InputError(
+            f"expected labels of a pool in {out_dir}, got no {PLAN} ({error}); label the pool first."
+        ) from error
     found = [part_record(out_dir, number) for number in range(len(plan))]
     odd = [number for number, record in enumerate(found) if record is None or record["inputs"] != plan[number]]
     if odd:
-        raise InputError(f"expected {len(plan)} whole parts in {out_dir}, got {len(plan) - len(odd)}; missing or made "
-                         f"from something else: {odd[:5]}. Run the labelling again: what is whole stays.")
-    summary = dict(num_parts=len(plan), num_classes=found[0]["num_classes"],
-                   inputs=hashlib.blake2b(" ".join(plan).encode(), digest_size=16).hexdigest(),
-                   **{key: sum(record[key] for record in found)
-                      for key in ("num_images", "num_undecodable", "num_vectors")})
-    with replacing(out_dir / UNDECODABLE) as partial, open(partial, "w", encoding="utf-8",
-                                                           errors="surrogateescape") as file:
+        raise InputError(
+            f"expected {len(plan)} whole parts in {out_dir}, got {len(plan) - len(odd)}; missing or made "
+            f"from something else: {odd[:5]}. Run the labelling again: what is whole stays."
+        )
+    summary = dict(
+        num_parts=len(plan),
+        num_classes=found[0]["num_classes"],
+        inputs=hashlib.blake2b(" ".join(plan).encode(), digest_size=16).hexdigest(),
+        **{key: sum(record[key] for record in found) for key in ("num_images", "num_undecodable", "num_vectors")},
+    )
+    with (
+        replacing(out_dir / UNDECODABLE) as partial,
+        open(partial, "w", encoding="utf-8", errors="surrogateescape") as file,
+    ):
         for number in (number for number, record in enumerate(found) if record["num_undecodable"]):
-            rows = pa.parquet.read_table(rows_path(out_dir, number), columns=["path", "key", "error"],
-                                         filters=[("decodes", "==", False)])
+            rows = pa.parquet.read_table(
+                rows_path(out_dir, number), columns=["path", "key", "error"], filters=[("decodes", "==", False)]
+            )
             file.writelines(f"{row['path']} {row['key']}: {row['error']}\n" for row in rows.to_pylist())
     with replacing(out_dir / LABELS) as partial:
         partial.write_text(json.dumps(summary, indent=1), encoding="utf-8")
@@ -216,14 +243,24 @@ class PartImages(IterableDataset):
 
     def __iter__(self) -> Iterator[dict]:
         worker = get_worker_info()
-        for part in self.parts if worker is None else self.parts[worker.id::worker.num_workers]:
+        for part in self.parts if worker is None else self.parts[worker.id :: worker.num_workers]:
             images, rows = [], []
             for item in read_part(part):
                 if len(images) == self.batch_size:
                     yield dict(part=part.number, last=False, images=torch.stack(images), rows=rows)
                     images, rows = [], []
-                row = dict(id=item.id, path=item.path, key=item.key, offset=item.offset, size=item.size,
-                           content_hash="", label=-1, confidence=0.0, decodes=False, error=item.error)
+                row = dict(
+                    id=item.id,
+                    path=item.path,
+                    key=item.key,
+                    offset=item.offset,
+                    size=item.size,
+                    content_hash="",
+                    label=-1,
+                    confidence=0.0,
+                    decodes=False,
+                    error=item.error,
+                )
                 if item.content is not None:
                     row["content_hash"] = content_hash(item.content)
                     image = _decoded(item.content, row)
@@ -245,11 +282,26 @@ def _decoded(content: bytes, row: dict) -> Image.Image | None:
     return decoded
 
 
-def _label(model, todo: list[Part], out_dir: Path, inputs: dict[int, str], batch_size: int, num_workers: int, transform,
-           device: torch.device, bound: float, noise: bool = False) -> tuple[int, int]:
+def _label(
+    model,
+    todo: list[Part],
+    out_dir: Path,
+    inputs: dict[int, str],
+    batch_size: int,
+    num_workers: int,
+    transform,
+    device: torch.device,
+    bound: float,
+    noise: bool = False,
+) -> tuple[int, int]:
     """Label parts; (images, undecodable images) among them."""
-    stream = DataLoader(PartImages(todo, batch_size, transform, noise), batch_size=None, num_workers=num_workers,
-                        pin_memory=device.type == "cuda", prefetch_factor=4 if num_workers else None)
+    stream = DataLoader(
+        PartImages(todo, batch_size, transform, noise),
+        batch_size=None,
+        num_workers=num_workers,
+        pin_memory=device.type == "cuda",
+        prefetch_factor=4 if num_workers else None,
+    )
     counts = np.zeros(2, np.int64)
     under_way: dict[int, tuple[ExitStack, PartWriter]] = {}
 
@@ -257,8 +309,10 @@ def _label(model, todo: list[Part], out_dir: Path, inputs: dict[int, str], batch
         number = batch["part"]
         if number not in under_way:
             stack = on_error.enter_context(ExitStack())
-            under_way[number] = stack, stack.enter_context(
-                PartWriter(out_dir, number, model.num_classes, inputs[number]))
+            under_way[number] = (
+                stack,
+                stack.enter_context(PartWriter(out_dir, number, model.num_classes, inputs[number])),
+            )
         stack, writer = under_way[number]
         writer.add(batch["rows"], _labelled(batch["rows"], logits, bound, model.num_classes))
         if batch["last"]:
@@ -308,8 +362,10 @@ def _labelled(rows: list[dict], logits: Tensor | None, bound: float, num_classes
     below = logits - best[:, None]
     confidences = 1 / below.exp().sum(1)
     if not bool(torch.isfinite(confidences).all()):
-        raise InputError(f"expected finite logits of the teacher, got others for {rows[0]['path']} or one of the "
-                         f"{len(rows) - 1} images after it; look at the teacher's weights.")
+        raise InputError(
+            f"expected finite logits of the teacher, got others for {rows[0]['path']} or one of the "
+            f"{len(rows) - 1} images after it; look at the teacher's weights."
+        )
     kept = confidences >= bound
     decoded = (row for row in rows if row["decodes"])
     for row, label, confidence, keep in zip(decoded, labels.tolist(), confidences.tolist(), kept.tolist(), strict=True):
@@ -321,16 +377,18 @@ def _made_by(model: nn.Module, transform, bound: float, teacher: str | None) -> 
     """Everything but the files that a part's content follows from, as text."""
     if teacher is None:
         teacher = fingerprint({**model.state_dict(), **dict(model.data_preprocessor.named_buffers())}).digest
-    steps = f"{type(transform).__name__} {sorted(vars(transform).items())}" if hasattr(transform, "__dict__") \
+    steps = (
+        f"{type(transform).__name__} {sorted(vars(transform).items())}"
+        if hasattr(transform, "__dict__")
         else repr(transform)
+    )
     return json.dumps(["labels 1", teacher, _WITHOUT_PLACE.sub("", steps), bound])
 
 
 def _plan(out_dir: Path, inputs: dict[int, str]) -> None:
     """Write down what the parts will be made from, and take away parts that no longer belong."""
     with replacing(out_dir / PLAN) as partial:
-        partial.write_text(json.dumps(dict(inputs=[inputs[number] for number in range(len(inputs))])),
-                           encoding="utf-8")
+        partial.write_text(json.dumps(dict(inputs=[inputs[number] for number in range(len(inputs))])), encoding="utf-8")
     for rows in out_dir.glob("part-*.parquet"):
         number = int(rows.stem.partition("-")[2])
         if number >= len(inputs):

@@ -86,8 +86,9 @@ def run_noisy_student(cfg, work_dir, say: Callable[[str], None] = print) -> Loop
     if cfg.get("fixres"):
         models.append(loop.fixres(models[-1]))
     metrics = loop.evaluations(models) if cfg.get("test", True) else {}
-    return LoopResult(models, metrics, [found["manifest"] for found in manifests],
-                      loop.report(models, manifests, metrics))
+    return LoopResult(
+        models, metrics, [found["manifest"] for found in manifests], loop.report(models, manifests, metrics)
+    )
 
 
 def check_loop(cfg) -> None:
@@ -97,8 +98,12 @@ def check_loop(cfg) -> None:
         InputError: a key that is missing or unknown.
     """
     _refuse_unknown(cfg, KEYS, f"a loop's config ({cfg.filename})")
-    parts = [("split", cfg.get("split"), SPLIT), ("teacher", cfg.get("teacher"), TEACHER),
-             ("labelling", cfg.get("labelling"), LABELLING), ("fixres", cfg.get("fixres"), FIXRES)]
+    parts = [
+        ("split", cfg.get("split"), SPLIT),
+        ("teacher", cfg.get("teacher"), TEACHER),
+        ("labelling", cfg.get("labelling"), LABELLING),
+        ("fixres", cfg.get("fixres"), FIXRES),
+    ]
     rounds = cfg.get("rounds")
     if not isinstance(rounds, (list, tuple)) or not rounds:
         raise InputError(f"expected rounds=[dict(config=...), ...], at least one, in {cfg.filename}, got {rounds!r}.")
@@ -111,11 +116,15 @@ def check_loop(cfg) -> None:
             raise InputError(f"expected {name}.config in {cfg.filename}, got none.")
     for place, one in enumerate(rounds):
         if not one.get("per_class") and one.get("balanced") != "none":
-            raise InputError(f"expected rounds.{place}.per_class in {cfg.filename}, the pseudo-labelled images that "
-                             "each class is to have, got none.")
+            raise InputError(
+                f"expected rounds.{place}.per_class in {cfg.filename}, the pseudo-labelled images that "
+                "each class is to have, got none."
+            )
     if bool(cfg.get("pool")) == bool((cfg.get("split") or {}).get("per_class")):
-        raise InputError(f"expected either pool=dict(sources=[...]) or split=dict(per_class=...) in {cfg.filename}, "
-                         f"got {'both' if cfg.get('pool') else 'none'}.")
+        raise InputError(
+            f"expected either pool=dict(sources=[...]) or split=dict(per_class=...) in {cfg.filename}, "
+            f"got {'both' if cfg.get('pool') else 'none'}."
+        )
     check_parts(cfg)
 
 
@@ -131,8 +140,13 @@ class _Loop:
 
     def _split(self):
         settings, files = dict(self.cfg.split), split_files(self.work_dir / "split")
-        with self.stage("split", {**settings, "data": _data_digest(
-                [dict(folder=str(Path(settings["data_root"], settings.get("split", "train"))))])}) as stage:
+        with self.stage(
+            "split",
+            {
+                **settings,
+                "data": _data_digest([dict(folder=str(Path(settings["data_root"], settings.get("split", "train"))))]),
+            },
+        ) as stage:
             if stage.todo:
                 write_split(self.work_dir / "split", **settings)
             stage.outputs = [files.labelled, files.pool, files.classes]
@@ -148,8 +162,9 @@ class _Loop:
         from ...engine.runner.stages import file_digest
 
         text = json.dumps(settings, default=str).replace(str(self.work_dir), "WORK_DIR")
-        now = dict(_leaves({"settings": json.loads(text),
-                            "inputs": {Path(path).name: file_digest(path) for path in inputs}}))
+        now = dict(
+            _leaves({"settings": json.loads(text), "inputs": {Path(path).name: file_digest(path) for path in inputs}})
+        )
         if told.is_file() and name in self.stages.done:
             before = json.loads(told.read_text(encoding="utf-8"))
             changed = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
@@ -179,8 +194,11 @@ class _Loop:
         chosen = {key: settings[key] for key in STUDENT if key in settings}
         student_config(cfg, found["dataset"], chosen, teacher.checkpoint)
         warm = [teacher.checkpoint] if chosen.get("start") == "warm" and teacher.checkpoint else []
-        return Model(f"student-{number}", cfg,
-                     self._trained(f"round {number} student", cfg, settings, [found["manifest"], *warm]))
+        return Model(
+            f"student-{number}",
+            cfg,
+            self._trained(f"round {number} student", cfg, settings, [found["manifest"], *warm]),
+        )
 
     def fixres(self, student: Model) -> Model:
         """The last student, tuned at a larger resolution on labelled images without augmentation.
@@ -212,17 +230,34 @@ class _Loop:
 
     def labels(self, number: int, teacher: Model) -> Path:
         """Label the pool with a teacher; returns the folder of the parts."""
-        return label_stage(self, f"round {number} labels", self.work_dir / f"round-{number}" / "labels", teacher,
-                           self.pool, dict(self.cfg.get("labelling") or {}), self._classes(teacher.cfg))
+        return label_stage(
+            self,
+            f"round {number} labels",
+            self.work_dir / f"round-{number}" / "labels",
+            teacher,
+            self.pool,
+            dict(self.cfg.get("labelling") or {}),
+            self._classes(teacher.cfg),
+        )
 
     def selection(self, number: int, settings, labels: Path, teacher: Model) -> dict:
         """Filter and balance; returns `manifest` (path), `dataset` (config) and `summary` (path)."""
-        chosen = dict(min_confidence=settings.get("min_confidence", 0.3), per_class=settings.get("per_class"),
-                      seed=settings.get("seed", 0))
+        chosen = dict(
+            min_confidence=settings.get("min_confidence", 0.3),
+            per_class=settings.get("per_class"),
+            seed=settings.get("seed", 0),
+        )
         if settings.get("balanced", "copies") != "copies":
             chosen["balanced"] = settings["balanced"]
-        return select_stage(self, f"round {number} selection", labels, self.work_dir / f"round-{number}" / "manifest",
-                            chosen, self._guards(), self._classes(teacher.cfg))
+        return select_stage(
+            self,
+            f"round {number} selection",
+            labels,
+            self.work_dir / f"round-{number}" / "manifest",
+            chosen,
+            self._guards(),
+            self._classes(teacher.cfg),
+        )
 
     def _classes(self, cfg) -> tuple[str, ...]:
         """Names of the labelled images' classes."""
@@ -260,8 +295,11 @@ class _Loop:
         from ...engine.runs import host_scope, new_runner
 
         out = self.work_dir / "metrics" / f"{model.name}.json"
-        settings = {key: value for key, value in settings_of(model.cfg).items()
-                    if key in ("model", "test_dataloader", "test_evaluator", "test_cfg")}
+        settings = {
+            key: value
+            for key, value in settings_of(model.cfg).items()
+            if key in ("model", "test_dataloader", "test_evaluator", "test_cfg")
+        }
         with self.stage(f"test {model.name}", settings, [model.checkpoint] if model.checkpoint else []) as stage:
             if stage.todo:
                 run = _test_config(model)
@@ -269,8 +307,9 @@ class _Loop:
                 with host_scope():
                     metrics = new_runner(run).test()
                 with replacing(out) as partial:
-                    partial.write_text(json.dumps({name: float(value) for name, value in metrics.items()}, indent=1),
-                                       encoding="utf-8")
+                    partial.write_text(
+                        json.dumps({name: float(value) for name, value in metrics.items()}, indent=1), encoding="utf-8"
+                    )
             stage.outputs = [out]
         return json.loads(out.read_text(encoding="utf-8"))
 
@@ -289,8 +328,16 @@ def _test_config(model: Model):
     run = copy.deepcopy(model.cfg)
     run.load_from, run.resume = str(model.checkpoint) if model.checkpoint else None, False
     run.experiment_name = f"test-{model.name}"
-    for key in ("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "auto_scale_lr",
-                "val_dataloader", "val_cfg", "val_evaluator"):
+    for key in (
+        "train_dataloader",
+        "train_cfg",
+        "optim_wrapper",
+        "param_scheduler",
+        "auto_scale_lr",
+        "val_dataloader",
+        "val_cfg",
+        "val_evaluator",
+    ):
         run.pop(key, None)
     if model.checkpoint is not None:
         run.model.weights = None

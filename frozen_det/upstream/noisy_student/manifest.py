@@ -1,10 +1,12 @@
-"""A manifest of pseudo-labels for reading at random: an Arrow file that is mapped into memory, not loaded.
+"""A manifest of pseudo-labels, read row by row (:func:`read_manifest`) or at random (:class:`ManifestRecords`).
 
-An index stands for one copy of an image; which image it is, is found in the running sum of the copies, which is a
-column of the file. What is held in memory is one entry for each 65,536 images.
+At random it is an Arrow file that is mapped into memory, not loaded. An index stands for one copy of an image; which
+image it is, is found in the running sum of the copies, which is a column of the file. What is held in memory is one
+entry for each 65,536 images.
 """
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +14,13 @@ import numpy as np
 from ...errors import InputError
 from ...weights.atomic_write import replacing
 from .label_files import import_pyarrow, read_vectors, soft_label
-from .selection import kept_vector, manifest_record
 
 _ROWS = 65_536
 _OPEN_PARTS = 64
+_BATCH_ROWS = 16_384
+COLUMNS = ("id", "path", "key", "offset", "size", "content_hash", "label", "confidence", "copies", "part", "vector")
 _KEPT = ("path", "key", "offset", "size", "label", "part", "vector")
-_META = b"frozen_det"
+META = b"frozen_det"
 
 
 class ManifestRecords:
@@ -49,8 +52,11 @@ class ManifestRecords:
         return self._num_copies if self._order is None else len(self._order)
 
     def __getstate__(self) -> dict:
-        return {key: value for key, value in self.__dict__.items()
-                if key not in ("_reader", "_batches", "_vectors", "_starts")}
+        return {
+            key: value
+            for key, value in self.__dict__.items()
+            if key not in ("_reader", "_batches", "_vectors", "_starts")
+        }
 
     def __setstate__(self, state: dict) -> None:
         self.__dict__.update(state)
@@ -100,7 +106,7 @@ class ManifestRecords:
     def _open(self) -> None:
         pa = import_pyarrow()
         self._reader = pa.ipc.open_file(pa.memory_map(str(self._path)))
-        record = json.loads(self._reader.schema.metadata[_META])
+        record = json.loads(self._reader.schema.metadata[META])
         self._num_copies, self._starts = record["num_copies"], np.array(record["starts"], np.int64)
         self._batches, self._vectors = {}, {}
 
@@ -126,7 +132,7 @@ def mapped_manifest(manifest) -> Path:
     stamp = [status.st_size, status.st_mtime_ns]
     try:
         with pa.memory_map(str(target)) as file:
-            if json.loads(pa.ipc.open_file(file).schema.metadata[_META])["manifest"] == stamp:
+            if json.loads(pa.ipc.open_file(file).schema.metadata[META])["manifest"] == stamp:
                 return target
     except (OSError, KeyError, TypeError, ValueError, pa.ArrowInvalid):
         pass  # not there, or not ours: it is written anew
@@ -137,13 +143,82 @@ def mapped_manifest(manifest) -> Path:
             sums.append(sums[-1] + pa.compute.sum(batch.column("copies")).as_py())
         told = json.dumps(dict(manifest=stamp, num_copies=sums[-1], starts=sums[:-1])).encode()
         fields = [file.schema_arrow.field(name) for name in _KEPT]
-        schema = pa.schema([*fields, ("first", pa.int64())], metadata={_META: told})
+        schema = pa.schema([*fields, ("first", pa.int64())], metadata={META: told})
         with replacing(target) as partial, pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, schema) as out:
             for place, batch in enumerate(file.iter_batches(_ROWS, columns=[*_KEPT, "copies"])):
                 copies = batch.column("copies").to_numpy()
                 columns = [batch.column(name) for name in _KEPT]
-                out.write_batch(pa.record_batch([*columns, pa.array(sums[place] + np.cumsum(copies) - copies)],
-                                                schema=schema))
+                out.write_batch(
+                    pa.record_batch([*columns, pa.array(sums[place] + np.cumsum(copies) - copies)], schema=schema)
+                )
     if sums[-1] == 0:
         raise InputError(f"expected images in the manifest {manifest}, got none; select with a lower min_confidence.")
     return target
+
+
+def read_manifest(
+    path,
+    *,
+    soft: bool = False,
+    temperature: float = 1.0,
+    share: tuple[int, int] = (0, 1),
+    columns: Sequence[str] = COLUMNS,
+) -> Iterator[dict]:
+    """The rows of a manifest, one after the other; memory does not grow with it.
+
+    Args:
+        path: The Parquet file.
+        soft: Give ``soft_labels`` (C,) float32 as well, probabilities at `temperature`; of each label file the rows
+            that are needed are read, and no other.
+        temperature: The teacher's logits are divided by it before they are normalised.
+        share: (i, n): every n-th batch of rows from the i-th on, for rank or worker i of n.
+        columns: Columns to read.
+
+    Raises:
+        InputError: No manifest, or an image whose soft vector was not kept.
+    """
+    pa = import_pyarrow()
+    record = manifest_record(path)
+    wanted = list(dict.fromkeys([*columns, *(("part", "vector") if soft else ())]))
+    number, vectors = None, None
+    with pa.parquet.ParquetFile(path) as file:
+        for place, batch in enumerate(file.iter_batches(_BATCH_ROWS, columns=wanted)):
+            if place % share[1] != share[0]:
+                continue
+            for row in batch.to_pylist():
+                if soft:
+                    if row["part"] != number:
+                        number = row["part"]
+                        vectors = read_vectors(record["labels"], number, record["num_classes"])
+                    row["soft_labels"] = soft_label(kept_vector(vectors, row["vector"], path), temperature)
+                yield row
+
+
+def kept_vector(vectors: np.ndarray, row: int, path) -> np.ndarray:
+    """(C,) float16: one row of a part's vectors.
+
+    Raises:
+        InputError: It was not kept.
+    """
+    if not 0 <= row < len(vectors):
+        raise InputError(
+            f"expected the soft vector of each image in {path}, got none for one of them: it was labelled "
+            "with a higher min_vector_confidence than it was selected with, or the labels were replaced."
+        )
+    return vectors[row]
+
+
+def manifest_record(path) -> dict:
+    """``labels`` (folder of the label parts), ``num_classes`` and ``classes`` (names) of a manifest.
+
+    Raises:
+        InputError: It is no manifest.
+    """
+    pa = import_pyarrow()
+    try:
+        record = json.loads(pa.parquet.read_metadata(path).metadata[META])
+    except (OSError, KeyError, TypeError, ValueError, pa.ArrowInvalid) as error:
+        raise InputError(
+            f"expected a manifest of pseudo-labels, got {str(path)!r} (manifest): {error}; select() writes it."
+        ) from error
+    return dict(record, labels=str(Path(path).parent / record["labels"]))

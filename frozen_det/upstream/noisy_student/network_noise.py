@@ -29,8 +29,10 @@ def add_dropout(network: nn.Module, head_names, rate: float) -> None:
     _check(rate, "model.noise.dropout")
     owners = {name.rpartition(".")[0] for name in head_names}
     if len(owners) != 1:
-        raise InputError(f"expected one layer to drop inputs of, got {sorted(owners)} (model.noise.dropout); use the "
-                         "library's own argument in model.backbone.")
+        raise InputError(
+            f"expected one layer to drop inputs of, got {sorted(owners)} (model.noise.dropout); use the "
+            "library's own argument in model.backbone."
+        )
     network.get_submodule(owners.pop()).register_forward_pre_hook(partial(_dropout, rate))
 
 

@@ -28,18 +28,25 @@ class NoisyClassifier(ImageClassifier):
         others: of :class:`~.classifier.ImageClassifier`.
     """
 
-    def __init__(self, backbone: dict, num_classes: int, pseudo: dict | None = None, noise: dict | None = None,
-                 **others):
+    def __init__(
+        self, backbone: dict, num_classes: int, pseudo: dict | None = None, noise: dict | None = None, **others
+    ):
         super().__init__(backbone, num_classes, **others)
         if self.mixing is not None:
-            raise InputError("expected no batch mixing with frozen_det.NoisyClassifier, got model.mixing; set "
-                             "mixing=None.")
+            raise InputError(
+                "expected no batch mixing with frozen_det.NoisyClassifier, got model.mixing; set mixing=None."
+            )
         pseudo = {"labels": "soft", "weighting": "sum", **(pseudo or {})}
-        noise = {"dropout": 0.0, "stochastic_depth": 0.0, "drop_block": 0.0, "block_size": 4,
-                 "branches": "layer*.*.bn2", **(noise or {})}
+        noise = {
+            "dropout": 0.0,
+            "stochastic_depth": 0.0,
+            "drop_block": 0.0,
+            "block_size": 4,
+            "branches": "layer*.*.bn2",
+            **(noise or {}),
+        }
         _refuse_unknown(pseudo, ("labels", "weighting"), "model.pseudo")
-        _refuse_unknown(noise, ("dropout", "stochastic_depth", "drop_block", "block_size", "branches"),
-                        "model.noise")
+        _refuse_unknown(noise, ("dropout", "stochastic_depth", "drop_block", "block_size", "branches"), "model.noise")
         if pseudo["labels"] not in KINDS:
             raise InputError(f"expected model.pseudo.labels as one of {list(KINDS)}, got {pseudo['labels']!r}.")
         self.pseudo = pseudo
@@ -78,8 +85,13 @@ class NoisyClassifier(ImageClassifier):
         agreed = target_share(theirs.detach(), labels[is_pseudo], labels[is_pseudo], 1.0)
         # mmengine adds up what is called "loss..."; the parts are shown only.
         loss = joint_loss(labelled, unlabelled, len(theirs) / len(own), self.pseudo["weighting"])
-        return {"loss": loss, "part_labelled": labelled.detach(), "part_pseudo": unlabelled.detach(), "top1": right,
-                "agreement": agreed}
+        return {
+            "loss": loss,
+            "part_labelled": labelled.detach(),
+            "part_pseudo": unlabelled.detach(),
+            "top1": right,
+            "agreement": agreed,
+        }
 
     def _smoothed(self, labels: Tensor) -> Tensor:  # (n,) -> (n, C)
         return self.loss.targets(labels, labels, 1.0, self.num_classes)

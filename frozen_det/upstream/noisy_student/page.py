@@ -40,8 +40,12 @@ def write_page(work_dir, cfg, models, rounds: list[dict], metrics: dict[str, dic
         sections.append(_round(number, found, summary, cfg.rounds[number - 1], files))
     sections.append(_how(cfg, stages))
     name = Path(cfg.filename).stem if cfg.filename else work_dir.name
-    page = Page(f"Noisy Student: {name}", _subtitle(cfg, summaries), sections,
-                footer=f"{work_dir.name}: {len(rounds)} round{'s' if len(rounds) > 1 else ''}")
+    page = Page(
+        f"Noisy Student: {name}",
+        _subtitle(cfg, summaries),
+        sections,
+        footer=f"{work_dir.name}: {len(rounds)} round{'s' if len(rounds) > 1 else ''}",
+    )
     out = work_dir / "report.html"
     write_text(out, html_page(page))
     write_text(out.with_suffix(".md"), markdown_page(page, files))
@@ -61,26 +65,57 @@ def _results(models, rounds, summaries, metrics) -> Section:
         numbers = metrics.get(model.name) or {}
         found = rounds[place - 1]["agreement"] if 0 < place <= len(rounds) else None
         kept = summaries[place - 1] if found else None
-        rows.append([model.name, Path(model.cfg.filename).stem,
-                     *[f"{numbers[key]:.2f}" if key in numbers else MISSING for key in ("top1", "mean_class")],
-                     f"{found['agreement']:.1f}" if found else MISSING,
-                     f"{kept['num_rows']:,}" if kept else MISSING, f"{kept['num_copies']:,}" if kept else MISSING])
+        rows.append(
+            [
+                model.name,
+                Path(model.cfg.filename).stem,
+                *[f"{numbers[key]:.2f}" if key in numbers else MISSING for key in ("top1", "mean_class")],
+                f"{found['agreement']:.1f}" if found else MISSING,
+                f"{kept['num_rows']:,}" if kept else MISSING,
+                f"{kept['num_copies']:,}" if kept else MISSING,
+            ]
+        )
         if "top1" in numbers:
             points.append((place, numbers["top1"]))
-    table = Table(["model", "config", "top-1, %", "mean of classes, %", "agrees with its teacher, %", "images kept",
-                   "with copies"], rows, num_left=2,
-                  caption="Accuracy is on each model's own test data, of its last checkpoint (averaged weights where "
-                          "its config averages). Agreement: share of pool images, at most 2,000 drawn at random, to "
-                          "which the student without noise gives the class that its teacher gave.")
+    table = Table(
+        [
+            "model",
+            "config",
+            "top-1, %",
+            "mean of classes, %",
+            "agrees with its teacher, %",
+            "images kept",
+            "with copies",
+        ],
+        rows,
+        num_left=2,
+        caption="Accuracy is on each model's own test data, of its last checkpoint (averaged weights where "
+        "its config averages). Agreement: share of pool images, at most 2,000 drawn at random, to "
+        "which the student without noise gives the class that its teacher gave.",
+    )
     blocks: list = []
     if len(points) > 1:
         first, last = points[0][1], points[-1][1]
-        blocks.append(KeyFigures([(f"{first:.2f}", "top-1 of the teacher, %"), (f"{last:.2f}", "top-1 at the end, %"),
-                                  (f"{last - first:+.2f}", "points")]))
+        blocks.append(
+            KeyFigures(
+                [
+                    (f"{first:.2f}", "top-1 of the teacher, %"),
+                    (f"{last:.2f}", "top-1 at the end, %"),
+                    (f"{last - first:+.2f}", "points"),
+                ]
+            )
+        )
     blocks.append(table)
     if len(points) > 1:
-        svg = draw_svg(Plot([Curve("top-1", *map(list, zip(*points)), marks=True)], "", "top-1, %",
-                            x_ticks=[(x, models[x].name) for x, _ in points]), "accuracy")
+        svg = draw_svg(
+            Plot(
+                [Curve("top-1", *map(list, zip(*points)), marks=True)],
+                "",
+                "top-1, %",
+                x_ticks=[(x, models[x].name) for x, _ in points],
+            ),
+            "accuracy",
+        )
         blocks.append(Figure(svg, "Accuracy from model to model.", "accuracy"))
     return Section("Results", blocks)
 
@@ -96,12 +131,16 @@ def _round(number: int, found: dict, summary: dict, settings, files: Path) -> Se
     guards, classes = summary["guards"], summary["per_class"]
     kept = sum(row["filtered"] for row in classes)
     total = sum(row["labelled"] for row in classes)
-    text = (f"Of {total:,} images {kept:,} have a confidence of at least {summary['min_confidence']}; "
-            f"{_balance(summary)}, {summary['num_rows']:,} different ones are left, "
-            f"{summary['num_copies']:,} with copies. {settings.get('labels', 'soft').capitalize()} labels, "
-            f"{settings.get('ratio', 1)} pseudo-labelled images for each labelled one.")
-    out = (f"Left out: {guards['excluded']:,} images of the pool that are also among the training, validation or test "
-           f"images (by content), {guards['undecodable']:,} that do not decode.")
+    text = (
+        f"Of {total:,} images {kept:,} have a confidence of at least {summary['min_confidence']}; "
+        f"{_balance(summary)}, {summary['num_rows']:,} different ones are left, "
+        f"{summary['num_copies']:,} with copies. {settings.get('labels', 'soft').capitalize()} labels, "
+        f"{settings.get('ratio', 1)} pseudo-labelled images for each labelled one."
+    )
+    out = (
+        f"Left out: {guards['excluded']:,} images of the pool that are also among the training, validation or test "
+        f"images (by content), {guards['undecodable']:,} that do not decode."
+    )
     blocks: list = [Text(text), Text(out, note=True)]
     if summary["empty_classes"]:
         names = ", ".join(classes[label]["name"] for label in summary["empty_classes"][:10])
@@ -109,8 +148,13 @@ def _round(number: int, found: dict, summary: dict, settings, files: Path) -> Se
     blocks += [_by_class(classes, number), _histogram(summary, number)]
     picture = draw_samples(found["manifest"], [row["name"] for row in classes], files / f"round-{number}.png")
     if picture is not None:
-        blocks.append(Picture(picture, f"Pseudo-labels of round {number}: kept images, drawn at random, class "
-                                       "by class, with the teacher's confidence."))
+        blocks.append(
+            Picture(
+                picture,
+                f"Pseudo-labels of round {number}: kept images, drawn at random, class "
+                "by class, with the teacher's confidence.",
+            )
+        )
     return Section(f"Round {number}", blocks)
 
 
@@ -120,11 +164,21 @@ def _by_class(classes: list[dict], number: int) -> Table:
     if len(order) > _MOST_CLASSES:
         half = _MOST_CLASSES // 2
         shown, note = order[:half] + order[-half:], f" The {half} classes with the most and the {half} with the fewest."
-    rows = [[row["name"], *(f"{row[key]:,}" for key in ("labelled", "filtered")), f"{row['threshold']:.2f}",
-             *(f"{row[key]:,}" for key in ("rows", "copies"))] for row in shown]
-    return Table(["class", "labelled", "confident", "threshold", "kept", "with copies"], rows,
-                 caption=f"Images of each class in round {number}: as labelled, after the filter, after the balance "
-                         f"with the confidence that it asks for.{note}")
+    rows = [
+        [
+            row["name"],
+            *(f"{row[key]:,}" for key in ("labelled", "filtered")),
+            f"{row['threshold']:.2f}",
+            *(f"{row[key]:,}" for key in ("rows", "copies")),
+        ]
+        for row in shown
+    ]
+    return Table(
+        ["class", "labelled", "confident", "threshold", "kept", "with copies"],
+        rows,
+        caption=f"Images of each class in round {number}: as labelled, after the filter, after the balance "
+        f"with the confidence that it asks for.{note}",
+    )
 
 
 def _histogram(summary: dict, number: int) -> Figure:
@@ -138,14 +192,23 @@ def _histogram(summary: dict, number: int) -> Figure:
         y += [share, share]
     floor = summary["min_confidence"]
     curves = [Curve("images", x, y), Curve(f"floor {floor}", [floor, floor], [0, max(y)], dashed=True)]
-    svg = draw_svg(Plot(curves, "confidence of the teacher", "share of the pool, %", y_from_zero=True),
-                   f"confidence-{number}")
+    svg = draw_svg(
+        Plot(curves, "confidence of the teacher", "share of the pool, %", y_from_zero=True), f"confidence-{number}"
+    )
     return Figure(svg, f"How sure the teacher of round {number} is, in steps of 0.01.", f"confidence-{number}")
 
 
 def _how(cfg, stages) -> Section:
-    rows = [[name, f"{one['seconds']:.0f}"] for name, one in stages.done.items()
-            if one["state"] == "done" and name != "report"]
-    return Section("How it was made", [
-        Table(["stage", "seconds"], rows, caption="Time of each stage, interrupted runs of it included."),
-        Code(f"frozen-det noisy_student {cfg.filename}"), Code(cfg.pretty_text, summary="The loop's config")])
+    rows = [
+        [name, f"{one['seconds']:.0f}"]
+        for name, one in stages.done.items()
+        if one["state"] == "done" and name != "report"
+    ]
+    return Section(
+        "How it was made",
+        [
+            Table(["stage", "seconds"], rows, caption="Time of each stage, interrupted runs of it included."),
+            Code(f"frozen-det noisy_student {cfg.filename}"),
+            Code(cfg.pretty_text, summary="The loop's config"),
+        ],
+    )

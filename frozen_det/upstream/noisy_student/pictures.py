@@ -8,8 +8,9 @@ import numpy as np
 CELL_PX, MARGIN_PX, LINE_PX = 96, 130, 18
 
 
-def draw_samples(manifest, classes: list[str], out, num_classes: int = 10, per_class: int = 8,
-                 seed: int = 0) -> Path | None:
+def draw_samples(
+    manifest, classes: list[str], out, num_classes: int = 10, per_class: int = 8, seed: int = 0
+) -> Path | None:
     """Draw a sheet of images of a manifest.
 
     Args:

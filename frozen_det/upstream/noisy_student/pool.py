@@ -84,8 +84,10 @@ class Pool:
         found: list[Part] = []
         for number, source in enumerate(self.sources):
             if "shards" in source:
-                found += [Part(len(found) + place, path, 0, 0, _digest([_stated(path)]))
-                          for place, path in enumerate(source["shards"])]
+                found += [
+                    Part(len(found) + place, path, 0, 0, _digest([_stated(path)]))
+                    for place, path in enumerate(source["shards"])
+                ]
             else:
                 listing = Path(listing_dir, f"listing-{number:03d}.txt")
                 found += _listed(source, listing, part_size, len(found))
@@ -93,8 +95,11 @@ class Pool:
 
     def digest(self) -> str:
         """Hash of the names, sizes and times of change of all files, as hex; nothing is opened."""
-        return _digest(line for source in self.sources
-                       for line in map(_stated, source["shards"] if "shards" in source else _paths(source)))
+        return _digest(
+            line
+            for source in self.sources
+            for line in map(_stated, source["shards"] if "shards" in source else _paths(source))
+        )
 
 
 def open_pool(sources: Iterable[dict]) -> Pool:
@@ -140,9 +145,11 @@ def sources_of(dataset: dict) -> list[dict]:
         return [dict(folder=os.path.join(root, prefix.get("img", prefix.get("img_path"))))]
     if "dataset" in dataset:
         return sources_of(dataset["dataset"])
-    raise InputError(f"expected a data set whose images are files or members of shards, got type={kind!r}: its images "
-                     "cannot be told from those of a pool by their bytes. Name folders, lists or shards instead "
-                     "(guards).")
+    raise InputError(
+        f"expected a data set whose images are files or members of shards, got type={kind!r}: its images "
+        "cannot be told from those of a pool by their bytes. Name folders, lists or shards instead "
+        "(guards)."
+    )
 
 
 def content_hash(content: bytes) -> str:
@@ -155,8 +162,12 @@ def pool_hashes(pool: Pool, listing_dir=None) -> set[str]:
     import tempfile
 
     with tempfile.TemporaryDirectory() as scratch:
-        return {content_hash(item.content) for part in pool.parts(listing_dir or scratch)
-                for item in read_part(part) if item.content is not None}
+        return {
+            content_hash(item.content)
+            for part in pool.parts(listing_dir or scratch)
+            for item in read_part(part)
+            if item.content is not None
+        }
 
 
 def read_part(part: Part) -> Iterator[PoolItem]:
@@ -233,8 +244,9 @@ def _listed(source: dict, listing: Path, part_size: int, first: int) -> list[Par
         if lines:
             finish()
     if not parts:
-        raise InputError(f"expected at least one image ({', '.join(EXTENSIONS)}) in {_name(source)}, got none "
-                         "(pool.sources).")
+        raise InputError(
+            f"expected at least one image ({', '.join(EXTENSIONS)}) in {_name(source)}, got none (pool.sources)."
+        )
     return parts
 
 
@@ -267,15 +279,19 @@ def _checked(source: dict) -> dict:
     kinds = [kind for kind in KINDS if kind in source]
     known = {"list_file": {"list_file", "root", "labelled"}}.get(kinds[0] if kinds else "", set(kinds))
     if len(kinds) != 1 or set(source) - known:
-        raise InputError("expected each source as dict(folder=...), dict(list_file=..., root=..., labelled=...) or "
-                         f"dict(shards=...), got {source} (pool.sources).")
+        raise InputError(
+            "expected each source as dict(folder=...), dict(list_file=..., root=..., labelled=...) or "
+            f"dict(shards=...), got {source} (pool.sources)."
+        )
     if kinds == ["shards"]:
         names = source["shards"]
         return dict(shards=_shards([names] if isinstance(names, (str, os.PathLike)) else names))
     path = os.fspath(source[kinds[0]])
     if not (os.path.isdir if kinds == ["folder"] else os.path.isfile)(path):
-        raise InputError(f"expected a {'folder' if kinds == ['folder'] else 'list file'}, got {path!r}, which is none "
-                         f"(pool.sources, {kinds[0]}).")
+        raise InputError(
+            f"expected a {'folder' if kinds == ['folder'] else 'list file'}, got {path!r}, which is none "
+            f"(pool.sources, {kinds[0]})."
+        )
     if kinds == ["folder"]:
         return dict(folder=path)
     return dict(list_file=path, root=os.fspath(source.get("root") or ""), labelled=bool(source.get("labelled")))
@@ -290,8 +306,11 @@ def _shards(names) -> tuple[str, ...]:
         if not matched:
             raise InputError(f"expected shards at {name!r}, got none (pool.sources, shards).")
         # What fsspec calls a path has lost its protocol, and a relative name has become absolute.
-        found += [system.unstrip_protocol(path) if _is_address(name) else path for path in matched] \
-            if "*" in inner else [name]
+        found += (
+            [system.unstrip_protocol(path) if _is_address(name) else path for path in matched]
+            if "*" in inner
+            else [name]
+        )
     return tuple(found)
 
 

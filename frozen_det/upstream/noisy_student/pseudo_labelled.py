@@ -36,11 +36,21 @@ class PseudoLabelled(ClassificationDataset):
         InputError: Another kind of labels, a temperature that is not above 0, no manifest.
     """
 
-    def __init__(self, manifest: str, labels: str = "soft", temperature: float = 1.0, transform=None,
-                 in_memory: bool = False, on_broken: str = "error", test_mode: bool = False) -> None:
+    def __init__(
+        self,
+        manifest: str,
+        labels: str = "soft",
+        temperature: float = 1.0,
+        transform=None,
+        in_memory: bool = False,
+        on_broken: str = "error",
+        test_mode: bool = False,
+    ) -> None:
         if labels not in LABELS or not temperature > 0:
-            raise InputError(f"expected labels as one of {LABELS} and temperature above 0, got {labels!r} and "
-                             f"{temperature!r} (dataset.labels, dataset.temperature).")
+            raise InputError(
+                f"expected labels as one of {LABELS} and temperature above 0, got {labels!r} and "
+                f"{temperature!r} (dataset.labels, dataset.temperature)."
+            )
         self.labels, self.temperature = labels, temperature
         super().__init__(ManifestRecords(manifest), transform, in_memory, on_broken, test_mode)
 

@@ -11,7 +11,7 @@ processes matter. Only the narrow rows are read. Images on a list of hashes are 
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,14 +19,12 @@ import numpy as np
 
 from ...errors import InputError
 from ...weights.atomic_write import replacing
-from .label_files import LABELS, import_pyarrow, read_vectors, soft_label
+from .label_files import LABELS, import_pyarrow
+from .manifest import COLUMNS, META
 
 GRID = 100
 # How classes come to be of one size: "copies" repeats small ones, "cut" does not, "none" keeps all that is sure enough.
 BALANCES = ("copies", "cut", "none")
-_META = b"frozen_det"
-_COLUMNS = ("id", "path", "key", "offset", "size", "content_hash", "label", "confidence", "copies", "part", "vector")
-_BATCH_ROWS = 16_384
 
 
 @dataclass(frozen=True)
@@ -49,9 +47,21 @@ class Selection:
     summary: dict
 
 
-def select(parts_dir, out, *, num_classes: int, per_class: int | None = None, min_confidence: float = 0.3,
-           seed: int = 0, balanced: str = "copies", exclude_hashes: Iterable[str] = (), memory_limit: str = "2GB",
-           class_names: Sequence[str] | None = None, threads: int | None = None, say=print) -> Selection:
+def select(
+    parts_dir,
+    out,
+    *,
+    num_classes: int,
+    per_class: int | None = None,
+    min_confidence: float = 0.3,
+    seed: int = 0,
+    balanced: str = "copies",
+    exclude_hashes: Iterable[str] = (),
+    memory_limit: str = "2GB",
+    class_names: Sequence[str] | None = None,
+    threads: int | None = None,
+    say=print,
+) -> Selection:
     """Filter and balance the labels of a pool.
 
     Args:
@@ -76,8 +86,10 @@ def select(parts_dir, out, *, num_classes: int, per_class: int | None = None, mi
         raise InputError(f"expected balanced as one of {', '.join(BALANCES)}, got {balanced!r} (selection).")
     per_class = 1 if balanced == "none" else per_class or 0
     if per_class < 1 or not 0 <= min_confidence < 1 or num_classes < 1:
-        raise InputError("expected per_class from 1 on, min_confidence in 0..1 and num_classes from 1 on, got "
-                         f"{per_class}, {min_confidence}, {num_classes} (selection).")
+        raise InputError(
+            "expected per_class from 1 on, min_confidence in 0..1 and num_classes from 1 on, got "
+            f"{per_class}, {min_confidence}, {num_classes} (selection)."
+        )
     labels, out = _finished(parts_dir, num_classes), Path(out)
     if class_names is not None and len(class_names) != num_classes:
         raise InputError(f"expected {num_classes} class names, got {len(class_names)} (selection, class_names).")
@@ -98,32 +110,62 @@ def select(parts_dir, out, *, num_classes: int, per_class: int | None = None, mi
             if one["threshold"] == min_confidence:  # it may lie within a bin
                 one["images"] = images
         ratios = [count / one["images"] if one["images"] else 0.0 for count, one in zip(wanted, cuts)]
-        _write_manifest(database, out, cuts, [min(ratio, 1.0) if balanced == "cut" else ratio for ratio in ratios],
-                        seed, dict(
-                            labels=os.path.relpath(Path(parts_dir).resolve(), out.parent.resolve()),
-                            num_classes=num_classes, classes=names))
+        _write_manifest(
+            database,
+            out,
+            cuts,
+            [min(ratio, 1.0) if balanced == "cut" else ratio for ratio in ratios],
+            seed,
+            dict(
+                labels=os.path.relpath(Path(parts_dir).resolve(), out.parent.resolve()),
+                num_classes=num_classes,
+                classes=names,
+            ),
+        )
         rows, copies = _kept(database, out, num_classes)
     finally:
         database.close()
     per_class_rows = [
-        dict(label=label, name=names[label], labelled=int(counts[label].sum()), filtered=filtered[label],
-             threshold=cuts[label]["threshold"], rows=rows[label], copies=copies[label],
-             expected=min(wanted[label], filtered[label]) if balanced == "cut" else wanted[label] if filtered[label]
-             else 0) for label in range(num_classes)]
+        dict(
+            label=label,
+            name=names[label],
+            labelled=int(counts[label].sum()),
+            filtered=filtered[label],
+            threshold=cuts[label]["threshold"],
+            rows=rows[label],
+            copies=copies[label],
+            expected=min(wanted[label], filtered[label])
+            if balanced == "cut"
+            else wanted[label]
+            if filtered[label]
+            else 0,
+        )
+        for label in range(num_classes)
+    ]
     summary = dict(
-        num_classes=num_classes, per_class_copies=None if balanced == "none" else per_class, balanced=balanced,
-        min_confidence=min_confidence, seed=seed,
-        num_rows=sum(rows), num_copies=sum(copies), guards=guards, per_class=per_class_rows,
+        num_classes=num_classes,
+        per_class_copies=None if balanced == "none" else per_class,
+        balanced=balanced,
+        min_confidence=min_confidence,
+        seed=seed,
+        num_rows=sum(rows),
+        num_copies=sum(copies),
+        guards=guards,
+        per_class=per_class_rows,
         empty_classes=[label for label in range(num_classes) if not filtered[label]],
-        histogram=counts.sum(0).tolist(), labels_inputs=labels["inputs"],
-        excluded_hashes=hashlib.blake2b(" ".join(excluded).encode(), digest_size=16).hexdigest())
+        histogram=counts.sum(0).tolist(),
+        labels_inputs=labels["inputs"],
+        excluded_hashes=hashlib.blake2b(" ".join(excluded).encode(), digest_size=16).hexdigest(),
+    )
     with replacing(out.with_suffix(".json")) as partial:
         partial.write_text(json.dumps(summary, indent=1), encoding="utf-8")
     _report(summary, say)
     if not summary["num_rows"]:
-        raise InputError(f"expected images of at least {min_confidence} confidence among the {labels['num_images']} "
-                         f"labelled in {parts_dir}, got none (min_confidence); {out.with_suffix('.json')} has the "
-                         "histogram.")
+        raise InputError(
+            f"expected images of at least {min_confidence} confidence among the {labels['num_images']} "
+            f"labelled in {parts_dir}, got none (min_confidence); {out.with_suffix('.json')} has the "
+            "histogram."
+        )
     return Selection(out, summary["num_rows"], summary["num_copies"], summary)
 
 
@@ -152,74 +194,17 @@ def copies_of(content_hash: str, ratio: float, seed: int) -> int:
     return int(ratio) + (int(digest[:13], 16) / 2.0**52 < ratio - int(ratio))
 
 
-def read_manifest(path, *, soft: bool = False, temperature: float = 1.0, share: tuple[int, int] = (0, 1),
-                  columns: Sequence[str] = _COLUMNS) -> Iterator[dict]:
-    """The rows of a manifest, one after the other; memory does not grow with it.
-
-    Args:
-        path: The Parquet file.
-        soft: Give ``soft_labels`` (C,) float32 as well, probabilities at `temperature`; of each label file the rows
-            that are needed are read, and no other.
-        temperature: The teacher's logits are divided by it before they are normalised.
-        share: (i, n): every n-th batch of rows from the i-th on, for rank or worker i of n.
-        columns: Columns to read.
-
-    Raises:
-        InputError: No manifest, or an image whose soft vector was not kept.
-    """
-    pa = import_pyarrow()
-    record = manifest_record(path)
-    wanted = list(dict.fromkeys([*columns, *(("part", "vector") if soft else ())]))
-    number, vectors = None, None
-    with pa.parquet.ParquetFile(path) as file:
-        for place, batch in enumerate(file.iter_batches(_BATCH_ROWS, columns=wanted)):
-            if place % share[1] != share[0]:
-                continue
-            for row in batch.to_pylist():
-                if soft:
-                    if row["part"] != number:
-                        number = row["part"]
-                        vectors = read_vectors(record["labels"], number, record["num_classes"])
-                    row["soft_labels"] = soft_label(kept_vector(vectors, row["vector"], path), temperature)
-                yield row
-
-
-def kept_vector(vectors: np.ndarray, row: int, path) -> np.ndarray:
-    """(C,) float16: one row of a part's vectors.
-
-    Raises:
-        InputError: It was not kept.
-    """
-    if not 0 <= row < len(vectors):
-        raise InputError(f"expected the soft vector of each image in {path}, got none for one of them: it was labelled "
-                         "with a higher min_vector_confidence than it was selected with, or the labels were replaced.")
-    return vectors[row]
-
-
-def manifest_record(path) -> dict:
-    """``labels`` (folder of the label parts), ``num_classes`` and ``classes`` (names) of a manifest.
-
-    Raises:
-        InputError: It is no manifest.
-    """
-    pa = import_pyarrow()
-    try:
-        record = json.loads(pa.parquet.read_metadata(path).metadata[_META])
-    except (OSError, KeyError, TypeError, ValueError, pa.ArrowInvalid) as error:
-        raise InputError(f"expected a manifest of pseudo-labels, got {str(path)!r} (manifest): {error}; select() "
-                         "writes it.") from error
-    return dict(record, labels=str(Path(path).parent / record["labels"]))
-
-
 def _finished(parts_dir, num_classes: int) -> dict:
     try:
         labels = json.loads(Path(parts_dir, LABELS).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"expected finished labels in {parts_dir}, got no {LABELS}; label the pool, to the end."
-                         ) from error
+        raise InputError(
+            f"expected finished labels in {parts_dir}, got no {LABELS}; label the pool, to the end."
+        ) from error
     if labels["num_classes"] != num_classes:
-        raise InputError(f"expected labels of {num_classes} classes (num_classes) in {parts_dir}, got "
-                         f"{labels['num_classes']}.")
+        raise InputError(
+            f"expected labels of {num_classes} classes (num_classes) in {parts_dir}, got {labels['num_classes']}."
+        )
     return labels
 
 
@@ -227,8 +212,10 @@ def _database(scratch: Path, memory_limit: str, threads: int | None):
     try:
         import duckdb
     except ImportError as error:
-        raise InputError("expected the package duckdb for selecting pseudo-labels, got none: pip install "
-                         "'frozen-det[noisy-student]'.") from error
+        raise InputError(
+            "expected the package duckdb for selecting pseudo-labels, got none: pip install "
+            "'frozen-det[noisy-student]'."
+        ) from error
     config = dict(memory_limit=memory_limit, temp_directory=str(scratch / ".select.tmp"))
     try:
         database = duckdb.connect(":memory:", config=config | ({} if threads is None else dict(threads=threads)))
@@ -237,8 +224,10 @@ def _database(scratch: Path, memory_limit: str, threads: int | None):
         database.execute("SET enable_progress_bar = false")
         return database
     except duckdb.Error as error:
-        raise InputError(f"expected a memory limit as DuckDB takes it, such as '2GB', got {memory_limit!r} "
-                         f"(memory_limit): {str(error).splitlines()[0]}") from error
+        raise InputError(
+            f"expected a memory limit as DuckDB takes it, such as '2GB', got {memory_limit!r} "
+            f"(memory_limit): {str(error).splitlines()[0]}"
+        ) from error
 
 
 def _views(database, parts_dir, excluded: list[str]) -> None:
@@ -254,7 +243,8 @@ def _views(database, parts_dir, excluded: list[str]) -> None:
         "CREATE VIEW kept AS SELECT * EXCLUDE (c), least(100, "
         f"{exact} - (({exact} / 100.0) > c)::INTEGER + ((({exact} + 1) / 100.0) <= c)::INTEGER) AS bin "
         "FROM (SELECT *, confidence::DOUBLE AS c FROM labelled ANTI JOIN excluded USING (content_hash) "
-        "WHERE decodes)")
+        "WHERE decodes)"
+    )
 
 
 def _counts(database, num_classes: int) -> np.ndarray:
@@ -268,52 +258,75 @@ def _counts(database, num_classes: int) -> np.ndarray:
 def _guards(database) -> dict:
     undecodable, excluded = database.execute(
         "SELECT count(*) FILTER (NOT decodes), (SELECT count(*) FROM labelled SEMI JOIN excluded USING (content_hash) "
-        "WHERE decodes) FROM labelled").fetchone()
+        "WHERE decodes) FROM labelled"
+    ).fetchone()
     return dict(excluded=excluded, undecodable=undecodable)
 
 
 def _filtered(database, num_classes: int, min_confidence: float) -> list[int]:
-    found = dict(database.execute("SELECT label, count(*) FROM kept WHERE confidence::DOUBLE >= ? GROUP BY label",
-                                  [min_confidence]).fetchall())
+    found = dict(
+        database.execute(
+            "SELECT label, count(*) FROM kept WHERE confidence::DOUBLE >= ? GROUP BY label", [min_confidence]
+        ).fetchall()
+    )
     return [found.get(label, 0) for label in range(num_classes)]
 
 
 def _write_manifest(database, out: Path, cuts: list[dict], ratios: list[float], seed: int, record: dict) -> None:
     pa = import_pyarrow()
-    database.register("balanced_table", pa.table(dict(
-        label=pa.array(range(len(cuts)), pa.int32()), ratio=pa.array(ratios, pa.float64()),
-        threshold=pa.array([one["threshold"] for one in cuts], pa.float64()))))
+    database.register(
+        "balanced_table",
+        pa.table(
+            dict(
+                label=pa.array(range(len(cuts)), pa.int32()),
+                ratio=pa.array(ratios, pa.float64()),
+                threshold=pa.array([one["threshold"] for one in cuts], pa.float64()),
+            )
+        ),
+    )
     database.execute("CREATE TABLE balanced AS SELECT * FROM balanced_table")
     # The draw is copies_of() in SQL: md5 is the same in every version of every library.
     draw = f"('0x' || substr(md5(content_hash || ':' || {int(seed)}), 1, 13))::BIGINT / 4503599627370496.0"
-    columns = ", ".join(f'"{name}"' for name in _COLUMNS)  # "offset" is a word of SQL's
-    query = (f"SELECT {columns} FROM (SELECT kept.*, "
-             f"(floor(ratio) + ({draw} < ratio - floor(ratio))::INTEGER)::INTEGER AS copies "
-             "FROM kept JOIN balanced USING (label) WHERE confidence::DOUBLE >= threshold) WHERE copies > 0")
+    columns = ", ".join(f'"{name}"' for name in COLUMNS)  # "offset" is a word of SQL's
+    query = (
+        f"SELECT {columns} FROM (SELECT kept.*, "
+        f"(floor(ratio) + ({draw} < ratio - floor(ratio))::INTEGER)::INTEGER AS copies "
+        "FROM kept JOIN balanced USING (label) WHERE confidence::DOUBLE >= threshold) WHERE copies > 0"
+    )
     told = json.dumps(record).replace("'", "''")
     # Several threads would write their runs of rows in whatever order they end; one follows the pool's order, so the
     # manifest is the same every time and shards are read in sequence.
     database.execute("SET threads = 1")
     with replacing(out) as partial:
         target = str(partial).replace("'", "''")
-        database.execute(f"COPY ({query}) TO '{target}' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 100000, "
-                         f"KV_METADATA {{{_META.decode()}: '{told}'}})")
+        database.execute(
+            f"COPY ({query}) TO '{target}' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 100000, "
+            f"KVMETADATA {{{META.decode()}: '{told}'}})"
+        )
 
 
 def _kept(database, out: Path, num_classes: int) -> tuple[list[int], list[int]]:
     """Rows and copies of each class in the manifest."""
     name = str(out).replace("'", "''")
-    found = {label: (rows, int(copies)) for label, rows, copies in database.execute(
-        f"SELECT label, count(*), sum(copies) FROM read_parquet('{name}') GROUP BY label").fetchall()}
+    found = {
+        label: (rows, int(copies))
+        for label, rows, copies in database.execute(
+            f"SELECT label, count(*), sum(copies) FROM read_parquet('{name}') GROUP BY label"
+        ).fetchall()
+    }
     return tuple(list(column) for column in zip(*(found.get(label, (0, 0)) for label in range(num_classes))))
 
 
 def _report(summary: dict, say) -> None:
     guards, empty = summary["guards"], summary["empty_classes"]
     if guards["excluded"] or guards["undecodable"]:
-        say(f"left out of the pool: {guards['excluded']} images that are also on the list of excluded hashes, "
-            f"{guards['undecodable']} that do not decode")
+        say(
+            f"left out of the pool: {guards['excluded']} images that are also on the list of excluded hashes, "
+            f"{guards['undecodable']} that do not decode"
+        )
     if empty:
         shown = ", ".join(summary["per_class"][label]["name"] for label in empty[:10])
-        say(f"{len(empty)} of {summary['num_classes']} classes have no image of confidence "
-            f"{summary['min_confidence']} or more: {shown}{', ...' if len(empty) > 10 else ''}")
+        say(
+            f"{len(empty)} of {summary['num_classes']} classes have no image of confidence "
+            f"{summary['min_confidence']} or more: {shown}{', ...' if len(empty) > 10 else ''}"
+        )

@@ -37,8 +37,9 @@ def classifier_config(part, work_dir, labelled=None):
     if labelled is not None:
         given = cfg.train_dataloader.dataset
         kept = {key: value for key, value in given.items() if key in ("transform", "in_memory", "on_broken")}
-        cfg.train_dataloader.dataset = dict(type="frozen_det.ImageList", ann_file=str(labelled.labelled),
-                                            classes=str(labelled.classes), **kept)
+        cfg.train_dataloader.dataset = dict(
+            type="frozen_det.ImageList", ann_file=str(labelled.labelled), classes=str(labelled.classes), **kept
+        )
     return cfg
 
 
@@ -66,8 +67,9 @@ def student_config(cfg, manifest, settings: dict, teacher=None):
     labelled = loader.dataset
     kept = {key: copy.deepcopy(labelled[key]) for key in ("transform", "in_memory") if key in labelled}
     pseudo = {**manifest, **kept, "labels": settings["labels"], "temperature": settings["temperature"]}
-    loader.dataset = dict(type="frozen_det.JointDataset", labelled=labelled, pseudo=pseudo,
-                          epochs=cfg.train_cfg.max_epochs)
+    loader.dataset = dict(
+        type="frozen_det.JointDataset", labelled=labelled, pseudo=pseudo, epochs=cfg.train_cfg.max_epochs
+    )
     loader.sampler = dict(type="frozen_det.JointSampler", batch_size=batch, ratio=ratio)
     loader.batch_size = joint_batch_size(batch, ratio)
     loader.drop_last = False

@@ -61,11 +61,20 @@ def rename(state: Mapping, source: str, target: str, where: str) -> tuple[dict, 
         InputError: an architecture whose names are not known in both.
     """
     learnt = {name: value for name, value in state.items() if not is_derived(name)}
-    family = next((family for family in FAMILIES if _to_timm_names(family, source, learnt) is not None
-                   and (target == "timm" or family == "efficientnet" or target in RULES[family])), None)
+    family = next(
+        (
+            family
+            for family in FAMILIES
+            if _to_timm_names(family, source, learnt) is not None
+            and (target == "timm" or family == "efficientnet" or target in RULES[family])
+        ),
+        None,
+    )
     if family is None:
-        raise InputError(f"expected an architecture whose names in the layout {target!r} are known, got {where}. "
-                         f"Known families: {_known(target)}. Export it with --layout plain.")
+        raise InputError(
+            f"expected an architecture whose names in the layout {target!r} are known, got {where}. "
+            f"Known families: {_known(target)}. Export it with --layout plain."
+        )
     first = _to_timm_names(family, source, learnt)
     second = _from_timm_names(family, target, to_timm(learnt, family, source), where)
     prefix = "backbone." if target == "mmpretrain" else ""
@@ -91,8 +100,10 @@ def _from_timm_names(family: str, layout: str, state: Mapping, where: str) -> di
         if found is not None:
             names[name] = (fill(found[0].other, found[1]), found[0].to_other)
         elif name.split(".")[0] not in _TIMM_HEADS:
-            raise InputError(f"the layout {layout!r} has no place for {name} of {where}: that library's {family} "
-                             "lacks this part. Export it with --layout plain.")
+            raise InputError(
+                f"the layout {layout!r} has no place for {name} of {where}: that library's {family} "
+                "lacks this part. Export it with --layout plain."
+            )
     return names
 
 
@@ -119,8 +130,12 @@ def renamed_to_fit(state: Mapping, wanted: Mapping, heads: frozenset[str]) -> tu
             for ours in LAYOUTS if source else ():
                 if ours == theirs or _to_timm_names(family, ours, target_names) is None:
                     continue
-                mapped = _joined(to_timm(state, family, theirs) | _classifier_to_timm(classifier, family, theirs),
-                                 wanted, family, ours)
+                mapped = _joined(
+                    to_timm(state, family, theirs) | _classifier_to_timm(classifier, family, theirs),
+                    wanted,
+                    family,
+                    ours,
+                )
                 count = sum(name in mapped and mapped[name].shape == value.shape for name, value in wanted.items())
                 if count > fits:
                     best = mapped, f"{theirs} names of the {family} family read as {ours}'s"

@@ -11,32 +11,85 @@ from .templates import fill, match
 
 # Part of a block -> its module, in a block that widens first and in one that does not (those of the first stage).
 _TIMM = {
-    True: {"expand.conv": "conv_pw", "expand.norm": "bn1", "depthwise.conv": "conv_dw", "depthwise.norm": "bn2",
-           "squeeze": "se.conv_reduce", "excite": "se.conv_expand", "project.conv": "conv_pwl",
-           "project.norm": "bn3"},
-    False: {"depthwise.conv": "conv_dw", "depthwise.norm": "bn1", "squeeze": "se.conv_reduce",
-            "excite": "se.conv_expand", "project.conv": "conv_pw", "project.norm": "bn2"}}
+    True: {
+        "expand.conv": "conv_pw",
+        "expand.norm": "bn1",
+        "depthwise.conv": "conv_dw",
+        "depthwise.norm": "bn2",
+        "squeeze": "se.conv_reduce",
+        "excite": "se.conv_expand",
+        "project.conv": "conv_pwl",
+        "project.norm": "bn3",
+    },
+    False: {
+        "depthwise.conv": "conv_dw",
+        "depthwise.norm": "bn1",
+        "squeeze": "se.conv_reduce",
+        "excite": "se.conv_expand",
+        "project.conv": "conv_pw",
+        "project.norm": "bn2",
+    },
+}
 _TORCHVISION = {
-    True: {"expand.conv": "block.0.0", "expand.norm": "block.0.1", "depthwise.conv": "block.1.0",
-           "depthwise.norm": "block.1.1", "squeeze": "block.2.fc1", "excite": "block.2.fc2",
-           "project.conv": "block.3.0", "project.norm": "block.3.1"},
-    False: {"depthwise.conv": "block.0.0", "depthwise.norm": "block.0.1", "squeeze": "block.1.fc1",
-            "excite": "block.1.fc2", "project.conv": "block.2.0", "project.norm": "block.2.1"}}
-_MM_PARTS = {"expand.conv": "expand_conv.conv", "expand.norm": "expand_conv.bn",
-             "depthwise.conv": "depthwise_conv.conv", "depthwise.norm": "depthwise_conv.bn",
-             "squeeze": "se.conv1.conv", "excite": "se.conv2.conv", "project.conv": "linear_conv.conv",
-             "project.norm": "linear_conv.bn"}
+    True: {
+        "expand.conv": "block.0.0",
+        "expand.norm": "block.0.1",
+        "depthwise.conv": "block.1.0",
+        "depthwise.norm": "block.1.1",
+        "squeeze": "block.2.fc1",
+        "excite": "block.2.fc2",
+        "project.conv": "block.3.0",
+        "project.norm": "block.3.1",
+    },
+    False: {
+        "depthwise.conv": "block.0.0",
+        "depthwise.norm": "block.0.1",
+        "squeeze": "block.1.fc1",
+        "excite": "block.1.fc2",
+        "project.conv": "block.2.0",
+        "project.norm": "block.2.1",
+    },
+}
+_MM_PARTS = {
+    "expand.conv": "expand_conv.conv",
+    "expand.norm": "expand_conv.bn",
+    "depthwise.conv": "depthwise_conv.conv",
+    "depthwise.norm": "depthwise_conv.bn",
+    "squeeze": "se.conv1.conv",
+    "excite": "se.conv2.conv",
+    "project.conv": "linear_conv.conv",
+    "project.norm": "linear_conv.bn",
+}
 _MM = {True: _MM_PARTS, False: _MM_PARTS}
 _PARTS = {"timm": _TIMM, "torchvision": _TORCHVISION, "mmdet": _MM, "mmpretrain": _MM}
-_BLOCK = {"timm": "blocks.{s}.{b}", "torchvision": "features.{s+1}.{b}", "mmdet": "layers.{s+1}.{b}",
-          "mmpretrain": "layers.{s+1}.{b}"}
+_BLOCK = {
+    "timm": "blocks.{s}.{b}",
+    "torchvision": "features.{s+1}.{b}",
+    "mmdet": "layers.{s+1}.{b}",
+    "mmpretrain": "layers.{s+1}.{b}",
+}
 _ENDS = {
-    "timm": {"stem.conv": "conv_stem", "stem.norm": "bn1", "last.conv": "conv_head", "last.norm": "bn2",
-             "head": "classifier"},
-    "torchvision": {"stem.conv": "features.0.0", "stem.norm": "features.0.1", "last.conv": "features.8.0",
-                    "last.norm": "features.8.1", "head": "classifier.1"},
-    "mmdet": {"stem.conv": "layers.0.conv", "stem.norm": "layers.0.bn", "last.conv": "layers.6.conv",
-              "last.norm": "layers.6.bn"}}
+    "timm": {
+        "stem.conv": "conv_stem",
+        "stem.norm": "bn1",
+        "last.conv": "conv_head",
+        "last.norm": "bn2",
+        "head": "classifier",
+    },
+    "torchvision": {
+        "stem.conv": "features.0.0",
+        "stem.norm": "features.0.1",
+        "last.conv": "features.8.0",
+        "last.norm": "features.8.1",
+        "head": "classifier.1",
+    },
+    "mmdet": {
+        "stem.conv": "layers.0.conv",
+        "stem.norm": "layers.0.bn",
+        "last.conv": "layers.6.conv",
+        "last.norm": "layers.6.bn",
+    },
+}
 _ENDS["mmpretrain"] = _ENDS["mmdet"]
 # mmdet's layer (from 1) of each stage (from 0): stages of one resolution are one layer.
 _MM_LAYER = (1, 2, 3, 4, 4, 5, 5)
@@ -98,8 +151,14 @@ def _parse(layout: str, state: Mapping) -> dict[str, _Entry] | None:
     for (stage, block), members in inside.items():
         modules = {module for _, module, _ in members}
         # The names of a block that does not widen are among those of one that does (timm), so they are tried first.
-        known = next(({text: part for part, text in _PARTS[layout][widens].items()} for widens in (False, True)
-                      if modules <= set(_PARTS[layout][widens].values())), None)
+        known = next(
+            (
+                {text: part for part, text in _PARTS[layout][widens].items()}
+                for widens in (False, True)
+                if modules <= set(_PARTS[layout][widens].values())
+            ),
+            None,
+        )
         if known is None:
             return None
         widens = any(known[module].startswith("expand") for module in modules)
@@ -111,16 +170,21 @@ def _parse(layout: str, state: Mapping) -> dict[str, _Entry] | None:
 
 def _split_layers(entries: dict[str, _Entry], state: Mapping) -> dict[str, _Entry]:
     """mmdet's layers as stages: a new one begins where the number of channels changes, or the layer."""
-    width = {(e.stage, e.block): state[name].shape[0] for name, e in entries.items()
-             if e.part == "project.conv" and e.stage >= 0}
+    width = {
+        (e.stage, e.block): state[name].shape[0]
+        for name, e in entries.items()
+        if e.part == "project.conv" and e.stage >= 0
+    }
     place, stage, block, before = {}, -1, 0, None
     for key in sorted(width):
         block += 1
         if before is None or before[0] != key[0] or width[before] != width[key]:
             stage, block = stage + 1, 0
         place[key], before = (stage, block), key
-    return {name: e if e.stage < 0 else replace(e, stage=place[e.stage, e.block][0], block=place[e.stage, e.block][1])
-            for name, e in entries.items()}
+    return {
+        name: e if e.stage < 0 else replace(e, stage=place[e.stage, e.block][0], block=place[e.stage, e.block][1])
+        for name, e in entries.items()
+    }
 
 
 def _name(layout: str, entry: _Entry, depths: Mapping[int, int]) -> str | None:

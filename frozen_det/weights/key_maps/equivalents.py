@@ -13,9 +13,20 @@ def _mmdet_resnet(name: str) -> dict:
 
 # timm's name -> torchvision's name.
 TORCHVISION = {
-    **{name: name for name in (*_RESNETS, *_CONVNEXTS, "resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d",
-                               "wide_resnet50_2", "wide_resnet101_2")},
-    "swin_tiny_patch4_window7_224": "swin_t", "swin_small_patch4_window7_224": "swin_s",
+    **{
+        name: name
+        for name in (
+            *_RESNETS,
+            *_CONVNEXTS,
+            "resnext50_32x4d",
+            "resnext101_32x8d",
+            "resnext101_64x4d",
+            "wide_resnet50_2",
+            "wide_resnet101_2",
+        )
+    },
+    "swin_tiny_patch4_window7_224": "swin_t",
+    "swin_small_patch4_window7_224": "swin_s",
     "swin_base_patch4_window7_224": "swin_b",
     **{f"efficientnet_b{n}": f"efficientnet_b{n}" for n in range(8)},
     **{f"tf_efficientnet_b{n}": f"efficientnet_b{n}" for n in range(8)},
@@ -25,9 +36,13 @@ MMDET = {
     **{name: _mmdet_resnet(name) for name in _RESNETS},
     "resnext50_32x4d": dict(type="mmdet.ResNeXt", depth=50, groups=32, base_width=4),
     "resnext101_32x8d": dict(type="mmdet.ResNeXt", depth=101, groups=32, base_width=8),
-    "resnet50d": dict(type="mmdet.ResNetV1d", depth=50), "resnet101d": dict(type="mmdet.ResNetV1d", depth=101),
-    **{f"{family}_b{n}": dict(type="mmdet.EfficientNet", arch=f"b{n}", out_indices=(0, 1, 2, 3, 4, 5))
-       for family in ("efficientnet", "tf_efficientnet") for n in range(8)},
+    "resnet50d": dict(type="mmdet.ResNetV1d", depth=50),
+    "resnet101d": dict(type="mmdet.ResNetV1d", depth=101),
+    **{
+        f"{family}_b{n}": dict(type="mmdet.EfficientNet", arch=f"b{n}", out_indices=(0, 1, 2, 3, 4, 5))
+        for family in ("efficientnet", "tf_efficientnet")
+        for n in range(8)
+    },
 }
 
 
@@ -43,9 +58,14 @@ def equivalent(architecture: str, layout: str) -> dict | None:
     if library == "torchvision":
         name = next((timm for timm, other in TORCHVISION.items() if other == name), None)
     elif library == "mmdet":
-        name = next((timm for timm, cfg in MMDET.items()
-                     if f"{cfg['type'].removeprefix('mmdet.')}{cfg.get('depth', '')}" == name
-                     and "depth" in cfg), None)
+        name = next(
+            (
+                timm
+                for timm, cfg in MMDET.items()
+                if f"{cfg['type'].removeprefix('mmdet.')}{cfg.get('depth', '')}" == name and "depth" in cfg
+            ),
+            None,
+        )
     if name is None:
         return None
     if layout == "timm":

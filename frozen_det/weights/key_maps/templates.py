@@ -9,8 +9,13 @@ from torch import Tensor
 
 LEAVES = "weight|bias|running_mean|running_var|num_batches_tracked"
 # Fields that are not numbers, and what they may be.
-_WORDS = {"leaf": LEAVES, "unit": r"(?:conv|bn)\d|downsample\.\d", "norm": "norm1|norm2", "linear": "qkv|proj",
-          "merge": "norm|reduction"}
+_WORDS = {
+    "leaf": LEAVES,
+    "unit": r"(?:conv|bn)\d|downsample\.\d",
+    "norm": "norm1|norm2",
+    "linear": "qkv|proj",
+    "merge": "norm|reduction",
+}
 _FIELD = re.compile(r"\{(?:(\d+)\*)?(\w+)(?:\+(\d+))?\}")
 
 
@@ -35,7 +40,7 @@ def _compiled(template: str):
     for found in _FIELD.finditer(template):
         factor, name, offset = int(found[1] or 1), found[2], int(found[3] or 0)
         fields.append((name, factor, offset))
-        pattern += re.escape(template[at:found.start()]) + f"({_WORDS.get(name, '[0-9]+')})"
+        pattern += re.escape(template[at : found.start()]) + f"({_WORDS.get(name, '[0-9]+')})"
         at = found.end()
     return re.compile(pattern + re.escape(template[at:])), tuple(fields)
 
@@ -60,6 +65,7 @@ def match(template: str, name: str) -> dict | None:
 
 def fill(template: str, values: dict) -> str:
     """The name that a template makes of field values."""
+
     def text(found):
         value = values[found[2]]
         return value if found[2] in _WORDS else str(int(found[1] or 1) * value + int(found[3] or 0))

@@ -17,11 +17,26 @@ from torch import Tensor
 
 # Layers before the first block, in order: three convolutions, and the one in place of the max-pool, each with its norm.
 _STEM = ("conv1.0", "conv1.1", "conv1.3", "conv1.4", "conv1.6", "bn1", "maxpool.0", "maxpool.1")
-_PARTS = {"_conv1": "conv1", "_norm1": "bn1", "_conv2": "conv2", "_norm2": "bn2", "_conv3": "conv3", "_norm3": "bn3",
-          "_shortcut1": "downsample.1", "_norm0": "downsample.2", "_squeeze_excitation/_se_reduce": "se.fc1",
-          "_squeeze_excitation/_se_expand": "se.fc2"}
-_LEAVES = {"kernel": "weight", "bias": "bias", "gamma": "weight", "beta": "bias", "moving_mean": "running_mean",
-           "moving_variance": "running_var"}
+_PARTS = {
+    "_conv1": "conv1",
+    "_norm1": "bn1",
+    "_conv2": "conv2",
+    "_norm2": "bn2",
+    "_conv3": "conv3",
+    "_norm3": "bn3",
+    "_shortcut1": "downsample.1",
+    "_norm0": "downsample.2",
+    "_squeeze_excitation/_se_reduce": "se.fc1",
+    "_squeeze_excitation/_se_expand": "se.fc2",
+}
+_LEAVES = {
+    "kernel": "weight",
+    "bias": "bias",
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
 _NAME = re.compile(r"(?:.*/)?layer_with_weights-(\d+)/(?:([\w/]+?)/)?(\w+)(?:/\.ATTRIBUTES/VARIABLE_VALUE)?")
 
 

@@ -68,8 +68,10 @@ def open_safetensors(path: Path, device: str = "cpu") -> Iterator:
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"expected a whole safetensors file, but {path} is broken or incomplete ({error}; "
-                         f"{path.stat().st_size} bytes). Copy or download it again.") from error
+        raise InputError(
+            f"expected a whole safetensors file, but {path} is broken or incomplete ({error}; "
+            f"{path.stat().st_size} bytes). Copy or download it again."
+        ) from error
 
 
 def _text_kind(head: bytes, path: Path) -> tuple[str, str]:
@@ -96,6 +98,8 @@ def _json_kind(path: Path) -> tuple[str, str]:
         return "a JSON text", "give the file of the weights"
     if isinstance(content, dict) and "weight_map" in content:
         names = sorted(set(map(str, content["weight_map"].values()))) if isinstance(content["weight_map"], dict) else []
-        return (f"the index of weights in {len(names)} parts",
-                "join them into one file first (transformers: model.save_pretrained(FOLDER, max_shard_size='100GB'))")
+        return (
+            f"the index of weights in {len(names)} parts",
+            "join them into one file first (transformers: model.save_pretrained(FOLDER, max_shard_size='100GB'))",
+        )
     return "a JSON text", "give the file of the weights, which lies beside it"

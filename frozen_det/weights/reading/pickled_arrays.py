@@ -16,8 +16,13 @@ _MODULES = ("numpy", "numpy.core.multiarray", "numpy._core.multiarray", "numpy.c
 
 def array_calls() -> dict:
     """(module, name) -> function that stands for it, for :class:`.safe_pickle.PlainUnpickler`."""
-    functions = {"dtype": _dtype, "_reconstruct": _empty, "scalar": _scalar, "_frombuffer": _from_buffer,
-                 "ndarray": _no_call}
+    functions = {
+        "dtype": _dtype,
+        "_reconstruct": _empty,
+        "scalar": _scalar,
+        "_frombuffer": _from_buffer,
+        "ndarray": _no_call,
+    }
     return {(module, name): function for module in _MODULES for name, function in functions.items()}
 
 
@@ -26,8 +31,11 @@ def array_values() -> dict:
     import numpy
 
     kinds = (numpy.number, numpy.bool_, numpy.str_, numpy.bytes_)
-    return {("numpy", name): kind for name, kind in vars(numpy).items() if isinstance(kind, type)
-            and issubclass(kind, kinds)}
+    return {
+        ("numpy", name): kind
+        for name, kind in vars(numpy).items()
+        if isinstance(kind, type) and issubclass(kind, kinds)
+    }
 
 
 def array_builds() -> dict:

@@ -13,14 +13,28 @@ from .pickled_values import plain_calls
 from .safe_pickle import Name, PlainUnpickler, Refused
 
 _MOST_EXPANDED = 1 << 26  # numbers that a view may have beyond those stored (strides of 0)
-_DTYPES = {"Double": "float64", "Float": "float32", "Half": "float16", "BFloat16": "bfloat16", "Long": "int64",
-           "Int": "int32", "Short": "int16", "Char": "int8", "Byte": "uint8", "Bool": "bool",
-           "ComplexDouble": "complex128", "ComplexFloat": "complex64", "Untyped": "uint8"}
-_NOT_PLAIN = {"_rebuild_sparse_tensor": "a sparse tensor: call .to_dense() before saving",
-              "_rebuild_qtensor": "a quantised tensor: call .dequantize() before saving",
-              "_rebuild_meta_tensor_no_storage": "a tensor without numbers (device meta): save the filled model",
-              "_rebuild_nested_tensor": "a nested tensor: save its parts",
-              "_rebuild_wrapper_subclass": "a tensor subclass: save plain tensors"}
+_DTYPES = {
+    "Double": "float64",
+    "Float": "float32",
+    "Half": "float16",
+    "BFloat16": "bfloat16",
+    "Long": "int64",
+    "Int": "int32",
+    "Short": "int16",
+    "Char": "int8",
+    "Byte": "uint8",
+    "Bool": "bool",
+    "ComplexDouble": "complex128",
+    "ComplexFloat": "complex64",
+    "Untyped": "uint8",
+}
+_NOT_PLAIN = {
+    "_rebuild_sparse_tensor": "a sparse tensor: call .to_dense() before saving",
+    "_rebuild_qtensor": "a quantised tensor: call .dequantize() before saving",
+    "_rebuild_meta_tensor_no_storage": "a tensor without numbers (device meta): save the filled model",
+    "_rebuild_nested_tensor": "a nested tensor: save its parts",
+    "_rebuild_wrapper_subclass": "a tensor subclass: save plain tensors",
+}
 _STORAGE_MODULES = ("torch", "torch.storage", "torch.cuda")
 
 
@@ -116,8 +130,11 @@ class TensorUnpickler(PlainUnpickler):
 @functools.cache
 def _tables() -> tuple[dict, dict, dict]:
     """Calls, values and states of all kinds."""
-    return ({**plain_calls(), **array_calls(), **_tensor_calls()}, {**array_values(), **_tensor_values()},
-            array_builds())
+    return (
+        {**plain_calls(), **array_calls(), **_tensor_calls()},
+        {**array_values(), **_tensor_values()},
+        array_builds(),
+    )
 
 
 def _is_count(value) -> bool:
@@ -165,14 +182,23 @@ def _parameter(data=None, requires_grad=True, *_):
     return torch.nn.Parameter(data.detach(), bool(requires_grad) and (data.is_floating_point() or data.is_complex()))
 
 
-_REBUILDS = {"_rebuild_tensor": _tensor, "_rebuild_tensor_v2": _tensor, "_rebuild_tensor_v3": _tensor_of_dtype,
-             "_rebuild_parameter": _parameter, "_rebuild_parameter_with_state": _parameter}
+_REBUILDS = {
+    "_rebuild_tensor": _tensor,
+    "_rebuild_tensor_v2": _tensor,
+    "_rebuild_tensor_v3": _tensor_of_dtype,
+    "_rebuild_parameter": _parameter,
+    "_rebuild_parameter_with_state": _parameter,
+}
 
 
 def _with_attributes(rebuild=None, kind=None, args=(), state=None):
     """A tensor with Python attributes: the tensor, without them."""
-    if type(rebuild) is not Name or rebuild.module != "torch._utils" or type(args) is not tuple or kind not in (
-            Name("torch", "Tensor"), Name("torch.nn.parameter", "Parameter")):
+    if (
+        type(rebuild) is not Name
+        or rebuild.module != "torch._utils"
+        or type(args) is not tuple
+        or kind not in (Name("torch", "Tensor"), Name("torch.nn.parameter", "Parameter"))
+    ):
         raise Refused("torch._tensor._rebuild_from_type_v2 of another type")
     return _REBUILDS[rebuild.name](*args)
 
@@ -206,10 +232,15 @@ def _no_tensor(*_):
 
 
 def _tensor_calls() -> dict:
-    return {**{("torch._utils", name): function for name, function in _REBUILDS.items()},
-            ("torch._tensor", "_rebuild_from_type_v2"): _with_attributes,
-            ("torch.nn.parameter", "Parameter"): _parameter, ("torch", "Size"): _size, ("torch", "device"): _device,
-            ("torch.serialization", "_get_layout"): _layout, ("torch", "Tensor"): _no_tensor}
+    return {
+        **{("torch._utils", name): function for name, function in _REBUILDS.items()},
+        ("torch._tensor", "_rebuild_from_type_v2"): _with_attributes,
+        ("torch.nn.parameter", "Parameter"): _parameter,
+        ("torch", "Size"): _size,
+        ("torch", "device"): _device,
+        ("torch.serialization", "_get_layout"): _layout,
+        ("torch", "Tensor"): _no_tensor,
+    }
 
 
 def _tensor_values() -> dict:

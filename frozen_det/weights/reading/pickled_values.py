@@ -13,14 +13,21 @@ def plain_calls() -> dict:
     """(module, name) -> function that stands for it, for :class:`.safe_pickle.PlainUnpickler`."""
     return {
         **{("builtins", kind.__name__): _collect(kind) for kind in (list, tuple, set, frozenset)},
-        ("builtins", "dict"): _mapping(dict), ("collections", "OrderedDict"): _mapping(OrderedDict),
-        ("collections", "Counter"): _mapping(Counter), ("collections", "defaultdict"): _defaultdict,
+        ("builtins", "dict"): _mapping(dict),
+        ("collections", "OrderedDict"): _mapping(OrderedDict),
+        ("collections", "Counter"): _mapping(Counter),
+        ("collections", "defaultdict"): _defaultdict,
         ("collections", "deque"): _deque,
-        ("builtins", "int"): _take(int, float, bool), ("builtins", "float"): _take(float, int, str),
-        ("builtins", "bool"): _take(bool, int), ("builtins", "str"): _take(str),
-        ("builtins", "bytes"): _take(bytes, bytearray), ("builtins", "bytearray"): _bytearray,
-        ("builtins", "complex"): _numbers(complex, 0, 2), ("builtins", "slice"): _numbers(slice, 1, 3),
-        ("builtins", "range"): _numbers(range, 1, 3), ("_codecs", "encode"): _encoded,
+        ("builtins", "int"): _take(int, float, bool),
+        ("builtins", "float"): _take(float, int, str),
+        ("builtins", "bool"): _take(bool, int),
+        ("builtins", "str"): _take(str),
+        ("builtins", "bytes"): _take(bytes, bytearray),
+        ("builtins", "bytearray"): _bytearray,
+        ("builtins", "complex"): _numbers(complex, 0, 2),
+        ("builtins", "slice"): _numbers(slice, 1, 3),
+        ("builtins", "range"): _numbers(range, 1, 3),
+        ("_codecs", "encode"): _encoded,
     }
 
 

@@ -39,13 +39,16 @@ def parse_recorded(text: str, path):
         content = {name: value for statement in ast.parse(text).body for name, value in _assigned(statement)}
         return Config(content, cfg_text=text, filename=str(path))
     except _NotALiteral as error:
-        raise InputError(f"expected the config that a run wrote in {path}, assignments of plain values, but line "
-                         f"{error.args[0]} is something else. Nothing was run. If you wrote that file and trust it, "
-                         "give it as a config: CONFIG:CHECKPOINT.") from error
+        raise InputError(
+            f"expected the config that a run wrote in {path}, assignments of plain values, but line "
+            f"{error.args[0]} is something else. Nothing was run. If you wrote that file and trust it, "
+            "give it as a config: CONFIG:CHECKPOINT."
+        ) from error
     except (SyntaxError, ValueError, TypeError, KeyError, RecursionError, MemoryError) as error:
         first = (str(error).strip() or "no detail").splitlines()[0]
-        raise InputError(f"expected the config that a run wrote in {path}, but it cannot be read "
-                         f"({type(error).__name__}: {first}).") from error
+        raise InputError(
+            f"expected the config that a run wrote in {path}, but it cannot be read ({type(error).__name__}: {first})."
+        ) from error
 
 
 class _NotALiteral(Exception):

@@ -45,8 +45,14 @@ class Refused(Exception):
 
 # Harmless classes seen in checkpoints of mmengine, timm, FixRes and friends: data only, and never imported here. Of the
 # host's packages every class (a capital letter first) passes, no function.
-_INERT = {("builtins", "getattr"), ("argparse", "Namespace"), ("pathlib", "PosixPath"), ("pathlib", "WindowsPath"),
-          ("pathlib", "PurePosixPath"), ("pathlib._local", "PosixPath")}
+_INERT = {
+    ("builtins", "getattr"),
+    ("argparse", "Namespace"),
+    ("pathlib", "PosixPath"),
+    ("pathlib", "WindowsPath"),
+    ("pathlib", "PurePosixPath"),
+    ("pathlib._local", "PosixPath"),
+}
 _INERT_PACKAGES = ("mmengine.", "mmcv.", "mmdet.")
 
 # What is taken from the standard library as it is: it makes numbers and texts, or moves what lies on the stack.
@@ -71,8 +77,9 @@ class PlainUnpickler(pickle._Unpickler):
         Refused: on reading, for a name in no table, or an operation on what is no plain container.
     """
 
-    dispatch = {getattr(pickle, name)[0]: pickle._Unpickler.dispatch[getattr(pickle, name)[0]]
-                for name in _OPERATIONS.split()}
+    dispatch = {
+        getattr(pickle, name)[0]: pickle._Unpickler.dispatch[getattr(pickle, name)[0]] for name in _OPERATIONS.split()
+    }
 
     def __init__(self, file, calls: dict, values: dict, builds: dict, encoding: str = "utf-8"):
         super().__init__(file, encoding=encoding)
@@ -174,11 +181,25 @@ class PlainUnpickler(pickle._Unpickler):
         wanted = int.from_bytes(self.read(8), "little")
         self.append(bytearray(self.read(wanted)))  # as many as there are
 
-    dispatch.update({getattr(pickle, name)[0]: function for name, function in {
-        "REDUCE": _on_reduce, "NEWOBJ": _on_reduce, "NEWOBJ_EX": _on_newobj_ex, "BUILD": _on_build,
-        "APPEND": _on_append, "APPENDS": _on_appends, "SETITEM": _on_setitem, "SETITEMS": _on_setitems,
-        "DICT": _on_dict, "ADDITEMS": _on_additems, "FROZENSET": _on_frozenset,
-        "BYTEARRAY8": _on_bytearray8}.items()})
+    dispatch.update(
+        {
+            getattr(pickle, name)[0]: function
+            for name, function in {
+                "REDUCE": _on_reduce,
+                "NEWOBJ": _on_reduce,
+                "NEWOBJ_EX": _on_newobj_ex,
+                "BUILD": _on_build,
+                "APPEND": _on_append,
+                "APPENDS": _on_appends,
+                "SETITEM": _on_setitem,
+                "SETITEMS": _on_setitems,
+                "DICT": _on_dict,
+                "ADDITEMS": _on_additems,
+                "FROZENSET": _on_frozenset,
+                "BYTEARRAY8": _on_bytearray8,
+            }.items()
+        }
+    )
 
 
 def _is_inert(module: str, name: str) -> bool:
@@ -242,10 +263,14 @@ def _children(node):
 def refusal(where, error: Refused, converter: bool) -> InputError:
     """The one line for a user. `converter`: whether the file is one of weights, for which there is one."""
     asked = str(error).encode("unicode_escape").decode()[:200]  # the file's own words: on one line, and few
-    line = (f"expected tensors, numbers and plain containers, but {where} asks for `{asked}` while it is read, which "
-            "could run code. Nothing was run.")
+    line = (
+        f"expected tensors, numbers and plain containers, but {where} asks for `{asked}` while it is read, which "
+        "could run code. Nothing was run."
+    )
     if converter:
         out = Path(where).with_suffix(".safetensors").name
-        line += (" If you trust the file's author: frozen-det convert --trust "
-                 f"{shlex.quote(str(where))} -o {shlex.quote(out)}")
+        line += (
+            " If you trust the file's author: frozen-det convert --trust "
+            f"{shlex.quote(str(where))} -o {shlex.quote(out)}"
+        )
     return InputError(line)

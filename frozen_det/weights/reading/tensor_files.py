@@ -48,8 +48,9 @@ def load(path, map_location="cpu"):
         if hasattr(path, "read"):
             return bounded(_load(path, map_location))
         if not Path(path).is_file():
-            raise InputError(f"expected a weights file, but {path} does not exist. Give the path of a .pth or "
-                             ".safetensors file.")
+            raise InputError(
+                f"expected a weights file, but {path} does not exist. Give the path of a .pth or .safetensors file."
+            )
         with open(path, "rb") as file:
             return bounded(_load(file, map_location))
 
@@ -85,8 +86,10 @@ def _one_line(where, converter: bool = True):
     except Exception as error:
         first = str(error).splitlines()[0][:300] if str(error) else "no detail"
         size = f"; {Path(where).stat().st_size} bytes" if os.path.isfile(where) else ""
-        raise InputError(f"expected a checkpoint that torch can read, but {where} is broken or incomplete "
-                         f"({type(error).__name__}: {first}{size}). Copy or download it again.") from error
+        raise InputError(
+            f"expected a checkpoint that torch can read, but {where} is broken or incomplete "
+            f"({type(error).__name__}: {first}{size}). Copy or download it again."
+        ) from error
 
 
 def _load(file, map_location):
@@ -95,8 +98,10 @@ def _load(file, map_location):
     if head.startswith(b"PK\x03\x04"):
         return _load_zip(file, map_location)
     if head[257:262] == b"ustar":
-        raise _NotATorchFile("a tar archive, as torch wrote before 2017; reading one can run code. Nothing was run. If "
-                             f"you trust its author: {_converter(file)}")
+        raise _NotATorchFile(
+            "a tar archive, as torch wrote before 2017; reading one can run code. Nothing was run. If "
+            f"you trust its author: {_converter(file)}"
+        )
     return _load_stream(file, map_location)
 
 
@@ -111,8 +116,10 @@ def _load_zip(file, map_location):
         pickles = [name for name in entries if name.endswith("/data.pkl") and name.count("/") == 1]
         root = pickles[0].removesuffix("data.pkl") if len(pickles) == 1 else ""
         if f"{root}constants.pkl" in entries or any(name.startswith(f"{root}code/") for name in entries):
-            raise _NotATorchFile("a TorchScript program: reading one runs it. Nothing was run. Save "
-                                 f"`model.state_dict()`, or, if you trust its author: {_converter(file)}")
+            raise _NotATorchFile(
+                "a TorchScript program: reading one runs it. Nothing was run. Save "
+                f"`model.state_dict()`, or, if you trust its author: {_converter(file)}"
+            )
         if not root:
             raise _NotATorchFile("another zip archive, without a data.pkl of its own (one, in a folder).")
         size = file.seek(0, os.SEEK_END)
@@ -173,8 +180,10 @@ def _load_stream(file, map_location, level: int = 0):
     left = file.seek(0, os.SEEK_END) - file.seek(at)
     # Only the object holds tensors; what stands around it is plain.
     if TensorUnpickler(file, _no_storages, _embedded(level + 1)).load() != _MAGIC:
-        raise _NotATorchFile("a pickle of something else. If it holds the weights as arrays, load it where you trust "
-                             "it, and save them by torch.save.")
+        raise _NotATorchFile(
+            "a pickle of something else. If it holds the weights as arrays, load it where you trust "
+            "it, and save them by torch.save."
+        )
     protocol, system = (TensorUnpickler(file, _no_storages).load() for _ in range(2))
     if protocol != _PROTOCOL or not isinstance(system, dict):
         raise ValueError(f"protocol {protocol!r}")
@@ -239,5 +248,6 @@ def _embedded(level: int):
 
 def _converter(file) -> str:
     path = Path(getattr(file, "name", "FILE.pth"))
-    return (f"frozen-det convert --trust {shlex.quote(str(path))} -o "
-            f"{shlex.quote(path.with_suffix('.safetensors').name)}")
+    return (
+        f"frozen-det convert --trust {shlex.quote(str(path))} -o {shlex.quote(path.with_suffix('.safetensors').name)}"
+    )

@@ -1,6 +1,5 @@
 """Images other than the annotated ones are refused, with EXIF's part in it; what is odd is named once, with counts."""
 
-
 import cv2
 import numpy as np
 import pytest
@@ -32,8 +31,10 @@ def test_a_quarter_turn_by_exif_is_named_with_both_sizes(tmp_path):
     path = _saved(tmp_path / "x.jpg", 6)
     assert _check().fault(path, (80, 60)) is None
     fault = _check().fault(path, (60, 80))
-    assert fault.startswith("60 x 80 px where the annotations are for 80 x 60 px (width x height): it is stored as "
-                            "80 x 60 and turned by its EXIF data (orientation 6)")
+    assert fault.startswith(
+        "60 x 80 px where the annotations are for 80 x 60 px (width x height): it is stored as "
+        "80 x 60 and turned by its EXIF data (orientation 6)"
+    )
     assert _check(color_type="color_ignore_orientation").fault(path, (60, 80)) is None
 
 
@@ -49,8 +50,9 @@ def test_the_size_that_counts_is_the_one_that_is_decoded(tmp_path, suffix, backe
 
 def test_swapped_and_other_sizes_are_faults_of_one_line(tmp_path):
     path = _saved(tmp_path / "x.png")
-    assert _check().fault(path, (80, 60)) == ("80 x 60 px where the annotations are for 60 x 80 px (width x height) "
-                                              "(width and height are swapped)")
+    assert _check().fault(path, (80, 60)) == (
+        "80 x 60 px where the annotations are for 60 x 80 px (width x height) (width and height are swapped)"
+    )
     assert _check().fault(path, (60, 81)) == "80 x 60 px where the annotations are for 81 x 60 px (width x height)"
 
 
@@ -75,9 +77,12 @@ def test_what_is_odd_is_named_once_with_counts(tmp_path, log_lines):
     paths = [tmp_path / name for name in ("a.png", "opaque.png", "twelve_bits.png", "g.webp")]
     paths += [_saved(tmp_path / f"{i}.jpg", 3) for i in range(2)]
     _names(tmp_path, paths)
-    for part in ("1 of 6 images looked at are with transparent pixels", "1 of 6 images looked at are nearly black",
-                 "1 of 6 images looked at are of several frames",
-                 "2 of 6 images looked at are turned or mirrored by EXIF"):
+    for part in (
+        "1 of 6 images looked at are with transparent pixels",
+        "1 of 6 images looked at are nearly black",
+        "1 of 6 images looked at are of several frames",
+        "2 of 6 images looked at are turned or mirrored by EXIF",
+    ):
         assert sum(part in line for line in log_lines) == 1, part
     assert len(log_lines) == 4 and all(line.startswith("val.json: ") for line in log_lines)
 
@@ -97,8 +102,11 @@ def test_a_file_outside_the_sample_is_named_when_it_is_asked_for(tmp_path, log_l
 def test_a_dataset_refuses_another_size_before_the_first_sample(coco_root, coco_content):
     coco_content["images"][1].update(width=80, height=60)
     root = coco_root(coco_content)
-    with pytest.raises(InputError, match=r"as one of .*train\.json, got .*b\.jpg: 40 x 30 px where the annotations are "
-                                         r"for 80 x 60 px .*on_broken_image='skip'"):
+    with pytest.raises(
+        InputError,
+        match=r"as one of .*train\.json, got .*b\.jpg: 40 x 30 px where the annotations are "
+        r"for 80 x 60 px .*on_broken_image='skip'",
+    ):
         CocoDataset("annotations/train.json", data_root=str(root), pipeline=LOAD)
 
 
@@ -115,8 +123,9 @@ def test_an_image_of_another_size_is_skipped_in_training_where_it_may_be(coco_ro
     dataset = CocoDataset("annotations/train.json", data_root=str(root), pipeline=LOAD, on_broken_image="skip")
     assert dataset[SampleIndex(1, 0, 0)]["data_samples"].img_id == 1 and "skipped" in log_lines[-1]
     with pytest.raises(InputError, match="80 x 60"):
-        CocoDataset("annotations/train.json", data_root=str(root), pipeline=LOAD, on_broken_image="skip",
-                    test_mode=True)
+        CocoDataset(
+            "annotations/train.json", data_root=str(root), pipeline=LOAD, on_broken_image="skip", test_mode=True
+        )
 
 
 def test_one_file_under_two_entries_is_refused(coco_root, coco_content):
@@ -131,13 +140,16 @@ def test_the_size_of_an_image_that_is_no_local_file_is_compared_after_loading():
 
     info = dict(img_path="s3://bucket/a.jpg", height=30, width=40)
     assert decoded_size_fault({"data_samples": Packed}, info) is None and decoded_size_fault([], info) is None
-    assert "40 x 30 px where the annotations are for 40 x 31" in decoded_size_fault({"data_samples": Packed},
-                                                                                  {**info, "height": 31})
+    assert "40 x 30 px where the annotations are for 40 x 31" in decoded_size_fault(
+        {"data_samples": Packed}, {**info, "height": 31}
+    )
 
 
-@pytest.mark.parametrize("settings,message", [
-    (dict(color_type="grayscale"), "RGB only"), (dict(imdecode_backend="tifffile"), "8-bit RGB")])
+@pytest.mark.parametrize(
+    "settings,message", [(dict(color_type="grayscale"), "RGB only"), (dict(imdecode_backend="tifffile"), "8-bit RGB")]
+)
 def test_a_dataset_refuses_a_loader_of_other_channels(coco_root, settings, message):
     with pytest.raises(InputError, match=message):
-        CocoDataset("annotations/train.json", data_root=str(coco_root()),
-                    pipeline=[dict(type="LoadImageFromFile", **settings)])
+        CocoDataset(
+            "annotations/train.json", data_root=str(coco_root()), pipeline=[dict(type="LoadImageFromFile", **settings)]
+        )

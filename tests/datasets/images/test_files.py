@@ -27,7 +27,7 @@ def test_whole_files_have_no_fault(image_file, suffix):
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
 def test_a_truncated_file_is_found(image_file, suffix):
     path = image_file(suffix)
-    path.write_bytes(path.read_bytes()[:-len(path.read_bytes()) // 3])
+    path.write_bytes(path.read_bytes()[: -len(path.read_bytes()) // 3])
     assert ends_early(path) and "truncated" in image_fault(path)
 
 

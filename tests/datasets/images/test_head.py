@@ -32,11 +32,18 @@ def test_broken_exif_is_none(tmp_path):
     assert read_head(tmp_path / "x.jpg").orientation == 1
 
 
-@pytest.mark.parametrize("suffix,pixels,fault,is_deep", [
-    ("png", RAMP.astype(np.uint16) * 257, None, True), ("tiff", RAMP.astype(np.uint16) * 257, None, True),
-    ("tiff", COLOUR.astype(np.uint16) * 257, None, False), ("tiff", RAMP.astype(np.float32), "floating-point", False),
-    ("tiff", COLOUR.astype(np.float32) / 255, "floating-point", False), ("png", COLOUR, None, False),
-    ("hdr", COLOUR.astype(np.float32) / 255, "floating-point", False)])
+@pytest.mark.parametrize(
+    "suffix,pixels,fault,is_deep",
+    [
+        ("png", RAMP.astype(np.uint16) * 257, None, True),
+        ("tiff", RAMP.astype(np.uint16) * 257, None, True),
+        ("tiff", COLOUR.astype(np.uint16) * 257, None, False),
+        ("tiff", RAMP.astype(np.float32), "floating-point", False),
+        ("tiff", COLOUR.astype(np.float32) / 255, "floating-point", False),
+        ("png", COLOUR, None, False),
+        ("hdr", COLOUR.astype(np.float32) / 255, "floating-point", False),
+    ],
+)
 def test_depths_are_told_apart(tmp_path, suffix, pixels, fault, is_deep):
     path = tmp_path / f"x.{suffix}"
     cv2.imwrite(str(path), pixels)
@@ -45,8 +52,10 @@ def test_depths_are_told_apart(tmp_path, suffix, pixels, fault, is_deep):
     assert head.fault is None if fault is None else fault in head.fault
 
 
-@pytest.mark.parametrize("mode,fault", [
-    ("1", None), ("L", None), ("P", None), ("CMYK", None), ("I", "32-bit integers"), ("LAB", "Lab colours")])
+@pytest.mark.parametrize(
+    "mode,fault",
+    [("1", None), ("L", None), ("P", None), ("CMYK", None), ("I", "32-bit integers"), ("LAB", "Lab colours")],
+)
 def test_modes_with_one_meaning_pass(tmp_path, mode, fault):
     image = Image.fromarray(RAMP.astype(np.int32)) if mode == "I" else Image.fromarray(COLOUR).convert(mode)
     image.save(tmp_path / "x.tiff")

@@ -16,9 +16,18 @@ CORNERED = COLOUR.copy()
 CORNERED[:20, :20] = (255, 0, 0)
 
 
-@pytest.mark.parametrize("orientation,turned", [
-    (1, CORNERED), (2, CORNERED[:, ::-1]), (3, CORNERED[::-1, ::-1]), (4, CORNERED[::-1]),
-    (5, CORNERED.transpose(1, 0, 2)), (6, np.rot90(CORNERED, 3)), (8, np.rot90(CORNERED))])
+@pytest.mark.parametrize(
+    "orientation,turned",
+    [
+        (1, CORNERED),
+        (2, CORNERED[:, ::-1]),
+        (3, CORNERED[::-1, ::-1]),
+        (4, CORNERED[::-1]),
+        (5, CORNERED.transpose(1, 0, 2)),
+        (6, np.rot90(CORNERED, 3)),
+        (8, np.rot90(CORNERED)),
+    ],
+)
 @pytest.mark.parametrize("suffix", ["png", "webp"])
 def test_pictures_are_turned_upright(tmp_path, suffix, orientation, turned):
     Image.fromarray(CORNERED).save(tmp_path / f"x.{suffix}", exif=_oriented(orientation), lossless=True)
@@ -58,9 +67,12 @@ def test_a_reader_opens_files_as_the_pipeline_does(tmp_path):
     Image.fromarray(CORNERED).save(tmp_path / "x.jpg", exif=_oriented(6))
     shape = {}
     by_pillow = dict(type="mmdet.LoadImageFromFile", imdecode_backend="pillow")
-    for name, transforms in (("none", []), ("config", [by_pillow]),
-                             ("jitter", [LargeScaleJitter(64)]),
-                             ("stored", [LoadImageFromFile(color_type="color_ignore_orientation")])):
+    for name, transforms in (
+        ("none", []),
+        ("config", [by_pillow]),
+        ("jitter", [LargeScaleJitter(64)]),
+        ("stored", [LoadImageFromFile(color_type="color_ignore_orientation")]),
+    ):
         shape[name] = PixelReader.of(transforms).rgb(tmp_path / "x.jpg").shape
         if name in ("config", "stored"):
             loader = LoadImageFromFile(**{k: v for k, v in vars(PixelReader.of(transforms)).items() if k != "type"})
@@ -69,8 +81,9 @@ def test_a_reader_opens_files_as_the_pipeline_does(tmp_path):
     assert shape == {"none": (80, 60, 3), "config": (80, 60, 3), "jitter": (80, 60, 3), "stored": (60, 80, 3)}
 
 
-@pytest.mark.parametrize("settings", [
-    dict(color_type="grayscale"), dict(color_type="unchanged"), dict(imdecode_backend="tifffile")])
+@pytest.mark.parametrize(
+    "settings", [dict(color_type="grayscale"), dict(color_type="unchanged"), dict(imdecode_backend="tifffile")]
+)
 def test_loaders_that_do_not_give_rgb_are_refused(settings):
     with pytest.raises(InputError, match="RGB"):
         PixelReader.of([dict(type="LoadImageFromFile", **settings)])

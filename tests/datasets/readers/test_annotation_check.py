@@ -59,10 +59,21 @@ def test_a_misspelt_top_level_key_is_named(written):
         read_annotations(path)
 
 
-@pytest.mark.parametrize("group,key", [
-    ("images", "id"), ("images", "height"), ("images", "width"), ("annotations", "id"), ("annotations", "image_id"),
-    ("annotations", "category_id"), ("annotations", "bbox"), ("annotations", "area"), ("categories", "id"),
-    ("categories", "name")])
+@pytest.mark.parametrize(
+    "group,key",
+    [
+        ("images", "id"),
+        ("images", "height"),
+        ("images", "width"),
+        ("annotations", "id"),
+        ("annotations", "image_id"),
+        ("annotations", "category_id"),
+        ("annotations", "bbox"),
+        ("annotations", "area"),
+        ("categories", "id"),
+        ("categories", "name"),
+    ],
+)
 def test_a_missing_key_is_named_with_its_entry(written, group, key):
     with pytest.raises(InputError, match=rf"{group}\[1\].*expected the keys .*\b{key}\b"):
         read_annotations(written(_remove(group, 1, key)))
@@ -76,47 +87,62 @@ def test_an_image_needs_one_of_the_name_keys(written):
     assert read_annotations(path, ("file_name", "coco_url"))["images"][0]["coco_url"] == "a.jpg"
 
 
-@pytest.mark.parametrize("change,message", [
-    (_set("annotations", 2, "bbox", [float("nan"), 1, 2, 3]), r"annotations\[2\] \(id 3\): expected finite numbers"),
-    (_set("annotations", 2, "area", float("inf")), r"annotations\[2\] \(id 3\): expected finite numbers"),
-    (_set("annotations", 1, "bbox", [1, 1, -2, 3]), r"\(id 2\): expected width and height not below 0.*upper left"),
-    (_set("annotations", 1, "bbox", [1, 1, 2]), r"\(id 2\): expected bbox as four numbers"),
-    (_set("annotations", 1, "bbox", None), r"\(id 2\): expected bbox as four numbers"),
-    (_set("annotations", 1, "bbox", ["1", "1", "2", "2"]), r"\(id 2\): expected bbox as four numbers"),
-    (_set("annotations", 0, "area", None), r"\(id 1\): expected bbox as four numbers .* and area as a number"),
-    (_set("annotations", 0, "image_id", 99), r"\(id 1\): expected the id of an entry of 'images' as image_id, got 99"),
-    (_set("annotations", 0, "category_id", 8), r"expected one of the category ids 3, 7 as category_id, got 8"),
-    (_set("images", 0, "height", 0), r"images\[0\] \(id 1\): expected height and width above 0, got height 0"),
-    (_set("images", 0, "width", "40"), r"images\[0\] \(id 1\): expected height and width above 0"),
-    (_set("categories", 0, "name", 5), r"categories\[0\] \(id 7\): expected a text as name, got 5"),
-    (_set("annotations", 1, "id", 1), "expected each id in 'annotations' once, got 1 2 times"),
-    (_set("images", 1, "id", 1), "expected each id in 'images' once"),
-    (_set("categories", 1, "id", 7), "expected each id in 'categories' once"),
-    (_set("categories", 1, "name", "cat"), "expected each name in 'categories' once, got 'cat' 2 times"),
-    (_set("annotations", 0, "segmentation", [[1, 2, 3]]), r"\(id 1\): expected segmentation as polygons"),
-    (_set("annotations", 0, "bbox", [True, 3, 10, 8]), r"\(id 1\): expected bbox as four numbers"),
-    (_set("annotations", 0, "bbox", [10**400, 3, 10, 8]), r"\(id 1\): expected bbox as four numbers"),
-    (_set("annotations", 0, "bbox", {"x": 1, "y": 1, "w": 2, "h": 2}), r"\(id 1\): expected bbox as four numbers"),
-    (_set("annotations", 2, "image_id", [2]), r"\(id 3\): expected a whole number as image_id, as in the other"),
-    (_set("annotations", 2, "image_id", True), r"\(id 3\): expected a whole number as image_id, .*got True"),
-    (_set("annotations", 2, "category_id", 3.5), r"\(id 3\): expected a whole number as category_id, .*got 3\.5"),
-    (_set("annotations", 2, "category_id", {"a": 1}), r"\(id 3\): expected a whole number as category_id"),
-    (_set("images", 1, "id", "two"), r"images\[1\] \(id 'two'\): expected a whole number as id"),
-    (_set("images", 1, "id", float("nan")), r"images\[1\].*expected a whole number as id"),
-    (_set("images", 0, "width", 40.5), r"images\[0\] \(id 1\): expected whole numbers as height and width, .*40\.5"),
-    (_set("images", 0, "width", True), r"images\[0\] \(id 1\): expected height and width above 0"),
-    (_set("annotations", 0, "iscrowd", "0"), r"\(id 1\): expected 0 or 1 as iscrowd, got '0'"),
-    (_set("annotations", 0, "iscrowd", float("nan")), r"\(id 1\): expected 0 or 1 as iscrowd, got nan"),
-    (_set("annotations", 0, "iscrowd", [0]), r"\(id 1\): expected 0 or 1 as iscrowd"),
-    (_set("annotations", 0, "ignore", "false"), r"\(id 1\): expected 0 or 1 as ignore, got 'false'"),
-    (_set("annotations", 0, "pseudo", 2), r"\(id 1\): expected 0 or 1 as pseudo, got 2"),
-    (_set("categories", 0, "name", "  "), r"categories\[0\] \(id 7\): expected a text as name"),
-    (_set("categories", 0, "name", "dog "), r"expected names that differ to the eye, got 'dog ' and another"),
-    (_set("annotations", 0, "segmentation", {"counts": "x", "size": [40, 30]}), r"the image's size \[height, width\]"),
-    (lambda content: content["categories"].clear(), "expected at least one category"),
-    (lambda content: [content], "expected an object with images, annotations and categories, got a list"),
-    (_set("annotations", 0, "id", [1]), "expected a whole number as id"),
-])
+@pytest.mark.parametrize(
+    "change,message",
+    [
+        (
+            _set("annotations", 2, "bbox", [float("nan"), 1, 2, 3]),
+            r"annotations\[2\] \(id 3\): expected finite numbers",
+        ),
+        (_set("annotations", 2, "area", float("inf")), r"annotations\[2\] \(id 3\): expected finite numbers"),
+        (_set("annotations", 1, "bbox", [1, 1, -2, 3]), r"\(id 2\): expected width and height not below 0.*upper left"),
+        (_set("annotations", 1, "bbox", [1, 1, 2]), r"\(id 2\): expected bbox as four numbers"),
+        (_set("annotations", 1, "bbox", None), r"\(id 2\): expected bbox as four numbers"),
+        (_set("annotations", 1, "bbox", ["1", "1", "2", "2"]), r"\(id 2\): expected bbox as four numbers"),
+        (_set("annotations", 0, "area", None), r"\(id 1\): expected bbox as four numbers .* and area as a number"),
+        (
+            _set("annotations", 0, "image_id", 99),
+            r"\(id 1\): expected the id of an entry of 'images' as image_id, got 99",
+        ),
+        (_set("annotations", 0, "category_id", 8), r"expected one of the category ids 3, 7 as category_id, got 8"),
+        (_set("images", 0, "height", 0), r"images\[0\] \(id 1\): expected height and width above 0, got height 0"),
+        (_set("images", 0, "width", "40"), r"images\[0\] \(id 1\): expected height and width above 0"),
+        (_set("categories", 0, "name", 5), r"categories\[0\] \(id 7\): expected a text as name, got 5"),
+        (_set("annotations", 1, "id", 1), "expected each id in 'annotations' once, got 1 2 times"),
+        (_set("images", 1, "id", 1), "expected each id in 'images' once"),
+        (_set("categories", 1, "id", 7), "expected each id in 'categories' once"),
+        (_set("categories", 1, "name", "cat"), "expected each name in 'categories' once, got 'cat' 2 times"),
+        (_set("annotations", 0, "segmentation", [[1, 2, 3]]), r"\(id 1\): expected segmentation as polygons"),
+        (_set("annotations", 0, "bbox", [True, 3, 10, 8]), r"\(id 1\): expected bbox as four numbers"),
+        (_set("annotations", 0, "bbox", [10**400, 3, 10, 8]), r"\(id 1\): expected bbox as four numbers"),
+        (_set("annotations", 0, "bbox", {"x": 1, "y": 1, "w": 2, "h": 2}), r"\(id 1\): expected bbox as four numbers"),
+        (_set("annotations", 2, "image_id", [2]), r"\(id 3\): expected a whole number as image_id, as in the other"),
+        (_set("annotations", 2, "image_id", True), r"\(id 3\): expected a whole number as image_id, .*got True"),
+        (_set("annotations", 2, "category_id", 3.5), r"\(id 3\): expected a whole number as category_id, .*got 3\.5"),
+        (_set("annotations", 2, "category_id", {"a": 1}), r"\(id 3\): expected a whole number as category_id"),
+        (_set("images", 1, "id", "two"), r"images\[1\] \(id 'two'\): expected a whole number as id"),
+        (_set("images", 1, "id", float("nan")), r"images\[1\].*expected a whole number as id"),
+        (
+            _set("images", 0, "width", 40.5),
+            r"images\[0\] \(id 1\): expected whole numbers as height and width, .*40\.5",
+        ),
+        (_set("images", 0, "width", True), r"images\[0\] \(id 1\): expected height and width above 0"),
+        (_set("annotations", 0, "iscrowd", "0"), r"\(id 1\): expected 0 or 1 as iscrowd, got '0'"),
+        (_set("annotations", 0, "iscrowd", float("nan")), r"\(id 1\): expected 0 or 1 as iscrowd, got nan"),
+        (_set("annotations", 0, "iscrowd", [0]), r"\(id 1\): expected 0 or 1 as iscrowd"),
+        (_set("annotations", 0, "ignore", "false"), r"\(id 1\): expected 0 or 1 as ignore, got 'false'"),
+        (_set("annotations", 0, "pseudo", 2), r"\(id 1\): expected 0 or 1 as pseudo, got 2"),
+        (_set("categories", 0, "name", "  "), r"categories\[0\] \(id 7\): expected a text as name"),
+        (_set("categories", 0, "name", "dog "), r"expected names that differ to the eye, got 'dog ' and another"),
+        (
+            _set("annotations", 0, "segmentation", {"counts": "x", "size": [40, 30]}),
+            r"the image's size \[height, width\]",
+        ),
+        (lambda content: content["categories"].clear(), "expected at least one category"),
+        (lambda content: [content], "expected an object with images, annotations and categories, got a list"),
+        (_set("annotations", 0, "id", [1]), "expected a whole number as id"),
+    ],
+)
 def test_what_cannot_be_meant_is_refused_with_entry_and_remedy(written, change, message):
     path = written(change)
     with pytest.raises(InputError, match=message) as error:

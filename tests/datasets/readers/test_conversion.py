@@ -23,7 +23,9 @@ def write_voc(path, boxes, filename="other.jpg"):
     path.parent.mkdir(parents=True, exist_ok=True)
     objects = "".join(
         f"<object><name>{name}</name><difficult>{difficult}</difficult><bndbox><xmin>{x1}</xmin><ymin>{y1}</ymin>"
-        f"<xmax>{x2}</xmax><ymax>{y2}</ymax></bndbox></object>" for name, x1, y1, x2, y2, difficult in boxes)
+        f"<xmax>{x2}</xmax><ymax>{y2}</ymax></bndbox></object>"
+        for name, x1, y1, x2, y2, difficult in boxes
+    )
     path.write_text(f"<annotation><filename>{filename}</filename>{objects}</annotation>")
 
 
@@ -47,7 +49,9 @@ def test_voc_corners_are_one_based_and_inclusive(voc):
     content = _voc(voc, [("dog", 1, 1, 200, 100, 0), ("cat", 11, 21, 11, 21, 0)])
     assert [c["name"] for c in content["categories"]] == ["cat", "dog"]
     assert [(a["bbox"], a["area"], a["category_id"]) for a in content["annotations"]] == [
-        ([0, 0, 200, 100], 20000, 2), ([10, 20, 1, 1], 1, 1)]
+        ([0, 0, 200, 100], 20000, 2),
+        ([10, 20, 1, 1], 1, 1),
+    ]
     assert content["images"] == [{"id": 1, "file_name": "a.jpg", "height": 100, "width": 200}]
 
 
@@ -59,8 +63,10 @@ def test_difficult_objects_become_regions_to_ignore(voc):
 def test_boxes_are_cut_at_the_border_and_useless_ones_counted(voc):
     content = _voc(voc, [("dog", -20, 50, 20, 500, 0), ("dog", 300, 5, 310, 9, 0), ("dog", 9, 9, 5, 5, 0)])
     assert [a["bbox"] for a in content["annotations"]] == [[0, 49, 20, 51]]
-    assert content["info"]["dropped"] == {"boxes below 1 px or outside their image": 2,
-                                          "boxes sticking out of their image, cut at its border": 1}
+    assert content["info"]["dropped"] == {
+        "boxes below 1 px or outside their image": 2,
+        "boxes sticking out of their image, cut at its border": 1,
+    }
 
 
 def test_an_image_is_found_by_stem_and_else_by_the_name_in_the_xml(voc):
@@ -91,9 +97,15 @@ def test_an_image_of_two_xml_files_and_two_images_of_one_are_refused(voc):
         voc_content(sorted((voc / "xml").iterdir()), voc / "images", ["dog"])
 
 
-@pytest.mark.parametrize("size,message", [
-    ("<width>200</width><height>100</height>", None), ("<width>0</width><height>0</height>", None), ("", None),
-    ("<width>100</width><height>50</height>", "200 x 100 px where the annotations are for 100 x 50 px")])
+@pytest.mark.parametrize(
+    "size,message",
+    [
+        ("<width>200</width><height>100</height>", None),
+        ("<width>0</width><height>0</height>", None),
+        ("", None),
+        ("<width>100</width><height>50</height>", "200 x 100 px where the annotations are for 100 x 50 px"),
+    ],
+)
 def test_an_image_of_another_size_than_its_xml_says_is_refused(voc, size, message):
     _voc(voc, [("dog", 1, 1, 9, 9, 0)])
     path = voc / "xml/a.xml"
@@ -114,9 +126,15 @@ def test_difficult_is_a_flag(voc, difficult, crowd):
         assert _voc(voc, [("dog", 1, 1, 9, 9, difficult)])["annotations"][0]["iscrowd"] == crowd
 
 
-@pytest.mark.parametrize("text", [
-    "<annotations><image name='a.jpg'/></annotations>", '<annotation xmlns="http://x"><object/></annotation>',
-    "<?xml version='1.0' encoding='klingon'?><annotation/>", "<?xml version='1.0' encoding='gbk'?><annotation/>"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<annotations><image name='a.jpg'/></annotations>",
+        '<annotation xmlns="http://x"><object/></annotation>',
+        "<?xml version='1.0' encoding='klingon'?><annotation/>",
+        "<?xml version='1.0' encoding='gbk'?><annotation/>",
+    ],
+)
 def test_other_xml_is_refused_by_file(voc, text):
     (voc / "xml").mkdir()
     (voc / "xml/a.xml").write_text(text)
@@ -129,9 +147,14 @@ def test_an_image_that_cannot_be_read_is_counted(voc):
     assert _voc(voc, [("dog", 5, 5, 50, 50, 0)])["info"]["dropped"] == {"images that cannot be read": 1}
 
 
-@pytest.mark.parametrize("box,message", [
-    (("dog", "left", 5, 50, 50, 0), r"a\.xml: expected xmin, ymin, xmax and ymax as numbers"),
-    (("dog", "nan", 5, 50, 50, 0), "as numbers"), ((" ", 5, 5, 50, 50, 0), "expected a name in each object")])
+@pytest.mark.parametrize(
+    "box,message",
+    [
+        (("dog", "left", 5, 50, 50, 0), r"a\.xml: expected xmin, ymin, xmax and ymax as numbers"),
+        (("dog", "nan", 5, 50, 50, 0), "as numbers"),
+        ((" ", 5, 5, 50, 50, 0), "expected a name in each object"),
+    ],
+)
 def test_voc_that_cannot_be_meant_is_refused(voc, box, message):
     with pytest.raises(InputError, match=message):
         _voc(voc, [box])
@@ -152,7 +175,9 @@ def _yolo(folder, *lines, **more):
 def test_yolo_boxes_are_shares_of_width_and_height(tmp_path):
     content = _yolo(tmp_path, "1 0.5 0.5 0.25 0.5", "", "0 0.05 0.1 0.2 0.2")
     assert [(a["category_id"], a["bbox"]) for a in content["annotations"]] == [
-        (2, [75, 25, 50, 50]), (1, [0, 0, 30, 20])]
+        (2, [75, 25, 50, 50]),
+        (1, [0, 0, 30, 20]),
+    ]
     assert content["images"][0]["file_name"] == "images/a.jpg"
 
 
@@ -184,13 +209,22 @@ def test_images_without_a_single_label_file_are_refused_unless_they_may_be(tmp_p
     assert len(yolo_content([tmp_path / "images/a.jpg"], tmp_path, {0: "cat"}, labelled=False)["images"]) == 1
 
 
-@pytest.mark.parametrize("line,message", [
-    ("2 0.5 0.5 0.1 0.1", "class number from 0 to 1, got 2"), ("-1 0.5 0.5 0.1 0.1", "class number from 0 to 1"),
-    ("0.5 0.5 0.5 0.1 0.1", "class number from 0 to 1"), ("0 100 50 20 20", "shares of the image's size"),
-    ("0 nan 0.5 0.1 0.1", "shares of the image's size"),
-    ("nan 0.5 0.5 0.1 0.1", "class number from 0 to 1, got nan"), ("inf 0.5 0.5 0.1 0.1", "class number from 0 to 1"),
-    ("0,0.5,0.5,0.1,0.1", "expected `class x y"), ("0 0.5 0.5 0.1", "expected `class x y width height`"),
-    ("cat 0.5 0.5 0.1 0.1", "expected `class x y"), ("0 .1 .1 .2 .2 .3", "expected `class x y")])
+@pytest.mark.parametrize(
+    "line,message",
+    [
+        ("2 0.5 0.5 0.1 0.1", "class number from 0 to 1, got 2"),
+        ("-1 0.5 0.5 0.1 0.1", "class number from 0 to 1"),
+        ("0.5 0.5 0.5 0.1 0.1", "class number from 0 to 1"),
+        ("0 100 50 20 20", "shares of the image's size"),
+        ("0 nan 0.5 0.1 0.1", "shares of the image's size"),
+        ("nan 0.5 0.5 0.1 0.1", "class number from 0 to 1, got nan"),
+        ("inf 0.5 0.5 0.1 0.1", "class number from 0 to 1"),
+        ("0,0.5,0.5,0.1,0.1", "expected `class x y"),
+        ("0 0.5 0.5 0.1", "expected `class x y width height`"),
+        ("cat 0.5 0.5 0.1 0.1", "expected `class x y"),
+        ("0 .1 .1 .2 .2 .3", "expected `class x y"),
+    ],
+)
 def test_yolo_lines_that_cannot_be_meant_are_refused_with_file_and_line(tmp_path, line, message):
     with pytest.raises(InputError, match=rf"labels/a\.txt:2: .*{message}"):
         _yolo(tmp_path, "0 0.5 0.5 0.1 0.1", line)
@@ -206,18 +240,23 @@ def test_labels_lie_in_the_folder_beside_the_last_images():
 def _content(classes_of_images) -> dict:
     """One image for each list of category ids (1 to 4)."""
     boxes = [(image, category) for image, categories in enumerate(classes_of_images) for category in categories]
-    return {"images": [{"id": i} for i in range(len(classes_of_images))],
-            "annotations": [{"id": n, "image_id": i, "category_id": c} for n, (i, c) in enumerate(boxes)],
-            "categories": [{"id": i, "name": str(i)} for i in range(1, 5)]}
+    return {
+        "images": [{"id": i} for i in range(len(classes_of_images))],
+        "annotations": [{"id": n, "image_id": i, "category_id": c} for n, (i, c) in enumerate(boxes)],
+        "categories": [{"id": i, "name": str(i)} for i in range(1, 5)],
+    }
 
 
 def _sides(parts, category):
-    return [len({a["image_id"] for a in parts[side]["annotations"] if a["category_id"] == category})
-            for side in ("train", "val")]
+    return [
+        len({a["image_id"] for a in parts[side]["annotations"] if a["category_id"] == category})
+        for side in ("train", "val")
+    ]
 
 
-@given(st.lists(st.lists(st.integers(1, 4), max_size=3), max_size=30), st.sampled_from([0.1, 0.2, 0.5]),
-       st.integers(0, 5))
+@given(
+    st.lists(st.lists(st.integers(1, 4), max_size=3), max_size=30), st.sampled_from([0.1, 0.2, 0.5]), st.integers(0, 5)
+)
 def test_a_split_deals_each_image_and_its_objects_to_one_side(classes_of_images, val_share, seed):
     content = _content(classes_of_images)
     parts = split_content(content, val_share, seed)
@@ -244,14 +283,15 @@ def test_a_split_follows_from_the_seed_and_not_from_the_order():
     for entry, key in [*((i, "id") for i in content["images"]), *((a, "image_id") for a in content["annotations"])]:
         entry[key] = f"image {entry[key]}"  # texts come out of a set in no order of their own
     shuffled = {**content, "images": content["images"][::-1], "annotations": content["annotations"][::-1]}
-    ids = [[sorted(i["id"] for i in split_content(c, 0.2, seed)["val"]["images"]) for c in (content, shuffled)]
-           for seed in (0, 1)]
+    ids = [
+        [sorted(i["id"] for i in split_content(c, 0.2, seed)["val"]["images"]) for c in (content, shuffled)]
+        for seed in (0, 1)
+    ]
     assert ids[0][0] == ids[0][1] and ids[0][0] != ids[1][0] and 5 <= len(ids[0][0]) <= 8
 
 
 def test_a_split_of_real_data_keeps_classes_on_both_sides(real_data):
     content = read_annotations(real_data / "coco128/annotations/instances.json")
     parts = split_content(content, 0.2, 0)
-    lost = [c["name"] for c in content["categories"]
-            if sum(_sides(parts, c["id"])) > 1 and 0 in _sides(parts, c["id"])]
+    lost = [c["name"] for c in content["categories"] if sum(_sides(parts, c["id"])) > 1 and 0 in _sides(parts, c["id"])]
     assert len(lost) <= 3 and 26 <= len(parts["val"]["images"]) <= 40

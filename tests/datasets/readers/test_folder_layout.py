@@ -14,12 +14,21 @@ from .test_conversion import write_image, write_labels, write_voc
 
 def _write_json(path, name="a.jpg", num_images=1):
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({
-        "images": [{"id": i, "file_name": f"{i}{name}" if num_images > 1 else name, "height": 100, "width": 200}
-                   for i in range(num_images)],
-        "annotations": [{"id": i, "image_id": i, "category_id": 1, "bbox": [1, 1, 9, 9], "area": 81}
-                        for i in range(num_images)],
-        "categories": [{"id": 1, "name": "cat"}]}))
+    path.write_text(
+        json.dumps(
+            {
+                "images": [
+                    {"id": i, "file_name": f"{i}{name}" if num_images > 1 else name, "height": 100, "width": 200}
+                    for i in range(num_images)
+                ],
+                "annotations": [
+                    {"id": i, "image_id": i, "category_id": 1, "bbox": [1, 1, 9, 9], "area": 81}
+                    for i in range(num_images)
+                ],
+                "categories": [{"id": 1, "name": "cat"}],
+            }
+        )
+    )
 
 
 def _sizes(splits) -> dict:
@@ -107,11 +116,15 @@ def yolo(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("text", [
-    "train: images/train\nval: images/val\nnames: [cat, dog]",
-    "path: .\ntrain: images/train\nval: [images/val]\nnames: {1: dog, 0: cat}",
-    "train: ../images/train\nval: ../images/val\nnc: 2\nnames: [cat, dog]",
-    "train: train.txt\nval: images/val\nnames: [cat, dog]"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "train: images/train\nval: images/val\nnames: [cat, dog]",
+        "path: .\ntrain: images/train\nval: [images/val]\nnames: {1: dog, 0: cat}",
+        "train: ../images/train\nval: ../images/val\nnc: 2\nnames: [cat, dog]",
+        "train: train.txt\nval: images/val\nnames: [cat, dog]",
+    ],
+)
 def test_yolo_follows_its_yaml(yolo, text):
     (yolo / "data.yaml").write_text(text)
     write_labels(yolo / "train.txt", *(f"images/train/{i}.jpg" for i in range(3)))
@@ -159,7 +172,10 @@ def test_nothing_is_left_beside_the_json(yolo):
     write_labels(yolo / "classes.txt", "cat", "dog")
     resolve_user_data(yolo)
     assert sorted(path.name for path in yolo.iterdir() if path.name not in ("images", "labels", "classes.txt")) == [
-        "coco_manifest.json", "coco_train.json", "coco_val.json"]
+        "coco_manifest.json",
+        "coco_train.json",
+        "coco_val.json",
+    ]
 
 
 def test_an_unknown_tree_is_refused_with_the_known_ones(tmp_path):

@@ -76,7 +76,8 @@ def test_fiftyone_s_folder_of_images_is_found(tmp_path):
 
 def test_turns_by_exif_are_counted_where_no_size_confirms_them(tmp_path):
     assert _counted(_yolo(tmp_path, exif=_oriented(6))) == {
-        "images turned or mirrored by EXIF; boxes are taken to be those of the picture as it is shown": 3}
+        "images turned or mirrored by EXIF; boxes are taken to be those of the picture as it is shown": 3
+    }
 
 
 @pytest.mark.parametrize("row,count", [("0 0.5 0.5 0.5 0.5", 0), ("0 0.52 0.5 1 1", 0), ("0 0.6 0.5 1 0.5", 3)])
@@ -93,7 +94,7 @@ def test_an_object_with_two_boxes_is_refused(tmp_path):
     write_image(tmp_path / "JPEGImages/a.jpg")
     write_voc(tmp_path / "Annotations/a.xml", BOX, "a.jpg")
     text = (tmp_path / "Annotations/a.xml").read_text()
-    box = text[text.index("<bndbox>"):text.index("</bndbox>") + len("</bndbox>")]
+    box = text[text.index("<bndbox>") : text.index("</bndbox>") + len("</bndbox>")]
     (tmp_path / "Annotations/a.xml").write_text(text.replace(box, box + box, 1))
     with pytest.raises(InputError, match=r"a\.xml: expected one bndbox in each object, got 2"):
         resolve_user_data(tmp_path)
@@ -133,8 +134,9 @@ def _exif(kind: int, value: bytes) -> bytes:
     return b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0" + bytes([kind]) + b"\0\0\0\x01" + value + b"\0\0\0\0"
 
 
-@pytest.mark.parametrize("exif", [_exif(4, b"\0\0\0\6"), _exif(1, b"\6\0\0\0"), _exif(3, b"\0\6\0\0")],
-                         ids=["long", "byte", "short"])
+@pytest.mark.parametrize(
+    "exif", [_exif(4, b"\0\0\0\6"), _exif(1, b"\6\0\0\0"), _exif(3, b"\0\6\0\0")], ids=["long", "byte", "short"]
+)
 @pytest.mark.parametrize("size_wh", [(40, 30), (30, 40)])
 def test_where_decoder_and_head_disagree_on_exif_the_decoded_size_counts(coco_root, coco_content, exif, size_wh):
     for image in coco_content["images"]:

@@ -75,8 +75,9 @@ def test_uncompressed_rle_is_read():
     assert mask.tolist() == [[False, True, True], [False, True, False]]
 
 
-@pytest.mark.parametrize("window,box", [(np.s_[2:7, 3:11], [3, 2, 8, 5]), (np.s_[0, 0], [0, 0, 1, 1]),
-                                        (np.s_[:, :], [0, 0, 12, 10])])
+@pytest.mark.parametrize(
+    "window,box", [(np.s_[2:7, 3:11], [3, 2, 8, 5]), (np.s_[0, 0], [0, 0, 1, 1]), (np.s_[:, :], [0, 0, 12, 10])]
+)
 def test_boxes_are_tight(window, box):
     mask = np.zeros((10, 12), bool)
     mask[window] = True

@@ -14,8 +14,10 @@ SQUARE = [2, 3, 12, 3, 12, 11, 2, 11]
 
 
 def _check(*segmentations):
-    annotations = [{"id": i, "image_id": 1, "bbox": [2, 3, 10, 8], "area": 80, "segmentation": s}
-                   for i, s in enumerate(segmentations)]
+    annotations = [
+        {"id": i, "image_id": 1, "bbox": [2, 3, 10, 8], "area": 80, "segmentation": s}
+        for i, s in enumerate(segmentations)
+    ]
     notes = Counter()
     check_segmentations(annotations, {1: [HEIGHT, WIDTH]}, "a.json", notes)
     return annotations, notes
@@ -32,8 +34,14 @@ def _compressed(mask) -> str:
 def test_good_masks_of_all_three_kinds_pass_unchanged():
     mask = np.zeros((HEIGHT, WIDTH), np.uint8)
     mask[3:11, 2:12] = 1
-    good = [[SQUARE], [SQUARE, [2, 3, 12.5, 3, 12, 11]], _rle([63, 8, HEIGHT * WIDTH - 71]), _rle(_compressed(mask)),
-            [], None]
+    good = [
+        [SQUARE],
+        [SQUARE, [2, 3, 12.5, 3, 12, 11]],
+        _rle([63, 8, HEIGHT * WIDTH - 71]),
+        _rle(_compressed(mask)),
+        [],
+        None,
+    ]
     annotations, notes = _check(*good)
     assert [a["segmentation"] for a in annotations] == good and not notes
 
@@ -43,25 +51,61 @@ def test_a_part_without_area_is_left_out_and_counted():
     assert annotations[0]["segmentation"] == [SQUARE] and notes == {NO_AREA: 2}
 
 
-@pytest.mark.parametrize("segmentation", [
-    [[]], [[2, 3, 12, 11]], [[2, 3]], [[2, 3, 12, 3, 12, 11, 2]], SQUARE, [[[2, 3], [12, 3], [12, 11]]],
-    [["2", "3", "12", "3", "12", "11"]], [[2, 3, None, 3, 12, 11]], [[2, 3, True, 3, 12, 11]], "2 3 12 3", 5, {"a": {}},
-    [[2, 3, float("nan"), 3, 12, 11]], [[2, 3, float("inf"), 3, float("-inf"), 11]], [SQUARE, "2 3 12 3 12 11"],
-    [{"x": 1}], [[10**400, 3.5, 12, 3, 12, 11]]],
-    ids=lambda value: repr(value)[:40])
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        [[]],
+        [[2, 3, 12, 11]],
+        [[2, 3]],
+        [[2, 3, 12, 3, 12, 11, 2]],
+        SQUARE,
+        [[[2, 3], [12, 3], [12, 11]]],
+        [["2", "3", "12", "3", "12", "11"]],
+        [[2, 3, None, 3, 12, 11]],
+        [[2, 3, True, 3, 12, 11]],
+        "2 3 12 3",
+        5,
+        {"a": {}},
+        [[2, 3, float("nan"), 3, 12, 11]],
+        [[2, 3, float("inf"), 3, float("-inf"), 11]],
+        [SQUARE, "2 3 12 3 12 11"],
+        [{"x": 1}],
+        [[10**400, 3.5, 12, 3, 12, 11]],
+    ],
+    ids=lambda value: repr(value)[:40],
+)
 def test_polygons_that_are_none_are_refused_with_their_entry(segmentation):
     with pytest.raises(InputError, match=r"^a\.json: annotations\[1\] \(id 1\): expected segmentation as polygons"):
         _check([SQUARE], segmentation)
 
 
-@pytest.mark.parametrize("rle", [
-    _rle([10, 20]), _rle([0, HEIGHT * WIDTH + 5]), _rle([-5, HEIGHT * WIDTH + 5]), _rle([0.5, HEIGHT * WIDTH - 0.5]),
-    _rle(["10", str(HEIGHT * WIDTH - 10)]), _rle(None), _rle([]), _rle(""), _rle([True, HEIGHT * WIDTH - 1]),
-    _rle("hello world"), _rle("PP1"), _rle("é0"), _rle("0o"), _rle(HEIGHT * WIDTH),
-    _rle([2**40, HEIGHT * WIDTH - 2**40]), _rle([0, HEIGHT * WIDTH], (WIDTH, HEIGHT)),
-    _rle([0, HEIGHT * WIDTH], ("30", "40")), {"counts": [0, HEIGHT * WIDTH]},
-    {"size": HEIGHT * WIDTH, "counts": [0, HEIGHT * WIDTH]}, _rle([float("nan"), 5]), _rle("o" * 50)],
-    ids=lambda value: repr(value)[:40])
+@pytest.mark.parametrize(
+    "rle",
+    [
+        _rle([10, 20]),
+        _rle([0, HEIGHT * WIDTH + 5]),
+        _rle([-5, HEIGHT * WIDTH + 5]),
+        _rle([0.5, HEIGHT * WIDTH - 0.5]),
+        _rle(["10", str(HEIGHT * WIDTH - 10)]),
+        _rle(None),
+        _rle([]),
+        _rle(""),
+        _rle([True, HEIGHT * WIDTH - 1]),
+        _rle("hello world"),
+        _rle("PP1"),
+        _rle("é0"),
+        _rle("0o"),
+        _rle(HEIGHT * WIDTH),
+        _rle([2**40, HEIGHT * WIDTH - 2**40]),
+        _rle([0, HEIGHT * WIDTH], (WIDTH, HEIGHT)),
+        _rle([0, HEIGHT * WIDTH], ("30", "40")),
+        {"counts": [0, HEIGHT * WIDTH]},
+        {"size": HEIGHT * WIDTH, "counts": [0, HEIGHT * WIDTH]},
+        _rle([float("nan"), 5]),
+        _rle("o" * 50),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
 def test_run_lengths_that_do_not_fill_the_image_are_refused(rle):
     with pytest.raises(InputError, match=r"\(id 0\): expected .* counts that add up to height \* width, got "):
         _check(rle)
@@ -76,13 +120,15 @@ def test_masks_in_other_units_than_their_boxes_are_refused_where_most_are():
 
 def _box_rle(x, y, width, height):
     mask = np.zeros((HEIGHT, WIDTH), np.uint8)
-    mask[y:y + height, x:x + width] = 1
+    mask[y : y + height, x : x + width] = 1
     return _rle(_compressed(mask))
 
 
-@pytest.mark.parametrize("segmentation", [
-    [[2 * x for x in SQUARE]], [[3, 3, 12, 11, 3, 3]], [[5, 5] * 4], _box_rle(25, 15, 10, 8),
-    _rle([HEIGHT * WIDTH])], ids=["double", "a line", "a point", "elsewhere", "none"])
+@pytest.mark.parametrize(
+    "segmentation",
+    [[[2 * x for x in SQUARE]], [[3, 3, 12, 11, 3, 3]], [[5, 5] * 4], _box_rle(25, 15, 10, 8), _rle([HEIGHT * WIDTH])],
+    ids=["double", "a line", "a point", "elsewhere", "none"],
+)
 def test_masks_without_area_or_of_another_place_are_refused_where_most_are(segmentation):
     with pytest.raises(InputError, match="expected a segmentation with an area that lies in its bbox"):
         _check(segmentation, segmentation, [SQUARE])

@@ -36,9 +36,16 @@ def _objects(splits) -> dict:
     return found
 
 
-@pytest.mark.parametrize("json_name,folder", [
-    ("instances_{}2017", "{}2017"), ("instances_{}2014", "images/{}2014"), ("instances_{}", "{}"),
-    ("instances_{}", "images/{}"), ("{}", "{}")])
+@pytest.mark.parametrize(
+    "json_name,folder",
+    [
+        ("instances_{}2017", "{}2017"),
+        ("instances_{}2014", "images/{}2014"),
+        ("instances_{}", "{}"),
+        ("instances_{}", "images/{}"),
+        ("{}", "{}"),
+    ],
+)
 def test_coco_s_own_tree(tmp_path, json_name, folder):
     for split, count in SPLITS:
         _coco(tmp_path, f"annotations/{json_name.format(split)}.json", folder.format(split), count)
@@ -60,13 +67,16 @@ def test_two_years_are_refused_by_name(tmp_path):
     for split, count in SPLITS:
         for year in (2014, 2017):
             _coco(tmp_path, f"annotations/instances_{split}{year}.json", f"{split}{year}", count)
-    with pytest.raises(InputError, match="one json for the split train .*got instances_train2014.json, "
-                                         "instances_train2017.json"):
+    with pytest.raises(
+        InputError, match="one json for the split train .*got instances_train2014.json, instances_train2017.json"
+    ):
         resolve_user_data(tmp_path)
 
 
-@pytest.mark.parametrize("splits,sizes", [
-    ((("train", 10),), {"train": 8, "val": 2}), ((("train", 10), ("test", 1)), {"train": 8, "val": 2, "test": 1})])
+@pytest.mark.parametrize(
+    "splits,sizes",
+    [((("train", 10),), {"train": 8, "val": 2}), ((("train", 10), ("test", 1)), {"train": 8, "val": 2, "test": 1})],
+)
 def test_roboflow_s_json_without_a_validation_split_is_split_by_seed(tmp_path, splits, sizes):
     for split, count in splits:
         _coco(tmp_path, f"{split}/_annotations.coco.json", split, count)
@@ -75,9 +85,16 @@ def test_roboflow_s_json_without_a_validation_split_is_split_by_seed(tmp_path, s
     _check_images_are_there(found)
 
 
-@pytest.mark.parametrize("json_name,folder,prefix", [
-    ("annotations/instances_default.json", "images", ""), ("result.json", "images", "images/"), ("a.json", ".", ""),
-    ("annotations/instances_val2017.json", "val2017", ""), ("coco_annotations.json", "images", "")])
+@pytest.mark.parametrize(
+    "json_name,folder,prefix",
+    [
+        ("annotations/instances_default.json", "images", ""),
+        ("result.json", "images", "images/"),
+        ("a.json", ".", ""),
+        ("annotations/instances_val2017.json", "val2017", ""),
+        ("coco_annotations.json", "images", ""),
+    ],
+)
 def test_the_one_json_with_images_is_split_wherever_its_images_lie(tmp_path, json_name, folder, prefix):
     _coco(tmp_path, json_name, folder, 10, prefix)
     (tmp_path / "notes.json").write_text('{"categories": [], "info": {}, "images": "none"}')
@@ -134,9 +151,15 @@ def test_xml_beside_the_images_is_split_by_seed_and_other_xml_is_none(tmp_path):
         resolve_user_data(other)
 
 
-@pytest.mark.parametrize("text", ["my cat 0\nmy cat 1\n", "\ufeffmy cat 0 \r\n\r\n my cat 1\r\n",
-                                  "my cat 0.jpg\nmy cat 1.xml",
-                                  "JPEGImages/my cat 0.jpg\nmy cat 1\nmy cat 1"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "my cat 0\nmy cat 1\n",
+        "\ufeffmy cat 0 \r\n\r\n my cat 1\r\n",
+        "my cat 0.jpg\nmy cat 1.xml",
+        "JPEGImages/my cat 0.jpg\nmy cat 1\nmy cat 1",
+    ],
+)
 def test_voc_lists_name_images_with_blanks_one_a_line(tmp_path, text):
     _voc(tmp_path, [f"my cat {i}" for i in range(4)])
     write_labels(tmp_path / "ImageSets/Main/val.txt", "my cat 2", "my cat 3")
@@ -145,10 +168,14 @@ def test_voc_lists_name_images_with_blanks_one_a_line(tmp_path, text):
     assert [i["file_name"] for i in read_annotations(splits["train"][0])["images"]] == ["my cat 0.jpg", "my cat 1.jpg"]
 
 
-@pytest.mark.parametrize("text,message", [
-    ("a\nz\ny\n", r"train\.txt:2: expected the name of an xml file .*got 'z', which is not there; 2 lines"),
-    ("a  1\nb -1\n", r"train\.txt:1: expected the name of an image, got 'a  1', as a list of one class has it"),
-    ("\n", r"train\.txt: expected the names of images, one a line, got an empty list")])
+@pytest.mark.parametrize(
+    "text,message",
+    [
+        ("a\nz\ny\n", r"train\.txt:2: expected the name of an xml file .*got 'z', which is not there; 2 lines"),
+        ("a  1\nb -1\n", r"train\.txt:1: expected the name of an image, got 'a  1', as a list of one class has it"),
+        ("\n", r"train\.txt: expected the names of images, one a line, got an empty list"),
+    ],
+)
 def test_voc_lists_that_do_not_fit_are_refused_by_line(tmp_path, text, message):
     _voc(tmp_path, "ab")
     write_labels(tmp_path / "ImageSets/Main/val.txt", "b")
@@ -164,9 +191,14 @@ def test_lists_of_single_classes_alone_are_named_as_such(tmp_path):
         resolve_user_data(tmp_path)
 
 
-@pytest.mark.parametrize("lists,sizes", [
-    ({"trainval": "abcde", "test": "f"}, {"train": 4, "val": 1, "test": 1}),
-    ({"test": "f"}, {"train": 4, "val": 1, "test": 1}), ({"train": "abcde"}, {"train": 4, "val": 1})])
+@pytest.mark.parametrize(
+    "lists,sizes",
+    [
+        ({"trainval": "abcde", "test": "f"}, {"train": 4, "val": 1, "test": 1}),
+        ({"test": "f"}, {"train": 4, "val": 1, "test": 1}),
+        ({"train": "abcde"}, {"train": 4, "val": 1}),
+    ],
+)
 def test_what_the_lists_keep_for_tests_is_not_trained_on(tmp_path, lists, sizes):
     _voc(tmp_path, "abcdef")
     for name, stems in lists.items():
@@ -189,33 +221,57 @@ def _yolo(root, config, row="1 0.5 0.5 0.2 0.2", labels="labels"):
     return root
 
 
-@pytest.mark.parametrize("config,row,name", [
-    ("names: {1: cat, 2: dog}", "1 0.5 0.5 0.2 0.2", "cat"),
-    ("nc: 2\nnames: {1: cat, 2: dog}", "2 0.5 0.5 0.2 0.2", "dog"),
-    ("names: {0: cat, 5: dog}", "5 0.5 0.5 0.2 0.2", "dog"), ("names: {1: dog, 0: cat}", "1 0.5 0.5 0.2 0.2", "dog"),
-    ("names: {'10': ten, '2': two}", "10 0.5 0.5 0.2 0.2", "ten"), ("names: [yes, no]", "1 0.5 0.5 0.2 0.2", "no"),
-    ("names: [1.10, 1.2]", "0 0.5 0.5 0.2 0.2", "1.10"), ("names: [0, 1]", "1.0 0.5 0.5 0.2 0.2", "1")])
+@pytest.mark.parametrize(
+    "config,row,name",
+    [
+        ("names: {1: cat, 2: dog}", "1 0.5 0.5 0.2 0.2", "cat"),
+        ("nc: 2\nnames: {1: cat, 2: dog}", "2 0.5 0.5 0.2 0.2", "dog"),
+        ("names: {0: cat, 5: dog}", "5 0.5 0.5 0.2 0.2", "dog"),
+        ("names: {1: dog, 0: cat}", "1 0.5 0.5 0.2 0.2", "dog"),
+        ("names: {'10': ten, '2': two}", "10 0.5 0.5 0.2 0.2", "ten"),
+        ("names: [yes, no]", "1 0.5 0.5 0.2 0.2", "no"),
+        ("names: [1.10, 1.2]", "0 0.5 0.5 0.2 0.2", "1.10"),
+        ("names: [0, 1]", "1.0 0.5 0.5 0.2 0.2", "1"),
+    ],
+)
 def test_names_go_by_their_numbers_and_stay_texts(tmp_path, config, row, name):
     assert _objects(resolve_user_data(_yolo(tmp_path, config, row))) == {"train": {name: 1}, "val": {name: 1}}
 
 
-@pytest.mark.parametrize("config,message", [
-    ("names: cat", "names as a list of texts or a mapping from class numbers, got 'cat'"),
-    ("names: cat, dog", "names as a list of texts"), ("names:", "names as a list"), ("names: 2", "names as a list"),
-    ("names: []", "names of the classes, got none"), ("names: [cat, '']", "names of the classes, got ''"),
-    ("names: [[cat, dog]]", "names of the classes, got \\['cat', 'dog'"), ("names: [cat, 'cat ']", "got 'cat' twice"),
-    ("names: {cat: 0, dog: 1}", "class numbers from 0 on as the keys of names, got 'cat'"),
-    ("names: {-1: cat, 0: dog}", "class numbers from 0 on"), ("names: {0.5: cat, 1: dog}", "class numbers from 0 on"),
-    ("names: {0: cat, 0: dog}", "the key '0' twice"), ("names: {0: cat, 00: dog}", "each class number once"),
-    ("nc: 3\nnames: [cat, dog]", "nc as the number of names, 2, got '3'"), ("nc: two\nnames: [cat, dog]", "got 'two'")])
+@pytest.mark.parametrize(
+    "config,message",
+    [
+        ("names: cat", "names as a list of texts or a mapping from class numbers, got 'cat'"),
+        ("names: cat, dog", "names as a list of texts"),
+        ("names:", "names as a list"),
+        ("names: 2", "names as a list"),
+        ("names: []", "names of the classes, got none"),
+        ("names: [cat, '']", "names of the classes, got ''"),
+        ("names: [[cat, dog]]", "names of the classes, got \\['cat', 'dog'"),
+        ("names: [cat, 'cat ']", "got 'cat' twice"),
+        ("names: {cat: 0, dog: 1}", "class numbers from 0 on as the keys of names, got 'cat'"),
+        ("names: {-1: cat, 0: dog}", "class numbers from 0 on"),
+        ("names: {0.5: cat, 1: dog}", "class numbers from 0 on"),
+        ("names: {0: cat, 0: dog}", "the key '0' twice"),
+        ("names: {0: cat, 00: dog}", "each class number once"),
+        ("nc: 3\nnames: [cat, dog]", "nc as the number of names, 2, got '3'"),
+        ("nc: two\nnames: [cat, dog]", "got 'two'"),
+    ],
+)
 def test_names_that_cannot_be_meant_are_refused(tmp_path, config, message):
     with pytest.raises(InputError, match=rf"data\.yaml.*{message}"):
         resolve_user_data(_yolo(tmp_path, config))
 
 
-@pytest.mark.parametrize("text,message", [
-    ("\ufeffcat\r\ndog\r\n\r\n", None), ("cat\n\ndog\n", "names of the classes, got ''"), ("", "got none"),
-    ("cat\ncat\n", "got 'cat' twice")])
+@pytest.mark.parametrize(
+    "text,message",
+    [
+        ("\ufeffcat\r\ndog\r\n\r\n", None),
+        ("cat\n\ndog\n", "names of the classes, got ''"),
+        ("", "got none"),
+        ("cat\ncat\n", "got 'cat' twice"),
+    ],
+)
 def test_classes_txt_is_read_as_it_is_numbered(tmp_path, text, message):
     _yolo(tmp_path, None)
     (tmp_path / "classes.txt").write_text(text, encoding="utf-8", newline="")
@@ -255,8 +311,14 @@ def test_labels_beside_the_images_are_found_below_a_folder_called_images_too(tmp
     assert _objects(resolve_user_data(root)) == {"train": {"cat": 1}, "val": {"cat": 1}}
 
 
-@pytest.mark.parametrize("text", ["images/train/train.jpg\n", "\ufeff\r\n  ./images/train/train.jpg \r\n",
-                                  "../images/train/train.jpg\nimages/train/train.jpg"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "images/train/train.jpg\n",
+        "\ufeff\r\n  ./images/train/train.jpg \r\n",
+        "../images/train/train.jpg\nimages/train/train.jpg",
+    ],
+)
 def test_lists_of_images_may_have_blanks_and_start_from_the_data_or_the_list(tmp_path, text):
     _yolo(tmp_path, None)
     (tmp_path / "lists").mkdir()
@@ -265,10 +327,14 @@ def test_lists_of_images_may_have_blanks_and_start_from_the_data_or_the_list(tmp
     assert _sizes(resolve_user_data(tmp_path)) in ({"train": 1, "val": 1}, {"train": 2, "val": 1})
 
 
-@pytest.mark.parametrize("text,message", [
-    ("images/train/train.jpg\nimages/train/gone.jpg", r"train\.txt:2: .*got 'images/train/gone.jpg', .* not there"),
-    ("labels/train/train.txt", r"train\.txt:1: expected the path of an image, .* which is none"),
-    ("", r"data\.yaml: expected images .* at .*train\.txt, the entry 'train', got none")])
+@pytest.mark.parametrize(
+    "text,message",
+    [
+        ("images/train/train.jpg\nimages/train/gone.jpg", r"train\.txt:2: .*got 'images/train/gone.jpg', .* not there"),
+        ("labels/train/train.txt", r"train\.txt:1: expected the path of an image, .* which is none"),
+        ("", r"data\.yaml: expected images .* at .*train\.txt, the entry 'train', got none"),
+    ],
+)
 def test_lists_of_images_that_do_not_fit_are_refused_by_line(tmp_path, text, message):
     _yolo(tmp_path, "names: [cat, dog]")
     (tmp_path / "train.txt").write_text(text)
@@ -277,9 +343,15 @@ def test_lists_of_images_that_do_not_fit_are_refused_by_line(tmp_path, text, mes
         resolve_user_data(tmp_path)
 
 
-@pytest.mark.parametrize("entry,message", [
-    ("{a: images/train}", "expected train as a folder"), ("5", "images of 'train' at '5'"),
-    ("[images/train, gone]", "images of 'train' at 'gone'"), ("empty", "the entry 'train', got none")])
+@pytest.mark.parametrize(
+    "entry,message",
+    [
+        ("{a: images/train}", "expected train as a folder"),
+        ("5", "images of 'train' at '5'"),
+        ("[images/train, gone]", "images of 'train' at 'gone'"),
+        ("empty", "the entry 'train', got none"),
+    ],
+)
 def test_entries_of_a_yaml_that_cannot_be_meant_are_refused(tmp_path, entry, message):
     _yolo(tmp_path, None)
     (tmp_path / "empty").mkdir()

@@ -88,11 +88,14 @@ def root(tmp_path):
     images = [dict(id=i, file_name=f"{i}.jpg", width=50, height=40) for i in range(1, 21)]
     for image in images:
         (tmp_path / "images" / image["file_name"]).write_bytes(b"\xff\xd8\xff\xd9")
-    boxes = [dict(id=i, image_id=i, category_id=5 if i in (3, 7) else 4, bbox=[1, 1, 20, 20], area=400,
-                  iscrowd=int(i == 3)) for i in range(1, 21)]
+    boxes = [
+        dict(id=i, image_id=i, category_id=5 if i in (3, 7) else 4, bbox=[1, 1, 20, 20], area=400, iscrowd=int(i == 3))
+        for i in range(1, 21)
+    ]
     boxes.append(dict(id=99, image_id=3, category_id=4, bbox=[1, 1, 20, 20], area=400, iscrowd=0))
-    (tmp_path / "all.json").write_text(json.dumps(dict(
-        images=images, annotations=boxes, categories=[dict(id=4, name="ant"), dict(id=5, name="bee")])))
+    (tmp_path / "all.json").write_text(
+        json.dumps(dict(images=images, annotations=boxes, categories=[dict(id=4, name="ant"), dict(id=5, name="bee")]))
+    )
     return tmp_path
 
 
@@ -128,8 +131,19 @@ def test_validation_data_are_never_a_fraction(root):
 
 def test_a_config_gives_the_fraction_to_the_datasets_inside_wrappers():
     leaf = dict(type="frozen_det.ToyScenes", split="train")
-    cfg = Config(dict(train_dataloader=dict(dataset=dict(type="RepeatDataset", times=2, dataset=dict(
-        type="ConcatDataset", datasets=[leaf, dict(type="frozen_det.CocoDataset", ann_file="x.json")])))))
+    cfg = Config(
+        dict(
+            train_dataloader=dict(
+                dataset=dict(
+                    type="RepeatDataset",
+                    times=2,
+                    dataset=dict(
+                        type="ConcatDataset", datasets=[leaf, dict(type="frozen_det.CocoDataset", ann_file="x.json")]
+                    ),
+                )
+            )
+        )
+    )
     put_fraction(cfg, 0.25, 4)
     inside = cfg.train_dataloader.dataset.dataset.datasets
     assert [one.fraction for one in inside] == [dict(share=0.25, seed=4)] * 2
@@ -138,11 +152,14 @@ def test_a_config_gives_the_fraction_to_the_datasets_inside_wrappers():
     assert fraction_of(cfg) is None and "fraction" not in inside[0]
 
 
-@pytest.mark.parametrize(("config", "message"), [
-    (dict(train_dataloader=dict(dataset=dict(type="CocoDataset"))), "got 'CocoDataset'"),
-    (dict(train_dataloader=dict(dataset=dict(type="Unheard"))), "got 'Unheard'"),
-    (dict(model=dict()), "got none"),
-])
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (dict(train_dataloader=dict(dataset=dict(type="CocoDataset"))), "got 'CocoDataset'"),
+        (dict(train_dataloader=dict(dataset=dict(type="Unheard"))), "got 'Unheard'"),
+        (dict(model=dict()), "got none"),
+    ],
+)
 def test_data_that_cannot_draw_a_fraction_are_refused(config, message):
     with pytest.raises(InputError, match=message):
         put_fraction(ConfigDict(config), 0.5)

@@ -16,10 +16,13 @@ from frozen_det.registry import DATA_SAMPLERS
 
 TEN = list(range(10))
 PIPELINE = [
-    dict(type="LoadImageFromFile"), dict(type="LoadAnnotations", with_bbox=True),
+    dict(type="LoadImageFromFile"),
+    dict(type="LoadAnnotations", with_bbox=True),
     dict(type="PhotoMetricDistortion"),  # draws from numpy's global state
     dict(type="RandomCrop", crop_size=(64, 64), allow_negative_crop=False),  # may refuse a sample
-    dict(type="RandomFlip", prob=0.5), dict(type="PackDetInputs")]
+    dict(type="RandomFlip", prob=0.5),
+    dict(type="PackDetInputs"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -89,8 +92,14 @@ def _epochs(dataset, num_workers: int, epochs, noise: int = 0) -> list[torch.Ten
     """The images of the given epochs through a loader as the Runner makes it; `noise` moves the global state."""
     torch.manual_seed(noise)
     sampler = EpochSampler(dataset, seed=3)
-    loader = DataLoader(dataset, batch_size=4, sampler=sampler, num_workers=num_workers, collate_fn=pseudo_collate,
-                        persistent_workers=num_workers > 0)
+    loader = DataLoader(
+        dataset,
+        batch_size=4,
+        sampler=sampler,
+        num_workers=num_workers,
+        collate_fn=pseudo_collate,
+        persistent_workers=num_workers > 0,
+    )
     images = []
     for epoch in epochs:
         sampler.set_epoch(epoch)

@@ -33,8 +33,12 @@ def test_factors_are_those_of_the_paper():
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(st.lists(st.integers(0, 5), max_size=4), min_size=1, max_size=20).filter(any),
-       st.floats(0.01, 1), st.integers(0, 2**40), st.integers(0, 50))
+@given(
+    st.lists(st.lists(st.integers(0, 5), max_size=4), min_size=1, max_size=20).filter(any),
+    st.floats(0.01, 1),
+    st.integers(0, 2**40),
+    st.integers(0, 50),
+)
 def test_an_image_comes_floor_or_ceil_of_its_factor_times(labels, threshold, seed, epoch):
     sampler = RepeatFactorSampler(Labels(*labels), threshold, seed)
     sampler.set_epoch(epoch)
@@ -87,7 +91,7 @@ def test_ranks_share_one_plan(kind, monkeypatch):
         monkeypatch.setattr(long_tail_samplers, "get_dist_info", lambda rank=rank: (rank, 2))
         ranks.append([(int(i), i.seed) for i in kind(TAIL, seed=7)])
     assert len(ranks[0]) == len(ranks[1]) == -(-len(alone) // 2)
-    assert [pair for both in zip(*ranks) for pair in both][:len(alone)] == alone
+    assert [pair for both in zip(*ranks) for pair in both][: len(alone)] == alone
 
 
 def test_what_cannot_be_balanced_is_refused():

@@ -19,7 +19,7 @@ from frozen_det.datasets.samplers.seeding import (
     seeded,
 )
 
-INTS = st.integers(-2**40, 2**64)
+INTS = st.integers(-(2**40), 2**64)
 
 
 class Draws:
@@ -120,8 +120,12 @@ def test_the_wrapper_seeds_what_a_repeating_wrapper_would_not(toy_root):
     from frozen_det.datasets.toy.toy_scenes import ToyScenes
     from frozen_det.registry import DATASETS
 
-    pipeline = [dict(type="LoadImageFromFile"), dict(type="LoadAnnotations", with_bbox=True),
-                dict(type="RandomCrop", crop_size=(100, 100)), dict(type="PackDetInputs")]
+    pipeline = [
+        dict(type="LoadImageFromFile"),
+        dict(type="LoadAnnotations", with_bbox=True),
+        dict(type="RandomCrop", crop_size=(100, 100)),
+        dict(type="PackDetInputs"),
+    ]
     with DefaultScope.overwrite_default_scope("mmdet"):
         inner = ToyScenes("train", str(toy_root), dict(num_train=12, num_val=6), pipeline=pipeline)
         wrapped = DATASETS.build(dict(type="frozen_det.SeededDataset", dataset=RepeatDataset(inner, times=3)))

@@ -142,11 +142,14 @@ def test_a_second_call_reuses_what_is_there(tmp_path):
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before and "reusing" in lines[-1]
 
 
-@pytest.mark.parametrize("damage", [
-    lambda root: (root / "images" / "train_00002.jpg").unlink(),
-    lambda root: (root / "images" / "val_00001.jpg").write_bytes(b"x"),
-    lambda root: (root / "annotations" / "val.json").write_text("{"),
-])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda root: (root / "images" / "train_00002.jpg").unlink(),
+        lambda root: (root / "images" / "val_00001.jpg").write_bytes(b"x"),
+        lambda root: (root / "annotations" / "val.json").write_text("{"),
+    ],
+)
 def test_damaged_data_are_written_anew(tmp_path, damage):
     root = write_toy_scenes(tmp_path / "s", **SMALL)
     whole = _files(root)
@@ -188,9 +191,16 @@ def test_processes_that_start_together_end_with_one_whole_set(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["s"] and len(_content(tmp_path / "s")["images"]) == 3
 
 
-@pytest.mark.parametrize("wrong,key", [
-    (dict(num_train=0), "num_train"), (dict(size_hw=(32, 64)), "size_hw"), (dict(num_objects=(4, 2)), "num_objects"),
-    (dict(object_px=(24, 90)), "object_px"), (dict(object_px=(2, 20)), "object_px")])
+@pytest.mark.parametrize(
+    "wrong,key",
+    [
+        (dict(num_train=0), "num_train"),
+        (dict(size_hw=(32, 64)), "size_hw"),
+        (dict(num_objects=(4, 2)), "num_objects"),
+        (dict(object_px=(24, 90)), "object_px"),
+        (dict(object_px=(2, 20)), "object_px"),
+    ],
+)
 def test_parameters_out_of_range_are_refused_by_name(tmp_path, wrong, key):
     with pytest.raises(InputError, match=f"expected {key} to be"):
         write_toy_scenes(tmp_path / "s", **{**SMALL, **wrong})

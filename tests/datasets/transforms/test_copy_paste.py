@@ -22,8 +22,12 @@ from frozen_det.errors import InputError
 from ..pasting import FILL, WHOLE, Scenes, bound, image_of, loaded, made_scenes, pasted, patch, square
 
 
-@given(st.integers(0, 2**32 - 1), st.sampled_from(["subset", "one", "all"]),
-       st.sampled_from(["per_object", "authors"]), st.sampled_from([0, 1.0]))
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from(["subset", "one", "all"]),
+    st.sampled_from(["per_object", "authors"]),
+    st.sampled_from([0, 1.0]),
+)
 @settings(max_examples=150, deadline=None)
 def test_a_composed_image_keeps_every_promise(seed, objects, rule, cache_mb):
     dataset = made_scenes(seed)
@@ -45,12 +49,12 @@ def test_a_composed_image_keeps_every_promise(seed, objects, rule, cache_mb):
 
     num_pasted = len(donation.patches)
     full = after["gt_masks"].masks.astype(bool)
-    covered = full[num - num_pasted:].any(axis=0) if num_pasted else np.zeros(after["img_shape"], bool)
+    covered = full[num - num_pasted :].any(axis=0) if num_pasted else np.zeros(after["img_shape"], bool)
     # Pixels of pasted objects are the donor's, all others the target's, or the fill where there was no image.
     if num_pasted:
         assert (after["img"][covered] == 40 * (donation.data_info["sample_idx"] + 1)).all()
-        assert not after["gt_ignore_flags"][num - num_pasted:].any()
-        assert set(after["gt_origins"][num - num_pasted:]) == {donation.data_info["sample_idx"]}
+        assert not after["gt_ignore_flags"][num - num_pasted :].any()
+        assert set(after["gt_origins"][num - num_pasted :]) == {donation.data_info["sample_idx"]}
     height, width = before["img_shape"]
     own = np.zeros(after["img_shape"], bool)
     own[:height, :width] = True
@@ -60,8 +64,11 @@ def test_a_composed_image_keeps_every_promise(seed, objects, rule, cache_mb):
     survivors = after["gt_masks"][np.arange(num - num_pasted)].masks
     old = before["gt_masks"].pad(after["img_shape"]).masks
     rest = np.where(before["gt_ignore_flags"][:, None, None], old, old & ~covered)
-    kept = [i for i in range(len(old)) if rest[i].any() and (
-        before["gt_ignore_flags"][i] or rule == "authors" or not occluded(old[i], rest[i]))]
+    kept = [
+        i
+        for i in range(len(old))
+        if rest[i].any() and (before["gt_ignore_flags"][i] or rule == "authors" or not occluded(old[i], rest[i]))
+    ]
     if rule == "authors":
         limit = 300 * np.prod(before["scale_factor"])
         moved = any(box_moved(o, r) > 10 * min(before["scale_factor"]) for o, r in zip(old, rest))
@@ -130,8 +137,7 @@ def test_a_covered_object_shrinks_or_goes_and_the_others_stay():
     target = loaded(objects=[(0, 0, 40, 40), (60, 60, 80, 80), (5, 85, 25, 95)])
     results = pasted(target, patch(0, 0, 20, 60), patch(60, 60, 80, 79))
     assert results["gt_bboxes_labels"].tolist() == [0, 2, 9, 9]
-    assert results["gt_bboxes"].tensor.tolist() == [[20, 0, 40, 40], [5, 85, 25, 95], [0, 0, 20, 60],
-                                                    [60, 60, 80, 79]]
+    assert results["gt_bboxes"].tensor.tolist() == [[20, 0, 40, 40], [5, 85, 25, 95], [0, 0, 20, 60], [60, 60, 80, 79]]
     assert results["gt_masks"].areas.tolist() == [800, 200, 1200, 380]
     assert results["gt_origins"].tolist() == [-1, -1, 5, 5]
     assert (results["num_pasted"], results["num_occluded"], results["donor_img_id"]) == (2, 1, 7)
@@ -166,8 +172,11 @@ def test_a_crowd_is_neither_pasted_nor_changed():
 
 
 def test_a_small_crowd_outlasts_the_authors_rule():
-    results = pasted(loaded(objects=[(0, 0, 40, 40), (60, 60, 70, 70), (80, 80, 90, 90)], crowds=[1]),
-                     patch(0, 0, 20, 40), occlusion_rule="authors")
+    results = pasted(
+        loaded(objects=[(0, 0, 40, 40), (60, 60, 70, 70), (80, 80, 90, 90)], crowds=[1]),
+        patch(0, 0, 20, 40),
+        occlusion_rule="authors",
+    )
     assert results["gt_bboxes_labels"].tolist() == [0, 1, 9]
 
 
@@ -259,8 +268,10 @@ def test_pasted_pixels_carry_the_donors_segmentation():
     assert seg_map.shape == (60, 80) and (seg_map[mask] == 8).all()
     assert (seg_map[:40][~mask[:40]] == 5).all() and (seg_map[40:][~mask[40:]] == 255).all()
     corner = np.triu(np.ones((10, 10), np.uint8))
-    results = pasted(loaded() | dict(gt_seg_map=np.zeros((100, 100), np.uint8)),
-                     Patch(np.zeros((10, 10, 3), np.uint8), corner, 4, 6, 1, seg_map=np.full((10, 10), 2, np.uint8)))
+    results = pasted(
+        loaded() | dict(gt_seg_map=np.zeros((100, 100), np.uint8)),
+        Patch(np.zeros((10, 10, 3), np.uint8), corner, 4, 6, 1, seg_map=np.full((10, 10), 2, np.uint8)),
+    )
     np.testing.assert_array_equal(results["gt_seg_map"][6:16, 4:14], 2 * corner)
     with pytest.raises(InputError, match="with_seg=True"):
         pasted(loaded() | dict(gt_seg_map=np.zeros((100, 100), np.uint8)), patch(0, 0, 5, 5))

@@ -30,8 +30,12 @@ class Labelled:
         return dict(img=np.full((60, 60, 3), index, np.uint8), img_id=index, sample_idx=index, instances=instances)
 
 
-@given(st.integers(0, 12), st.sampled_from(["subset", "one", "all"]), st.sampled_from([None, 1, 3, 50]),
-       st.integers(0, 2**32 - 1))
+@given(
+    st.integers(0, 12),
+    st.sampled_from(["subset", "one", "all"]),
+    st.sampled_from([None, 1, 3, 50]),
+    st.integers(0, 2**32 - 1),
+)
 def test_chosen_objects_are_distinct_and_within_the_bound(num_objects, selection, max_num, seed):
     chosen = choose(num_objects, selection, max_num, np.random.default_rng(seed))
     limit = num_objects if max_num is None else min(max_num, num_objects)
@@ -58,17 +62,21 @@ def test_a_class_in_a_quarter_of_the_threshold_is_repeated_twice():
 LONG_TAIL = [[0, 0, 1]] + [[0, 0]] * 8 + [[]]
 
 
-@pytest.mark.parametrize("sampling, share_of_image, share_of_object", [
-    # The first image holds a tenth of the donors, and its rare object is chosen as often as each other.
-    ("uniform", 0.1, 1 / 3),
-    # Its weight is sqrt(0.4 / 0.1) = 2 of 10.
-    ("rare_images", 2 / 10, 1 / 3),
-    # 1 + 1 + 2 of 4 + 8 * 2, and the rare object 2 of 4.
-    ("rare_objects", 4 / 20, 0.5),
-])
+@pytest.mark.parametrize(
+    "sampling, share_of_image, share_of_object",
+    [
+        # The first image holds a tenth of the donors, and its rare object is chosen as often as each other.
+        ("uniform", 0.1, 1 / 3),
+        # Its weight is sqrt(0.4 / 0.1) = 2 of 10.
+        ("rare_images", 2 / 10, 1 / 3),
+        # 1 + 1 + 2 of 4 + 8 * 2, and the rare object 2 of 4.
+        ("rare_objects", 4 / 20, 0.5),
+    ],
+)
 def test_rare_classes_give_more_often_where_that_is_asked_for(sampling, share_of_image, share_of_object):
-    donors = Donors(Labelled(LONG_TAIL), LargeScaleJitter(60, (1.0, 1.0)), selection="one", sampling=sampling,
-                    rare_threshold=0.4)
+    donors = Donors(
+        Labelled(LONG_TAIL), LargeScaleJitter(60, (1.0, 1.0)), selection="one", sampling=sampling, rare_threshold=0.4
+    )
     generator = np.random.default_rng(0)
     drawn = [donors.draw(generator) for _ in range(3000)]
     first = [d for d in drawn if d.data_info["img_id"] == 0]
@@ -128,8 +136,9 @@ def test_a_donor_is_cut_to_its_objects_unless_that_is_more_than_the_image():
 
 
 def test_boxes_become_masks_of_at_least_a_pixel_inside_the_image():
-    masks = box_masks(np.array([[1.6, 2.2, 4.4, 6.8], [3.1, 3.1, 3.2, 3.2], [-4, -4, 99, 99], [9.9, 9.9, 10, 10]]),
-                      10, 10)
+    masks = box_masks(
+        np.array([[1.6, 2.2, 4.4, 6.8], [3.1, 3.1, 3.2, 3.2], [-4, -4, 99, 99], [9.9, 9.9, 10, 10]]), 10, 10
+    )
     assert masks.boxes_xyxy.tolist() == [[2, 2, 4, 7], [3, 3, 4, 4], [0, 0, 10, 10], [9, 9, 10, 10]]
     assert masks.areas.tolist() == [10, 1, 100, 1]
     assert len(box_masks(np.zeros((0, 4)), 5, 5)) == 0

@@ -70,8 +70,16 @@ def test_masks_survive_pickling_and_copying(full):
 def test_any_index_that_bitmaps_take_is_taken():
     full = bitmaps(5, 16, 16, 3)
     boxed = BoxedMasks.of(full)
-    for index in (2, -1, slice(1, 4), [3, 0], np.array([4, 4]), np.array([True, False, True, False, False]),
-                  np.zeros(5, bool), np.zeros(0, int)):
+    for index in (
+        2,
+        -1,
+        slice(1, 4),
+        [3, 0],
+        np.array([4, 4]),
+        np.array([True, False, True, False, False]),
+        np.zeros(5, bool),
+        np.zeros(0, int),
+    ):
         same(boxed[index], full[index])
     same(boxed[torch.tensor([1, 2])], full[torch.tensor([1, 2])])
     same(boxed[torch.tensor([True, False, False, True, False])], full[np.array([0, 3])])
@@ -95,15 +103,17 @@ def test_the_mask_heads_target_function_takes_them():
     full = bitmaps(4, 64, 64, 1)
     proposals = torch.tensor([[3.0, 4.0, 40.0, 50.0], [0.0, 0.0, 64.0, 64.0], [10.5, 9.5, 30.25, 33.0]])
     cfg = ConfigDict(mask_size=28)
-    targets = [mask_target([proposals], [torch.tensor([0, 3, 1])], [masks], cfg)
-               for masks in (full, BoxedMasks.of(full))]
+    targets = [
+        mask_target([proposals], [torch.tensor([0, 3, 1])], [masks], cfg) for masks in (full, BoxedMasks.of(full))
+    ]
     assert targets[0].shape == (3, 28, 28)
     assert torch.equal(*targets)
 
 
 def test_the_preprocessor_pads_them_to_the_batch():
-    preprocessor = DetDataPreprocessor(pad_mask=True, batch_augments=[
-        dict(type="mmdet.BatchFixedSizePad", size=(32, 40), pad_mask=True)])
+    preprocessor = DetDataPreprocessor(
+        pad_mask=True, batch_augments=[dict(type="mmdet.BatchFixedSizePad", size=(32, 40), pad_mask=True)]
+    )
     samples = []
     for masks in (bitmaps(2, 20, 24, 1), BoxedMasks.of(bitmaps(2, 20, 24, 1))):
         sample = DetDataSample(gt_instances=InstanceData(masks=masks), metainfo=dict(img_shape=(20, 24)))

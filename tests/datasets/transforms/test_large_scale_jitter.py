@@ -37,8 +37,12 @@ def scene(height=60, width=80, seed=0, **instance):
     """A sample in memory: noise, and one object, a square of 20 x 10 px at (10, 20)."""
     image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
     polygon = [10.0, 20, 30, 20, 30, 30, 10, 30]
-    return dict(img=image, img_path="scene", sample_idx=4,
-                instances=[dict(bbox=[10, 20, 30, 30], bbox_label=3, ignore_flag=0, mask=[polygon]) | instance])
+    return dict(
+        img=image,
+        img_path="scene",
+        sample_idx=4,
+        instances=[dict(bbox=[10, 20, 30, 30], bbox_label=3, ignore_flag=0, mask=[polygon]) | instance],
+    )
 
 
 def by_mmdet(info: dict, draw: JitterDraw, window, size: int) -> dict:
@@ -48,10 +52,14 @@ def by_mmdet(info: dict, draw: JitterDraw, window, size: int) -> dict:
     crop = RandomCrop((size, size), crop_type="absolute", recompute_bbox=True, allow_negative_crop=True)
     crop._rand_offset = lambda margin: (min(offset[1], margin[0]), min(offset[0], margin[1]))
     results = dict(info)
-    for transform in (LoadImageFromFile(), LoadAnnotations(with_bbox=True, with_mask=True),
-                      Resize(scale=(box, box), keep_ratio=True), crop,
-                      FilterAnnotations(min_gt_bbox_wh=(1e-2, 1e-2), keep_empty=False),
-                      RandomFlip(prob=float(draw.flip))):
+    for transform in (
+        LoadImageFromFile(),
+        LoadAnnotations(with_bbox=True, with_mask=True),
+        Resize(scale=(box, box), keep_ratio=True),
+        crop,
+        FilterAnnotations(min_gt_bbox_wh=(1e-2, 1e-2), keep_empty=False),
+        RandomFlip(prob=float(draw.flip)),
+    ):
         results = transform(results)
     return results
 
@@ -115,8 +123,9 @@ def test_the_draw_is_mmdets():
     with DefaultScope.overwrite_default_scope("mmdet"):
         theirs = RandomResize(scale=(100, 100), ratio_range=(0.1, 2.0), keep_ratio=True)
     expected = np.array([theirs._random_scale()[0] for _ in range(4000)]) / 100
-    np.testing.assert_allclose(np.quantile(scales, [0, 0.25, 0.5, 0.75, 1]),
-                               np.quantile(expected, [0, 0.25, 0.5, 0.75, 1]), atol=0.06)
+    np.testing.assert_allclose(
+        np.quantile(scales, [0, 0.25, 0.5, 0.75, 1]), np.quantile(expected, [0, 0.25, 0.5, 0.75, 1]), atol=0.06
+    )
     assert abs(np.mean([draw.flip for draw in draws]) - 0.5) < 0.03
     assert abs(np.mean([draw.top for draw in draws]) - 0.5) < 0.03
 
@@ -155,8 +164,12 @@ def test_masks_of_all_kinds_give_the_same_sample():
     rle = coco_mask.encode(np.asfortranarray(full))
     runs = [10 * 60 + 20, *([10, 50] * 19), 10, 30 + 50 * 60]
     text = {**rle, "counts": rle["counts"].decode()}
-    kinds = {"polygon": scene(), "rle": scene(mask=rle), "text rle": scene(mask=text),
-             "runs": scene(mask={"size": [60, 80], "counts": runs})}
+    kinds = {
+        "polygon": scene(),
+        "rle": scene(mask=rle),
+        "text rle": scene(mask=text),
+        "runs": scene(mask={"size": [60, 80], "counts": runs}),
+    }
     for name in ("bitmap", "loaded polygon"):
         loaded = LoadAnnotations(with_mask=True, poly2mask=name == "bitmap")(scene() | {"ori_shape": (60, 80)})
         kinds[name] = loaded

@@ -12,9 +12,12 @@ from frozen_det.errors import InputError
 
 def sample(ignored):
     n = len(ignored)
-    return dict(gt_bboxes=HorizontalBoxes(torch.arange(4.0 * n).reshape(n, 4)), gt_bboxes_labels=np.arange(n),
-                gt_ignore_flags=np.array(ignored, dtype=bool),
-                gt_masks=BitmapMasks(np.stack([np.full((2, 2), i, np.uint8) for i in range(n)]), 2, 2))
+    return dict(
+        gt_bboxes=HorizontalBoxes(torch.arange(4.0 * n).reshape(n, 4)),
+        gt_bboxes_labels=np.arange(n),
+        gt_ignore_flags=np.array(ignored, dtype=bool),
+        gt_masks=BitmapMasks(np.stack([np.full((2, 2), i, np.uint8) for i in range(n)]), 2, 2),
+    )
 
 
 def test_the_first_objects_stay_and_ignored_regions_do_not_count():

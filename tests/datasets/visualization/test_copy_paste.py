@@ -14,8 +14,11 @@ from frozen_det.datasets.visualization.copy_paste import COLOURS, draw_copy_past
 
 def dataset_of(root, *transforms) -> CocoDataset:
     with DefaultScope.overwrite_default_scope("mmdet"):
-        return CocoDataset("annotations/train.json", data_root=str(root),
-                           pipeline=[*transforms, dict(type="PackDetInputs", meta_keys=("num_pasted",))])
+        return CocoDataset(
+            "annotations/train.json",
+            data_root=str(root),
+            pipeline=[*transforms, dict(type="PackDetInputs", meta_keys=("num_pasted",))],
+        )
 
 
 JITTER = dict(type="frozen_det.LargeScaleJitter", size_hw=96, scale_range=(0.8, 1.25))
@@ -52,8 +55,12 @@ def test_covered_objects_are_marked(toy_root):
 
 
 def test_an_image_in_memory_without_masks_shows_only_the_composition():
-    results = dict(img=np.zeros((50, 80, 3), np.uint8), gt_bboxes=HorizontalBoxes([[5, 5, 30, 30], [40, 5, 60, 30]]),
-                   gt_bboxes_labels=np.zeros(2, np.int64), gt_ignore_flags=np.array([False, True]))
+    results = dict(
+        img=np.zeros((50, 80, 3), np.uint8),
+        gt_bboxes=HorizontalBoxes([[5, 5, 30, 30], [40, 5, 60, 30]]),
+        gt_bboxes_labels=np.zeros(2, np.int64),
+        gt_ignore_flags=np.array([False, True]),
+    )
     picture = draw_copy_paste(CopyPaste().apply(results, Donation([], {})))
     assert picture.shape == (26 + 320, 512, 3)
     assert shows(picture, "own") and shows(picture, "ignored") and not shows(picture, "pasted")

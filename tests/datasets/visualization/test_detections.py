@@ -13,8 +13,10 @@ def objects(*boxes, labels=None, **more) -> DrawnObjects:
     return DrawnObjects(np.array(boxes, float).reshape(-1, 4), np.array(labels or [0] * len(boxes), int), **more)
 
 
-@pytest.mark.parametrize("size_hw, panel_hw", [((100, 200), (320, 640)), ((90, 90), (360, 360)),
-                                               ((2000, 1000), (640, 320)), ((500, 400), (500, 400))])
+@pytest.mark.parametrize(
+    "size_hw, panel_hw",
+    [((100, 200), (320, 640)), ((90, 90), (360, 360)), ((2000, 1000), (640, 320)), ((500, 400), (500, 400))],
+)
 def test_a_panel_is_neither_tiny_nor_huge(size_hw, panel_hw):
     assert draw_objects(np.zeros((*size_hw, 3), np.uint8), objects(), CLASSES).shape == (*panel_hw, 3)
 
@@ -49,14 +51,21 @@ def test_names_that_find_no_room_are_left_out_instead_of_piling_up():
 
 
 def test_boxes_off_the_image_or_inside_out_do_not_stop_the_picture():
-    panel = draw_objects(np.zeros((400, 400, 3), np.uint8),
-                         objects([-50, -50, 900, 900], [300, 300, 200, 200], [500, 500, 600, 600]), CLASSES)
+    panel = draw_objects(
+        np.zeros((400, 400, 3), np.uint8),
+        objects([-50, -50, 900, 900], [300, 300, 200, 200], [500, 500, 600, 600]),
+        CLASSES,
+    )
     assert panel.shape == (400, 400, 3)
 
 
 def test_a_pair_has_the_truth_left_and_the_predictions_right():
-    pair = draw_pair(np.zeros((400, 500, 3), np.uint8), objects([50, 60, 150, 200]),
-                     objects([250, 60, 350, 200], labels=[1], scores=np.array([0.5])), CLASSES)
+    pair = draw_pair(
+        np.zeros((400, 500, 3), np.uint8),
+        objects([50, 60, 150, 200]),
+        objects([250, 60, 350, 200], labels=[1], scores=np.array([0.5])),
+        CLASSES,
+    )
     assert pair.shape == (400, 1000 + GAP_PX, 3)
     np.testing.assert_array_equal(pair[130, 50], class_colors(2)[0])
     np.testing.assert_array_equal(pair[130, 500 + GAP_PX + 250], class_colors(2)[1])

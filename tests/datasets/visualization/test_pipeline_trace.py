@@ -10,8 +10,12 @@ from frozen_det.datasets.toy.toy_scenes import ToyScenes
 from frozen_det.datasets.visualization.pipeline_trace import describe_value, innermost, walk_stations
 from frozen_det.errors import InputError
 
-PIPELINE = [dict(type="LoadImageFromFile"), dict(type="LoadAnnotations", with_bbox=True),
-            dict(type="RandomCrop", crop_size=(60, 60), allow_negative_crop=True), dict(type="PackDetInputs")]
+PIPELINE = [
+    dict(type="LoadImageFromFile"),
+    dict(type="LoadAnnotations", with_bbox=True),
+    dict(type="RandomCrop", crop_size=(60, 60), allow_negative_crop=True),
+    dict(type="PackDetInputs"),
+]
 
 
 def _dataset(root, pipeline):
@@ -23,7 +27,12 @@ def test_each_transform_is_a_station_and_the_last_result_is_the_loaders_sample(t
     dataset = _dataset(toy_root, PIPELINE)
     stations = list(walk_stations(dataset, SampleIndex(3, 1, 0)))
     assert [station.name for station in stations] == [
-        "annotation", "LoadImageFromFile", "LoadAnnotations", "RandomCrop", "PackDetInputs"]
+        "annotation",
+        "LoadImageFromFile",
+        "LoadAnnotations",
+        "RandomCrop",
+        "PackDetInputs",
+    ]
     assert torch.equal(stations[-1].result["inputs"], dataset[SampleIndex(3, 1, 0)]["inputs"])
 
 
@@ -39,8 +48,9 @@ def test_dropped_objects_and_changed_shapes_are_told(toy_root):
 
 
 def test_what_stays_and_what_goes_is_told(toy_root):
-    stations = list(walk_stations(_dataset(toy_root, [lambda s: s, lambda s: {"img_id": s["img_id"]}]),
-                                  SampleIndex(0, 0, 0)))
+    stations = list(
+        walk_stations(_dataset(toy_root, [lambda s: s, lambda s: {"img_id": s["img_id"]}]), SampleIndex(0, 0, 0))
+    )
     assert stations[1].lines == ["nothing changed"]
     assert len(stations[2].lines) == 1 and stations[2].lines[0].startswith("- img_path, ")
 
@@ -75,9 +85,15 @@ def test_wrappers_are_looked_through_and_named(toy_root):
         innermost([1])
 
 
-@pytest.mark.parametrize("value,text", [
-    (np.array([[1.5, 2], [3, -4]], np.float32), "(2, 2) float32 -4..3"), (np.zeros((0, 4)), "(0, 4) float64"),
-    (torch.tensor([7]), "(1,) int64 7..7"), ([{"a": 1, "b": 2}], "1 entries with a, b"),
-    ("x" * 99, "'" + "x" * 86 + "...")])
+@pytest.mark.parametrize(
+    "value,text",
+    [
+        (np.array([[1.5, 2], [3, -4]], np.float32), "(2, 2) float32 -4..3"),
+        (np.zeros((0, 4)), "(0, 4) float64"),
+        (torch.tensor([7]), "(1,) int64 7..7"),
+        ([{"a": 1, "b": 2}], "1 entries with a, b"),
+        ("x" * 99, "'" + "x" * 86 + "..."),
+    ],
+)
 def test_values_are_described_by_shape_type_and_range(value, text):
     assert describe_value(value) == text

@@ -48,7 +48,8 @@ MISFITS = [
     (lambda s: {**s, "head.bias": torch.ones(3)}, "1 of another shape (head.bias: (3) in the file, (2) in the model)"),
     (with_nan, "NaN or infinite values in 1 of 4 tensors: head.bias"),
     (lambda s: {k: torch.zeros_like(v) for k, v in s.items()}, "nothing but zeros in 4 of 4"),
-    (lambda s: {**s, "head.bias": 3}, "1 other objects: head.bias"), (lambda s: {}, "expected tensors"),
+    (lambda s: {**s, "head.bias": 3}, "1 other objects: head.bias"),
+    (lambda s: {}, "expected tensors"),
 ]
 
 
@@ -56,8 +57,9 @@ MISFITS = [
 @pytest.mark.parametrize("how", ["test", "val", "resume"])
 def test_a_checkpoint_that_is_not_the_models_is_refused_before_anything_runs(tmp_path, change, message, how):
     path, steps = save(tmp_path / "a.pth", AB, change=change), Steps()
-    runner = toy_runner(tmp_path, **{"train" if how == "resume" else how: AB}, load_from=path, resume=how == "resume",
-                        hooks=[steps])
+    runner = toy_runner(
+        tmp_path, **{"train" if how == "resume" else how: AB}, load_from=path, resume=how == "resume", hooks=[steps]
+    )
     with pytest.raises(InputError) as raised:
         (runner.train if how == "resume" else getattr(runner, how))()
     assert message in str(raised.value) and path in str(raised.value) and "\n" not in str(raised.value)
@@ -84,8 +86,14 @@ def test_equal_classes_are_left_alone(tmp_path, classes):
 @pytest.mark.parametrize("how", ["test", "val", "resume"])
 def test_other_classes_are_refused_with_both_lists(tmp_path, data, how):
     path, steps = save(tmp_path / "a.pth", AB), Steps()
-    runner = toy_runner(tmp_path, **{"train" if how == "resume" else how: data}, load_from=path, resume=how == "resume",
-                        model=ToyDetector(2), hooks=[steps])
+    runner = toy_runner(
+        tmp_path,
+        **{"train" if how == "resume" else how: data},
+        load_from=path,
+        resume=how == "resume",
+        model=ToyDetector(2),
+        hooks=[steps],
+    )
     with pytest.raises(InputError, match=r"knows 2 \('kiwi', 'plum'\), ToyData has"):
         (runner.train if how == "resume" else getattr(runner, how))()
     assert steps.count == 0
@@ -156,16 +164,19 @@ class Wide(ToyDetector):
 def test_load_from_goes_across_class_counts_and_counts_what_it_took(tmp_path, caplog):
     path = save(tmp_path / "a.pth", AB, model=Wide(), change=lambda s: {**s, "old.weight": torch.ones(1)})
     _, said = begin(tmp_path, caplog, path)
-    assert said == [f"weights to begin with, from the checkpoint {path}: 2 tensors loaded; 2 of the model are new; 3 "
-                    "of the file left out (old.weight, head.weight: (2, 3) in the file, (3, 3) in the model, "
-                    "head.bias: (2) in the file, (3) in the model), 2 of them of another shape"]
+    assert said == [
+        f"weights to begin with, from the checkpoint {path}: 2 tensors loaded; 2 of the model are new; 3 "
+        "of the file left out (old.weight, head.weight: (2, 3) in the file, (3, 3) in the model, "
+        "head.bias: (2) in the file, (3) in the model), 2 of them of another shape"
+    ]
 
 
 def test_load_from_that_fits_says_so_and_warns_of_other_classes(tmp_path, caplog):
     path = save(tmp_path / "a.pth", AB)
     _, said = begin(tmp_path, caplog, path, ("plum", "kiwi"))
-    assert said == [f"weights to begin with, from the checkpoint {path}: 4 tensors loaded; nothing is new; nothing is "
-                    "left out"]
+    assert said == [
+        f"weights to begin with, from the checkpoint {path}: 4 tensors loaded; nothing is new; nothing is left out"
+    ]
     assert any("another order of them ('kiwi', 'plum')" in r.getMessage() for r in caplog.records)
 
 

@@ -11,15 +11,26 @@ from frozen_det.errors import InputError
 
 
 def record(*ids) -> dict:
-    return dict(share=0.1, seed=0, num_images=len(ids), of_images=30, annotation_file="a.json",
-                annotation_sha256="ab", ids=list(ids))
+    return dict(
+        share=0.1,
+        seed=0,
+        num_images=len(ids),
+        of_images=30,
+        annotation_file="a.json",
+        annotation_sha256="ab",
+        ids=list(ids),
+    )
 
 
 def runner(tmp_path, *records, resume=False):
     inner = [SimpleNamespace(fraction_record=one) for one in records]
     wrapped = SimpleNamespace(dataset=SimpleNamespace(datasets=inner))  # e.g. RepeatDataset of ConcatDataset
-    return SimpleNamespace(work_dir=str(tmp_path), _resume=resume, logger=MMLogger.get_current_instance(),
-                           train_dataloader=SimpleNamespace(dataset=wrapped))
+    return SimpleNamespace(
+        work_dir=str(tmp_path),
+        _resume=resume,
+        logger=MMLogger.get_current_instance(),
+        train_dataloader=SimpleNamespace(dataset=wrapped),
+    )
 
 
 def test_ids_of_all_datasets_inside_wrappers_are_written(tmp_path):

@@ -31,8 +31,12 @@ def _move(runner):
 def test_a_body_that_moved_before_training_began_is_refused(body, tmp_path, moment):
     if moment == "after_load_checkpoint":  # of weights that do not hold the body, loaded after it was filled
         torch.save({"state_dict": {"head.bias": torch.ones(1)}, "meta": {}}, tmp_path / "head.pth")
-    cfg = small_config(tmp_path / "run", body, hooks=[Act(moment, _move, "VERY_HIGH")],
-                       load_from=str(tmp_path / "head.pth") if moment == "after_load_checkpoint" else None)
+    cfg = small_config(
+        tmp_path / "run",
+        body,
+        hooks=[Act(moment, _move, "VERY_HIGH")],
+        load_from=str(tmp_path / "head.pth") if moment == "after_load_checkpoint" else None,
+    )
     with pytest.raises(InputError, match="layer1.0.bn1.weight moved before training began, after its"):
         run(cfg)
     assert not list((tmp_path / "run").glob("*.pth"))
@@ -82,13 +86,23 @@ def _replace_forward(runner):
 
 
 @pytest.mark.parametrize("moment", ["before_run", "before_train", "before_train_iter"])
-@pytest.mark.parametrize(("change", "named"), [
-    (_set("eps", 0.5), "bn1.eps was 1e-05, is 0.5"), (_set("momentum", 0.7), "bn1.momentum was 0.1, is 0.7"),
-    (_replace_forward, "bn1.forward was replaced by .*_replace_forward"),
-    (lambda runner: setattr(runner.model.backbone.body.layer1[0].conv1, "stride", (2, 2)),
-     r"conv1.stride was \(1, 1\), is \(2, 2\)"),
-    (lambda runner: setattr(_norm(runner), "__class__", nn.SyncBatchNorm), "bn1.class was .*BatchNorm2d, is .*Sync"),
-], ids=["eps", "momentum", "forward", "stride", "class"])
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (_set("eps", 0.5), "bn1.eps was 1e-05, is 0.5"),
+        (_set("momentum", 0.7), "bn1.momentum was 0.1, is 0.7"),
+        (_replace_forward, "bn1.forward was replaced by .*_replace_forward"),
+        (
+            lambda runner: setattr(runner.model.backbone.body.layer1[0].conv1, "stride", (2, 2)),
+            r"conv1.stride was \(1, 1\), is \(2, 2\)",
+        ),
+        (
+            lambda runner: setattr(_norm(runner), "__class__", nn.SyncBatchNorm),
+            "bn1.class was .*BatchNorm2d, is .*Sync",
+        ),
+    ],
+    ids=["eps", "momentum", "forward", "stride", "class"],
+)
 def test_changed_settings_of_a_frozen_module_stop_the_run_by_name(body, tmp_path, moment, change, named):
     if "Sync" in named or "stride" in named:  # neither runs afterwards
         moment = {"before_train_iter": "after_train_epoch"}.get(moment, moment)
@@ -103,10 +117,18 @@ def test_a_forward_hook_on_the_body_is_named_once_and_does_not_stop_the_run(body
         return None
 
     with caplog.at_level(logging.WARNING):
-        run(small_config(tmp_path, body, hooks=[
-            Act("before_train", lambda runner: getattr(_norm(runner), register)(look), "VERY_HIGH")]))
-    said = [line for line in (tmp_path / next(tmp_path.glob("2*/*.log")).relative_to(tmp_path)).read_text().splitlines()
-            if "that was not there when it was built" in line]
+        run(
+            small_config(
+                tmp_path,
+                body,
+                hooks=[Act("before_train", lambda runner: getattr(_norm(runner), register)(look), "VERY_HIGH")],
+            )
+        )
+    said = [
+        line
+        for line in (tmp_path / next(tmp_path.glob("2*/*.log")).relative_to(tmp_path)).read_text().splitlines()
+        if "that was not there when it was built" in line
+    ]
     kind = "forward pre-hook" if "pre" in register else "forward hook"
     assert len(said) == 1 and kind in said[0] and "look on layer1.0.bn1" in said[0]
 

@@ -64,14 +64,24 @@ def batches(count=4, poison=None):
 def train(model, data, hooks=None):
     with tempfile.TemporaryDirectory() as folder:
         runner = Runner(
-            model=model, work_dir=folder, train_cfg=dict(by_epoch=True, max_epochs=1),
-            train_dataloader=dict(dataset=data, batch_size=2, num_workers=0,
-                                  sampler=dict(type="DefaultSampler", shuffle=False),
-                                  collate_fn=dict(type="pseudo_collate")),
+            model=model,
+            work_dir=folder,
+            train_cfg=dict(by_epoch=True, max_epochs=1),
+            train_dataloader=dict(
+                dataset=data,
+                batch_size=2,
+                num_workers=0,
+                sampler=dict(type="DefaultSampler", shuffle=False),
+                collate_fn=dict(type="pseudo_collate"),
+            ),
             optim_wrapper=dict(type="OptimWrapper", optimizer=dict(type="SGD", lr=0.1)),
-            default_hooks=dict(checkpoint=None, logger=None), log_level="ERROR", experiment_name=f"nan{id(model)}",
+            default_hooks=dict(checkpoint=None, logger=None),
+            log_level="ERROR",
+            experiment_name=f"nan{id(model)}",
             randomness=dict(seed=3),
-            custom_hooks=[dict(type="frozen_det.NaNGuardHook")] if hooks is None else hooks, default_scope="mmdet")
+            custom_hooks=[dict(type="frozen_det.NaNGuardHook")] if hooks is None else hooks,
+            default_scope="mmdet",
+        )
         runner.train()
         return runner
 
@@ -167,20 +177,39 @@ def test_a_finite_run_is_the_same_with_and_without_the_guard_and_leaves_nothing_
 
 
 def test_in_an_mmdet_detector_the_first_broken_layer_of_the_neck_is_named():
-    detector = MODELS.build(ConfigDict(
-        type="mmdet.RetinaNet", data_preprocessor=dict(type="mmdet.DetDataPreprocessor", pad_size_divisor=32),
-        backbone=dict(type="mmdet.ResNet", depth=18, out_indices=(2, 3)),
-        neck=dict(type="frozen_det.FPN", in_channels=[256, 512], out_channels=8, num_outs=3),
-        bbox_head=dict(type="frozen_det.RetinaHead", num_classes=2, in_channels=8, feat_channels=8, stacked_convs=1,
-                       anchor_generator=dict(type="mmdet.AnchorGenerator", octave_base_scale=4, scales_per_octave=1,
-                                             ratios=[1.0], strides=[16, 32, 64])),
-        train_cfg=dict(assigner=dict(type="mmdet.MaxIoUAssigner", pos_iou_thr=0.5, neg_iou_thr=0.4, min_pos_iou=0),
-                       sampler=dict(type="mmdet.PseudoSampler"), allowed_border=-1, pos_weight=-1, debug=False)))
+    detector = MODELS.build(
+        ConfigDict(
+            type="mmdet.RetinaNet",
+            data_preprocessor=dict(type="mmdet.DetDataPreprocessor", pad_size_divisor=32),
+            backbone=dict(type="mmdet.ResNet", depth=18, out_indices=(2, 3)),
+            neck=dict(type="frozen_det.FPN", in_channels=[256, 512], out_channels=8, num_outs=3),
+            bbox_head=dict(
+                type="frozen_det.RetinaHead",
+                num_classes=2,
+                in_channels=8,
+                feat_channels=8,
+                stacked_convs=1,
+                anchor_generator=dict(
+                    type="mmdet.AnchorGenerator",
+                    octave_base_scale=4,
+                    scales_per_octave=1,
+                    ratios=[1.0],
+                    strides=[16, 32, 64],
+                ),
+            ),
+            train_cfg=dict(
+                assigner=dict(type="mmdet.MaxIoUAssigner", pos_iou_thr=0.5, neg_iou_thr=0.4, min_pos_iou=0),
+                sampler=dict(type="mmdet.PseudoSampler"),
+                allowed_border=-1,
+                pos_weight=-1,
+                debug=False,
+            ),
+        )
+    )
     sample = DetDataSample(metainfo=dict(img_shape=(128, 128), ori_shape=(128, 128)))
     sample.gt_instances = InstanceData(bboxes=torch.tensor([[10.0, 10, 90, 80]]), labels=torch.tensor([1]))
     sample.ignored_instances = InstanceData(bboxes=torch.zeros(0, 4))
-    batch = dict(inputs=[torch.zeros(3, 128, 128, dtype=torch.uint8)] * 2,
-                 data_samples=[sample, copy.deepcopy(sample)])
+    batch = dict(inputs=[torch.zeros(3, 128, 128, dtype=torch.uint8)] * 2, data_samples=[sample, copy.deepcopy(sample)])
     detector.train()
     assert "did not come back" in first_non_finite(detector, batch)
     detector.neck.laterals[1].bias.data[0] = float("inf")

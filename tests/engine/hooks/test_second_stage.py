@@ -36,7 +36,8 @@ def second_config(scenes, work_dir, load_from):
     cfg = tiny_config(scenes, work_dir, train_cfg__max_epochs=1)
     cfg.model.detector.type = "frozen_det.ClassifierStage"
     cfg.model.detector.roi_head.bbox_head.loss_cls = dict(
-        type="frozen_det.ClassBalancedLoss", ann_file=f"{scenes}/annotations/train.json")
+        type="frozen_det.ClassBalancedLoss", ann_file=f"{scenes}/annotations/train.json"
+    )
     cfg.custom_hooks.append(dict(type="frozen_det.SecondStageHook"))
     cfg.load_from = str(load_from) if load_from else None
     return cfg
@@ -47,7 +48,9 @@ def test_of_a_lean_first_stage_only_the_final_layer_moves_and_the_proof_says_so(
     before, after = (checkpoints.read(path)["state_dict"] for path in (first, second))
     assert "backbone.base_digest" in before and set(before) == set(after)
     assert {name for name in before if not torch.equal(before[name], after[name])} == {
-        "roi_head.bbox_head.fc_cls.weight", "roi_head.bbox_head.fc_cls.bias"}
+        "roi_head.bbox_head.fc_cls.weight",
+        "roi_head.bbox_head.fc_cls.bias",
+    }
     proof = json.loads((folder / "frozen_proof.json").read_text(encoding="utf-8"))
     assert proof["trained"] == ["roi_head.bbox_head.fc_cls"]
     assert {module["name"] for module in proof["modules"]} == {"backbone", "the rest of the model"}
@@ -97,8 +100,10 @@ def runner_of(model, folder):
     return SimpleNamespace(model=model, work_dir=str(folder), rank=0, iter=0, epoch=0, logger=logger, hooks=[])
 
 
-@pytest.mark.parametrize("name", ["neck.", "rpn_head.", "roi_head.bbox_head.fc_reg.", "running_mean",
-                                  "num_batches_tracked", "backbone.body."])
+@pytest.mark.parametrize(
+    "name",
+    ["neck.", "rpn_head.", "roi_head.bbox_head.fc_reg.", "running_mean", "num_batches_tracked", "backbone.body."],
+)
 def test_the_proof_stops_when_anything_but_the_final_layer_moves(tmp_path, name):
     _, model = stages()
     hook, runner = FrozenProofHook(), runner_of(model, tmp_path)
@@ -134,7 +139,8 @@ def test_the_second_stages_config_differs_in_what_trains_the_loss_and_the_schedu
     model = two["model"]["detector"]
     assert model.pop("type") == "frozen_det.ClassifierStage"
     assert model["roi_head"]["bbox_head"].pop("loss_cls") == dict(
-        type="frozen_det.ClassBalancedLoss", ann_file="data/lvis/annotations/lvis_v1_train.json")
+        type="frozen_det.ClassBalancedLoss", ann_file="data/lvis/annotations/lvis_v1_train.json"
+    )
     one["model"]["detector"].pop("type")
     one["model"]["detector"]["roi_head"]["bbox_head"].pop("loss_cls")
     assert two["default_hooks"].pop("second_stage") == dict(type="frozen_det.SecondStageHook")

@@ -24,8 +24,11 @@ class Regressor(BaseModel):
     def __init__(self, weights="random"):
         super().__init__()
         torch.manual_seed(0)
-        self.backbone = FrozenBackbone(dict(type="timm", name="test_resnet", zero_init_last=False), weights,
-                                       adapters=dict(type="parallel", start_stage=4))
+        self.backbone = FrozenBackbone(
+            dict(type="timm", name="test_resnet", zero_init_last=False),
+            weights,
+            adapters=dict(type="parallel", start_stage=4),
+        )
         self.head = nn.Linear(self.backbone.channels[-1], 1)
 
     def forward(self, image, target, mode="loss"):
@@ -71,25 +74,48 @@ class Recorder(Hook):
             self.rates.append(rates_of(runner))
 
     def after_train_epoch(self, runner):
-        self.moved.append({n for n, p in runner.model.backbone.body.named_parameters()
-                           if not torch.equal(p, self.start[n])})
+        self.moved.append(
+            {n for n, p in runner.model.backbone.body.named_parameters() if not torch.equal(p, self.start[n])}
+        )
 
 
-def make_runner(folder, hooks, resume=None, constructor="frozen_det.RoleParameterGroups", full=True, model=None,
-                load_from=None, scheduler=None):
+def make_runner(
+    folder,
+    hooks,
+    resume=None,
+    constructor="frozen_det.RoleParameterGroups",
+    full=True,
+    model=None,
+    load_from=None,
+    scheduler=None,
+):
     optimizer = dict(type="SGD", lr=0.05, momentum=0.9, weight_decay=1e-4)
     return Runner(
-        model=model or Regressor(), work_dir=str(folder), experiment_name=f"{Path(folder).name}-{resume is not None}",
-        train_dataloader=dict(dataset=Numbers(), batch_size=4, num_workers=0, collate_fn=dict(type="default_collate"),
-                              sampler=dict(type="DefaultSampler", shuffle=False)),
+        model=model or Regressor(),
+        work_dir=str(folder),
+        experiment_name=f"{Path(folder).name}-{resume is not None}",
+        train_dataloader=dict(
+            dataset=Numbers(),
+            batch_size=4,
+            num_workers=0,
+            collate_fn=dict(type="default_collate"),
+            sampler=dict(type="DefaultSampler", shuffle=False),
+        ),
         train_cfg=dict(type="EpochBasedTrainLoop", max_epochs=4),
         optim_wrapper=dict(type="OptimWrapper", optimizer=optimizer, constructor=constructor),
-        param_scheduler=scheduler or [
+        param_scheduler=scheduler
+        or [
             dict(type="LinearLR", start_factor=0.5, by_epoch=False, begin=0, end=6),
-            dict(type="MultiStepLR", milestones=[3], gamma=0.1, by_epoch=True)],
+            dict(type="MultiStepLR", milestones=[3], gamma=0.1, by_epoch=True),
+        ],
         default_hooks=dict(checkpoint=LeanCheckpointHook(full=full, interval=1), logger=dict(type="LoggerHook")),
-        custom_hooks=hooks, resume=resume is not None, load_from=str(resume) if resume else load_from,
-        default_scope="mmengine", randomness=dict(seed=0), log_level="WARNING")
+        custom_hooks=hooks,
+        resume=resume is not None,
+        load_from=str(resume) if resume else load_from,
+        default_scope="mmengine",
+        randomness=dict(seed=0),
+        log_level="WARNING",
+    )
 
 
 def rates_of(runner):
@@ -124,11 +150,15 @@ def test_a_part_unfrozen_during_warm_up_warms_up_with_the_others(tmp_path):
     assert all(rates[2] == pytest.approx(0.5 * rates[0]) for rates in recorder.rates[1:])
 
 
-@pytest.mark.parametrize("scheduler", [
-    dict(type="CosineAnnealingLR", T_max=8, by_epoch=False, eta_min=0),
-    dict(type="CosineRestartLR", periods=[3, 5], restart_weights=[1, 0.5], by_epoch=False, eta_min=0),
-    dict(type="PolyLR", power=0.9, eta_min=0, by_epoch=False, end=8),
-], ids=lambda cfg: cfg["type"])
+@pytest.mark.parametrize(
+    "scheduler",
+    [
+        dict(type="CosineAnnealingLR", T_max=8, by_epoch=False, eta_min=0),
+        dict(type="CosineRestartLR", periods=[3, 5], restart_weights=[1, 0.5], by_epoch=False, eta_min=0),
+        dict(type="PolyLR", power=0.9, eta_min=0, by_epoch=False, end=8),
+    ],
+    ids=lambda cfg: cfg["type"],
+)
 def test_schedules_that_keep_base_rates_hold_the_new_group_at_its_share(tmp_path, scheduler):
     class Rates(Hook):
         found = []
@@ -191,8 +221,11 @@ def test_a_lean_checkpoint_from_behind_the_boundary_resumes_and_loads(tmp_path):
 def test_a_new_run_that_starts_from_such_a_checkpoint_begins_frozen(tmp_path):
     make_runner(tmp_path / "first", [UnfreezeHook(1, ["layer4.*"]), FrozenProofHook()]).train()
     recorder = Recorder()
-    second = make_runner(tmp_path / "second", [UnfreezeHook(2, ["layer4.*"]), FrozenProofHook(), recorder],
-                         load_from=str(tmp_path / "first" / "epoch_4.pth"))
+    second = make_runner(
+        tmp_path / "second",
+        [UnfreezeHook(2, ["layer4.*"]), FrozenProofHook(), recorder],
+        load_from=str(tmp_path / "first" / "epoch_4.pth"),
+    )
     second.train()
     assert recorder.moved[1] == set()
     assert recorder.moved[2] != set()
@@ -255,11 +288,14 @@ def test_a_distributed_wrapper_is_made_anew_so_that_new_gradients_are_reduced(tm
         dist.destroy_process_group()
 
 
-@pytest.mark.parametrize(("hook", "message"), [
-    (lambda: UnfreezeHook(-1), "from 0 on"),
-    (lambda: UnfreezeHook(0, module="head"), "no frozen_det.FrozenBackbone"),
-    (lambda: UnfreezeHook(0, ["layer9.*"]), "matches no parameter"),
-])
+@pytest.mark.parametrize(
+    ("hook", "message"),
+    [
+        (lambda: UnfreezeHook(-1), "from 0 on"),
+        (lambda: UnfreezeHook(0, module="head"), "no frozen_det.FrozenBackbone"),
+        (lambda: UnfreezeHook(0, ["layer9.*"]), "matches no parameter"),
+    ],
+)
 def test_a_step_that_cannot_be_taken_is_refused(tmp_path, hook, message):
     with pytest.raises(InputError, match=message):
         make_runner(tmp_path, [hook()]).train()

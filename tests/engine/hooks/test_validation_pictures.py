@@ -31,8 +31,10 @@ class OneBoxDetector(BaseModel):
             return {"loss": self.weight.sum()}
         for sample in data_samples:
             sample.pred_instances = InstanceData(
-                bboxes=torch.tensor([[10.0, 10, 60, 60], [0, 0, 5, 5]]), scores=torch.tensor([0.9, 0.1]),
-                labels=torch.tensor([0, 1]))
+                bboxes=torch.tensor([[10.0, 10, 60, 60], [0, 0, 5, 5]]),
+                scores=torch.tensor([0.9, 0.1]),
+                labels=torch.tensor([0, 1]),
+            )
         return data_samples
 
 
@@ -45,31 +47,66 @@ def data(tmp_path):
         Image.fromarray(np.full((80, 120, 3), 20 * number, np.uint8)).save(tmp_path / "images" / f"{number}.png")
         images.append({"id": number + 100, "width": 120, "height": 80, "file_name": f"{number}.png"})
         if number % 2:
-            annotations.append({"id": number, "image_id": number + 100, "category_id": 1, "bbox": [10, 10, 50, 50],
-                                "area": 2500, "iscrowd": 0, "segmentation": [[10, 10, 60, 10, 60, 60]]})
-    content = {"images": images, "annotations": annotations,
-               "categories": [{"id": 1, "name": "ant"}, {"id": 2, "name": "bee"}]}
+            annotations.append(
+                {
+                    "id": number,
+                    "image_id": number + 100,
+                    "category_id": 1,
+                    "bbox": [10, 10, 50, 50],
+                    "area": 2500,
+                    "iscrowd": 0,
+                    "segmentation": [[10, 10, 60, 10, 60, 60]],
+                }
+            )
+    content = {
+        "images": images,
+        "annotations": annotations,
+        "categories": [{"id": 1, "name": "ant"}, {"id": 2, "name": "bee"}],
+    }
     (tmp_path / "truth.json").write_text(json.dumps(content))
     return tmp_path
 
 
 def run(data, epochs: int = 2, **hook) -> Runner:
-    pipeline = [dict(type="mmdet.LoadImageFromFile"),
-                dict(type="mmdet.LoadAnnotations", with_bbox=True), dict(type="mmdet.PackDetInputs")]
-    loader = dict(batch_size=4, num_workers=0, sampler=dict(type="DefaultSampler", shuffle=False),
-                  dataset=dict(type="mmdet.CocoDataset", ann_file=str(data / "truth.json"),
-                               data_prefix=dict(img=str(data / "images")), pipeline=pipeline, test_mode=True,
-                               metainfo=dict(classes=("ant", "bee"))))
-    runner = Runner.from_cfg(Config(dict(
-        model=dict(type="OneBoxDetector"), work_dir=str(data / "work"), train_dataloader=loader,
-        val_dataloader=loader, val_evaluator=dict(type="frozen_det.CocoMetric", ann_file=str(data / "truth.json")),
-        train_cfg=dict(by_epoch=True, max_epochs=epochs, val_interval=1), val_cfg=dict(),
-        optim_wrapper=dict(type="OptimWrapper", optimizer=dict(type="SGD", lr=0.1)),
-        default_hooks=dict(logger=dict(type="LoggerHook", interval=1000), checkpoint=None),
-        custom_hooks=[dict(type="frozen_det.ValidationPicturesHook", **hook)],
-        default_scope="mmengine", experiment_name=data.name,
-        visualizer=dict(type="Visualizer", vis_backends=[dict(type="LocalVisBackend"),
-                                                         dict(type="TensorboardVisBackend")]))))
+    pipeline = [
+        dict(type="mmdet.LoadImageFromFile"),
+        dict(type="mmdet.LoadAnnotations", with_bbox=True),
+        dict(type="mmdet.PackDetInputs"),
+    ]
+    loader = dict(
+        batch_size=4,
+        num_workers=0,
+        sampler=dict(type="DefaultSampler", shuffle=False),
+        dataset=dict(
+            type="mmdet.CocoDataset",
+            ann_file=str(data / "truth.json"),
+            data_prefix=dict(img=str(data / "images")),
+            pipeline=pipeline,
+            test_mode=True,
+            metainfo=dict(classes=("ant", "bee")),
+        ),
+    )
+    runner = Runner.from_cfg(
+        Config(
+            dict(
+                model=dict(type="OneBoxDetector"),
+                work_dir=str(data / "work"),
+                train_dataloader=loader,
+                val_dataloader=loader,
+                val_evaluator=dict(type="frozen_det.CocoMetric", ann_file=str(data / "truth.json")),
+                train_cfg=dict(by_epoch=True, max_epochs=epochs, val_interval=1),
+                val_cfg=dict(),
+                optim_wrapper=dict(type="OptimWrapper", optimizer=dict(type="SGD", lr=0.1)),
+                default_hooks=dict(logger=dict(type="LoggerHook", interval=1000), checkpoint=None),
+                custom_hooks=[dict(type="frozen_det.ValidationPicturesHook", **hook)],
+                default_scope="mmengine",
+                experiment_name=data.name,
+                visualizer=dict(
+                    type="Visualizer", vis_backends=[dict(type="LocalVisBackend"), dict(type="TensorboardVisBackend")]
+                ),
+            )
+        )
+    )
     runner.train()
     return runner
 
@@ -83,7 +120,10 @@ def test_every_validation_draws_the_same_images_into_its_own_folder(data):
     index = json.loads((folders[1] / "index.json").read_text())
     assert index["epoch"] == 2 and index["score_threshold"] == 0.3
     assert [(one["img_id"], one["num_objects"], one["num_predictions"]) for one in index["pictures"]] == [
-        (101, 1, 1), (103, 1, 1), (107, 1, 1)]
+        (101, 1, 1),
+        (103, 1, 1),
+        (107, 1, 1),
+    ]
     picture = np.asarray(Image.open(folders[0] / "02_7.jpg")).astype(int)
     assert picture.shape == (360, 2 * 540 + 8, 3)
     assert abs(picture[330, 30] - 140).max() < 6  # image 7 is grey 140
@@ -130,8 +170,15 @@ def test_images_are_spread_evenly_and_those_with_objects_go_first():
 def test_the_best_predictions_from_the_threshold_on_are_drawn():
     from mmengine.structures import InstanceData
 
-    found = predictions_of(InstanceData(bboxes=torch.arange(16.0).reshape(4, 4), scores=torch.tensor([.2, .9, .4, .5]),
-                                        labels=torch.tensor([0, 1, 2, 3])), 0.4, 2)
+    found = predictions_of(
+        InstanceData(
+            bboxes=torch.arange(16.0).reshape(4, 4),
+            scores=torch.tensor([0.2, 0.9, 0.4, 0.5]),
+            labels=torch.tensor([0, 1, 2, 3]),
+        ),
+        0.4,
+        2,
+    )
     assert found.labels.tolist() == [1, 3] and found.boxes_xyxy[1].tolist() == [12, 13, 14, 15]
 
 

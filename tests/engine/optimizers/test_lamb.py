@@ -14,8 +14,9 @@ LAMB = dict(type="frozen_det.Lamb", lr=5e-3, weight_decay=0.02)
 
 
 def wrapper_of(model, **more):
-    return build_optim_wrapper(model, ConfigDict(type="OptimWrapper", constructor="frozen_det.DecayGroups",
-                                                 optimizer=LAMB, **more))
+    return build_optim_wrapper(
+        model, ConfigDict(type="OptimWrapper", constructor="frozen_det.DecayGroups", optimizer=LAMB, **more)
+    )
 
 
 def small_model():
@@ -31,8 +32,9 @@ def test_of_resnet50s_tensors_107_have_no_decay_and_54_have_it():
 
 
 def test_names_that_the_network_states_have_no_decay():
-    decay, plain = decay_split(nn.ModuleDict({"network": build_network(
-        dict(type="timm", name="deit_tiny_patch16_224"), 3).module}))
+    decay, plain = decay_split(
+        nn.ModuleDict({"network": build_network(dict(type="timm", name="deit_tiny_patch16_224"), 3).module})
+    )
     assert {"network.pos_embed", "network.cls_token"} <= set(plain) and "network.head.weight" in decay
 
 
@@ -48,10 +50,13 @@ def test_a_step_through_the_wrapper_is_timms():
     ours, theirs = small_model(), small_model()
     wrapper = wrapper_of(ours)
     decay, plain = decay_split(theirs)
-    reference = Lamb([dict(params=list(decay.values())), dict(params=list(plain.values()), weight_decay=0.0)],
-                     lr=5e-3, weight_decay=0.02)
+    reference = Lamb(
+        [dict(params=list(decay.values())), dict(params=list(plain.values()), weight_decay=0.0)],
+        lr=5e-3,
+        weight_decay=0.02,
+    )
     for step in range(3):
-        images = torch.randn(6, 3, 4, 4) * 10 ** step  # small and large gradients: with and without the clip
+        images = torch.randn(6, 3, 4, 4) * 10**step  # small and large gradients: with and without the clip
         wrapper.update_params(ours(images).square().mean())
         reference.zero_grad()
         theirs(images).square().mean().backward()
@@ -86,7 +91,7 @@ def test_gradients_are_not_clipped_twice():
 def test_mixed_precisions_scale_is_out_of_the_gradients_before_lamb_clips_them():
     """Fact T13: with the scale in, every gradient would be far above norm 1 and be clipped to it."""
     steps = []
-    for scale in (None, 2.0 ** 16):
+    for scale in (None, 2.0**16):
         model = small_model()
         optimizer = wrapper_of(model).optimizer
         scaler = torch.amp.GradScaler("cpu", init_scale=scale or 1.0, enabled=scale is not None)

@@ -15,8 +15,9 @@ class Detector(nn.Module):
 
     def __init__(self, adapters=dict(type="parallel"), freeze=True):  # noqa: B006  never changed
         super().__init__()
-        self.backbone = FrozenBackbone(dict(type="timm", name="test_resnet"), "random", adapters=adapters,
-                                       freeze=freeze)
+        self.backbone = FrozenBackbone(
+            dict(type="timm", name="test_resnet"), "random", adapters=adapters, freeze=freeze
+        )
         self.neck = nn.Sequential(nn.Conv2d(192, 4, 1), nn.BatchNorm2d(4))
         self.rpn_head = nn.Linear(4, 2)
         self.roi_head = nn.Linear(4, 3)
@@ -24,9 +25,13 @@ class Detector(nn.Module):
 
 def groups_of(model, roles=None, **optimizer):
     cfg = dict(type="OptimWrapper", optimizer=dict(type="SGD", lr=0.1, weight_decay=1e-4, **optimizer))
-    wrapper = OPTIM_WRAPPER_CONSTRUCTORS.build(dict(
-        type="frozen_det.RoleParameterGroups", optim_wrapper_cfg=cfg,
-        paramwise_cfg=None if roles is None else dict(roles=roles)))(model)
+    wrapper = OPTIM_WRAPPER_CONSTRUCTORS.build(
+        dict(
+            type="frozen_det.RoleParameterGroups",
+            optim_wrapper_cfg=cfg,
+            paramwise_cfg=None if roles is None else dict(roles=roles),
+        )
+    )(model)
     return {group["role"]: group for group in wrapper.optimizer.param_groups}
 
 
@@ -42,11 +47,17 @@ def test_every_trainable_parameter_is_in_exactly_one_group_and_nothing_frozen_is
 
 
 def test_each_role_has_its_own_rate_and_decay():
-    groups = groups_of(Detector(dict(type="parallel", train_norms=True)), dict(
-        adapters=dict(lr_mult=0.5, weight_decay=0.01), norms=dict(decay_mult=0), heads=dict(lr=0.3, momentum=0.8)),
-        momentum=0.9)
+    groups = groups_of(
+        Detector(dict(type="parallel", train_norms=True)),
+        dict(adapters=dict(lr_mult=0.5, weight_decay=0.01), norms=dict(decay_mult=0), heads=dict(lr=0.3, momentum=0.8)),
+        momentum=0.9,
+    )
     assert {role: (group["lr"], group["weight_decay"], group["momentum"]) for role, group in groups.items()} == {
-        "adapters": (0.05, 0.01, 0.9), "norms": (0.1, 0.0, 0.9), "neck": (0.1, 1e-4, 0.9), "heads": (0.3, 1e-4, 0.8)}
+        "adapters": (0.05, 0.01, 0.9),
+        "norms": (0.1, 0.0, 0.9),
+        "neck": (0.1, 1e-4, 0.9),
+        "heads": (0.3, 1e-4, 0.8),
+    }
 
 
 def test_norms_of_every_part_but_the_adapters_form_the_role_norms_where_it_is_asked_for():
@@ -72,16 +83,22 @@ def test_a_plain_backbone_and_a_wrapper_change_no_role(make):
     inner = model.module if isinstance(model, nn.DataParallel) else model
     inner.backbone = nn.Conv2d(3, 3, 1)
     assert {role: len(found) for role, found in parameter_roles(model).items()} == {
-        "backbone": 2, "neck": 4, "heads": 4}
+        "backbone": 2,
+        "neck": 4,
+        "heads": 4,
+    }
 
 
-@pytest.mark.parametrize(("roles", "message"), [
-    (dict(adapters=dict(lr_mult=1)), "settings for 'adapters', but no parameter .*'heads', 'neck'"),
-    (dict(backbone=dict()), "settings for 'backbone'"),
-    (dict(head=dict()), "got 'head'; did you mean 'heads'"),
-    (dict(heads=dict(lr=1, lr_mult=1)), "one of lr and lr_mult"),
-    (dict(heads=dict(lr_mul=1)), "no setting 'lr_mul'; did you mean 'lr_mult'"),
-])
+@pytest.mark.parametrize(
+    ("roles", "message"),
+    [
+        (dict(adapters=dict(lr_mult=1)), "settings for 'adapters', but no parameter .*'heads', 'neck'"),
+        (dict(backbone=dict()), "settings for 'backbone'"),
+        (dict(head=dict()), "got 'head'; did you mean 'heads'"),
+        (dict(heads=dict(lr=1, lr_mult=1)), "one of lr and lr_mult"),
+        (dict(heads=dict(lr_mul=1)), "no setting 'lr_mul'; did you mean 'lr_mult'"),
+    ],
+)
 def test_settings_that_do_nothing_are_errors(roles, message):
     with pytest.raises(InputError, match=message):
         groups_of(Detector(None), roles)
@@ -95,8 +112,7 @@ def test_a_multiplier_needs_a_base():
 
 def test_other_options_of_mmengines_constructor_are_refused_rather_than_ignored():
     with pytest.raises(InputError, match="norm_decay_mult"):
-        RoleParameterGroups(dict(type="OptimWrapper", optimizer=dict(type="SGD", lr=0.1)),
-                            dict(norm_decay_mult=0.0))
+        RoleParameterGroups(dict(type="OptimWrapper", optimizer=dict(type="SGD", lr=0.1)), dict(norm_decay_mult=0.0))
 
 
 def test_a_model_in_which_nothing_trains_is_refused():

@@ -59,15 +59,22 @@ def test_an_unchanged_run_goes_on_as_if_it_had_not_stopped(body, begun, finished
     assert all(torch.equal(one[name], other[name]) for name in other)
 
 
-@pytest.mark.parametrize(("changes", "named"), [
-    (dict(optim_wrapper=dict(type="OptimWrapper", optimizer=dict(type="SGD", lr=0.2, momentum=0.9))),
-     r"optim_wrapper\.optimizer\.lr: 0\.1 -> 0\.2"),
-    (dict(optim_wrapper=dict(type="OptimWrapper", optimizer=dict(type="Adam", lr=0.1))),
-     "optim_wrapper.optimizer.type: 'SGD' -> 'Adam'"),
-    (dict(randomness=dict(seed=1)), "randomness.seed: 0 -> 1"),
-    (dict(train_cfg=dict(type="IterBasedTrainLoop", max_iters=9)), "train_cfg.type: None -> 'IterBasedTrainLoop'"),
-    (dict(auto_scale_lr=dict(enable=True, base_batch_size=8)), "auto_scale_lr: None -> {"),
-])
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        (
+            dict(optim_wrapper=dict(type="OptimWrapper", optimizer=dict(type="SGD", lr=0.2, momentum=0.9))),
+            r"optim_wrapper\.optimizer\.lr: 0\.1 -> 0\.2",
+        ),
+        (
+            dict(optim_wrapper=dict(type="OptimWrapper", optimizer=dict(type="Adam", lr=0.1))),
+            "optim_wrapper.optimizer.type: 'SGD' -> 'Adam'",
+        ),
+        (dict(randomness=dict(seed=1)), "randomness.seed: 0 -> 1"),
+        (dict(train_cfg=dict(type="IterBasedTrainLoop", max_iters=9)), "train_cfg.type: None -> 'IterBasedTrainLoop'"),
+        (dict(auto_scale_lr=dict(enable=True, base_batch_size=8)), "auto_scale_lr: None -> {"),
+    ],
+)
 def test_what_a_resumed_run_would_not_heed_is_refused_by_key(body, begun, changes, named):
     cfg = small_config(begun, body, **changes)
     with pytest.raises(InputError, match=named) as refusal:
@@ -91,12 +98,22 @@ def test_another_frozen_part_is_refused(body, begun, key):
 
 
 def test_what_takes_effect_is_listed_and_what_does_not_matter_is_not(body, begun):
-    cfg = small_config(begun, body, epochs=3, optim_wrapper=dict(
-        type="OptimWrapper", optimizer=dict(type="SGD", lr=0.1, momentum=0.9), clip_grad=dict(max_norm=1.0)))
+    cfg = small_config(
+        begun,
+        body,
+        epochs=3,
+        optim_wrapper=dict(
+            type="OptimWrapper", optimizer=dict(type="SGD", lr=0.1, momentum=0.9), clip_grad=dict(max_norm=1.0)
+        ),
+    )
     cfg.train_dataloader.num_workers, cfg.train_dataloader.dataset.data_root, cfg.log_level = 2, "moved", "INFO"
     assert check_resumable(read(begun / "epoch_1.pth"), cfg, "a.pth") == [
-        "train_dataloader.dataset.data_root: None -> 'moved'", "optim_wrapper.clip_grad: None -> {'max_norm': 1.0}",
-        "param_scheduler.1.T_max: 2 -> 3", "param_scheduler.1.end: 2 -> 3", "train_cfg.max_epochs: 2 -> 3"]
+        "train_dataloader.dataset.data_root: None -> 'moved'",
+        "optim_wrapper.clip_grad: None -> {'max_norm': 1.0}",
+        "param_scheduler.1.T_max: 2 -> 3",
+        "param_scheduler.1.end: 2 -> 3",
+        "train_cfg.max_epochs: 2 -> 3",
+    ]
 
 
 def test_another_number_of_images_in_a_step_is_refused_with_both(body, begun):
@@ -126,8 +143,10 @@ def test_a_run_shorter_than_its_checkpoint_is_refused_and_a_finished_one_says_so
     assert said.count("the run is finished: 2 of 2 epochs; for a longer one raise") == 1
 
 
-@pytest.mark.parametrize(("lacking", "named"), [("optimizer", "has no optimizer"), ("meta", "has no meta"),
-                                                ("state_dict", "holds no run's state")])
+@pytest.mark.parametrize(
+    ("lacking", "named"),
+    [("optimizer", "has no optimizer"), ("meta", "has no meta"), ("state_dict", "holds no run's state")],
+)
 def test_a_file_without_a_runs_state_is_refused(body, begun, lacking, named):
     checkpoint = read(begun / "epoch_1.pth")
     del checkpoint[lacking]
@@ -135,9 +154,16 @@ def test_a_file_without_a_runs_state_is_refused(body, begun, lacking, named):
         check_resumable(checkpoint, small_config(begun, body), "a.pth")
 
 
-@pytest.mark.parametrize(("key", "value"), [
-    ("optimizer", [1]), ("optimizer", {"state": {}}), ("message_hub", [1]), ("message_hub", {"log_scalars": {}}),
-    ("meta", "epoch 1")])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("optimizer", [1]),
+        ("optimizer", {"state": {}}),
+        ("message_hub", [1]),
+        ("message_hub", {"log_scalars": {}}),
+        ("meta", "epoch 1"),
+    ],
+)
 def test_a_runs_state_of_another_form_is_refused(body, begun, key, value):
     checkpoint = {**read(begun / "epoch_1.pth"), key: value}
     with pytest.raises(InputError, match=f"as mmengine writes it, but {key} is something else"):

@@ -39,8 +39,10 @@ def another_process(folder, with_child=False):
 
 
 def test_a_second_process_is_refused_with_the_first_ones_number(tmp_path):
-    with (another_process(tmp_path) as (pid, _),
-          pytest.raises(InputError, match=rf"process {pid} on .*{socket.gethostname()}.*kill {pid}.*--work-dir")):
+    with (
+        another_process(tmp_path) as (pid, _),
+        pytest.raises(InputError, match=rf"process {pid} on .*{socket.gethostname()}.*kill {pid}.*--work-dir"),
+    ):
         RunLock(tmp_path)
 
 
@@ -80,8 +82,9 @@ def _record(pid, host=None, since=None):
     return json.dumps(dict(pid=pid, host=host or socket.gethostname(), since=since or time.time(), command="train"))
 
 
-def test_without_system_locks_a_record_of_the_living_refuses_and_one_of_the_dead_does_not(tmp_path,
-                                                                                         without_system_locks):
+def test_without_system_locks_a_record_of_the_living_refuses_and_one_of_the_dead_does_not(
+    tmp_path, without_system_locks
+):
     pid = os.fork()
     if pid == 0:
         time.sleep(60)

@@ -4,8 +4,10 @@ from frozen_det.engine.runner.stored_settings import differences, settings_of_te
 
 
 def test_literals_and_dicts_are_read_and_nothing_is_run(tmp_path):
-    text = (f"a = dict(b=[1, (2.5, None)], c={{'x-y': True}})\n"
-            f"evil = __import__('pathlib').Path({str(tmp_path / 'ran')!r}).touch()\nopen('f', 'w')\nd = -1e-3\n")
+    text = (
+        f"a = dict(b=[1, (2.5, None)], c={{'x-y': True}})\n"
+        f"evil = __import__('pathlib').Path({str(tmp_path / 'ran')!r}).touch()\nopen('f', 'w')\nd = -1e-3\n"
+    )
     assert settings_of_text(text)["a"] == {"b": [1, [2.5, None]], "c": {"x-y": True}}
     assert settings_of_text(text)["d"] == -0.001
     assert list(tmp_path.iterdir()) == []

@@ -6,18 +6,25 @@ from frozen_det.engine.runner.stretch_schedule import stretch_schedule
 
 
 def test_what_counts_epochs_is_stretched_and_what_counts_iterations_stays():
-    cfg = Config(dict(
-        train_cfg=dict(type="EpochBasedTrainLoop", max_epochs=8, val_interval=4, dynamic_intervals=[(6, 1)]),
-        param_scheduler=[dict(type="LinearLR", by_epoch=False, begin=0, end=50),
-                         dict(type="MultiStepLR", begin=0, end=8, milestones=[5, 7], gamma=0.1),
-                         dict(type="CosineAnnealingLR", by_epoch=True, T_max=8, convert_to_iter_based=True),
-                         dict(type="ExponentialLR", gamma=0.5)],
-        default_hooks=dict(checkpoint=dict(type="frozen_det.LeanCheckpointHook", interval=1),
-                           logger=dict(interval=20)),
-        custom_hooks=[dict(type="frozen_det.UnfreezeHook", epoch=3), dict(type="frozen_det.NaNGuardHook")]))
+    cfg = Config(
+        dict(
+            train_cfg=dict(type="EpochBasedTrainLoop", max_epochs=8, val_interval=4, dynamic_intervals=[(6, 1)]),
+            param_scheduler=[
+                dict(type="LinearLR", by_epoch=False, begin=0, end=50),
+                dict(type="MultiStepLR", begin=0, end=8, milestones=[5, 7], gamma=0.1),
+                dict(type="CosineAnnealingLR", by_epoch=True, T_max=8, convert_to_iter_based=True),
+                dict(type="ExponentialLR", gamma=0.5),
+            ],
+            default_hooks=dict(
+                checkpoint=dict(type="frozen_det.LeanCheckpointHook", interval=1), logger=dict(interval=20)
+            ),
+            custom_hooks=[dict(type="frozen_det.UnfreezeHook", epoch=3), dict(type="frozen_det.NaNGuardHook")],
+        )
+    )
     notes = stretch_schedule(cfg, 10.0)
-    assert cfg.train_cfg == dict(type="EpochBasedTrainLoop", max_epochs=80, val_interval=40,
-                                 dynamic_intervals=[(60, 10)])
+    assert cfg.train_cfg == dict(
+        type="EpochBasedTrainLoop", max_epochs=80, val_interval=40, dynamic_intervals=[(60, 10)]
+    )
     assert cfg.param_scheduler[0] == dict(type="LinearLR", by_epoch=False, begin=0, end=50)
     assert (cfg.param_scheduler[1].end, cfg.param_scheduler[1].milestones) == (80, [50, 70])
     assert cfg.param_scheduler[1].gamma == 0.1 and cfg.param_scheduler[2].T_max == 80

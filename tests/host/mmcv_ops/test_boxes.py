@@ -52,8 +52,13 @@ _boxes = st.lists(st.tuples(*[st.integers(0, 6)] * 4, st.integers(1, 5)), max_si
 
 
 @settings(max_examples=120, deadline=None)
-@given(_boxes, st.sampled_from(METHODS), st.sampled_from([0, 1]), st.sampled_from([0.1, 0.5]),
-       st.sampled_from([0.0, 0.15, 0.5]))
+@given(
+    _boxes,
+    st.sampled_from(METHODS),
+    st.sampled_from([0, 1]),
+    st.sampled_from([0.1, 0.5]),
+    st.sampled_from([0.0, 0.15, 0.5]),
+)
 def test_soft_nms_keeps_drops_orders_and_scores_as_the_loop_does_also_with_ties(rows, method, offset, threshold, least):
     from mmcv.ops import soft_nms
 
@@ -62,8 +67,9 @@ def test_soft_nms_keeps_drops_orders_and_scores_as_the_loop_does_also_with_ties(
     dets, kept = soft_nms(torch.from_numpy(boxes), torch.from_numpy(scores), threshold, 0.5, least, method, offset)
     expected = _slow_soft_nms(boxes, scores, threshold, 0.5, least, METHODS.index(method), offset)
     assert kept.tolist() == [row[5] for row in expected]
-    np.testing.assert_allclose(dets.numpy(), np.array([row[:5] for row in expected], np.float32).reshape(-1, 5),
-                               rtol=1e-6)
+    np.testing.assert_allclose(
+        dets.numpy(), np.array([row[:5] for row in expected], np.float32).reshape(-1, 5), rtol=1e-6
+    )
 
 
 def test_soft_nms_takes_arrays_views_and_other_dtypes_and_returns_their_kind():
@@ -95,8 +101,9 @@ def test_soft_nms_by_class_leaves_boxes_of_other_classes_alone():
     from mmcv.ops import batched_nms
 
     boxes = torch.tensor([[0.0, 0, 4, 4], [0, 0, 4, 5], [0, 0, 4, 4]])
-    dets, kept = batched_nms(boxes, torch.tensor([0.5, 0.9, 0.8]), torch.tensor([0, 0, 1]),
-                             dict(type="soft_nms", iou_threshold=0.3))
+    dets, kept = batched_nms(
+        boxes, torch.tensor([0.5, 0.9, 0.8]), torch.tensor([0, 0, 1]), dict(type="soft_nms", iou_threshold=0.3)
+    )
     assert kept.tolist() == [1, 2, 0]
     assert dets[:, 4].tolist() == pytest.approx([0.9, 0.8, 0.5 * 0.2])
 
@@ -110,7 +117,7 @@ def test_nms_match_groups_the_suppressed_under_the_kept(rows, threshold):
     order, taken, expected = sorted(range(len(dets)), key=lambda i: (-dets[i, 4], i)), set(), []
     for at, i in enumerate(order):
         if i not in taken:
-            group = [i] + [j for j in order[at + 1:] if j not in taken and _overlap(dets[i], dets[j]) >= threshold]
+            group = [i] + [j for j in order[at + 1 :] if j not in taken and _overlap(dets[i], dets[j]) >= threshold]
             taken.update(group)
             expected.append(group)
     found = nms_match(torch.from_numpy(dets), threshold)

@@ -36,13 +36,18 @@ def _slow_convolution(input, weight, offset, mask, bias, stride, padding, dilati
                 k = part * kh * kw + i * kw + j
                 at_y = y * stride - padding + i * dilation + offset[image, 2 * k, y, x]
                 at_x = x * stride - padding + j * dilation + offset[image, 2 * k + 1, y, x]
-                planes = input[image, part * share:(part + 1) * share]
+                planes = input[image, part * share : (part + 1) * share]
                 samples.append(_value_at(planes, at_y, at_x) * mask[image, k, y, x])
             taps.append(torch.cat(samples))
         patch = torch.stack(taps, dim=1).view(channels, kh, kw)
-        places.append(torch.stack([
-            (weight[d] * patch[d // (filters // groups) * per_group:][:per_group]).sum() + bias[d]
-            for d in range(filters)]))
+        places.append(
+            torch.stack(
+                [
+                    (weight[d] * patch[d // (filters // groups) * per_group :][:per_group]).sum() + bias[d]
+                    for d in range(filters)
+                ]
+            )
+        )
     return torch.stack(places).view(n, *offset.shape[2:], filters).permute(0, 3, 1, 2)
 
 
@@ -63,8 +68,12 @@ def test_convolution_with_masks_equals_single_products_with_all_five_gradients(g
     expected = _slow_convolution(input, weight, offset, mask, bias, *geometry)
     torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
     toward = torch.randn_like(found)
-    torch.testing.assert_close(torch.autograd.grad(found, tensors, toward),
-                               torch.autograd.grad(expected, tensors, toward), rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(
+        torch.autograd.grad(found, tensors, toward),
+        torch.autograd.grad(expected, tensors, toward),
+        rtol=1e-9,
+        atol=1e-11,
+    )
 
 
 def test_offsets_of_a_finer_map_are_read_as_mmcvs_kernels_read_them_with_their_gradients():
@@ -73,17 +82,30 @@ def test_offsets_of_a_finer_map_are_read_as_mmcvs_kernels_read_them_with_their_g
 
     geometry = (1, 1, 1, 1, 1)
     input, weight, offset, mask, bias = _scene(*geometry)
-    finer = [torch.randn(2, tensor.shape[1] + 3, 7, 8, dtype=torch.float64)[:, :tensor.shape[1]].requires_grad_()
-             for tensor in (offset, mask)]  # views, as DyHead has them
-    read = [torch.stack([torch.stack([sample.reshape(-1)[i] for i in range(tensor[0].numel())]).view_as(tensor[0])
-                         for sample in larger]) for larger, tensor in zip(finer, (offset, mask))]
+    finer = [
+        torch.randn(2, tensor.shape[1] + 3, 7, 8, dtype=torch.float64)[:, : tensor.shape[1]].requires_grad_()
+        for tensor in (offset, mask)
+    ]  # views, as DyHead has them
+    read = [
+        torch.stack(
+            [
+                torch.stack([sample.reshape(-1)[i] for i in range(tensor[0].numel())]).view_as(tensor[0])
+                for sample in larger
+            ]
+        )
+        for larger, tensor in zip(finer, (offset, mask))
+    ]
     tensors = (input, weight, *finer, bias)
     found = modulated_deform_conv2d(input, *finer, weight, bias, *geometry)
     expected = _slow_convolution(input, weight, *read, bias, *geometry)
     torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
     toward = torch.randn_like(found)
-    torch.testing.assert_close(torch.autograd.grad(found, tensors, toward),
-                               torch.autograd.grad(expected, tensors, toward), rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(
+        torch.autograd.grad(found, tensors, toward),
+        torch.autograd.grad(expected, tensors, toward),
+        rtol=1e-9,
+        atol=1e-11,
+    )
 
 
 @pytest.mark.parametrize("geometry", [(1, 1, 1, 1, 1), (2, 2, 1, 2, 2)])
@@ -97,8 +119,12 @@ def test_convolution_without_masks_equals_single_products_with_its_gradients(geo
     expected = _slow_convolution(input, weight, offset, torch.ones_like(mask), torch.zeros_like(bias), *geometry)
     torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
     toward = torch.randn_like(found)
-    torch.testing.assert_close(torch.autograd.grad(found, tensors, toward),
-                               torch.autograd.grad(expected, tensors, toward), rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(
+        torch.autograd.grad(found, tensors, toward),
+        torch.autograd.grad(expected, tensors, toward),
+        rtol=1e-9,
+        atol=1e-11,
+    )
 
 
 def test_a_second_backward_pass_has_its_own_gradient_of_the_weight():
@@ -106,8 +132,8 @@ def test_a_second_backward_pass_has_its_own_gradient_of_the_weight():
 
     input, weight, offset, *_ = _scene(1, 1, 1, 1, 1)
     found = deform_conv2d(input, offset, weight, 1, 1)
-    once, = torch.autograd.grad(found, weight, torch.ones_like(found), retain_graph=True)
-    twice, = torch.autograd.grad(found, weight, 2 * torch.ones_like(found), retain_graph=True)
+    (once,) = torch.autograd.grad(found, weight, torch.ones_like(found), retain_graph=True)
+    (twice,) = torch.autograd.grad(found, weight, 2 * torch.ones_like(found), retain_graph=True)
     torch.testing.assert_close(twice, 2 * once)
     alone = deform_conv2d(input.detach(), offset.detach(), weight, 1, 1)  # nothing before it asks for other gradients
     torch.testing.assert_close(torch.autograd.grad(alone, weight, torch.ones_like(found))[0], once)
@@ -140,7 +166,7 @@ def _slow_attention(value, shapes, locations, weights):
     for image, query, head in itertools.product(range(n), range(queries), range(heads)):
         total = value[0, 0, 0] * 0
         for level, (h, w) in enumerate(shapes):
-            planes = value[image, starts[level]:starts[level] + h * w, head].t().view(-1, h, w)
+            planes = value[image, starts[level] : starts[level] + h * w, head].t().view(-1, h, w)
             for point in range(points):
                 x, y = locations[image, query, head, level, point].unbind()
                 total = total + weights[image, query, head, level, point] * _value_at(planes, y * h - 0.5, x * w - 0.5)
@@ -162,13 +188,15 @@ def test_attention_equals_single_samples_with_all_three_gradients():
     from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttnFunction
 
     value, shapes, locations, weights = _attention_scene()
-    found = MultiScaleDeformableAttnFunction.apply(value, torch.tensor(shapes), torch.tensor([0, 12]), locations,
-                                                   weights, 64)
+    found = MultiScaleDeformableAttnFunction.apply(
+        value, torch.tensor(shapes), torch.tensor([0, 12]), locations, weights, 64
+    )
     expected = _slow_attention(value, shapes, locations, weights)
     torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
     toward, leaves = torch.randn_like(found), (value, locations, weights)
-    torch.testing.assert_close(torch.autograd.grad(found, leaves, toward),
-                               torch.autograd.grad(expected, leaves, toward), rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(
+        torch.autograd.grad(found, leaves, toward), torch.autograd.grad(expected, leaves, toward), rtol=1e-9, atol=1e-11
+    )
 
 
 def test_attention_in_half_precision_computes_in_single():
@@ -176,8 +204,9 @@ def test_attention_in_half_precision_computes_in_single():
 
     value, shapes, locations, weights = (t.detach().float() if torch.is_tensor(t) else t for t in _attention_scene())
     short = value.half().requires_grad_()
-    found = MultiScaleDeformableAttnFunction.apply(short, torch.tensor(shapes), torch.tensor([0, 12]), locations,
-                                                   weights, 64)
+    found = MultiScaleDeformableAttnFunction.apply(
+        short, torch.tensor(shapes), torch.tensor([0, 12]), locations, weights, 64
+    )
     assert found.dtype == torch.float16
     # mmcv casts locations and weights to the values' type before it calls the operator.
     exact = _slow_attention(value.half().float(), shapes, locations.half().float(), weights.half().float())
@@ -193,8 +222,12 @@ def test_the_attention_layer_trains_under_autocast(queries):
     torch.manual_seed(2)
     layer = MultiScaleDeformableAttention(16, num_heads=2, num_levels=2, num_points=2, batch_first=True, dropout=0)
     query = torch.randn(2, queries, 16)
-    arguments = dict(value=torch.randn(2, 16, 16), reference_points=torch.rand(2, queries, 2, 2),
-                     spatial_shapes=torch.tensor([(3, 4), (2, 2)]), level_start_index=torch.tensor([0, 12]))
+    arguments = dict(
+        value=torch.randn(2, 16, 16),
+        reference_points=torch.rand(2, queries, 2, 2),
+        spatial_shapes=torch.tensor([(3, 4), (2, 2)]),
+        level_start_index=torch.tensor([0, 12]),
+    )
     exact = layer(query, **arguments)
     with torch.autocast("cpu", torch.bfloat16):
         short = layer(query, **arguments)

@@ -34,8 +34,10 @@ def _slow_softmax(logits, labels, weight):
     return torch.stack(rows)
 
 
-CASES = [("sigmoid", _slow_sigmoid, [0, 2, 3, 1]),  # 3: background, negative for every class
-         ("softmax", _slow_softmax, [0, 2, -1, 1])]  # -1: ignored
+CASES = [
+    ("sigmoid", _slow_sigmoid, [0, 2, 3, 1]),  # 3: background, negative for every class
+    ("softmax", _slow_softmax, [0, 2, -1, 1]),
+]  # -1: ignored
 
 
 @pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
@@ -77,8 +79,10 @@ def test_it_equals_mmdets_own_loss_for_processors():
 
     labels = torch.tensor([0, 2, 3, 1])
     one_hot = torch.nn.functional.one_hot(labels, 4)[:, :3]
-    torch.testing.assert_close(sigmoid_focal_loss(LOGITS, labels, 2.0, 0.25, None, "none"),
-                               py_sigmoid_focal_loss(LOGITS, one_hot, gamma=2.0, alpha=0.25, reduction="none"))
+    torch.testing.assert_close(
+        sigmoid_focal_loss(LOGITS, labels, 2.0, 0.25, None, "none"),
+        py_sigmoid_focal_loss(LOGITS, one_hot, gamma=2.0, alpha=0.25, reduction="none"),
+    )
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
@@ -88,7 +92,7 @@ def test_certain_and_impossible_answers_have_finite_losses_and_gradients(gamma):
     extreme = torch.tensor([[200.0, -200.0], [-200.0, 200.0]], requires_grad=True)
     for loss in (sigmoid_focal_loss, softmax_focal_loss):
         right, wrong = (loss(row * 1, torch.tensor([0]), gamma, 0.25, None, "sum") for row in extreme[:, None])
-        slope, = torch.autograd.grad(right + wrong, extreme)
+        (slope,) = torch.autograd.grad(right + wrong, extreme)
         assert float(right.detach()) == 0.0 and torch.isfinite(slope).all()
         # The false answer counts once in the softmax loss, and for both of its columns in the sigmoid loss.
         largest = -math.log(1.1754943508222875e-38)

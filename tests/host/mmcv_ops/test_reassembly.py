@@ -50,8 +50,10 @@ def test_carafe_equals_the_loop_over_cells_with_its_gradients(kernel, groups, sc
     gradients = torch.autograd.grad(found, (features, masks), toward)
     # Linear in each: <gradient, other> is what the loop makes of the other, along the same direction.
     others = torch.randn_like(features), torch.randn_like(masks)
-    made = (_slow_carafe(others[0], masks.detach(), kernel, groups, scale),
-            _slow_carafe(features.detach(), others[1], kernel, groups, scale))
+    made = (
+        _slow_carafe(others[0], masks.detach(), kernel, groups, scale),
+        _slow_carafe(features.detach(), others[1], kernel, groups, scale),
+    )
     for gradient, other, values in zip(gradients, others, made):
         assert float((gradient * other).sum()) == pytest.approx(float((values * toward).sum()), rel=1e-9)
 

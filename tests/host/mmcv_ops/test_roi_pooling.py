@@ -11,8 +11,10 @@ from frozen_det.host import mmcv_ops
 pytestmark = pytest.mark.skipif(not mmcv_ops.in_use(), reason="mmcv has its compiled ops here")
 
 # Image index and xyxy in image pixels; features are a quarter of that. Inside, over the border, outside, no area.
-ROIS = torch.tensor([[1, 3.0, 4, 20, 22], [0, -9, -5, 12.5, 40], [1, 90, 90, 99, 99], [0, 9, 9, 8, 8],
-                     [0, 8, 8, 8.5, 8]], dtype=torch.float64)
+ROIS = torch.tensor(
+    [[1, 3.0, 4, 20, 22], [0, -9, -5, 12.5, 40], [1, 90, 90, 99, 99], [0, 9, 9, 8, 8], [0, 8, 8, 8.5, 8]],
+    dtype=torch.float64,
+)
 SCALE, SIZE = 0.25, (2, 3)
 
 
@@ -52,8 +54,12 @@ def test_maximum_pooling_equals_the_loop_and_its_gradient_goes_to_the_largest_ce
     assert torch.equal(found, expected)
     assert found[2:3].abs().sum() == 0 and found[3].abs().sum() == 0
     toward = torch.randn_like(found)
-    torch.testing.assert_close(torch.autograd.grad(found, features, toward),
-                               torch.autograd.grad(expected, features, toward), rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(
+        torch.autograd.grad(found, features, toward),
+        torch.autograd.grad(expected, features, toward),
+        rtol=1e-12,
+        atol=1e-14,
+    )
 
 
 def _sample(features, image, y, x):
@@ -80,8 +86,12 @@ def _slow_deformable(features, rois, offset, ratio, gamma):
         shift_y = gamma * (y2 - y1) * offset[index, 1, i, j] if offset is not None else 0
         total = features[0, :, 0, 0] * 0
         for a, b in itertools.product(range(max(count_y, 0)), range(max(count_x, 0))):
-            total = total + _sample(features, roi[0], y1 + shift_y + i * h + (a + 0.5) * h / count_y,
-                                    x1 + shift_x + j * w + (b + 0.5) * w / count_x)
+            total = total + _sample(
+                features,
+                roi[0],
+                y1 + shift_y + i * h + (a + 0.5) * h / count_y,
+                x1 + shift_x + j * w + (b + 0.5) * w / count_x,
+            )
         return total / max(count_y * count_x, 1)
 
     return _by_bin(rois, features.shape[1], pooled)
@@ -98,8 +108,9 @@ def test_deformable_pooling_equals_the_loop_with_gradients_of_features_and_offse
     expected = _slow_deformable(features, ROIS, offset, ratio, 0.3)
     torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
     toward, leaves = torch.randn_like(found), [features] + ([offset] if shifted else [])
-    torch.testing.assert_close(torch.autograd.grad(found, leaves, toward),
-                               torch.autograd.grad(expected, leaves, toward), rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(
+        torch.autograd.grad(found, leaves, toward), torch.autograd.grad(expected, leaves, toward), rtol=1e-9, atol=1e-11
+    )
 
 
 @pytest.mark.parametrize("name", ["DeformRoIPoolPack", "ModulatedDeformRoIPoolPack"])
@@ -153,8 +164,10 @@ def test_the_gradients_of_precise_pooling_are_those_of_its_values():
     operators.prroi_pool_backward(toward, rois, by_features, **geometry)
     operators.prroi_pool_coor_backward(pooled(features, rois), toward, features, rois, by_rois, **geometry)
     step = 1e-6
-    for tensor, gradient, places in ((features, by_features, [(0, 1, 2, 3), (1, 0, 0, 0), (1, 2, 5, 5)]),
-                                     (rois, by_rois, [(0, 1), (0, 4), (1, 2), (1, 3), (2, 1)])):
+    for tensor, gradient, places in (
+        (features, by_features, [(0, 1, 2, 3), (1, 0, 0, 0), (1, 2, 5, 5)]),
+        (rois, by_rois, [(0, 1), (0, 4), (1, 2), (1, 3), (2, 1)]),
+    ):
         for place in places:
             plus, minus = tensor.clone(), tensor.clone()
             plus[place] += step

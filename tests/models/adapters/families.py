@@ -15,13 +15,19 @@ FAMILIES = {
     "timm-mbconv-same": (dict(type="timm", name="test_efficientnet", pad_type="same"), (*CONVOLUTIONS, "lora")),
     "timm-convnext": (dict(type="timm", name="test_convnext"), (*CONVOLUTIONS, "lora")),
     "timm-vit": (dict(type="timm", name="test_vit"), ("lora",)),
-    "timm-swin": (dict(type="timm", name="swin_tiny_patch4_window7_224", embed_dim=24, depths=(1, 1, 1, 1),
-                       num_heads=(1, 2, 4, 8)), ("lora",)),
+    "timm-swin": (
+        dict(
+            type="timm", name="swin_tiny_patch4_window7_224", embed_dim=24, depths=(1, 1, 1, 1), num_heads=(1, 2, 4, 8)
+        ),
+        ("lora",),
+    ),
     "torchvision-resnet": (dict(type="torchvision", name="resnet18"), CONVOLUTIONS),
     "torchvision-mbconv": (dict(type="torchvision", name="mobilenet_v3_small"), (*CONVOLUTIONS, "lora")),
     "mmdet-resnet": (dict(type="mmdet.ResNet", depth=18, base_channels=16), CONVOLUTIONS),
-    "mmdet-swin": (dict(type="mmdet.SwinTransformer", embed_dims=24, depths=(1, 1, 1, 1), num_heads=(1, 2, 4, 8)),
-                   ("lora",)),
+    "mmdet-swin": (
+        dict(type="mmdet.SwinTransformer", embed_dims=24, depths=(1, 1, 1, 1), num_heads=(1, 2, 4, 8)),
+        ("lora",),
+    ),
 }
 COMBINATIONS = [(family, kind) for family, (_, kinds) in FAMILIES.items() for kind in kinds]
 

@@ -33,8 +33,9 @@ def test_conv_adapters_stand_beside_depthwise_convolutions_with_their_kernel_and
     assert isinstance(first.activation, nn.GELU)
 
 
-@pytest.mark.parametrize(("channels", "reduction", "width"), [(24, 8, 3), (3, 8, 1), (50, 4, 10), (7, 2, 1),
-                                                              (64, 1, 64)])
+@pytest.mark.parametrize(
+    ("channels", "reduction", "width"), [(24, 8, 3), (3, 8, 1), (50, 4, 10), (7, 2, 1), (64, 1, 64)]
+)
 def test_a_conv_adapters_width_divides_its_input(channels, reduction, width):
     from frozen_det.models.adapters.conv_adapter import _width
 
@@ -43,28 +44,37 @@ def test_a_conv_adapters_width_divides_its_input(channels, reduction, width):
 
 def test_sites_are_chosen_by_role_or_by_name():
     assert adapted_names("timm-resnet", type="lora", sites="shortcut") == [
-        "layer2.0.downsample.1", "layer3.0.downsample.1", "layer4.0.downsample.1"]
+        "layer2.0.downsample.1",
+        "layer3.0.downsample.1",
+        "layer4.0.downsample.1",
+    ]
     assert adapted_names("timm-resnet", type="parallel", sites=("layer1.*", "layer4.0.conv2")) == [
-        "layer1.0.conv1", "layer1.0.conv2", "layer4.0.conv2"]
+        "layer1.0.conv1",
+        "layer1.0.conv2",
+        "layer4.0.conv2",
+    ]
     assert adapted_names("timm-resnet", type="parallel", sites=("layer1",)) == ["layer1.0.conv1", "layer1.0.conv2"]
 
 
-@pytest.mark.parametrize(("adapters", "message"), [
-    (dict(type="paralel"), "did you mean 'parallel'"),
-    (dict(type="parallel", dropuot=0.5), "no option 'dropuot'.*did you mean 'dropout'"),
-    (dict(type="parallel", sites=("layer9.*",)), "'layer9.*' .*matches no site"),
-    (dict(type="parallel", sites=("shortcut", "depthwise")), None),
-    (dict(type="lora", sites=("conv3x3",)), "'lora' does not fit at the site layer1.0.conv1 .*3x3"),
-    (dict(type="lora", sites=("layer1.0.conv1",)), "linear layers and dense 1x1"),
-    (dict(type="conv_adapter", sites=("bottleneck",)), "k x k"),
-    (dict(type="parallel", start_stage=5), "start_stage from 1 to 4"),
-    (dict(type="parallel", init="one"), "'zero' or 'normal'"),
-    (dict(type="series", init="one"), "'zero' or 'normal'"),
-    (dict(type="conv_adapter", init="one"), "'zero' or 'normal'"),
-    (dict(type="conv_adapter", activation="tanh"), "'gelu', 'relu', 'silu'"),
-    (dict(type="lora", rank=0), "rank of at least 1"),
-    (dict(type="parallel", groups="half"), "'dense' or 'same'"),
-])
+@pytest.mark.parametrize(
+    ("adapters", "message"),
+    [
+        (dict(type="paralel"), "did you mean 'parallel'"),
+        (dict(type="parallel", dropuot=0.5), "no option 'dropuot'.*did you mean 'dropout'"),
+        (dict(type="parallel", sites=("layer9.*",)), "'layer9.*' .*matches no site"),
+        (dict(type="parallel", sites=("shortcut", "depthwise")), None),
+        (dict(type="lora", sites=("conv3x3",)), "'lora' does not fit at the site layer1.0.conv1 .*3x3"),
+        (dict(type="lora", sites=("layer1.0.conv1",)), "linear layers and dense 1x1"),
+        (dict(type="conv_adapter", sites=("bottleneck",)), "k x k"),
+        (dict(type="parallel", start_stage=5), "start_stage from 1 to 4"),
+        (dict(type="parallel", init="one"), "'zero' or 'normal'"),
+        (dict(type="series", init="one"), "'zero' or 'normal'"),
+        (dict(type="conv_adapter", init="one"), "'zero' or 'normal'"),
+        (dict(type="conv_adapter", activation="tanh"), "'gelu', 'relu', 'silu'"),
+        (dict(type="lora", rank=0), "rank of at least 1"),
+        (dict(type="parallel", groups="half"), "'dense' or 'same'"),
+    ],
+)
 def test_what_is_wrong_in_the_config_is_said_with_a_remedy(adapters, message):
     if message is None:  # a role without sites in this body is no error as long as another has some
         assert adapted_names("timm-resnet", **adapters)
@@ -81,8 +91,7 @@ def test_a_body_without_a_default_site_is_told_which_roles_would_do():
 
 def test_what_lies_before_the_first_adapter_runs_without_autograd():
     backbone = backbone_of("timm-resnet", dict(type="parallel", start_stage=3)).train()
-    assert [site.name for site in backbone.adapters.adapted] == ["layer3.0.conv2", "layer4.0.conv1",
-                                                                 "layer4.0.conv2"]
+    assert [site.name for site in backbone.adapters.adapted] == ["layer3.0.conv2", "layer4.0.conv1", "layer4.0.conv2"]
     kept, at_first = [], []
     first = backbone.body.get_submodule("layer3.0.conv2")
     first.register_forward_pre_hook(lambda module, args: at_first.append((len(kept), args[0].requires_grad)))
@@ -128,8 +137,11 @@ def test_task_norms_train_with_live_statistics_and_are_not_part_of_the_frozen_ba
 def test_task_norms_do_not_wake_the_drop_path_of_the_frozen_body():
     from frozen_det.models import FrozenBackbone
 
-    backbone = FrozenBackbone(dict(type="timm", name="test_convnext", drop_path_rate=0.5), "random",
-                              adapters=dict(type="parallel", train_norms=True)).train()
+    backbone = FrozenBackbone(
+        dict(type="timm", name="test_convnext", drop_path_rate=0.5),
+        "random",
+        adapters=dict(type="parallel", train_norms=True),
+    ).train()
     awake = {type(module).__name__ for module in backbone.body.modules() if module.training}
     assert awake == {"LayerNorm", "LayerNorm2d"}
 

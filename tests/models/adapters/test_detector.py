@@ -13,12 +13,22 @@ from .families import images, lively, stir
 
 def detector(adapters=None):
     """The quickstart's detector, small, on a tiny body; the same weights for every config of adapters."""
-    cfg = load_config("quickstart", {
-        "model.detector.neck.out_channels": 16, "model.detector.rpn_head.feat_channels": 16,
-        "model.detector.roi_head.bbox_head.fc_out_channels": 32,
-        "model.detector.test_cfg.rcnn.score_thr": 0.0, "model.detector.test_cfg.rcnn.max_per_img": 20})
-    cfg.model.detector.backbone = dict(type="frozen_det.FrozenBackbone", body=dict(type="timm", name="test_resnet"),
-                                       weights="random", adapters=adapters)
+    cfg = load_config(
+        "quickstart",
+        {
+            "model.detector.neck.out_channels": 16,
+            "model.detector.rpn_head.feat_channels": 16,
+            "model.detector.roi_head.bbox_head.fc_out_channels": 32,
+            "model.detector.test_cfg.rcnn.score_thr": 0.0,
+            "model.detector.test_cfg.rcnn.max_per_img": 20,
+        },
+    )
+    cfg.model.detector.backbone = dict(
+        type="frozen_det.FrozenBackbone",
+        body=dict(type="timm", name="test_resnet"),
+        weights="random",
+        adapters=adapters,
+    )
     options = {key: value for key, value in cfg.model.items() if key != "type"}
     torch.manual_seed(0)
     model = Detector(**options)
@@ -34,8 +44,18 @@ def detector(adapters=None):
 def predictions(model, dtype):
     from mmdet.structures import DetDataSample
 
-    samples = [DetDataSample(metainfo=dict(img_shape=(96, 128), ori_shape=(96, 128), scale_factor=(1.0, 1.0),
-                                           pad_shape=(96, 128), batch_input_shape=(96, 128))) for _ in range(2)]
+    samples = [
+        DetDataSample(
+            metainfo=dict(
+                img_shape=(96, 128),
+                ori_shape=(96, 128),
+                scale_factor=(1.0, 1.0),
+                pad_shape=(96, 128),
+                batch_input_shape=(96, 128),
+            )
+        )
+        for _ in range(2)
+    ]
     return [sample.pred_instances for sample in model.predict(images(96, 128, dtype=dtype), samples)]
 
 
@@ -49,8 +69,9 @@ def same(first, second, tolerance: float) -> bool:
 
 
 def test_a_detector_with_fresh_adapters_predicts_what_the_frozen_one_does():
-    for plain, adapted in zip(predictions(detector(), torch.float32),
-                              predictions(detector(dict(type="parallel")), torch.float32), strict=True):
+    for plain, adapted in zip(
+        predictions(detector(), torch.float32), predictions(detector(dict(type="parallel")), torch.float32), strict=True
+    ):
         assert torch.equal(plain.bboxes, adapted.bboxes)
         assert torch.equal(plain.scores, adapted.scores)
 

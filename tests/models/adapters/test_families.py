@@ -61,8 +61,15 @@ def test_a_deep_copy_of_a_traced_body_keeps_its_modes(mode):
     assert twin.training == mode
 
 
-@pytest.mark.parametrize(("family", "kind"), [("timm-resnet", "parallel"), ("torchvision-resnet", "series"),
-                                              ("timm-mbconv", "conv_adapter"), ("mmdet-swin", "lora")])
+@pytest.mark.parametrize(
+    ("family", "kind"),
+    [
+        ("timm-resnet", "parallel"),
+        ("torchvision-resnet", "series"),
+        ("timm-mbconv", "conv_adapter"),
+        ("mmdet-swin", "lora"),
+    ],
+)
 def test_an_average_follows_the_adapters_and_leaves_the_base_alone(family, kind):
     from mmengine.model import ExponentialMovingAverage
 
@@ -83,8 +90,9 @@ def test_an_average_follows_the_adapters_and_leaves_the_base_alone(family, kind)
     assert largest_difference(still, features_of(average.module, images())) > 1e-4
 
 
-@pytest.mark.parametrize(("family", "kind"), [("timm-mbconv", "parallel"), ("torchvision-mbconv", "lora"),
-                                              ("mmdet-resnet", "conv_adapter")])
+@pytest.mark.parametrize(
+    ("family", "kind"), [("timm-mbconv", "parallel"), ("torchvision-mbconv", "lora"), ("mmdet-resnet", "conv_adapter")]
+)
 def test_a_pickled_model_and_a_loaded_state_dict_compute_the_same(family, kind):
     backbone = small_backbone(family, kind)
     stir(backbone.adapters)

@@ -61,11 +61,18 @@ def test_merged_features_agree_and_unmerging_gives_every_byte_back(family, kind)
     assert same_bits(apart[0], features_of(backbone, images(*sizes[0])))
 
 
-@pytest.mark.parametrize(("family", "adapters", "reason"), [
-    ("timm-resnet", dict(type="conv_adapter"), "7 of 7 .* layer1.0.conv1 .* activation"),
-    ("timm-mbconv", dict(type="parallel", sites=("depthwise",)), "2 of 2 .* dense 1x1 does not fit into a depthwise"),
-    ("timm-convnext", dict(type="series", sites=("depthwise",)), "dense 1x1 after a convolution in groups"),
-])
+@pytest.mark.parametrize(
+    ("family", "adapters", "reason"),
+    [
+        ("timm-resnet", dict(type="conv_adapter"), "7 of 7 .* layer1.0.conv1 .* activation"),
+        (
+            "timm-mbconv",
+            dict(type="parallel", sites=("depthwise",)),
+            "2 of 2 .* dense 1x1 does not fit into a depthwise",
+        ),
+        ("timm-convnext", dict(type="series", sites=("depthwise",)), "dense 1x1 after a convolution in groups"),
+    ],
+)
 def test_what_cannot_be_merged_says_why_and_changes_nothing(family, adapters, reason):
     backbone = stirred(family, adapters)
     before = backbone.frozen_fingerprint()

@@ -18,29 +18,32 @@ def sites_of(family: str):
     return {site.name: site for site in list_sites(build_body(FAMILIES[family][0], strides))}
 
 
-@pytest.mark.parametrize(("family", "name", "role", "stage", "stride", "channels", "layer"), [
-    ("timm-resnet", "conv1.3", "stem", 1, 2, (16, 16), "3x3"),
-    ("timm-resnet", "layer2.0.conv1", "conv3x3", 2, 8, (32, 48), "3x3/2"),
-    ("timm-resnet", "layer3.0.conv1", "bottleneck", 3, 8, (48, 48), "1x1"),
-    ("timm-resnet", "layer3.0.downsample.1", "shortcut", 3, 16, (48, 192), "1x1"),
-    ("timm-mbconv", "blocks.0.0.conv", "conv3x3", 1, 2, (24, 16), "3x3"),
-    ("timm-mbconv", "blocks.3.0.conv_dw", "depthwise", 3, 16, (128, 128), "3x3/2 in 128 groups"),
-    ("timm-mbconv", "blocks.3.0.conv_pw", "pointwise", 3, 8, (32, 128), "1x1"),
-    ("timm-mbconv", "blocks.3.0.se.conv_reduce", "gate", 3, 0, (128, 8), "1x1"),
-    ("timm-convnext", "stem.0", "patch", 1, 4, (3, 24), "4x4/4"),
-    ("timm-convnext", "stages.1.blocks.1.mlp.fc2", "pointwise", 2, 8, (128, 32), "linear"),
-    ("timm-convnext", "stages.2.downsample.1", "patch", 3, 16, (32, 48), "2x2/2"),
-    ("timm-vit", "blocks.5.attn.qkv", "attention", 1, 16, (64, 192), "linear"),
-    ("timm-vit", "blocks.5.mlp.fc1", "mlp", 1, 16, (64, 192), "linear"),
-    ("timm-swin", "layers.3.blocks.0.attn.proj", "attention", 4, 32, (192, 192), "linear"),
-    ("timm-swin", "layers.1.downsample.reduction", "patch", 2, 8, (96, 48), "linear"),
-    ("torchvision-resnet", "layer4.0.downsample.0", "shortcut", 4, 32, (256, 512), "1x1/2"),
-    ("torchvision-mbconv", "features.0.0", "stem", 1, 2, (3, 16), "3x3/2"),
-    ("torchvision-mbconv", "features.11.block.1.0", "depthwise", 4, 32, (576, 576), "5x5 in 576 groups"),
-    ("mmdet-resnet", "conv1", "stem", 1, 2, (3, 16), "7x7/2"),
-    ("mmdet-resnet", "layer3.0.conv1", "conv3x3", 3, 16, (32, 64), "3x3/2"),
-    ("mmdet-swin", "stages.2.blocks.0.ffn.layers.0.0", "mlp", 3, 16, (96, 384), "linear"),
-])
+@pytest.mark.parametrize(
+    ("family", "name", "role", "stage", "stride", "channels", "layer"),
+    [
+        ("timm-resnet", "conv1.3", "stem", 1, 2, (16, 16), "3x3"),
+        ("timm-resnet", "layer2.0.conv1", "conv3x3", 2, 8, (32, 48), "3x3/2"),
+        ("timm-resnet", "layer3.0.conv1", "bottleneck", 3, 8, (48, 48), "1x1"),
+        ("timm-resnet", "layer3.0.downsample.1", "shortcut", 3, 16, (48, 192), "1x1"),
+        ("timm-mbconv", "blocks.0.0.conv", "conv3x3", 1, 2, (24, 16), "3x3"),
+        ("timm-mbconv", "blocks.3.0.conv_dw", "depthwise", 3, 16, (128, 128), "3x3/2 in 128 groups"),
+        ("timm-mbconv", "blocks.3.0.conv_pw", "pointwise", 3, 8, (32, 128), "1x1"),
+        ("timm-mbconv", "blocks.3.0.se.conv_reduce", "gate", 3, 0, (128, 8), "1x1"),
+        ("timm-convnext", "stem.0", "patch", 1, 4, (3, 24), "4x4/4"),
+        ("timm-convnext", "stages.1.blocks.1.mlp.fc2", "pointwise", 2, 8, (128, 32), "linear"),
+        ("timm-convnext", "stages.2.downsample.1", "patch", 3, 16, (32, 48), "2x2/2"),
+        ("timm-vit", "blocks.5.attn.qkv", "attention", 1, 16, (64, 192), "linear"),
+        ("timm-vit", "blocks.5.mlp.fc1", "mlp", 1, 16, (64, 192), "linear"),
+        ("timm-swin", "layers.3.blocks.0.attn.proj", "attention", 4, 32, (192, 192), "linear"),
+        ("timm-swin", "layers.1.downsample.reduction", "patch", 2, 8, (96, 48), "linear"),
+        ("torchvision-resnet", "layer4.0.downsample.0", "shortcut", 4, 32, (256, 512), "1x1/2"),
+        ("torchvision-mbconv", "features.0.0", "stem", 1, 2, (3, 16), "3x3/2"),
+        ("torchvision-mbconv", "features.11.block.1.0", "depthwise", 4, 32, (576, 576), "5x5 in 576 groups"),
+        ("mmdet-resnet", "conv1", "stem", 1, 2, (3, 16), "7x7/2"),
+        ("mmdet-resnet", "layer3.0.conv1", "conv3x3", 3, 16, (32, 64), "3x3/2"),
+        ("mmdet-swin", "stages.2.blocks.0.ffn.layers.0.0", "mlp", 3, 16, (96, 384), "linear"),
+    ],
+)
 def test_a_site_is_described_by_what_runs_there(family, name, role, stage, stride, channels, layer):
     site = sites_of(family)[name]
     assert (site.role, site.stage, site.stride) == (role, stage, stride)
@@ -73,22 +76,27 @@ def test_stages_follow_the_features_asked_for():
 
 
 def test_an_attention_whose_weights_a_function_reads_is_listed_and_refused_by_name():
-    body = build_body(dict(type="mmdet.PyramidVisionTransformer", embed_dims=8, num_layers=[1, 1, 1, 1],
-                           num_heads=[1, 1, 1, 1]), (4, 8, 16, 32))
+    body = build_body(
+        dict(type="mmdet.PyramidVisionTransformer", embed_dims=8, num_layers=[1, 1, 1, 1], num_heads=[1, 1, 1, 1]),
+        (4, 8, 16, 32),
+    )
     sites = {site.name: site for site in list_sites(body)}
     bare = sites["layers.0.1.1.attn.attn.in_proj_weight"]
     assert (bare.role, bare.fits, bare.out_channels) == ("unreachable", (), 24)
     assert "by a function" in bare.reasons["lora"]
     assert sites["layers.0.1.1.attn.attn.out_proj"].role == "unreachable"
     with pytest.raises(InputError, match="in_proj_weight.* by a function"):
-        FrozenBackbone(dict(type="mmdet.PyramidVisionTransformer", embed_dims=8, num_layers=[1, 1, 1, 1],
-                            num_heads=[1, 1, 1, 1]), "random",
-                       adapters=dict(type="lora", sites=("layers.0.1.1.attn.attn",)))
+        FrozenBackbone(
+            dict(type="mmdet.PyramidVisionTransformer", embed_dims=8, num_layers=[1, 1, 1, 1], num_heads=[1, 1, 1, 1]),
+            "random",
+            adapters=dict(type="lora", sites=("layers.0.1.1.attn.attn",)),
+        )
 
 
 def test_torchvisions_traced_swin_lists_its_attention_as_unreachable():
-    sites = {site.name: site for site in list_sites(build_body(dict(type="torchvision", name="swin_t"),
-                                                               (4, 8, 16, 32)))}
+    sites = {
+        site.name: site for site in list_sites(build_body(dict(type="torchvision", name="swin_t"), (4, 8, 16, 32)))
+    }
     assert sites["features.1.0.attn.qkv"].role == "unreachable"
     assert sites["features.1.0.mlp.0"].role == "mlp"
     assert "lora" in sites["features.1.0.mlp.0"].fits
@@ -112,8 +120,17 @@ def test_a_backbone_with_adapters_lists_the_sites_it_had_before():
 def test_the_table_has_a_line_a_site_with_kinds_or_the_reason():
     lines = site_table(list(sites_of("timm-mbconv").values())).splitlines()
     assert len(lines) == 1 + 16
-    assert lines[2].split() == ["blocks.0.0.conv", "conv3x3", "1", "2", "24>16", "3x3", "conv_adapter,", "parallel,",
-                                "series"]
+    assert lines[2].split() == [
+        "blocks.0.0.conv",
+        "conv3x3",
+        "1",
+        "2",
+        "24>16",
+        "3x3",
+        "conv_adapter,",
+        "parallel,",
+        "series",
+    ]
     gate = next(line for line in lines if "se.conv_reduce" in line)
     assert gate.split()[3] == "-"
     assert gate.endswith("none: it works on pooled features: there is no map to adapt")

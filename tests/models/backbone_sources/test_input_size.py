@@ -92,16 +92,22 @@ def pooled(images):
     """The same cells without any rule; zeros stand for pixels behind the border."""
     bottom, right = (-side % 8 for side in images.shape[-2:])
     padded = F.pad(images, (0, right, 0, bottom))
-    return [F.avg_pool2d(padded, s)[:, :, :-(-images.shape[2] // s), :-(-images.shape[3] // s)] for s in (4, 8)]
+    return [F.avg_pool2d(padded, s)[:, :, : -(-images.shape[2] // s), : -(-images.shape[3] // s)] for s in (4, 8)]
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(1, 90), st.integers(1, 90),
-       st.sampled_from([SizeRule(multiple=32), SizeRule(window_hw=(32, 24)), SizeRule(window_hw=(16, 16))]))
+@given(
+    st.integers(1, 90),
+    st.integers(1, 90),
+    st.sampled_from([SizeRule(multiple=32), SizeRule(window_hw=(32, 24)), SizeRule(window_hw=(16, 16))]),
+)
 def test_every_cell_comes_from_its_own_pixels_whatever_the_rule(height, width, rule):
     images = torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(height))
-    body = Pools(lambda size_hw: size_hw == rule.window_hw if rule.window_hw else
-                 all(side % rule.multiple == 0 for side in size_hw))
+    body = Pools(
+        lambda size_hw: (
+            size_hw == rule.window_hw if rule.window_hw else all(side % rule.multiple == 0 for side in size_hw)
+        )
+    )
     features = AnySize(lambda module, x: module(x), (4, 8), rule)(body, images)
     for feature, expected in zip(features, pooled(images)):
         assert feature.shape == expected.shape and torch.allclose(feature, expected, atol=1e-6)
@@ -114,16 +120,20 @@ def test_lost_cells_are_filled_on_both_sides_so_that_the_others_stay_over_their_
     def without_border(module, x):
         return [F.avg_pool2d(x, 4)[:, :, 1:-2, 1:-1]]
 
-    feature, = AnySize(without_border, (4,), SizeRule(fill=True))(None, images)
+    (feature,) = AnySize(without_border, (4,), SizeRule(fill=True))(None, images)
     assert tuple(feature.shape) == (1, 1, 8, 12)
     assert [tuple(cell) for cell in feature[0, 0].nonzero().tolist()] == [(4, 6)]
 
 
-@pytest.mark.parametrize("name, strides, rule", [
-    ("halonet_h1", (2, 4, 8, 16, 32), SizeRule(multiple=256)),
-    ("inception_v3", (2, 4, 8, 16, 32), SizeRule(fill=True)),
-    ("levit_128s", (16, 32), SizeRule(window_hw=(224, 224))),
-    ("efficientformerv2_s0", (4, 8, 16, 32), SizeRule(window_hw=(224, 224)))])
+@pytest.mark.parametrize(
+    "name, strides, rule",
+    [
+        ("halonet_h1", (2, 4, 8, 16, 32), SizeRule(multiple=256)),
+        ("inception_v3", (2, 4, 8, 16, 32), SizeRule(fill=True)),
+        ("levit_128s", (16, 32), SizeRule(window_hw=(224, 224))),
+        ("efficientformerv2_s0", (4, 8, 16, 32), SizeRule(window_hw=(224, 224))),
+    ],
+)
 def test_families_of_timm_that_refuse_sizes_run_at_one_they_refuse(name, strides, rule):
     cfg = dict(type="timm", name=name)
     assert body_strides(cfg) == strides
@@ -133,15 +143,18 @@ def test_families_of_timm_that_refuse_sizes_run_at_one_they_refuse(name, strides
     with torch.no_grad():
         features = body.extract(body.module, torch.randn(1, 3, 96, 256))
     assert [tuple(f.shape[1:]) for f in features] == [
-        (channels, 96 // stride, 256 // stride) for channels, stride in zip(body.channels, body.strides)]
+        (channels, 96 // stride, 256 // stride) for channels, stride in zip(body.channels, body.strides)
+    ]
 
 
 def test_a_vision_transformer_of_torchvision_gives_its_tokens_and_not_its_patch_embedding():
     from frozen_det.models.backbone_sources import torchvision_models as torchvision_bodies
 
     _, nodes, measured = torchvision_bodies._stages("vit_b_16", {})
-    assert [node for node, stride in zip(nodes, measured.strides) if stride] == [("conv_proj", "NCHW"),
-                                                                               ("encoder", "NLC")]
+    assert [node for node, stride in zip(nodes, measured.strides) if stride] == [
+        ("conv_proj", "NCHW"),
+        ("encoder", "NLC"),
+    ]
     assert measured.rule == SizeRule(window_hw=(224, 224))
     tokens = torch.arange(1 + 2 * 3).float().reshape(1, 7, 1)
     cells = torchvision_bodies._channels_first(tokens, "NLC", (32, 48))
@@ -175,9 +188,13 @@ def test_a_body_that_reads_values_says_so_on_meta_tensors_and_is_measured_with_v
     assert measured.strides == (8,) and measured.rule.is_free
 
 
-@pytest.mark.parametrize("name, strides, rule", [
-    ("squeezenet1_1", (2, 4, 8, 16), SizeRule(fill=True)),
-    ("maxvit_t", (2, 4, 8, 16, 32), SizeRule(window_hw=(224, 224)))])
+@pytest.mark.parametrize(
+    "name, strides, rule",
+    [
+        ("squeezenet1_1", (2, 4, 8, 16), SizeRule(fill=True)),
+        ("maxvit_t", (2, 4, 8, 16, 32), SizeRule(window_hw=(224, 224))),
+    ],
+)
 def test_torchvision_families_with_a_map_of_logits_or_of_one_size_are_measured_for_what_they_are(name, strides, rule):
     from frozen_det.models.backbone_sources import torchvision_models as torchvision_bodies
 
@@ -190,8 +207,14 @@ def test_a_body_is_measured_once_for_equal_options_and_anew_for_others():
     from frozen_det.models.backbone_sources.input_size import remembered
 
     runs = []
-    for key in ((Pools, dict(a=(1, 2))), (Pools, dict(a=[1, 2])), (Pools, dict(a=[1, 3])), (nn.Linear, dict(a=[1, 2])),
-                (Pools, dict(a=nn.Linear)), (Pools, dict(a=nn.Linear))):
+    for key in (
+        (Pools, dict(a=(1, 2))),
+        (Pools, dict(a=[1, 2])),
+        (Pools, dict(a=[1, 3])),
+        (nn.Linear, dict(a=[1, 2])),
+        (Pools, dict(a=nn.Linear)),
+        (Pools, dict(a=nn.Linear)),
+    ):
         remembered(key, lambda key=key: runs.append(key))
     assert len(runs) == 5  # of the two classes nobody knows whether they are equal
 

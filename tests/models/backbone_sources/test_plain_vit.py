@@ -49,7 +49,7 @@ def body_of(kind, strides=None, **options):
 
 def run(body, images):
     with torch.no_grad():
-        features, = body.extract(body.module, images)
+        (features,) = body.extract(body.module, images)
     return features
 
 
@@ -60,8 +60,9 @@ def untouched(kind, body, size_hw):
     state = dict(body.module.state_dict())
     if state.get("pos_embed") is not None:
         entries = 0 if model.no_embed_class else prefix
-        state["pos_embed"] = resample_abs_pos_embed(state["pos_embed"], [s // patch for s in size_hw],
-                                                    [side // patch] * 2, num_prefix_tokens=entries)
+        state["pos_embed"] = resample_abs_pos_embed(
+            state["pos_embed"], [s // patch for s in size_hw], [side // patch] * 2, num_prefix_tokens=entries
+        )
     # MAE's and EVA's pooling leaves norms behind the map, which the body has not.
     missing = model.load_state_dict(state, strict=False)
     assert not missing.unexpected_keys and all("norm" in key or "attn_pool" in key for key in missing.missing_keys)
@@ -125,7 +126,8 @@ def test_patches_of_14_give_stride_16_from_an_image_resized_by_14_16ths_and_the_
     smaller = F.interpolate(F.pad(images, (0, 0, 0, 4)), size=(56, 84), mode="bicubic", antialias=True)
     assert torch.equal(features, run(raw, smaller))
     assert {n: v.shape for n, v in body.module.state_dict().items()} == {
-        n: v.shape for n, v in raw.module.state_dict().items()}
+        n: v.shape for n, v in raw.module.state_dict().items()
+    }
 
 
 def test_a_colour_without_detail_looks_the_same_at_stride_14_and_16():
@@ -135,8 +137,9 @@ def test_a_colour_without_detail_looks_the_same_at_stride_14_and_16():
     assert torch.allclose(maps[0][:, :, 3:4, 3:4].expand_as(maps[1]), maps[1], atol=1e-3)
 
 
-@pytest.mark.parametrize(("kind", "strides"), [("clip", (4, 8, 16, 32)), ("clip", (8,)), ("dinov2", (8,)),
-                                               ("dinov2", (14, 16))])
+@pytest.mark.parametrize(
+    ("kind", "strides"), [("clip", (4, 8, 16, 32)), ("clip", (8,)), ("dinov2", (8,)), ("dinov2", (14, 16))]
+)
 def test_strides_far_from_the_patches_are_refused_with_the_neck_that_makes_them(kind, strides):
     with pytest.raises(InputError, match="All its features have one stride.*SimpleFeaturePyramid"):
         build_body(config(kind), strides)
@@ -167,22 +170,32 @@ def test_the_final_norm_is_applied_to_every_tap_where_asked_and_kept_among_the_w
     assert torch.allclose(run(body, images).permute(0, 2, 3, 1), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize(("kind", "options", "said"), [
-    ("clip", dict(taps=(0, 3)), "block indices from -3 to 2"), ("clip", dict(taps=()), "has 3 blocks"),
-    ("clip", dict(taps=(2, 0)), "ascending"), ("clip", dict(taps=(2, -1)), "each once"),
-    ("clip", dict(tap_fusion="sum"), "'concat' or 'mean'"), ("clip", dict(tap_norm="yes"), "True or False"),
-    ("eva02", dict(tap_norm=True), "has no final norm"),
-    ("clip", dict(window=64), "dict"), ("clip", dict(window=dict(size=60)), "multiples of the stride 16"),
-    ("clip", dict(window=dict(size=64, overlap=64)), "below the size"),
-    ("clip", dict(window=dict(size=64, overlp=16)), "did you mean 'overlap'")])
+@pytest.mark.parametrize(
+    ("kind", "options", "said"),
+    [
+        ("clip", dict(taps=(0, 3)), "block indices from -3 to 2"),
+        ("clip", dict(taps=()), "has 3 blocks"),
+        ("clip", dict(taps=(2, 0)), "ascending"),
+        ("clip", dict(taps=(2, -1)), "each once"),
+        ("clip", dict(tap_fusion="sum"), "'concat' or 'mean'"),
+        ("clip", dict(tap_norm="yes"), "True or False"),
+        ("eva02", dict(tap_norm=True), "has no final norm"),
+        ("clip", dict(window=64), "dict"),
+        ("clip", dict(window=dict(size=60)), "multiples of the stride 16"),
+        ("clip", dict(window=dict(size=64, overlap=64)), "below the size"),
+        ("clip", dict(window=dict(size=64, overlp=16)), "did you mean 'overlap'"),
+    ],
+)
 def test_options_that_do_not_fit_are_refused_by_their_key(kind, options, said):
     with pytest.raises(InputError, match=said):
         build_body(config(kind, **options), (FAMILIES[kind][1],))
 
 
 def test_options_of_plain_vits_are_refused_for_other_bodies():
-    for cfg in (dict(type="timm", name="resnet18", taps=(1,)),
-                dict(type="timm", name="swin_tiny_patch4_window7_224", window=dict(size=64))):
+    for cfg in (
+        dict(type="timm", name="resnet18", taps=(1,)),
+        dict(type="timm", name="swin_tiny_patch4_window7_224", window=dict(size=64)),
+    ):
         with pytest.raises(InputError, match="for plain vision transformers only"):
             build_body(cfg, (16,))
     assert body_strides(config("clip", taps=(0, 1))) == (16,)
@@ -219,8 +232,10 @@ def test_attention_never_sees_more_than_one_window():
     assert seen == [5 + 2 * 4] * (3 * 3)
 
 
-@pytest.mark.parametrize(("kind", "freeze"), [("dinov2-registers", True), ("dinov2-registers", 1), ("dinov3", 1),
-                                              ("eva02", ["blocks.0", "patch_embed"])])
+@pytest.mark.parametrize(
+    ("kind", "freeze"),
+    [("dinov2-registers", True), ("dinov2-registers", 1), ("dinov3", 1), ("eva02", ["blocks.0", "patch_embed"])],
+)
 def test_a_backbone_freezes_copies_and_names_it_as_any_other(kind, freeze):
     cfg = config(kind, taps=(0, 1), window=dict(size=128))
     backbone = FrozenBackbone(cfg, "random", (16,), freeze).train()
@@ -233,7 +248,7 @@ def test_a_backbone_freezes_copies_and_names_it_as_any_other(kind, freeze):
         assert {n.split(".")[0] for n in trained} >= {"blocks"} and not any("blocks.0." in n for n in trained)
     images = torch.randn(1, 3, 70, 140)
     twin = copy.deepcopy(backbone)
-    features, = backbone(images)
+    (features,) = backbone(images)
     assert features.shape == (1, 96, 5, 9) and backbone.channels == (96,)
     assert torch.equal(features, twin(images)[0])
     with torch.no_grad():
@@ -252,10 +267,15 @@ def test_low_rank_adapters_train_beside_taps_and_windows():
 
 
 def detector(kind, strides, neck, **options):
-    return dict(type="FasterRCNN", backbone=dict(type="frozen_det.FrozenBackbone", body=config(kind, **options),
-                                                 weights="random", strides=strides),
-                neck=neck, rpn_head=dict(type="RPNHead", anchor_generator=dict(type="AnchorGenerator")),
-                roi_head=dict(bbox_roi_extractor=dict(type="SingleRoIExtractor")))
+    return dict(
+        type="FasterRCNN",
+        backbone=dict(
+            type="frozen_det.FrozenBackbone", body=config(kind, **options), weights="random", strides=strides
+        ),
+        neck=neck,
+        rpn_head=dict(type="RPNHead", anchor_generator=dict(type="AnchorGenerator")),
+        roi_head=dict(bbox_roi_extractor=dict(type="SingleRoIExtractor")),
+    )
 
 
 def test_a_detector_fills_the_pyramid_in_from_the_body():
@@ -301,10 +321,14 @@ def test_a_released_file_of_the_same_grid_passes_though_its_class_token_has_a_po
     assert torch.equal(backbone.body.pos_embed, body.module.pos_embed)
 
 
-@pytest.mark.parametrize(("name", "options"), [
-    ("convnext_tiny.dinov3_lvd1689m", dict(depths=(1, 1, 2, 1), dims=(8, 16, 24, 32))),
-    ("swin_tiny_patch4_window7_224", dict(depths=(2, 2, 2, 1), embed_dim=12, num_heads=(1, 1, 2, 2))),
-    ("swinv2_tiny_window8_256", dict(depths=(2, 2, 2, 1), embed_dim=12, num_heads=(1, 1, 2, 2)))])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("convnext_tiny.dinov3_lvd1689m", dict(depths=(1, 1, 2, 1), dims=(8, 16, 24, 32))),
+        ("swin_tiny_patch4_window7_224", dict(depths=(2, 2, 2, 1), embed_dim=12, num_heads=(1, 1, 2, 2))),
+        ("swinv2_tiny_window8_256", dict(depths=(2, 2, 2, 1), embed_dim=12, num_heads=(1, 1, 2, 2))),
+    ],
+)
 def test_stages_of_convnext_and_swin_are_channels_first_and_timms_at_a_size_that_windows_do_not_divide(name, options):
     backbone = FrozenBackbone(dict(type="timm", name=name, **options), "random")
     size_hw = (288, 352)  # maps of 72 x 88 down to 9 x 11: windows of 7 divide no side, windows of 8 few
@@ -312,7 +336,8 @@ def test_stages_of_convnext_and_swin_are_channels_first_and_timms_at_a_size_that
     features = backbone(images)
     widths = options.get("dims", (12, 24, 48, 96))
     assert [tuple(f.shape) for f in features] == [
-        (1, c, size_hw[0] // s, size_hw[1] // s) for c, s in zip(widths, (4, 8, 16, 32))]
+        (1, c, size_hw[0] // s, size_hw[1] // s) for c, s in zip(widths, (4, 8, 16, 32))
+    ]
     at_size = {} if "convnext" in name else dict(img_size=size_hw)
     own = timm.create_model(name, num_classes=0, **options, **at_size).eval()
     own.load_state_dict(backbone.body.state_dict(), strict=False)

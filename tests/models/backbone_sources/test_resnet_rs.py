@@ -34,14 +34,19 @@ def same_conv(x, weight, stride=1):
 
 def same_average(x, stride):
     """2 x 2 'SAME' average: only what lies inside counts."""
-    pad = (0, max((-(-x.shape[3] // stride) - 1) * stride + 2 - x.shape[3], 0),
-           0, max((-(-x.shape[2] // stride) - 1) * stride + 2 - x.shape[2], 0))
+    pad = (
+        0,
+        max((-(-x.shape[3] // stride) - 1) * stride + 2 - x.shape[3], 0),
+        0,
+        max((-(-x.shape[2] // stride) - 1) * stride + 2 - x.shape[2], 0),
+    )
     total = F.avg_pool2d(F.pad(x, pad), 2, stride) * 4
     return total / (F.avg_pool2d(F.pad(torch.ones_like(x), pad), 2, stride) * 4)
 
 
 def by_hand(s, images, blocks=(3, 4, 6, 3)):
     """The authors' network written out from their layers, on a state dict."""
+
     def norm(x, name):
         scale = s[f"{name}.weight"] / (s[f"{name}.running_var"] + 1e-4).sqrt()
         shift = s[f"{name}.bias"] - s[f"{name}.running_mean"] * scale
@@ -91,15 +96,31 @@ def as_tensorflow_names(state, blocks=(3, 4, 6, 3)):
         if leaf == "num_batches_tracked":
             continue
         norm = value.dim() == 1 and "se." not in name
-        leaf = leaves.get(leaf) or {("weight", True): "gamma", ("bias", True): "beta", ("weight", False): "kernel",
-                                    ("bias", False): "bias"}[leaf, norm]
+        leaf = (
+            leaves.get(leaf)
+            or {
+                ("weight", True): "gamma",
+                ("bias", True): "beta",
+                ("weight", False): "kernel",
+                ("bias", False): "bias",
+            }[leaf, norm]
+        )
         if module in tensorflow_resnet._STEM:
             path = str(tensorflow_resnet._STEM.index(module))
         else:
             place, part = module.split(".", 2)[:2], module.split(".", 2)[2]
-            theirs = {"conv1": "_conv1", "bn1": "_norm1", "conv2": "_conv2", "bn2": "_norm2", "conv3": "_conv3",
-                      "bn3": "_norm3", "downsample.1": "_shortcut1", "downsample.2": "_norm0",
-                      "se.fc1": "_squeeze_excitation/_se_reduce", "se.fc2": "_squeeze_excitation/_se_expand"}[part]
+            theirs = {
+                "conv1": "_conv1",
+                "bn1": "_norm1",
+                "conv2": "_conv2",
+                "bn2": "_norm2",
+                "conv3": "_conv3",
+                "bn3": "_norm3",
+                "downsample.1": "_shortcut1",
+                "downsample.2": "_norm0",
+                "se.fc1": "_squeeze_excitation/_se_reduce",
+                "se.fc2": "_squeeze_excitation/_se_expand",
+            }[part]
             path = f"{8 + places.index('.'.join(place))}/{theirs}"
         value = value.permute(2, 3, 1, 0) if value.dim() == 4 else value
         renamed[f"backbone/layer_with_weights-{path}/{leaf}/.ATTRIBUTES/VARIABLE_VALUE"] = value.clone()
@@ -110,8 +131,11 @@ def test_a_tensorflow_checkpoints_tensors_land_where_they_belong(network):
     empty = ResNetRS(50)
     report = load_strictly(empty, as_tensorflow_names(network.state_dict()), "resnet-rs-50")
     assert report.loaded == len(empty.state_dict())
-    assert all(torch.equal(empty.state_dict()[k], v) for k, v in network.state_dict().items()
-               if not k.endswith("num_batches_tracked"))
+    assert all(
+        torch.equal(empty.state_dict()[k], v)
+        for k, v in network.state_dict().items()
+        if not k.endswith("num_batches_tracked")
+    )
 
 
 def test_a_checkpoint_of_another_depth_is_refused(network):

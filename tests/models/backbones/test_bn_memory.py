@@ -53,8 +53,9 @@ def inputs(dtype=torch.float32) -> torch.Tensor:
     return torch.randn(SHAPE, generator=torch.Generator().manual_seed(1)).to(dtype).requires_grad_()
 
 
-@pytest.mark.parametrize(("kind", "before", "after"), [("plain", BYTES, 0), ("relu", 2 * BYTES, BYTES),
-                                                       ("inside", 2 * BYTES, BYTES)])
+@pytest.mark.parametrize(
+    ("kind", "before", "after"), [("plain", BYTES, 0), ("relu", 2 * BYTES, BYTES), ("inside", 2 * BYTES, BYTES)]
+)
 def test_the_output_has_the_same_bits_and_the_input_is_no_longer_kept(kind, before, after):
     plain, released = norm(kind), norm(kind)
     assert release_norm_inputs(released) == 1
@@ -138,8 +139,9 @@ def test_a_type_that_computes_more_than_a_batch_norm_is_not_touched():
     assert release_norm_inputs(nn.Sequential(Odd(6), nn.LayerNorm(4), nn.GroupNorm(2, 6))) == 0
 
 
-@pytest.mark.parametrize("twin", [copy.deepcopy, lambda module: pickle.loads(pickle.dumps(module))],
-                         ids=["copy", "pickle"])
+@pytest.mark.parametrize(
+    "twin", [copy.deepcopy, lambda module: pickle.loads(pickle.dumps(module))], ids=["copy", "pickle"]
+)
 @pytest.mark.parametrize("kind", ["plain", "inside"])
 def test_a_copy_scales_gradients_by_its_own_weights(twin, kind):
     module = norm(kind)
@@ -164,8 +166,9 @@ def test_behind_adapters_a_resnet_keeps_half_and_learns_the_same():
     found = []
     for release in (False, True):
         torch.manual_seed(0)
-        backbone = FrozenBackbone(dict(type="timm", name="test_resnet", zero_init_last=False), "random",
-                                  adapters=dict(type="parallel")).train()
+        backbone = FrozenBackbone(
+            dict(type="timm", name="test_resnet", zero_init_last=False), "random", adapters=dict(type="parallel")
+        ).train()
         if not release:
             for module in backbone.body.modules():
                 if isinstance(module, nn.BatchNorm2d):

@@ -27,8 +27,12 @@ def lively(backbone: FrozenBackbone, seed: int = 0) -> FrozenBackbone:
     with torch.no_grad():
         for norm in backbone.body.modules():
             if isinstance(norm, nn.BatchNorm2d):
-                for tensor, low, high in ((norm.running_mean, -0.3, 0.3), (norm.running_var, 0.5, 2),
-                                          (norm.weight, 0.5, 1.5), (norm.bias, -0.3, 0.3)):
+                for tensor, low, high in (
+                    (norm.running_mean, -0.3, 0.3),
+                    (norm.running_var, 0.5, 2),
+                    (norm.weight, 0.5, 1.5),
+                    (norm.bias, -0.3, 0.3),
+                ):
                     tensor.uniform_(low, high, generator=generator)
     return backbone
 
@@ -45,17 +49,24 @@ def differences(wanted, found) -> float:
     return max(relative_difference(a, b) for a, b in zip(wanted, found, strict=True))
 
 
-@pytest.mark.parametrize(("switches", "tolerance"), [
-    (dict(memory_format="channels_last"), 1e-5),
-    (dict(fold_norms=True), 1e-5),
-    (dict(autocast="bfloat16"), 3e-2),
-    pytest.param(dict(autocast="float16"), 4e-3, marks=pytest.mark.skipif(
-        TORCH < (2, 4), reason="needs torch >= 2.4: float16 autocast on CPUs")),
-    (dict(autocast="float32"), 0),
-    (dict(compile=dict(backend="eager")), 0),
-    (dict(memory_format="channels_last", fold_norms=True), 1e-5),
-    (ALL, 3e-2),
-], ids=lambda value: "+".join(value) if isinstance(value, dict) else None)
+@pytest.mark.parametrize(
+    ("switches", "tolerance"),
+    [
+        (dict(memory_format="channels_last"), 1e-5),
+        (dict(fold_norms=True), 1e-5),
+        (dict(autocast="bfloat16"), 3e-2),
+        pytest.param(
+            dict(autocast="float16"),
+            4e-3,
+            marks=pytest.mark.skipif(TORCH < (2, 4), reason="needs torch >= 2.4: float16 autocast on CPUs"),
+        ),
+        (dict(autocast="float32"), 0),
+        (dict(compile=dict(backend="eager")), 0),
+        (dict(memory_format="channels_last", fold_norms=True), 1e-5),
+        (ALL, 3e-2),
+    ],
+    ids=lambda value: "+".join(value) if isinstance(value, dict) else None,
+)
 def test_every_switch_gives_the_plain_features_within_its_tolerance(switches, tolerance):
     plain, switched = pair(switches)
     found = switched(IMAGES)
@@ -65,8 +76,11 @@ def test_every_switch_gives_the_plain_features_within_its_tolerance(switches, to
     assert in_bfloat16 == ("16" in str(switches.get("autocast"))), "the precision asked for is the one that ran"
 
 
-@pytest.mark.parametrize("body", [dict(type="torchvision", name="resnet18"), dict(type="mmdet.ResNet", depth=18)],
-                         ids=["torchvision", "mmdet"])
+@pytest.mark.parametrize(
+    "body",
+    [dict(type="torchvision", name="resnet18"), dict(type="mmdet.ResNet", depth=18)],
+    ids=["torchvision", "mmdet"],
+)
 def test_norms_of_every_library_are_folded(body):
     plain, switched = pair(dict(fold_norms=True), body)
     assert differences(plain(IMAGES), switched(IMAGES)) <= 1e-5
@@ -104,9 +118,15 @@ def test_a_twin_shares_what_is_not_folded_and_counts_the_rest():
 
 
 @pytest.mark.parametrize("assign", [False, True])
-@pytest.mark.parametrize("switches", [dict(fold_norms=True), dict(memory_format="channels_last"),
-                                      dict(fold_norms=True, compile=dict(backend="aot_eager"))],
-                         ids=["folded", "laid-out", "compiled"])
+@pytest.mark.parametrize(
+    "switches",
+    [
+        dict(fold_norms=True),
+        dict(memory_format="channels_last"),
+        dict(fold_norms=True, compile=dict(backend="aot_eager")),
+    ],
+    ids=["folded", "laid-out", "compiled"],
+)
 def test_weights_loaded_later_are_the_ones_that_run(switches, assign):
     _, switched = pair(switches)
     before = switched(IMAGES)
@@ -277,8 +297,10 @@ def test_a_compiler_that_loses_or_changes_features_is_refused():
     def changing(graph, inputs):
         return lambda *given: [2 * feature for feature in graph.forward(*given)]
 
-    for backend, message in ((losing, r"got the shapes .* instead of .*Leave compile out"),
-                             (changing, r"differ by 1.0e\+00 of the largest \(tolerance 1e-03\).*Leave compile out")):
+    for backend, message in (
+        (losing, r"got the shapes .* instead of .*Leave compile out"),
+        (changing, r"differ by 1.0e\+00 of the largest \(tolerance 1e-03\).*Leave compile out"),
+    ):
         torch.compiler.reset()
         _, switched = pair(dict(compile=dict(backend=backend)))
         with pytest.raises(InputError, match=message):
@@ -313,8 +335,11 @@ def test_folding_that_changes_the_features_is_refused(monkeypatch):
         switched(IMAGES)
 
 
-@pytest.mark.parametrize("options", [dict(freeze=2), dict(freeze=False), dict(adapters=dict(type="parallel"))],
-                         ids=["partly", "not", "adapters"])
+@pytest.mark.parametrize(
+    "options",
+    [dict(freeze=2), dict(freeze=False), dict(adapters=dict(type="parallel"))],
+    ids=["partly", "not", "adapters"],
+)
 def test_where_a_part_trains_the_memory_format_alone_is_taken(options):
     for switches in (dict(autocast="bfloat16"), dict(fold_norms=True), dict(compile=True)):
         with pytest.raises(InputError, match=rf"wholly frozen body without adapters for {next(iter(switches))}"):
@@ -331,17 +356,23 @@ def test_where_a_part_trains_the_memory_format_alone_is_taken(options):
     assert differences(*gradients) <= 1e-3
 
 
-@pytest.mark.parametrize(("given", "message"), [
-    (dict(zzz=True), "among memory_format, autocast, fold_norms, compile in model.backbone.forward, got 'zzz'; leave"),
-    (dict(fold_norm=True), "'fold_norm'; did you mean 'fold_norms'"),
-    (dict(memory_format="channel_last"), "'channel_last'; did you mean 'channels_last'"),
-    (dict(autocast="bf16"), "among None, 'bfloat16', 'float16', 'float32', got 'bf16'"),
-    (dict(fold_norms="yes"), "fold_norms among False, True, got 'yes'"),
-    (dict(compile=dict(dynamics=True)), "'dynamics'; did you mean 'dynamic'"),
-    (dict(compile=dict(mode="reduce-overhead")), "without CUDA graphs"),
-    (dict(compile="yes"), "compile as True, False or options"),
-    ("channels_last", "as a dict such as"),
-])
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            dict(zzz=True),
+            "among memory_format, autocast, fold_norms, compile in model.backbone.forward, got 'zzz'; leave",
+        ),
+        (dict(fold_norm=True), "'fold_norm'; did you mean 'fold_norms'"),
+        (dict(memory_format="channel_last"), "'channel_last'; did you mean 'channels_last'"),
+        (dict(autocast="bf16"), "among None, 'bfloat16', 'float16', 'float32', got 'bf16'"),
+        (dict(fold_norms="yes"), "fold_norms among False, True, got 'yes'"),
+        (dict(compile=dict(dynamics=True)), "'dynamics'; did you mean 'dynamic'"),
+        (dict(compile=dict(mode="reduce-overhead")), "without CUDA graphs"),
+        (dict(compile="yes"), "compile as True, False or options"),
+        ("channels_last", "as a dict such as"),
+    ],
+)
 def test_what_is_not_known_is_refused_with_what_is(given, message):
     with pytest.raises(InputError, match=message):
         FrozenBackbone(RESNET, "random", forward=given)

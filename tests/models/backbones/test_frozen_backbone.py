@@ -15,10 +15,10 @@ BODIES = {
     "timm": TIMM,
     "torchvision": dict(type="torchvision", name="resnet18"),
     "mmdet": dict(type="mmdet.ResNet", depth=18),
-    "mmdet without frozen_stages": dict(type="mmdet.PyramidVisionTransformerV2", embed_dims=8,
-                                        num_layers=[1, 1, 1, 1]),
-    "channels last": dict(type="timm", name="swin_tiny_patch4_window7_224", embed_dim=24, depths=(1, 1, 1, 1),
-                          num_heads=(1, 1, 1, 1)),
+    "mmdet without frozen_stages": dict(type="mmdet.PyramidVisionTransformerV2", embed_dims=8, num_layers=[1, 1, 1, 1]),
+    "channels last": dict(
+        type="timm", name="swin_tiny_patch4_window7_224", embed_dim=24, depths=(1, 1, 1, 1), num_heads=(1, 1, 1, 1)
+    ),
     "drop path": dict(type="timm", name="convnext_atto", drop_path_rate=0.5),
 }
 
@@ -85,9 +85,14 @@ def test_no_weights_chosen_is_an_error_that_lists_the_forms():
         FrozenBackbone(TIMM)
 
 
-@pytest.mark.parametrize(("weights", "message"), [
-    ("a" * 5000 + ".pth", "does not exist"), ("a\0b.pth", "does not exist"),
-    ("package:", "expected the installed package ''")])
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ("a" * 5000 + ".pth", "does not exist"),
+        ("a\0b.pth", "does not exist"),
+        ("package:", "expected the installed package ''"),
+    ],
+)
 def test_a_name_that_nothing_can_have_is_one_clear_error(weights, message):
     with pytest.raises(InputError, match=message):
         FrozenBackbone(TIMM, weights).init_weights()
@@ -140,8 +145,7 @@ def test_freezing_n_stages_covers_exactly_what_the_first_n_features_need(count):
     features = backbone(torch.rand(2, 3, 64, 64))
     assert [f.requires_grad for f in features] == [i >= count for i in range(4)]
     frozen = {n for n, p in backbone.body.named_parameters() if not p.requires_grad}
-    expected = {n for n, _ in backbone.body.named_parameters()
-                if not n.startswith("layer") or int(n[5]) <= count}
+    expected = {n for n, _ in backbone.body.named_parameters() if not n.startswith("layer") or int(n[5]) <= count}
     assert frozen == expected
     assert not any(m.training for m in backbone.body.get_submodule(f"layer{count}").modules())
     assert all(m.training for m in backbone.body.layer4.modules())
@@ -194,8 +198,9 @@ def test_a_lean_checkpoint_attaches_its_base_and_refuses_another(tmp_path):
         torch.save(timm.create_model("resnet10t").state_dict(), tmp_path / f"{name}.pth")
 
     def build(name):
-        return nn.ModuleDict({"backbone": FrozenBackbone(TIMM, weights=str(tmp_path / f"{name}.pth")),
-                              "neck": nn.Conv2d(3, 3, 1)})
+        return nn.ModuleDict(
+            {"backbone": FrozenBackbone(TIMM, weights=str(tmp_path / f"{name}.pth")), "neck": nn.Conv2d(3, 3, 1)}
+        )
 
     trained = build("a")
     trained.backbone.init_weights()

@@ -18,8 +18,9 @@ def swin():
 
 
 def test_an_index_table_that_no_file_holds_is_seen(swin):
-    table = swin.body.get_submodule("layers_0.blocks.0.attn" if hasattr(swin.body, "layers_0") else
-                                    "layers.0.blocks.0.attn").relative_position_index
+    table = swin.body.get_submodule(
+        "layers_0.blocks.0.attn" if hasattr(swin.body, "layers_0") else "layers.0.blocks.0.attn"
+    ).relative_position_index
     assert "relative_position_index" not in str(swin.frozen_tensors().keys())
     assert swin.changed_since_built() is None
     table[0, 0] += 1
@@ -34,8 +35,9 @@ def test_images_of_several_sizes_change_nothing(swin):
 
 
 def test_training_mode_and_what_trains_do_not_count():
-    backbone = FrozenBackbone(body=dict(type="frozen_det.CifarResNet", depth=8), weights="random", strides=(4,),
-                              freeze=["conv1.*", "bn1.*"])
+    backbone = FrozenBackbone(
+        body=dict(type="frozen_det.CifarResNet", depth=8), weights="random", strides=(4,), freeze=["conv1.*", "bn1.*"]
+    )
     backbone.train()
     backbone.body.layer1[0].bn1.eps = 0.5
     assert backbone.changed_since_built() is None
@@ -66,8 +68,10 @@ def test_a_copy_is_as_it_was_built(swin):
     assert copy.deepcopy(swin).changed_since_built() is None
 
 
-@pytest.mark.parametrize(("which", "words"), [("body", "forward was replaced by .*doubled"),
-                                              ("backbone", r"backbone.forward was replaced by .*doubled")])
+@pytest.mark.parametrize(
+    ("which", "words"),
+    [("body", "forward was replaced by .*doubled"), ("backbone", r"backbone.forward was replaced by .*doubled")],
+)
 def test_a_forward_that_was_replaced_from_outside_is_named(which, words):
     backbone = FrozenBackbone(body=dict(type="frozen_det.CifarResNet", depth=8), weights="random", strides=(4,))
     module = backbone if which == "backbone" else backbone.body

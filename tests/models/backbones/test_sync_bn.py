@@ -14,8 +14,7 @@ IMAGES = torch.linspace(-2, 2, 2 * 3 * 64 * 64).reshape(2, 3, 64, 64)
 
 
 def norms(module: nn.Module) -> dict[str, nn.Module]:
-    return {name: part for name, part in module.named_modules()
-            if isinstance(part, nn.modules.batchnorm._BatchNorm)}
+    return {name: part for name, part in module.named_modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)}
 
 
 @pytest.mark.parametrize("body", [EFFICIENTNET, RESNET], ids=["norm with activation", "plain norm"])

@@ -18,18 +18,34 @@ META = dict(img_shape=(128, 128), pad_shape=(128, 128), scale_factor=(1.0, 1.0))
 
 
 def train_cfg(num=256):
-    return dict(assigner=dict(type="MaxIoUAssigner", pos_iou_thr=0.6, neg_iou_thr=0.3, min_pos_iou=0.0,
-                              match_low_quality=True, ignore_iof_thr=-1),
-                sampler=dict(type="RandomSampler", num=num, pos_fraction=0.5, neg_pos_ub=-1,
-                             add_gt_as_proposals=False),
-                allowed_border=-1, pos_weight=-1, debug=False)
+    return dict(
+        assigner=dict(
+            type="MaxIoUAssigner",
+            pos_iou_thr=0.6,
+            neg_iou_thr=0.3,
+            min_pos_iou=0.0,
+            match_low_quality=True,
+            ignore_iof_thr=-1,
+        ),
+        sampler=dict(type="RandomSampler", num=num, pos_fraction=0.5, neg_pos_ub=-1, add_gt_as_proposals=False),
+        allowed_border=-1,
+        pos_weight=-1,
+        debug=False,
+    )
 
 
 def rpn(kind="frozen_det.RPNHead", num=256, **options):
-    return MODELS.build(ConfigDict(
-        type=kind, in_channels=4, feat_channels=6, anchor_generator=ANCHORS, train_cfg=train_cfg(num),
-        test_cfg=dict(nms_pre=50, max_per_img=20, nms=dict(type="nms", iou_threshold=0.7), min_bbox_size=0),
-        **options))
+    return MODELS.build(
+        ConfigDict(
+            type=kind,
+            in_channels=4,
+            feat_channels=6,
+            anchor_generator=ANCHORS,
+            train_cfg=train_cfg(num),
+            test_cfg=dict(nms_pre=50, max_per_img=20, nms=dict(type="nms", iou_threshold=0.7), min_bbox_size=0),
+            **options,
+        )
+    )
 
 
 def maps(batch=2, seed=0, dtype=torch.float32):
@@ -38,8 +54,9 @@ def maps(batch=2, seed=0, dtype=torch.float32):
 
 
 def objects(*boxes):
-    return InstanceData(bboxes=torch.tensor(boxes, dtype=torch.float64).reshape(-1, 4),
-                        labels=torch.zeros(len(boxes), dtype=torch.long))
+    return InstanceData(
+        bboxes=torch.tensor(boxes, dtype=torch.float64).reshape(-1, 4), labels=torch.zeros(len(boxes), dtype=torch.long)
+    )
 
 
 TWO = (objects((10, 10, 44, 40), (60, 50, 120, 126), (70, 70, 90, 80)), objects((30, 20, 80, 60)))
@@ -53,7 +70,7 @@ def same_weights(ours, theirs):
         old = key
         for ours_prefix, theirs_prefix in names.items():
             if key.startswith(ours_prefix):
-                old = theirs_prefix + key[len(ours_prefix):]
+                old = theirs_prefix + key[len(ours_prefix) :]
         if old not in state:
             old = old.replace(".weight", ".conv.weight").replace(".bias", ".conv.bias")
         wanted[key] = state[old]
@@ -69,8 +86,14 @@ def test_with_mmdets_switches_losses_and_proposals_are_mmdets():
     theirs = rpn("mmdet.RPNHead", num=20, loss_bbox=dict(type="SmoothL1Loss", beta=1 / 9))
     for p in theirs.parameters():
         torch.nn.init.normal_(p, 0, 0.2)
-    ours = rpn(num=20, norm_cfg=None, act_cfg=dict(type="ReLU"), score_anchors_per_image=None, box_loss="sampled",
-               loss_bbox=dict(type="SmoothL1Loss", beta=1 / 9))
+    ours = rpn(
+        num=20,
+        norm_cfg=None,
+        act_cfg=dict(type="ReLU"),
+        score_anchors_per_image=None,
+        box_loss="sampled",
+        loss_bbox=dict(type="SmoothL1Loss", beta=1 / 9),
+    )
     same_weights(ours, theirs)
     gts = [InstanceData(bboxes=g.bboxes.float(), labels=g.labels) for g in TWO]
     a, b = host_losses(ours, gts, maps()), host_losses(theirs, gts, maps())
@@ -106,8 +129,12 @@ def slow_losses(head, gts, x):
                     score_sums[level] += math.log1p(math.exp(-s[row]))
                     b = boxes[j]
                     aw, ah, bw, bh = a[2] - a[0], a[3] - a[1], b[2] - b[0], b[3] - b[1]
-                    target = [((b[0] + b[2]) - (a[0] + a[2])) / 2 / aw, ((b[1] + b[3]) - (a[1] + a[3])) / 2 / ah,
-                              math.log(bw / aw), math.log(bh / ah)]
+                    target = [
+                        ((b[0] + b[2]) - (a[0] + a[2])) / 2 / aw,
+                        ((b[1] + b[3]) - (a[1] + a[3])) / 2 / ah,
+                        math.log(bw / aw),
+                        math.log(bh / ah),
+                    ]
                     counts[level] += 1
                     for p, t in zip(d[row], target):
                         e = abs(p - t)
@@ -117,8 +144,9 @@ def slow_losses(head, gts, x):
     return ([v / (512 * len(gts)) for v in score_sums], [v / (4 * n + 0.01) for v, n in zip(box_sums, counts)])
 
 
-@pytest.mark.parametrize("gts", [TWO, (objects(), TWO[1]), (TWO[0],), (objects(),)],
-                         ids=["two", "one-empty", "batch-1", "batch-1-empty"])
+@pytest.mark.parametrize(
+    "gts", [TWO, (objects(), TWO[1]), (TWO[0],), (objects(),)], ids=["two", "one-empty", "batch-1", "batch-1-empty"]
+)
 def test_the_authors_losses_equal_written_out_loops_level_by_level(gts):
     head = rpn(num=100_000).double().train()  # every anchor is sampled: nothing is left to chance
     for p in head.parameters():
@@ -159,16 +187,18 @@ def test_levels_share_convolutions_and_have_their_own_norm():
 
 
 def test_parameter_count_with_five_levels_and_three_anchors_is_that_of_the_authors_layers():
-    head = MODELS.build(dict(type="frozen_det.RPNHead", in_channels=256,
-                             anchor_generator={**ANCHORS, "strides": [8, 16, 32, 64, 128]}))
+    head = MODELS.build(
+        dict(type="frozen_det.RPNHead", in_channels=256, anchor_generator={**ANCHORS, "strides": [8, 16, 32, 64, 128]})
+    )
     expected = (9 * 256 * 256 + 256) + 5 * 2 * 256 + (256 * 3 + 3) + (256 * 12 + 12)
     assert sum(p.numel() for p in head.parameters()) == expected == 596_495
     assert head.rpn_tower.convs[0].weight.std().item() == pytest.approx(0.01, rel=0.01)
     assert head.rpn_cls.weight.std().item() == pytest.approx(1e-5, rel=0.15)
 
 
-@pytest.mark.parametrize("wrong, message", [(dict(box_loss="all"), "matched_per_level"),
-                                            (dict(score_anchors_per_image=0), "1 or more")])
+@pytest.mark.parametrize(
+    "wrong, message", [(dict(box_loss="all"), "matched_per_level"), (dict(score_anchors_per_image=0), "1 or more")]
+)
 def test_values_that_do_not_fit_are_refused(wrong, message):
     with pytest.raises(InputError, match=message):
         rpn(**wrong)
@@ -183,14 +213,24 @@ def test_no_anchor_inside_the_image_is_refused_with_the_key_to_change():
 
 
 def retina(kind="frozen_det.RetinaHead", **options):
-    anchors = dict(type="AnchorGenerator", octave_base_scale=4, scales_per_octave=3, ratios=[0.5, 1.0, 2.0],
-                   strides=STRIDES)
+    anchors = dict(
+        type="AnchorGenerator", octave_base_scale=4, scales_per_octave=3, ratios=[0.5, 1.0, 2.0], strides=STRIDES
+    )
     cfg = {**train_cfg(), "assigner": {**train_cfg()["assigner"], "pos_iou_thr": 0.5, "neg_iou_thr": 0.5}}
     cfg["sampler"] = dict(type="PseudoSampler")
-    return MODELS.build(ConfigDict(
-        type=kind, num_classes=3, in_channels=4, feat_channels=6, stacked_convs=2, anchor_generator=anchors,
-        train_cfg=cfg, test_cfg=dict(nms_pre=50, score_thr=0.05, nms=dict(type="nms", iou_threshold=0.5),
-                                     max_per_img=10), **options))
+    return MODELS.build(
+        ConfigDict(
+            type=kind,
+            num_classes=3,
+            in_channels=4,
+            feat_channels=6,
+            stacked_convs=2,
+            anchor_generator=anchors,
+            train_cfg=cfg,
+            test_cfg=dict(nms_pre=50, score_thr=0.05, nms=dict(type="nms", iou_threshold=0.5), max_per_img=10),
+            **options,
+        )
+    )
 
 
 def focal(gamma=1.5):

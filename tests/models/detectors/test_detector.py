@@ -33,7 +33,10 @@ def test_channels_strides_rule_input_and_classes_are_filled(detector):
     assert cfg["rpn_head"]["anchor_generator"]["strides"] == [4, 8, 16, 32, 64]
     extractor = cfg["roi_head"]["bbox_roi_extractor"]
     assert (extractor["featmap_strides"], extractor["finest_scale"], extractor["out_channels"]) == (
-        [4, 8, 16, 32, 64], 56, 64)
+        [4, 8, 16, 32, 64],
+        56,
+        64,
+    )
     assert cfg["roi_head"]["bbox_head"]["num_classes"] == 7
     assert "num_classes" not in cfg["rpn_head"]
     assert cfg["data_preprocessor"]["mean"] == [127.5] * 3 and cfg["data_preprocessor"]["bgr_to_rgb"] is True
@@ -76,13 +79,16 @@ def test_classes_come_from_an_annotation_file(detector, tmp_path):
         fill_blanks(detector, classes_from=str(path))
 
 
-@pytest.mark.parametrize(("where", "value", "message"), [
-    (("neck", "in_channels"), [1, 2, 3, 4], r"neck.in_channels is \[1, 2, 3, 4\], but the backbone gives"),
-    (("rpn_head", "anchor_generator", "strides"), [8, 16], r"anchor_generator.strides is \[8, 16\], expected"),
-    (("rpn_head", "in_channels"), 5, "rpn_head.in_channels is 5, expected 64"),
-    (("roi_head", "bbox_roi_extractor", "featmap_strides"), [2], "featmap_strides is"),
-    (("data_preprocessor",), dict(type="DetDataPreprocessor", mean=[1, 2, 3]), "weights were trained with"),
-])
+@pytest.mark.parametrize(
+    ("where", "value", "message"),
+    [
+        (("neck", "in_channels"), [1, 2, 3, 4], r"neck.in_channels is \[1, 2, 3, 4\], but the backbone gives"),
+        (("rpn_head", "anchor_generator", "strides"), [8, 16], r"anchor_generator.strides is \[8, 16\], expected"),
+        (("rpn_head", "in_channels"), 5, "rpn_head.in_channels is 5, expected 64"),
+        (("roi_head", "bbox_roi_extractor", "featmap_strides"), [2], "featmap_strides is"),
+        (("data_preprocessor",), dict(type="DetDataPreprocessor", mean=[1, 2, 3]), "weights were trained with"),
+    ],
+)
 def test_what_contradicts_the_body_is_refused(detector, where, value, message):
     node = detector
     for key in where[:-1]:
@@ -92,9 +98,15 @@ def test_what_contradicts_the_body_is_refused(detector, where, value, message):
         fill_blanks(detector)
 
 
-@pytest.mark.parametrize("name", [
-    "faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py", "cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco.py",
-    "cascade_rcnn/cascade-mask-rcnn_r50_fpn_1x_coco.py", "retinanet/retinanet_r50_fpn_1x_coco.py"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py",
+        "cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco.py",
+        "cascade_rcnn/cascade-mask-rcnn_r50_fpn_1x_coco.py",
+        "retinanet/retinanet_r50_fpn_1x_coco.py",
+    ],
+)
 def test_a_stock_config_becomes_frozen_by_wrapping_its_model(name):
     stock = _stock(name)
     cfg = fill_blanks(stock, num_classes=4)

@@ -14,27 +14,50 @@ def filled(classes, **parts):
 
 
 def test_every_head_that_classifies_is_told_wherever_it_stands():
-    cfg = filled(Classes(3), bbox_head=dict(type="DINOHead", num_classes=80), mask_head=dict(type="YOLACTProtonet"),
-                 roi_head=dict(type="PointRendRoIHead", bbox_head=[dict(type="DIIHead")] * 2,
-                               point_head=dict(type="MaskPointHead"), mask_iou_head=dict(type="MaskIoUHead"),
-                               glbctx_head=dict(type="GlobalContextHead")))
+    cfg = filled(
+        Classes(3),
+        bbox_head=dict(type="DINOHead", num_classes=80),
+        mask_head=dict(type="YOLACTProtonet"),
+        roi_head=dict(
+            type="PointRendRoIHead",
+            bbox_head=[dict(type="DIIHead")] * 2,
+            point_head=dict(type="MaskPointHead"),
+            mask_iou_head=dict(type="MaskIoUHead"),
+            glbctx_head=dict(type="GlobalContextHead"),
+        ),
+    )
     roi_head = cfg["roi_head"]
-    heads = [cfg["bbox_head"], cfg["mask_head"], *roi_head["bbox_head"],
-             *(roi_head[key] for key in ("point_head", "mask_iou_head", "glbctx_head"))]
+    heads = [
+        cfg["bbox_head"],
+        cfg["mask_head"],
+        *roi_head["bbox_head"],
+        *(roi_head[key] for key in ("point_head", "mask_iou_head", "glbctx_head")),
+    ]
     assert [head["num_classes"] for head in heads] == [3] * 7
 
 
 def test_proposals_and_semantic_maps_keep_their_own_classes():
-    cfg = filled(Classes(3), rpn_head=dict(type="CascadeRPNHead", stages=[dict(type="StageCascadeRPNHead")]),
-                 bbox_head=dict(type="GARPNHead"),
-                 roi_head=dict(type="HybridTaskCascadeRoIHead", semantic_head=dict(type="FusedSemanticHead")))
+    cfg = filled(
+        Classes(3),
+        rpn_head=dict(type="CascadeRPNHead", stages=[dict(type="StageCascadeRPNHead")]),
+        bbox_head=dict(type="GARPNHead"),
+        roi_head=dict(type="HybridTaskCascadeRoIHead", semantic_head=dict(type="FusedSemanticHead")),
+    )
     assert "num_classes" not in json.dumps(cfg)
 
 
 def test_a_loss_that_counts_classes_follows_and_one_that_does_not_need_it_is_left():
-    cfg = filled(Classes(3), roi_head=dict(type="StandardRoIHead", bbox_head=dict(
-        type="Shared2FCBBoxHead", loss_cls=dict(type="SeesawLoss", num_classes=1203),
-        loss_more=dict(type="CrossEntropyCustomLoss"))))
+    cfg = filled(
+        Classes(3),
+        roi_head=dict(
+            type="StandardRoIHead",
+            bbox_head=dict(
+                type="Shared2FCBBoxHead",
+                loss_cls=dict(type="SeesawLoss", num_classes=1203),
+                loss_more=dict(type="CrossEntropyCustomLoss"),
+            ),
+        ),
+    )
     head = cfg["roi_head"]["bbox_head"]
     assert head["loss_cls"]["num_classes"] == 3 and head["loss_more"] == dict(type="CrossEntropyCustomLoss")
 

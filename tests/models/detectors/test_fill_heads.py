@@ -30,8 +30,9 @@ def test_a_head_of_points_gets_strides_of_its_own():
     assert head["anchor_generator"]["strides"] == [8, 16, 32, 64, 128]
 
 
-@pytest.mark.parametrize("kind", ["DETRHead", "ConditionalDETRHead", "DABDETRHead", "DeformableDETRHead", "DINOHead",
-                                  "DDQDETRHead"])
+@pytest.mark.parametrize(
+    "kind", ["DETRHead", "ConditionalDETRHead", "DABDETRHead", "DeformableDETRHead", "DINOHead", "DDQDETRHead"]
+)
 def test_a_detr_head_takes_nothing_from_the_features(kind):
     head = dict(type=kind, num_classes=2)
     assert filled("bbox_head", dict(head)) == head
@@ -61,19 +62,52 @@ def test_solos_head_sees_its_pyramid_resampled():
         filled("mask_head", dict(head, strides=[4, 8, 16, 32, 64]), levels_of_body((4, 8, 16, 32, 64), [8] * 5))
 
 
-@pytest.mark.parametrize("head, in_channels", [
-    (dict(type="SSDHead", num_classes=2, anchor_generator=dict(
-        type="SSDAnchorGenerator", scale_major=False, input_size=300, basesize_ratio_range=(0.15, 0.9),
-        ratios=[[2], [2, 3]])), [8, 16]),
-    (dict(type="YOLOV3Head", num_classes=2, anchor_generator=dict(
-        type="YOLOAnchorGenerator", base_sizes=[[(9, 9)], [(5, 5)]])), [8, 16]),
-    (dict(type="MaskFormerHead", feat_channels=8, out_channels=8, pixel_decoder=dict(
-        type="PixelDecoder", norm_cfg=dict(type="GN", num_groups=2)),
-        transformer_decoder=dict(num_layers=1, layer_cfg=dict(
-            self_attn_cfg=dict(embed_dims=8, num_heads=2), cross_attn_cfg=dict(embed_dims=8, num_heads=2),
-            ffn_cfg=dict(embed_dims=8, feedforward_channels=8))),
-        positional_encoding=dict(num_feats=4), loss_cls=dict(
-            type="CrossEntropyLoss", class_weight=[1.0] * 133 + [0.1])), [8, 16])])
+@pytest.mark.parametrize(
+    "head, in_channels",
+    [
+        (
+            dict(
+                type="SSDHead",
+                num_classes=2,
+                anchor_generator=dict(
+                    type="SSDAnchorGenerator",
+                    scale_major=False,
+                    input_size=300,
+                    basesize_ratio_range=(0.15, 0.9),
+                    ratios=[[2], [2, 3]],
+                ),
+            ),
+            [8, 16],
+        ),
+        (
+            dict(
+                type="YOLOV3Head",
+                num_classes=2,
+                anchor_generator=dict(type="YOLOAnchorGenerator", base_sizes=[[(9, 9)], [(5, 5)]]),
+            ),
+            [8, 16],
+        ),
+        (
+            dict(
+                type="MaskFormerHead",
+                feat_channels=8,
+                out_channels=8,
+                pixel_decoder=dict(type="PixelDecoder", norm_cfg=dict(type="GN", num_groups=2)),
+                transformer_decoder=dict(
+                    num_layers=1,
+                    layer_cfg=dict(
+                        self_attn_cfg=dict(embed_dims=8, num_heads=2),
+                        cross_attn_cfg=dict(embed_dims=8, num_heads=2),
+                        ffn_cfg=dict(embed_dims=8, feedforward_channels=8),
+                    ),
+                ),
+                positional_encoding=dict(num_feats=4),
+                loss_cls=dict(type="CrossEntropyLoss", class_weight=[1.0] * 133 + [0.1]),
+            ),
+            [8, 16],
+        ),
+    ],
+)
 def test_a_head_with_a_width_for_each_level_gets_a_list(head, in_channels):
     assert filled("bbox_head", head, levels_of_body((8, 16), (8, 16)))["in_channels"] == in_channels
 
@@ -87,15 +121,27 @@ def test_a_list_in_the_annotation_does_not_decide_alone():
 
 def test_levels_may_come_coarsest_first():
     levels = Levels([32, 16], [16, 8], 32, levels_of_body((32, 16), (16, 8)).sizes_at)
-    head = filled("bbox_head", dict(type="YOLOV3Head", num_classes=2, anchor_generator=dict(
-        type="YOLOAnchorGenerator", base_sizes=[[(9, 9)], [(5, 5)]])), levels)
+    head = filled(
+        "bbox_head",
+        dict(
+            type="YOLOV3Head",
+            num_classes=2,
+            anchor_generator=dict(type="YOLOAnchorGenerator", base_sizes=[[(9, 9)], [(5, 5)]]),
+        ),
+        levels,
+    )
     assert head["featmap_strides"] == head["anchor_generator"]["strides"] == [32, 16]
     assert head["in_channels"] == [16, 8]
 
 
 def test_strides_of_a_pixel_decoder_are_filled_and_its_channels_left_to_its_head():
-    head = filled("panoptic_head", dict(type="Mask2FormerHead", feat_channels=8, out_channels=8, pixel_decoder=dict(
-        type="MSDeformAttnPixelDecoder")), levels_of_body((4, 8, 16, 32), (8, 16, 32, 64)))
+    head = filled(
+        "panoptic_head",
+        dict(
+            type="Mask2FormerHead", feat_channels=8, out_channels=8, pixel_decoder=dict(type="MSDeformAttnPixelDecoder")
+        ),
+        levels_of_body((4, 8, 16, 32), (8, 16, 32, 64)),
+    )
     assert head["pixel_decoder"] == dict(type="MSDeformAttnPixelDecoder", strides=[4, 8, 16, 32])
 
 
@@ -105,8 +151,15 @@ def test_stages_of_a_cascade_of_proposals_and_both_generators_of_guided_anchors_
     assert "in_channels" not in head
     for stage in head["stages"]:
         assert stage["in_channels"] == 8 and stage["anchor_generator"]["strides"] == [8, 16, 32, 64, 128]
-    head = filled("bbox_head", dict(type="GARetinaHead", num_classes=2, approx_anchor_generator=dict(ANCHORS),
-                                    square_anchor_generator=dict(ANCHORS)))
+    head = filled(
+        "bbox_head",
+        dict(
+            type="GARetinaHead",
+            num_classes=2,
+            approx_anchor_generator=dict(ANCHORS),
+            square_anchor_generator=dict(ANCHORS),
+        ),
+    )
     assert head["approx_anchor_generator"]["strides"] == head["square_anchor_generator"]["strides"]
 
 
@@ -119,9 +172,15 @@ def test_two_maps_of_one_stride_are_two_levels():
     assert head["in_channels"] == 8 and head["num_feat_levels"] == 2
 
 
-@pytest.mark.parametrize("given, agrees", [
-    ([550 / n for n in (69, 35, 18, 9, 5)], True),  # YOLACT, made for 550 px
-    ([8, 16, 32, 64, 110], False), ([4.5, 8.5, 16.5, 32.5, 64.5], False), ([(8, 8), (16, 16), 32, 64, 128], True)])
+@pytest.mark.parametrize(
+    "given, agrees",
+    [
+        ([550 / n for n in (69, 35, 18, 9, 5)], True),  # YOLACT, made for 550 px
+        ([8, 16, 32, 64, 110], False),
+        ([4.5, 8.5, 16.5, 32.5, 64.5], False),
+        ([(8, 8), (16, 16), 32, 64, 128], True),
+    ],
+)
 def test_strides_are_equal_or_ratios_to_cells_at_one_image_size(given, agrees):
     head = dict(type="RetinaHead", num_classes=2, anchor_generator=dict(ANCHORS, strides=given))
     if agrees:
@@ -132,8 +191,12 @@ def test_strides_are_equal_or_ratios_to_cells_at_one_image_size(given, agrees):
 
 
 def test_ssds_strides_are_those_at_its_own_size():
-    levels = Levels([8, 16, 32, 64, 73, 85], [8] * 6, 32,
-                    lambda size_hw: [(n, n) for n in (38, 19, 10, 5, 3, 1)] if size_hw == (300, 300) else None)
+    levels = Levels(
+        [8, 16, 32, 64, 73, 85],
+        [8] * 6,
+        32,
+        lambda size_hw: [(n, n) for n in (38, 19, 10, 5, 3, 1)] if size_hw == (300, 300) else None,
+    )
     generator = dict(type="SSDAnchorGenerator", input_size=300)
     stock = [8, 16, 32, 64, 100, 300]
     head = dict(type="SSDHead", num_classes=2, anchor_generator=dict(generator, strides=list(stock)))
@@ -151,13 +214,24 @@ def test_images_of_a_detector_made_for_one_size_must_not_be_padded():
     assert not one_size(type="AnchorGenerator", strides=[8, 16.0])
 
 
-@pytest.mark.parametrize("key, part, said", [
-    ("bbox_head", dict(type="RetinaHead", in_channels=9), "model.detector.bbox_head.in_channels is 9, expected 8"),
-    ("bbox_head", dict(type="FCOSHead", num_classes=2, strides=[4, 8, 16, 32, 64]), "bbox_head.strides is"),
-    ("semantic_head", dict(type="PanopticFPNHead", in_channels=9), "semantic_head.in_channels is 9, expected 8"),
-    ("rpn_head", dict(type="CascadeRPNHead", num_classes=1, stages=[dict(type="StageCascadeRPNHead", in_channels=9)]),
-     "rpn_head.stages.0.in_channels is 9, expected 8"),
-    ("panoptic_head", dict(type="Mask2FormerHead", in_channels=[8] * 4), r"in_channels is \[8, 8, 8, 8\], expected")])
+@pytest.mark.parametrize(
+    "key, part, said",
+    [
+        ("bbox_head", dict(type="RetinaHead", in_channels=9), "model.detector.bbox_head.in_channels is 9, expected 8"),
+        ("bbox_head", dict(type="FCOSHead", num_classes=2, strides=[4, 8, 16, 32, 64]), "bbox_head.strides is"),
+        ("semantic_head", dict(type="PanopticFPNHead", in_channels=9), "semantic_head.in_channels is 9, expected 8"),
+        (
+            "rpn_head",
+            dict(type="CascadeRPNHead", num_classes=1, stages=[dict(type="StageCascadeRPNHead", in_channels=9)]),
+            "rpn_head.stages.0.in_channels is 9, expected 8",
+        ),
+        (
+            "panoptic_head",
+            dict(type="Mask2FormerHead", in_channels=[8] * 4),
+            r"in_channels is \[8, 8, 8, 8\], expected",
+        ),
+    ],
+)
 def test_what_contradicts_the_features_is_refused_where_it_stands(key, part, said):
     with pytest.raises(InputError, match=said):
         filled(key, part)

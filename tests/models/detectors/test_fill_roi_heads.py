@@ -15,8 +15,10 @@ def filled(levels=PYRAMID, **parts):
 
 
 def test_only_an_extractor_with_a_level_rule_gets_one():
-    roi_head = filled(bbox_roi_extractor=dict(type="SingleRoIExtractor", roi_layer=POOLING),
-                      mask_roi_extractor=dict(type="GenericRoIExtractor", roi_layer=POOLING))
+    roi_head = filled(
+        bbox_roi_extractor=dict(type="SingleRoIExtractor", roi_layer=POOLING),
+        mask_roi_extractor=dict(type="GenericRoIExtractor", roi_layer=POOLING),
+    )
     assert roi_head["bbox_roi_extractor"]["finest_scale"] == 56
     assert "finest_scale" not in roi_head["mask_roi_extractor"]
     for key in ("bbox_roi_extractor", "mask_roi_extractor"):
@@ -31,9 +33,13 @@ def test_extractors_under_any_key_and_in_lists_are_filled():
 
 
 def test_every_head_gets_the_width_and_one_with_two_inputs_both():
-    roi_head = filled(bbox_head=[dict(type="DIIHead", num_classes=2)] * 2,
-                      mask_head=dict(type="DynamicMaskHead", num_classes=2), grid_head=dict(type="GridHead"),
-                      point_head=dict(type="MaskPointHead", num_classes=2), mask_iou_head=dict(type="MaskIoUHead"))
+    roi_head = filled(
+        bbox_head=[dict(type="DIIHead", num_classes=2)] * 2,
+        mask_head=dict(type="DynamicMaskHead", num_classes=2),
+        grid_head=dict(type="GridHead"),
+        point_head=dict(type="MaskPointHead", num_classes=2),
+        mask_iou_head=dict(type="MaskIoUHead"),
+    )
     heads = [*roi_head["bbox_head"], *(roi_head[f"{key}_head"] for key in ("mask", "grid", "point", "mask_iou"))]
     assert [head["in_channels"] for head in heads] == [8] * 6
     sabl = filled(bbox_head=dict(type="SABLHead", num_classes=2))["bbox_head"]
@@ -41,8 +47,10 @@ def test_every_head_gets_the_width_and_one_with_two_inputs_both():
 
 
 def test_a_head_that_sees_the_whole_pyramid_learns_the_number_of_levels():
-    head = filled(semantic_head=dict(type="FusedSemanticHead", fusion_level=1),
-                  semantic_roi_extractor=dict(type="SingleRoIExtractor", roi_layer=POOLING))
+    head = filled(
+        semantic_head=dict(type="FusedSemanticHead", fusion_level=1),
+        semantic_roi_extractor=dict(type="SingleRoIExtractor", roi_layer=POOLING),
+    )
     assert (head["semantic_head"]["num_ins"], head["semantic_head"]["in_channels"]) == (5, 8)
     assert head["semantic_roi_extractor"]["featmap_strides"] == [8]
 
@@ -53,20 +61,30 @@ def test_a_head_whose_default_is_not_a_pyramids_width_receives_something_else():
 
 def test_behind_a_shared_head_regions_have_its_width():
     shared = dict(type="ResLayer", depth=50, stage=3, stride=2)
-    roi_head = filled(levels_of_body((16,), (1024,)), shared_head=shared, bbox_head=dict(type="BBoxHead"),
-                      bbox_roi_extractor=dict(type="SingleRoIExtractor", roi_layer=POOLING))
+    roi_head = filled(
+        levels_of_body((16,), (1024,)),
+        shared_head=shared,
+        bbox_head=dict(type="BBoxHead"),
+        bbox_roi_extractor=dict(type="SingleRoIExtractor", roi_layer=POOLING),
+    )
     assert roi_head["bbox_head"]["in_channels"] == 2048 and roi_head["bbox_roi_extractor"]["out_channels"] == 1024
     with pytest.raises(InputError, match="shared head that runs on regions of 8 channels .* ResLayer says: Runtime"):
         filled(levels_of_body((16,), (8,)), shared_head=shared)
 
 
 def test_regions_of_all_levels_side_by_side_are_as_wide_as_all_of_them():
-    roi_head = filled(bbox_head=dict(type="Shared2FCBBoxHead"), bbox_roi_extractor=dict(
-        type="GenericRoIExtractor", aggregation="concat", roi_layer=POOLING))
+    roi_head = filled(
+        bbox_head=dict(type="Shared2FCBBoxHead"),
+        bbox_roi_extractor=dict(type="GenericRoIExtractor", aggregation="concat", roi_layer=POOLING),
+    )
     assert roi_head["bbox_head"]["in_channels"] == 40
 
 
 def test_strides_that_the_features_do_not_have_are_refused_in_a_list_too():
     with pytest.raises(InputError, match=r"roi_head.bbox_roi_extractor.1.featmap_strides is \[2\], but the neck's"):
-        filled(bbox_roi_extractor=[dict(type="SingleRoIExtractor", roi_layer=POOLING),
-                                   dict(type="SingleRoIExtractor", roi_layer=POOLING, featmap_strides=[2])])
+        filled(
+            bbox_roi_extractor=[
+                dict(type="SingleRoIExtractor", roi_layer=POOLING),
+                dict(type="SingleRoIExtractor", roi_layer=POOLING, featmap_strides=[2]),
+            ]
+        )

@@ -16,11 +16,20 @@ from ...parity.roi_scene import TEST_CFG, rcnn_train_cfg, roi_extractor, scene
 
 BALANCED = dict(type="frozen_det.ClassBalancedLoss", num_instances=[500, 40, 3])
 SOFTMAX = dict(type="mmdet.CrossEntropyLoss", use_sigmoid=False)
-OURS = dict(type="frozen_det.ConvFCBBoxHead", num_shared_convs=1, num_shared_fcs=1, in_channels=8, conv_out_channels=8,
-            fc_out_channels=16, num_classes=3)
+OURS = dict(
+    type="frozen_det.ConvFCBBoxHead",
+    num_shared_convs=1,
+    num_shared_fcs=1,
+    in_channels=8,
+    conv_out_channels=8,
+    fc_out_channels=16,
+    num_classes=3,
+)
 HOSTS = dict(type="mmdet.Shared2FCBBoxHead", in_channels=8, fc_out_channels=16, num_classes=3)
-MASKS = dict(mask_roi_extractor=roi_extractor(14),
-             mask_head=dict(type="mmdet.FCNMaskHead", num_convs=1, in_channels=8, conv_out_channels=8, num_classes=3))
+MASKS = dict(
+    mask_roi_extractor=roi_extractor(14),
+    mask_head=dict(type="mmdet.FCNMaskHead", num_convs=1, in_channels=8, conv_out_channels=8, num_classes=3),
+)
 KINDS = ("ours", "hosts", "ours_masks", "ours_cascade", "hosts_cascade")
 
 
@@ -31,26 +40,46 @@ def detector(kind="ours", type="frozen_det.ClassifierStage", loss_cls=BALANCED, 
     if kind == "ours_cascade":
         roi_head = dict(type="frozen_det.CascadeRoIHead", bbox_head=head)
     elif kind == "hosts_cascade":
-        roi_head = dict(type="mmdet.CascadeRoIHead", num_stages=3, stage_loss_weights=[1, 0.5, 0.25],
-                        bbox_head=[copy.deepcopy(head) for _ in range(3)])
+        roi_head = dict(
+            type="mmdet.CascadeRoIHead",
+            num_stages=3,
+            stage_loss_weights=[1, 0.5, 0.25],
+            bbox_head=[copy.deepcopy(head) for _ in range(3)],
+        )
         rcnn = [rcnn_train_cfg(iou, num=1000) for iou in (0.5, 0.6, 0.7)]
     else:
         roi_head = dict(type="mmdet.StandardRoIHead", bbox_head=head)
     if kind.endswith("masks"):
         roi_head.update(copy.deepcopy(MASKS))
-    rpn = dict(assigner=dict(type="mmdet.MaxIoUAssigner", pos_iou_thr=0.7, neg_iou_thr=0.3, min_pos_iou=0.3,
-                             ignore_iof_thr=-1), sampler=dict(type="mmdet.RandomSampler", num=64, pos_fraction=0.5,
-                                                              neg_pos_ub=-1, add_gt_as_proposals=False),
-               allowed_border=-1, pos_weight=-1, debug=False)
+    rpn = dict(
+        assigner=dict(
+            type="mmdet.MaxIoUAssigner", pos_iou_thr=0.7, neg_iou_thr=0.3, min_pos_iou=0.3, ignore_iof_thr=-1
+        ),
+        sampler=dict(type="mmdet.RandomSampler", num=64, pos_fraction=0.5, neg_pos_ub=-1, add_gt_as_proposals=False),
+        allowed_border=-1,
+        pos_weight=-1,
+        debug=False,
+    )
     proposals = dict(nms_pre=60, max_per_img=30, nms=dict(type="nms", iou_threshold=0.7), min_bbox_size=0)
     cfg = ConfigDict(
-        type=type, backbone=dict(type="frozen_det.FrozenBackbone", body=dict(type="timm", name="test_resnet"),
-                                 weights="random", strides=(8, 16, 32), freeze=False),
+        type=type,
+        backbone=dict(
+            type="frozen_det.FrozenBackbone",
+            body=dict(type="timm", name="test_resnet"),
+            weights="random",
+            strides=(8, 16, 32),
+            freeze=False,
+        ),
         neck=dict(type="frozen_det.FPN", out_channels=8, num_outs=3, norm_cfg=dict(type="BN")),
-        rpn_head=dict(type="frozen_det.RPNHead", feat_channels=8, anchor_generator=dict(
-            type="mmdet.AnchorGenerator", scales=[4], ratios=[0.5, 1.0, 2.0])),
+        rpn_head=dict(
+            type="frozen_det.RPNHead",
+            feat_channels=8,
+            anchor_generator=dict(type="mmdet.AnchorGenerator", scales=[4], ratios=[0.5, 1.0, 2.0]),
+        ),
         roi_head=dict(roi_head, bbox_roi_extractor=roi_extractor()),
-        train_cfg=dict(rpn=rpn, rpn_proposal=proposals, rcnn=rcnn), test_cfg=dict(rpn=proposals, rcnn=TEST_CFG))
+        train_cfg=dict(rpn=rpn, rpn_proposal=proposals, rcnn=rcnn),
+        test_cfg=dict(rpn=proposals, rcnn=TEST_CFG),
+    )
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope("mmdet"):
         return MODELS.build(dict(type="frozen_det.Detector", num_classes=3, detector=cfg))
@@ -93,7 +122,9 @@ def test_only_the_final_layers_move_in_training_norm_statistics_included(kind):
     assert moved == {f"{layer}.{part}" for layer in layers for part in ("weight", "bias")}
     assert set(model.frozen_tensors()) == set(before) - moved
     assert [part for part in model.modules() if part.training] == [
-        model, *(model.get_submodule(layer) for layer in layers)]
+        model,
+        *(model.get_submodule(layer) for layer in layers),
+    ]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -112,14 +143,16 @@ def test_the_class_weights_are_in_the_loss():
     softmax.load_state_dict(balanced.state_dict())
     assert balanced.loss(*batch())["loss_cls"].item() != pytest.approx(softmax.loss(*batch())["loss_cls"].item())
     assert balanced.roi_head.bbox_head.loss_cls.class_weights.tolist() == pytest.approx(
-        [*effective_number_weights([500, 40, 3]), 1.0])
+        [*effective_number_weights([500, 40, 3]), 1.0]
+    )
 
 
 def test_no_autograd_before_the_final_layer_no_mask_head_and_no_rpn_loss_run():
     _, model = stages("ours_masks")
     seen = {}
     model.roi_head.bbox_head.fc_cls.register_forward_hook(
-        lambda layer, args, out: seen.update(before=args[0].requires_grad, after=out.requires_grad))
+        lambda layer, args, out: seen.update(before=args[0].requires_grad, after=out.requires_grad)
+    )
     model.roi_head.mask_head.register_forward_hook(lambda *_: seen.update(masks=True))
     model.rpn_head.loss_by_feat = None  # would raise
     losses = model.train().loss(*batch())
@@ -149,9 +182,11 @@ def test_it_predicts_what_the_first_stage_predicts():
         assert torch.equal(a.pred_instances.bboxes, b.pred_instances.bboxes)
 
 
-@pytest.mark.parametrize("loss_cls", [
-    dict(type="mmdet.SeesawLoss", num_classes=3), dict(type="mmdet.EQLV2Loss", num_classes=3)],
-    ids=["seesaw", "eqlv2"])
+@pytest.mark.parametrize(
+    "loss_cls",
+    [dict(type="mmdet.SeesawLoss", num_classes=3), dict(type="mmdet.EQLV2Loss", num_classes=3)],
+    ids=["seesaw", "eqlv2"],
+)
 @pytest.mark.parametrize("kind", ["ours", "ours_cascade", "hosts_cascade"])
 def test_the_hosts_long_tail_losses_train_both_stages(kind, loss_cls):
     first, second = stages(kind, loss_cls=loss_cls)
@@ -196,8 +231,12 @@ def test_a_refused_checkpoint_does_not_count_as_a_first_stage():
 
 
 def test_lean_files_stock_names_and_a_losss_own_counts_are_not_missed():
-    wanted = {"backbone.body.conv.weight": torch.zeros(2), "neck.weight": torch.zeros(1),
-              "roi_head.bbox_head.loss_cls.cum_samples": torch.zeros(4), "neck.num_batches_tracked": torch.zeros(())}
+    wanted = {
+        "backbone.body.conv.weight": torch.zeros(2),
+        "neck.weight": torch.zeros(1),
+        "roi_head.bbox_head.loss_cls.cum_samples": torch.zeros(4),
+        "neck.num_batches_tracked": torch.zeros(()),
+    }
     refuse_misfit({"backbone.base_digest": torch.zeros(32), "neck.weight": torch.zeros(1)}, wanted)
     refuse_misfit({"backbone.conv.weight": torch.zeros(2), "neck.weight": torch.zeros(1)}, wanted)
     with pytest.raises(InputError, match="backbone.body.conv.weight is missing"):

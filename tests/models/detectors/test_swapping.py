@@ -60,8 +60,9 @@ def test_strides_that_the_user_names_are_kept():
 
 
 def test_a_detector_inside_another_and_the_outer_preprocessor_are_swapped():
-    cfg = fill_blanks(stock("soft_teacher/soft-teacher_faster-rcnn_r50-caffe_fpn_180k_semi-0.1-coco"), num_classes=3,
-                      backbone=SMALL)
+    cfg = fill_blanks(
+        stock("soft_teacher/soft-teacher_faster-rcnn_r50-caffe_fpn_180k_semi-0.1-coco"), num_classes=3, backbone=SMALL
+    )
     assert cfg["detector"]["backbone"]["body"]["name"] == "resnet10t"
     assert cfg["detector"]["roi_head"]["bbox_head"]["num_classes"] == 3
     for preprocessor in (cfg["detector"]["data_preprocessor"], cfg["data_preprocessor"]["data_preprocessor"]):

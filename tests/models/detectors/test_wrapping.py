@@ -7,13 +7,30 @@ from frozen_det.models import FrozenBackbone
 from frozen_det.models.backbone_sources.base import select_by_stride
 from frozen_det.models.detectors.wrapping import as_frozen_backbone
 
-TRIDENT = dict(type="TridentResNet", depth=50, num_branch=3, test_branch_idx=1, trident_dilations=(1, 2, 3),
-               num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2,))
+TRIDENT = dict(
+    type="TridentResNet",
+    depth=50,
+    num_branch=3,
+    test_branch_idx=1,
+    trident_dilations=(1, 2, 3),
+    num_stages=3,
+    strides=(1, 2, 2),
+    dilations=(1, 1, 1),
+    out_indices=(2,),
+)
 
 
 def test_two_features_of_one_stride_are_both_kept():
-    cfg = as_frozen_backbone(dict(type="HourglassNet", downsample_times=2, num_stacks=2, feat_channel=8,
-                                  stage_channels=(8, 8, 8), stage_blocks=(1, 1, 1)))
+    cfg = as_frozen_backbone(
+        dict(
+            type="HourglassNet",
+            downsample_times=2,
+            num_stacks=2,
+            feat_channel=8,
+            stage_channels=(8, 8, 8),
+            stage_blocks=(1, 1, 1),
+        )
+    )
     assert cfg["strides"] == (4, 4)
     assert FrozenBackbone(cfg["body"], weights="random", strides=(4, 4)).channels == (8, 8)
     # A dilated ResNet has its last two stages at one stride.
@@ -31,8 +48,16 @@ def test_a_stride_wanted_twice_takes_the_last_two_in_order_and_wanted_too_often_
 
 def test_the_image_beside_the_features_is_one_of_them():
     """DetectoRS hands the image on, as a map of stride 1."""
-    cfg = as_frozen_backbone(dict(type="DetectoRS_ResNet", depth=50, num_stages=4, output_img=True,
-                                  conv_cfg=dict(type="ConvAWS"), style="pytorch"))
+    cfg = as_frozen_backbone(
+        dict(
+            type="DetectoRS_ResNet",
+            depth=50,
+            num_stages=4,
+            output_img=True,
+            conv_cfg=dict(type="ConvAWS"),
+            style="pytorch",
+        )
+    )
     assert cfg["strides"] == (1, 4, 8, 16, 32)
 
 
@@ -45,8 +70,13 @@ def test_weights_come_from_every_way_in_which_mmdet_names_them():
     assert cfg["weights"] == "b.pth" and cfg["body"] == dict(type="ResNet", depth=18)
 
 
-@pytest.mark.parametrize("body", [dict(type="EfficientNet", arch="b0", out_indices=(3, 4, 5), frozen_stages=0),
-                                  dict(type="MobileNetV2", out_indices=(2, 4, 6), frozen_stages=3)])
+@pytest.mark.parametrize(
+    "body",
+    [
+        dict(type="EfficientNet", arch="b0", out_indices=(3, 4, 5), frozen_stages=0),
+        dict(type="MobileNetV2", out_indices=(2, 4, 6), frozen_stages=3),
+    ],
+)
 def test_nothing_is_left_of_a_familys_own_freezing_however_it_counts(body):
     """mmdet's EfficientNet counts from 0 and refuses -1, the others' word for nothing."""
     cfg = as_frozen_backbone(body)

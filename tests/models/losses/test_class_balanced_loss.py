@@ -19,11 +19,21 @@ UNCLIPPED = (0.0, float("inf"))
 @pytest.fixture()
 def ann_file(tmp_path):
     """Categories in no order of their ids: dog 3 instances and a crowd, cat 0, bird 1."""
-    annotations = [dict(id=i, image_id=1, category_id=c, iscrowd=crowd) for i, (c, crowd) in
-                   enumerate([(9, 0), (9, 0), (2, 0), (9, 1), (9, 0)])]
+    annotations = [
+        dict(id=i, image_id=1, category_id=c, iscrowd=crowd)
+        for i, (c, crowd) in enumerate([(9, 0), (9, 0), (2, 0), (9, 1), (9, 0)])
+    ]
     path = tmp_path / "train.json"
-    path.write_text(json.dumps(dict(images=[dict(id=1)], annotations=annotations, categories=[
-        dict(id=9, name="dog"), dict(id=4, name="cat"), dict(id=2, name="bird")])), encoding="utf-8")
+    path.write_text(
+        json.dumps(
+            dict(
+                images=[dict(id=1)],
+                annotations=annotations,
+                categories=[dict(id=9, name="dog"), dict(id=4, name="cat"), dict(id=2, name="bird")],
+            )
+        ),
+        encoding="utf-8",
+    )
     return path
 
 
@@ -59,13 +69,13 @@ def test_before_the_cut_the_mean_is_one_and_after_it_all_lie_within(counts, beta
 def test_classes_without_instances_weigh_like_those_with_one_and_move_no_other(counts, beta, absent):
     alone = effective_number_weights(counts, beta, UNCLIPPED)
     joined = effective_number_weights(counts + [0] * absent, beta, UNCLIPPED)
-    assert joined[:len(counts)] == pytest.approx(alone, rel=1e-12)
+    assert joined[: len(counts)] == pytest.approx(alone, rel=1e-12)
     one = (1.0 if beta == 0 else (1 - beta) / (1 - beta**1)) / _mean_of_formula(counts, beta)
-    assert joined[len(counts):] == pytest.approx(one, rel=1e-6)
+    assert joined[len(counts) :] == pytest.approx(one, rel=1e-6)
 
 
 def _mean_of_formula(counts, beta):
-    return np.mean([(1 - beta) / (1 - beta**float(n)) for n in counts])
+    return np.mean([(1 - beta) / (1 - beta ** float(n)) for n in counts])
 
 
 def test_beta_0_weighs_all_alike_and_beta_near_1_by_the_inverse_count():
@@ -79,9 +89,15 @@ def test_nothing_but_absent_classes_weighs_one_and_no_class_gives_no_weight():
     assert effective_number_weights([]).shape == (0,)
 
 
-@pytest.mark.parametrize(("options", "said"), [
-    (dict(beta=1.0), "beta from 0 to below 1, got 1.0"), (dict(beta=-0.1), "got -0.1"),
-    (dict(clip=(5.0, 0.01)), "lowest <= highest"), (dict(num_instances=[3, -1]), "from 0 on, got -1")])
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (dict(beta=1.0), "beta from 0 to below 1, got 1.0"),
+        (dict(beta=-0.1), "got -0.1"),
+        (dict(clip=(5.0, 0.01)), "lowest <= highest"),
+        (dict(num_instances=[3, -1]), "from 0 on, got -1"),
+    ],
+)
 def test_settings_out_of_range_are_refused(options, said):
     with pytest.raises(InputError, match=said):
         effective_number_weights(**{"num_instances": [1, 2], **options})
@@ -91,9 +107,16 @@ def test_instances_are_counted_in_the_order_of_the_json_without_crowds(ann_file)
     assert list(count_instances(ann_file).items()) == [("dog", 3), ("cat", 0), ("bird", 1)]
 
 
-@pytest.mark.parametrize(("text", "said"), [
-    (None, "does not exist"), ("{", "JSONDecodeError"), ('{"annotations": []}', "KeyError"), ("[]", "TypeError"),
-    ('{"annotations": [], "categories": [{"id": 1, "name": "a"}]}', "got none")])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "does not exist"),
+        ("{", "JSONDecodeError"),
+        ('{"annotations": []}', "KeyError"),
+        ("[]", "TypeError"),
+        ('{"annotations": [], "categories": [{"id": 1, "name": "a"}]}', "got none"),
+    ],
+)
 def test_an_annotation_file_that_cannot_be_counted_is_refused(tmp_path, text, said):
     path = tmp_path / "train.json"
     if text is not None:
@@ -138,9 +161,14 @@ def test_nothing_is_read_before_training_and_nothing_enters_the_state_dict(tmp_p
     assert not read.state_dict()
 
 
-@pytest.mark.parametrize(("options", "said"), [
-    ({}, "got neither"), (dict(ann_file="a.json", num_instances=[1]), "got both"),
-    (dict(num_instances=[1], beta=2.0), "beta")])
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, "got neither"),
+        (dict(ann_file="a.json", num_instances=[1]), "got both"),
+        (dict(num_instances=[1], beta=2.0), "beta"),
+    ],
+)
 def test_a_loss_with_contradicting_settings_is_refused_when_it_is_built(options, said):
     with pytest.raises(InputError, match=said):
         ClassBalancedLoss(**options)

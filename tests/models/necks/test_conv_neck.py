@@ -10,11 +10,15 @@ from frozen_det.models.necks.conv_neck import ConvNeck
 
 def test_maps_never_meet_each_output_depends_on_its_own_input_only():
     neck = ConvNeck([4, 6], out_channels=8, num_convs=2, num_outs=3).double()
-    inputs = [torch.randn(2, 4, 8, 8, dtype=torch.float64, requires_grad=True),
-              torch.randn(2, 6, 4, 4, dtype=torch.float64, requires_grad=True)]
+    inputs = [
+        torch.randn(2, 4, 8, 8, dtype=torch.float64, requires_grad=True),
+        torch.randn(2, 6, 4, 4, dtype=torch.float64, requires_grad=True),
+    ]
     outputs = neck(inputs)
-    reached = [[g is not None for g in torch.autograd.grad((o ** 3).sum(), inputs, allow_unused=True,
-                                                           retain_graph=True)] for o in outputs]
+    reached = [
+        [g is not None for g in torch.autograd.grad((o**3).sum(), inputs, allow_unused=True, retain_graph=True)]
+        for o in outputs
+    ]
     assert reached == [[True, False], [False, True], [False, True]]
 
 
@@ -52,7 +56,12 @@ def test_levels_above_the_backbone_are_max_pools_also_at_odd_sizes():
 def test_a_single_map_gives_a_single_stride_neck_and_strides_are_told():
     assert ConvNeck([8], out_channels=8).out_strides((16,)) == [16]
     assert ConvNeck([8] * 4, out_channels=8, start_level=1, num_outs=5).out_strides((4, 8, 16, 32)) == [
-        8, 16, 32, 64, 128]
+        8,
+        16,
+        32,
+        64,
+        128,
+    ]
 
 
 def test_it_is_found_by_its_scoped_name():

@@ -12,8 +12,9 @@ from frozen_det.models.necks.nas_fpn import GRAPH, NASFPN, Step, plan_steps
 
 
 def maps(widths, first, batch=1, requires_grad=False):
-    return [torch.randn(batch, c, first // 2 ** i, first // 2 ** i, requires_grad=requires_grad)
-            for i, c in enumerate(widths)]
+    return [
+        torch.randn(batch, c, first // 2**i, first // 2**i, requires_grad=requires_grad) for i, c in enumerate(widths)
+    ]
 
 
 def test_the_plan_names_gate_and_gated_map_and_adds_exactly_p5_and_p7():
@@ -38,10 +39,17 @@ def test_combine_sum_leaves_no_attention_and_the_same_sources():
 def test_it_is_found_by_its_scoped_name_and_mmdets_own_stays_reachable():
     ours = MODELS.build(dict(type="frozen_det.NASFPN", in_channels=[8, 8, 8], out_channels=8, num_repeats=1))
     assert isinstance(ours, NASFPN)
-    theirs = MODELS.build(dict(type="mmdet.NASFPN", in_channels=[8, 8, 8], out_channels=8, num_outs=5,
-                               stack_times=1, norm_cfg=dict(type="BN")))
-    assert [tuple(x.shape) for x in theirs(maps([8, 8, 8], 32, batch=2))] == [
-        (2, 8, s, s) for s in (32, 16, 8, 4, 2)]
+    theirs = MODELS.build(
+        dict(
+            type="mmdet.NASFPN",
+            in_channels=[8, 8, 8],
+            out_channels=8,
+            num_outs=5,
+            stack_times=1,
+            norm_cfg=dict(type="BN"),
+        )
+    )
+    assert [tuple(x.shape) for x in theirs(maps([8, 8, 8], 32, batch=2))] == [(2, 8, s, s) for s in (32, 16, 8, 4, 2)]
 
 
 def test_it_builds_and_runs_on_meta_tensors_with_the_parameter_count_of_the_paper_s_neck():
@@ -65,7 +73,14 @@ def test_bottleneck_output_is_four_times_as_wide_as_inside_and_projected_at_ever
     projected = [[len(list(p.parameters())) > 0 for p in node.projections] for node in neck.cells[1].nodes]
     assert projected == [[True] * n for n in (2, 2, 2, 2, 3, 3, 2)]
     assert [any(len(list(p.parameters())) for p in node.projections) for node in neck.cells[0].nodes] == [
-        False, True, True, True, True, True, True]
+        False,
+        True,
+        True,
+        True,
+        True,
+        True,
+        True,
+    ]
 
 
 def test_strides_go_on_doubling_and_a_stride_4_map_is_left_out_by_default():
@@ -80,8 +95,8 @@ def test_strides_go_on_doubling_and_a_stride_4_map_is_left_out_by_default():
 @pytest.mark.parametrize("height, width", [(16, 16), (16, 48), (112, 80)])
 def test_any_size_whose_level_3_is_a_multiple_of_16_passes(height, width):
     neck = NASFPN([4, 4, 4], out_channels=8, num_repeats=2, norm_cfg=dict(type="GN", num_groups=4))
-    out = neck([torch.randn(1, 4, height // 2 ** i, width // 2 ** i) for i in range(3)])
-    assert [tuple(x.shape[-2:]) for x in out] == [(height // 2 ** i, width // 2 ** i) for i in range(5)]
+    out = neck([torch.randn(1, 4, height // 2**i, width // 2**i) for i in range(3)])
+    assert [tuple(x.shape[-2:]) for x in out] == [(height // 2**i, width // 2**i) for i in range(5)]
 
 
 @pytest.mark.parametrize("sizes", [[(24, 16), (12, 8), (6, 4)], [(16, 16), (8, 8), (8, 8)]])
@@ -105,14 +120,17 @@ def test_batch_1_in_training_gives_finite_gradients_everywhere():
     assert all(p.grad is not None and p.grad.isfinite().all() for p in neck.parameters())
 
 
-@pytest.mark.parametrize("wrong, message", [
-    (dict(num_outs=4), "num_outs=5"),
-    (dict(combine="concat"), "'attention' or 'sum'"),
-    (dict(block="conv", drop_connect=0.2), "only with block='bottleneck'"),
-    (dict(block="bottleneck", out_channels=10), "multiple of 4"),
-    (dict(start_level=3), "leaves 1 to 5 maps"),
-    (dict(norm_cfg=dict(type="GN", num_groups=3)), "divide the channels"),
-])
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        (dict(num_outs=4), "num_outs=5"),
+        (dict(combine="concat"), "'attention' or 'sum'"),
+        (dict(block="conv", drop_connect=0.2), "only with block='bottleneck'"),
+        (dict(block="bottleneck", out_channels=10), "multiple of 4"),
+        (dict(start_level=3), "leaves 1 to 5 maps"),
+        (dict(norm_cfg=dict(type="GN", num_groups=3)), "divide the channels"),
+    ],
+)
 def test_values_that_do_not_fit_are_refused_by_name(wrong, message):
     with pytest.raises(InputError, match=message):
         NASFPN([4, 4, 4], **{"out_channels": 8, "num_repeats": 1, **wrong})
@@ -140,12 +158,13 @@ def test_initial_kernels_are_he_normal_by_fan_out_and_biases_zero():
 def run(neck, inputs):
     torch.manual_seed(3)
     outputs = neck(inputs)
-    grads = torch.autograd.grad(sum((x ** 2).sum() for x in outputs), [*inputs, *neck.parameters()])
+    grads = torch.autograd.grad(sum((x**2).sum() for x in outputs), [*inputs, *neck.parameters()])
     return outputs, grads
 
 
-@pytest.mark.parametrize("options", [{}, dict(block="bottleneck", combine="sum", drop_connect=0.5)],
-                         ids=["conv", "bottleneck-drop-connect"])
+@pytest.mark.parametrize(
+    "options", [{}, dict(block="bottleneck", combine="sum", drop_connect=0.5)], ids=["conv", "bottleneck-drop-connect"]
+)
 def test_checkpointed_cells_give_the_same_outputs_gradients_and_running_statistics(options):
     plain = NASFPN([4, 4, 4], out_channels=8, num_repeats=2, **options).double()
     saving = copy.deepcopy(plain)

@@ -68,8 +68,12 @@ def test_parameters_on_a_vit_b_are_those_of_the_authors_layers():
 
 
 @settings(max_examples=15, deadline=None)
-@given(height=st.integers(1, 9), width=st.integers(1, 9), octaves=st.sets(st.integers(-3, 3), min_size=1, max_size=3),
-       extra=st.integers(0, 2))
+@given(
+    height=st.integers(1, 9),
+    width=st.integers(1, 9),
+    octaves=st.sets(st.integers(-3, 3), min_size=1, max_size=3),
+    extra=st.integers(0, 2),
+)
 def test_any_size_and_any_powers_of_two_give_maps_that_cover_the_input(height, width, octaves, extra):
     scales = [2.0**o for o in sorted(octaves, reverse=True)]
     neck = SimpleFeaturePyramid([8], out_channels=4, scale_factors=scales, num_outs=len(scales) + extra)
@@ -89,7 +93,7 @@ def test_an_odd_map_keeps_its_last_row_and_column():
             for i in range(4):
                 conv.weight[i, i, conv.weight.shape[2] // 2, conv.weight.shape[3] // 2] = 1.0
     x = torch.arange(4 * 5 * 3, dtype=torch.float32).view(1, 4, 5, 3)
-    out, = neck([x])
+    (out,) = neck([x])
     assert out[0, 0].tolist() == [[4.0, 5.0], [10.0, 11.0], [13.0, 14.0]]
 
 
@@ -115,17 +119,21 @@ def test_the_norm_is_over_channels_alone_and_is_known_by_name_to_mmdet():
     expected = (x - x.mean(1, keepdim=True)) / (x.var(1, keepdim=True, unbiased=False) + 1e-6).sqrt()
     assert torch.allclose(norm(x), expected, atol=1e-5)
     assert norm(x[:0]).shape == (0, 6, 3, 4)
-    assert isinstance(MODELS.build(dict(type="frozen_det.SimpleFeaturePyramid", in_channels=[8])),
-                      SimpleFeaturePyramid)
+    assert isinstance(MODELS.build(dict(type="frozen_det.SimpleFeaturePyramid", in_channels=[8])), SimpleFeaturePyramid)
 
 
-@pytest.mark.parametrize(("options", "said"), [
-    (dict(in_channels=[8, 16]), "one map"), (dict(in_channels=8), "one map"),
-    (dict(in_channels=[8], scale_factors=(4, 3)), "powers of two"),
-    (dict(in_channels=[8], scale_factors=(0,)), "powers of two"),
-    (dict(in_channels=[8], scale_factors=(1, 2)), "scale_factors that fall"),
-    (dict(in_channels=[8], scale_factors=()), "scale_factors that fall"),
-    (dict(in_channels=[8], num_outs=3), "num_outs=3")])
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (dict(in_channels=[8, 16]), "one map"),
+        (dict(in_channels=8), "one map"),
+        (dict(in_channels=[8], scale_factors=(4, 3)), "powers of two"),
+        (dict(in_channels=[8], scale_factors=(0,)), "powers of two"),
+        (dict(in_channels=[8], scale_factors=(1, 2)), "scale_factors that fall"),
+        (dict(in_channels=[8], scale_factors=()), "scale_factors that fall"),
+        (dict(in_channels=[8], num_outs=3), "num_outs=3"),
+    ],
+)
 def test_what_does_not_fit_is_refused_by_the_key(options, said):
     with pytest.raises(InputError, match=said):
         SimpleFeaturePyramid(**options)

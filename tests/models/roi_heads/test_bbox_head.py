@@ -16,8 +16,9 @@ from frozen_det.errors import InputError
 from frozen_det.models.losses.huber_loss import HuberLoss
 from frozen_det.models.roi_heads.bbox_head import ConvFCBBoxHead
 
-SMALL = dict(num_shared_convs=2, num_shared_fcs=2, in_channels=4, conv_out_channels=6, fc_out_channels=16,
-             num_classes=3)
+SMALL = dict(
+    num_shared_convs=2, num_shared_fcs=2, in_channels=4, conv_out_channels=6, fc_out_channels=16, num_classes=3
+)
 
 
 class CountConvolutions(TorchDispatchMode):
@@ -35,10 +36,15 @@ def targets(labels, num_classes=3):
     g = torch.Generator().manual_seed(1)
     n = len(labels)
     weights = (labels < num_classes).double()[:, None].expand(-1, 4)
-    return dict(cls_score=torch.randn(n, num_classes + 1, generator=g).double(),
-                bbox_pred=torch.randn(n, 4, generator=g).double(), rois=torch.zeros(n, 5).double(), labels=labels,
-                label_weights=torch.ones(n).double(), bbox_targets=torch.randn(n, 4, generator=g).double() * weights,
-                bbox_weights=weights)
+    return dict(
+        cls_score=torch.randn(n, num_classes + 1, generator=g).double(),
+        bbox_pred=torch.randn(n, 4, generator=g).double(),
+        rois=torch.zeros(n, 5).double(),
+        labels=labels,
+        label_weights=torch.ones(n).double(),
+        bbox_targets=torch.randn(n, 4, generator=g).double() * weights,
+        bbox_weights=weights,
+    )
 
 
 def test_without_norm_and_with_mmdets_divisor_it_is_mmdets_head_key_by_key():
@@ -149,9 +155,18 @@ def test_group_norm_serves_convolutions_and_linear_layers_alike():
 
 
 def test_separate_class_and_box_branches_are_built_as_in_mmdet():
-    head = ConvFCBBoxHead(num_shared_convs=1, num_shared_fcs=0, num_cls_convs=1, num_cls_fcs=1, num_reg_convs=1,
-                          in_channels=4, conv_out_channels=6, fc_out_channels=16, num_classes=3,
-                          reg_class_agnostic=False)
+    head = ConvFCBBoxHead(
+        num_shared_convs=1,
+        num_shared_fcs=0,
+        num_cls_convs=1,
+        num_cls_fcs=1,
+        num_reg_convs=1,
+        in_channels=4,
+        conv_out_channels=6,
+        fc_out_channels=16,
+        num_classes=3,
+        reg_class_agnostic=False,
+    )
     assert [tuple(t.shape) for t in head(torch.randn(2, 4, 7, 7))] == [(2, 4), (2, 12)]
 
 

@@ -11,18 +11,43 @@ from ...parity.roi_scene import TEST_CFG, rcnn_train_cfg, roi_extractor, scene
 
 
 def cascade(**options):
-    head = dict(type="frozen_det.ConvFCBBoxHead", num_shared_convs=1, num_shared_fcs=1, in_channels=8,
-                conv_out_channels=8, fc_out_channels=16, num_classes=3)
-    return MODELS.build(ConfigDict({**dict(
-        type="frozen_det.CascadeRoIHead", bbox_roi_extractor=roi_extractor(), bbox_head=head,
-        train_cfg=rcnn_train_cfg(0.5), test_cfg=TEST_CFG), **options}))
+    head = dict(
+        type="frozen_det.ConvFCBBoxHead",
+        num_shared_convs=1,
+        num_shared_fcs=1,
+        in_channels=8,
+        conv_out_channels=8,
+        fc_out_channels=16,
+        num_classes=3,
+    )
+    return MODELS.build(
+        ConfigDict(
+            {
+                **dict(
+                    type="frozen_det.CascadeRoIHead",
+                    bbox_roi_extractor=roi_extractor(),
+                    bbox_head=head,
+                    train_cfg=rcnn_train_cfg(0.5),
+                    test_cfg=TEST_CFG,
+                ),
+                **options,
+            }
+        )
+    )
 
 
 def with_masks(**options):
-    return cascade(**{**dict(
-        mask_roi_extractor=roi_extractor(14),
-        mask_head=dict(type="mmdet.FCNMaskHead", num_convs=1, in_channels=8, conv_out_channels=8, num_classes=3)),
-        **options})
+    return cascade(
+        **{
+            **dict(
+                mask_roi_extractor=roi_extractor(14),
+                mask_head=dict(
+                    type="mmdet.FCNMaskHead", num_convs=1, in_channels=8, conv_out_channels=8, num_classes=3
+                ),
+            ),
+            **options,
+        }
+    )
 
 
 def total(losses):
@@ -34,7 +59,8 @@ def test_defaults_are_the_authors_thresholds_box_codes_and_equal_weights():
     assert [a.pos_iou_thr for a in head.bbox_assigner] == [0.5, 0.7, 0.8]
     assert [a.neg_iou_thr for a in head.bbox_assigner] == [0.5, 0.7, 0.8]
     assert [h.bbox_coder.stds for h in head.bbox_head] == [
-        pytest.approx(s) for s in ([0.1, 0.1, 0.2, 0.2], [0.05, 0.05, 0.1, 0.1], [1 / 30, 1 / 30, 1 / 15, 1 / 15])]
+        pytest.approx(s) for s in ([0.1, 0.1, 0.2, 0.2], [0.05, 0.05, 0.1, 0.1], [1 / 30, 1 / 30, 1 / 15, 1 / 15])
+    ]
     assert head.stage_loss_weights == [1 / 3] * 3
     assert [type(s).__name__ for s in head.bbox_sampler] == ["RandomSampler", "PseudoSampler", "PseudoSampler"]
     assert head.bbox_sampler[0].add_gt_as_proposals
@@ -47,17 +73,20 @@ def test_the_given_configs_are_left_as_they_were():
     assert head == dict(type="mmdet.Shared2FCBBoxHead", in_channels=8)
 
 
-@pytest.mark.parametrize("wrong, message", [
-    (dict(test_average="max"), "'logits', 'scores' or 'last'"),
-    (dict(mask_stages="first"), "'all' or 'last'"),
-    (dict(stage_loss_weights="sum"), "'mean' or one number per stage"),
-    (dict(stage_loss_weights=[1, 0.5]), "3 stage_loss_weights"),
-    (dict(iou_thresholds=(0.5, 0.6)), "3 iou_thresholds"),
-    (dict(box_stds=[[0.1, 0.1, 0.2, 0.2]]), "3 rows of box_stds"),
-    (dict(add_gt_later=True), "resample=True"),
-    (dict(train_cfg=[rcnn_train_cfg(0.5)] * 3, iou_thresholds=(0.5, 0.6, 0.7)), "beside a list"),
-    (dict(train_cfg=[rcnn_train_cfg(0.5)] * 2), "3 entries in train_cfg.rcnn"),
-])
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        (dict(test_average="max"), "'logits', 'scores' or 'last'"),
+        (dict(mask_stages="first"), "'all' or 'last'"),
+        (dict(stage_loss_weights="sum"), "'mean' or one number per stage"),
+        (dict(stage_loss_weights=[1, 0.5]), "3 stage_loss_weights"),
+        (dict(iou_thresholds=(0.5, 0.6)), "3 iou_thresholds"),
+        (dict(box_stds=[[0.1, 0.1, 0.2, 0.2]]), "3 rows of box_stds"),
+        (dict(add_gt_later=True), "resample=True"),
+        (dict(train_cfg=[rcnn_train_cfg(0.5)] * 3, iou_thresholds=(0.5, 0.6, 0.7)), "beside a list"),
+        (dict(train_cfg=[rcnn_train_cfg(0.5)] * 2), "3 entries in train_cfg.rcnn"),
+    ],
+)
 def test_values_that_do_not_fit_are_refused_by_name(wrong, message):
     with pytest.raises(InputError, match=message):
         cascade(**wrong)
@@ -67,7 +96,11 @@ def test_a_cascade_of_two_stages_is_built_from_two_thresholds():
     head = cascade(num_stages=2, iou_thresholds=(0.5, 0.6), box_stds=[[0.1] * 4, [0.05] * 4])
     maps, proposals, samples = scene()
     assert {k for k in head.loss(maps, proposals, samples) if "loss" in k} == {
-        "s0.loss_cls", "s0.loss_bbox", "s1.loss_cls", "s1.loss_bbox"}
+        "s0.loss_cls",
+        "s0.loss_bbox",
+        "s1.loss_cls",
+        "s1.loss_bbox",
+    }
 
 
 @pytest.mark.parametrize("num_objects", [(2,), (0,), (0, 0)], ids=["batch-1", "no-object", "none-in-batch"])

@@ -13,9 +13,15 @@ STRIDES = [8, 16, 32]
 
 
 def extractor(kind="frozen_det.RoIExtractor", **layer):
-    return MODELS.build(ConfigDict(
-        type=kind, out_channels=3, featmap_strides=STRIDES, finest_scale=112,
-        roi_layer=dict(type="RoIAlign", output_size=7, sampling_ratio=1, **layer)))
+    return MODELS.build(
+        ConfigDict(
+            type=kind,
+            out_channels=3,
+            featmap_strides=STRIDES,
+            finest_scale=112,
+            roi_layer=dict(type="RoIAlign", output_size=7, sampling_ratio=1, **layer),
+        )
+    )
 
 
 def maps():
@@ -38,19 +44,26 @@ def sampled_by_hand(features, roi, size=7):
             y0, x0 = min(int(y), cells.shape[1] - 1), min(int(x), cells.shape[2] - 1)
             y_next, x_next = min(y0 + 1, cells.shape[1] - 1), min(x0 + 1, cells.shape[2] - 1)
             ly, lx = y - y0, x - x0
-            out[:, i, j] = ((1 - ly) * (1 - lx) * cells[:, y0, x0] + (1 - ly) * lx * cells[:, y0, x_next]
-                            + ly * (1 - lx) * cells[:, y_next, x0] + ly * lx * cells[:, y_next, x_next])
+            out[:, i, j] = (
+                (1 - ly) * (1 - lx) * cells[:, y0, x0]
+                + (1 - ly) * lx * cells[:, y0, x_next]
+                + ly * (1 - lx) * cells[:, y_next, x0]
+                + ly * lx * cells[:, y_next, x_next]
+            )
     return out
 
 
-ROIS = torch.tensor([
-    [0, 3.0, 5.0, 5.5, 6.0],  # below one cell at stride 8
-    [0, 40.0, 40.0, 40.0, 40.0],  # nothing at all
-    [1, 17.3, 21.9, 24.9, 300.0],  # narrow and tall, runs past the lower border of the map
-    [1, 0.0, 0.0, 320.0, 256.0],  # the whole picture
-    [0, 100.0, 60.0, 212.0, 172.0],
-    [1, 310.0, 250.0, 319.9, 255.9],  # in the last cells
-], dtype=torch.float64)
+ROIS = torch.tensor(
+    [
+        [0, 3.0, 5.0, 5.5, 6.0],  # below one cell at stride 8
+        [0, 40.0, 40.0, 40.0, 40.0],  # nothing at all
+        [1, 17.3, 21.9, 24.9, 300.0],  # narrow and tall, runs past the lower border of the map
+        [1, 0.0, 0.0, 320.0, 256.0],  # the whole picture
+        [0, 100.0, 60.0, 212.0, 172.0],
+        [1, 310.0, 250.0, 319.9, 255.9],  # in the last cells
+    ],
+    dtype=torch.float64,
+)
 
 
 def test_regions_of_any_size_are_sampled_where_the_authors_sample_them():
@@ -77,9 +90,11 @@ def test_no_region_gives_no_features():
     assert extractor()(maps(), ROIS[:0]).shape == (0, 3, 7, 7)
 
 
-@pytest.mark.parametrize("layer", [dict(type="RoIPool", output_size=7),
-                                   dict(type="RoIAlign", output_size=7, aligned=False)])
+@pytest.mark.parametrize(
+    "layer", [dict(type="RoIPool", output_size=7), dict(type="RoIAlign", output_size=7, aligned=False)]
+)
 def test_another_layer_is_refused_by_name(layer):
     with pytest.raises(InputError, match="frozen_det.RoIExtractor"):
-        MODELS.build(ConfigDict(type="frozen_det.RoIExtractor", out_channels=3, featmap_strides=STRIDES,
-                                roi_layer=layer))
+        MODELS.build(
+            ConfigDict(type="frozen_det.RoIExtractor", out_channels=3, featmap_strides=STRIDES, roi_layer=layer)
+        )

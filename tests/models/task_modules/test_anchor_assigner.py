@@ -31,8 +31,11 @@ def assigned_by_hand(iou, positive=0.7, negative=0.3):
 
 
 # Steps of 0.1 make ties of every kind, the thresholds among them.
-ious = st.integers(1, 5).flatmap(lambda k: st.integers(1, 30).flatmap(lambda n: st.lists(
-    st.lists(st.integers(0, 10), min_size=n, max_size=n), min_size=k, max_size=k)))
+ious = st.integers(1, 5).flatmap(
+    lambda k: st.integers(1, 30).flatmap(
+        lambda n: st.lists(st.lists(st.integers(0, 10), min_size=n, max_size=n), min_size=k, max_size=k)
+    )
+)
 
 
 @settings(max_examples=200, deadline=None)
@@ -51,8 +54,9 @@ def test_a_small_object_gets_one_anchor_where_mmdet_forces_all_that_tie():
     anchors = torch.cat([boxes - 30, boxes + 34], dim=1)
     small = InstanceData(bboxes=torch.tensor([[30.0, 30.0, 34.0, 34.0]]), labels=torch.tensor([0]))
     ours = assigner().assign(InstanceData(priors=anchors), small)
-    theirs = TASK_UTILS.build(dict(type="mmdet.MaxIoUAssigner", pos_iou_thr=0.7, neg_iou_thr=0.3, min_pos_iou=0.0,
-                                   match_low_quality=True)).assign(InstanceData(priors=anchors), small)
+    theirs = TASK_UTILS.build(
+        dict(type="mmdet.MaxIoUAssigner", pos_iou_thr=0.7, neg_iou_thr=0.3, min_pos_iou=0.0, match_low_quality=True)
+    ).assign(InstanceData(priors=anchors), small)
     assert (ours.gt_inds > 0).sum() == 1
     assert (theirs.gt_inds > 0).sum() == 64
 

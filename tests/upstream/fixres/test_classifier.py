@@ -27,13 +27,19 @@ def small(**options):
 def steps(model, num=3):
     """Train for a few steps with weight decay, as the Runner does; returns the names of what moved."""
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    wrapper = build_optim_wrapper(model, dict(type="OptimWrapper", optimizer=dict(
-        type="SGD", lr=0.1, momentum=0.9, weight_decay=1e-2)))
+    wrapper = build_optim_wrapper(
+        model, dict(type="OptimWrapper", optimizer=dict(type="SGD", lr=0.1, momentum=0.9, weight_decay=1e-2))
+    )
     torch.manual_seed(1)
     for _ in range(num):
         model.train()
-        model.train_step(dict(inputs=torch.randint(0, 256, (6, 3, 12, 12), dtype=torch.uint8),
-                              data_samples=dict(label=torch.tensor([0, 1, 2, 0, 1, 2]))), wrapper)
+        model.train_step(
+            dict(
+                inputs=torch.randint(0, 256, (6, 3, 12, 12), dtype=torch.uint8),
+                data_samples=dict(label=torch.tensor([0, 1, 2, 0, 1, 2])),
+            ),
+            wrapper,
+        )
     return {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
 
 
@@ -56,18 +62,31 @@ def test_every_call_of_train_leaves_the_frozen_norms_in_eval():
         assert training == ({"", "network.layer3.0.bn2"} if mode else set())
 
 
-@pytest.mark.parametrize("backbone, expected", [
-    (R50, "layer4.2.bn3"), (dict(type="timm", name="tf_efficientnet_b0"), "bn2"), (SMALL, "layer3.0.bn2"),
-    (dict(type="torchvision", name="densenet121"), "features.norm5")])
+@pytest.mark.parametrize(
+    "backbone, expected",
+    [
+        (R50, "layer4.2.bn3"),
+        (dict(type="timm", name="tf_efficientnet_b0"), "bn2"),
+        (SMALL, "layer3.0.bn2"),
+        (dict(type="torchvision", name="densenet121"), "features.norm5"),
+    ],
+)
 def test_the_norm_that_runs_last_is_found(backbone, expected):
     assert last_norm(backbone, 10) == expected
 
 
 def test_a_resnet_50_moves_five_tensors_as_in_the_released_code():
     model = MODELS.build(dict(type="frozen_det.FixResClassifier", backbone=R50, num_classes=5, data_preprocessor=INPUT))
-    assert model.tuned == {f"network.{name}" for name in (
-        "fc.weight", "fc.bias", "layer4.2.bn3.running_mean", "layer4.2.bn3.running_var",
-        "layer4.2.bn3.num_batches_tracked")}
+    assert model.tuned == {
+        f"network.{name}"
+        for name in (
+            "fc.weight",
+            "fc.bias",
+            "layer4.2.bn3.running_mean",
+            "layer4.2.bn3.running_var",
+            "layer4.2.bn3.num_batches_tracked",
+        )
+    }
 
 
 def test_a_network_without_batch_norm_and_wrong_names_are_refused():
@@ -114,8 +133,11 @@ def test_the_released_recipe_replaces_what_trained_the_classifier_and_settings_c
     assert "EMAHook" not in [hook.type for hook in run.custom_hooks]
     assert [hook.type for hook in run.custom_hooks].count("frozen_det.FrozenProofHook") == 1
     assert config.model.type == "frozen_det.ImageClassifier", "the config given is left as it is"
-    run = fixres_config(config, "a.pth", FixResSettings(
-        test_size=16, transform="v2", affine=True, norm=("bn1",), epochs=3, lr=0.5, label_smoothing=0.1))
+    run = fixres_config(
+        config,
+        "a.pth",
+        FixResSettings(test_size=16, transform="v2", affine=True, norm=("bn1",), epochs=3, lr=0.5, label_smoothing=0.1),
+    )
     assert run.train_dataloader.dataset.transform.type == "frozen_det.FixResTransform"
     assert run.val_dataloader.dataset.transform.type == "frozen_det.EvalTransform"
     assert (run.model.affine, run.model.norm, run.model.loss.label_smoothing) == (True, ("bn1",), 0.1)
@@ -129,8 +151,10 @@ def test_torchvisions_resize_becomes_a_crop_ratio_that_scales(config):
     assert TRANSFORMS.build(run.test_dataloader.dataset.transform).resize == 438
 
 
-@pytest.mark.parametrize("change, message", [
-    (dict(test_size=0), "--test-size"), (dict(transform="v3"), "--transform"), (dict(epochs=0), "--epochs")])
+@pytest.mark.parametrize(
+    "change, message",
+    [(dict(test_size=0), "--test-size"), (dict(transform="v3"), "--transform"), (dict(epochs=0), "--epochs")],
+)
 def test_bad_settings_are_refused(config, change, message):
     with pytest.raises(InputError, match=message):
         fixres_config(config, "a.pth", FixResSettings(**change))

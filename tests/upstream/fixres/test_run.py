@@ -39,8 +39,28 @@ def small(tmp_path_factory):
 def tuned(small):
     folder, config, _, checkpoint = small
     work = folder / "work"
-    assert main(["fixres", str(config), str(checkpoint), "--test-size", "16", "--epochs", "2", "--lr", "0.1",
-                 "--sweep", "12", "16", "20", "--work-dir", str(work)]) == 0
+    assert (
+        main(
+            [
+                "fixres",
+                str(config),
+                str(checkpoint),
+                "--test-size",
+                "16",
+                "--epochs",
+                "2",
+                "--lr",
+                "0.1",
+                "--sweep",
+                "12",
+                "16",
+                "20",
+                "--work-dir",
+                str(work),
+            ]
+        )
+        == 0
+    )
     return work, json.loads((work / "fixres.json").read_text())
 
 
@@ -52,7 +72,8 @@ def test_both_sizes_are_measured_before_and_after_at_the_last_epoch(small, tuned
     again = measure(load_model(cfg, checkpoint), SizedImages(cfg).batches(16, 0.875))
     assert again.numbers["loss"] == pytest.approx(record["before"][1]["loss"])
     assert [(row["label"], row["size"]) for row in record["rows"]] == [
-        (label, size) for label in ("before", "tuned") for size in (12, 16, 20)]
+        (label, size) for label in ("before", "tuned") for size in (12, 16, 20)
+    ]
     assert record["rows"][4]["loss"] == record["after"][1]["loss"] != record["before"][1]["loss"]
     page = (work / "fixres.html").read_text()
     assert "bit for bit" in page and "<svg" in page and (work / "fixres_files" / "fixres_sweep.svg").is_file()
@@ -62,9 +83,20 @@ def test_what_moved_is_named_and_the_rest_is_the_parents_bit_for_bit(small, tune
     work, record = tuned
     before, after = (state_dict_of(read(path), "file") for path in (small[3], work / "epoch_2.pth"))
     moved = {name for name in after if not torch.equal(after[name], before[name])}
-    assert moved == set(record["moved"]) == {f"network.{name}" for name in (
-        "linear.weight", "linear.bias", "layer3.0.bn2.running_mean", "layer3.0.bn2.running_var",
-        "layer3.0.bn2.num_batches_tracked")}
+    assert (
+        moved
+        == set(record["moved"])
+        == {
+            f"network.{name}"
+            for name in (
+                "linear.weight",
+                "linear.bias",
+                "layer3.0.bn2.running_mean",
+                "layer3.0.bn2.running_var",
+                "layer3.0.bn2.num_batches_tracked",
+            )
+        }
+    )
     proof = json.loads((work / "frozen_proof.json").read_text())
     assert proof["modules"][0]["digest"] == record["frozen_digest"] and all(c["unchanged"] for c in proof["checks"])
     assert record["moved_strides"]["moved"] == [4] and record["moved_strides"]["same"] == [1, 2]
@@ -80,8 +112,22 @@ def test_the_card_tells_the_new_size_and_the_parent(small, tuned):
 
 def test_the_tuned_checkpoint_is_tested_by_the_config_it_came_from(small, tuned, tmp_path):
     _, config, _, _ = small
-    assert main(["test", str(config), str(tuned[0] / "epoch_2.pth"), "--work-dir", str(tmp_path), "--out",
-                 str(tmp_path / "numbers.json"), "--cfg-options", "test_dataloader.dataset.transform.size=16"]) == 0
+    assert (
+        main(
+            [
+                "test",
+                str(config),
+                str(tuned[0] / "epoch_2.pth"),
+                "--work-dir",
+                str(tmp_path),
+                "--out",
+                str(tmp_path / "numbers.json"),
+                "--cfg-options",
+                "test_dataloader.dataset.transform.size=16",
+            ]
+        )
+        == 0
+    )
     assert json.loads((tmp_path / "numbers.json").read_text())["loss"] == pytest.approx(tuned[1]["after"][1]["loss"])
 
 
@@ -160,8 +206,9 @@ def test_the_object_size_study_reads_the_configured_transform():
     found = study_object_sizes(dict(type="frozen_det.TrainTransform", size=224), 224, 0.875, [(400, 400)])
     assert found.real == pytest.approx(0.763, abs=0.003) and found.suggested == 288
     assert found.closed_form == pytest.approx(0.809, abs=5e-4) and found.test_share == pytest.approx(0.7656, abs=1e-4)
-    whole = study_object_sizes(dict(type="frozen_det.TrainTransform", size=224, scale=(1.0, 1.0), ratio=(1.0, 1.0)),
-                               224, 1.0, [(400, 400)])
+    whole = study_object_sizes(
+        dict(type="frozen_det.TrainTransform", size=224, scale=(1.0, 1.0), ratio=(1.0, 1.0)), 224, 1.0, [(400, 400)]
+    )
     assert whole.real == whole.closed_form == 1.0 and whole.train_share == 1.0
     assert sum(found.histograms["train_share"][1]) == pytest.approx(100, abs=0.1)
     with pytest.raises(InputError, match="TrainTransform"):
@@ -170,8 +217,23 @@ def test_the_object_size_study_reads_the_configured_transform():
 
 def test_a_grid_holds_every_checkpoint_at_every_size(small, tuned, tmp_path):
     folder, config, cfg, checkpoint = small
-    assert main(["fixres", str(config), str(checkpoint), "--sweep", "12", "16", "--also", f"at16={tuned[0]}",
-                 "--work-dir", str(tmp_path / "grid")]) == 0
+    assert (
+        main(
+            [
+                "fixres",
+                str(config),
+                str(checkpoint),
+                "--sweep",
+                "12",
+                "16",
+                "--also",
+                f"at16={tuned[0]}",
+                "--work-dir",
+                str(tmp_path / "grid"),
+            ]
+        )
+        == 0
+    )
     rows = json.loads((tmp_path / "grid" / "fixres.json").read_text())["rows"]
     assert [(row["label"], row["size"]) for row in rows] == [("before", 12), ("before", 16), ("at16", 12), ("at16", 16)]
     for row, path in ((rows[1], checkpoint), (rows[3], tuned[0] / "epoch_2.pth")):
@@ -181,29 +243,69 @@ def test_a_grid_holds_every_checkpoint_at_every_size(small, tuned, tmp_path):
 
 def test_a_given_classifier_is_adapted_on_halves_by_one_command(small, capsys):
     folder, config, _, checkpoint = small
-    assert main(["fixres", str(config), str(checkpoint), "--statistics-only", "--split-half", "--sweep", "12", "16",
-                 "--work-dir", str(folder / "adapted")]) == 0
+    assert (
+        main(
+            [
+                "fixres",
+                str(config),
+                str(checkpoint),
+                "--statistics-only",
+                "--split-half",
+                "--sweep",
+                "12",
+                "16",
+                "--work-dir",
+                str(folder / "adapted"),
+            ]
+        )
+        == 0
+    )
     record = json.loads((folder / "adapted" / "fixres.json").read_text())
     assert [(row["label"], row["size"]) for row in record["rows"]] == [
-        ("before", 12), ("adapted", 12), ("before", 16), ("adapted", 16)]
+        ("before", 12),
+        ("adapted", 12),
+        ("before", 16),
+        ("adapted", 16),
+    ]
 
 
 def test_statistics_of_training_images_become_a_weights_file(small):
     folder, config, cfg, checkpoint = small
     work = folder / "training_images"
-    assert main(["fixres", str(config), str(checkpoint), "--statistics-only", "--fraction", "0.5", "--test-size", "16",
-                 "--work-dir", str(work)]) == 0
+    assert (
+        main(
+            [
+                "fixres",
+                str(config),
+                str(checkpoint),
+                "--statistics-only",
+                "--fraction",
+                "0.5",
+                "--test-size",
+                "16",
+                "--work-dir",
+                str(work),
+            ]
+        )
+        == 0
+    )
     rows = json.loads((work / "fixres.json").read_text())["rows"]
     assert rows[1]["num_images_adapted"] == 12
-    again = sweep(load_model(cfg, work / "adapted.safetensors"), SizedImages(cfg), [(16, 0.875)], "again",
-                  say=lambda line: None)
+    again = sweep(
+        load_model(cfg, work / "adapted.safetensors"), SizedImages(cfg), [(16, 0.875)], "again", say=lambda line: None
+    )
     assert again[0]["loss"] == pytest.approx(rows[1]["loss"])
     assert read_card(work / "adapted.safetensors").input_size == 16
 
 
-@pytest.mark.parametrize("words, message", [
-    (["gone.pth"], "gone.pth does not exist"), (["--split-half"], "--statistics-only"),
-    (["--sweep", "12", "--also", "gone"], "NAME=CHECKPOINT")])
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["gone.pth"], "gone.pth does not exist"),
+        (["--split-half"], "--statistics-only"),
+        (["--sweep", "12", "--also", "gone"], "NAME=CHECKPOINT"),
+    ],
+)
 def test_bad_calls_are_one_line(small, capsys, words, message):
     given = [] if words[0].endswith(".pth") else [str(small[3])]
     assert main(["fixres", str(small[1]), *given, *words]) == 2
@@ -218,7 +320,9 @@ def test_a_stopped_chain_goes_on_with_the_tuning_and_hands_the_tuned_classifier_
     folder, config, cfg, checkpoint = small
     (folder / "chain.py").write_text(
         f'upstream = dict(type="train", config={str(config)!r})\n'
-        "fixres = dict(test_size=16, epochs=2, lr=0.1)\n" 'detector = dict(config="quickstart")\n')
+        "fixres = dict(test_size=16, epochs=2, lr=0.1)\n"
+        'detector = dict(config="quickstart")\n'
+    )
     work, said = folder / "chain", []
     chain_cfg = load_config(folder / "chain.py")
     chain.check_chain(chain_cfg)
@@ -241,7 +345,10 @@ def test_a_stopped_chain_goes_on_with_the_tuning_and_hands_the_tuned_classifier_
     path = chain._export(source, work / "backbone.safetensors", Stages(work, say=said.append))
     state, parent = state_dict_of(read(path), "file"), state_dict_of(read(checkpoint), "file")
     assert {name for name in state if not torch.equal(state[name], parent[f"network.{name}"])} == {
-        "layer3.0.bn2.running_mean", "layer3.0.bn2.running_var", "layer3.0.bn2.num_batches_tracked"}
+        "layer3.0.bn2.running_mean",
+        "layer3.0.bn2.running_var",
+        "layer3.0.bn2.num_batches_tracked",
+    }
 
 
 def _stop_at(steps, last):

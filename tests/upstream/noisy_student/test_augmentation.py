@@ -53,9 +53,17 @@ def test_cutout_grows_with_the_magnitude_and_is_cut_at_the_border():
     assert np.array_equal(np.array(cut_out(NOISE, 0)), np.array(NOISE))
 
 
-@pytest.mark.parametrize("schedule, at, low, high", [
-    ("constant", None, 20, 20), ("random", None, 0, 20), ("rising", 0.25, 5, 5), ("random-rising", 0.25, 0, 5),
-    ("rising", 0.0, 0, 0), ("random-rising", 1.0, 0, 20)])
+@pytest.mark.parametrize(
+    "schedule, at, low, high",
+    [
+        ("constant", None, 20, 20),
+        ("random", None, 0, 20),
+        ("rising", 0.25, 5, 5),
+        ("random-rising", 0.25, 0, 5),
+        ("rising", 0.0, 0, 0),
+        ("random-rising", 1.0, 0, 20),
+    ],
+)
 def test_the_four_schedules_of_the_magnitude(schedule, at, low, high):
     augment = PaperRandAugment(20, schedule=schedule)
     if at is not None:
@@ -95,8 +103,10 @@ def test_without_magnitude_only_the_geometry_is_left():
     assert torch.equal(view(NOISE), torch.from_numpy(np.array(NOISE).transpose(2, 0, 1)))
 
 
-@pytest.mark.parametrize("wrong, said", [(dict(schedule="up"), "schedule"), (dict(geometry="big"), "geometry"),
-                                         (dict(magnitude=-1), "magnitude")])
+@pytest.mark.parametrize(
+    "wrong, said",
+    [(dict(schedule="up"), "schedule"), (dict(geometry="big"), "geometry"), (dict(magnitude=-1), "magnitude")],
+)
 def test_unknown_settings_are_refused(wrong, said):
     with pytest.raises(InputError, match=said):
         NoisyTrain(32, **wrong)

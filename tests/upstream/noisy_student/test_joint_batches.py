@@ -27,8 +27,12 @@ class Pseudo(torch.utils.data.Dataset):
 
     def __getitem__(self, index):
         self.asked.append(index)
-        return dict(inputs=torch.full((3, 8, 8), int(index), dtype=torch.uint8), data_samples=dict(
-            label=2, index=int(index), path=f"pool/{int(index)}", soft_labels=torch.tensor([0.1, 0.2, 0.7])))
+        return dict(
+            inputs=torch.full((3, 8, 8), int(index), dtype=torch.uint8),
+            data_samples=dict(
+                label=2, index=int(index), path=f"pool/{int(index)}", soft_labels=torch.tensor([0.1, 0.2, 0.7])
+            ),
+        )
 
 
 @pytest.fixture
@@ -86,8 +90,9 @@ def test_ranks_share_an_epoch_without_overlap(joint, monkeypatch):
     alone = JointSampler(joint, 4, 1, seed=2)
     shares = []
     for rank in (0, 1):
-        monkeypatch.setattr("frozen_det.upstream.noisy_student.joint_batches.get_dist_info",
-                            lambda rank=rank: (rank, 2))
+        monkeypatch.setattr(
+            "frozen_det.upstream.noisy_student.joint_batches.get_dist_info", lambda rank=rank: (rank, 2)
+        )
         shares.append([int(i) for i in JointSampler(joint, 2, 1, seed=2)])
     assert len(shares[0]) == len(shares[1]) == len(alone) // 2
     assert sorted(shares[0] + shares[1]) == sorted(int(i) for i in alone)

@@ -23,8 +23,9 @@ def test_as_many_of_each_class_are_labelled_and_the_rest_is_the_pool(tmp_path):
 
 def test_the_draw_follows_from_the_seed_and_the_pool_may_be_smaller(tmp_path):
     root = write_folder(tmp_path / "data", dict(ash=9, birch=7, cedar=5))
-    drawn = [lines(write_split(tmp_path / str(i), root, per_class=3, seed=seed).labelled)
-             for i, seed in enumerate((4, 4, 5))]
+    drawn = [
+        lines(write_split(tmp_path / str(i), root, per_class=3, seed=seed).labelled) for i, seed in enumerate((4, 4, 5))
+    ]
     assert drawn[0] == drawn[1] != drawn[2]
     assert len(lines(write_split(tmp_path / "few", root, per_class=3, pool_images=4).pool)) == 4
 

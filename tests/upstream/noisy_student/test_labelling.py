@@ -25,7 +25,8 @@ SETTINGS = dict(part_size=6, batch_size=4, transform=CROP)
 
 def contents(folder):
     return {path.name: path.read_bytes() for path in Path(folder).glob("part-*.logits")} | {
-        path.name: pq.read_table(path).to_pylist() for path in Path(folder).glob("part-*.parquet")}
+        path.name: pq.read_table(path).to_pylist() for path in Path(folder).glob("part-*.parquet")
+    }
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def pool(tmp_path):
     folder = write_images(tmp_path / "pool", 20)
     (folder / "00" / "0004.png").write_bytes(b"no image at all")
     whole = (folder / "01" / "0007.png").read_bytes()
-    (folder / "01" / "0007.png").write_bytes(whole[:len(whole) // 2])
+    (folder / "01" / "0007.png").write_bytes(whole[: len(whole) // 2])
     return open_pool(dict(folder=folder))
 
 
@@ -63,8 +64,9 @@ def test_a_noised_teacher_drops_and_its_draws_follow_from_the_images(pool, tmp_p
     label_pool(Teacher(), pool, tmp_path / "plain", **SETTINGS)
     assert contents(tmp_path / "out") == contents(tmp_path / "again") != contents(tmp_path / "plain")
     # Half of three colours: each logit has its bias alone or twice its share, as dropout at 0.5 has it.
-    plain, noised = ([read_vectors(tmp_path / name, 0, NUM_CLASSES)[row] for row in range(3)]
-                     for name in ("plain", "out"))
+    plain, noised = (
+        [read_vectors(tmp_path / name, 0, NUM_CLASSES)[row] for row in range(3)] for name in ("plain", "out")
+    )
     assert not any(np.allclose(one, other, atol=4e-3) for one, other in zip(plain, noised))
 
 
@@ -81,8 +83,9 @@ def test_images_that_do_not_decode_are_counted_and_listed_by_name(pool, tmp_path
 def test_files_are_the_same_under_any_number_of_ranks_and_workers(pool, tmp_path, world_size, num_workers):
     label_pool(Teacher(), pool, tmp_path / "one", **SETTINGS)
     for rank in reversed(range(world_size)):
-        label_pool(Teacher(), pool, tmp_path / "many", rank=rank, world_size=world_size, num_workers=num_workers,
-                   **SETTINGS)
+        label_pool(
+            Teacher(), pool, tmp_path / "many", rank=rank, world_size=world_size, num_workers=num_workers, **SETTINGS
+        )
     assert finish_labels(tmp_path / "many") == finish_labels(tmp_path / "one")
     assert contents(tmp_path / "many") == contents(tmp_path / "one")
 
@@ -138,20 +141,26 @@ def test_vectors_are_kept_from_a_confidence_on(pool, tmp_path):
 
 
 def test_a_killed_labelling_goes_on_and_ends_as_an_uninterrupted_one(pool, tmp_path):
-    code = ("import sys, time; from tests.upstream import label_pools as made\n"
-            "from frozen_det.upstream import labelling\n"
-            "from frozen_det.upstream.noisy_student.pool import open_pool\n"
-            "passes, logits = [], labelling._logits\n"
-            "def slow(*given):\n"
-            "    passes.append(1); print(len(passes), flush=True)\n"
-            "    time.sleep(60 * (len(passes) == 4)); return logits(*given)\n"
-            "labelling._logits = slow\n"
-            "labelling.label_pool(made.Teacher(), open_pool(dict(folder=sys.argv[1])), sys.argv[2], part_size=6,\n"
-            "                     batch_size=4, transform=made.CROP)")
+    code = (
+        "import sys, time; from tests.upstream import label_pools as made\n"
+        "from frozen_det.upstream import labelling\n"
+        "from frozen_det.upstream.noisy_student.pool import open_pool\n"
+        "passes, logits = [], labelling._logits\n"
+        "def slow(*given):\n"
+        "    passes.append(1); print(len(passes), flush=True)\n"
+        "    time.sleep(60 * (len(passes) == 4)); return logits(*given)\n"
+        "labelling._logits = slow\n"
+        "labelling.label_pool(made.Teacher(), open_pool(dict(folder=sys.argv[1])), sys.argv[2], part_size=6,\n"
+        "                     batch_size=4, transform=made.CROP)"
+    )
     out = tmp_path / "out"
-    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "pool"), str(out)],
-                               stdout=subprocess.PIPE, text=True, cwd=Path(__file__).resolve().parents[3],
-                               env={**os.environ, "OMP_NUM_THREADS": "1"})
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "pool"), str(out)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).resolve().parents[3],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
     for line in process.stdout:
         if line.strip() == "4":
             break
@@ -179,8 +188,12 @@ def test_a_part_of_broken_images_alone_has_rows_and_no_vectors(tmp_path):
     (tmp_path / "pool").mkdir()
     (tmp_path / "pool" / "a.jpg").write_bytes(b"")
     label_pool(Teacher(), open_pool(dict(folder=tmp_path / "pool")), tmp_path / "out", **SETTINGS)
-    assert part_record(tmp_path / "out", 0) == {**part_record(tmp_path / "out", 0), "num_images": 1,
-                                                "num_undecodable": 1, "num_vectors": 0}
+    assert part_record(tmp_path / "out", 0) == {
+        **part_record(tmp_path / "out", 0),
+        "num_images": 1,
+        "num_undecodable": 1,
+        "num_vectors": 0,
+    }
 
 
 def test_the_teacher_is_the_averaged_one_in_eval_mode_at_its_own_resolution(tmp_path):
@@ -188,8 +201,10 @@ def test_the_teacher_is_the_averaged_one_in_eval_mode_at_its_own_resolution(tmp_
     raw, average = MODELS.build(model), MODELS.build(model)
     transform = dict(type="frozen_det.EvalTransform", size=48, crop_ratio=1.0)
     config = dict(model=model, test_dataloader=dict(dataset=dict(transform=transform)))
-    torch.save({"state_dict": average.state_dict(), "ema_state_dict": raw.state_dict(),
-                "meta": {"mmengine_version": "0.10"}}, tmp_path / "mmengine.pth")
+    torch.save(
+        {"state_dict": average.state_dict(), "ema_state_dict": raw.state_dict(), "meta": {"mmengine_version": "0.10"}},
+        tmp_path / "mmengine.pth",
+    )
     torch.save({"state_dict": raw.state_dict(), "state_dict_ema": average.state_dict()}, tmp_path / "timm.pth")
     for name in ("mmengine.pth", "timm.pth"):
         teacher, crop = load_teacher(config, tmp_path / name, "cpu")

@@ -31,8 +31,10 @@ def data(tmp_path_factory):
 def loop(data, work_dir, say=None, **options):
     from frozen_det.config import load_config
 
-    cfg = load_config("noisy_student/quick", {"data_root": str(data), **{
-        key.replace("__", "."): value for key, value in options.items()}})
+    cfg = load_config(
+        "noisy_student/quick",
+        {"data_root": str(data), **{key.replace("__", "."): value for key, value in options.items()}},
+    )
     said = [] if say is None else say
     return run_noisy_student(cfg, work_dir, say=said.append), said
 
@@ -53,7 +55,8 @@ def assert_same_end(found, expected):
     for one, other in zip(found.manifests, expected.manifests):
         rows = [parquet.read_table(path).to_pylist() for path in (one, other)]
         assert [(row["path"], row["label"], row["copies"]) for row in rows[0]] == [
-            (row["path"], row["label"], row["copies"]) for row in rows[1]]
+            (row["path"], row["label"], row["copies"]) for row in rows[1]
+        ]
     for name, numbers in expected.metrics.items():
         assert found.metrics[name] == pytest.approx(numbers, abs=0.1)
 
@@ -187,13 +190,21 @@ def test_killed_in_each_stage_it_goes_on_and_ends_as_an_uninterrupted_loop(whole
     assert sum("goes on" in line for line in said) >= 8
 
 
-@pytest.mark.parametrize("options, redone", [
-    (dict(rounds__1__temperature=2.0), {"round 2 student", "round 2 agreement", "test student-2", "fixres",
-                                        "test fixres"}),
-    (dict(fixres__epochs=2), {"fixres", "test fixres"}),
-    (dict(labelling__batch_size=5), set()),
-    (dict(rounds__1__per_class=4), {"round 2 selection", "round 2 student", "round 2 agreement", "test student-2",
-                                    "fixres", "test fixres"})])
+@pytest.mark.parametrize(
+    "options, redone",
+    [
+        (
+            dict(rounds__1__temperature=2.0),
+            {"round 2 student", "round 2 agreement", "test student-2", "fixres", "test fixres"},
+        ),
+        (dict(fixres__epochs=2), {"fixres", "test fixres"}),
+        (dict(labelling__batch_size=5), set()),
+        (
+            dict(rounds__1__per_class=4),
+            {"round 2 selection", "round 2 student", "round 2 agreement", "test student-2", "fixres", "test fixres"},
+        ),
+    ],
+)
 def test_a_changed_config_redoes_what_depends_on_it_and_says_what_changed(whole, data, tmp_path, options, redone):
     work_dir = tmp_path / "loop"
     shutil.copytree(whole[0].report.parent, work_dir)
@@ -215,11 +226,16 @@ def test_a_new_image_in_the_pool_labels_it_anew(whole, data, tmp_path):
     assert "teacher" not in redone and "round 1 labels" in redone
 
 
-@pytest.mark.parametrize("options, said", [
-    (dict(rounds=[]), "at least one"),
-    (dict(rounds=[dict(config="noisy_student/quick", per_class=3, ratios=2)]), "ratio"),
-    (dict(rounds=[dict(config="noisy_student/resnet8_noisy_folder")]), "per_class"), (dict(pool=None), "either pool"),
-    (dict(teacher=None), "teacher.config")])
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        (dict(rounds=[]), "at least one"),
+        (dict(rounds=[dict(config="noisy_student/quick", per_class=3, ratios=2)]), "ratio"),
+        (dict(rounds=[dict(config="noisy_student/resnet8_noisy_folder")]), "per_class"),
+        (dict(pool=None), "either pool"),
+        (dict(teacher=None), "teacher.config"),
+    ],
+)
 def test_what_is_no_loop_is_refused_before_anything_runs(data, tmp_path, options, said):
     from frozen_det.config import load_config
 
@@ -239,8 +255,10 @@ def test_the_last_student_goes_frozen_into_a_detector_by_its_path_alone(whole):
 
     student = whole[0].models[2]
     folder = str(Path(student.checkpoint).parent)
-    cfg = load_config("detection/faster-rcnn_frozen-cifarresnet20_fpn_plain-3e_toyscenes", {
-        "model.detector.backbone.body.depth": 8, "model.detector.backbone.weights": folder})
+    cfg = load_config(
+        "detection/faster-rcnn_frozen-cifarresnet20_fpn_plain-3e_toyscenes",
+        {"model.detector.backbone.body.depth": 8, "model.detector.backbone.weights": folder},
+    )
     with DefaultScope.overwrite_default_scope("mmdet"):
         detector = MODELS.build(cfg.model)
     detector.init_weights()

@@ -37,8 +37,12 @@ def test_the_released_rule_which_timm_has_starts_at_zero_and_ends_at_three_sixte
     import timm
 
     network = timm.create_model("efficientnet_b0", drop_path_rate=0.2)
-    rates = [block.drop_path.drop_prob for stage in network.blocks for block in stage
-             if hasattr(block.drop_path, "drop_prob")]
+    rates = [
+        block.drop_path.drop_prob
+        for stage in network.blocks
+        for block in stage
+        if hasattr(block.drop_path, "drop_prob")
+    ]
     assert max(rates) == pytest.approx(0.2 * 15 / 16)  # 0.1875: l from 0 in 16 blocks
 
 
@@ -68,8 +72,9 @@ def test_squares_of_odd_sides_are_torchvisions(side):
     assert torch.allclose(*found, atol=1e-5)
 
 
-@pytest.mark.parametrize("given, said", [((1.5, 4), "drop_block"), ((0.1, 0), "block_size"),
-                                         ((0.1, 4.0), "block_size")])
+@pytest.mark.parametrize(
+    "given, said", [((1.5, 4), "drop_block"), ((0.1, 0), "block_size"), ((0.1, 4.0), "block_size")]
+)
 def test_a_bad_drop_block_is_refused(given, said):
     with pytest.raises(InputError, match=said):
         add_drop_block(nn.Sequential(nn.Identity()), "0", *given)

@@ -13,8 +13,12 @@ IS_PSEUDO = torch.tensor([False, False, True, True, True, True])
 
 def made(**options):
     torch.manual_seed(0)
-    return NoisyClassifier(dict(type="frozen_det.CifarResNet", depth=8), CLASSES,
-                           loss=dict(type="frozen_det.SoftTargetCrossEntropy", label_smoothing=0.1), **options).eval()
+    return NoisyClassifier(
+        dict(type="frozen_det.CifarResNet", depth=8),
+        CLASSES,
+        loss=dict(type="frozen_det.SoftTargetCrossEntropy", label_smoothing=0.1),
+        **options,
+    ).eval()
 
 
 def losses(model, **changed):
@@ -77,10 +81,15 @@ def test_a_student_in_training_sees_noise_and_the_same_network_as_teacher_does_n
     assert not torch.equal(model(IMAGES), model(IMAGES))
 
 
-@pytest.mark.parametrize("wrong, said", [
-    (dict(pseudo=dict(labels="fuzzy")), "soft"), (dict(pseudo=dict(temperature=2)), "temperature"),
-    (dict(noise=dict(depth=0.2)), "depth"),
-    (dict(mixing=dict(type="frozen_det.BatchMixing", mixup_alpha=1.0)), "mixing")])
+@pytest.mark.parametrize(
+    "wrong, said",
+    [
+        (dict(pseudo=dict(labels="fuzzy")), "soft"),
+        (dict(pseudo=dict(temperature=2)), "temperature"),
+        (dict(noise=dict(depth=0.2)), "depth"),
+        (dict(mixing=dict(type="frozen_det.BatchMixing", mixup_alpha=1.0)), "mixing"),
+    ],
+)
 def test_what_the_source_does_not_have_is_refused(wrong, said):
     with pytest.raises(InputError, match=said):
         made(**wrong)

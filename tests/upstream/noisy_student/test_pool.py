@@ -53,8 +53,10 @@ def test_a_list_begins_at_its_root_and_may_have_labels_and_spaces(tmp_path):
     (tmp_path / "plain.txt").write_text("\n".join(lines))
     (tmp_path / "labelled.txt").write_text("\n".join(f"{line} 7" if line else "" for line in lines) + "\n")
     names = []
-    for source in (dict(list_file=tmp_path / "plain.txt", root=folder),
-                   dict(list_file=tmp_path / "labelled.txt", root=folder, labelled=True)):
+    for source in (
+        dict(list_file=tmp_path / "plain.txt", root=folder),
+        dict(list_file=tmp_path / "labelled.txt", root=folder, labelled=True),
+    ):
         found = items(open_pool(source), tmp_path / "lists")
         names.append([os.path.relpath(item.path, folder) for item in found])
         assert [item.content is None for item in found] == [False, False, False, True]
@@ -114,11 +116,13 @@ def test_a_validation_set_is_hashed_through_its_config(tmp_path):
     wanted = {content_hash(path.read_bytes()) for path in root.rglob("*.png")}
     (tmp_path / "list.txt").write_text("".join(f"{path} 0\n" for path in root.rglob("*.png")))
     write_shard(tmp_path / "s.tar", root)
-    for config in (dict(type="frozen_det.ImageFolder", data_root=str(tmp_path), split="set"),
-                   dict(type="frozen_det.ImageList", ann_file=str(tmp_path / "list.txt")),
-                   dict(type="frozen_det.ImageShards", data_root=str(tmp_path), shards="*.tar"),
-                   dict(type="frozen_det.CocoDataset", data_root=str(tmp_path), data_prefix=dict(img="set/")),
-                   dict(type="RepeatDataset", dataset=dict(type="ImageFolder", data_root=str(tmp_path), split="set"))):
+    for config in (
+        dict(type="frozen_det.ImageFolder", data_root=str(tmp_path), split="set"),
+        dict(type="frozen_det.ImageList", ann_file=str(tmp_path / "list.txt")),
+        dict(type="frozen_det.ImageShards", data_root=str(tmp_path), shards="*.tar"),
+        dict(type="frozen_det.CocoDataset", data_root=str(tmp_path), data_prefix=dict(img="set/")),
+        dict(type="RepeatDataset", dataset=dict(type="ImageFolder", data_root=str(tmp_path), split="set")),
+    ):
         assert pool_hashes(open_pool(sources_of(config))) == wanted
     with pytest.raises(InputError, match="type='Cifar'"):
         sources_of(dict(type="frozen_det.Cifar", data_root="x"))
@@ -131,11 +135,18 @@ def test_the_hash_is_of_the_file_not_of_the_pixels(tmp_path):
     assert content_hash(b"") == "cae66941d9efbd404e4d88758ea67670"
 
 
-@pytest.mark.parametrize(("sources", "said"), [
-    ([], "at least one source"), (dict(folder="absent"), "'absent', which is none"),
-    (dict(list_file="absent"), "list file"), (dict(shards="absent-{0..1}.tar"), "absent-0.tar"),
-    (dict(folder=".", shards="x"), "each source as"), (dict(folder=".", root="x"), "each source as"),
-    (dict(shards="nowhere://x.tar"), "fsspec")])
+@pytest.mark.parametrize(
+    ("sources", "said"),
+    [
+        ([], "at least one source"),
+        (dict(folder="absent"), "'absent', which is none"),
+        (dict(list_file="absent"), "list file"),
+        (dict(shards="absent-{0..1}.tar"), "absent-0.tar"),
+        (dict(folder=".", shards="x"), "each source as"),
+        (dict(folder=".", root="x"), "each source as"),
+        (dict(shards="nowhere://x.tar"), "fsspec"),
+    ],
+)
 def test_sources_that_are_not_there_are_refused_by_name(sources, said):
     with pytest.raises(InputError, match=said):
         open_pool(sources)

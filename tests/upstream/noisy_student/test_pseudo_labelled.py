@@ -13,9 +13,9 @@ from frozen_det.errors import InputError
 from frozen_det.registry import DATASETS
 from frozen_det.upstream.noisy_student import manifest as manifest_records
 from frozen_det.upstream.noisy_student.labelling import label_pool
-from frozen_det.upstream.noisy_student.manifest import ManifestRecords, mapped_manifest
+from frozen_det.upstream.noisy_student.manifest import ManifestRecords, mapped_manifest, read_manifest
 from frozen_det.upstream.noisy_student.pool import open_pool
-from frozen_det.upstream.noisy_student.selection import read_manifest, select
+from frozen_det.upstream.noisy_student.selection import select
 from tests.upstream.label_pools import CROP, NUM_CLASSES, Teacher, write_images, write_parts
 
 
@@ -27,8 +27,14 @@ def manifest(tmp_path):
             archive.add(path, arcname=f"shard-{path.name}")
     pool = open_pool([dict(folder=folder), dict(shards=str(tmp_path / "s.tar"))])
     label_pool(Teacher(), pool, tmp_path / "labels", part_size=5, transform=CROP)
-    return select(tmp_path / "labels", tmp_path / "m.parquet", num_classes=NUM_CLASSES, per_class=19, say=str,
-                  class_names=["a", "b", "c", "d"]).manifest
+    return select(
+        tmp_path / "labels",
+        tmp_path / "m.parquet",
+        num_classes=NUM_CLASSES,
+        per_class=19,
+        say=str,
+        class_names=["a", "b", "c", "d"],
+    ).manifest
 
 
 def make(manifest, **given):

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from frozen_det.errors import InputError
 from frozen_det.upstream.noisy_student.label_files import read_vectors, vectors_path
-from frozen_det.upstream.noisy_student.selection import balance, copies_of, read_manifest, select
+from frozen_det.upstream.noisy_student.manifest import read_manifest
+from frozen_det.upstream.noisy_student.selection import balance, copies_of, select
 from tests.upstream.label_pools import NUM_CLASSES, vector_of, write_parts
 
 
@@ -59,8 +60,9 @@ def test_the_manifest_is_that_of_the_released_rule(tmp_path, count, per_class):
     assert got == copies
     assert [one["threshold"] for one in found.summary["per_class"]] == list(thresholds.values())
     assert found.num_copies == sum(copies.values()) and found.num_rows == len(copies)
-    assert [one["filtered"] for one in found.summary["per_class"]] == \
-        [int(((labels == label) & (exact >= 0.3)).sum()) for label in range(NUM_CLASSES)]
+    assert [one["filtered"] for one in found.summary["per_class"]] == [
+        int(((labels == label) & (exact >= 0.3)).sum()) for label in range(NUM_CLASSES)
+    ]
     assert list(got) == sorted(got)  # in the pool's order
 
 
@@ -71,8 +73,7 @@ def test_a_class_has_its_copies_in_expectation_and_a_small_one_is_repeated(tmp_p
     parts = write_parts(tmp_path / "labels", labels, confidences)
     said, totals = [], []
     for seed in range(40):
-        found = select(parts, tmp_path / "m.parquet", num_classes=NUM_CLASSES, per_class=30, seed=seed,
-                       say=said.append)
+        found = select(parts, tmp_path / "m.parquet", num_classes=NUM_CLASSES, per_class=30, seed=seed, say=said.append)
         rows = rows_of(found.manifest)
         assert all(row["copies"] == 3 for row in rows if row["label"] == 0)
         assert all(row["confidence"] >= 0.3 for row in rows)
@@ -80,8 +81,9 @@ def test_a_class_has_its_copies_in_expectation_and_a_small_one_is_repeated(tmp_p
     assert len(set(totals)) > 5 and abs(np.mean(totals) - 30) < 3 * np.sqrt(30 * 0.85 / 40)
     assert found.summary["empty_classes"] == [2, 3]
     assert "2 of 4 classes have no image of confidence 0.3 or more: 2, 3" in said[0]
-    assert found.summary["per_class"][2] == dict(label=2, name="2", labelled=8, filtered=0, threshold=0.3, rows=0,
-                                                 copies=0, expected=0)
+    assert found.summary["per_class"][2] == dict(
+        label=2, name="2", labelled=8, filtered=0, threshold=0.3, rows=0, copies=0, expected=0
+    )
 
 
 @pytest.mark.parametrize("balanced", ["none", "cut"])
@@ -98,8 +100,18 @@ def test_without_balance_or_repeats_every_image_that_is_sure_enough_comes_once(t
 def test_a_large_class_is_cut_as_with_repeats_and_another_balance_is_refused(tmp_path):
     labels, confidences, hashes = made(np.random.default_rng(6), 2000)
     parts = write_parts(tmp_path / "labels", labels, confidences, hashes=hashes)
-    both = [select(parts, tmp_path / f"{balanced}.parquet", num_classes=NUM_CLASSES, per_class=50, seed=1, say=str,
-                   balanced=balanced) for balanced in ("copies", "cut")]
+    both = [
+        select(
+            parts,
+            tmp_path / f"{balanced}.parquet",
+            num_classes=NUM_CLASSES,
+            per_class=50,
+            seed=1,
+            say=str,
+            balanced=balanced,
+        )
+        for balanced in ("copies", "cut")
+    ]
     assert rows_of(both[0].manifest) == rows_of(both[1].manifest)
     with pytest.raises(InputError, match="copies, cut, none, got 'all'"):
         select(parts, tmp_path / "m.parquet", num_classes=NUM_CLASSES, per_class=50, balanced="all", say=str)
@@ -111,7 +123,7 @@ def test_a_threshold_is_the_highest_that_reaches_the_number_or_the_floor(counts,
     found = balance(np.array(counts), per_class, floor / 100)
     place = round(found["threshold"] * 100)
     assert place >= floor and found["images"] == sum(counts[place:])
-    assert place == floor or (found["images"] >= per_class and sum(counts[place + 1:]) < per_class)
+    assert place == floor or (found["images"] >= per_class and sum(counts[place + 1 :]) < per_class)
     assert sum(counts[floor:]) < per_class or found["images"] >= per_class
 
 
@@ -138,8 +150,14 @@ def test_images_that_are_also_in_a_validation_set_are_left_out_and_counted(tmp_p
     labels, confidences, hashes = made(np.random.default_rng(4), 300)
     parts = write_parts(tmp_path / "labels", labels, confidences, hashes=hashes)
     said, guarded = [], [hashes[row] for row in range(0, 300, 7)]
-    found = select(parts, tmp_path / "m.parquet", num_classes=NUM_CLASSES, per_class=300, say=said.append,
-                   exclude_hashes=[*guarded, "f" * 32])
+    found = select(
+        parts,
+        tmp_path / "m.parquet",
+        num_classes=NUM_CLASSES,
+        per_class=300,
+        say=said.append,
+        exclude_hashes=[*guarded, "f" * 32],
+    )
     decoded = sum(labels[row] >= 0 for row in range(0, 300, 7))
     assert found.summary["guards"] == dict(excluded=decoded, undecodable=int((labels < 0).sum()))
     assert not {row["content_hash"] for row in rows_of(found.manifest)} & set(guarded)
@@ -168,7 +186,7 @@ def test_soft_labels_are_read_for_kept_rows_alone(tmp_path, monkeypatch):
 def test_temperature_applies_before_normalising(tmp_path):
     parts = write_parts(tmp_path / "labels", [1], [0.9])
     found = select(parts, tmp_path / "m.parquet", num_classes=NUM_CLASSES, per_class=1, say=str)
-    row, = read_manifest(found.manifest, soft=True, temperature=2.0)
+    (row,) = read_manifest(found.manifest, soft=True, temperature=2.0)
     powers = np.array([0.1 / 3, 0.9, 0.1 / 3, 0.1 / 3]) ** 0.5
     assert np.allclose(row["soft_labels"], powers / powers.sum(), atol=1e-3)
 

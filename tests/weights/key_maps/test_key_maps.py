@@ -21,9 +21,12 @@ OPEN = {"swin": dict(strict_img_size=False)}
 CONVNEXT = dict(depths=(1, 1, 2, 1), dims=(8, 16, 24, 32))
 # Family -> timm's name and options.
 MODELS = {
-    "resnet": ("resnet18", {}), "resnet-d": ("resnet26d", {}), "convnext": ("convnext_atto", CONVNEXT),
+    "resnet": ("resnet18", {}),
+    "resnet-d": ("resnet26d", {}),
+    "convnext": ("convnext_atto", CONVNEXT),
     "convnext with 1x1 convolutions": ("convnext_atto", dict(CONVNEXT, conv_mlp=True)),
-    "swin": ("swin_tiny_patch4_window7_224", SWIN), "vit": ("vit_tiny_patch16_224", VIT),
+    "swin": ("swin_tiny_patch4_window7_224", SWIN),
+    "vit": ("vit_tiny_patch16_224", VIT),
     "vit with layer scale": ("vit_tiny_patch16_224", dict(VIT, init_values=1e-3)),
     "efficientnet": ("efficientnet_b0", {}),
 }
@@ -88,12 +91,18 @@ def features(net, images):
 
 def torchvision_models() -> dict:
     """The same small architectures, built by torchvision's own classes, up to the last feature map."""
-    convnext = tv.convnext.ConvNeXt([tv.convnext.CNBlockConfig(*c) for c in
-                                     ((8, 16, 1), (16, 24, 1), (24, 32, 2), (32, None, 1))])
+    convnext = tv.convnext.ConvNeXt(
+        [tv.convnext.CNBlockConfig(*c) for c in ((8, 16, 1), (16, 24, 1), (24, 32, 2), (32, None, 1))]
+    )
     swin = tv.swin_transformer.SwinTransformer([4, 4], 24, [2, 1, 1, 1], [1, 2, 2, 4], [7, 7])
     vit = tv.vision_transformer.VisionTransformer(224, 16, 2, 3, 48, 192)
-    return {"resnet": tv.resnet18(), "convnext": convnext, "swin": swin, "vit": vit,
-            "efficientnet": tv.efficientnet_b0()}
+    return {
+        "resnet": tv.resnet18(),
+        "convnext": convnext,
+        "swin": swin,
+        "vit": vit,
+        "efficientnet": tv.efficientnet_b0(),
+    }
 
 
 @pytest.mark.parametrize("family", ["resnet", "convnext", "swin", "vit", "efficientnet"])
@@ -105,8 +114,9 @@ def test_torchvisions_own_model_gives_the_same_features_from_renamed_weights(fam
     renamed, _ = rename(ours.state_dict(), "timm", "torchvision", name)
     lacking = theirs.load_state_dict(renamed, strict=False)
     assert lacking.unexpected_keys == []
-    assert all(is_derived(key) or key.split(".")[0] in ("fc", "head", "heads", "classifier")
-               for key in lacking.missing_keys)
+    assert all(
+        is_derived(key) or key.split(".")[0] in ("fc", "head", "heads", "classifier") for key in lacking.missing_keys
+    )
     images = torch.randn(1, 3, *((448, 448) if family == "swin" else (224, 224)))
     with torch.no_grad():
         if family == "resnet":
@@ -173,8 +183,9 @@ def test_the_authors_swin_and_convnext_files_fill_a_torchvision_body():
             parts[1] = str(int(parts[1]) - 1)
         official[".".join(parts).replace("head.fc.", "head.")] = value
     theirs = torchvision_models()["swin"]
-    report = load_strictly(theirs, {"model." + k: v for k, v in official.items()}, "file",
-                           architecture_keys=("head.weight", "head.bias"))
+    report = load_strictly(
+        theirs, {"model." + k: v for k, v in official.items()}, "file", architecture_keys=("head.weight", "head.bias")
+    )
     assert "official names of the swin family read as torchvision's" in report.mapping
     assert torch.equal(theirs.features[2].reduction.weight, swin["layers.1.downsample.reduction.weight"])
 
@@ -191,8 +202,12 @@ def test_a_part_without_a_place_in_the_other_library_is_refused():
         rename(net.state_dict(), "timm", "torchvision", "vit")
 
 
-@given(st.integers(0, 30), st.integers(0, 30), st.sampled_from(["weight", "bias"]),
-       st.sampled_from(["a.{s}.{b}.{leaf}", "features.{2*s+1}.{b}.block.0.{leaf}", "layers.{s+3}.x{b}.{leaf}"]))
+@given(
+    st.integers(0, 30),
+    st.integers(0, 30),
+    st.sampled_from(["weight", "bias"]),
+    st.sampled_from(["a.{s}.{b}.{leaf}", "features.{2*s+1}.{b}.block.0.{leaf}", "layers.{s+3}.x{b}.{leaf}"]),
+)
 def test_a_template_gives_back_the_fields_it_was_filled_with(s, b, leaf, template):
     values = dict(s=s, b=b, leaf=leaf)
     assert match(template, fill(template, values)) == values

@@ -66,21 +66,29 @@ def test_a_name_with_line_ends_stays_on_the_one_line():
 TENSOR = call("torch._utils", "_rebuild_tensor_v2", b"N", b"K\x00", b")", b")", b"\x89", b"N")
 
 
-@pytest.mark.parametrize(("body", "asked"), [
-    (name("collections", "Counter") + b"N}" + text("update") + b"K\x01s\x86b", "a state for an object of type Name"),
-    (name("torch", "Tensor") + b"N}" + text("__add__") + b"K\x01s\x86b", "a state for an object of type Name"),
-    (name("torch._utils", "_rebuild_tensor_v2") + b"}" + text("__defaults__") + b"Nsb", "an object of type Name"),
-    (b"]}b", "a state for an object of type list"), (b"}}b", "a state for an object of type dict"),
-    (call("torch", "Size") + b"K\x01K\x02s", "an item for an object of type Size"),
-    (call("torch", "Size") + b"K\x01a", "an item for an object of type Size"),
-    (name("torch", "float32") + b"K\x01K\x02s", "an item for an object of type dtype"),
-    (name("numpy", "float32") + b"N}" + text("x") + b"K\x01s\x86b", "a state for an object of type type"),
-    (b"K\x01K\x02K\x03s", "an item for an object of type int"),
-    (TENSOR, "a tensor without a storage of its own"),
-    (call("torch", "Tensor", b"K\x05"), "torch.Tensor with arguments"),
-    (text("x") + b"Q", "a persistent id other than a storage's"),
-    (b"\x82\x01", "the pickle operation EXT1"), (b"Px\n", "the pickle operation PERSID"),
-])
+@pytest.mark.parametrize(
+    ("body", "asked"),
+    [
+        (
+            name("collections", "Counter") + b"N}" + text("update") + b"K\x01s\x86b",
+            "a state for an object of type Name",
+        ),
+        (name("torch", "Tensor") + b"N}" + text("__add__") + b"K\x01s\x86b", "a state for an object of type Name"),
+        (name("torch._utils", "_rebuild_tensor_v2") + b"}" + text("__defaults__") + b"Nsb", "an object of type Name"),
+        (b"]}b", "a state for an object of type list"),
+        (b"}}b", "a state for an object of type dict"),
+        (call("torch", "Size") + b"K\x01K\x02s", "an item for an object of type Size"),
+        (call("torch", "Size") + b"K\x01a", "an item for an object of type Size"),
+        (name("torch", "float32") + b"K\x01K\x02s", "an item for an object of type dtype"),
+        (name("numpy", "float32") + b"N}" + text("x") + b"K\x01s\x86b", "a state for an object of type type"),
+        (b"K\x01K\x02K\x03s", "an item for an object of type int"),
+        (TENSOR, "a tensor without a storage of its own"),
+        (call("torch", "Tensor", b"K\x05"), "torch.Tensor with arguments"),
+        (text("x") + b"Q", "a persistent id other than a storage's"),
+        (b"\x82\x01", "the pickle operation EXT1"),
+        (b"Px\n", "the pickle operation PERSID"),
+    ],
+)
 def test_states_and_items_are_for_plain_containers_alone(body, asked):
     with pytest.raises(InputError, match=asked):
         read(whole(body))
@@ -98,24 +106,47 @@ def test_a_state_dict_keeps_its_versions_and_no_attribute_that_would_hide_a_meth
 BIG = b"\x8a\x08" + (10**15).to_bytes(8, "little")
 
 
-@pytest.mark.parametrize("body", [
-    call("builtins", "bytearray", BIG), call("builtins", "bytes", BIG), call("builtins", "list", BIG),
-    call("builtins", "list", call("builtins", "range", BIG)), call("builtins", "tuple", call("builtins", "range", BIG)),
-    call("builtins", "str", b"]"), call("collections", "deque", call("builtins", "range", BIG)),
-    call("numpy", "ndarray", b"(" + BIG + b"t"), call("numpy", "void", BIG), call("numpy", "dtype", text("V9")),
-    call("_codecs", "encode", text("x"), text("zip")), call("collections", "defaultdict", name("torch", "Tensor")),
-    call("numpy.core.multiarray", "_reconstruct", name("numpy", "matrix"), b"K\x00\x85", text("b")),
-    call("numpy.core.multiarray", "_frombuffer", text("x"), text("f4"), b"K\x01\x85", text("C")),
-], ids=repr)
+@pytest.mark.parametrize(
+    "body",
+    [
+        call("builtins", "bytearray", BIG),
+        call("builtins", "bytes", BIG),
+        call("builtins", "list", BIG),
+        call("builtins", "list", call("builtins", "range", BIG)),
+        call("builtins", "tuple", call("builtins", "range", BIG)),
+        call("builtins", "str", b"]"),
+        call("collections", "deque", call("builtins", "range", BIG)),
+        call("numpy", "ndarray", b"(" + BIG + b"t"),
+        call("numpy", "void", BIG),
+        call("numpy", "dtype", text("V9")),
+        call("_codecs", "encode", text("x"), text("zip")),
+        call("collections", "defaultdict", name("torch", "Tensor")),
+        call("numpy.core.multiarray", "_reconstruct", name("numpy", "matrix"), b"K\x00\x85", text("b")),
+        call("numpy.core.multiarray", "_frombuffer", text("x"), text("f4"), b"K\x01\x85", text("C")),
+    ],
+    ids=repr,
+)
 def test_a_few_bytes_cannot_ask_for_much(body):
     with pytest.raises(InputError):
         read(whole(body))
 
 
-@pytest.mark.parametrize("data", [
-    *(b"\x80\x05" + operation + (1 << 40).to_bytes(8, "little") + b"x." for operation in (b"\x96", b"\x8e", b"\x95")),
-    b"\x80\x02r\xff\xff\xff\x7f.", b"", b"\x80\x02",
-    b"\x80\x02K", b"\x80\x02R.", b"\x80\x02h\x07.", b"\x80\xff."])
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(
+            b"\x80\x05" + operation + (1 << 40).to_bytes(8, "little") + b"x."
+            for operation in (b"\x96", b"\x8e", b"\x95")
+        ),
+        b"\x80\x02r\xff\xff\xff\x7f.",
+        b"",
+        b"\x80\x02",
+        b"\x80\x02K",
+        b"\x80\x02R.",
+        b"\x80\x02h\x07.",
+        b"\x80\xff.",
+    ],
+)
 def test_a_pickle_that_lies_about_its_length_or_ends_early_is_broken(data):
     with pytest.raises(InputError):
         read(data)
@@ -136,17 +167,38 @@ def test_the_hash_of_a_deep_key_is_never_asked_for():
 def test_a_circle_and_a_list_of_itself_over_and_over_are_refused():
     with pytest.raises(InputError, match="in a circle"):
         read(whole(b"]q\x00h\x00a"))
-    laughs = b"]" + b"K\x01a" * 10 + b"".join(
-        b"q%c](" % n + b"h%c" % n * 10 + b"e" for n in range(9))  # 10 ** 10 numbers in 300 bytes
+    laughs = (
+        b"]" + b"K\x01a" * 10 + b"".join(b"q%c](" % n + b"h%c" % n * 10 + b"e" for n in range(9))
+    )  # 10 ** 10 numbers in 300 bytes
     with pytest.raises(InputError, match="more than 50,000,000 items"):
         read(whole(laughs))
 
 
 # ---- plain data ------------------------------------------------------------------------------------------------------
 
-PLAIN = [None, True, -5, 2**70, 1.5, "é\n", b"\x00\xff", bytearray(b"x"), 1 + 2j, (1, (2,)), [1, [2]], {"a": {1: 2}},
-         {1, 2}, frozenset({3}), slice(1, None), range(3), OrderedDict(a=1), Counter("aab"),
-         defaultdict(list, {1: [2]}), deque([1, 2], 5), {(1, ("a", None)): 1}]
+PLAIN = [
+    None,
+    True,
+    -5,
+    2**70,
+    1.5,
+    "é\n",
+    b"\x00\xff",
+    bytearray(b"x"),
+    1 + 2j,
+    (1, (2,)),
+    [1, [2]],
+    {"a": {1: 2}},
+    {1, 2},
+    frozenset({3}),
+    slice(1, None),
+    range(3),
+    OrderedDict(a=1),
+    Counter("aab"),
+    defaultdict(list, {1: [2]}),
+    deque([1, 2], 5),
+    {(1, ("a", None)): 1},
+]
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])

@@ -18,15 +18,47 @@ from tests.gadgets import call, in_stream, in_zip, name, text, whole
 FORMATS = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "stream"])
 BASE = torch.arange(100.0).reshape(10, 10)
 TENSORS = {
-    "plain": BASE, "a view": BASE[2:5, ::2], "transposed": BASE.t(), "empty": torch.zeros(0, 4),
-    "one": torch.tensor(3.5), "expanded": torch.ones(1).expand(7), "parameter": nn.Parameter(torch.ones(3)),
+    "plain": BASE,
+    "a view": BASE[2:5, ::2],
+    "transposed": BASE.t(),
+    "empty": torch.zeros(0, 4),
+    "one": torch.tensor(3.5),
+    "expanded": torch.ones(1).expand(7),
+    "parameter": nn.Parameter(torch.ones(3)),
     "flags": torch.tensor([True, False]),
-    **{str(dtype): torch.arange(5).to(dtype) for dtype in (
-        torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8,
-        torch.complex64, torch.complex128, torch.float8_e4m3fn)}}
-ARRAYS = [np.arange(6.0).reshape(2, 3), np.asfortranarray(np.arange(6).reshape(2, 3)), np.arange(3, dtype=">i4"),
-          np.array(["a", "bcd"]), np.array([b"x"]), np.zeros((0, 2)), np.array(1.5), np.float32(1.5), np.bool_(True),
-          np.str_("hé"), np.int64(-3), np.array([1j]), np.dtype("f4"), np.float32]
+    **{
+        str(dtype): torch.arange(5).to(dtype)
+        for dtype in (
+            torch.float64,
+            torch.float16,
+            torch.bfloat16,
+            torch.int64,
+            torch.int32,
+            torch.int16,
+            torch.int8,
+            torch.uint8,
+            torch.complex64,
+            torch.complex128,
+            torch.float8_e4m3fn,
+        )
+    },
+}
+ARRAYS = [
+    np.arange(6.0).reshape(2, 3),
+    np.asfortranarray(np.arange(6).reshape(2, 3)),
+    np.arange(3, dtype=">i4"),
+    np.array(["a", "bcd"]),
+    np.array([b"x"]),
+    np.zeros((0, 2)),
+    np.array(1.5),
+    np.float32(1.5),
+    np.bool_(True),
+    np.str_("hé"),
+    np.int64(-3),
+    np.array([1j]),
+    np.dtype("f4"),
+    np.float32,
+]
 
 
 def saved(value, path, **options):
@@ -49,7 +81,12 @@ def test_tensors_come_back_bit_for_bit_with_their_strides_and_what_they_share(tm
     assert list(got) == list(TENSORS)
     for key, wanted in TENSORS.items():
         assert (type(got[key]), got[key].dtype, got[key].shape, got[key].stride(), got[key].requires_grad) == (
-            type(wanted), wanted.dtype, wanted.shape, wanted.stride(), wanted.requires_grad), key
+            type(wanted),
+            wanted.dtype,
+            wanted.shape,
+            wanted.stride(),
+            wanted.requires_grad,
+        ), key
         assert torch.equal(bits(got[key]), bits(wanted)), key
     got["plain"][2, 0] = -1
     assert got["a view"][0, 0] == -1 and got["transposed"][0, 2] == -1
@@ -78,8 +115,11 @@ def test_a_state_dict_comes_back_with_its_versions_and_an_optimiser_with_its_mom
     other.load_state_dict(got["optimizer"])
     first, second = adam.state_dict(), other.state_dict()
     assert first["param_groups"] == second["param_groups"]
-    assert all(torch.equal(moment, second["state"][place][key])
-               for place, moments in first["state"].items() for key, moment in moments.items())
+    assert all(
+        torch.equal(moment, second["state"][place][key])
+        for place, moments in first["state"].items()
+        for key, moment in moments.items()
+    )
 
 
 @pytest.mark.parametrize("protocol", [2, 5])
@@ -101,12 +141,24 @@ def test_no_reader_of_torch_is_asked_on_any_version(tmp_path, monkeypatch):
     def exploited(*_, **__):
         raise AssertionError("a reader with known holes was asked")
 
-    paths = [saved({"w": torch.ones(2), "args": argparse.Namespace(a=1)}, tmp_path / f"{zipped}.pth",
-                   _use_new_zipfile_serialization=zipped) for zipped in (True, False)]
+    paths = [
+        saved(
+            {"w": torch.ones(2), "args": argparse.Namespace(a=1)},
+            tmp_path / f"{zipped}.pth",
+            _use_new_zipfile_serialization=zipped,
+        )
+        for zipped in (True, False)
+    ]
     torch.jit.save(torch.jit.script(nn.Linear(1, 1)), str(tmp_path / "script.pth"))
-    for holder, attribute in ((torch, "load"), (torch.serialization, "load"), (torch.serialization, "_load"),
-                              (torch.serialization, "_legacy_load"), (torch.jit, "load"),
-                              (torch._C, "PyTorchFileReader"), (torch._weights_only_unpickler, "Unpickler")):
+    for holder, attribute in (
+        (torch, "load"),
+        (torch.serialization, "load"),
+        (torch.serialization, "_load"),
+        (torch.serialization, "_legacy_load"),
+        (torch.jit, "load"),
+        (torch._C, "PyTorchFileReader"),
+        (torch._weights_only_unpickler, "Unpickler"),
+    ):
         monkeypatch.setattr(holder, attribute, exploited)
     monkeypatch.setattr(torch, "__version__", "2.5.1")
     assert all(torch.equal(load(path)["w"], torch.ones(2)) for path in paths)
@@ -117,22 +169,33 @@ def test_no_reader_of_torch_is_asked_on_any_version(tmp_path, monkeypatch):
 # ---- what is refused -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("make", "said"), [
-    (lambda: torch.eye(3).to_sparse(), r"a sparse tensor: call \.to_dense\(\)"),
-    (lambda: torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8), r"a quantised tensor: call \.dequantize"),
-    (lambda: torch.zeros(2, device="meta"), "a tensor without numbers"),
-    (lambda: np.array([{}], dtype=object), "a numpy dtype 'O8' other than plain numbers"),
-    (lambda: np.zeros(2, dtype=[("a", "i4")]), "a numpy dtype 'V4' other than plain numbers"),
-])
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: torch.eye(3).to_sparse(), r"a sparse tensor: call \.to_dense\(\)"),
+        (
+            lambda: torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8),
+            r"a quantised tensor: call \.dequantize",
+        ),
+        (lambda: torch.zeros(2, device="meta"), "a tensor without numbers"),
+        (lambda: np.array([{}], dtype=object), "a numpy dtype 'O8' other than plain numbers"),
+        (lambda: np.zeros(2, dtype=[("a", "i4")]), "a numpy dtype 'V4' other than plain numbers"),
+    ],
+)
 def test_values_that_are_not_plain_are_refused_with_the_remedy(tmp_path, make, said):
     with pytest.raises(InputError, match=said) as raised:
         load(saved({"w": make()}, tmp_path / "a.pth"))
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize(("content", "said"), [
-    (pickle.dumps({"w": [1]}), "is a pickle of something else"), (b"some text", "is broken or incomplete"),
-    (b"", "is broken or incomplete")])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (pickle.dumps({"w": [1]}), "is a pickle of something else"),
+        (b"some text", "is broken or incomplete"),
+        (b"", "is broken or incomplete"),
+    ],
+)
 def test_what_torch_save_did_not_write_is_refused(tmp_path, content, said):
     (tmp_path / "a.pth").write_bytes(content)
     with pytest.raises(InputError, match=said):
@@ -182,8 +245,18 @@ def tensor(numel: int, offset: int, size: tuple, stride: tuple, kind: str = "Flo
         return b"(" + b"".join(number(value) for value in values) + b"t"
 
     storage = b"(" + text("storage") + name("torch", kind) + text(key) + text("cpu") + number(numel) + b"tQ"
-    return whole(call("torch._utils", "_rebuild_tensor_v2", storage, number(offset), numbers(size), numbers(stride),
-                      b"\x89", call("collections", "OrderedDict")))
+    return whole(
+        call(
+            "torch._utils",
+            "_rebuild_tensor_v2",
+            storage,
+            number(offset),
+            numbers(size),
+            numbers(stride),
+            b"\x89",
+            call("collections", "OrderedDict"),
+        )
+    )
 
 
 def number(value: int) -> bytes:
@@ -199,12 +272,31 @@ def test_the_tensor_of_these_tests_is_read_where_it_is_true(tmp_path):
     assert got.tolist() == [1, 2, 3]
 
 
-@pytest.mark.parametrize("lie", [
-    (5, 0, (4,), (1,)), (3, 0, (3,), (1,)), (10**12, 0, (10**12,), (1,)), (-4, 0, (4,), (1,)), (4, 0, (5,), (1,)),
-    (4, 1, (4,), (1,)), (4, 0, (2,), (4,)), (4, 0, (2,), (2**63,)), (4, 0, (2**64,), (0,)), (4, 0, (10**10,), (0,)),
-    (4, -1, (2,), (1,)), (4, 0, (2,), (-1,)), (4, 0, (-2,), (1,)), (4, 0, (2, 2), (1,)), (4, 2**62, (1,), (1,)),
-    (4, 0, (4,), (1,), "DoubleStorage"), (4, 0, (4,), (1,), "NoStorage"), (4, 0, (4,), (1,), "FloatStorage", "9"),
-    (4, 0, (4,), (1,), "FloatStorage", "../data.pkl")], ids=repr)
+@pytest.mark.parametrize(
+    "lie",
+    [
+        (5, 0, (4,), (1,)),
+        (3, 0, (3,), (1,)),
+        (10**12, 0, (10**12,), (1,)),
+        (-4, 0, (4,), (1,)),
+        (4, 0, (5,), (1,)),
+        (4, 1, (4,), (1,)),
+        (4, 0, (2,), (4,)),
+        (4, 0, (2,), (2**63,)),
+        (4, 0, (2**64,), (0,)),
+        (4, 0, (10**10,), (0,)),
+        (4, -1, (2,), (1,)),
+        (4, 0, (2,), (-1,)),
+        (4, 0, (-2,), (1,)),
+        (4, 0, (2, 2), (1,)),
+        (4, 2**62, (1,), (1,)),
+        (4, 0, (4,), (1,), "DoubleStorage"),
+        (4, 0, (4,), (1,), "NoStorage"),
+        (4, 0, (4,), (1,), "FloatStorage", "9"),
+        (4, 0, (4,), (1,), "FloatStorage", "../data.pkl"),
+    ],
+    ids=repr,
+)
 def test_a_view_beyond_its_numbers_and_a_count_that_is_not_theirs_are_refused(tmp_path, lie):
     with pytest.raises(InputError, match="numbers|NoStorage"):
         load(in_zip(tensor(*lie), tmp_path / "a.pth", **{"data/0": FOUR}))
@@ -229,10 +321,11 @@ def test_archives_that_lie_are_refused(tmp_path):
     packed = load(entries(tmp_path / "z.pth", ("x/data.pkl", good), ("x/data/0", FOUR), pack=zipfile.ZIP_DEFLATED))
     assert packed.tolist() == [0, 1, 2, 3], "packed again by hand, it is still one"
     for said, content in {
-            "two entries of one name": [("x/data.pkl", good), ("x/data.pkl", whole(b"N")), ("x/data/0", FOUR)],
-            "another zip archive": [("data.pkl", good), ("data/0", FOUR)],
-            "without a data.pkl of its own": [("x/data.pkl", good), ("y/data.pkl", good), ("x/data/0", FOUR)],
-            "the byte order 'big'": [("x/data.pkl", good), ("x/data/0", FOUR), ("x/byteorder", "big")]}.items():
+        "two entries of one name": [("x/data.pkl", good), ("x/data.pkl", whole(b"N")), ("x/data/0", FOUR)],
+        "another zip archive": [("data.pkl", good), ("data/0", FOUR)],
+        "without a data.pkl of its own": [("x/data.pkl", good), ("y/data.pkl", good), ("x/data/0", FOUR)],
+        "the byte order 'big'": [("x/data.pkl", good), ("x/data/0", FOUR), ("x/byteorder", "big")],
+    }.items():
         with pytest.raises(InputError, match=said):
             load(entries(tmp_path / "a.pth", *content))
     bomb = [("x/data.pkl", tensor(2**24, 0, (1,), (1,))), ("x/data/0", bytes(2**26))]
@@ -240,10 +333,19 @@ def test_archives_that_lie_are_refused(tmp_path):
         load(entries(tmp_path / "b.pth", *bomb, pack=zipfile.ZIP_DEFLATED))
 
 
-@pytest.mark.parametrize("state", [
-    (1, (10**12,), "f4", False, b"1234"), (1, (3,), "f8", False, b"1234"), (1, (-1,), "f4", False, b""),
-    (1, (1,), "f4", False, [1]), ((1,), "f4", False, b"1234"), (1, [1], "f4", False, b"1234"),
-    (1, (1,), None, False, b"")], ids=repr)
+@pytest.mark.parametrize(
+    "state",
+    [
+        (1, (10**12,), "f4", False, b"1234"),
+        (1, (3,), "f8", False, b"1234"),
+        (1, (-1,), "f4", False, b""),
+        (1, (1,), "f4", False, [1]),
+        ((1,), "f4", False, b"1234"),
+        (1, [1], "f4", False, b"1234"),
+        (1, (1,), None, False, b""),
+    ],
+    ids=repr,
+)
 def test_an_array_whose_bytes_are_not_those_of_its_shape_is_refused(state):
     class Lies:
         def __reduce__(self):
