@@ -77,7 +77,7 @@ def write_startup_file() -> str:
 
     target = Path(sysconfig.get_path("purelib")) / "frozen_det_ops.pth"
     target.write_text(
-        'import sys; exec("try:\\n    from frozen_det import mmcv_ops\\n    mmcv_ops.install()\\n'
+        'import sys; exec("try:\\n    from frozen_det.host import mmcv_ops\\n    mmcv_ops.install()\\n'
         'except ImportError:\\n    pass")\n',
         encoding="utf-8",
     )
