@@ -38,7 +38,7 @@ setup(
     cmdclass={"build_py": BuildWithStartupFile},
     packages=find_packages(include=["frozen_det", "frozen_det.*"]) + ["frozen_det.configs"],
     package_dir={"frozen_det": "frozen_det", "frozen_det.configs": "configs"},
-    package_data={"frozen_det": ["py.typed"], "frozen_det.configs": ["*.py", "*/*.py"]},
+    package_data={"frozen_det": ["py.typed"], "frozen_det.configs": ["*.py", "*/*.py", "*/*/*.py"]},
     install_requires=[
         "torch>=2.1",
         "torchvision>=0.16",

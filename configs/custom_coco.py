@@ -6,7 +6,7 @@ data_root holds annotations/train.json, annotations/val.json and images/ (COCO j
 or a Pascal VOC or YOLO folder, which are converted. Class names, their number, strides, channels, mean and std follow
 from the data and the body. expected: not published; it depends on the data.
 """
-_base_ = ["_base_/runtime.py", "_base_/faster_rcnn_fpn_small.py"]
+_base_ = ["_base_/default_runtime.py", "_base_/models/faster_rcnn_fpn_small.py"]
 
 data_root = "data/mine"
 image_size = 512

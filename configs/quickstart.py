@@ -3,7 +3,7 @@
 Vasconcelos et al., "Proper Reuse of Image Classification Features Improves Object Detection", CVPR 2022, in small.
 Command: frozen-det train quickstart        Measured numbers: README.md
 """
-_base_ = ["_base_/runtime.py", "_base_/toy_scenes.py", "_base_/faster_rcnn_fpn_small.py"]
+_base_ = ["_base_/default_runtime.py", "_base_/datasets/toy_scenes.py", "_base_/models/faster_rcnn_fpn_small.py"]
 
 epochs = 8
 model = dict(

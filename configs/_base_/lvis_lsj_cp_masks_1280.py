@@ -1,10 +1,2 @@
-"""LVIS v1 as in lvis_lsj_masks_1280.py, and Copy-Paste (arXiv 2012.07177)."""
-_base_ = "./lvis_lsj_masks_1280.py"
-
-train_dataloader = dict(dataset=dict(pipeline=[
-    dict(type="frozen_det.LargeScaleJitter", size_hw=1280),
-    dict(type="frozen_det.CopyPaste", planar=True,
-         donor_pipeline=[dict(type="frozen_det.LargeScaleJitter", size_hw=1280)]),
-    dict(type="frozen_det.MaxObjects", max_objects=100),
-    dict(type="PackDetInputs"),
-]))
+"""Stands in datasets/lvis_lsj_cp_masks_1280.py now; this path works until 2027-06-30."""
+_base_ = ["datasets/lvis_lsj_cp_masks_1280.py"]

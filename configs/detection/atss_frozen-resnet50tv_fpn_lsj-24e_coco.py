@@ -6,9 +6,9 @@ is tested. A fine-tuned one gives 39.4 box AP in 12 epochs at 800 px (mmdet's at
     frozen-det train atss_frozen-resnet50tv_fpn_lsj-24e_coco
 """
 _base_ = [
-    "../_base_/runtime.py",
-    "../_base_/coco_lsj_640.py",
-    "../_base_/coco_eval_square_640.py",
+    "../_base_/default_runtime.py",
+    "../_base_/datasets/coco_lsj_640.py",
+    "../_base_/datasets/coco_eval_square_640.py",
 ]
 
 model = dict(type="frozen_det.Detector", num_classes=80, detector=dict(

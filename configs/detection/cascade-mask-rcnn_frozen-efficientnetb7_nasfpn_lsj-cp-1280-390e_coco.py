@@ -6,11 +6,11 @@ The weights are timm's Noisy Student ones, which saw JFT-300M without labels, as
     frozen-det train cascade-mask-rcnn_frozen-efficientnetb7_nasfpn_lsj-cp-1280-390e_coco
 """
 _base_ = [
-    "../_base_/runtime.py",
-    "../_base_/cascade_mask_rcnn_b7.py",
-    "../_base_/coco_lsj_cp_masks_1280.py",
-    "../_base_/coco_eval_masks_square_1280.py",
-    "../_base_/schedule_b7_390e.py",
+    "../_base_/default_runtime.py",
+    "../_base_/models/cascade_mask_rcnn_b7.py",
+    "../_base_/datasets/coco_lsj_cp_masks_1280.py",
+    "../_base_/datasets/coco_eval_masks_square_1280.py",
+    "../_base_/schedules/schedule_b7_390e.py",
 ]
 
 model = dict(detector=dict(

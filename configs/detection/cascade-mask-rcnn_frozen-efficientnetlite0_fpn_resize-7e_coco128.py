@@ -3,7 +3,7 @@
 A check that losses fall on real photographs with polygons and crowds; not a result. expected: not published.
     frozen-det train CONFIG --cfg-options data_root=DIR      (DIR holds annotations/*.json and images/)
 """
-_base_ = ["../_base_/runtime.py"]
+_base_ = ["../_base_/default_runtime.py"]
 
 data_root = "data/coco128"
 epochs = 7

@@ -7,11 +7,11 @@ Patches are 14 px: stride 16 comes from the image resized inside the body. The w
     frozen-det train cascade-mask-rcnn_frozen-vitb14eva02_simplepyramid_lsj-72e_coco
 """
 _base_ = [
-    "../_base_/runtime.py",
-    "../_base_/cascade_mask_rcnn_vit.py",
-    "../_base_/coco_lsj_masks_1280.py",
-    "../_base_/coco_eval_masks_square_1280.py",
-    "../_base_/schedule_vit_72e.py",
+    "../_base_/default_runtime.py",
+    "../_base_/models/cascade_mask_rcnn_vit.py",
+    "../_base_/datasets/coco_lsj_masks_1280.py",
+    "../_base_/datasets/coco_eval_masks_square_1280.py",
+    "../_base_/schedules/schedule_vit_72e.py",
 ]
 
 model = dict(detector=dict(

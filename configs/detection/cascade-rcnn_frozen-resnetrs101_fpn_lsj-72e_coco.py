@@ -7,11 +7,11 @@ the same shape. The authors' checkpoint, converted, loads into frozen_det.ResNet
     frozen-det train cascade-rcnn_frozen-resnetrs101_fpn_lsj-72e_coco
 """
 _base_ = [
-    "../_base_/runtime.py",
-    "../_base_/cascade_rcnn.py",
-    "../_base_/coco_lsj_1280.py",
-    "../_base_/coco_eval_square_1280.py",
-    "../_base_/schedule_72e.py",
+    "../_base_/default_runtime.py",
+    "../_base_/models/cascade_rcnn.py",
+    "../_base_/datasets/coco_lsj_1280.py",
+    "../_base_/datasets/coco_eval_square_1280.py",
+    "../_base_/schedules/schedule_72e.py",
 ]
 
 model = dict(detector=dict(

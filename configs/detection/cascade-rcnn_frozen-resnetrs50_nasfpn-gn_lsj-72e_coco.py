@@ -6,11 +6,11 @@ Batch norms that train need several images a process; groups of one image's chan
     frozen-det train cascade-rcnn_frozen-resnetrs50_nasfpn-gn_lsj-72e_coco
 """
 _base_ = [
-    "../_base_/runtime.py",
-    "../_base_/cascade_rcnn.py",
-    "../_base_/coco_lsj_1280.py",
-    "../_base_/coco_eval_square_1280.py",
-    "../_base_/schedule_72e.py",
+    "../_base_/default_runtime.py",
+    "../_base_/models/cascade_rcnn.py",
+    "../_base_/datasets/coco_lsj_1280.py",
+    "../_base_/datasets/coco_eval_square_1280.py",
+    "../_base_/schedules/schedule_72e.py",
 ]
 
 model = dict(detector=dict(

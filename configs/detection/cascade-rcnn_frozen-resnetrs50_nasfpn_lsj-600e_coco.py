@@ -8,11 +8,11 @@ Expected numbers are those with ImageNet weights; the paper's JFT-300M weights a
     frozen-det train cascade-rcnn_frozen-resnetrs50_nasfpn_lsj-600e_coco
 """
 _base_ = [
-    "../_base_/runtime.py",
-    "../_base_/cascade_rcnn.py",
-    "../_base_/coco_lsj_1280.py",
-    "../_base_/coco_eval_square_1280.py",
-    "../_base_/schedule_600e.py",
+    "../_base_/default_runtime.py",
+    "../_base_/models/cascade_rcnn.py",
+    "../_base_/datasets/coco_lsj_1280.py",
+    "../_base_/datasets/coco_eval_square_1280.py",
+    "../_base_/schedules/schedule_600e.py",
 ]
 
 model = dict(detector=dict(

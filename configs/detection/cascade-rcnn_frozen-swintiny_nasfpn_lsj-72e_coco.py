@@ -6,11 +6,11 @@ Maps are padded to whole windows of 7 inside the body. The weights stand under t
     frozen-det train cascade-rcnn_frozen-swintiny_nasfpn_lsj-72e_coco
 """
 _base_ = [
-    "../_base_/runtime.py",
-    "../_base_/cascade_rcnn.py",
-    "../_base_/coco_lsj_1280.py",
-    "../_base_/coco_eval_square_1280.py",
-    "../_base_/schedule_72e.py",
+    "../_base_/default_runtime.py",
+    "../_base_/models/cascade_rcnn.py",
+    "../_base_/datasets/coco_lsj_1280.py",
+    "../_base_/datasets/coco_eval_square_1280.py",
+    "../_base_/schedules/schedule_72e.py",
 ]
 
 model = dict(detector=dict(

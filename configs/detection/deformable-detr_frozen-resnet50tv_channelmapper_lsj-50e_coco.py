@@ -6,11 +6,11 @@ is tested. A fine-tuned ResNet-50 gives 45.4 box AP in 50 epochs at 800 px (Defo
     frozen-det train deformable-detr_frozen-resnet50tv_channelmapper_lsj-50e_coco
 """
 _base_ = [
-    "../_base_/runtime.py",
-    "../_base_/deformable_detr.py",
-    "../_base_/coco_lsj_1024.py",
-    "../_base_/coco_eval_square_1024.py",
-    "../_base_/schedule_detr_50e.py",
+    "../_base_/default_runtime.py",
+    "../_base_/models/deformable_detr.py",
+    "../_base_/datasets/coco_lsj_1024.py",
+    "../_base_/datasets/coco_eval_square_1024.py",
+    "../_base_/schedules/schedule_detr_50e.py",
 ]
 
 model = dict(detector=dict(

@@ -6,11 +6,11 @@ is tested. A fine-tuned ResNet-50 gives 49.0 box AP in 12 epochs at 800 px (DINO
     frozen-det train dino_frozen-resnet50tv_channelmapper_lsj-12e_coco
 """
 _base_ = [
-    "../_base_/runtime.py",
-    "../_base_/dino_4scale.py",
-    "../_base_/coco_lsj_1024.py",
-    "../_base_/coco_eval_square_1024.py",
-    "../_base_/schedule_detr_12e.py",
+    "../_base_/default_runtime.py",
+    "../_base_/models/dino_4scale.py",
+    "../_base_/datasets/coco_lsj_1024.py",
+    "../_base_/datasets/coco_eval_square_1024.py",
+    "../_base_/schedules/schedule_detr_12e.py",
 ]
 
 model = dict(detector=dict(

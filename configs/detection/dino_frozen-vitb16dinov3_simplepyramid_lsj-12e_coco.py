@@ -8,11 +8,11 @@ weights stand under the DINOv3 licence, which restricts some uses.
     frozen-det train dino_frozen-vitb16dinov3_simplepyramid_lsj-12e_coco
 """
 _base_ = [
-    "../_base_/runtime.py",
-    "../_base_/dino_4scale.py",
-    "../_base_/coco_lsj_1024.py",
-    "../_base_/coco_eval_square_1024.py",
-    "../_base_/schedule_detr_12e.py",
+    "../_base_/default_runtime.py",
+    "../_base_/models/dino_4scale.py",
+    "../_base_/datasets/coco_lsj_1024.py",
+    "../_base_/datasets/coco_eval_square_1024.py",
+    "../_base_/schedules/schedule_detr_12e.py",
 ]
 
 model = dict(detector=dict(

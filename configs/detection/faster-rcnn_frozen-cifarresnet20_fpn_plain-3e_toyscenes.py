@@ -6,7 +6,7 @@ minutes on one core. expected: not published; AP 9, AP50 20 measured here with a
     frozen-det train CONFIG --cfg-options model.detector.backbone.weights=FILE
     frozen-det analyze transfer upstream/resnet20_plain_cifar10 FILE --detector CONFIG --cfg-options data_root=DIR
 """
-_base_ = ["../_base_/runtime.py", "../_base_/toy_scenes.py", "../_base_/faster_rcnn_fpn_small.py"]
+_base_ = ["../_base_/default_runtime.py", "../_base_/datasets/toy_scenes.py", "../_base_/models/faster_rcnn_fpn_small.py"]
 
 epochs = 3
 model = dict(

@@ -4,7 +4,7 @@ The small real counterpart of the paper's question (Vasconcelos et al., CVPR 202
 numbers with two seeds: docs/results.md. Sibling: the same with `finetune` in its name.
     frozen-det train CONFIG --seed 0 --cfg-options data_root=DIR      (DIR holds annotations/ and images/)
 """
-_base_ = ["../_base_/runtime.py", "../_base_/faster_rcnn_fpn_small.py"]
+_base_ = ["../_base_/default_runtime.py", "../_base_/models/faster_rcnn_fpn_small.py"]
 
 data_root = "data/bccd"
 epochs = 12

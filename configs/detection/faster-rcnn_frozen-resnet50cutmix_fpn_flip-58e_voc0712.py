@@ -6,7 +6,7 @@ behind the pooling; here mmdet's with an FPN (faster-rcnn_r50_fpn_1x_voc0712), b
 once. expected: not published (frozen). Not run on VOC here.
     frozen-det train CONFIG --cfg-options data_root=DIR model.detector.backbone.weights=work_dirs/resnet50_cutmix_imagenet1k
 """
-_base_ = ["../_base_/runtime.py", "../_base_/voc0712.py"]
+_base_ = ["../_base_/default_runtime.py", "../_base_/datasets/voc0712.py"]
 
 data_root = "data/VOCdevkit/"
 model = dict(type="frozen_det.Detector", num_classes=20, detector=dict(

@@ -10,11 +10,11 @@ the number is of a system that no released file defines.
     frozen-det train faster-rcnn_frozen-resnetrs101_fpn_lsj-72e_coco
 """
 _base_ = [
-    "../_base_/runtime.py",
-    "../_base_/faster_rcnn.py",
-    "../_base_/coco_lsj_1024.py",
-    "../_base_/coco_eval_square_1024.py",
-    "../_base_/schedule_72e.py",
+    "../_base_/default_runtime.py",
+    "../_base_/models/faster_rcnn.py",
+    "../_base_/datasets/coco_lsj_1024.py",
+    "../_base_/datasets/coco_eval_square_1024.py",
+    "../_base_/schedules/schedule_72e.py",
 ]
 
 model = dict(detector=dict(

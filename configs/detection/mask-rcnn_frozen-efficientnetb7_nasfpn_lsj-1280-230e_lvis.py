@@ -8,10 +8,10 @@ The weights are timm's Noisy Student ones, which saw JFT-300M without labels, as
     frozen-det train mask-rcnn_frozen-efficientnetb7_nasfpn_lsj-1280-230e_lvis
 """
 _base_ = [
-    "../_base_/runtime.py",
-    "../_base_/mask_rcnn_b7_lvis.py",
-    "../_base_/lvis_lsj_masks_1280.py",
-    "../_base_/schedule_b7_230e.py",
+    "../_base_/default_runtime.py",
+    "../_base_/models/mask_rcnn_b7_lvis.py",
+    "../_base_/datasets/lvis_lsj_masks_1280.py",
+    "../_base_/schedules/schedule_b7_230e.py",
 ]
 
 default_hooks = dict(checkpoint=dict(save_best="lvis/bbox_AP"))

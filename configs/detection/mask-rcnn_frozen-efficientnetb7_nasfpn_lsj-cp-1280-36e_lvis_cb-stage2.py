@@ -9,10 +9,10 @@ mask-rcnn_frozen-efficientnetb7_nasfpn_lsj-cp-1280-460e_lvis, its checkpoint lea
         --cfg-options load_from=work_dirs/mask-rcnn_frozen-efficientnetb7_nasfpn_lsj-cp-1280-460e_lvis/epoch_460.pth
 """
 _base_ = [
-    "../_base_/runtime.py",
-    "../_base_/mask_rcnn_b7_lvis.py",
-    "../_base_/lvis_lsj_cp_masks_1280.py",
-    "../_base_/schedule_cb_36e.py",
+    "../_base_/default_runtime.py",
+    "../_base_/models/mask_rcnn_b7_lvis.py",
+    "../_base_/datasets/lvis_lsj_cp_masks_1280.py",
+    "../_base_/schedules/schedule_cb_36e.py",
 ]
 
 model = dict(detector=dict(

@@ -6,9 +6,9 @@ is tested. A fine-tuned one gives 43.7 mask AP (Mask2Former, arXiv 2112.01527).
     frozen-det train mask2former_frozen-resnet50tv_msdeformattn_lsj-50e_coco
 """
 _base_ = [
-    "../_base_/runtime.py",
-    "../_base_/coco_lsj_1024.py",
-    "../_base_/coco_eval_square_1024.py",
+    "../_base_/default_runtime.py",
+    "../_base_/datasets/coco_lsj_1024.py",
+    "../_base_/datasets/coco_eval_square_1024.py",
 ]
 
 _attention = dict(embed_dims=256, num_heads=8, dropout=0.0)

@@ -7,11 +7,11 @@ the same shape. The authors' checkpoint, converted, loads into frozen_det.ResNet
     frozen-det train retinanet_frozen-resnetrs101_fpn_lsj-72e_coco
 """
 _base_ = [
-    "../_base_/runtime.py",
-    "../_base_/retinanet.py",
-    "../_base_/coco_lsj_640.py",
-    "../_base_/coco_eval_square_640.py",
-    "../_base_/schedule_retinanet_72e.py",
+    "../_base_/default_runtime.py",
+    "../_base_/models/retinanet.py",
+    "../_base_/datasets/coco_lsj_640.py",
+    "../_base_/datasets/coco_eval_square_640.py",
+    "../_base_/schedules/schedule_retinanet_72e.py",
 ]
 
 model = dict(detector=dict(

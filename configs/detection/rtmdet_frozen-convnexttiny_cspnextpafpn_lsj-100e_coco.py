@@ -7,9 +7,9 @@ large-scale jitter takes their place here.
     frozen-det train rtmdet_frozen-convnexttiny_cspnextpafpn_lsj-100e_coco
 """
 _base_ = [
-    "../_base_/runtime.py",
-    "../_base_/coco_lsj_640.py",
-    "../_base_/coco_eval_square_640.py",
+    "../_base_/default_runtime.py",
+    "../_base_/datasets/coco_lsj_640.py",
+    "../_base_/datasets/coco_eval_square_640.py",
 ]
 
 sync_bn = "torch"

@@ -2,19 +2,13 @@
 
 Touvron et al., arXiv 2003.08237; facebookresearch/FixRes, README (sizes). Bases: AdvProp's weights (weights='timm');
 for Noisy Student's take the name tf_efficientnet_b2.ns_jft_in1k.
-Epochs, rate and smoothing 0.1 are not published for it: the README's 11 epochs of v2 at 1e-4 are taken.
 expected: 82.0 top-1; with Noisy Student's weights 83.6 (README's tables). Not run on ImageNet here.
     frozen-det fixres CONFIG CHECKPOINT --cfg-options data_root=DIR
 """
-_base_ = ["../_base_/upstream_fixres.py"]
+_base_ = ["../_base_/recipes/fixres_efficientnet.py"]
 
-fixres = dict(train_size=260, transform="v2")
-model = dict(backbone=dict(type="timm", name="tf_efficientnet_b2.ap_in1k"),
-             loss=dict(label_smoothing=0.1))
-
-train_dataloader = dict(dataset=dict(transform=dict(
-    _delete_=True, type="frozen_det.FixResTransform", size=420, crop_ratio=0.875, interpolation="bicubic")))
-val_dataloader = dict(dataset=dict(transform=dict(size=420, crop_ratio=0.875, interpolation="bicubic")))
+fixres = dict(train_size=260)
+model = dict(backbone=dict(name="tf_efficientnet_b2.ap_in1k"))
+train_dataloader = dict(dataset=dict(transform=dict(size=420)))
+val_dataloader = dict(dataset=dict(transform=dict(size=420)))
 test_dataloader = val_dataloader
-optim_wrapper = dict(optimizer=dict(lr=1e-4))
-train_cfg = dict(max_epochs=11, val_interval=11)

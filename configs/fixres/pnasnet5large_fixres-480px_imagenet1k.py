@@ -5,15 +5,13 @@ Its branches end side by side, so the norms are named.
 expected: 83.7 top-1, 96.8 top-5 (README), from 82.7 at 331. Not run on ImageNet here.
     frozen-det fixres CONFIG CHECKPOINT --cfg-options data_root=DIR
 """
-_base_ = ["../_base_/upstream_fixres.py"]
+_base_ = ["../_base_/recipes/fixres_resnet.py"]
 
 fixres = dict(train_size=331)
 model = dict(backbone=dict(type="timm", name="pnasnet5large"),
              norm=("cell_9", "cell_10", "cell_11"), whole=("cell_9", "cell_10", "cell_11"))
-
-train_dataloader = dict(dataset=dict(transform=dict(
-    _delete_=True, type="frozen_det.EvalTransform", size=480, crop_ratio=0.875, interpolation="bilinear")))
-val_dataloader = dict(dataset=dict(transform=dict(size=480, crop_ratio=0.875, interpolation="bilinear")))
+train_dataloader = dict(dataset=dict(transform=dict(size=480)))
+val_dataloader = dict(dataset=dict(transform=dict(size=480)))
 test_dataloader = val_dataloader
 optim_wrapper = dict(optimizer=dict(lr=1e-4))
 train_cfg = dict(max_epochs=1, val_interval=1)

@@ -5,7 +5,7 @@ area make objects look larger in training than in a central test crop. A short r
 expected: no published number; the measured ones are in docs/fixres.md.
     frozen-det train CONFIG --cfg-options data_root=DIR
 """
-_base_ = ["../_base_/upstream_runtime.py", "../_base_/upstream_cifar10.py"]
+_base_ = ["../_base_/classifier_runtime.py", "../_base_/datasets/cifar10.py"]
 
 epochs = 12
 model = dict(

@@ -4,13 +4,11 @@ Touvron et al., arXiv 1906.06423; facebookresearch/FixRes, README: 56 epochs of 
 expected: 79.0 top-1, 94.6 top-5 (README), from 77.0 at 224; the base is its authors' own 120 epochs. Not run on ImageNet here.
     frozen-det fixres CONFIG CHECKPOINT --cfg-options data_root=DIR
 """
-_base_ = ["../_base_/upstream_fixres.py"]
+_base_ = ["../_base_/recipes/fixres_resnet.py"]
 
 fixres = dict(train_size=224)
 model = dict(backbone=dict(type="torchvision", name="resnet50"))
-
-train_dataloader = dict(dataset=dict(transform=dict(
-    _delete_=True, type="frozen_det.EvalTransform", size=384, crop_ratio=0.875, interpolation="bilinear")))
-val_dataloader = dict(dataset=dict(transform=dict(size=384, crop_ratio=0.875, interpolation="bilinear")))
+train_dataloader = dict(dataset=dict(transform=dict(size=384)))
+val_dataloader = dict(dataset=dict(transform=dict(size=384)))
 test_dataloader = val_dataloader
 train_cfg = dict(max_epochs=56, val_interval=56)

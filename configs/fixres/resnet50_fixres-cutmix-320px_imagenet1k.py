@@ -5,13 +5,11 @@ Length and rate as released for the v2 run on this base.
 expected: 79.7 top-1, 94.9 top-5 (README), from 78.6 at 224. Not run on ImageNet here.
     frozen-det fixres CONFIG CHECKPOINT --cfg-options data_root=DIR
 """
-_base_ = ["../_base_/upstream_fixres.py"]
+_base_ = ["../_base_/recipes/fixres_resnet.py"]
 
 fixres = dict(train_size=224)
 model = dict(backbone=dict(type="timm", name="resnet50"))
-
-train_dataloader = dict(dataset=dict(transform=dict(
-    _delete_=True, type="frozen_det.EvalTransform", size=320, crop_ratio=0.875, interpolation="bilinear")))
-val_dataloader = dict(dataset=dict(transform=dict(size=320, crop_ratio=0.875, interpolation="bilinear")))
+train_dataloader = dict(dataset=dict(transform=dict(size=320)))
+val_dataloader = dict(dataset=dict(transform=dict(size=320)))
 test_dataloader = val_dataloader
 train_cfg = dict(max_epochs=11, val_interval=11)

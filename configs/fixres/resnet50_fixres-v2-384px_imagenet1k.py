@@ -4,13 +4,11 @@ Touvron et al., arXiv 1906.06423; facebookresearch/FixRes, README: 31 epochs of 
 expected: 79.1 top-1, 94.6 top-5 (README). Not run on ImageNet here.
     frozen-det fixres CONFIG CHECKPOINT --cfg-options data_root=DIR
 """
-_base_ = ["../_base_/upstream_fixres.py"]
+_base_ = ["../_base_/recipes/fixres_resnet.py"]
 
 fixres = dict(train_size=224, transform="v2")
 model = dict(backbone=dict(type="torchvision", name="resnet50"))
-
-train_dataloader = dict(dataset=dict(transform=dict(
-    _delete_=True, type="frozen_det.FixResTransform", size=384, crop_ratio=0.875, interpolation="bilinear")))
-val_dataloader = dict(dataset=dict(transform=dict(size=384, crop_ratio=0.875, interpolation="bilinear")))
+train_dataloader = dict(dataset=dict(transform=dict(type="frozen_det.FixResTransform", size=384)))
+val_dataloader = dict(dataset=dict(transform=dict(size=384)))
 test_dataloader = val_dataloader
 train_cfg = dict(max_epochs=31, val_interval=31)

@@ -6,7 +6,7 @@ decay every 4.8 epochs. expected: 84.05 for the published student, as timm
 measures its weights; not trained here.
     frozen-det noisy_student noisy_student/efficientnet-b3_imagenet1k
 """
-_base_ = ["../_base_/noisy_imagenet1k.py"]
+_base_ = ["../_base_/recipes/noisy_imagenet1k.py"]
 
 epochs = 700
 model = dict(backbone=dict(type="timm", name="tf_efficientnet_b3", drop_rate=0.3, drop_path_rate=0.2))

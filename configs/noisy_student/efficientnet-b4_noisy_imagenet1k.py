@@ -6,7 +6,7 @@ decay every 4.8 epochs. expected: 85.16 for the published student, as timm
 measures its weights; not trained here.
     frozen-det noisy_student noisy_student/efficientnet-b4_imagenet1k
 """
-_base_ = ["../_base_/noisy_imagenet1k.py"]
+_base_ = ["../_base_/recipes/noisy_imagenet1k.py"]
 
 epochs = 700
 model = dict(backbone=dict(type="timm", name="tf_efficientnet_b4", drop_rate=0.4, drop_path_rate=0.2))

@@ -6,7 +6,7 @@ decay every 2.4 epochs. expected: 86.1 for the published student, as timm
 measures its weights; not trained here.
     frozen-det noisy_student noisy_student/efficientnet-b5_imagenet1k
 """
-_base_ = ["../_base_/noisy_imagenet1k.py"]
+_base_ = ["../_base_/recipes/noisy_imagenet1k.py"]
 
 epochs = 350
 model = dict(backbone=dict(type="timm", name="tf_efficientnet_b5", drop_rate=0.4, drop_path_rate=0.2))

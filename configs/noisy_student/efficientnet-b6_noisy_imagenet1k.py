@@ -6,7 +6,7 @@ decay every 2.4 epochs. expected: 86.48 for the published student, as timm
 measures its weights; not trained here.
     frozen-det noisy_student noisy_student/efficientnet-b6_imagenet1k
 """
-_base_ = ["../_base_/noisy_imagenet1k.py"]
+_base_ = ["../_base_/recipes/noisy_imagenet1k.py"]
 
 epochs = 350
 model = dict(backbone=dict(type="timm", name="tf_efficientnet_b6", drop_rate=0.5, drop_path_rate=0.2))

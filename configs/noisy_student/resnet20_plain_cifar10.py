@@ -3,4 +3,4 @@
 Xie et al., arXiv 1911.04252, ablate noise so. expected: measured arms in docs/noisy_student.md.
     frozen-det train noisy_student/resnet20_plain_cifar10 --cfg-options data_root=DIR
 """
-_base_ = ["../_base_/noisy_cifar10.py"]
+_base_ = ["../_base_/recipes/noisy_cifar10.py"]

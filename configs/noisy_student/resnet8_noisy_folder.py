@@ -3,7 +3,7 @@
 Xie et al., arXiv 1911.04252, with everything small. expected: nothing; it shows that a loop runs.
     frozen-det train noisy_student/resnet8_noisy_folder --cfg-options data_root=DIR model.num_classes=N
 """
-_base_ = ["../_base_/upstream_runtime.py"]
+_base_ = ["../_base_/classifier_runtime.py"]
 
 data_root = "data/quick"
 _collate = dict(type="frozen_det.collate_images")

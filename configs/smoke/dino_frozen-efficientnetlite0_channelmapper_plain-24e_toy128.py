@@ -4,7 +4,7 @@ In small what arXiv 2204.00484 asks, with another decoder. 50 queries, 20 of den
 expected: not published; measured: docs/results.md.
     frozen-det train dino_frozen-efficientnetlite0_channelmapper_plain-24e_toy128
 """
-_base_ = ["../_base_/toy_detr.py"]
+_base_ = ["../_base_/recipes/toy_detr.py"]
 
 model = dict(detector=dict(
     type="DINO", as_two_stage=True,

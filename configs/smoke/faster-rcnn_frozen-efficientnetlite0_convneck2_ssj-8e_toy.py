@@ -3,8 +3,8 @@
 Else its `finetune` sibling. expected: not published; measured: docs/results.md.
     frozen-det train faster-rcnn_frozen-efficientnetlite0_convneck2_ssj-8e_toy --seed 0 --fraction 0.1
 """
-_base_ = ["../_base_/runtime.py", "../_base_/toy_scenes_ssj.py", "../_base_/faster_rcnn_narrow.py",
-          "../_base_/schedule_toy_8e.py"]
+_base_ = ["../_base_/default_runtime.py", "../_base_/datasets/toy_scenes_ssj.py", "../_base_/models/faster_rcnn_narrow.py",
+          "../_base_/schedules/schedule_toy_8e.py"]
 
 model = dict(detector=dict(
     neck=dict(type="frozen_det.ConvNeck", out_channels=48, num_convs=2, num_outs=5,

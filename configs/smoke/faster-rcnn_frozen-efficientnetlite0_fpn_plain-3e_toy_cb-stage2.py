@@ -5,8 +5,8 @@ first stage comes from this config too: `frozen-det test` with its checkpoint.
     frozen-det train faster-rcnn_frozen-efficientnetlite0_fpn_plain-3e_toy_cb-stage2 \
         --cfg-options load_from=work_dirs/faster-rcnn_frozen-efficientnetlite0_fpn_plain-8e_toy/epoch_8.pth
 """
-_base_ = ["../_base_/runtime.py", "../_base_/toy_scenes.py", "../_base_/faster_rcnn_narrow.py",
-          "../_base_/schedule_cb_toy_3e.py"]
+_base_ = ["../_base_/default_runtime.py", "../_base_/datasets/toy_scenes.py", "../_base_/models/faster_rcnn_narrow.py",
+          "../_base_/schedules/schedule_cb_toy_3e.py"]
 
 model = dict(detector=dict(
     type="frozen_det.ClassifierStage",

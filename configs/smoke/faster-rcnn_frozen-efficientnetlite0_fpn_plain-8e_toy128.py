@@ -4,7 +4,7 @@ In small what arXiv 2204.00484 asks, with another decoder.
 expected: not published; measured: docs/results.md.
     frozen-det train faster-rcnn_frozen-efficientnetlite0_fpn_plain-8e_toy128
 """
-_base_ = ["../_base_/toy_heads.py"]
+_base_ = ["../_base_/recipes/toy_heads.py"]
 
 _norm = dict(type="GN", num_groups=8)
 model = dict(detector=dict(

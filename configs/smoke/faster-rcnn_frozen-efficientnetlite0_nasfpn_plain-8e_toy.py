@@ -4,7 +4,7 @@ In small what arXiv 2204.00484 asks. expected: not published; measured: docs/res
     frozen-det train faster-rcnn_frozen-efficientnetlite0_nasfpn_plain-8e_toy
     frozen-det train faster-rcnn_frozen-efficientnetlite0_nasfpn_plain-8e_toy --cfg-options model.detector.backbone.freeze=False
 """
-_base_ = ["../_base_/runtime.py", "../_base_/toy_scenes.py", "../_base_/faster_rcnn_narrow.py", "../_base_/schedule_toy_8e.py"]
+_base_ = ["../_base_/default_runtime.py", "../_base_/datasets/toy_scenes.py", "../_base_/models/faster_rcnn_narrow.py", "../_base_/schedules/schedule_toy_8e.py"]
 
 model = dict(detector=dict(
     neck=dict(type="frozen_det.NASFPN", out_channels=48, num_repeats=3, norm_cfg=dict(type="BN", momentum=0.1)),

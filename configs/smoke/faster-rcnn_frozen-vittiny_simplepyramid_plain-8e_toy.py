@@ -4,7 +4,7 @@ In small what arXiv 2204.00484 asks, for a body of one stride (arXiv 2203.16527)
 no package carries a plain ViT, so the features are chance. Two blocks are tapped, images run in windows of 128.
     frozen-det train faster-rcnn_frozen-vittiny_simplepyramid_plain-8e_toy
 """
-_base_ = ["../_base_/runtime.py", "../_base_/toy_scenes.py", "../_base_/faster_rcnn_narrow.py", "../_base_/schedule_toy_8e.py"]
+_base_ = ["../_base_/default_runtime.py", "../_base_/datasets/toy_scenes.py", "../_base_/models/faster_rcnn_narrow.py", "../_base_/schedules/schedule_toy_8e.py"]
 
 model = dict(detector=dict(
     backbone=dict(

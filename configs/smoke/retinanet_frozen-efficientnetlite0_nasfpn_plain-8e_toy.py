@@ -4,7 +4,7 @@ In small what arXiv 2204.00484 asks. expected: not published; measured: docs/res
     frozen-det train retinanet_frozen-efficientnetlite0_nasfpn_plain-8e_toy
     frozen-det train retinanet_frozen-efficientnetlite0_nasfpn_plain-8e_toy --cfg-options model.detector.backbone.freeze=False
 """
-_base_ = ["../_base_/runtime.py", "../_base_/toy_scenes.py", "../_base_/retinanet.py", "../_base_/schedule_toy_8e.py"]
+_base_ = ["../_base_/default_runtime.py", "../_base_/datasets/toy_scenes.py", "../_base_/models/retinanet.py", "../_base_/schedules/schedule_toy_8e.py"]
 
 model = dict(num_classes=10, detector=dict(
     backbone=dict(

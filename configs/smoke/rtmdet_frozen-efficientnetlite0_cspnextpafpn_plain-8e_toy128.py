@@ -4,7 +4,7 @@ In small what arXiv 2204.00484 asks, with another decoder.
 expected: not published; measured: docs/results.md.
     frozen-det train rtmdet_frozen-efficientnetlite0_cspnextpafpn_plain-8e_toy128
 """
-_base_ = ["../_base_/toy_heads.py"]
+_base_ = ["../_base_/recipes/toy_heads.py"]
 
 _norm, _act = dict(type="BN"), dict(type="SiLU", inplace=True)
 model = dict(detector=dict(

@@ -4,7 +4,7 @@ In small what arXiv 2204.00484 asks, with another decoder. 50 proposals, 3 stage
 expected: not published; measured: docs/results.md.
     frozen-det train sparse-rcnn_frozen-efficientnetlite0_fpn_plain-8e_toy128
 """
-_base_ = ["../_base_/toy_heads.py"]
+_base_ = ["../_base_/recipes/toy_heads.py"]
 
 _stages, _width = 3, 64
 model = dict(detector=dict(

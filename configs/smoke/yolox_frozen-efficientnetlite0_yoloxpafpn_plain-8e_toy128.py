@@ -4,7 +4,7 @@ In small what arXiv 2204.00484 asks, with another decoder. No mosaics.
 expected: not published; measured: docs/results.md.
     frozen-det train yolox_frozen-efficientnetlite0_yoloxpafpn_plain-8e_toy128
 """
-_base_ = ["../_base_/toy_heads.py"]
+_base_ = ["../_base_/recipes/toy_heads.py"]
 
 model = dict(detector=dict(
     type="YOLOX",

@@ -5,7 +5,7 @@ side 256, bicubic, mean and std 0.5 of 1; classes sorted by WordNet id.
 expected: 87.6 on one image of each class (these images may be in the weights' training set).
     frozen-det test CONFIG --cfg-options data_root=DIR        (DIR holds labels.txt with lines "path index")
 """
-_base_ = ["../_base_/upstream_runtime.py"]
+_base_ = ["../_base_/classifier_runtime.py"]
 
 data_root = "data/imagenet_sample"
 fixres = dict(train_size=224)  # side of the random crops it was trained on, for frozen-det fixres --sweep

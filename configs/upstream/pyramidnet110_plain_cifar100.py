@@ -5,6 +5,6 @@ Bottlenecks give the 1.7 M parameters that the paper prints beside alpha 64; bas
 expected: 80.15 top-1 (19.85 error), the mean of the best epochs of three runs; the last epoch's is lower. Not run here.
     frozen-det train CONFIG --cfg-options data_root=DIR
 """
-_base_ = ["../_base_/upstream_cutmix-cifar100.py"]
+_base_ = ["../_base_/recipes/cutmix-cifar100.py"]
 
 model = dict(backbone=dict(depth=110, alpha=64, bottleneck=True))

@@ -4,6 +4,6 @@ Yun et al., "CutMix", arXiv 1905.04899, Table 8.
 expected: 84.11 top-1 (15.89 error), the mean of the best epochs of three runs; the last epoch's is lower. Not run here.
     frozen-det train CONFIG --cfg-options data_root=DIR
 """
-_base_ = ["../_base_/upstream_cutmix-cifar100.py"]
+_base_ = ["../_base_/recipes/cutmix-cifar100.py"]
 
 model = dict(mixing=dict(type="frozen_det.BatchMixing", cutmix_alpha=1.0, prob=0.5, target="one_hot"))

@@ -5,6 +5,6 @@ ShakeDrop as in its paper: linear to 0.5, factors in [-1, 1] and [0, 1], drawn f
 expected: 86.19 top-1 (13.81 error), the mean of the best epochs of three runs; the last epoch's is lower. Not run here.
     frozen-det train CONFIG --cfg-options data_root=DIR
 """
-_base_ = ["../_base_/upstream_cutmix-cifar100.py"]
+_base_ = ["../_base_/recipes/cutmix-cifar100.py"]
 
 model = dict(backbone=dict(shake_drop=0.5), mixing=dict(type="frozen_det.BatchMixing", cutmix_alpha=1.0, prob=0.5))

@@ -4,7 +4,7 @@ Yun et al., "CutMix", arXiv 1905.04899, Table 5.
 expected: 84.91 top-1 (15.09 error), the mean of the best epochs of three runs; the last epoch's is lower. Not run here.
     frozen-det train CONFIG --cfg-options data_root=DIR
 """
-_base_ = ["../_base_/upstream_cutmix-cifar100.py"]
+_base_ = ["../_base_/recipes/cutmix-cifar100.py"]
 
 model = dict(mixing=dict(type="frozen_det.BatchMixing", cutout_size=16, mixup_alpha=1.0, level="feature",
                          layers=("image", "bn1", "layer1", "layer2", "layer3")))

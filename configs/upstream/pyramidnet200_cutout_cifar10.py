@@ -4,6 +4,6 @@ Yun et al., "CutMix", arXiv 1905.04899, Tables 5 to 7.
 expected: 96.90 top-1 (3.10 error), the mean of the best epochs of three runs; the last epoch's is lower. Not run here.
     frozen-det train CONFIG --cfg-options data_root=DIR
 """
-_base_ = ["../_base_/upstream_cutmix-cifar.py"]
+_base_ = ["../_base_/recipes/cutmix-cifar.py"]
 
 model = dict(mixing=dict(type="frozen_det.BatchMixing", cutout_size=16))

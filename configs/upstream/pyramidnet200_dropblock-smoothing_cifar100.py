@@ -5,7 +5,7 @@ Where it drops is not published: here the branches of stages 2 and 3, as DropBlo
 expected: 84.84 top-1 (15.16 error), the mean of the best epochs of three runs; the last epoch's is lower. Not run here.
     frozen-det train CONFIG --cfg-options data_root=DIR
 """
-_base_ = ["../_base_/upstream_cutmix-cifar100.py"]
+_base_ = ["../_base_/recipes/cutmix-cifar100.py"]
 
 model = dict(
     type="frozen_det.NoisyClassifier",

@@ -4,6 +4,6 @@ Yun et al., "CutMix", arXiv 1905.04899, Table 5.
 expected: 83.55 top-1 (16.45 error), the mean of the best epochs of three runs; the last epoch's is lower. Not run here.
     frozen-det train CONFIG --cfg-options data_root=DIR
 """
-_base_ = ["../_base_/upstream_cutmix-cifar100.py"]
+_base_ = ["../_base_/recipes/cutmix-cifar100.py"]
 
 model = dict(mixing=None)

@@ -4,7 +4,7 @@ Yun et al., "CutMix", arXiv 1905.04899, Table 5.
 expected: 84.14 top-1 (15.86 error), the mean of the best epochs of three runs; the last epoch's is lower. Not run here.
     frozen-det train CONFIG --cfg-options data_root=DIR
 """
-_base_ = ["../_base_/upstream_cutmix-cifar100.py"]
+_base_ = ["../_base_/recipes/cutmix-cifar100.py"]
 
 model = dict(
     type="frozen_det.NoisyClassifier",

@@ -4,6 +4,6 @@ Yun et al., "CutMix", arXiv 1905.04899, Table 4.
 expected: 78.13 top-1 (21.87 error), the best epoch of one run; the last epoch's is lower. Not run on ImageNet here.
     frozen-det train CONFIG --cfg-options data_root=DIR
 """
-_base_ = ["../_base_/upstream_cutmix-imagenet.py"]
+_base_ = ["../_base_/recipes/cutmix-imagenet.py"]
 
 model = dict(backbone=dict(name="resnet101"), mixing=None)

@@ -4,6 +4,6 @@ Wightman et al., "ResNet strikes back", arXiv 2110.00476.
 expected: 82.00 top-1, the last epoch's: timm's resnet152.a1_in1k on ImageNet val at 224 px. Not run on ImageNet here.
     frozen-det train CONFIG --amp --cfg-options data_root=DIR
 """
-_base_ = ["../_base_/upstream_rsb-a1.py"]
+_base_ = ["../_base_/recipes/rsb-a1.py"]
 
 model = dict(backbone=dict(type="timm", name="resnet152", drop_path_rate=0.05))

@@ -6,7 +6,7 @@ for 2048 images, unscaled, so that 20 steps show something. The data are a list 
 expected: a loss from 0.70 to 0.53 (measured on one image of each ImageNet class); no accuracy worth the name.
     frozen-det train CONFIG --cfg-options data_root=DIR
 """
-_base_ = ["../_base_/upstream_rsb-a2.py"]
+_base_ = ["../_base_/recipes/rsb-a2.py"]
 
 data_root = "data/imagenet_sample"
 epochs = 2

@@ -6,7 +6,7 @@ expected: 91.25 (Table 6) on the original pixels; JPEG copies of the images give
     frozen-det train CONFIG --cfg-options data_root=DIR
     frozen-det test CONFIG resnet20-12fca82f.th --cfg-options data_root=DIR     (akamaster's checkpoint: 91.78)
 """
-_base_ = ["../_base_/upstream_runtime.py", "../_base_/upstream_cifar10.py"]
+_base_ = ["../_base_/classifier_runtime.py", "../_base_/datasets/cifar10.py"]
 
 epochs = 164
 model = dict(

@@ -4,6 +4,6 @@ Yun et al., "CutMix", arXiv 1905.04899, Table 9 and appendix B.
 expected: 45.84 top-1 localisation by `analyze wsol --wsol-protocol cutmix`, the best of one run. Not run on ImageNet here.
     frozen-det train CONFIG --cfg-options data_root=DIR
 """
-_base_ = ["../_base_/upstream_wsol-imagenet.py"]
+_base_ = ["../_base_/recipes/wsol-imagenet.py"]
 
 model = dict(mixing=dict(type="frozen_det.BatchMixing", mixup_alpha=1.0))

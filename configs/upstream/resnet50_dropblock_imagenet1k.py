@@ -5,6 +5,6 @@ The paper took DropBlock's number from its authors, whose schedule raises the dr
 expected: 78.13 top-1 (21.87 error), the best epoch of one run; the last epoch's is lower. Not run on ImageNet here.
     frozen-det train CONFIG --cfg-options data_root=DIR
 """
-_base_ = ["../_base_/upstream_cutmix-imagenet.py"]
+_base_ = ["../_base_/recipes/cutmix-imagenet.py"]
 
 model = dict(backbone=dict(type="timm", name="resnet50", drop_block_rate=0.1))

@@ -5,7 +5,7 @@ A layer is drawn from those of the paper's Figure 3: the image, after the first 
 expected: 78.20 top-1 (21.80 error), the best epoch of one run; the last epoch's is lower. Not run on ImageNet here.
     frozen-det train CONFIG --cfg-options data_root=DIR
 """
-_base_ = ["../_base_/upstream_cutmix-imagenet.py"]
+_base_ = ["../_base_/recipes/cutmix-imagenet.py"]
 
 model = dict(mixing=dict(type="frozen_det.BatchMixing", cutmix_alpha=1.0, prob=1.0, level="feature",
                          layers=("image", "bn1", "layer1", "layer2", "layer3")))

@@ -4,7 +4,7 @@ Touvron et al., arXiv 1906.06423; facebookresearch/FixRes. Then: frozen-det fixr
 expected: not published; 77.1 after tuning at 224 px. Not run on ImageNet here.
     frozen-det train CONFIG --cfg-options data_root=DIR
 """
-_base_ = ["../_base_/upstream_fixres-base.py"]
+_base_ = ["../_base_/recipes/fixres-base.py"]
 
 train_dataloader = dict(dataset=dict(transform=dict(size=128)))
 val_dataloader = dict(dataset=dict(transform=dict(size=128)))

@@ -4,4 +4,4 @@ Touvron et al., arXiv 1906.06423; facebookresearch/FixRes. Then: frozen-det fixr
 expected: 77.0 top-1, 93.4 top-5 at 224 px (README). Not run on ImageNet here.
     frozen-det train CONFIG --cfg-options data_root=DIR
 """
-_base_ = ["../_base_/upstream_fixres-base.py"]
+_base_ = ["../_base_/recipes/fixres-base.py"]

@@ -5,7 +5,7 @@ A layer is drawn from those that the paper's Figure 3 lists: the image, after th
 expected: 77.50 top-1 (22.50 error), the best epoch of one run; the last epoch's is lower. Not run on ImageNet here.
     frozen-det train CONFIG --cfg-options data_root=DIR
 """
-_base_ = ["../_base_/upstream_cutmix-imagenet.py"]
+_base_ = ["../_base_/recipes/cutmix-imagenet.py"]
 
 model = dict(mixing=dict(type="frozen_det.BatchMixing", mixup_alpha=1.0, level="feature",
                          layers=("image", "bn1", "layer1", "layer2", "layer3")))

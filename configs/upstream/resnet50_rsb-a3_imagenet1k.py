@@ -4,6 +4,6 @@ Wightman et al., "ResNet strikes back", arXiv 2110.00476.
 expected: 78.05 top-1, the last epoch's: timm's resnet50.a3_in1k on ImageNet val at 224 px (the paper: 78.1). Not run on ImageNet here.
     frozen-det train CONFIG --amp --cfg-options data_root=DIR
 """
-_base_ = ["../_base_/upstream_rsb-a3.py"]
+_base_ = ["../_base_/recipes/rsb-a3.py"]
 
 model = dict(backbone=dict(type="timm", name="resnet50"))

@@ -5,7 +5,7 @@ Mixup 0.2 or CutMix 1, SGD 0.5 for 1024 images, weight decay 2e-5 but not on nor
 expected: 80.858 top-1, 95.434 top-5 (torchvision's weights). Not run on ImageNet here.
     frozen-det train CONFIG --amp --cfg-options data_root=DIR
 """
-_base_ = ["../_base_/upstream_runtime.py", "../_base_/upstream_imagenet1k.py"]
+_base_ = ["../_base_/classifier_runtime.py", "../_base_/datasets/imagenet1k.py"]
 
 epochs = 600
 warmup_epochs = 5

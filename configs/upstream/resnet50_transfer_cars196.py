@@ -5,7 +5,7 @@ Wightman et al., "ResNet strikes back", arXiv 2110.00476, Table 5, one of its se
 expected: not read. Not run here.
     frozen-det train CONFIG --amp --cfg-options data_root=DIR
 """
-_base_ = ["../_base_/upstream_transfer.py"]
+_base_ = ["../_base_/recipes/transfer.py"]
 
 data_root = "data/cars196"
 model = dict(num_classes=196)

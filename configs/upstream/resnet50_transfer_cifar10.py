@@ -6,7 +6,7 @@ Another set is `data_root`, `model.num_classes` and, where it has no such folder
 expected: not read. Not run here.
     frozen-det train CONFIG --amp --cfg-options data_root=DIR
 """
-_base_ = ["../_base_/upstream_transfer.py"]
+_base_ = ["../_base_/recipes/transfer.py"]
 
 data_root = "data/cifar10"
 model = dict(num_classes=10)

@@ -6,7 +6,7 @@ AdamW at 7.5e-5 for 768 images, 360 epochs, erasing and stochastic depth 0.1: fa
 expected: not read. Not run here.
     frozen-det train CONFIG --amp --cfg-options data_root=DIR
 """
-_base_ = ["../_base_/upstream_transfer.py"]
+_base_ = ["../_base_/recipes/transfer.py"]
 
 data_root = "data/inat2019"
 model = dict(num_classes=1010, backbone=dict(drop_path_rate=0.1))

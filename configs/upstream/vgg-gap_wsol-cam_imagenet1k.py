@@ -5,7 +5,7 @@ At ResNet-50's rates, for the paper gives no others. Weights: torchvision's vgg1
 expected: 42.73 top-1 localisation by `analyze wsol --wsol-protocol cutmix`, the best of one run. Not run on ImageNet here.
     frozen-det train CONFIG --cfg-options data_root=DIR
 """
-_base_ = ["../_base_/upstream_wsol-imagenet.py"]
+_base_ = ["../_base_/recipes/wsol-imagenet.py"]
 
 model = dict(
     backbone=dict(_delete_=True, type="frozen_det.VggGap"), last_stride=None,

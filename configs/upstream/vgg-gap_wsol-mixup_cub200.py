@@ -5,7 +5,7 @@ A tenth of ResNet-50's rates. Weights: torchvision's vgg16-397923af.pth, all but
 expected: 41.73 top-1 localisation by `analyze wsol --wsol-protocol cutmix`, the best of one run. Not run here.
     frozen-det train CONFIG --cfg-options data_root=DIR
 """
-_base_ = ["../_base_/upstream_wsol-cub200.py"]
+_base_ = ["../_base_/recipes/wsol-cub200.py"]
 
 model = dict(
     backbone=dict(_delete_=True, type="frozen_det.VggGap"), last_stride=None,

@@ -5,6 +5,6 @@ for the longer run). Its values were not seen.
 expected: not read. Not run on ImageNet here.
     frozen-det train CONFIG --amp --cfg-options data_root=DIR
 """
-_base_ = ["../_base_/upstream_rsb-a2.py"]
+_base_ = ["../_base_/recipes/rsb-a2.py"]
 
 model = dict(backbone=dict(type="timm", name="vit_base_patch16_224", drop_path_rate=0.05))

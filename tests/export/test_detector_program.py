@@ -70,7 +70,7 @@ def test_a_two_stage_detector_is_refused_by_the_op_that_chooses_proposals(tmp_pa
     from frozen_det.config import find_config
     from frozen_det.models import Detector
 
-    base = find_config("quickstart").parent / "_base_" / "faster_rcnn_fpn_small.py"
+    base = find_config("quickstart").parent / "_base_" / "models" / "faster_rcnn_fpn_small.py"
     cfg = Config.fromfile(str(base)).model.detector
     cfg.backbone = dict(type="frozen_det.FrozenBackbone", body=BODIES["convnext"][0], weights="random")
     model = Detector(cfg, num_classes=3).eval()
