@@ -250,6 +250,7 @@ MOVED = {
     "upstream.rmsprop_tf": "engine.optimizers.rmsprop_tf",
     "upstream.selection": "upstream.noisy_student.selection",
     "upstream.student_config": "upstream.noisy_student.student_config",
+    "upstream.stage_layers": "upstream.batch_mixing",
     "upstream.student_noise": "upstream.noisy_student.augmentation",
     "upstream.warm_up_step": "engine.optimizers.warm_up_step",
     "weight_names": "weights.key_fitting",
@@ -259,7 +260,7 @@ MOVED = {
 
 
 class _Finder(MetaPathFinder):
-    """Asked last of all, when nothing is found under a name."""
+    """Asked first, as a moved package still finds its modules under the old name, and would load them twice."""
 
     def find_spec(self, name, path=None, target=None):
         """The standard's signature."""
@@ -291,7 +292,7 @@ class _Loader(Loader):
 def install() -> None:
     """Let old import paths be found. Safe to call many times."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.append(_Finder())
+        sys.meta_path.insert(0, _Finder())
 
 
 def former(old: str, new: str):

@@ -3,6 +3,7 @@
 import copy
 
 import torch
+from mmengine.logging import print_log
 
 from ..errors import InputError
 from ..models.backbone_sources.build import build_body
@@ -31,7 +32,7 @@ def compare_in_library(backbone, tensors: dict, names: dict[str, str], layout: s
     cfg = None if layout == "mmpretrain" else equivalent(backbone.architecture, layout)
     mapped = f"{backbone.architecture} in {layout}'s names: mapped by rule, and back bit for bit"
     if cfg is None:
-        backbone._log(
+        _log(
             f"{mapped}; not run, because "
             + (
                 "frozen_det does not use that library"
@@ -56,10 +57,14 @@ def compare_in_library(backbone, tensors: dict, names: dict[str, str], layout: s
             f"{backbone.architecture} (difference {largest:.1e} of the largest magnitude): padding, epsilon or "
             "activation differ. The file was not kept. Export with --layout plain."
         )
-    backbone._log(
+    _log(
         f"{mapped}; run in {other.architecture}: features at strides {compared} differ by {largest:.1e} of "
         "the largest magnitude at most"
     )
+
+
+def _log(message: str) -> None:
+    print_log(message, logger="current")
 
 
 def _poison(module, names: set[str]) -> None:

@@ -67,7 +67,7 @@ def test_the_table_names_every_arm(capsys):
 def test_it_is_a_part_of_the_command():
     from frozen_det.cli.benchmark import WHAT
 
-    assert WHAT["mixing"] == "benchmark_mixing"
+    assert WHAT["mixing"] == "mixing"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -7,8 +7,7 @@ from torch import nn
 
 from frozen_det.errors import InputError
 from frozen_det.registry import MODELS
-from frozen_det.upstream.batch_mixing import BatchMixing
-from frozen_det.upstream.stage_layers import stage_layers
+from frozen_det.upstream.batch_mixing import BatchMixing, stage_layers
 
 
 def seeded(seed=0):

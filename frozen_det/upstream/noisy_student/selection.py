@@ -301,7 +301,7 @@ def _write_manifest(database, out: Path, cuts: list[dict], ratios: list[float], 
         target = str(partial).replace("'", "''")
         database.execute(
             f"COPY ({query}) TO '{target}' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 100000, "
-            f"KVMETADATA {{{META.decode()}: '{told}'}})"
+            f"KV_METADATA {{{META.decode()}: '{told}'}})"
         )
 
 

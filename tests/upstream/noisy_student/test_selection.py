@@ -166,13 +166,13 @@ def test_images_that_are_also_in_a_validation_set_are_left_out_and_counted(tmp_p
 
 
 def test_soft_labels_are_read_for_kept_rows_alone(tmp_path, monkeypatch):
-    from frozen_det.upstream.noisy_student import selection
+    from frozen_det.upstream.noisy_student import manifest
 
     labels, confidences, hashes = made(np.random.default_rng(5), 200)
     parts = write_parts(tmp_path / "labels", labels, confidences, 50, hashes=hashes)
     found = select(parts, tmp_path / "m.parquet", num_classes=NUM_CLASSES, per_class=5, say=str)
     asked = []
-    monkeypatch.setattr(selection, "kept_vector", lambda vectors, row, path: asked.append(row) or vectors[row])
+    monkeypatch.setattr(manifest, "kept_vector", lambda vectors, row, path: asked.append(row) or vectors[row])
     rows = list(read_manifest(found.manifest, soft=True))
     assert asked == [row["vector"] for row in rows] and len(rows) == found.num_rows
     for row in rows:
