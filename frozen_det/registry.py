@@ -14,7 +14,19 @@ from mmengine.registry import OPTIMIZERS as MMENGINE_OPTIMIZERS
 from mmengine.registry import PARAM_SCHEDULERS as MMENGINE_PARAM_SCHEDULERS
 from mmengine.registry import TASK_UTILS as MMENGINE_TASK_UTILS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
-from mmengine.registry import Registry
+from mmengine.registry import Registry as _Registry
+
+from .plugins import load_plugins
+
+
+class Registry(_Registry):
+    """A registry that holds what plugins register too, from the first time that it is asked."""
+
+    def import_from_location(self) -> None:
+        """Import the modules that register: of this package, then of plugins (:mod:`frozen_det.plugins`)."""
+        super().import_from_location()
+        load_plugins()
+
 
 # With the models comes the engine: a Runner of theirs checks what it loads (CheckpointMatchHook).
 MODELS = Registry(
@@ -58,3 +70,7 @@ METRICS = Registry(
 OPTIMIZERS = Registry("optimizer", parent=MMENGINE_OPTIMIZERS, scope="frozen_det", locations=["frozen_det.upstream"])
 # Kinds of residual adapters, by the short names that configs use: adapters=dict(type='parallel').
 ADAPTERS = Registry("adapter", scope="frozen_det", locations=["frozen_det.models.adapters"])
+# Where backbones come from, by the names that configs use: body=dict(type='timm', name=...).
+BACKBONE_SOURCES = Registry("backbone source", scope="frozen_det", locations=["frozen_det.models.backbone_sources"])
+# What `frozen-det analyze` runs, by the names that are typed.
+STUDIES = Registry("study", scope="frozen_det", locations=["frozen_det.robustness"])

@@ -232,12 +232,14 @@ def table(rows: list[Row]) -> str:
 
 
 def _body(name: str) -> dict:
-    library, _, model = name.partition("/")
-    if library not in ("timm", "torchvision") or not model:
-        raise InputError(f"expected --bodies as timm/NAME or torchvision/NAME, got {name!r}.")
     from ..models.backbone_sources.build import body_strides
+    from ..models.backbone_sources.source import body_types, source_of_architecture
 
-    body = dict(type=library, name=model)
+    source, model = source_of_architecture(name)
+    if source is None or not source.names_body or not model:
+        forms = " or ".join(f"{one}/NAME" for one in body_types())
+        raise InputError(f"expected --bodies as {forms}, got {name!r}.")
+    body = source.body_of(model)
     if not set(body_strides(body)) & set(_STRIDES):
         raise InputError(f"expected a body with a feature at one of the strides {_STRIDES}, {name} has none.")
     return body

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 from ..errors import InputError, closest
 from ..host.signatures import argument_names
-from .registered import LIBRARIES, resolve
+from .registered import body_types, resolve
 from .source_reads import HOSTS
 from .top_level import live_keys
 from .untyped_keys import known_keys, read_before_the_build, settings_reads, stock_words
@@ -76,7 +76,7 @@ class _Walk:
     def _typed(self, node, path: str, keys: list[str], owner):
         """Compare the keys of a typed dict with its type's arguments; returns the type, None if it is unknown."""
         built = resolve(node["type"], keys[-1], f"{self.where}: {path}.type")
-        if built is None and node["type"] not in LIBRARIES:
+        if built is None and node["type"] not in body_types():
             return None
         accepted, closed = argument_names(built) if built is not None else (frozenset({"type", "name"}), False)
         unknown = [key for key in node if key not in accepted and key not in ("type", "_scope_")]

@@ -68,8 +68,15 @@ _NODE_OF_KEY = {
     "log_processor": "LOG_PROCESSORS",
     "init_cfg": "WEIGHT_INITIALIZERS",
 }
-LIBRARIES = ("timm", "torchvision")  # what a body's or a classifier's type may name instead
 _OPS = ("nms", "roi_layer")  # names of functions and layers of mmcv.ops, not of a registry
+
+
+def body_types() -> list[str]:
+    """Names of backbone sources, which a body's or a classifier's type may be instead of a registered type."""
+    from ..registry import BACKBONE_SOURCES
+
+    BACKBONE_SOURCES.import_from_location()
+    return [name for name, source in BACKBONE_SOURCES.module_dict.items() if source.names_body]
 
 
 def resolve(name, key: str, where: str):
@@ -93,13 +100,13 @@ def resolve(name, key: str, where: str):
     if key in _OPS:
         return _op(name, where)
     found = registered(name)
-    if found is not None or name in LIBRARIES:
+    if found is not None or name in body_types():
         return found
     scope, dot, _ = name.partition(".")
     if dot and scope not in ("mmdet", "frozen_det", "mmengine", "mmcv"):
         return _imported(name)
     known = _known(_NODE_OF_KEY.get(key), own=scope == "frozen_det" and bool(dot))
-    known = [*known, *LIBRARIES] if key in ("backbone", "body") else known
+    known = [*known, *body_types()] if key in ("backbone", "body") else known
     if key in _NODE_OF_KEY or dot or get_close_matches(name, known, n=1, cutoff=0.85):
         raise InputError(f"{where}: there is no type {name!r}; {closest(name, known) or 'its package may be missing'}")
     return None

@@ -6,7 +6,6 @@ and that a checkpoint that does not hold this network is refused. Mixing acts in
 
 import copy
 import dataclasses
-import importlib
 from collections.abc import Mapping
 
 import torch
@@ -15,15 +14,14 @@ from mmengine.model import BaseModel
 from torch import Tensor
 
 from ..errors import InputError
-from ..models.backbone_sources.build import Body, Preprocess
-from ..models.backbone_sources.provenance import describe_weights
+from ..models.backbone_sources.build import Body, Preprocess, build_network
+from ..models.backbone_sources.provenance import describe_weights, library_version
 from ..models.backbone_sources.weights import weights_file
 from ..models.backbones.frozen_backbone import _DESCRIBING
 from ..registry import MODELS
 from ..weights.card import WeightsCard, first_known, read_card
 from ..weights.loading import load_strictly
 from .last_stride import run_last_stage_at_stride_one
-from .networks import build_network
 from .pretrained import load_classifier, split_head
 
 PREFIX = "network."
@@ -36,7 +34,7 @@ class ImageClassifier(BaseModel):
     Args:
         backbone: ``dict(type='timm', name=...)``, ``dict(type='torchvision', name=...)``,
             ``dict(type='frozen_det.CifarResNet', depth=20)`` or any mmdet backbone; see
-            :func:`frozen_det.upstream.networks.build_network`.
+            :func:`frozen_det.models.backbone_sources.build.build_network`.
         num_classes: number of classes.
         weights: None for random initialisation; else a form that ``FrozenBackbone`` takes, loaded with the head, or
             ``dict(path=..., head='new')`` to begin with a new head.
@@ -128,11 +126,10 @@ class ImageClassifier(BaseModel):
             recipe: name of the config that trained them.
             evaluation: `input_size`, `crop_ratio`, `interpolation` of the run's own evaluation, where known.
         """
-        library = self.architecture.split("/")[0]
         pre = self.data_preprocessor
         own = WeightsCard(
             architecture=self.architecture,
-            library_version=f"{library} {importlib.import_module(library).__version__}",
+            library_version=library_version(self.architecture),
             mean=tuple(round(v, 4) for v in pre.mean.flatten().tolist()),
             std=tuple(round(v, 4) for v in pre.std.flatten().tolist()),
             channel_order="rgb",

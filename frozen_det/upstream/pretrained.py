@@ -6,10 +6,10 @@ Refuses a head of another number of classes unless ``head='new'`` says that it i
 from torch import nn
 
 from ..errors import InputError
-from ..models.backbone_sources.build import Body
+from ..models.backbone_sources.base import Body
+from ..models.backbone_sources.classifier import Network
 from ..models.backbone_sources.weights import form_of, load_weights, tensors_of
 from ..weights.loading import LoadReport
-from .networks import Network
 
 HEADS = ("keep", "new")
 
@@ -18,7 +18,7 @@ def load_classifier(network: Network, backbone: dict, weights, num_classes: int)
     """Fill a classifier.
 
     Args:
-        network: from :func:`frozen_det.upstream.networks.build_network`.
+        network: from :func:`frozen_det.models.backbone_sources.build.build_network`.
         backbone: the config it was built from.
         weights: a form that ``FrozenBackbone`` takes, or ``dict(path=<such a form>, head='new')`` to load all but the
             head, which then stays as it was initialised.

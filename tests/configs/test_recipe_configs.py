@@ -97,7 +97,7 @@ def test_a_config_says_what_it_is(path):
 def test_a_config_builds_all_its_parts(path):
     cfg = load_config(path)
     model = cfg.model
-    from frozen_det.upstream.networks import build_network
+    from frozen_det.models.backbone_sources.build import build_network
 
     with torch.device("meta"):
         network = build_network(model.backbone, model.num_classes).module
@@ -231,7 +231,7 @@ def test_a_recipe_of_rsb_expects_what_timm_measured(size, place):
 
 
 def test_stochastic_depth_grows_linearly_to_its_value_at_the_last_of_sixteen_blocks():
-    from frozen_det.upstream.networks import build_network
+    from frozen_det.models.backbone_sources.build import build_network
 
     cfg = load_config(CONFIGS / "upstream" / "resnet50_rsb-a2_imagenet1k.py")
     with torch.device("meta"):

@@ -24,7 +24,7 @@ LEVELS = [
     {"config", "weights"},
     {"registry"},
     {"host"},
-    {"ops", "text_files"},
+    {"ops", "plugins", "text_files"},
     {"_moved"},
 ]
 MOST_MODULES = 22  # of a folder: more than that nobody reads at a glance

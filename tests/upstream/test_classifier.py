@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from frozen_det.errors import InputError
+from frozen_det.models.backbone_sources.build import build_network
 from frozen_det.registry import MODELS
 from frozen_det.upstream.classifier import ImageClassifier, target_share
-from frozen_det.upstream.networks import build_network
 from frozen_det.weights.loading import read, state_dict_of
 
 CIFAR = dict(type="frozen_det.CifarResNet", depth=8)

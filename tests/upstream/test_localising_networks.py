@@ -6,9 +6,9 @@ import torch
 from PIL import Image
 
 from frozen_det.errors import InputError
+from frozen_det.models.backbone_sources.build import build_network
 from frozen_det.upstream.classifier import ImageClassifier
 from frozen_det.upstream.last_stride import run_last_stage_at_stride_one
-from frozen_det.upstream.networks import build_network
 from frozen_det.upstream.square_transforms import SquareEval, SquareTrain
 
 

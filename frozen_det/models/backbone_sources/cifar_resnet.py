@@ -3,7 +3,7 @@
 He et al., "Deep Residual Learning for Image Recognition", CVPR 2016 (arXiv 1512.03385), section 4.2: 6n+2 layers, three
 stages of 16, 32 and 64 channels at strides 1, 2 and 4, shortcuts without parameters (option A: every second pixel, new
 channels zero). timm, torchvision and mmdet have no such model. Names of parameters are those of
-akamaster/pytorch_resnet_cifar10, so its checkpoints (ResNet-20 to -1202) load through the one door. With bottlenecks
+akamaster/pytorch_resnet_cifar10, so its checkpoints (ResNet-20 to -1202) load by name. With bottlenecks
 (9n+2 layers, four times the channels, projection shortcuts) it is the ResNet-110 of CutMix's Table 6 (arXiv 1905.04899,
 clovaai/CutMix-PyTorch).
 """
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ...errors import InputError
 from ...registry import MODELS
-from .build import Preprocess
+from .base import Preprocess
 
 
 @MODELS.register_module()
@@ -26,7 +26,8 @@ class CifarResNet(nn.Module):
         bottleneck: blocks of 1 x 1, 3 x 3 and 1 x 1 convolutions, the last four times as wide.
 
     Attributes:
-        head_keys: names of the classifier's entries, which a body does without.
+        head_keys: names of the classifier's entries, which a backbone does without.
+        depth_says_all: whether type and depth, which weights cards name, are enough to build it.
         preprocess: what published checkpoints expect: ImageNet's mean and std, RGB, 32 pixels.
 
     Raises:
@@ -34,6 +35,7 @@ class CifarResNet(nn.Module):
     """
 
     head_keys = frozenset({"linear.weight", "linear.bias"})
+    depth_says_all = True
     preprocess = Preprocess(input_size=32, crop_ratio=1.0)
 
     def __init__(self, depth: int = 20, num_classes: int | None = None, bottleneck: bool = False):

@@ -1,54 +1,101 @@
-"""Bodies registered in mmdet, and this package's own, from their configs. Refuses unknown types."""
+"""The sources of registered types: `mmdet` for the host's backbones, `frozen_det` for this package's own networks.
 
+Configs write the type itself (``body=dict(type='ResNet', depth=50)``). Refuses types that nothing registers.
+"""
+
+import inspect
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...errors import InputError, closest
+from ...registry import BACKBONE_SOURCES
 from .base import PROBE_SIZE_HW, Body, ListFeatures, Preprocess, on_meta, select_by_stride
+from .classifier import Network, PooledClassifier, changing_names
 from .input_size import Measured, any_size, measure, remembered
+from .source import BackboneSource, body_types
 
 
-def mmdet_body(cfg: dict, strides) -> Body:
-    """A registered backbone as a :class:`Body`.
+@BACKBONE_SOURCES.register_module(name="mmdet")
+class MmdetSource(BackboneSource):
+    """Backbones registered in mmdet. Their classifiers are the backbone, global average pooling and a linear layer."""
 
-    Args:
-        cfg: the backbone's config; `init_cfg` is dropped.
-        strides: wanted strides, ascending.
+    names_body = False
+    names_weights = False
 
-    Raises:
-        InputError: an unknown type, or a stride that the backbone does not have.
-    """
-    from mmdet.registry import MODELS
+    def build(self, name: str, options: dict, strides) -> Body:
+        from mmdet.registry import MODELS
 
-    if MODELS.get(cfg["type"]) is None:
-        raise InputError(
-            f"expected 'timm', 'torchvision' or a backbone registered in mmdet as "
-            f"model.backbone.body.type, got {cfg['type']!r}; {closest(cfg['type'], MODELS.module_dict)}"
+        if MODELS.get(name) is None:
+            raise InputError(
+                f"expected {', '.join(map(repr, body_types()))} or a backbone registered in mmdet as "
+                f"model.backbone.body.type, got {name!r}; {closest(name, MODELS.module_dict)}"
+            )
+        # Weights come through `model.backbone.weights` only.
+        cfg = {"type": name, **{key: value for key, value in options.items() if key != "init_cfg"}}
+        where = f"{self.name}/{name.removeprefix('frozen_det.')}"
+        found = _found(cfg, where)
+        measured = found.measured
+        indices, channels = select_by_stride(measured.strides, measured.channels, strides, where)
+        return Body(
+            MODELS.build(cfg),
+            tuple(strides),
+            tuple(channels),
+            any_size(ListFeatures(indices), strides, measured.rule),
+            f"{where}{cfg.get('depth', '')}",
+            found.head_keys,
+            found.preprocess,
+            found.maps_in_training,
         )
-    cfg.pop("init_cfg", None)  # weights come through the one door only
-    own = cfg["type"].startswith("frozen_det.")
-    where = f"frozen_det/{cfg['type'].removeprefix('frozen_det.')}" if own else f"mmdet/{cfg['type']}"
-    found = _found(cfg, where)
-    measured = found.measured
-    indices, channels = select_by_stride(measured.strides, measured.channels, strides, where)
-    return Body(
-        MODELS.build(cfg),
-        tuple(strides),
-        tuple(channels),
-        any_size(ListFeatures(indices), strides, measured.rule),
-        f"{where}{cfg.get('depth', '')}",
-        found.head_keys,
-        found.preprocess,
-        found.maps_in_training,
-    )
+
+    def strides(self, name: str, options: dict) -> tuple[int | None, ...]:
+        return _found({"type": name, **options}, name).measured.strides
+
+    def classifier(self, name: str, options: dict, num_classes: int) -> Network:
+        """A network of this package that takes `num_classes` is a whole classifier itself."""
+        from mmdet.registry import MODELS
+        from mmengine.registry import DefaultScope
+
+        with DefaultScope.overwrite_default_scope("mmdet"):
+            found = MODELS.get(name) if isinstance(name, str) else None
+            if found is None:
+                raise InputError(
+                    f"expected {', '.join(map(repr, body_types()))}, 'frozen_det.CifarResNet' or a backbone of mmdet "
+                    f"as model.backbone.type, got {name!r}; {closest(str(name), MODELS.module_dict)}"
+                )
+            whole = self.name == "frozen_det" and "num_classes" in inspect.signature(found).parameters
+
+            def build(count: int) -> nn.Module:
+                if whole:
+                    return found(**options, num_classes=count)
+                return PooledClassifier(MODELS.build(dict(type=name, **options)), count)
+
+            module = build(num_classes)
+            names = changing_names(build, num_classes) | getattr(found, "new_with_head", frozenset())
+        backbone = module if whole else module.body
+        architecture = f"{self.name}/{name.split('.')[-1]}{options.get('depth', '')}"
+        return Network(module, architecture, names, getattr(backbone, "preprocess", None))
+
+    def body_of(self, name: str) -> dict | None:
+        return None  # a type and a depth are not all that building one needs
 
 
-def mmdet_strides(cfg: dict) -> tuple[int | None, ...]:
-    """Stride of each feature of a registered backbone."""
-    return _found(cfg, cfg["type"]).measured.strides
+@BACKBONE_SOURCES.register_module(name="frozen_det")
+class OwnSource(MmdetSource):
+    """The networks of this package."""
+
+    def body_of(self, name: str) -> dict | None:
+        from ...registry import MODELS
+
+        found = re.fullmatch(r"(\w*?[A-Za-z])(\d+)", name)
+        MODELS.import_from_location()
+        network = MODELS.module_dict.get(found[1]) if found else None  # get() imports what a name looks like
+        if not getattr(network, "depth_says_all", False):
+            return None
+        return dict(type=f"frozen_det.{found[1]}", depth=int(found[2]))
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,6 @@
-"""What is known about the weights of a backbone: from its body, its library, and the file they started from."""
+"""What is known about the weights of a backbone: from itself, its library, and the file they started from."""
 
 import dataclasses
-import importlib
-import importlib.metadata
-import re
 from pathlib import Path
 
 from ...errors import InputError
@@ -11,7 +8,8 @@ from ...weights.card import WeightsCard, first_known, read_card
 from ...weights.digest import fingerprint
 from ...weights.key_fitting import under_prefix
 from ...weights.loading import read, state_dict_of
-from .build import Body
+from .base import Body
+from .source import source_of_architecture, source_of_weights
 from .weights import form_of, weights_file
 
 
@@ -22,10 +20,10 @@ def describe_weights(body: Body, weights) -> WeightsCard:
         body: the body.
         weights: where they came from, as :class:`frozen_det.models.FrozenBackbone` takes it.
     """
-    parent, library = _parent_card(weights), body.architecture.split("/")[0]
+    parent = _parent_card(weights)
     of_body = WeightsCard(
         architecture=body.architecture,
-        library_version=f"{library} {importlib.import_module(library).__version__}",
+        library_version=library_version(body.architecture),
         strides=tuple(body.strides),
         channels=tuple(body.channels),
         parent_digest=parent.digest,
@@ -38,6 +36,13 @@ def describe_weights(body: Body, weights) -> WeightsCard:
         _of_preprocess(body),
         WeightsCard(licence=_licence(body, weights)),
     )
+
+
+def library_version(architecture: str) -> str:
+    """Library and version behind an architecture, e.g. ``timm 1.0.20``."""
+    source = source_of_architecture(architecture)[0]
+    assert source is not None, architecture
+    return f"{source.name} {source.version()}"
 
 
 def body_of_weights(weights) -> dict:
@@ -66,16 +71,14 @@ def body_of(architecture: str, where: str) -> dict:
     Raises:
         InputError: mmdet's architectures, of which the name does not say enough.
     """
-    library, _, name = architecture.partition("/")
-    if library in ("timm", "torchvision"):
-        return dict(type=library, name=name)
-    found = re.fullmatch(r"CifarResNet(\d+)", name) if library == "frozen_det" else None
+    source, name = source_of_architecture(architecture)
+    found = None if source is None else source.body_of(name)
     if found is None:
         raise InputError(
             f"expected model.backbone.body: {where} holds weights of {architecture}, by its card, which "
             "does not say all that building it needs."
         )
-    return dict(type="frozen_det.CifarResNet", depth=int(found[1]))
+    return found
 
 
 def _of_preprocess(body: Body) -> WeightsCard:
@@ -119,15 +122,6 @@ def _source_name(weights) -> str | None:
 
 
 def _licence(body: Body, weights) -> str | None:
-    """What the library or the package says about the weights; None where it says nothing."""
-    if isinstance(weights, str) and weights.startswith("package:"):
-        about = importlib.metadata.metadata(weights.removeprefix("package:"))
-        stated = about.get("License-Expression") or about.get("License")
-        return stated if stated and stated.upper() != "UNKNOWN" else None
-    if isinstance(weights, str) and weights.split(":")[0] == "timm":
-        import timm
-
-        name, _, tag = body.architecture.removeprefix("timm/").partition(".")
-        tag = weights.partition(":")[2] or tag
-        return getattr(timm.models.get_pretrained_cfg(f"{name}.{tag}" if tag else name), "license", None)
-    return None
+    """What the weights' source states about them; None where it states nothing."""
+    named = source_of_weights(weights) if isinstance(weights, str) else None
+    return None if named is None else named[0].licence(body.architecture, named[1])

@@ -5,7 +5,7 @@ modeling/layers/nn_blocks.py of tensorflow/models. timm's `resnetrs101` has the 
 and another function: ReLU for Swish (its published weights were trained with ReLU, the authors' with Swish; inside
 squeeze-and-excitation it is ReLU in both), convolutions of stride 2 that pad both sides ('SAME' in TensorFlow pads the
 right and lower side of an even map), and no pooling in the first stage's shortcut (2 x 2 at stride 1 in TensorFlow).
-Converted weights load through the one door: :mod:`frozen_det.weights.key_maps.tensorflow_resnet`.
+Converted weights are renamed by :mod:`frozen_det.weights.key_maps.tensorflow_resnet`.
 """
 
 import torch.nn.functional as F
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ...errors import InputError
 from ...registry import MODELS
-from .build import Preprocess
+from .base import Preprocess
 
 DEPTHS = (50, 101, 152, 200, 270, 350, 420)
 

@@ -1,216 +1,99 @@
-"""Bodies of timm: features by stride, by `forward_intermediates` where the family has it. Refuses unknown names."""
+"""The source `timm`: its models as backbones and classifiers, its pretrained weights, its renaming of foreign files."""
 
-import inspect
+import sys
+from itertools import zip_longest
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 
-from ...errors import InputError, closest
-from .base import Body, ListFeatures, Preprocess, on_meta, select_by_stride
-from .input_size import Measured, ValuesNeeded, any_size, measure, remembered
-from .plain_vit import is_plain_vit, measured_channels, plain_vit_features, refuse_options, split_options
-
-
-def timm_body(name: str, options: dict, strides) -> Body:
-    """A model of timm as a :class:`Body`.
-
-    Args:
-        name: as in `timm.list_models()`; ``name.tag`` is allowed.
-        options: of `timm.create_model`, `pretrained_cfg_overlay` (changes to the weights' card), and for plain
-            vision transformers those of :mod:`.plain_vit`: taps, tap_fusion, tap_norm, window.
-        strides: wanted strides, ascending.
-
-    Raises:
-        InputError: an unknown name, or a stride that the model does not have.
-    """
-    _check_known(name)
-    own, options = split_options(options)
-    overlay = options.pop("pretrained_cfg_overlay", None)
-    full, device, options = _on_meta(name, options)
-    where = f"timm/{name}"
-    if is_plain_vit(full):
-        features = plain_vit_features(full, own, strides, where)
-        channels = measured_channels(full, device, features, where)
-        module, head_keys = _pruned(name, options, full, features.taps, prune_norm=not features.norm)
-        return Body(module, tuple(strides), (channels,), features, where, head_keys, timm_preprocess(full, overlay))
-    refuse_options(own, where)
-    if not hasattr(full, "forward_intermediates"):
-        return _timm_features_only(name, options, strides, full, overlay)
-    measured = remembered((where, options), lambda: _measured(full, device, where, name, options))
-    indices, channels = select_by_stride(measured.strides, measured.channels, strides, where)
-    module, head_keys = _pruned(name, options, full, indices)
-    return Body(
-        module,
-        tuple(strides),
-        tuple(channels),
-        any_size(_TimmFeatures(indices), strides, measured.rule),
-        where,
-        head_keys,
-        timm_preprocess(full, overlay),
-    )
+from ...registry import BACKBONE_SOURCES
+from ...weights.known_extras import is_training_only
+from ...weights.loading import read, state_dict_of
+from .base import Body, on_meta
+from .classifier import Network, built, changing_names
+from .plain_vit import refuse_other_grid, split_options
+from .source import BackboneSource, fetching
+from .timm_features import require_known, timm_body, timm_preprocess, timm_strides
 
 
-def timm_strides(name: str, options: dict) -> tuple[int | None, ...]:
-    """Stride of each feature of a model, in order of running.
+@BACKBONE_SOURCES.register_module(name="timm")
+class TimmSource(BackboneSource):
+    """Models of `timm.list_models()`; ``name.tag`` is allowed. ``weights='timm:TAG'`` takes another tag's weights."""
 
-    Raises:
-        InputError: an unknown name, or a model that runs at none of the sizes tried.
-    """
-    _check_known(name)
-    full, device, options = _on_meta(name, split_options(options)[1])
-    where = f"timm/{name}"
-    if not hasattr(full, "forward_intermediates"):
-        return _list_measured(name, options, where)[1].strides
-    return remembered((where, options), lambda: _measured(full, device, where, name, options)).strides
+    weights_form = "'timm' or 'timm:TAG'"
 
+    def build(self, name: str, options: dict, strides) -> Body:
+        return timm_body(name, options, strides)
 
-def timm_preprocess(full: nn.Module, overlay: dict | None) -> Preprocess:
-    """What the card of a timm model, with the changes of `overlay`, says about the input."""
-    card = {**(getattr(full, "pretrained_cfg", None) or {}), **(overlay or {})}
-    size = card.get("input_size")
-    return Preprocess(
-        tuple(round(255 * m, 6) for m in card.get("mean", (0.485, 0.456, 0.406))),
-        tuple(round(255 * s, 6) for s in card.get("std", (0.229, 0.224, 0.225))),
-        "rgb",
-        size[-1] if size else None,
-        card.get("crop_pct"),
-        card.get("interpolation"),
-    )
+    def strides(self, name: str, options: dict) -> tuple[int | None, ...]:
+        return timm_strides(name, options)
 
+    def classifier(self, name: str, options: dict, num_classes: int) -> Network:
+        import timm
 
-def _check_known(name: str) -> None:
-    import timm
+        require_known(name, "model.backbone.name")
+        overlay = options.pop("pretrained_cfg_overlay", None)
 
-    if not timm.is_model(name):
-        raise InputError(
-            f"timm has no model {name!r} (model.backbone.body.name); "
-            f"{closest(name.split('.')[0], timm.list_models()) or 'see timm.list_models()'}"
+        def build(count: int) -> nn.Module:
+            return timm.create_model(name, pretrained=False, num_classes=count, **options)
+
+        module = built(lambda: build(num_classes), f"timm/{name}", options)
+        return Network(module, f"timm/{name}", changing_names(build, num_classes), timm_preprocess(module, overlay))
+
+    def load_pretrained(self, body_cfg: dict, tag: str) -> dict[str, Tensor]:
+        import timm
+
+        self.require_own(body_cfg)
+        options = split_options({k: v for k, v in body_cfg.items() if k not in ("type", "name")})[1]
+        name = body_cfg["name"]
+        overlay = options.get("pretrained_cfg_overlay") or {}
+        if overlay.get("file"):
+            return state_dict_of(read(overlay["file"]), str(overlay["file"]))
+        if tag:
+            name = f"{name.split('.')[0]}.{tag}"
+        with fetching(f"timm's pretrained weights of {name}"):
+            return timm.create_model(name, pretrained=True, **options).state_dict()
+
+    def licence(self, architecture: str, tag: str) -> str | None:
+        import timm
+
+        name, _, own_tag = architecture.removeprefix("timm/").partition(".")
+        tag = tag or own_tag
+        return getattr(timm.models.get_pretrained_cfg(f"{name}.{tag}" if tag else name), "license", None)
+
+    def fit_state(self, module: nn.Module, state: dict[str, Tensor], where: str) -> dict[str, Tensor]:
+        """timm's own per-family renaming of foreign files, where timm has one for this family.
+
+        DINO, MAE, CLIP and first-release files use names that timm's families know how to read.
+        """
+        refuse_other_grid(module, state, where)
+        wanted = module.state_dict()
+        rename = getattr(sys.modules[type(module).__module__], "checkpoint_filter_fn", None)
+        if set(wanted) <= set(state) or rename is None:
+            return state
+        try:
+            renamed = rename(dict(state), module)
+        except Exception:
+            return state  # not a file of this family; the strict loader explains what does not fit
+        if sum(name in wanted for name in renamed) <= sum(name in wanted for name in state):
+            return state
+        # timm drops what served the pre-training alone; here it stays among the leftovers, which are counted.
+        dropped = {name: value for name, value in state.items() if name not in wanted and is_training_only(name)}
+        return {**dropped, **renamed}
+
+    def first_difference(self, name: str, other: str) -> str | None:
+        """The first line in which the models' descriptions differ; None for names that timm does not know.
+
+        Shapes cannot tell: `tf_efficientnet_b0` and `efficientnet_b0` share every name and shape.
+        """
+        import timm
+
+        if name.split(".")[0] == other.split(".")[0] or not (timm.is_model(name) and timm.is_model(other)):
+            return None
+        first, second = (
+            repr(on_meta(lambda one=one: timm.create_model(one, pretrained=False, num_classes=0))[0]).splitlines()
+            for one in (name, other)
         )
-
-
-def _pruned(name: str, options: dict, full: nn.Module, indices, prune_norm: bool = True):
-    """The model without what the features at `indices` do not need, and the state-dict keys that went."""
-    import timm
-
-    module = timm.create_model(name, pretrained=False, num_classes=0, **options)
-    module.prune_intermediate_layers(list(indices), prune_norm=prune_norm, prune_head=True)
-    return module, frozenset(full.state_dict()) - frozenset(module.state_dict())
-
-
-class _TimmFeatures:
-    """`forward_intermediates` at fixed indices; keeps no reference to the module, so copies of it stay whole."""
-
-    def __init__(self, indices):
-        self.indices = list(indices)
-
-    def __call__(self, module, images):
-        return module.forward_intermediates(images, indices=self.indices, intermediates_only=True, output_fmt="NCHW")
-
-
-def _on_meta(name: str, options: dict):
-    """The full architecture on meta tensors, and its options with free input sizes switched on where it can."""
-    import timm
-
-    full, device = on_meta(lambda: timm.create_model(name, pretrained=False, **options))
-    accepted = inspect.signature(type(full).__init__).parameters
-    # Detection images have any size; transformers of timm insist on their training size unless told.
-    if "dynamic_img_size" in accepted:
-        options = {"dynamic_img_size": True, **options}
-    elif "strict_img_size" in accepted:
-        options = {"strict_img_size": False, **options}
-    else:
-        return full, device, options
-    full, device = on_meta(lambda: timm.create_model(name, pretrained=False, **options))
-    return full, device, options
-
-
-def _measured(full: nn.Module, device: str, where: str, name: str, options: dict) -> Measured:
-    """All intermediate features; measured with values where meta tensors cannot tell what a size does."""
-    import timm
-
-    own_hw = _own_hw(full)
-
-    def measured(module, device):
-        def run(size_hw):
-            with torch.no_grad():
-                features = module.forward_intermediates(
-                    torch.zeros(1, 3, *size_hw, device=device), intermediates_only=True, output_fmt="NCHW"
-                )
-            return [tuple(feature.shape) for feature in features]
-
-        module.eval()
-        return measure(run, own_hw, where)
-
-    try:
-        found = measured(full, device)
-        if device == "cpu" or found.rule.window_hw is not None or not _has_tables_of_size(full, name, options, own_hw):
-            return found
-    except ValuesNeeded:
-        pass
-    return measured(timm.create_model(name, pretrained=False, **options), "cpu")
-
-
-def _own_hw(model: nn.Module) -> tuple[int, int] | None:
-    """The size (height, width) in px that the card of a model of timm names."""
-    size = (getattr(model, "pretrained_cfg", None) or {}).get("input_size")
-    return tuple(size[1:]) if size else None
-
-
-def _has_tables_of_size(full: nn.Module, name: str, options: dict, own_hw) -> bool:
-    """Whether parameters have other shapes where the model is made for another size, as tables of positions have.
-
-    Reading behind the end of a table is an error for values only; meta tensors let it pass.
-    """
-    import timm
-
-    if own_hw is None or "img_size" not in inspect.signature(type(full).__init__).parameters:
-        return False
-    shapes = {key: value.shape for key, value in full.named_parameters()}
-    larger = options | dict(img_size=2 * max(own_hw))
-    try:
-        other, _ = on_meta(lambda: timm.create_model(name, pretrained=False, **larger))
-    except (AssertionError, TypeError, ValueError):
-        return True  # it depends on the size in some way
-    return shapes != {key: value.shape for key, value in other.named_parameters()}
-
-
-def _timm_features_only(name, options, strides, full, overlay) -> Body:
-    """Older timm families without `forward_intermediates`: timm's own list wrapper, under its own key names."""
-    import timm
-
-    where = f"timm/{name}"
-    probe, measured, channels_last = _list_measured(name, options, where)
-    indices, channels = select_by_stride(measured.strides, measured.channels, strides, where)
-    out = list(probe.feature_info.out_indices)
-    module = timm.create_model(
-        name, pretrained=False, features_only=True, out_indices=[out[i] for i in indices], **options
-    )
-    extract = any_size(ListFeatures(range(len(indices)), channels_last), strides, measured.rule)
-    return Body(
-        module,
-        tuple(strides),
-        tuple(channels),
-        extract,
-        where,
-        frozenset(full.state_dict()),
-        timm_preprocess(full, overlay),
-    )
-
-
-def _list_measured(name: str, options: dict, where: str) -> tuple[nn.Module, Measured, bool]:
-    """timm's list wrapper, its features, and whether they come channels last."""
-    import timm
-
-    probe, device = on_meta(lambda: timm.create_model(name, pretrained=False, features_only=True, **options))
-    probe.eval()
-    known = list(probe.feature_info.channels())
-    layouts = []
-
-    def run(size_hw):
-        with torch.no_grad():
-            shapes = [tuple(f.shape) for f in probe(torch.zeros(1, 3, *size_hw, device=device))]
-        layouts.append([shape[-1] for shape in shapes] == known and [shape[1] for shape in shapes] != known)
-        return [(n, c, h, w) for n, h, w, c in shapes] if layouts[-1] else shapes
-
-    measured = measure(run, _own_hw(probe), where)
-    return probe, measured, layouts[-1]
+        for ours, theirs in zip_longest(first[1:], second[1:], fillvalue="nothing"):
+            if ours != theirs:
+                return f"{ours.strip()!r} against {theirs.strip()!r}"
+        return None

@@ -1,4 +1,4 @@
-"""Bodies of torchvision's classification models, traced at the ends of their stages. Refuses unknown names."""
+"""The source `torchvision`: its classification models, as backbones traced at the ends of their stages; its weights."""
 
 import math
 from dataclasses import dataclass
@@ -7,8 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import InputError, closest
+from ...registry import BACKBONE_SOURCES
 from .base import Body, Preprocess, on_meta, select_by_stride
+from .classifier import Network, built, changing_names
 from .input_size import Measured, any_size, measure
+from .source import BackboneSource, fetching
 
 # How a stage gives its feature: (N, C, H, W), (N, H, W, C), or tokens (N, 1 + H * W, C) behind a class token.
 _LAYOUTS = ("NCHW", "NHWC", "NLC")
@@ -16,47 +19,80 @@ _LAYOUTS = ("NCHW", "NHWC", "NLC")
 _ROUNDING = 4
 
 
-def torchvision_body(name: str, options: dict, strides) -> Body:
-    """A classification model of torchvision as a :class:`Body`, traced.
+@BACKBONE_SOURCES.register_module(name="torchvision")
+class TorchvisionSource(BackboneSource):
+    """Models of `torchvision.models.list_models()`. ``weights='torchvision:IMAGENET1K_V2'`` takes those weights."""
 
-    Args:
-        name: as in `torchvision.models.list_models()`.
-        options: of the library's constructor.
-        strides: wanted strides, ascending.
+    weights_form = "'torchvision' or 'torchvision:IMAGENET1K_V2'"
+    preprocess = Preprocess()
 
-    Raises:
-        InputError: an unknown name, or a stride that the model does not have.
-    """
+    def build(self, name: str, options: dict, strides) -> Body:
+        import torchvision
+        from torchvision.models.feature_extraction import create_feature_extractor
+
+        _require_known(name, "model.backbone.body.name")
+        where = f"torchvision/{name}"
+        full, nodes, measured = _stages(name, options)
+        indices, channels = select_by_stride(measured.strides, measured.channels, strides, where)
+        names = {nodes[index][0]: str(i) for i, index in enumerate(indices)}
+        full_keys = frozenset(full.state_dict())
+        module = create_feature_extractor(torchvision.models.get_model(name, weights=None, **options), names)
+        extract = any_size(_NodeFeatures(tuple(nodes[i][1] for i in indices)), strides, measured.rule)
+        return Body(
+            module,
+            tuple(strides),
+            tuple(channels),
+            extract,
+            where,
+            full_keys - frozenset(module.state_dict()),
+            torchvision_preprocess(name),
+        )
+
+    def strides(self, name: str, options: dict) -> tuple[int | None, ...]:
+        return _stages(name, options)[2].strides
+
+    def classifier(self, name: str, options: dict, num_classes: int) -> Network:
+        import torchvision
+
+        _require_known(name, "model.backbone.name")
+        where = f"torchvision/{name}"
+
+        def build(count: int) -> nn.Module:
+            return torchvision.models.get_model(name, weights=None, num_classes=count, **options)
+
+        module = built(lambda: build(num_classes), where, options)
+        if getattr(module, "aux_logits", False):
+            raise InputError(
+                f"torchvision's {name} trains with auxiliary classifiers, which this version does not support "
+                "(model.backbone.name). Take timm's model of the same name."
+            )
+        return Network(module, where, changing_names(build, num_classes), torchvision_preprocess(name))
+
+    def load_pretrained(self, body_cfg: dict, tag: str) -> dict[str, Tensor]:
+        import torchvision
+
+        # mmdet writes 'torchvision://resnet50' for its own ResNet, whose keys are torchvision's.
+        if tag.startswith("//"):
+            name, tag = tag.removeprefix("//"), "IMAGENET1K_V1"
+        else:
+            self.require_own(body_cfg)
+            name = body_cfg["name"]
+        choices = torchvision.models.get_model_weights(name)
+        if tag and tag not in choices.__members__:
+            raise InputError(f"torchvision's {name} has the weights {list(choices.__members__)}, not {tag!r}.")
+        with fetching(f"torchvision's weights of {name}"):
+            return (choices[tag] if tag else choices.DEFAULT).get_state_dict(progress=False)
+
+
+def _require_known(name: str, key: str) -> None:
     import torchvision
-    from torchvision.models.feature_extraction import create_feature_extractor
 
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
         raise InputError(
-            f"torchvision has no classification model {name!r} (model.backbone.body.name); "
+            f"torchvision has no classification model {name!r} ({key}); "
             f"{closest(name, known) or 'see torchvision.models.list_models()'}"
         )
-    where = f"torchvision/{name}"
-    full, nodes, measured = _stages(name, options)
-    indices, channels = select_by_stride(measured.strides, measured.channels, strides, where)
-    names = {nodes[index][0]: str(i) for i, index in enumerate(indices)}
-    full_keys = frozenset(full.state_dict())
-    module = create_feature_extractor(torchvision.models.get_model(name, weights=None, **options), names)
-    extract = any_size(_NodeFeatures(tuple(nodes[i][1] for i in indices)), strides, measured.rule)
-    return Body(
-        module,
-        tuple(strides),
-        tuple(channels),
-        extract,
-        where,
-        full_keys - frozenset(module.state_dict()),
-        torchvision_preprocess(name),
-    )
-
-
-def torchvision_strides(name: str, options: dict) -> tuple[int | None, ...]:
-    """Stride of each stage of a model, in order of running."""
-    return _stages(name, options)[2].strides
 
 
 def torchvision_preprocess(name: str) -> Preprocess:

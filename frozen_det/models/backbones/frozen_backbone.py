@@ -22,7 +22,7 @@ from ...weights.lean import digest_from_bytes
 from ...weights.tensor_checks import refuse_impossible
 from ..backbone_sources.build import build_body, pretrained_of
 from ..backbone_sources.provenance import body_of_weights
-from ..backbone_sources.weights import FORMS, load_weights
+from ..backbone_sources.weights import known_forms, load_weights
 from .forward_options import ForwardSwitches, FrozenForward
 from .freezing import FrozenPart, frozen_part, set_norm_momentum
 from .settings_record import BodyRecord, body_record
@@ -90,7 +90,7 @@ class FrozenBackbone(nn.Module):
         if self.weights is None:
             raise InputError(
                 "expected model.backbone.weights, got none: a body on random weights, frozen, learns "
-                f"nothing and says nothing. Known forms: {FORMS}."
+                f"nothing and says nothing. Known forms: {known_forms()}."
             )
         self._frozen_forward = FrozenForward(ForwardSwitches.parse(forward))
         built = build_body(body, strides)

@@ -6,8 +6,7 @@ gets ViTDet's pyramid at those strides in front of the detector's neck.
 
 import copy
 
-from ..backbone_sources.build import body_strides
-from ..backbone_sources.mmdet_models import mmdet_strides
+from ..backbone_sources.build import body_strides, feature_strides
 from .typed_parts import walk
 from .wrapping import as_frozen_backbone, is_wrapped
 
@@ -66,7 +65,7 @@ def innermost(model: dict) -> dict:
 def _strides(backbone: dict) -> tuple[int, ...]:
     if is_wrapped(backbone):
         return tuple(backbone.get("strides", (4, 8, 16, 32)))
-    return mmdet_strides({key: value for key, value in backbone.items() if key not in ("init_cfg", "pretrained")})
+    return feature_strides({key: value for key, value in backbone.items() if key != "pretrained"})
 
 
 def _necks(detector: dict) -> list[dict]:

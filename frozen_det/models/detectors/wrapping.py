@@ -3,9 +3,10 @@
 from torch import nn
 
 from ...errors import InputError
-from ..backbone_sources.build import Body, Preprocess, build_body, on_meta, pretrained_of
-from ..backbone_sources.mmdet_models import mmdet_strides
+from ..backbone_sources.base import Body, Preprocess, on_meta
+from ..backbone_sources.build import build_body, feature_strides, pretrained_of
 from ..backbone_sources.provenance import body_of_weights
+from ..backbone_sources.source import source_of_weights
 from ..backbone_sources.weights import weights_file
 from ..backbones.frozen_backbone import _DESCRIBING
 
@@ -61,8 +62,9 @@ def on_meta_body(backbone: dict) -> tuple[Body, str]:
         body.preprocess = Preprocess(
             card.mean, card.std, card.channel_order or "rgb", card.input_size, card.crop_ratio, card.interpolation
         )
-    elif body.preprocess is None and str(backbone.get("weights")).startswith("torchvision:"):
-        body.preprocess = Preprocess()
+    elif body.preprocess is None:
+        named = source_of_weights(str(backbone.get("weights")))
+        body.preprocess = named[0].preprocess if named is not None else None
     return body, device
 
 
@@ -81,7 +83,7 @@ def _all_strides(body: dict) -> tuple[int, ...]:
 
     if MODELS.get(body.get("type")) is None:
         return (4, 8, 16, 32)  # the one who builds it says what is wrong
-    strides = mmdet_strides(body)
+    strides = feature_strides(body)
     if None in strides or list(strides) != sorted(strides):
         raise InputError(
             f"expected features at ascending strides from model.detector.backbone of type "

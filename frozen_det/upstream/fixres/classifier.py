@@ -13,10 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import InputError, closest
-from ...models.backbone_sources.build import on_meta
+from ...models.backbone_sources.build import build_network, on_meta
 from ...registry import MODELS
 from ..classifier import PREFIX, ImageClassifier
-from ..networks import build_network
 
 _BATCH_NORMS = nn.modules.batchnorm._BatchNorm
 _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)

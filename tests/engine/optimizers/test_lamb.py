@@ -8,7 +8,7 @@ from torch import nn
 
 from frozen_det.engine.optimizers.lamb import DecayGroups, decay_split
 from frozen_det.errors import InputError
-from frozen_det.upstream.networks import build_network
+from frozen_det.models.backbone_sources.build import build_network
 
 LAMB = dict(type="frozen_det.Lamb", lr=5e-3, weight_decay=0.02)
 

@@ -165,7 +165,7 @@ def test_a_model_with_tables_of_positions_is_measured_with_values():
     """MViTv2 reads its tables behind their end at larger sizes; on meta tensors nothing stops it."""
     import timm
 
-    from frozen_det.models.backbone_sources import timm_models as timm_bodies
+    from frozen_det.models.backbone_sources import timm_features as timm_bodies
 
     for name, has_tables in (("mvitv2_tiny", True), ("swin_tiny_patch4_window7_224", False)):
         with torch.device("meta"):
@@ -174,7 +174,7 @@ def test_a_model_with_tables_of_positions_is_measured_with_values():
 
 
 def test_a_body_that_reads_values_says_so_on_meta_tensors_and_is_measured_with_values(monkeypatch):
-    from frozen_det.models.backbone_sources import timm_models as timm_bodies
+    from frozen_det.models.backbone_sources import timm_features as timm_bodies
 
     class Reads(nn.Module):
         pretrained_cfg = dict(input_size=(3, 64, 64))

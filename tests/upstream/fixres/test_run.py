@@ -364,8 +364,8 @@ def test_the_hand_over_says_when_a_detector_will_notice_nothing():
 
 def test_a_tuned_resnet_50_differs_in_c5_alone(tmp_path):
     """What a detector takes from its parent stays: only the deepest feature moves, through the norm's statistics."""
+    from frozen_det.models.backbone_sources.build import build_network
     from frozen_det.upstream.fixres.run import moved_strides
-    from frozen_det.upstream.networks import build_network
 
     cfg = load_config("fixres/resnet50_fixres-384px_imagenet1k")
     network = build_network(dict(cfg.model.backbone), 1000).module
