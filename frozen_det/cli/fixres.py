@@ -74,16 +74,22 @@ def add_arguments(parser) -> None:
         help="re-estimate the last norm's running statistics at the test size on training images; nothing is trained",
     )
     small.add_argument(
+        "--parametric",
+        action="store_true",
+        help="map the pooled activations at the test size back to their fitted distribution at the training size, "
+        "learned from training images; nothing is trained",
+    )
+    small.add_argument(
         "--split-half",
         action="store_true",
-        help="with --statistics-only: on one half of the test images, measured on the other, both ways round",
+        help="with either: learned from one half of the test images, measured on the other, both ways round",
     )
     small.add_argument(
         "--fraction",
         type=float,
         default=1.0,
         metavar="F",
-        help="with --statistics-only: share of the training images to use",
+        help="with either: share of the training images to use",
     )
     small.add_argument("--split-seed", type=int, default=0, metavar="N", help="seed of halves and fractions")
 
@@ -110,6 +116,7 @@ def run(args) -> int:
         args.crop_ratios or (),
         _named(args.also),
         args.statistics_only,
+        args.parametric or bool((cfg.get("fixres") or {}).get("parametric")),
         args.split_half,
         args.fraction,
         args.split_seed,

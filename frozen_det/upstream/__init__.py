@@ -23,5 +23,6 @@ from . import (  # noqa: F401
     warm_up_cosine,
 )
 from .fixres import classifier as fixres_classifier  # noqa: F401
+from .fixres import equalisation as fixres_equalisation  # noqa: F401
 from .fixres import transform as fixres_transform  # noqa: F401
 from .noisy_student import augmentation, joint_batches, noisy_classifier, pseudo_labelled  # noqa: F401

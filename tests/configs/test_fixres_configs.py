@@ -15,7 +15,7 @@ from frozen_det.upstream.fixres.config import FixResSettings, fixres_config, wit
 from frozen_det.upstream.noisy_student.student_config import student_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "fixres"
-FILES = sorted(CONFIGS.glob("*_imagenet1k.py"))
+FILES = sorted(path for path in CONFIGS.glob("*_imagenet1k.py") if "parametric" not in path.stem)
 # facebookresearch/FixRes, README and its tables: training size, test size, epochs where they are published.
 PUBLISHED = {
     "resnet50_fixres-384px": (224, 384, 56),

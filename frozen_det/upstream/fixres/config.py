@@ -64,6 +64,11 @@ def fixres_config(cfg, weights, settings: FixResSettings):
     """
     check_classifier(cfg)
     _check(settings)
+    if (cfg.get("fixres") or {}).get("parametric"):
+        raise InputError(
+            f"{cfg.filename} maps the pooled activations (fixres.parametric) and tunes nothing: run it as frozen-det "
+            "fixres CONFIG CHECKPOINT. To tune, take a recipe without it."
+        )
     cfg = without_noise(cfg)
     out = copy.deepcopy(cfg)
     if cfg.model.type != TYPE:

@@ -23,6 +23,7 @@ from ..metric import ClassificationMetric, each_once, summarize
 from ..transforms import EvalTransform
 from .classifier import head_module
 from .config import eval_settings
+from .equalisation import fit
 
 
 @dataclass
@@ -33,7 +34,7 @@ class Measured:
         numbers: ``top1``, ``top5``, ``loss``, ... as :class:`ClassificationMetric` has them, in percent.
         right: (N,) bool, in the order of the images.
         pooled: of the pooled activations: ``mean``, ``deviation`` (over all values), ``share_near_zero`` (values below
-            0.05), ``quantiles`` (5, 25, 50, 75, 95 %).
+            0.05), ``quantiles`` (5, 25, 50, 75, 95 %), ``frechet`` (mu and sigma, see :mod:`.equalisation`).
         statistics: norm's name -> (mean (C,), variance (C,)) of its inputs, where asked for.
     """
 
@@ -190,4 +191,5 @@ def _pooled_numbers(values: Tensor) -> dict:  # (N, C)
         deviation=float(flat.std()),
         share_near_zero=float((flat < 0.05).float().mean()),
         quantiles=[round(value, 5) for value in quantiles.tolist()],
+        frechet=list(fit(some)),
     )

@@ -1,4 +1,4 @@
-"""Accuracy against test size: sweeps, a norm's statistics re-estimated without gradients, before and after a tuning.
+"""Accuracy against test size: sweeps, adaptations without gradients, before and after a tuning.
 
 Each function measures and returns plain rows; :mod:`.page` makes the page of them. Images come through
 :class:`frozen_det.upstream.fixres.resolution.SizedImages`, each once.
@@ -12,8 +12,9 @@ import numpy as np
 
 from ...errors import InputError
 from ...reports.flop_count import flop_counter
+from .adaptations import NormStatistics
 from .classifier import last_norm
-from .resolution import SizedImages, halves, measure, set_statistics
+from .resolution import SizedImages, halves, measure
 
 
 def load_model(cfg, checkpoint=None):
@@ -82,38 +83,35 @@ def adapt_halves(
     model,
     images: SizedImages,
     wanted: Sequence[tuple[int, float]],
-    norm: str | None = None,
+    adaptation=None,
     seed: int = 0,
     say: Callable[[str], None] = print,
 ) -> list[dict]:
-    """Statistics of one norm from one half of the test images, measured on the other, both ways round.
+    """Adapt on one half of the test images, measure on the other, both ways round.
 
     No gradient and no label of an image is used in adapting. Two rows per size: ``before`` and ``adapted``, each over
-    all images (every image is measured under statistics it had no part in), with how many images were gained and lost
-    and the two-sided p-value of an exact sign test on them.
+    all images (every image is measured under an adaptation it had no part in), with how many images were gained and
+    lost and the two-sided p-value of an exact sign test on them.
 
     Args:
-        norm: name in the network; None: the one that runs last.
+        adaptation: of :mod:`.adaptations`; None: the statistics of the norm that runs last.
         seed: of the split.
         others: as in :func:`sweep`.
     """
-    norm = norm or last_norm(model._backbone_cfg, model.num_classes)
+    adaptation = adaptation or NormStatistics(last_norm(model._backbone_cfg, model.num_classes))
     parts = halves(len(images), seed)
     rows = []
     for size, ratio in wanted:
-        before = [measure(model, images.batches(size, ratio, part), [norm]) for part in parts]
+        before = [measure(model, images.batches(size, ratio, part), adaptation.norms) for part in parts]
+        learned = [adaptation.learn(model, images, *each) for each in zip(parts, before)]
         after = []
         for adapts, measured in ((0, 1), (1, 0)):
-            old = set_statistics(model, before[adapts].statistics)
-            after.append(measure(model, images.batches(size, ratio, parts[measured])))
-            set_statistics(model, old)
+            with adaptation.applied(model, learned[adapts]):
+                after.append(measure(model, images.batches(size, ratio, parts[measured])))
         was, now = (np.concatenate([one.right for one in order]) for order in (before[::-1], after))
-        gained, lost = int((~was & now).sum()), int((was & ~now).sum())
         counts = dict(
-            gained=gained,
-            lost=lost,
-            p_value=sign_test(gained, lost),
-            norm=norm,
+            **_flips(was, now),
+            **adaptation.record(learned),
             halves_before=[one.numbers["top1"] for one in before[::-1]],
             halves_after=[one.numbers["top1"] for one in after],
         )
@@ -122,8 +120,9 @@ def adapt_halves(
         rows.append(dict(label="before", top1=100 * float(was.mean()), loss=_mean_loss(before), **common))
         rows.append(dict(label="adapted", top1=100 * float(now.mean()), loss=_mean_loss(after), **common, **counts))
         say(
-            f"{size} px, crop {ratio:g}: top-1 {100 * was.mean():.2f} -> {100 * now.mean():.2f} with {norm} of the "
-            f"other half ({gained} gained, {lost} lost, p = {counts['p_value']:.2f})"
+            f"{size} px, crop {ratio:g}: top-1 {100 * was.mean():.2f} -> {100 * now.mean():.2f} with "
+            f"{adaptation.label} of the other half ({counts['gained']} gained, {counts['lost']} lost, "
+            f"p = {counts['p_value']:.2f})"
         )
     return rows
 
@@ -134,12 +133,12 @@ def adapt_on(
     images: SizedImages,
     size: int,
     ratio: float,
-    norm: str | None = None,
+    adaptation=None,
     fraction: float = 1.0,
     seed: int = 0,
     say: Callable[[str], None] = print,
-) -> tuple[list[dict], dict]:
-    """Statistics of one norm from (a share of) the training images at a test size; measured on the test images.
+) -> tuple[list[dict], object]:
+    """Adapt on (a share of) the training images at a test size; measured on the test images.
 
     Args:
         source: training images, seen by the test's transform.
@@ -147,26 +146,27 @@ def adapt_on(
         others: as in :func:`adapt_halves`.
 
     Returns:
-        (rows ``before`` and ``adapted``, the statistics); the model keeps the adapted ones.
+        (rows ``before`` and ``adapted``, what was learned); the model is as it was.
     """
     if not 0 < fraction <= 1:
         raise InputError(f"expected a fraction in (0, 1], got {fraction} (--fraction).")
-    norm = norm or last_norm(model._backbone_cfg, model.num_classes)
+    adaptation = adaptation or NormStatistics(last_norm(model._backbone_cfg, model.num_classes))
     count = max(1, round(fraction * len(source)))
     part = np.sort(np.random.default_rng(seed).permutation(len(source))[:count])
     before = measure(model, images.batches(size, ratio))
-    statistics = measure(model, source.batches(size, ratio, part), [norm]).statistics
-    set_statistics(model, statistics)
-    after = measure(model, images.batches(size, ratio))
-    gained, lost = int((~before.right & after.right).sum()), int((before.right & ~after.right).sum())
+    seen = measure(model, source.batches(size, ratio, part), adaptation.norms)
+    learned = adaptation.learn(model, source, part, seen)
+    with adaptation.applied(model, learned):
+        after = measure(model, images.batches(size, ratio))
+    flips = _flips(before.right, after.right)
     say(
-        f"{norm} from {count} training images at {size} px: top-1 {before.numbers['top1']:.2f} -> "
-        f"{after.numbers['top1']:.2f} ({gained} gained, {lost} lost)"
+        f"{adaptation.label} from {count} training images at {size} px: top-1 {before.numbers['top1']:.2f} -> "
+        f"{after.numbers['top1']:.2f} ({flips['gained']} gained, {flips['lost']} lost)"
     )
     flops = flops_at(model, size)
     rows = [_row("before", size, ratio, before, flops), _row("adapted", size, ratio, after, flops)]
-    rows[1].update(gained=gained, lost=lost, p_value=sign_test(gained, lost), norm=norm, num_images_adapted=count)
-    return rows, statistics
+    rows[1].update(**flips, **adaptation.record([learned]), num_images_adapted=count)
+    return rows, learned
 
 
 def flops_at(model, size: int) -> int:
@@ -184,6 +184,12 @@ def sign_test(gained: int, lost: int) -> float:
     total = gained + lost
     tail = sum(math.comb(total, k) for k in range(min(gained, lost) + 1)) / 2**total
     return min(1.0, 2 * tail)
+
+
+def _flips(was: np.ndarray, now: np.ndarray) -> dict:
+    """Images gained and lost, (N,) bool each, and the sign test of them."""
+    gained, lost = int((~was & now).sum()), int((was & ~now).sum())
+    return dict(gained=gained, lost=lost, p_value=sign_test(gained, lost))
 
 
 def _mean_loss(parts) -> float:

@@ -11,10 +11,12 @@ from pathlib import Path
 from ...errors import InputError
 from ...pages.blocks import Section, Text
 from ...weights.reading.recorded_config import read_recorded
+from .adaptations import NormStatistics, PooledActivations
+from .classifier import last_norm
 from .config import FixResSettings, check_classifier, eval_settings, fixres_config, train_size, without_noise
 from .object_size import object_size_section, study_object_sizes
 from .page import command_section, sweep_section, tuning_section, write_resolution_report
-from .resolution import SizedImages
+from .resolution import SizedImages, set_statistics
 from .resolution_sweep import adapt_halves, adapt_on, load_model, sizes_and_ratios, sweep
 
 
@@ -28,7 +30,9 @@ class Request:
         settings: of the tuning.
         sizes, crop_ratios: of the sweep; no sizes, no sweep.
         also: further checkpoints of the sweep, by name.
-        statistics_only, split_half, fraction, split_seed: adapting without gradients.
+        statistics_only, parametric: adapting without gradients: the last norm's statistics, or the distribution of the
+            pooled activations.
+        split_half, fraction, split_seed: which images for it.
         resume: go on with the tuning.
         command: as typed, for the page.
     """
@@ -40,6 +44,7 @@ class Request:
     crop_ratios: Sequence[float] = ()
     also: dict = field(default_factory=dict)
     statistics_only: bool = False
+    parametric: bool = False
     split_half: bool = False
     fraction: float = 1.0
     split_seed: int = 0
@@ -63,9 +68,12 @@ def run_fixres(cfg, request: Request, say: Callable[[str], None] = print) -> Pat
     """
     check_classifier(cfg)
     cfg = without_noise(cfg)
-    if request.split_half and not request.statistics_only:
+    if request.statistics_only and request.parametric:
+        raise InputError("expected --statistics-only or --parametric, got both: each is measured on its own.")
+    adapts = request.statistics_only or request.parametric
+    if request.split_half and not adapts:
         raise InputError(
-            "expected --split-half together with --statistics-only, got it alone: halves of the test "
+            "expected --split-half together with --statistics-only or --parametric, got it alone: halves of the test "
             "images are for adapting without labels."
         )
     record = dict(
@@ -76,13 +84,13 @@ def run_fixres(cfg, request: Request, say: Callable[[str], None] = print) -> Pat
     )
     images, sections = SizedImages(cfg), []
     _study(cfg, images, request, record, sections)
-    if request.statistics_only:
+    if adapts:
         _adapt(cfg, images, request, record, sections, say)
     elif request.settings.test_size or not request.sizes:
         tuned = tune(cfg, request.checkpoint, request.work_dir, request.settings, request.resume, images, say)
         record.update(tuned)
         sections.append(tuning_section(record))
-    if request.sizes and not request.statistics_only:
+    if request.sizes and not adapts:
         _sweep(cfg, images, request, record, sections, say)
     sections.append(command_section(request.command))
     return write_resolution_report(record, sections, request.work_dir, "Train and test resolution")
@@ -252,16 +260,23 @@ def _trained_at(path, record: dict) -> int:
 
 
 def _adapt(cfg, images: SizedImages, request: Request, record: dict, sections: list, say) -> None:
-    """Statistics of the last norm alone, from halves of the test images or from training images."""
+    """Without gradients: the last norm's statistics or the pooled activations, from test halves or training images."""
     tested = eval_settings(cfg)
     sizes = request.sizes or [request.settings.test_size or tested["size"]]
     wanted = sizes_and_ratios(sizes, request.crop_ratios or [request.settings.crop_ratio or tested["crop_ratio"]])
-    norm = request.settings.norm[0] if request.settings.norm else None
     model = load_model(cfg, request.checkpoint)
+    if request.parametric:
+        adaptation, what = (
+            PooledActivations(train_size(cfg), tested["crop_ratio"]),
+            "A mapping of the pooled activations",
+        )
+    else:
+        norm = request.settings.norm[0] if request.settings.norm else last_norm(model._backbone_cfg, model.num_classes)
+        adaptation, what = NormStatistics(norm), f"Statistics of {norm}"
     if request.split_half:
-        rows = adapt_halves(model, images, wanted, norm, request.split_seed, say)
+        rows = adapt_halves(model, images, wanted, adaptation, request.split_seed, say)
         text = (
-            "Each image was measured under statistics of the half it does not belong to; no label was used. "
+            f"{what}: each image was measured under that of the half it does not belong to; no label was used. "
             f"A share of {len(images)} images is uncertain by about "
             f"{100 * (0.25 / len(images)) ** 0.5:.1f} points at most (one standard error); the sign test pairs the "
             "images and sees smaller differences."
@@ -269,13 +284,22 @@ def _adapt(cfg, images: SizedImages, request: Request, record: dict, sections: l
     else:
         if len(wanted) != 1:
             raise InputError(
-                f"expected one size with --statistics-only on training images, got {len(wanted)}; with "
+                f"expected one size when adapting on training images, got {len(wanted)}; with "
                 "--split-half several are measured."
             )
         source = SizedImages(cfg, "train")
-        rows, _ = adapt_on(model, source, images, *wanted[0], norm, request.fraction, request.split_seed, say)
-        text = f"Statistics of {rows[1]['norm']} from {rows[1]['num_images_adapted']} training images; nothing trained."
-        _save(model, cfg, wanted[0], request.work_dir)
+        rows, learned = adapt_on(
+            model, source, images, *wanted[0], adaptation, request.fraction, request.split_seed, say
+        )
+        text = f"{what} from {rows[1]['num_images_adapted']} training images; nothing trained."
+        if request.parametric:
+            text += (
+                " To test with it: model.type=frozen_det.EqualisedClassifier "
+                f"model.equalise=[{learned.scale:.6g},{learned.shift:.6g}]."
+            )
+        else:
+            set_statistics(model, learned)
+            _save(model, cfg, wanted[0], request.work_dir)
     record["rows"] = rows
     section = sweep_section(rows)
     section.blocks.insert(0, Text(text))
