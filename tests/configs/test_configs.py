@@ -110,6 +110,7 @@ def test_where_the_authors_body_trains_its_norms_and_drop_connect_are_theirs():
         "mask-rcnn_finetune-efficientnetb7_nasfpn_lsj-cp-1280-460e_lvis",
     ):
         assert backbone(name).norm_momentum == 0.01 and backbone(name).body.drop_path_rate == 0.2
+        assert load_config(name).model.detector.rpn_head.score_anchors_per_image == 256
 
 
 def test_the_authors_systems_match_anchors_and_sample_regions_as_they_do():
