@@ -6,6 +6,7 @@ sees is normalised afterwards, so a channel with a small std moves further there
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,11 +14,49 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import InputError
+from ..registry import STUDIES
 from .bootstrap import Bootstrap, Measured
 from .candidates import StudyClassifier, StudyImages, unit
+from .study import Setting, Study, option
 
 EPSILON = 8
 SWEEP = (0, 1, 2, 4, 8, 16)
+
+
+@STUDIES.register_module(name="fgsm")
+class FGSM(Study):
+    """Top-1 under FGSM, over a sweep of strengths, and under PGD."""
+
+    title = "Under attack"
+    axes = ("strength, 1/255", "top-1, %")
+    about = "Top-1 that is left when pixels are changed against the classifier; more is better."
+    version = 2
+    ranked = (("FGSM 8/255", True),)
+    # CutMix (Yun et al., ICCV 2019), Table 8.
+    published = {"FGSM 8/255": dict(mixup=16.2, cutout=3.3, cutmix=22.8)}
+
+    @dataclass(frozen=True)
+    class Options:
+        """Strengths in 1/255 of the pixel range."""
+
+        epsilons: tuple[float, ...] = option(
+            SWEEP, "sweep of FGSM, in 1/255 of the pixel range (default: 0 1 2 4 8 16)", type=float, metavar="E"
+        )
+        epsilon: float = option(EPSILON, "the one reported (default: 8)", type=float, metavar="E")
+        pgd_steps: int = option(10, "steps of PGD; 0: none (default: 10)", type=int, metavar="N")
+        pgd_images: int = option(200, "images under PGD (default: 200)", type=int, metavar="N")
+
+    def run(self, classifier, images, options, setting: Setting) -> Measured:
+        return study_fgsm(
+            classifier,
+            images,
+            options.epsilons,
+            options.epsilon,
+            options.pgd_steps,
+            options.pgd_images,
+            setting.seed,
+            setting.log,
+        )
 
 
 def gradient_sign(classifier: StudyClassifier, pixels: Tensor, labels: Tensor) -> Tensor:
@@ -63,7 +102,7 @@ def study_fgsm(
     pgd_steps: int = 10,
     pgd_images: int = 200,
     seed: int = 0,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> Measured:
     """Top-1 accuracy in percent under attack.
 
@@ -88,7 +127,7 @@ def study_fgsm(
             for place, strength in enumerate(strengths):
                 attacked = (pixels + strength / 255 * sign).clamp(0, 1)
                 right[place].append((classifier(attacked).argmax(1) == labels).cpu().numpy())
-        say(f"fgsm: {start + len(labels)} of {len(images)} images")
+        log(f"fgsm: {start + len(labels)} of {len(images)} images")
     table = 100.0 * np.stack([np.concatenate(one) for one in right], 1)  # (N, T)
     boot = Bootstrap(len(images), seed)
     found = Measured(
@@ -101,13 +140,13 @@ def study_fgsm(
     )
     if pgd_steps:
         attacked = images.draw(pgd_images, seed)
-        count, stood = len(attacked), _under_pgd(classifier, attacked, epsilon / 255, pgd_steps, seed, say)
+        count, stood = len(attacked), _under_pgd(classifier, attacked, epsilon / 255, pgd_steps, seed, log)
         found.numbers[f"PGD-{pgd_steps} {epsilon:g}/255"] = Bootstrap(count, seed).mean(100.0 * stood)
         found.notes["num_pgd_images"] = count
     return found
 
 
-def _under_pgd(classifier, images: StudyImages, epsilon: float, num_steps: int, seed: int, say) -> np.ndarray:
+def _under_pgd(classifier, images: StudyImages, epsilon: float, num_steps: int, seed: int, log) -> np.ndarray:
     """(N,) whether an image is still classified right."""
     generator, right = torch.Generator().manual_seed(seed), []
     for start in range(0, len(images), classifier.batch_size):
@@ -115,7 +154,7 @@ def _under_pgd(classifier, images: StudyImages, epsilon: float, num_steps: int, 
         attacked = pgd(classifier, pixels, labels, epsilon, num_steps, generator)
         with torch.no_grad():
             right.append((classifier(attacked).argmax(1) == labels).cpu().numpy())
-        say(f"pgd: {start + len(labels)} of {len(images)} images")
+        log(f"pgd: {start + len(labels)} of {len(images)} images")
     return np.concatenate(right)
 
 

@@ -7,6 +7,7 @@ candidates whose configs list different test images.
 import copy
 import dataclasses
 import hashlib
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,11 @@ class Candidate:
     arm: str
     cfg: object
     checkpoint: Path | None
+
+    @property
+    def file_name(self) -> str:
+        """The label as a file's name."""
+        return re.sub(r"[^\w.+-]+", "_", self.label)
 
 
 @dataclass

@@ -7,6 +7,7 @@ original, with mirrored borders.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,14 +16,42 @@ from torch import Tensor
 
 from ..datasets.images.pixels import upright_rgb
 from ..errors import InputError
+from ..registry import STUDIES
 from .bootstrap import Bootstrap, Measured
 from .candidates import StudyClassifier, StudyImages, unit
 from .shifted_sets import ShiftedSet, read_shifted
+from .study import Setting, Study, option
 
 SEVERITIES = (1, 2, 3, 4, 5)
 NUM_FRAMES = 9
 # Over all frames: the image moves by a quarter of its side, grows by 24 %, turns by 24 degrees.
 MOVEMENTS = {"shifts": 0.25, "scales": 0.24, "rotations": 24.0}
+
+
+@STUDIES.register_module(name="corruptions")
+class Corruptions(Study):
+    """Flip rates under movements, top-1 under common corruptions and on shifted sets."""
+
+    title = "Corrupted and moved"
+    axes = ("severity", "top-1, %")
+    about = (
+        "Flip rates: how often the class changes between neighbouring frames, less is better; under "
+        "corruptions top-1, more is better."
+    )
+    version = 2
+    ranked = (("mean of corruptions", True), ("flip rate, shifts", False))
+
+    @dataclass(frozen=True)
+    class Options:
+        """Images under corruptions, and published sets."""
+
+        corruption_images: int = option(100, "images under them; 0: none (default: 100)", type=int, metavar="N")
+        shifted: tuple[str, ...] = option((), "published sets as they unpack, v2, a, c, p", metavar="KIND=DIR")
+
+    def run(self, classifier, images, options, setting: Setting) -> Measured:
+        return study_corruptions(
+            classifier, images, options.corruption_images, options.shifted, setting.seed, setting.log
+        )
 
 
 def moved(pixels: Tensor, movement: str, share: float) -> Tensor:
@@ -52,7 +81,7 @@ def study_corruptions(
     num_corrupted: int = 100,
     shifted: Sequence[str] = (),
     seed: int = 0,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> Measured:
     """Flip rates, accuracy under corruptions and on shifted sets, in percent.
 
@@ -71,15 +100,15 @@ def study_corruptions(
             for share in np.linspace(0, 1, NUM_FRAMES)
         ]
         found.numbers[f"flip rate, {movement}"] = boot.mean(100 * flip_rate(np.stack(frames, 1)))
-        say(f"corruptions, {movement}: flip rate {found.numbers[f'flip rate, {movement}'].value:.1f}")
+        log(f"corruptions, {movement}: flip rate {found.numbers[f'flip rate, {movement}'].value:.1f}")
     if num_corrupted:
-        _add_corruptions(found, classifier, images.draw(num_corrupted, seed), seed, say)
+        _add_corruptions(found, classifier, images.draw(num_corrupted, seed), seed, log)
     for word in shifted:
         kind, _, folder = word.partition("=")
         own = images.classes if all(name.startswith("n") for name in images.classes) else None
         for one in read_shifted(kind, folder, own):
             found.numbers[one.name] = _shifted_number(classifier, images, one, seed)
-            say(f"corruptions, {one.name}: {found.numbers[one.name].value:.1f}")
+            log(f"corruptions, {one.name}: {found.numbers[one.name].value:.1f}")
     return found
 
 
@@ -104,12 +133,12 @@ def corrupted(pixels: np.ndarray, name: str, severity: int, seeds: Sequence[int]
     return np.ascontiguousarray(np.stack(out).transpose(0, 3, 1, 2))
 
 
-def _add_corruptions(found: Measured, classifier, images: StudyImages, seed: int, say) -> None:
+def _add_corruptions(found: Measured, classifier, images: StudyImages, seed: int, log) -> None:
     try:
         from imagecorruptions import get_corruption_names
     except ImportError as error:
         found.notes["corruptions"] = f"left out: pip install imagecorruptions-imaug ({error})"
-        say(f"corruptions {found.notes['corruptions']}")
+        log(f"corruptions {found.notes['corruptions']}")
         return
     pixels, labels, count = images.pixels.numpy(), images.labels.numpy(), len(images)
     boot, names, right = Bootstrap(count, seed), get_corruption_names(), []
@@ -121,7 +150,7 @@ def _add_corruptions(found: Measured, classifier, images: StudyImages, seed: int
             by_severity.append(100.0 * (classifier.logits(changed).argmax(1) == labels))
         right.append(np.stack(by_severity, 1))  # (N, 5)
         found.numbers[name.replace("_", " ")] = boot.mean(right[-1].mean(1))
-        say(f"corruptions, {name}: top-1 {right[-1].mean():.1f}")
+        log(f"corruptions, {name}: top-1 {right[-1].mean():.1f}")
     everything = np.stack(right).mean(0)  # (N, 5)
     found.numbers["mean of corruptions"] = boot.mean(everything.mean(1))
     found.series["accuracy by severity, mean of corruptions"] = boot.means(SEVERITIES, everything)

@@ -27,7 +27,7 @@ def finetune(
     work_dir,
     epochs: int = EPOCHS,
     seed: int = 0,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> StudyClassifier:
     """The candidate with a new head, trained on other images; a finished training is read back, a begun one goes on.
 
@@ -38,7 +38,7 @@ def finetune(
         work_dir: of the training.
         epochs: over `records`.
         seed: of the head, the order and the crops.
-        say: prints a line.
+        log: takes a line about the progress.
 
     Raises:
         InputError: less than one epoch.
@@ -60,10 +60,10 @@ def finetune(
     cfg = _config(candidate, images.size_hw[0], listing, records.classes, epochs, seed)
     file = weights_file(cfg.model.weights["path"])
     inputs = [listing] + ([file] if file is not None and file.is_file() else [])
-    stages = Stages(work_dir, memory="finetune.json", say=say)
+    stages = Stages(work_dir, memory="finetune.json", say=log)
     with stages("fine-tuning", {**cfg.to_dict(), "classes": list(records.classes)}, inputs) as stage:
         if stage.todo:
-            stage.outputs = [_train(cfg, work_dir / "run", stage.goes_on, say)]
+            stage.outputs = [_train(cfg, work_dir / "run", stage.goes_on, log)]
     model = load_model(cfg, stage.outputs[0])
     pre = model.data_preprocessor
     return StudyClassifier(model.network, pre.mean.flatten().tolist(), pre.std.flatten().tolist())
@@ -120,11 +120,11 @@ def _config(candidate: Candidate, size: int, listing: Path, classes, epochs: int
     )
 
 
-def _train(cfg, work_dir: Path, goes_on: bool, say) -> Path:
+def _train(cfg, work_dir: Path, goes_on: bool, log) -> Path:
     from ..engine.runs import train
 
     if not goes_on:
-        set_aside([work_dir], work_dir.parent, say)
+        set_aside([work_dir], work_dir.parent, log)
     run = cfg.copy()
     run.work_dir = str(work_dir)
-    return train(run, f"finetune-{work_dir.parent.name}", goes_on, say)
+    return train(run, f"finetune-{work_dir.parent.name}", goes_on, log)

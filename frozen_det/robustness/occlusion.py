@@ -7,16 +7,55 @@ value hides (here the mean pixel, a zero of the network's input, or black by cho
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..registry import STUDIES
 from .bootstrap import Bootstrap, Measured
 from .candidates import StudyClassifier, StudyImages, unit
+from .study import Setting, Study, option
 
 FILLS = ("mean", "black")
+
+
+@STUDIES.register_module(name="occlusion")
+class Occlusion(Study):
+    """Top-1 with the centre or the boundary hidden, over sides of the hole."""
+
+    title = "Partly hidden"
+    axes = ("side of the hole over the image's", "top-1, %")
+    about = "Top-1 with a part of the image hidden, mean over sides of the hole; more is better."
+    ranked = (("centre hidden", True), ("only centre seen", True))
+    # CutMix, section 4.4: a figure, of which the direction is read.
+    published = {"centre hidden": dict(cutout=1, cutmix=1), "only centre seen": dict(cutout=1, cutmix=1)}
+
+    @dataclass(frozen=True)
+    class Options:
+        """What hides."""
+
+        fill: str = option("mean", "what hides (default: mean)", choices=list(FILLS))
+
+    def run(self, classifier, images, options, setting: Setting) -> Measured:
+        return study_occlusion(classifier, images, options.fill, seed=setting.seed, log=setting.log)
+
+
+@STUDIES.register_module(name="in-between")
+class InBetween(Study):
+    """Errors on pairs of images, blended or cut together."""
+
+    title = "Between two classes"
+    axes = ("share of the second image", "error, %")
+    about = "Pairs of images of different classes for which neither class is predicted; less is better."
+    ranked = (("Mixup-ed, error", False), ("CutMix-ed, error", False))
+    # CutMix, section 4.4: a figure, of which the direction is read.
+    published = {"Mixup-ed, error": dict(mixup=-1, cutmix=-1), "CutMix-ed, error": dict(cutmix=-1)}
+
+    def run(self, classifier, images, options, setting: Setting) -> Measured:
+        return study_between(classifier, images, seed=setting.seed, log=setting.log)
 
 
 def centred_box(size_hw: tuple[int, int], share: float) -> tuple[int, int, int, int]:
@@ -48,7 +87,7 @@ def study_occlusion(
     fill: str = "mean",
     num_sizes: int = 9,
     seed: int = 0,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> Measured:
     """Top-1 accuracy in percent over the side of the hole, for both places.
 
@@ -71,7 +110,7 @@ def study_occlusion(
                 images.pixels, lambda x, share=share, where=where: occlude(x, share, where, colour)
             )
             right.append(100.0 * (logits.argmax(1) == labels))
-            say(f"occlusion, {where}: hole of {share:.0%}: top-1 {right[-1].mean():.1f}")
+            log(f"occlusion, {where}: hole of {share:.0%}: top-1 {right[-1].mean():.1f}")
         table = np.stack(right, 1)  # (N, T)
         found.numbers[f"{where} hidden" if where == "centre" else "only centre seen"] = boot.mean(
             table[:, 1:-1].mean(1)
@@ -102,7 +141,7 @@ def study_between(
     images: StudyImages,
     num_steps: int = 11,
     seed: int = 0,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> Measured:
     """Error in percent on images between two classes, over the second image's share.
 
@@ -122,7 +161,7 @@ def study_between(
         for share in shares:
             predicted = _predict_pairs(classifier, images.pixels, partners, share, kind)
             wrong.append(100.0 * ((predicted != labels) & (predicted != labels[partners])))
-            say(f"in-between, {kind}: second image {share:.0%}: error {wrong[-1].mean():.1f}")
+            log(f"in-between, {kind}: second image {share:.0%}: error {wrong[-1].mean():.1f}")
         table = np.stack(wrong, 1)
         found.numbers[f"{kind}, error"] = boot.mean(table[:, 1:-1].mean(1))
         found.series[kind] = boot.means(shares, table)

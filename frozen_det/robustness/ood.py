@@ -6,6 +6,7 @@ wrong. Refuses sets without a readable image.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,85 @@ from torch import Tensor
 
 from ..datasets.images.pixels import upright_rgb
 from ..errors import InputError
+from ..pages.plots import Curve
+from ..registry import STUDIES
 from .bootstrap import NUM_REPLICATES, Bootstrap, Measured, Series, average, estimate
 from .candidates import StudyClassifier, StudyImages
+from .study import Setting, Study, option
 from .uncertainty import SCORES, calibration, detection_measures, max_softmax
 
 NOISE = ("uniform", "gaussian")
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".webp", ".tif", ".tiff")
+
+
+_WORDS = {"tnr_at_tpr95": "TNR at TPR 95", "auroc": "AUROC", "detection_accuracy": "detection accuracy"}
+
+
+@STUDIES.register_module(name="ood")
+class OutOfDistribution(Study):
+    """Test images told from noise and from images of other data sets."""
+
+    title = "Out of distribution"
+    axes = ("", "AUROC, %")
+    about = (
+        "Images of no known class told from test images by the classifier's own scores; more is better. An "
+        "AUROC below 50 means surer of the unknown."
+    )
+    rows = (
+        "mean, max-softmax, tnr_at_tpr95",
+        "mean, max-softmax, auroc",
+        "mean, max-softmax, detection_accuracy",
+        "mean, energy, auroc",
+        "mean, max-logit, auroc",
+        "*, max-softmax, tnr_at_tpr95",
+        "*, max-softmax, auroc",
+    )
+    ranked = (("mean, max-softmax, auroc", True), ("mean, energy, auroc", True))
+    # CutMix, Table 10.
+    published = {
+        "mean, max-softmax, tnr_at_tpr95": dict(mixup=-14.5, cutout=-7.5, cutmix=42.7),
+        "mean, max-softmax, auroc": dict(mixup=-38.0, cutout=-18.6, cutmix=7.1),
+        "mean, max-softmax, detection_accuracy": dict(mixup=-21.1, cutout=-10.7, cutmix=7.1),
+    }
+
+    @dataclass(frozen=True)
+    class Options:
+        """Images of no known class."""
+
+        ood: tuple[str, ...] = option(
+            (), "folders of other images, beside uniform and Gaussian noise", metavar="[NAME=]DIR"
+        )
+
+    def run(self, classifier, images, options, setting: Setting) -> Measured:
+        return study_ood(classifier, images, options.ood, setting.seed, setting.log)
+
+    def number_words(self, name: str) -> str:
+        """``mean, energy, auroc`` -> ``mean, energy, AUROC``."""
+        head, comma, last = name.rpartition(", ")
+        return f"{head}{comma}{_WORDS.get(last, last)}"
+
+
+@STUDIES.register_module(name="calibration")
+class CalibrationStudy(Study):
+    """Whether confidence is accuracy, on the test images."""
+
+    title = "Calibration"
+    axes = ("confidence, %", "accuracy, %")
+    about = "Whether confidence is accuracy; ECE less is better."
+    ranked = (("accuracy", True), ("ECE", False))
+    leads_ranking = True
+
+    @dataclass(frozen=True)
+    class Options:
+        """Bins of equal width."""
+
+        num_bins: int = option(15, "bins (default: 15)", "--bins", type=int, metavar="N")
+
+    def run(self, classifier, images, options, setting: Setting) -> Measured:
+        return study_calibration(classifier, images, options.num_bins, setting.seed, setting.log)
+
+    def reference_curves(self) -> list[Curve]:
+        return [Curve("confidence = accuracy", [0, 100], [0, 100], dashed=True, color="#888888")]
 
 
 def noise_images(kind: str, num: int, size_hw: tuple[int, int], seed: int = 0) -> Tensor:
@@ -84,7 +158,7 @@ def study_ood(
     images: StudyImages,
     folders: Sequence[str] = (),
     seed: int = 0,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> Measured:
     """All measures of all scores, on every set and as their mean over the sets, in percent.
 
@@ -107,7 +181,7 @@ def study_ood(
         for score, of in SCORES.items():
             for measure, value in _measures(of(inside), of(outside), seed).items():
                 found.numbers[f"{name}, {score}, {measure}"] = value
-        say(f"ood, {name}: AUROC {found.numbers[f'{name}, max-softmax, auroc'].value:.1f} by max-softmax")
+        log(f"ood, {name}: AUROC {found.numbers[f'{name}, max-softmax, auroc'].value:.1f} by max-softmax")
     _add_means(found, [name for name, _ in sets])
     return found
 
@@ -142,7 +216,7 @@ def study_calibration(
     images: StudyImages,
     num_bins: int = 15,
     seed: int = 0,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> Measured:
     """Accuracy, mean confidence, loss and calibration error, with the reliability curve.
 
@@ -166,7 +240,7 @@ def study_calibration(
         "ECE": boot.of(lambda drawn: 100 * calibration(confidence[drawn], right[drawn], num_bins).error),
         "largest gap": boot.of(lambda drawn: 100 * calibration(confidence[drawn], right[drawn], num_bins).largest_gap),
     }
-    say(f"calibration: ECE {numbers['ECE'].value:.1f}, accuracy {numbers['accuracy'].value:.1f}")
+    log(f"calibration: ECE {numbers['ECE'].value:.1f}, accuracy {numbers['accuracy'].value:.1f}")
     curve = Series((100 * whole.confidence[some]).tolist(), (100 * whole.accuracy[some]).tolist())
     return Measured(
         numbers, {"reliability": curve}, dict(num_bins=num_bins, num_images=len(images), count=whole.count.tolist())

@@ -9,79 +9,22 @@ from collections import defaultdict
 from pathlib import Path
 
 from ..pages.blocks import MISSING, Figure, Page, Section, Table, Text
+from ..pages.html import html_page
+from ..pages.markdown import markdown_page
 from ..pages.plots import COLORS, Curve, Plot, draw_svg
 from ..weights.atomic_write import replacing
 from .bootstrap import Estimate, Measured, difference
-from .ranking import number_words, ranking_section
+from .ranking import ranking_section
 from .run import StudyResults
-
-TITLES = {
-    "fgsm": "Under attack",
-    "occlusion": "Partly hidden",
-    "in-between": "Between two classes",
-    "ood": "Out of distribution",
-    "calibration": "Calibration",
-    "corruptions": "Corrupted and moved",
-    "wsol": "Localisation by class activation maps",
-    "transfer": "Transfer",
-}
-AXES = {
-    "fgsm": ("strength, 1/255", "top-1, %"),
-    "occlusion": ("side of the hole over the image's", "top-1, %"),
-    "in-between": ("share of the second image", "error, %"),
-    "ood": ("", "AUROC, %"),
-    "calibration": ("confidence, %", "accuracy, %"),
-    "corruptions": ("severity", "top-1, %"),
-    "wsol": ("threshold, share of the maximum", "share of images, %"),
-    "transfer": ("", "%"),
-}
-WORDS = {
-    "fgsm": "Top-1 that is left when pixels are changed against the classifier; more is better.",
-    "occlusion": "Top-1 with a part of the image hidden, mean over sides of the hole; more is better.",
-    "in-between": "Pairs of images of different classes for which neither class is predicted; less is better.",
-    "ood": "Images of no known class told from test images by the classifier's own scores; more is better. An "
-    "AUROC below 50 means surer of the unknown.",
-    "calibration": "Whether confidence is accuracy; ECE less is better.",
-    "corruptions": "Flip rates: how often the class changes between neighbouring frames, less is better; under "
-    "corruptions top-1, more is better.",
-    "wsol": "Boxes from maps held against annotated ones; more is better.",
-    "transfer": "Top-1 on other images, AP of a detector on this backbone; more is better.",
-}
-#: Numbers that get a row; of a study that is not listed all do. The others are in the JSON files.
-ROWS = {
-    "ood": [
-        "mean, max-softmax, tnr_at_tpr95",
-        "mean, max-softmax, auroc",
-        "mean, max-softmax, detection_accuracy",
-        "mean, energy, auroc",
-        "mean, max-logit, auroc",
-        "*, max-softmax, tnr_at_tpr95",
-        "*, max-softmax, auroc",
-    ]
-}
-# CutMix (Yun et al., ICCV 2019), minus the baseline: Tables 8, 10, 11 (published values), section 4.4 (words: +1, -1).
-PAPER = {
-    ("fgsm", "FGSM 8/255"): dict(mixup=16.2, cutout=3.3, cutmix=22.8),
-    ("occlusion", "centre hidden"): dict(cutout=1, cutmix=1),
-    ("occlusion", "only centre seen"): dict(cutout=1, cutmix=1),
-    ("in-between", "Mixup-ed, error"): dict(mixup=-1, cutmix=-1),
-    ("in-between", "CutMix-ed, error"): dict(cutmix=-1),
-    ("ood", "mean, max-softmax, tnr_at_tpr95"): dict(mixup=-14.5, cutout=-7.5, cutmix=42.7),
-    ("ood", "mean, max-softmax, auroc"): dict(mixup=-38.0, cutout=-18.6, cutmix=7.1),
-    ("ood", "mean, max-softmax, detection_accuracy"): dict(mixup=-21.1, cutout=-10.7, cutmix=7.1),
-    ("wsol", "top-1 localisation"): dict(mixup=-0.5, cutout=0.4, cutmix=0.95),
-}
+from .study import Study, studies
 
 
 def write_page(results: StudyResults, out) -> tuple[Path, Path]:
-    """Write ``OUT/analysis.html`` and its Markdown twin.
+    """Write ``OUT/analysis.html`` and the same as Markdown.
 
     Returns:
         Paths of both.
     """
-    from ..pages.html import html_page
-    from ..pages.markdown import markdown_page
-
     out = Path(out)
     page = study_page(results)
     html, markdown = out / "analysis.html", out / "analysis.md"
@@ -93,11 +36,11 @@ def write_page(results: StudyResults, out) -> tuple[Path, Path]:
 
 def study_page(results: StudyResults) -> Page:
     """The page's content."""
-    arms = _arms(results)
+    arms, known = _arms(results), studies()
     short = dict(zip(arms, short_names(list(arms))))
     sections = [
-        Section(TITLES[study], [Text(WORDS[study]), *_blocks(study, found, arms, short)])
-        for study, found in results.found.items()
+        Section(study.title, [Text(study.about), *_blocks(study, found, arms, short)])
+        for study, found in ((known[name], found) for name, found in results.found.items())
         if found
     ]
     compared = _directions(results, arms)
@@ -105,7 +48,7 @@ def study_page(results: StudyResults) -> Page:
         sections.append(Section("Beside the paper", compared))
     labels = [candidate.label for candidate in results.candidates]
     columns = [name.replace("seed-", "s") for name in short_names(labels)]
-    ranking = ranking_section(results.found, labels, columns, TITLES)
+    ranking = ranking_section(results.found, labels, columns)
     if ranking is not None:
         sections.insert(0, ranking)
     names = ", ".join(arms)
@@ -141,14 +84,14 @@ def short_names(names: list[str]) -> list[str]:
     return short if len(set(short)) == len(short) else names
 
 
-def _blocks(study: str, found: dict[str, Measured], arms: dict[str, list[str]], short: dict[str, str]) -> list:
-    names = list(dict.fromkeys(name for one in found.values() for name in one.numbers if _is_row(study, name)))
-    if study in ROWS:
-        names.sort(key=lambda name: ROWS[study].index(name) if name in ROWS[study] else len(ROWS[study]))
+def _blocks(study: Study, found: dict[str, Measured], arms: dict[str, list[str]], short: dict[str, str]) -> list:
+    names = list(dict.fromkeys(name for one in found.values() for name in one.numbers if study.shows(name)))
+    if study.rows is not None:
+        names.sort(key=lambda name: study.rows.index(name) if name in study.rows else len(study.rows))
     header = ["", *short.values()]
     rows = [
         [
-            number_words(name),
+            study.number_words(name),
             *(
                 _cell([found[label].numbers[name] for label in labels if name in found.get(label, Measured()).numbers])
                 for labels in arms.values()
@@ -186,13 +129,6 @@ def _notes(found: dict[str, Measured]) -> str:
     return "; ".join(said) + "." if said else ""
 
 
-def _is_row(study: str, name: str) -> bool:
-    wanted = ROWS.get(study)
-    if wanted is None:
-        return True
-    return name in wanted or any(one.startswith("*") and name.endswith(one[1:]) for one in wanted)
-
-
 def _cell(values: list[Estimate]) -> str:
     if not values:
         return MISSING
@@ -205,7 +141,7 @@ def _cell(values: list[Estimate]) -> str:
 
 
 def _figure(
-    study: str, series: str, found: dict[str, Measured], arms: dict[str, list[str]], short: dict[str, str]
+    study: Study, series: str, found: dict[str, Measured], arms: dict[str, list[str]], short: dict[str, str]
 ) -> Figure:
     curves, ticks = [], []
     for number, (arm, labels) in enumerate(arms.items()):
@@ -228,11 +164,9 @@ def _figure(
                     errors=errors if len(labels) == 1 else None,
                 )
             )
-    x_label, y_label = AXES[study]
-    if study == "calibration":
-        curves.append(Curve("confidence = accuracy", [0, 100], [0, 100], dashed=True, color="#888888"))
-    name = "".join(part if part.isalnum() else "_" for part in f"{study} {series}")
-    return Figure(draw_svg(Plot(curves, x_label, y_label, y_from_zero=True, x_ticks=ticks), name), series, name)
+    curves += study.reference_curves()
+    name = "".join(part if part.isalnum() else "_" for part in f"{study.name} {series}")
+    return Figure(draw_svg(Plot(curves, *study.axes, y_from_zero=True, x_ticks=ticks), name), series, name)
 
 
 # -- beside the paper -------------------------------------------------------------------------------------------------
@@ -272,11 +206,12 @@ def _directions(results: StudyResults, arms: dict[str, list[str]]) -> list:
     if plain is None:
         return []
     rows: list[list[str]] = []
-    for (study, name), expected in PAPER.items():
+    published = [(study, name, expected) for study in studies().values() for name, expected in study.published.items()]
+    for study, name, expected in published:
         for arm, labels in arms.items():
-            if study not in results.found or recipe(arm) not in expected:
+            if study.name not in results.found or recipe(arm) not in expected:
                 continue
-            found = compare(results.found[study], arms[plain], labels, name)
+            found = compare(results.found[study.name], arms[plain], labels, name)
             if not found:
                 continue
             wanted = expected[recipe(arm)]
@@ -284,7 +219,7 @@ def _directions(results: StudyResults, arms: dict[str, list[str]]) -> list:
             told = direction(found, wanted) + (" (one seed)" if len(found) < 2 else "")
             rows.append(
                 [
-                    f"{TITLES[study]}: {number_words(name)}",
+                    f"{study.title}: {study.number_words(name)}",
                     recipe(arm),
                     words,
                     f"{statistics.mean(one.value for one in found):+.1f}",

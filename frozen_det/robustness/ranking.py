@@ -4,46 +4,30 @@ Ranks are of the candidates' values, 1 the best, ties shared. The correlation is
 of them it says little: the page says how many there were and what chance alone would give.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import rankdata, spearmanr
 
 from ..pages.blocks import MISSING, Section, Table, Text
 from .bootstrap import Measured
+from .study import Study, studies
 
-#: (study, number, whether more is better); those that were measured count.
-RANKED = (
-    ("calibration", "accuracy", True),
-    ("calibration", "ECE", False),
-    ("fgsm", "FGSM 8/255", True),
-    ("occlusion", "centre hidden", True),
-    ("occlusion", "only centre seen", True),
-    ("in-between", "Mixup-ed, error", False),
-    ("in-between", "CutMix-ed, error", False),
-    ("ood", "mean, max-softmax, auroc", True),
-    ("ood", "mean, energy, auroc", True),
-    ("corruptions", "mean of corruptions", True),
-    ("corruptions", "flip rate, shifts", False),
-    ("wsol", "GT-known localisation", True),
-)
-PROBES = {"detection, frozen, AP": "frozen probe", "detection, fine-tuned, AP": "fine-tuned probe"}
-_WORDS = {"tnr_at_tpr95": "TNR at TPR 95", "auroc": "AUROC", "detection_accuracy": "detection accuracy"}
 _FEWEST = 3
 _LEVEL = 0.05
 
 
 def ranks(values: Sequence[float], more_is_better: bool = True) -> list[float]:
     """Rank of each value, 1 the best; equal values share the mean of their places."""
-    signed = np.asarray(values, np.float64) * (-1 if more_is_better else 1)
-    return [float((signed < one).sum() + ((signed == one).sum() + 1) / 2) for one in signed]
+    return rankdata(np.asarray(values, np.float64) * (-1 if more_is_better else 1)).tolist()
 
 
 def spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
     """Correlation of ranks in -1..1; None where one of them is constant or there are fewer than three."""
-    a, b = np.array(ranks(first)), np.array(ranks(second))
-    if len(a) < _FEWEST or a.std() == 0 or b.std() == 0:
+    if len(first) < _FEWEST or len(set(first)) == 1 or len(set(second)) == 1:
         return None
-    return float(np.corrcoef(a, b)[0, 1])
+    return float(spearmanr(first, second).statistic)
 
 
 def chance_correlation(num: int, num_draws: int = 10_000) -> float | None:
@@ -57,17 +41,8 @@ def chance_correlation(num: int, num_draws: int = 10_000) -> float | None:
     return float(rare[0]) if num >= 5 and len(rare) else None
 
 
-def number_words(name: str) -> str:
-    """A stored number's name as the pages write it: ``mean, energy, auroc`` -> ``mean, energy, AUROC``."""
-    head, comma, last = name.rpartition(", ")
-    return f"{head}{comma}{_WORDS.get(last, last)}"
-
-
 def ranking_section(
-    found: dict[str, dict[str, Measured]],
-    labels: Sequence[str],
-    shown: Sequence[str] | None = None,
-    titles: Mapping[str, str] | None = None,
+    found: dict[str, dict[str, Measured]], labels: Sequence[str], shown: Sequence[str] | None = None
 ) -> Section | None:
     """The ranking of candidates as part of the page; None for fewer than two, or without a number they share.
 
@@ -75,59 +50,77 @@ def ranking_section(
         found: study -> label -> measured.
         labels: of the candidates.
         shown: what they are called on the page; by default their labels.
-        titles: of the studies; by default their names.
     """
+    known = sorted(studies().values(), key=lambda study: not study.leads_ranking)
     columns = [
-        (study, name, better)
-        for study, name, better in (*RANKED, *_transfer(found))
-        if all(label in found.get(study, {}) and name in found[study][label].numbers for label in labels)
+        _Column(study, name, better, [found[study.name][label].numbers[name].value for label in labels])
+        for study in known
+        for name, better in study.ranked_numbers(found.get(study.name, {}).values())
+        if all(name in found.get(study.name, {}).get(label, Measured()).numbers for label in labels)
     ]
     if len(labels) < 2 or not columns:
         return None
-    values = {
-        (study, name): [found[study][label].numbers[name].value for label in labels] for study, name, _ in columns
-    }
-    called = {(study, name): f"{(titles or {}).get(study, study)}: {number_words(name)}" for study, name, _ in columns}
-    table = np.array([ranks(values[study, name], better) for study, name, better in columns])  # (K, L)
-    rows = [[called[study, name], *(f"{rank:g}" for rank in row)] for (study, name, _), row in zip(columns, table)]
+    table = np.array([ranks(column.values, column.more_is_better) for column in columns])  # (K, L)
+    rows = [[column.words, *(f"{rank:g}" for rank in row)] for column, row in zip(columns, table)]
     rows.append(["mean rank", *(f"{rank:.1f}" for rank in table.mean(0))])
-    probes = {words: name for name, words in PROBES.items() if ("transfer", name) in values}
+    targets = [column for column in columns if column.target]
     blocks = [
         Text(
             f"Ranks of {len(labels)} classifiers, 1 the best."
             + (
                 ""
-                if probes
+                if targets
                 else " No detection probe was run (transfer --detector CONFIG), so nothing is said about it."
             )
         ),
         Table(["number", *(shown or labels)], rows, rule_before=[len(rows) - 1]),
     ]
-    if probes:
-        correlations = _correlations(columns, values, called, probes)
+    if targets:
+        correlations = _correlations(columns, targets)
         blocks += [Text(_words(len(labels), len(correlations.rows))), correlations]
     return Section("Ranking", blocks)
 
 
-def _correlations(columns: list, values: dict, called: dict, probes: dict[str, str]) -> Table:
-    """Every number against every probe but itself; the same run's AP50 tells nothing about it."""
+@dataclass(frozen=True)
+class _Column:
+    """One number of one study, for all candidates."""
+
+    study: Study
+    name: str
+    more_is_better: bool
+    values: list[float]
+
+    @property
+    def words(self) -> str:
+        return f"{self.study.title}: {self.study.number_words(self.name)}"
+
+    @property
+    def target(self) -> str | None:
+        """What it is called as something to predict."""
+        return self.study.targets.get(self.name)
+
+    @property
+    def is_of_a_target_s_runs(self) -> bool:
+        """Whether it was measured in the runs that gave a target: ``detection, frozen, AP50`` beside the AP."""
+        return any(self.name.startswith(f"{target.partition(',')[0]},") for target in self.study.targets)
+
+
+def _correlations(columns: list[_Column], targets: list[_Column]) -> Table:
+    """Every number against every target but itself; the same run's AP50 tells nothing about it."""
     rows = []
-    for study, name, better in columns:
-        others = [probe for probe in probes.values() if probe != name]
-        if name.startswith("detection,") and (name not in PROBES or not others):
+    for column in columns:
+        others = [target for target in targets if target is not column]
+        if column.is_of_a_target_s_runs and (not column.target or not others):
             continue
-        cells = [
-            spearman(values[study, name], values["transfer", probe]) if probe in others else None
-            for probe in probes.values()
-        ]
+        cells = [spearman(column.values, target.values) if target in others else None for target in targets]
         rows.append(
             [
-                called[study, name],
-                "more" if better else "less",
+                column.words,
+                "more" if column.more_is_better else "less",
                 *(MISSING if cell is None else f"{cell:+.2f}" for cell in cells),
             ]
         )
-    return Table(["number", "better", *(f"Spearman with the {words}" for words in probes)], rows, num_left=2)
+    return Table(["number", "better", *(f"Spearman with the {one.target}" for one in targets)], rows, num_left=2)
 
 
 def _words(num: int, num_columns: int) -> str:
@@ -142,8 +135,3 @@ def _words(num: int, num_columns: int) -> str:
         f"negative where less is better and predicts well. Over {num} classifiers it is weak evidence: {limit}, "
         f"and {num_columns} numbers are looked at. Seeds of one recipe count as classifiers of their own."
     )
-
-
-def _transfer(found: dict[str, dict[str, Measured]]) -> list[tuple[str, str, bool]]:
-    names = dict.fromkeys(name for one in found.get("transfer", {}).values() for name in one.numbers)
-    return [("transfer", name, True) for name in names]

@@ -5,73 +5,19 @@ A result lies in ``OUT/STUDY/LABEL.json`` with the digest of everything it depen
 
 import hashlib
 import json
-import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from ..errors import InputError, closest
+from ..errors import InputError
+from ..models.backbone_sources.weights import weights_file
+from ..upstream.pretrained import split_head
 from ..weights.atomic_write import replacing
 from ..weights.class_names import refuse_other_order
 from .bootstrap import Measured
 from .candidates import Candidate, StudyImages, fitting_batch, open_classifier, read_images
-
-#: What `all` runs, in this order; the others need data of their own.
-ALL = ("fgsm", "occlusion", "in-between", "ood", "calibration", "corruptions")
-STUDIES = (*ALL, "wsol", "transfer")
-# Raised whenever the same inputs would give other numbers.
-_FORMATS = {"fgsm": 2, "corruptions": 2}
-
-
-@dataclass(frozen=True)
-class StudyOptions:
-    """Settings of all studies; every study's results depend on its own and the common ones.
-
-    Attributes:
-        num_images: test images of the candidates' config; None: all.
-        seed: of the images, noise, pairs and resamples.
-        epsilons, epsilon, pgd_steps, pgd_images: of ``fgsm``, in 1/255.
-        fill: of ``occlusion``.
-        ood: folders of out-of-distribution images.
-        num_bins: of ``calibration``.
-        corruption_images, shifted: of ``corruptions``.
-        wsol_data, last_stride, map, wsol_protocol: of ``wsol``; the data ``toy`` are written under the output.
-        transfer_data, detector, detection_options, finetune, finetune_epochs: of ``transfer``.
-    """
-
-    num_images: int | None = 1000
-    seed: int = 0
-    epsilons: tuple[float, ...] = (0, 1, 2, 4, 8, 16)
-    epsilon: float = 8
-    pgd_steps: int = 10
-    pgd_images: int = 200
-    fill: str = "mean"
-    ood: tuple[str, ...] = ()
-    num_bins: int = 15
-    corruption_images: int = 100
-    shifted: tuple[str, ...] = ()
-    wsol_data: str | None = None
-    last_stride: int | None = None
-    map: str | None = None
-    wsol_protocol: str = "own"
-    transfer_data: tuple[str, ...] = ()
-    detector: str | None = None
-    detection_options: tuple[str, ...] = ()
-    finetune: bool = False
-    finetune_epochs: int = 5
-
-
-_OWN = {
-    "fgsm": ("epsilons", "epsilon", "pgd_steps", "pgd_images"),
-    "occlusion": ("fill",),
-    "in-between": (),
-    "ood": ("ood",),
-    "calibration": ("num_bins",),
-    "corruptions": ("corruption_images", "shifted"),
-    "wsol": ("wsol_data", "last_stride", "map", "wsol_protocol"),
-    "transfer": ("transfer_data", "detector", "detection_options", "finetune", "finetune_epochs"),
-}
+from .study import Setting, Study, StudyOptions, studies
 
 
 @dataclass
@@ -84,48 +30,24 @@ class StudyResults:
     num_reused: int = 0
 
 
-def chosen_studies(study: str, options: StudyOptions | None = None) -> tuple[str, ...]:
-    """Studies by name, or what `all` means: the six without data of their own, and those whose data are given.
-
-    Args:
-        study: a name, several with commas between them, or ``all``.
-        options: tell which data are given.
-
-    Raises:
-        InputError: an unknown name.
-    """
-    names = tuple(dict.fromkeys(study.split(",")))
-    for name in names:
-        if names != ("all",) and name not in STUDIES:
-            raise InputError(
-                f"expected STUDY as some of {', '.join(STUDIES)} with commas between them, or all, got "
-                f"{name!r}; {closest(name, STUDIES)}".rstrip("; ")
-                + "."
-            )
-    if names != ("all",):
-        return names
-    options = options or StudyOptions()
-    return ALL + ("wsol",) * bool(options.wsol_data) + ("transfer",) * bool(options.transfer_data or options.detector)
-
-
 def run_studies(
-    studies: Sequence[str], candidates: list[Candidate], options: StudyOptions, out, say: Callable[[str], None] = print
+    names: Sequence[str], candidates: list[Candidate], options: StudyOptions, out, log: Callable[[str], None] = print
 ) -> StudyResults:
     """Run what is not there yet.
 
     Args:
-        studies: of :func:`chosen_studies`.
+        names: of :func:`.study.chosen_studies`.
         candidates: of :func:`.candidates.read_candidates`.
         options: settings.
         out: folder of the results.
-        say: prints a line.
+        log: takes a line about the progress.
 
     Raises:
         InputError: settings that a study refuses, candidates with different test images, or weights that state other
             classes than the images have.
     """
-    out, started = Path(out), time.monotonic()
-    results = StudyResults(candidates, {study: {} for study in studies})
+    out, started, known = Path(out), time.monotonic(), studies()
+    results = StudyResults(candidates, {name: {} for name in names})
     listing = None
     for place, candidate in enumerate(candidates):
         images = read_images(candidate.cfg, options.num_images, options.seed)
@@ -136,132 +58,58 @@ def run_studies(
                 "or analyze them apart."
             )
         listing, classifier = images.digest, None
-        for study in studies:
-            head = f"[{place + 1}/{len(candidates)}] {candidate.label}"
-            path = out / study / f"{file_name(candidate.label)}.json"
+        head = f"[{place + 1}/{len(candidates)}] {candidate.label}"
+        setting = Setting(
+            candidate, options.num_images, options.seed, out, lambda line, head=head: log(f"{head} · {line}")
+        )
+        for study in map(known.get, names):
+            path = out / study.name / f"{candidate.file_name}.json"
             key = study_key(study, candidate, images, options)
             stored = _stored(path, key)
             if stored is None:
-                classifier = classifier or open_classifier(candidate, fitting_batch(images.size_hw))
-                refuse_other_order(
-                    classifier.stated_classes,
-                    images.classes,
-                    f"the weights of {candidate.label}",
-                    "the test images",
-                    optional=True,
-                )
+                classifier = classifier or _opened(candidate, images)
                 clock = time.monotonic()
-                stored = _measure(
-                    study, classifier, images, options, candidate, lambda line, head=head: say(f"{head} · {line}"), out
-                )
-                _store(path, key, candidate, study, stored, time.monotonic() - clock)
-                say(f"{head} · {study} done in {time.monotonic() - clock:.0f} s -> {path}")
+                stored = study.run(classifier, images, options.of(study), setting)
+                _store(path, key, candidate, study.name, stored, time.monotonic() - clock)
+                log(f"{head} · {study.name} done in {time.monotonic() - clock:.0f} s -> {path}")
             else:
                 results.num_reused += 1
-                say(f"{head} · {study}: read back from {path}")
-            results.found[study][candidate.label] = stored
-        for study in STUDIES:  # the page shows what is there
-            stored = (
-                None
-                if study in studies
-                else _stored(
-                    out / study / f"{file_name(candidate.label)}.json", study_key(study, candidate, images, options)
-                )
-            )
-            if stored is not None:
-                results.found.setdefault(study, {})[candidate.label] = stored
+                log(f"{head} · {study.name}: read back from {path}")
+            results.found[study.name][candidate.label] = stored
+        for study in known.values():  # the page shows what is there
+            path = out / study.name / f"{candidate.file_name}.json"
+            if study.name not in names and (stored := _stored(path, study_key(study, candidate, images, options))):
+                results.found.setdefault(study.name, {})[candidate.label] = stored
     results.seconds = time.monotonic() - started
     return results
 
 
-def study_key(study: str, candidate: Candidate, images: StudyImages, options: StudyOptions) -> str:
+def study_key(study: Study, candidate: Candidate, images: StudyImages, options: StudyOptions) -> str:
     """Digest of what a result depends on."""
-    own = {name: value for name, value in asdict(options).items() if name in ("num_images", "seed", *_OWN[study])}
-    from ..models.backbone_sources.weights import weights_file
-    from ..upstream.pretrained import split_head
-
+    own = dict(num_images=options.num_images, seed=options.seed, **asdict(options.of(study)))
     weights = candidate.checkpoint or split_head(candidate.cfg.model.get("weights"))[0]
     file = None if weights is None else weights_file(str(weights) if candidate.checkpoint else weights)
     digest = str(weights) if file is None or not file.is_file() else hashlib.sha256(file.read_bytes()).hexdigest()
     model = {key: value for key, value in candidate.cfg.model.to_dict().items() if key not in ("mixing", "loss")}
     text = json.dumps(
-        [_FORMATS.get(study, 1), study, own, images.digest, list(images.size_hw), digest, model],
+        [study.version, study.name, own, images.digest, list(images.size_hw), digest, model],
         sort_keys=True,
         default=str,
     )
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def file_name(label: str) -> str:
-    """A label as a file's name."""
-    return re.sub(r"[^\w.+-]+", "_", label)
-
-
-def _measure(
-    study: str, classifier, images: StudyImages, options: StudyOptions, candidate: Candidate, say, out: Path
-) -> Measured:
-    """Run one study on one candidate."""
-    common = dict(seed=options.seed, say=say)
-    if study == "fgsm":
-        from .adversarial import study_fgsm
-
-        return study_fgsm(
-            classifier, images, options.epsilons, options.epsilon, options.pgd_steps, options.pgd_images, **common
-        )
-    if study in ("occlusion", "in-between"):
-        from .occlusion import study_between, study_occlusion
-
-        return (
-            study_occlusion(classifier, images, options.fill, **common)
-            if study == "occlusion"
-            else study_between(classifier, images, **common)
-        )
-    if study in ("ood", "calibration"):
-        from .ood import study_calibration, study_ood
-
-        return (
-            study_ood(classifier, images, options.ood, **common)
-            if study == "ood"
-            else study_calibration(classifier, images, options.num_bins, **common)
-        )
-    if study == "corruptions":
-        from .corruptions import study_corruptions
-
-        return study_corruptions(classifier, images, options.corruption_images, options.shifted, **common)
-    if study == "wsol":
-        return _wsol(classifier, images, options, out, common)
-    from .transfer import study_transfer
-
-    return study_transfer(
-        classifier,
-        images,
-        candidate,
-        options.transfer_data,
-        options.detector,
-        options.detection_options,
-        options.finetune,
-        out / "probe" / file_name(candidate.label),
-        options.num_images,
-        options.finetune_epochs,
-        **common,
+def _opened(candidate: Candidate, images: StudyImages):
+    """The candidate's classifier; its weights must not state the classes in another order than the images have."""
+    classifier = open_classifier(candidate, fitting_batch(images.size_hw))
+    refuse_other_order(
+        classifier.stated_classes,
+        images.classes,
+        f"the weights of {candidate.label}",
+        "the test images",
+        optional=True,
     )
-
-
-def _wsol(classifier, images: StudyImages, options: StudyOptions, out: Path, common: dict) -> Measured:
-    from .wsol import study_wsol
-
-    root = options.wsol_data
-    if root is None:
-        raise InputError("expected data with boxes for wsol, got none: give --wsol-data DIR, or toy.")
-    if root == "toy":
-        from ..datasets.toy.toy_scenes import write_toy_scenes
-
-        root = write_toy_scenes(
-            out / "toy_single_objects", num_train=400, num_val=200, num_objects=(1, 1), report=lambda line: None
-        )
-    return study_wsol(
-        classifier, images, root, options.last_stride, options.num_images, options.map, options.wsol_protocol, **common
-    )
+    return classifier
 
 
 def _stored(path: Path, key: str) -> Measured | None:

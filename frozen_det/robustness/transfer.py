@@ -7,21 +7,80 @@ weights, frozen and by choice fine-tuned too, with the detector's own config, se
 without two splits.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import InputError
+from ..registry import STUDIES
 from .bootstrap import Bootstrap, Estimate, Measured
 from .candidates import Candidate, StudyClassifier, StudyImages
 from .features import fit_linear, images_through, linear_head, nearest_neighbours, pooled_features
 from .finetune import EPOCHS
 from .finetune import finetune as train_on
+from .study import Setting, Study, option
 
 NUM_NEIGHBOURS = 20
 #: Training images of a probe for each test image, at most.
 TRAIN_RATIO = 5
+
+
+@STUDIES.register_module(name="transfer")
+class Transfer(Study):
+    """Top-1 on other images, AP of a detector on this backbone."""
+
+    title = "Transfer"
+    axes = ("", "%")
+    about = "Top-1 on other images, AP of a detector on this backbone; more is better."
+    targets = {"detection, frozen, AP": "frozen probe", "detection, fine-tuned, AP": "fine-tuned probe"}
+
+    @dataclass(frozen=True)
+    class Options:
+        """Where to, and what trains."""
+
+        transfer_data: tuple[str, ...] = option(
+            (), "image folders DIR/{train,test}/CLASS/* for the linear probe and neighbours", metavar="[NAME=]DIR"
+        )
+        detector: str | None = option(
+            None,
+            "detection probe: a detector's config that takes the candidates' weights, trained by its own budget, e.g. "
+            "faster-rcnn_frozen-cifarresnet20_fpn_flip-4e_bccd",
+            metavar="CONFIG",
+        )
+        detection_options: tuple[str, ...] = option((), "overrides of that config", metavar="KEY=VALUE")
+        finetune: bool = option(
+            False, "train the whole network too: on each image folder, and the detection probe with nothing frozen"
+        )
+        finetune_epochs: int = option(
+            EPOCHS,
+            "of a classifier on an image folder; a detector's config has its own (default: 5)",
+            type=int,
+            metavar="N",
+        )
+
+    def is_part_of_all(self, options) -> bool:
+        return bool(options.transfer_data or options.detector)
+
+    def ranked_numbers(self, found: Iterable[Measured]) -> list[tuple[str, bool]]:
+        return [(name, True) for name in dict.fromkeys(name for one in found for name in one.numbers)]
+
+    def run(self, classifier, images, options, setting: Setting) -> Measured:
+        return study_transfer(
+            classifier,
+            images,
+            setting.candidate,
+            options.transfer_data,
+            options.detector,
+            options.detection_options,
+            options.finetune,
+            setting.out / "probe" / setting.candidate.file_name,
+            setting.num_images,
+            options.finetune_epochs,
+            setting.seed,
+            setting.log,
+        )
 
 
 def study_transfer(
@@ -36,7 +95,7 @@ def study_transfer(
     num_images: int | None = 1000,
     epochs: int = EPOCHS,
     seed: int = 0,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> Measured:
     """Probes on every image folder, then the detection probe, in percent.
 
@@ -63,15 +122,15 @@ def study_transfer(
         path = Path(folder if sign else word).expanduser()
         name = name if sign else path.name
         records, split = _records(path, num_images, seed)
-        _add_probes(found, name, records, split, classifier, images, seed, say)
+        _add_probes(found, name, records, split, classifier, images, seed, log)
         if finetune:
             _add_finetuned(
-                found, name, records, split, candidate, images, Path(work_dir) / "classifiers" / name, epochs, seed, say
+                found, name, records, split, candidate, images, Path(work_dir) / "classifiers" / name, epochs, seed, log
             )
     if detector is not None:
         for frozen in (True, False) if finetune else (True,):
             word = "frozen" if frozen else "fine-tuned"
-            metrics = detection_probe(candidate, detector, detection_options, Path(work_dir) / word, frozen, say)
+            metrics = detection_probe(candidate, detector, detection_options, Path(work_dir) / word, frozen, log)
             for short, value in metrics.items():
                 found.numbers[f"detection, {word}, {short}"] = Estimate(value, value, value)
         found.notes["detector"] = detector
@@ -100,7 +159,7 @@ def _pixels(records, images: StudyImages):
 
 
 def _add_probes(
-    found: Measured, name: str, records: dict, split: str, classifier, images: StudyImages, seed: int, say
+    found: Measured, name: str, records: dict, split: str, classifier, images: StudyImages, seed: int, log
 ) -> None:
     head = linear_head(classifier.network)
     features = {}
@@ -108,7 +167,7 @@ def _add_probes(
         features[part] = np.concatenate(
             [pooled_features(classifier, pixels, head) for pixels in _pixels(records[part], images)]
         )
-        say(f"transfer, {name}: features of {len(records[part])} {part} images")
+        log(f"transfer, {name}: features of {len(records[part])} {part} images")
     train, labels = records["train"].labels, records[split].labels
     boot = Bootstrap(len(labels), seed)
     weights, biases = fit_linear(features["train"], train, len(records["train"].classes))
@@ -118,7 +177,7 @@ def _add_probes(
     }
     for kind, classes_found in predicted.items():
         found.numbers[f"{name}, {kind}"] = boot.mean(100.0 * (classes_found == labels))
-        say(f"transfer, {name}, {kind}: {found.numbers[f'{name}, {kind}'].value:.1f}")
+        log(f"transfer, {name}, {kind}: {found.numbers[f'{name}, {kind}'].value:.1f}")
     found.notes[f"{name}, train images"] = len(train)
 
 
@@ -132,16 +191,16 @@ def _add_finetuned(
     work_dir: Path,
     epochs: int,
     seed: int,
-    say,
+    log,
 ) -> None:
     trained = train_on(
-        candidate, images, records["train"], work_dir, epochs, seed, lambda line: say(f"transfer, {name}: {line}")
+        candidate, images, records["train"], work_dir, epochs, seed, lambda line: log(f"transfer, {name}: {line}")
     )
     right = np.concatenate([trained.logits(pixels).argmax(1) for pixels in _pixels(records[split], images)])
     right = right == records[split].labels
     found.numbers[f"{name}, fine-tuned"] = Bootstrap(len(right), seed).mean(100.0 * right)
     found.notes[f"{name}, epochs of fine-tuning"] = epochs
-    say(f"transfer, {name}, fine-tuned: {found.numbers[f'{name}, fine-tuned'].value:.1f}")
+    log(f"transfer, {name}, fine-tuned: {found.numbers[f'{name}, fine-tuned'].value:.1f}")
 
 
 def detection_probe(
@@ -150,7 +209,7 @@ def detection_probe(
     options: Sequence[str],
     work_dir: Path,
     frozen: bool = True,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> dict[str, float]:
     """Box AP in percent of a short run from the candidate's weights; a finished run is read back.
 
@@ -189,7 +248,7 @@ def detection_probe(
         ),
         filename=str(find_config(detector)),
     )  # for messages
-    result = run_chain(chain, work_dir, lambda line: say(f"detection probe: {line}"))
+    result = run_chain(chain, work_dir, lambda line: log(f"detection probe: {line}"))
     names = {"AP": ("bbox_mAP", "bbox_AP"), "AP50": ("bbox_mAP_50", "bbox_AP50")}
     return {
         short: 100 * value

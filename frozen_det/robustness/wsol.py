@@ -8,11 +8,14 @@ The map is the class activation map where the network has one, Grad-CAM++ (:mod:
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from ..datasets.toy.toy_scenes import write_toy_scenes
 from ..errors import InputError
+from ..registry import STUDIES
 from .bootstrap import Measured
 from .boxed_images import read_boxed
 from .candidates import StudyClassifier, StudyImages
@@ -28,9 +31,67 @@ from .features import (
 )
 from .grad_cam import GradientLayer, gradient_layer, gradient_maps
 from .localization import class_activation_map
-from .wsol_protocols import protocol_of
+from .study import Setting, Study, option
+from .wsol_protocols import PROTOCOLS, protocol_of
 
 MAPS = ("cam", "gradcam++")
+
+
+@STUDIES.register_module(name="wsol")
+class WSOL(Study):
+    """Weakly supervised localisation: boxes of class activation maps against annotated ones."""
+
+    title = "Localisation by class activation maps"
+    axes = ("threshold, share of the maximum", "share of images, %")
+    about = "Boxes from maps held against annotated ones; more is better."
+    ranked = (("GT-known localisation", True),)
+    # CutMix, Table 11.
+    published = {"top-1 localisation": dict(mixup=-0.5, cutout=0.4, cutmix=0.95)}
+
+    @dataclass(frozen=True)
+    class Options:
+        """Data with boxes, and how maps are made and counted."""
+
+        wsol_data: str | None = option(
+            None,
+            "images with boxes of one category each, COCO's json in DIR/annotations/{train,val}.json, or "
+            "CUB_200_2011; toy: single-digit scenes, written once",
+            metavar="DIR",
+        )
+        wsol_protocol: str = option(
+            "own",
+            "what the network sees, how boxes are cut and counted (default: own, the candidate's own test transform)",
+            choices=list(PROTOCOLS),
+        )
+        last_stride: int | None = option(None, "let the last stage run at stride 1", type=int, choices=[1])
+        map: str | None = option(
+            None,
+            "kind of map (default: cam where the head gets the mean of a feature map, else gradcam++, which needs "
+            "grad-cam)",
+            choices=list(MAPS),
+        )
+
+    def is_part_of_all(self, options) -> bool:
+        return bool(options.wsol_data)
+
+    def run(self, classifier, images, options, setting: Setting) -> Measured:
+        root = options.wsol_data
+        if root is None:
+            raise InputError("expected data with boxes for wsol, got none: give --wsol-data DIR, or toy.")
+        if root == "toy":
+            folder = setting.out / "toy_single_objects"
+            root = write_toy_scenes(folder, num_train=400, num_val=200, num_objects=(1, 1), report=lambda line: None)
+        return study_wsol(
+            classifier,
+            images,
+            root,
+            options.last_stride,
+            setting.num_images,
+            options.map,
+            options.wsol_protocol,
+            setting.seed,
+            setting.log,
+        )
 
 
 def study_wsol(
@@ -42,7 +103,7 @@ def study_wsol(
     map_kind: str | None = None,
     protocol: str = "own",
     seed: int = 0,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> Measured:
     """Localisation in percent.
 
@@ -80,7 +141,7 @@ def study_wsol(
         )
         right.append(scores.argmax(1) == labels[part])
         found += [rules.ious(one, map_hw) for one, map_hw in zip(boxed[part], maps)]
-        say(f"wsol: {min(start + classifier.batch_size, len(boxed))} of {len(boxed)} images")
+        log(f"wsol: {min(start + classifier.batch_size, len(boxed))} of {len(boxed)} images")
     numbers, series = rules.numbers(np.array(found), np.concatenate(right), seed)
     return Measured(
         numbers,

@@ -48,7 +48,7 @@ def test_pgd_stays_within_its_ball_and_reaches_its_border():
 def test_accuracies_over_a_sweep_by_hand():
     images = images_of(flat([0.3, 0.47, 0.495, 0.9]), [0, 0, 0, 1])
     found = study_fgsm(
-        classifier(Brightness()), images, sweep=(4, 16), epsilon=8, pgd_steps=2, pgd_images=2, say=lambda line: None
+        classifier(Brightness()), images, sweep=(4, 16), epsilon=8, pgd_steps=2, pgd_images=2, log=lambda line: None
     )
     assert found.series["FGSM"].x == [0, 4, 8, 16]
     assert found.series["FGSM"].y == [100, 75, 50, 50]  # 0.495 falls at 4/255, 0.47 at 8/255
@@ -70,5 +70,5 @@ def test_a_part_of_the_images_is_of_all_classes():
     # Class 1 is always answered: right for about half of a draw, for none of the first twenty.
     network = Brightness()
     network.forward = lambda pixels: torch.stack([pixels.mean((1, 2, 3)) * 0, pixels.mean((1, 2, 3)) * 0 + 1], 1)
-    found = study_fgsm(classifier(network), images, sweep=(0,), pgd_steps=1, pgd_images=20, say=lambda line: None)
+    found = study_fgsm(classifier(network), images, sweep=(0,), pgd_steps=1, pgd_images=20, log=lambda line: None)
     assert 20 < found.numbers["PGD-1 8/255"].value < 80

@@ -54,7 +54,7 @@ def test_the_flip_rate_counts_neighbouring_frames():
 
 def test_images_of_one_level_never_flip_and_missing_corruptions_are_a_choice():
     found = study_corruptions(
-        classifier(Brightness()), images_of(flat([0.2, 0.8]), [0, 1]), num_corrupted=0, say=lambda line: None
+        classifier(Brightness()), images_of(flat([0.2, 0.8]), [0, 1]), num_corrupted=0, log=lambda line: None
     )
     assert {name: one.value for name, one in found.numbers.items()} == {
         "flip rate, shifts": 0,
@@ -111,5 +111,5 @@ def test_accuracy_on_a_subset_lets_its_classes_alone_compete(tmp_path):
     images = images_of(flat([0.2, 0.8]), [0, 1])
     images.classes = ("n01", "n02")
     images.fit = lambda image: torch.from_numpy(np.asarray(image).transpose(2, 0, 1).copy())
-    found = study_corruptions(classifier(Brightness()), images, 0, [f"a={tmp_path}"], say=lambda line: None)
+    found = study_corruptions(classifier(Brightness()), images, 0, [f"a={tmp_path}"], log=lambda line: None)
     assert found.numbers["a"].value == 100

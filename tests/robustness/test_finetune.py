@@ -75,7 +75,7 @@ def test_a_new_head_and_all_of_the_body_learn_and_the_result_is_read_back(given,
     candidate, root = given
     known, lines = open_classifier(candidate), []
     words = dict(folders=[f"stripes={root}"], finetune=True, work_dir=tmp_path, epochs=6)
-    found = study_transfer(known, seen(), candidate, say=lines.append, **words)
+    found = study_transfer(known, seen(), candidate, log=lines.append, **words)
     assert found.numbers["stripes, fine-tuned"].value == 100
     assert found.notes["stripes, epochs of fine-tuning"] == 6 and known.logits(seen().pixels).shape == (1, 3)
     folder = tmp_path / "classifiers" / "stripes"
@@ -84,7 +84,7 @@ def test_a_new_head_and_all_of_the_body_learn_and_the_result_is_read_back(given,
     first = known.network.state_dict()["conv1.weight"]
     assert trained["network.linear.weight"].shape[0] == 2 and not torch.equal(trained["network.conv1.weight"], first)
     lines.clear()
-    again = study_transfer(known, seen(), candidate, say=lines.append, **words)
+    again = study_transfer(known, seen(), candidate, log=lines.append, **words)
     assert again == found and any("reused" in line for line in lines)
 
 
@@ -93,8 +93,8 @@ def test_an_interrupted_fine_tuning_ends_as_an_uninterrupted_one(given, tmp_path
 
     candidate, root = given
     records = read_folder(root, "train")
-    whole = finetune(candidate, seen(), records, tmp_path / "whole", 3, say=lambda line: None)
-    other = finetune(candidate, seen(), records, tmp_path / "other", 3, seed=1, say=lambda line: None)
+    whole = finetune(candidate, seen(), records, tmp_path / "whole", 3, log=lambda line: None)
+    other = finetune(candidate, seen(), records, tmp_path / "other", 3, seed=1, log=lambda line: None)
     assert not torch.equal(weights(whole), weights(other))
     saved, after = [], LeanCheckpointHook.after_train_epoch
 
@@ -107,9 +107,9 @@ def test_an_interrupted_fine_tuning_ends_as_an_uninterrupted_one(given, tmp_path
     with monkeypatch.context() as patch:
         patch.setattr(LeanCheckpointHook, "after_train_epoch", stop)
         with pytest.raises(KeyboardInterrupt):
-            finetune(candidate, seen(), records, tmp_path / "cut", 3, say=lambda line: None)
+            finetune(candidate, seen(), records, tmp_path / "cut", 3, log=lambda line: None)
     lines = []
-    resumed = finetune(candidate, seen(), records, tmp_path / "cut", 3, say=lines.append)
+    resumed = finetune(candidate, seen(), records, tmp_path / "cut", 3, log=lines.append)
     assert any("resuming" in line for line in lines) and torch.equal(weights(resumed), weights(whole))
 
 

@@ -140,21 +140,21 @@ def test_channels_last_are_laid_out_too():
 
 def test_a_body_without_global_mean_is_mapped_by_gradients_and_the_table_says_so(tmp_path):
     root = data(tmp_path)
-    found = study_wsol(classifier(Corners()), seen(("red", "green")), root, say=lambda line: None)
+    found = study_wsol(classifier(Corners()), seen(("red", "green")), root, log=lambda line: None)
     assert found.notes["map"] == "Grad-CAM++ at late" and found.numbers["top-1 localisation"].value == 100
-    exact = study_wsol(classifier(Colours()), seen(("red", "green")), root, say=lambda line: None)
+    exact = study_wsol(classifier(Colours()), seen(("red", "green")), root, log=lambda line: None)
     assert exact.notes["map"] == "CAM"
     wished = study_wsol(
-        classifier(Colours()), seen(("red", "green")), root, map_kind="gradcam++", say=lambda line: None
+        classifier(Colours()), seen(("red", "green")), root, map_kind="gradcam++", log=lambda line: None
     )
     assert wished.notes["map"] == "Grad-CAM++ at late"
     assert wished.numbers["mean IoU"].value == pytest.approx(found.numbers["mean IoU"].value)
     with pytest.raises(InputError, match="global average"):
-        study_wsol(classifier(Corners()), seen(("red", "green")), root, map_kind="cam", say=lambda line: None)
+        study_wsol(classifier(Corners()), seen(("red", "green")), root, map_kind="cam", log=lambda line: None)
 
 
 def test_a_fitted_head_is_mapped_by_gradients_of_its_own_scores(tmp_path):
-    found = study_wsol(classifier(Corners()), seen(("cat", "dog")), data(tmp_path), say=lambda line: None)
+    found = study_wsol(classifier(Corners()), seen(("cat", "dog")), data(tmp_path), log=lambda line: None)
     assert found.notes["head"] == "fitted on frozen features" and found.numbers["top-1"].value == 100
 
 

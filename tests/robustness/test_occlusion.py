@@ -40,7 +40,7 @@ def test_the_mean_fill_is_a_zero_of_the_networks_input():
 def test_accuracy_over_holes_by_hand():
     # White image, black hole: light until the hole covers half of it (side 0.707).
     images = images_of(flat([1.0], 16), [1])
-    found = study_occlusion(classifier(Brightness()), images, fill="black", num_sizes=5, say=lambda line: None)
+    found = study_occlusion(classifier(Brightness()), images, fill="black", num_sizes=5, log=lambda line: None)
     assert found.series["hole in the centre"].x == [0, 0.25, 0.5, 0.75, 1]
     assert found.series["hole in the centre"].y == [100, 100, 100, 0, 0]
     assert found.series["all but the hole hidden"].y == [0, 0, 0, 100, 100]
@@ -74,7 +74,7 @@ def test_only_a_third_class_is_an_error():
             return torch.stack([0.25 - mean, mean - 0.75, 0.2 - (mean - 0.5).abs()], 1) * self.scale
 
     images = images_of(flat([0.0, 1.0]), [0, 1])
-    found = study_between(classifier(Third()), images, num_steps=5, say=lambda line: None)
+    found = study_between(classifier(Third()), images, num_steps=5, log=lambda line: None)
     assert found.series["Mixup-ed"].y == [0, 0, 100, 0, 0]
     # A square of half the side has a quarter of the pixels, of three quarters 0.5625: class 2
     assert found.series["CutMix-ed"].y == [0, 0, 0, 100, 0]

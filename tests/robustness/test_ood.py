@@ -24,7 +24,7 @@ def test_noise_is_seeded_and_in_range():
 
 def test_grey_noise_is_told_from_dark_and_light_images():
     images = images_of(flat([0.0, 1.0, 0.1, 0.9]), [0, 1, 0, 1])
-    found = study_ood(classifier(Brightness()), images, say=lambda line: None)
+    found = study_ood(classifier(Brightness()), images, log=lambda line: None)
     assert found.numbers["uniform, max-softmax, auroc"].value == 100
     assert found.numbers["mean, energy, tnr_at_tpr95"].value == 100
     assert found.numbers["mean, max-softmax, fpr_at_tpr95"].value == 0
@@ -37,7 +37,7 @@ def test_a_classifier_that_is_surer_of_the_unknown_is_below_a_half(tmp_path):
     (tmp_path / "broken.jpg").write_bytes(b"no image")
     images = images_of(flat([0.45, 0.55]), [0, 1])
     images.fit = lambda image: torch.from_numpy(np.asarray(image).transpose(2, 0, 1).copy())
-    found = study_ood(classifier(Brightness()), images, [f"white={tmp_path}"], say=lambda line: None)
+    found = study_ood(classifier(Brightness()), images, [f"white={tmp_path}"], log=lambda line: None)
     assert found.numbers["white, max-softmax, auroc"].value == 0
     assert found.notes["num_out"]["white"] == 1 and found.notes["num_broken"]["white"] == 1
 
@@ -55,7 +55,7 @@ def test_calibration_by_hand():
     # Confidence 0.9 everywhere (logits +-ln 3), right on three of four.
     level = 0.5 + np.log(3) / 10
     images = images_of(flat([level] * 4), [1, 1, 1, 0])
-    found = study_calibration(classifier(Brightness()), images, say=lambda line: None)
+    found = study_calibration(classifier(Brightness()), images, log=lambda line: None)
     assert found.numbers["accuracy"].value == 75
     assert found.numbers["mean confidence"].value == pytest.approx(90, abs=0.5)  # 8-bit levels
     assert found.numbers["ECE"].value == pytest.approx(15, abs=0.5)

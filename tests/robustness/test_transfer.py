@@ -66,8 +66,8 @@ def test_a_frozen_probe_proves_the_candidates_weights_and_a_fine_tuned_one_moves
     monkeypatch.setattr("frozen_det.reports.write.write_report", lambda *_: [tmp_path / "report.html"])  # the chain's
     candidate, detector = probe
     given = torch.load(candidate.checkpoint, weights_only=True)
-    frozen = detection_probe(candidate, str(detector), [], tmp_path / "frozen", True, say=lambda line: None)
-    tuned = detection_probe(candidate, str(detector), [], tmp_path / "tuned", False, say=lambda line: None)
+    frozen = detection_probe(candidate, str(detector), [], tmp_path / "frozen", True, log=lambda line: None)
+    tuned = detection_probe(candidate, str(detector), [], tmp_path / "tuned", False, log=lambda line: None)
     assert set(frozen) == set(tuned) == {"AP", "AP50"} and 0 <= frozen["AP"] <= frozen["AP50"] <= 100
     held = read(tmp_path / "frozen" / "detector" / "epoch_1.pth")["meta"]["frozen"]["backbone"]["tensors"]
     assert len(held) >= len([name for name in given if name.startswith("layer")])
@@ -75,7 +75,7 @@ def test_a_frozen_probe_proves_the_candidates_weights_and_a_fine_tuned_one_moves
     assert not torch.equal(body["conv1.weight"], given["conv1.weight"])
     assert torch.allclose(body["conv1.weight"], given["conv1.weight"], atol=0.05)  # it began there
     lines = []
-    assert detection_probe(candidate, str(detector), [], tmp_path / "tuned", False, say=lines.append) == tuned
+    assert detection_probe(candidate, str(detector), [], tmp_path / "tuned", False, log=lines.append) == tuned
     assert any("[train] reused" in line for line in lines)
 
 

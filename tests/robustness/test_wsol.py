@@ -80,7 +80,7 @@ def seen(names):
 
 
 def test_the_box_comes_back_to_the_original_image(tmp_path):
-    found = study_wsol(classifier(Colours()), seen(("red", "green")), data(tmp_path), say=lambda line: None)
+    found = study_wsol(classifier(Colours()), seen(("red", "green")), data(tmp_path), log=lambda line: None)
     assert found.notes["head"] == "the model's own" and found.notes["num_left_out"] == 1
     assert found.numbers["top-1 localisation"].value == 100 and found.numbers["mean IoU"].value > 65
     assert found.notes["map_side"] == 16
@@ -89,19 +89,19 @@ def test_the_box_comes_back_to_the_original_image(tmp_path):
 def test_a_wrong_class_is_no_localisation(tmp_path):
     network = Colours()
     network.head.weight.data = network.head.weight.data + torch.tensor([[0.0, 0, 0], [5.0, 5, 0]])  # always green
-    found = study_wsol(classifier(network), seen(("red", "green")), data(tmp_path), say=lambda line: None)
+    found = study_wsol(classifier(network), seen(("red", "green")), data(tmp_path), log=lambda line: None)
     assert found.numbers["GT-known localisation"].value == 100
     assert found.numbers["top-1"].value == 50 and found.numbers["top-1 localisation"].value == 50
 
 
 def test_categories_that_the_model_lacks_get_a_fitted_head(tmp_path):
-    found = study_wsol(classifier(Colours()), seen(("cat", "dog")), data(tmp_path), say=lambda line: None)
+    found = study_wsol(classifier(Colours()), seen(("cat", "dog")), data(tmp_path), log=lambda line: None)
     assert found.notes["head"] == "fitted on frozen features" and found.numbers["top-1"].value == 100
 
 
 def test_stride_one_doubles_the_side_of_the_map(tmp_path):
     found = study_wsol(
-        classifier(Colours()), seen(("red", "green")), data(tmp_path), last_stride=1, say=lambda line: None
+        classifier(Colours()), seen(("red", "green")), data(tmp_path), last_stride=1, log=lambda line: None
     )
     assert found.notes["map_side"] == 31  # 32 positions, a kernel of two without padding
 

@@ -47,14 +47,14 @@ def test_cutmix_resizes_to_a_square_and_boxes_the_largest_component_above_015_of
         ((tx1, ty1, tx2, ty2),) = one.boxes_xyxy
         inside = (min(x2, tx2) - max(x1, tx1)) * (min(y2, ty2) - max(y1, ty1))
         wanted.append(100 * inside / ((x2 - x1) * (y2 - y1) + (tx2 - tx1) * (ty2 - ty1) - inside))
-    found = study_wsol(classifier(Colours()), seen(("red", "green")), wide, protocol="cutmix", say=lambda line: None)
+    found = study_wsol(classifier(Colours()), seen(("red", "green")), wide, protocol="cutmix", log=lambda line: None)
     assert found.notes["protocol"] == "cutmix" and found.notes["map_side"] == 56
     assert found.numbers["mean IoU"].value == pytest.approx(np.mean(wanted), abs=1e-4)
     assert found.numbers["GT-known localisation"].value == 100 == found.numbers["top-1 localisation"].value
 
 
 def test_the_candidates_own_crop_cannot_reach_the_sides_of_a_wide_image(wide):
-    found = study_wsol(classifier(Colours()), seen(("red", "green")), wide, say=lambda line: None)
+    found = study_wsol(classifier(Colours()), seen(("red", "green")), wide, log=lambda line: None)
     assert found.numbers["GT-known localisation"].value == 0
 
 
@@ -68,7 +68,7 @@ def test_wsolevaluation_squashes_and_takes_the_best_threshold(wide):
         truth = [int(value * 224 / side) for value, side in zip(one.boxes_xyxy[0], (width, height) * 2)]
         first, best = by_loops(score_map(network_sees(one, 224, 224)), [truth], 1000 // 50)
         one_box.append(first), any_box.append(best)
-    study = dict(say=lambda line: None, protocol="wsolevaluation")
+    study = dict(log=lambda line: None, protocol="wsolevaluation")
     found = study_wsol(classifier(Colours()), seen(("red", "green")), wide, **study)
     assert found.notes["threshold"] == "the best of 1000" and found.numbers["top-1"].value == 100
     curve = found.series["GT-known localisation"]
