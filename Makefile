@@ -44,7 +44,6 @@ $(VENV)/.installed: constraints.txt setup.py
 	$(PYTHON) -m venv $(VENV)
 	@echo "installing torch, mmdet and friends (about 2 GB, a few minutes)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[onedl,quickstart,export,test]'
-	$(BIN)/python -c 'from frozen_det.host.mmcv_ops import write_startup_file; write_startup_file()'
 	@touch $@
 
 # torch 2.1.2 has wheels for Python 3.8 to 3.11. The constraints choose torch, numpy and OpenCV of one age.
@@ -55,7 +54,6 @@ $(VENV)/.installed: constraints.txt setup.py
 	@echo "installing torch 2.1.2, mmdet 3.3.0 and friends (about 3 GB, a few minutes)"
 	.venv-openmmlab/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-openmmlab.txt \
 	  -e '.[openmmlab,quickstart,export,test]'
-	.venv-openmmlab/bin/python -c 'from frozen_det.host.mmcv_ops import write_startup_file; write_startup_file()'
 	@touch $@
 
 # Everything as tested, but torch and what comes with it.
@@ -65,7 +63,6 @@ $(VENV)/.installed: constraints.txt setup.py
 	@echo "installing the newest torch (about 3 GB, a few minutes)"
 	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check -c .venv-newest/constraints.txt \
 	  -e '.[onedl,quickstart,export,test]'
-	.venv-newest/bin/python -c 'from frozen_det.host.mmcv_ops import write_startup_file; write_startup_file()'
 	@touch $@
 
 clean:

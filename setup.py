@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from setuptools import find_packages, setup
-from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
 VERSION = next(
@@ -11,19 +10,6 @@ VERSION = next(
     for line in (HERE / "frozen_det" / "__init__.py").read_text().splitlines()
     if line.startswith("__version__")
 )
-
-
-class BuildWithStartupFile(build_py):
-    """Also ships a one-line .pth file, which makes the stand-in for mmcv's ops known when Python starts.
-
-    mmdet's own tools import mmdet before they read a config, so a config's `custom_imports` comes too late for them.
-    (An editable install does not copy it; the Makefile calls `frozen_det.host.mmcv_ops.write_startup_file()` there.)
-    """
-
-    def run(self):
-        super().run()
-        if not self.editable_mode:
-            self.copy_file(str(HERE / "frozen_det_ops.pth"), str(Path(self.build_lib) / "frozen_det_ops.pth"))
 
 
 setup(
@@ -35,7 +21,6 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     # The configs live at the top level of the repository and travel in the wheel as data.
-    cmdclass={"build_py": BuildWithStartupFile},
     packages=find_packages(include=["frozen_det", "frozen_det.*"]) + ["frozen_det.configs"],
     package_dir={"frozen_det": "frozen_det", "frozen_det.configs": "configs"},
     package_data={"frozen_det": ["py.typed"], "frozen_det.configs": ["*.py", "*/*.py", "*/*/*.py"]},

@@ -2,24 +2,15 @@
 
 It promises two side effects: a stand-in for ``mmcv._ext`` becomes importable where the compiled ops are absent (see
 :mod:`frozen_det.host.mmcv_ops`), and what the host reads from files is read as data (see
-:mod:`frozen_det.weights.host_guard`). It refuses to be imported without a host (mmdet, mmengine, mmcv).
+:mod:`frozen_det.weights.host_guard`). Without a host (mmdet, mmengine, mmcv) it can be imported, and says what to type
+where one is needed.
 """
-
-from importlib.util import find_spec
 
 from . import _moved
 from .host import mmcv_ops
 from .weights import host_guard
 
 __version__ = "0.1.0"
-
-_missing = [name for name in ("mmengine", "mmcv", "mmdet") if find_spec(name) is None]
-if _missing:
-    raise ImportError(
-        f"frozen_det is a plugin of MMDetection 3.x, and {', '.join(_missing)} cannot be imported here. "
-        "Install the maintained line with `pip install 'frozen-det[onedl]'` "
-        "or the original one with `pip install 'frozen-det[openmmlab]'`."
-    )
 
 _moved.install()
 mmcv_ops.install()

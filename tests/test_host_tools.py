@@ -1,4 +1,4 @@
-"""mmdet's own tools/train.py and tools/test.py, as its wheel ships them, run our configs; stock configs wrap."""
+"""Under `frozen-det run`, mmdet's own tools/train.py and tools/test.py run our configs; stock configs wrap."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def _host_tool(name: str) -> Path:
 
 def _run(tool: str, *arguments):
     done = subprocess.run(
-        [sys.executable, str(_host_tool(tool)), *map(str, arguments)],
+        [sys.executable, "-m", "frozen_det.cli", "run", "--", "python", str(_host_tool(tool)), *map(str, arguments)],
         capture_output=True,
         text=True,
         env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},

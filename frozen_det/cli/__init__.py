@@ -11,6 +11,7 @@ import os
 import sys
 
 from ..errors import closest
+from ..host.presence import require_host
 from .faults import described, ending_by_signal
 
 # Verb as typed -> module in this package.
@@ -21,6 +22,7 @@ COMMANDS = {
     "analyze": "analyze",
     "describe": "describe",
     "doctor": "doctor",
+    "run": "run",
     "browse": "browse",
     "report": "report",
     "export": "export",
@@ -33,6 +35,8 @@ COMMANDS = {
     "toy-scenes": "toy_scenes",
     "quickstart": "quickstart",
 }
+# Commands that work, and say what is missing, without MMDetection.
+NEED_NO_HOST = ("doctor", "run")
 
 
 def run_command(verb: str, argv: list[str] | None = None) -> int:
@@ -41,9 +45,11 @@ def run_command(verb: str, argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog=f"frozen-det {verb}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    module.add_arguments(parser)
-    args = parser.parse_args(argv)
     try:
+        module.add_arguments(parser)
+        args = parser.parse_args(argv)
+        if verb not in NEED_NO_HOST:
+            require_host(f"`frozen-det {verb}`")
         with ending_by_signal():
             return module.run(args) or 0
     except BaseException as error:
@@ -65,9 +71,9 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if not argv or argv[0] in ("-h", "--help"):
         print("usage: frozen-det COMMAND ...   (each has --help)\n\ncommands:")
+        width = max(map(len, COMMANDS)) + 2
         for verb, name in COMMANDS.items():
-            first_line = _first_line(name)
-            print(f"  {verb:<12}{first_line}")
+            print(f"  {verb:<{width}}{_first_line(name)}")
         return 0
     if argv[0] == "--version":
         from .. import __version__

@@ -1,9 +1,13 @@
 """Say what is installed, which compiled ops are in use, whether the combination is a tested one, what to type if not.
 
 frozen-det doctor
+frozen-det doctor --install-startup    (mmcv finds the ops in every Python process, not only under `frozen-det run`)
 """
 
+import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from typing import NamedTuple
 
 
@@ -36,6 +40,7 @@ INSTALL = {
     "openmmlab": "pip install -c constraints-openmmlab.txt 'frozen-det[openmmlab,quickstart]'",
 }
 REINSTALL = "pip install --no-cache-dir --force-reinstall --no-deps onedl-mmdetection onedl-mmcv onedl-mmengine"
+_NO_STARTUP = "no start-up file: mmdet's own tools run by `frozen-det run -- python tools/train.py ...`"
 
 
 class Finding(NamedTuple):
@@ -47,12 +52,27 @@ class Finding(NamedTuple):
 
 
 def add_arguments(parser) -> None:
-    parser.add_argument("--json", action="store_true", help="machine-readable")
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("--json", action="store_true", help="machine-readable")
+    group.add_argument(
+        "--install-startup",
+        action="store_true",
+        help="write a start-up file (.pth) into this environment: all its Python processes import frozen_det first",
+    )
+    group.add_argument("--remove-startup", action="store_true", help="delete that file, also one of an earlier release")
 
 
 def run(args) -> int:
     import json
 
+    from ..host import startup
+
+    if args.install_startup:
+        print(f"{startup.install()}: every Python process of {sys.prefix} imports frozen_det when it starts")
+        return 0
+    if args.remove_startup:
+        print(f"{startup.startup_file()} {'is deleted' if startup.remove() else 'did not exist'}")
+        return 0
     facts = examine()
     if args.json:
         print(json.dumps(facts))
@@ -61,8 +81,8 @@ def run(args) -> int:
         for name, version in facts["versions"].items():
             print(f"{name:<{width}}{version or 'not installed'}")
         print(
-            f"\nhost       {facts['host']}\nops        {facts['ops']}\ndevice     {facts['device']}\n"
-            f"disk free  {facts['disk_free_gib']} GiB\n"
+            f"\nhost       {facts['host']}\nops        {facts['ops']}\nstart-up   {facts['startup'] or _NO_STARTUP}\n"
+            f"device     {facts['device']}\ndisk free  {facts['disk_free_gib']} GiB\n"
             f"tested     {facts['tested_by']}"
         )
         for advice in facts["advice"]:
@@ -71,21 +91,23 @@ def run(args) -> int:
 
 
 def examine() -> dict:
-    """Versions, host, ops, device, disk and advice, as plain values."""
+    """Versions, host, ops, start-up file, device, disk and advice, as plain values."""
     import platform
     import shutil
     from importlib import metadata
 
-    import torch
+    from .. import __version__
+    from ..host import startup
 
+    torch = _torch()
     # A folder that an interrupted pip left behind is a distribution without a name.
     installed = {
         _name(found.metadata["Name"]): found.version for found in metadata.distributions() if found.metadata["Name"]
     }
     versions = {
         "python": platform.python_version(),
-        "frozen_det": installed.get("frozen-det"),
-        "torch": torch.__version__,
+        "frozen_det": __version__,
+        "torch": torch.__version__ if torch else None,
         "torchvision": installed.get("torchvision"),
     }
     versions |= {
@@ -97,25 +119,29 @@ def examine() -> dict:
     }
     findings = list(diagnose(installed, _requirements_of))
     line = line_of(installed)
-    ops, trouble = _ops(line)
+    ops, trouble = _ops(line) if find_spec("mmcv") else ("none: mmcv is not installed", [])
     findings += trouble
     tested = tested_as(installed)
-    if tested is None:
+    if tested is None and line != "incomplete":
         findings.append(
             Finding(
                 "this combination was never run; those that were stand in docs/hosts.md",
                 INSTALL.get(line, INSTALL["onedl"]),
             )
         )
-    device = (
-        f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"
-        if torch.cuda.is_available()
-        else (f"CPU, {torch.get_num_threads()} threads")
-    )
+    on_gpu = torch is not None and torch.cuda.is_available()
+    if startup.is_of_earlier_release():
+        findings.append(
+            Finding(
+                f"an earlier release left {startup.startup_file()}, which runs in every Python process here",
+                "frozen-det doctor --remove-startup",
+            )
+        )
+    broken = any(found.broken for found in findings)
     advice = [f"{found.what}. Type: {found.type_this}" for found in findings]
-    if versions["onnxruntime"] is None:
+    if versions["onnxruntime"] is None and not broken:
         advice.append("only for ONNX export. Type: pip install onnx onnxruntime onnxscript")
-    if not torch.cuda.is_available():
+    if not on_gpu and not broken:
         advice.append(
             "on a CPU this spares the system time of giving large buffers back after each step (glibc). "
             "Type: export MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_MMAP_THRESHOLD_=4294967296"
@@ -125,13 +151,31 @@ def examine() -> dict:
         "versions": versions,
         "host": line,
         "ops": ops,
-        "device": device,
+        "startup": str(startup.startup_file()) if startup.startup_file().exists() else None,
+        "device": _device(torch, on_gpu),
         "tested": tested is not None,
         "tested_by": tested_by,
-        "broken": any(found.broken for found in findings),
+        "broken": broken,
         "disk_free_gib": round(shutil.disk_usage(".").free / 2**30, 1),
         "advice": advice,
     }
+
+
+def _torch():
+    """The module; None where it is not installed or cannot be imported, which is a finding of its requirement."""
+    try:
+        import torch
+    except ImportError:
+        return None
+    return torch
+
+
+def _device(torch, on_gpu: bool) -> str:
+    if torch is None:
+        return "not known without torch"
+    if on_gpu:
+        return f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"
+    return f"CPU, {torch.get_num_threads()} threads"
 
 
 def line_of(installed: Mapping[str, str]) -> str:
@@ -170,6 +214,9 @@ def diagnose(installed: Mapping[str, str], requirements: Callable[[str], Sequenc
         requirements: distribution's name -> what its metadata requires, e.g. ``["torch==2.11.0", ...]``.
     """
     yield from _host(installed)
+    if find_spec("packaging") is None:  # it compares versions; what is absent can be told without it
+        yield from _absent(installed, requirements("frozen-det"))
+        return
     yield from _ranges_of_mmdet(installed)
     yield from _arrays(installed)
     yield from _build_tools(installed)
@@ -178,12 +225,14 @@ def diagnose(installed: Mapping[str, str], requirements: Callable[[str], Sequenc
 
 
 def _host(installed) -> Iterator[Finding]:
+    missing = [part for part, names in HOST.items() if not any(name in installed for name in names)]
+    if missing:
+        wanted = "openmmlab" if "mmdet" in installed else "onedl"
+        what = f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
+        yield Finding(f"{what}, and frozen_det is a plugin of MMDetection 3.x", INSTALL[wanted], broken=True)
     for part, names in HOST.items():
         present = [name for name in names if name in installed]
-        if not present:
-            wanted = "openmmlab" if line_of(installed) == "incomplete" and "mmdet" in installed else "onedl"
-            yield Finding(f"{part} is missing", INSTALL[wanted], broken=True)
-        elif len(present) > 1:
+        if len(present) > 1:
             yield Finding(
                 f"{' and '.join(present)} are both installed and write into one folder, {part}: what is "
                 "imported is a mixture",
@@ -195,7 +244,7 @@ def _host(installed) -> Iterator[Finding]:
         given = [found[0] for found in parts.values()]
         original = [name for name in given if not name.startswith("onedl-")]
         yield Finding(
-            f"the host is of two lines ({', '.join(given)}), which nobody runs together",
+            f"the host mixes onedl-* and original packages ({', '.join(given)}), which is not supported",
             f"pip uninstall -y {' '.join(original)} && {REINSTALL}",
         )
 
@@ -235,6 +284,13 @@ def _build_tools(installed) -> Iterator[Finding]:
             f"installed is {tools or 'none'}",
             "pip install 'setuptools<81'",
         )
+
+
+def _absent(installed, required: Sequence[str]) -> Iterator[Finding]:
+    names = [_name(re.match(r"[\w.-]+", text)[0]) for text in required if "extra ==" not in text]
+    absent = [name for name in names if name not in installed]
+    if absent:
+        yield Finding(f"{', '.join(absent)} missing", "pip install frozen-det", broken=True)
 
 
 def _below_range(installed, required: Sequence[str]) -> Iterator[Finding]:

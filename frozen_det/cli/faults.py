@@ -6,11 +6,13 @@ and keeps its traceback.
 
 import re
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..errors import InputError, StorageError, storage_error
+from ..host.presence import PARTS, HostMissingError, require_host
 
 _IN_WORKER = re.compile(r"^Caught (\w+) in (DataLoader worker process|pin memory thread)")
 _BUILT = re.compile(r"^class `(\w+)` in ([\w./]+): (.*)", re.S)
@@ -54,6 +56,8 @@ def described(error: BaseException) -> tuple[str, int] | None:
         return _own_words(error), 2
     if isinstance(error, OSError):
         return f"{_of_system(error)}{left}", 2
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("frozen_det"):
+        return _of_package(error.name), 2
     if words := _of_build(error):
         return f"{words}{left}", 2
     text = str(error)
@@ -75,6 +79,19 @@ _AGAIN = "Files that were being written are whole or absent."
 def _own_words(error: InputError) -> str:
     """The message alone: torch wraps what a data worker raised into the worker's whole traceback."""
     return str(error).rpartition("frozen_det.errors.InputError: ")[2].strip()
+
+
+def _of_package(name: str) -> str:
+    """A package that is not installed."""
+    if name.partition(".")[0] in PARTS:
+        try:
+            require_host("this command")
+        except HostMissingError as error:
+            return str(error)
+    return (
+        f"expected the package {name}, but it is not installed in {sys.prefix}. `frozen-det doctor` tells what is "
+        "missing and what to type; a module that a config names in custom_imports must be on PYTHONPATH."
+    )
 
 
 def _of_build(error: BaseException) -> str | None:

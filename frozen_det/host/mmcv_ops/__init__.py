@@ -65,20 +65,3 @@ def in_use() -> bool:
     import importlib
 
     return isinstance(importlib.import_module(_NAME), _StandIn)
-
-
-def write_startup_file() -> str:
-    """Write the .pth file that installs the stand-in when Python starts; returns its path.
-
-    A wheel of frozen_det carries this file. An editable install does not; it calls this once.
-    """
-    import sysconfig
-    from pathlib import Path
-
-    target = Path(sysconfig.get_path("purelib")) / "frozen_det_ops.pth"
-    target.write_text(
-        'import sys; exec("try:\\n    from frozen_det.host import mmcv_ops\\n    mmcv_ops.install()\\n'
-        'except ImportError:\\n    pass")\n',
-        encoding="utf-8",
-    )
-    return str(target)

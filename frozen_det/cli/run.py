@@ -1,0 +1,33 @@
+"""Run a program with the stand-in for mmcv's ops in reach, in all Python processes that it starts: mmdet's own tools.
+
+frozen-det run -- python tools/train.py CONFIG
+frozen-det run -- torchrun --nproc-per-node 2 tools/test.py CONFIG CHECKPOINT --launcher pytorch
+"""
+
+import argparse
+
+from ..errors import InputError, closest
+
+
+def add_arguments(parser) -> None:
+    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- PROGRAM ...", help="program and its arguments")
+
+
+def run(args) -> int:
+    import os
+    import shutil
+    import sys
+
+    from ..host.startup import environment
+
+    command = args.command[1:] if args.command[:1] == ["--"] else args.command
+    if not command:
+        raise InputError("expected a program after --, got none; e.g. frozen-det run -- python tools/train.py CONFIG")
+    # `python` and `torchrun` are those of this environment, also where it was not activated.
+    here = os.path.dirname(sys.executable)
+    program = shutil.which(command[0], path=here) or shutil.which(command[0])
+    if program is None:
+        near = closest(command[0], ["python", "torchrun"])
+        raise InputError(f"expected a program after --, but {command[0]!r} is not found on PATH; {near}".rstrip("; "))
+    sys.stdout.flush()
+    os.execve(program, [program, *command[1:]], environment(os.environ))
