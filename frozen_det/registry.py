@@ -43,9 +43,7 @@ DATA_SAMPLERS = Registry(
     locations=["frozen_det.datasets", "frozen_det.upstream"],
 )
 FUNCTIONS = Registry("function", parent=root.FUNCTIONS, scope="frozen_det", locations=["frozen_det.upstream"])
-HOOKS = Registry(
-    "hook", parent=root.HOOKS, scope="frozen_det", locations=["frozen_det.engine", "frozen_det.upstream"]
-)
+HOOKS = Registry("hook", parent=root.HOOKS, scope="frozen_det", locations=["frozen_det.engine", "frozen_det.upstream"])
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     "optimizer wrapper constructor",
     parent=root.OPTIM_WRAPPER_CONSTRUCTORS,

@@ -12,7 +12,8 @@ GUIDES = [page for page in PAGES if page.name not in ("results.md",)]
 
 
 def blocks(page: Path) -> list[str]:
-    return re.findall(r"^```(?:python)?\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    return [text for language, text in found if language in ("", "python")]
 
 
 def anchors(page: Path) -> set[str]:

@@ -60,8 +60,8 @@ def tiny_config(scenes, work_dir, **options):
 
 def train(cfg):
     """Run the training of a config; returns the runner."""
-    from frozen_det.cli.train import build_runner
+    from frozen_det.engine.runs import new_runner
 
-    runner = build_runner(cfg)
+    runner = new_runner(cfg)
     runner.train()
     return runner

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from ..errors import InputError
-from .config_arguments import add_config, config_of, default_work_dir
+from .config_arguments import add_config, config_of
 
 
 def add_arguments(parser) -> None:
@@ -41,10 +41,16 @@ def run(args) -> int:
     if args.stations is not None:
         _print_stations(cfg, dataset, args.stations, seed, args.epoch)
         return 0
-    folder = Path(args.output or Path(default_work_dir(cfg)) / "browse")
+    folder = _folder(args, cfg)
     pictures = _write_pictures(dataset, _first_indices(dataset, loader, seed, args), folder, args.split)
     print(f"{pictures} pictures and {args.split}_sheet.png in {folder}")
     return 0
+
+
+def _folder(args, cfg) -> Path:
+    from ..config import default_work_dir
+
+    return Path(args.output or Path(default_work_dir(cfg)) / "browse")
 
 
 def _browse_classifier(cfg, dataset, indices: list, args) -> int:
@@ -67,7 +73,7 @@ def _browse_classifier(cfg, dataset, indices: list, args) -> int:
     pictures = mixed_pictures(
         model, batch, dataset.metainfo["classes"], args.num, indices[0].seed, training=args.split == "train"
     )
-    path = write_pictures(pictures, Path(args.output or Path(default_work_dir(cfg)) / "browse"), f"{args.split}_batch")
+    path = write_pictures(pictures, _folder(args, cfg), f"{args.split}_batch")
     mean, std = (
         [round(value, 2) for value in of.flatten().tolist()]
         for of in (model.data_preprocessor.mean, model.data_preprocessor.std)

@@ -4,7 +4,7 @@ frozen-det chain chain/given-efficientnetlite0_faster-rcnn-fpn_toy
 frozen-det chain my_chain.py --cfg-options detector.options.data_root=my/data
 """
 
-from .config_arguments import add_config, config_of, default_work_dir
+from .config_arguments import add_config, config_of, work_dir_of
 
 
 def add_arguments(parser) -> None:
@@ -17,9 +17,7 @@ def run(args) -> int:
     from ..workflows.chain import run_chain
 
     cfg = config_of(args)
-    result = run_chain(
-        cfg, args.work_dir or cfg.get("work_dir") or default_work_dir(cfg), say=lambda line: print(line, flush=True)
-    )
+    result = run_chain(cfg, work_dir_of(args, cfg), say=lambda line: print(line, flush=True))
     name = headline(result.metrics)
     proof = {True: "frozen as exported, bit for bit", None: "no proof (the detector's config has no FrozenProofHook)"}
     if name:

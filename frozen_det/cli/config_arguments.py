@@ -1,7 +1,6 @@
 """Arguments that every command with a config shares: the config itself, the work directory, overrides."""
 
 import argparse
-from pathlib import Path
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +34,8 @@ def config_of(args, **more):
     return load_config(args.config, {**options_of(args), **more})
 
 
-def default_work_dir(cfg) -> str:
-    """``work_dirs/<name of the config>``, as mmdet has it."""
-    return str(Path("work_dirs") / Path(cfg.filename).stem)
+def work_dir_of(args, cfg) -> str:
+    """Where a run goes: what the command says, else its config, else ``work_dirs/NAME``."""
+    from ..config import default_work_dir
+
+    return args.work_dir or cfg.get("work_dir") or default_work_dir(cfg)

@@ -7,7 +7,7 @@ frozen-det export quickstart work_dirs/quickstart/epoch_10.pth -o backbone.onnx
 from pathlib import Path
 
 from ..errors import InputError
-from .config_arguments import add_config, config_of
+from .config_arguments import add_config, options_of
 
 # Suffix of the output -> what is written.
 FORMATS = {".safetensors": "safetensors", ".pth": "pth", ".onnx": "onnx", ".pt2": "torch-export"}
@@ -43,13 +43,12 @@ def add_arguments(parser) -> None:
 
 
 def run(args) -> int:
-    from ..models.detectors.trained_backbone import trained_backbone
+    from ..inference.detector import load_backbone
 
     kind = _format(args)
     if args.part == "detector":
         return _export_detector(args, kind)
-    cfg = config_of(args)
-    backbone = trained_backbone(cfg.model, args.checkpoint, cfg.filename)
+    backbone = load_backbone(args.config, args.checkpoint, options_of(args))
     if kind in ("onnx", "torch-export"):
         _export_program(args, backbone, kind)
     else:
@@ -111,7 +110,7 @@ def _export_detector(args, kind: str) -> int:
     from ..export.detector_program import export_detector
     from ..inference.detector import load_detector
 
-    detector = load_detector(args.config, args.checkpoint, device="cpu")
+    detector = load_detector(args.config, args.checkpoint, "cpu", options_of(args))
     report = export_detector(detector.model, args.out, kind, _size(args))
     print(
         f"{args.out}: raw outputs {', '.join(report.outputs)}, differ from eager by at most "

@@ -9,7 +9,7 @@ CHECKPOINT may be a file, a work directory, or left out for a config with model.
 
 from pathlib import Path
 
-from .config_arguments import add_config, config_of, default_work_dir
+from .config_arguments import add_config, config_of
 
 
 def add_arguments(parser) -> None:
@@ -95,6 +95,7 @@ def add_arguments(parser) -> None:
 
 
 def run(args) -> int:
+    from ..config import default_work_dir
     from ..errors import InputError
     from ..upstream.fixres.config import FixResSettings
     from ..upstream.fixres.run import Request, run_fixres

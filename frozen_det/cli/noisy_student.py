@@ -4,7 +4,7 @@ frozen-det noisy_student noisy_student/resnet20_cifar10 --cfg-options data_root=
 frozen-det noisy_student my_loop.py --work-dir runs/loop        (again: goes on where it stopped)
 """
 
-from .config_arguments import add_config, config_of, default_work_dir
+from .config_arguments import add_config, config_of, work_dir_of
 
 
 def add_arguments(parser) -> None:
@@ -21,9 +21,7 @@ def run(args) -> int:
     cfg = config_of(args)
     if args.seed is not None:
         set_seed(cfg, args.seed)
-    result = run_noisy_student(
-        cfg, args.work_dir or cfg.get("work_dir") or default_work_dir(cfg), say=lambda line: print(line, flush=True)
-    )
+    result = run_noisy_student(cfg, work_dir_of(args, cfg), say=lambda line: print(line, flush=True))
     print()
     for model in result.models:
         numbers = result.metrics.get(model.name) or {}

@@ -41,7 +41,7 @@ def run(args) -> int:
             stage.outputs = [work_dir / "metrics.json"]
     with stages("export", settings, best) as stage:
         if stage.todo:
-            _export(cfg, work_dir)
+            _export(args, work_dir)
             stage.outputs = [work_dir / "backbone.safetensors"]
     with stages("report", always=True):
         page = _report(work_dir)
@@ -72,11 +72,10 @@ def _write_data(cfg) -> None:
 
 
 def _train(cfg) -> None:
-    from ..engine.runs import training_folder
-    from .train import build_runner
+    from ..engine.runs import host_scope, new_runner, training_folder
 
-    with training_folder(cfg, "auto", print):
-        build_runner(cfg).train()
+    with training_folder(cfg, "auto", print), host_scope():
+        new_runner(cfg).train()
 
 
 def _best(work_dir: Path) -> Path:
@@ -91,27 +90,20 @@ def _best(work_dir: Path) -> Path:
 
 
 def _evaluate(args, work_dir: Path) -> None:
+    from ..engine.testing import evaluate
     from ..weights.atomic_write import write_json
-    from .train import build_runner
+    from .config_arguments import options_of
 
-    cfg = _config(args)
-    cfg.load_from = str(_best(work_dir))
-    cfg.experiment_name = "quickstart_evaluation"
-    metrics = build_runner(cfg).test()
-    write_json(work_dir / "metrics.json", {k: float(v) for k, v in metrics.items()})
+    metrics = evaluate(CONFIG, _best(work_dir), options=options_of(args), work_dir=work_dir)
+    write_json(work_dir / "metrics.json", metrics)
 
 
-def _export(cfg, work_dir: Path) -> None:
-    from mmdet.registry import MODELS
-    from mmengine.registry import DefaultScope
-
+def _export(args, work_dir: Path) -> None:
     from ..export import export_backbone
-    from ..weights.loading import read
+    from ..inference.detector import load_backbone
+    from .config_arguments import options_of
 
-    with DefaultScope.overwrite_default_scope("mmdet"):
-        model = MODELS.build(cfg.model)
-    model.load_state_dict(read(_best(work_dir))["state_dict"], strict=True)
-    card = export_backbone(model.backbone, work_dir / "backbone.safetensors")
+    card = export_backbone(load_backbone(CONFIG, _best(work_dir), options_of(args)), work_dir / "backbone.safetensors")
     print(f"backbone exported: {card.architecture}, sha256 {card.digest[:12]}")
 
 

@@ -98,25 +98,21 @@ def planned_runs(args) -> list:
 
 
 def _planned(args, config: str, name: str, share: float, seed: int):
+    from ..engine.training import training_config
     from ..workflows.sweep import SweepRun, settings_text
-    from .train import training_config
 
     folder = Path(args.work_dir) / name / f"fraction-{share:g}" / f"seed-{seed}"
     same_updates = args.same_updates and share != 1
     cfg = training_config(
-        argparse.Namespace(
-            config=config,
-            cfg_options=args.cfg_options,
-            work_dir=str(folder),
-            launcher="none",
-            seed=seed,
-            amp=args.amp,
-            fraction=share,
-            fraction_seed=args.fraction_seed,
-            same_updates=same_updates,
-        )
+        config,
+        options_of(args),
+        work_dir=folder,
+        seed=seed,
+        amp=args.amp,
+        fraction=share,
+        fraction_seed=args.fraction_seed,
+        same_updates=same_updates,
     )
-    options_of(args)  # refuses what is no KEY=VALUE
     _check_second_test(args, config)
     arguments = ["--seed", str(seed), "--fraction", repr(share), "--fraction-seed", str(args.fraction_seed)]
     arguments += ["--same-updates"] * same_updates + ["--amp"] * args.amp

@@ -3,7 +3,7 @@
 mmengine accepts any key anywhere and fails late or never. :func:`load_config` raises with the closest known name.
 """
 
-from .finding import find_config
+from .finding import default_work_dir, find_config, list_configs
 from .load import load_config, load_recorded
 
-__all__ = ["find_config", "load_config", "load_recorded"]
+__all__ = ["default_work_dir", "find_config", "list_configs", "load_config", "load_recorded"]

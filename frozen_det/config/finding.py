@@ -3,6 +3,7 @@
 Refuses a name that no config has, with the closest ones.
 """
 
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,6 +12,30 @@ from ..errors import InputError, closest
 # The repository's folder when run from a checkout, the installed copy of it otherwise.
 _PACKAGE = Path(__file__).resolve().parent.parent
 _FOLDERS = (_PACKAGE.parent / "configs", _PACKAGE / "configs")
+
+
+def list_configs(pattern: str = "*") -> list[str]:
+    """Names of the configs that ship, as every function and command takes them.
+
+    Args:
+        pattern: shell pattern that the whole name must match, e.g. ``detection/*resnet50*``.
+
+    Returns:
+        sorted names with their folder, e.g. ``detection/NAME``; without parts that other configs are built from.
+    """
+    folder = _shipped_folder()
+    files = (file.relative_to(folder).with_suffix("") for file in folder.rglob("*.py"))
+    names = (file.as_posix() for file in files if not file.parts[0].startswith("_"))
+    return sorted(name for name in names if fnmatchcase(name, pattern))
+
+
+def default_work_dir(cfg) -> str:
+    """``work_dirs/<name of the config>``, as mmdet has it."""
+    return str(Path("work_dirs") / Path(cfg.filename).stem)
+
+
+def _shipped_folder() -> Path:
+    return next((one for one in _FOLDERS if one.is_dir()), _FOLDERS[0])
 
 
 def find_config(name) -> Path:
@@ -22,22 +47,18 @@ def find_config(name) -> Path:
     path = Path(name).expanduser()
     if path.is_file():
         return path
-    shipped: dict[str, list[Path]] = {}
-    folder = next((one for one in _FOLDERS if one.is_dir()), _FOLDERS[0])
-    for file in sorted(folder.rglob("*.py")):
-        relative = file.relative_to(folder)
-        if not relative.parts[0].startswith("_"):
-            for known in {str(relative.with_suffix("")), file.stem}:
-                shipped.setdefault(known, []).append(file)
+    folder, shipped = _shipped_folder(), {}
+    for full in list_configs():
+        for known in {full, full.rpartition("/")[2]}:
+            shipped.setdefault(known, []).append(full)
     key = str(name).removesuffix(".py").removeprefix("configs/")
     if len(shipped.get(key, ())) > 1:
         raise InputError(
-            f"expected the name of one config, but {key!r} is the name of "
-            f"{' and '.join(str(file.relative_to(folder).with_suffix('')) for file in shipped[key])}. "
+            f"expected the name of one config, but {key!r} is the name of {' and '.join(shipped[key])}. "
             "Write the folder, too."
         )
     if key in shipped:
-        return shipped[key][0]
+        return folder / f"{shipped[key][0]}.py"
     raise InputError(
         f"expected a config file or the name of one that ships, but there is no {str(name)!r}; "
         f"{closest(key, shipped) or 'see the folder configs/'}"

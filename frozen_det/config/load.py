@@ -4,6 +4,8 @@ Refuses whatever would have none: names that nothing reads, values that cannot b
 """
 
 from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..weights.reading.recorded_config import read_recorded
 from .accumulation import apply_accumulation
@@ -19,14 +21,17 @@ from .shared_values import Pins, changed, comparable, merged, move_root, only, o
 from .top_level import check_names, live_keys
 from .values import check_values
 
+if TYPE_CHECKING:
+    from mmengine import Config
+
 READ_HERE = "_read_by_frozen_det"  # an attribute of such a Config, which its copies keep
 
 
-def load_config(name, options: Mapping[str, object] | None = None):
+def load_config(name: str | Path, options: Mapping[str, Any] | None = None) -> "Config":
     """Read a config and check it.
 
     Args:
-        name: path or shipped name.
+        name: path, or name of a config that ships.
         options: overrides as `--cfg-options` gives them, ``{"a.b": value}``.
 
     Returns:

@@ -7,6 +7,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,9 @@ from .evaluate import Evaluation, evaluate_detections
 FORMAT = "frozen_det evaluation 1"
 
 
-def evaluate_stored(prefix, ann_file=None, engine: str = "auto", **changes) -> Evaluation:
+def evaluate_stored(
+    prefix: str | Path, ann_file: str | Path | None = None, engine: str = "auto", **changes: Any
+) -> Evaluation:
     """Evaluate stored detections again, as they were evaluated or with other settings.
 
     Args:
@@ -28,6 +31,9 @@ def evaluate_stored(prefix, ann_file=None, engine: str = "auto", **changes) -> E
         engine: 'auto', 'hotcoco', 'faster-coco-eval' or 'pycocotools'.
         **changes: any of evaluate_detections' ``iou_types``, ``image_ids``, ``category_ids``, ``iou_thresholds``,
             ``max_detections``, ``fixed_ap``; by default as stored.
+
+    Returns:
+        all numbers, ``numbers["bbox"]["mAP"]`` as a share of 1, with notes on what was dropped.
 
     Raises:
         InputError: nothing is stored under ``prefix``, or the annotation file is gone.

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..host.torch_versions import TORCH
 from ..models.backbones.bn_folding import fold_away
+from ..models.backbones.frozen_backbone import FrozenBackbone
 from ..weights.atomic_write import replacing
 from ..weights.card import KEY, WeightsCard, first_known
 from ..weights.digest import fingerprint
@@ -72,8 +73,8 @@ def output_names(strides: Sequence[int]) -> tuple[str, ...]:
 
 
 def export_program(
-    backbone,
-    path,
+    backbone: FrozenBackbone,
+    path: str | Path,
     kind: str,
     size_hw: tuple[int, int] | None = None,
     fold_norms: bool = False,
@@ -82,7 +83,7 @@ def export_program(
     """Write a backbone as a program that needs none of our code.
 
     Args:
-        backbone: a :class:`frozen_det.models.FrozenBackbone` with weights in it. Its input is normalised images
+        backbone: a :class:`frozen_det.FrozenBackbone` with weights in it. Its input is normalised images
             (N, 3, H, W), float32; mean, std and channel order stand on the card in the file.
         path: `.onnx` or `.pt2`; whole or absent.
         kind: ``onnx`` or ``torch-export``.
@@ -90,9 +91,13 @@ def export_program(
         fold_norms: put BatchNorms that follow a convolution into it (changes rounding, not the function).
         card: what is known about the weights beyond the backbone.
 
+    Returns:
+        what was written: the card in the file, names of the outputs, input sizes that were compared with eager and the
+        largest difference, as a share of the largest magnitude.
+
     Raises:
-        InputError: a size that cannot be left open, an op that the format lacks, a difference from eager beyond
-            :data:`TOLERANCE`, or a torch older than :data:`NEEDED_TORCH`.
+        InputError: a size that cannot be left open, an op that the format lacks, a difference from eager that is too
+            large, or a torch older than 2.6.
     """
     require_weights(backbone)
     names = output_names(backbone.strides)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..models.backbones.bn_folding import fold_into_weights
+from ..models.backbones.frozen_backbone import FrozenBackbone
 from ..weights.atomic_write import replacing
 from ..weights.card import KEY, WeightsCard, first_known
 from ..weights.digest import Fingerprint, fingerprint
@@ -20,12 +21,16 @@ SUFFIXES = (".safetensors", ".pth")
 
 
 def export_backbone(
-    backbone, path, card: WeightsCard | None = None, layout: str = "plain", fold_norms: bool = False
+    backbone: FrozenBackbone,
+    path: str | Path,
+    card: WeightsCard | None = None,
+    layout: str = "plain",
+    fold_norms: bool = False,
 ) -> WeightsCard:
     """Write the weights of a backbone with their card.
 
     Args:
-        backbone: a :class:`frozen_det.models.FrozenBackbone` with weights in it. Adapters are merged into a copy.
+        backbone: a :class:`frozen_det.FrozenBackbone` with weights in it. Adapters are merged into a copy.
         path: `.safetensors`, or `.pth` for readers that know nothing else (mmdet's own); whole or absent.
         card: what is known about the weights beyond the backbone (recipe, mean and std, parent, licence). Fields left
             None are filled from the body, its library and the weights it started from.

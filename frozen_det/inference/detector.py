@@ -1,15 +1,17 @@
 """A trained detector as a function: `load_detector(config, checkpoint)`, then `detector(images)`.
 
-Loads strictly: a checkpoint that does not fill the model raises. Lean checkpoints get their base through the one door.
+Loads strictly: a checkpoint that does not fill the model raises. The frozen weights of a lean one come from its base.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from ..datasets.images.head import read_head
 from ..datasets.images.pixels import PixelReader
@@ -55,15 +57,21 @@ class Detections:
 class LoadedDetector:
     """A detector in eval mode with its test pipeline; call it with image files or arrays.
 
-    ``reader`` opens files as the pipeline does, with the same turns: boxes lie on what it gives.
+    Args:
+        model: the detector, in eval mode.
+        pipeline: the test pipeline for a ``file`` and for an ``array``.
+        classes: names, in the order of the labels.
+
+    Attributes:
+        reader: opens files as the pipeline does, with the same turns: boxes lie on what it gives.
     """
 
-    def __init__(self, model, pipeline, classes: tuple[str, ...]):
+    def __init__(self, model: nn.Module, pipeline: Mapping[str, Any], classes: tuple[str, ...]):
         self.model, self.pipeline, self.classes = model, pipeline, classes
         self.reader = PixelReader.of(pipeline["file"].transforms)
 
-    def __call__(self, images: Sequence) -> list[Detections]:
-        """Detect.
+    def __call__(self, images: Sequence[str | Path | np.ndarray]) -> list[Detections]:
+        """Detect in images.
 
         Args:
             images: image files, or (H, W, 3) uint8 arrays in BGR order as cv2 gives them.
@@ -122,14 +130,23 @@ def _check_file(path) -> None:
         raise InputError(f"expected an image that can be decoded, got {path}: {fault}.")
 
 
-def load_detector(config, checkpoint, device: str | None = None, options: dict | None = None) -> LoadedDetector:
-    """Build the model of a config, fill it from a checkpoint of it, and make it ready to detect.
+def load_detector(
+    config: str | Path,
+    checkpoint: str | Path,
+    device: str | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> LoadedDetector:
+    """Build the detector of a config, fill it strictly from a checkpoint, and make it ready to detect.
 
     Args:
-        config: path, or shipped name.
-        checkpoint: lean or full checkpoint file.
-        device: by default the GPU where there is one.
-        options: overrides of the config.
+        config: path, or name of a config that ships.
+        checkpoint: that the config trained, lean or full.
+        device: ``cpu``, ``cuda``, ``cuda:1``; by default the GPU where there is one.
+        options: overrides of the config, ``{"data_root": "my/data"}``.
+
+    Returns:
+        a function of image files or (H, W, 3) uint8 arrays (blue first) that gives one
+        :class:`frozen_det.Detections` for each; its ``model`` is the mmdet detector, ``classes`` its class names.
 
     Raises:
         InputError: the checkpoint does not fit the model, or its classes are not those of the config's data (another
@@ -157,6 +174,28 @@ def load_detector(config, checkpoint, device: str | None = None, options: dict |
     model = MODELS.build(cfg.model)
     load_whole(model, loaded, str(checkpoint))
     return LoadedDetector(model.to(device).eval(), _pipelines(cfg), classes)
+
+
+def load_backbone(config: str | Path, checkpoint: str | Path, options: Mapping[str, Any] | None = None) -> nn.Module:
+    """Build the backbone of a config's model alone, and fill it from a checkpoint of the whole model.
+
+    Args:
+        config: path, or name of a config that ships, of a detector or classifier.
+        checkpoint: that the config trained, lean or full.
+        options: overrides of the config.
+
+    Returns:
+        a :class:`frozen_det.FrozenBackbone` in eval mode: normalised images (N, 3, H, W) to a tuple of features, one
+        (N, C, H / s, W / s) for each of its `strides` s.
+
+    Raises:
+        InputError: the checkpoint does not hold this backbone.
+    """
+    from ..config import load_config
+    from ..models.detectors.trained_backbone import trained_backbone
+
+    cfg = load_config(config, options)
+    return trained_backbone(cfg.model, checkpoint, cfg.filename)
 
 
 def _test_data(cfg):

@@ -6,7 +6,10 @@ FLOPs count a multiply-add as two operations (see flop_count.py); RoIAlign, NMS 
 
 import copy
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -36,9 +39,18 @@ class PartRow:
 
 @dataclass
 class ModelDescription:
-    """See the module's docstring; counts are of scalars, FLOPs of one image, bytes of float32 values.
+    """What a model is.
 
-    `not_run` names parts that did not run, since they wait for objects that were found: their FLOPs are not in it.
+    Attributes:
+        total_params, trainable_params, frozen_params: numbers of scalars.
+        trainable_share: of the parameters, from 0 to 1.
+        forward_flops, training_step_flops: of one image; a multiply-add counts as two.
+        bytes_kept_for_backward: of one image, in float32.
+        size_hw: height and width of the padded input in px.
+        num_rois_training, num_rois_inference: regions that were counted; 0 for a classifier.
+        levels, neck_levels: ``stride`` and ``channels`` of the features.
+        parts: counts of each stage, neck and head.
+        not_run: parts that did not run, since they wait for objects that were found: their FLOPs are left out.
     """
 
     total_params: int
@@ -59,6 +71,27 @@ class ModelDescription:
     def to_dict(self) -> dict:
         """Plain values, for JSON."""
         return asdict(self)
+
+
+def describe(
+    config: str | Path, size_hw: tuple[int, int] | None = None, options: Mapping[str, Any] | None = None
+) -> ModelDescription:
+    """What a config's model is: what trains, strides and channels, FLOPs, memory. Needs neither weights nor data.
+
+    Args:
+        config: path, or name of a config that ships, of a detector or classifier.
+        size_hw: height and width of the input in px; by default the largest of the training pipeline.
+        options: overrides of the config, ``{"model.detector.backbone.freeze": False}``.
+
+    Returns:
+        counts of scalars, FLOPs of one image, bytes of float32 values; :meth:`ModelDescription.to_dict` for JSON.
+
+    Raises:
+        InputError: a config or override that cannot be right, or a model without a backbone.
+    """
+    from ..config import load_config
+
+    return describe_model(load_config(config, options), size_hw)
 
 
 def describe_model(cfg, size_hw: tuple[int, int] | None = None) -> ModelDescription:

@@ -120,8 +120,18 @@ def card_of(checkpoint, where: str) -> WeightsCard | None:
     return None
 
 
-def read_card(path) -> WeightsCard | None:
-    """The card inside a weights file, or None if it has none. Reads no more of a safetensors file than its header."""
+def read_card(path: str | Path) -> WeightsCard | None:
+    """The card inside a weights file. Of a safetensors file no more than the header is read.
+
+    Args:
+        path: of a checkpoint or weights file of any kind; no code in it is run.
+
+    Returns:
+        the card; None for a file without one.
+
+    Raises:
+        InputError: no such file, no weights file, or a card that cannot be read.
+    """
     path = Path(path).expanduser()
     if not path.is_file():
         raise InputError(f"expected a weights file, but {path} does not exist.")

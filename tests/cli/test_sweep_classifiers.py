@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from frozen_det.cli import main
-from frozen_det.cli.train import build_runner, training_config
+from frozen_det.engine.runs import new_runner
+from frozen_det.engine.training import training_config
 from frozen_det.ops import mixing as mixing_ops
 from frozen_det.upstream import batch_mixing as mixing_module
 from frozen_det.workflows.sweep import Sweep
@@ -29,24 +30,10 @@ def configs(tmp_path):
 
 def drawn_by(config, seed, folder, monkeypatch):
     """What a run of one epoch with `train --seed` begins with, shows and mixes."""
-    from argparse import Namespace
-
     draws, real = [], mixing_ops.draw_mixing
     monkeypatch.setattr(mixing_module, "draw_mixing", lambda *given: draws.append(real(*given)) or draws[-1])
-    cfg = training_config(
-        Namespace(
-            config=config,
-            cfg_options=["train_cfg.max_epochs=1"],
-            work_dir=str(folder),
-            launcher="none",
-            seed=seed,
-            amp=False,
-            fraction=None,
-            fraction_seed=0,
-            same_updates=False,
-        )
-    )
-    runner = build_runner(cfg)
+    cfg = training_config(config, {"train_cfg.max_epochs": 1}, work_dir=folder, seed=seed)
+    runner = new_runner(cfg)
     weights = runner.model.network.state_dict()["conv1.weight"].clone()
     shown = []
     forward = runner.model.data_preprocessor.forward

@@ -179,7 +179,7 @@ def test_the_frozen_body_is_the_file_it_was_loaded_from(ends, body):
 def test_without_a_gpu_the_synchronised_norms_are_left_out_aloud(capsys, monkeypatch):
     from mmengine.config import Config
 
-    from frozen_det.cli.train import set_launcher
+    from frozen_det.engine.training import set_launcher
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     cfg = Config(dict(sync_bn="torch"))

@@ -146,17 +146,17 @@ def test_a_loss_that_is_not_finite_names_the_images(data, tmp_path):
 
 
 def test_accumulated_steps_make_one_update_and_say_so(data, tmp_path, capsys):
-    from frozen_det.cli.train import accumulation_words
+    from frozen_det.engine.training import describe_accumulation
 
     cfg = tiny_config(data, tmp_path, 1, accumulate=2, auto_scale_lr__base_batch_size=32)
     assert cfg.optim_wrapper.accumulative_counts == 2
-    assert accumulation_words(cfg, 1) == (
+    assert describe_accumulation(cfg, 1) == (
         "gradient accumulation: 2 steps x 1 process x 8 images = 16 images for one "
         "update; learning rate 0.1 x 16 / 32 = 0.05 (linear in the batch)"
     )
     cfg.dump(str(tmp_path / "again.py"))  # as the Runner does: read again, the rate is not divided again
     again = load_config(tmp_path / "again.py")
-    assert accumulation_words(again, 1) == accumulation_words(cfg, 1)
+    assert describe_accumulation(again, 1) == describe_accumulation(cfg, 1)
     cfg.model.mixing = MIXING
     runner = run(cfg)
     assert runner.optim_wrapper.get_lr()["lr"] == pytest.approx([0.05])
@@ -167,7 +167,7 @@ def test_the_distributed_wrapper_runs_without_a_gpu_and_every_parameter_is_used(
     """One process here; two on a CPU gave one update of 2 x 8 x 2 images and 7 of 7 test images."""
     from mmengine.model import MMDistributedDataParallel
 
-    from frozen_det.cli.train import set_launcher
+    from frozen_det.engine.training import set_launcher
 
     for name, value in dict(RANK=0, LOCAL_RANK=0, WORLD_SIZE=1, MASTER_ADDR="127.0.0.1", MASTER_PORT=0).items():
         monkeypatch.setenv(name, str(value))

@@ -26,6 +26,11 @@ class MmdetSource(BackboneSource):
     names_body = False
     names_weights = False
 
+    def names(self) -> list[str]:
+        import mmdet.models.backbones as known
+
+        return [name for name in known.__all__ if isinstance(getattr(known, name), type)]
+
     def build(self, name: str, options: dict, strides) -> Body:
         from mmdet.registry import MODELS
 
@@ -86,6 +91,13 @@ class MmdetSource(BackboneSource):
 @BACKBONE_SOURCES.register_module(name="frozen_det")
 class OwnSource(MmdetSource):
     """The networks of this package."""
+
+    def names(self) -> list[str]:
+        from ...registry import MODELS
+
+        MODELS.import_from_location()
+        networks = {name: network for name, network in MODELS.module_dict.items() if hasattr(network, "preprocess")}
+        return [f"frozen_det.{name}" for name in networks]
 
     def body_of(self, name: str) -> dict | None:
         from ...registry import MODELS

@@ -9,11 +9,12 @@ import importlib
 import importlib.util
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from torch import Tensor, nn
 
-from ...errors import InputError
+from ...errors import InputError, closest
 from ...registry import BACKBONE_SOURCES
 from ...weights.host_guard import reading_safely
 from .base import Body, Preprocess
@@ -53,6 +54,10 @@ class BackboneSource:
             InputError: an unknown name, or a stride that the model does not have.
         """
         raise InputError(f"{self.name} has no backbones (model.backbone.body.type); give one of {body_types()}.")
+
+    def names(self) -> list[str]:
+        """The models that it has, as :meth:`build` takes them."""
+        return []
 
     def strides(self, name: str, options: dict) -> tuple[int | None, ...]:
         """Stride of each feature in order of running, None for one that is no map of the image; arguments as above."""
@@ -131,6 +136,29 @@ def source_named(name: str) -> BackboneSource | None:
     BACKBONE_SOURCES.import_from_location()
     found = BACKBONE_SOURCES.module_dict.get(name)
     return None if found is None else found(name)
+
+
+def list_backbones(source: str = "timm", pattern: str = "*") -> list[str]:
+    """Names of the models that can be backbones.
+
+    Args:
+        source: ``timm``, ``torchvision``, ``mmdet``, ``frozen_det`` (own networks), or one that a plugin registers.
+        pattern: shell pattern that the whole name must match, e.g. ``convnext*``.
+
+    Returns:
+        sorted names: of timm, torchvision and plugins what ``body=dict(type=SOURCE, name=NAME)`` takes, of mmdet and
+        frozen_det the ``type`` itself. What was measured of them stands in docs/backbones.md.
+
+    Raises:
+        InputError: no such source.
+    """
+    found = source_named(source)
+    if found is None:
+        raise InputError(
+            f"expected the name of a backbone source, got {source!r}; "
+            f"{closest(source, BACKBONE_SOURCES.module_dict) or f'known: {sorted(BACKBONE_SOURCES.module_dict)}'}"
+        )
+    return sorted(name for name in found.names() if fnmatchcase(name, pattern))
 
 
 def body_types() -> list[str]:

@@ -21,6 +21,11 @@ class TimmSource(BackboneSource):
 
     weights_form = "'timm' or 'timm:TAG'"
 
+    def names(self) -> list[str]:
+        import timm
+
+        return timm.list_models()
+
     def build(self, name: str, options: dict, strides) -> Body:
         return timm_body(name, options, strides)
 

@@ -26,6 +26,11 @@ class TorchvisionSource(BackboneSource):
     weights_form = "'torchvision' or 'torchvision:IMAGENET1K_V2'"
     preprocess = Preprocess()
 
+    def names(self) -> list[str]:
+        import torchvision
+
+        return torchvision.models.list_models(module=torchvision.models)
+
     def build(self, name: str, options: dict, strides) -> Body:
         import torchvision
         from torchvision.models.feature_extraction import create_feature_extractor

@@ -72,10 +72,10 @@ class FrozenBackbone(nn.Module):
     def __init__(
         self,
         body: dict | None = None,
-        weights=None,
+        weights: str | dict | None = None,
         strides: Sequence[int] = (4, 8, 16, 32),
         freeze: bool | int | Sequence[str] = True,
-        adapters=None,
+        adapters: dict | None = None,
         forward: dict | None = None,
         norm_momentum: float | None = None,
     ):

@@ -8,9 +8,9 @@ import torch
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 
-from frozen_det.cli.train import accumulation_words
 from frozen_det.config import load_config
 from frozen_det.engine.optimizers.rate_scaling import guard_rate_scaling, rate_factor, scaling_of
+from frozen_det.engine.training import describe_accumulation
 from frozen_det.errors import InputError
 
 
@@ -48,7 +48,7 @@ def test_rsb_scales_as_timm_does_for_lamb(batch, accumulate, processes):
 def test_512_images_have_half_of_the_rate_of_2048():
     cfg = load_config("upstream/resnet50_rsb-a2_imagenet1k", {"accumulate": 2})
     assert scaled(5e-3, cfg.auto_scale_lr, 256) == pytest.approx(2.5e-3)
-    assert accumulation_words(cfg, 1).endswith(
+    assert describe_accumulation(cfg, 1).endswith(
         "learning rate 0.005 x sqrt(512 / 2048) = 0.0025 (by the root of the batch)"
     )
 

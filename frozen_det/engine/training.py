@@ -1,0 +1,178 @@
+"""Training by config, as `frozen-det train` does it: overrides, launcher, a share of the data, the folder, the run."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+from ..weights.kept_checkpoints import latest_checkpoint
+from .runs import host_scope, new_runner, training_folder
+
+if TYPE_CHECKING:
+    from mmengine import Config
+
+LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
+
+
+def train(
+    config: str | Path,
+    *,
+    options: Mapping[str, Any] | None = None,
+    work_dir: str | Path | None = None,
+    resume: str | Path | None = None,
+    seed: int | None = None,
+    amp: bool = False,
+    launcher: str = "none",
+    fraction: float | None = None,
+    fraction_seed: int = 0,
+    same_updates: bool = False,
+    log: Callable[[str], None] = print,
+) -> Path | None:
+    """Train a detector or a classifier by config; what `frozen-det train` does.
+
+    Args:
+        config: path, or name of a config that ships.
+        options: overrides of the config, ``{"optim_wrapper.optimizer.lr": 0.01}``.
+        work_dir: where checkpoints, logs and the proof go; by default the config's, else ``work_dirs/NAME``.
+        resume: ``"auto"`` goes on from the newest checkpoint of `work_dir`, if it has one; a path from that file or
+            folder; None begins anew.
+        seed: of the run; by default the config's.
+        amp: automatic mixed precision (GPUs only).
+        launcher: how the processes were started: ``none``, ``pytorch`` (torchrun), ``slurm`` or ``mpi``.
+        fraction: share of the training images, in (0, 1]; every class keeps at least one image. None takes all.
+        fraction_seed: seed of the draw of the fraction; the run's seed does not change it.
+        same_updates: with a fraction F, 1/F times the epochs, so that the number of updates stays the same.
+        log: takes each line that tells how the run begins.
+
+    Returns:
+        the newest checkpoint at the end; None if the config keeps none.
+
+    Raises:
+        InputError: a config, override or option that cannot be right; a folder that is in use or holds another run;
+            broken data or weights.
+        StorageError: the folder cannot be written.
+    """
+    cfg = training_config(
+        config,
+        options,
+        work_dir=work_dir,
+        seed=seed,
+        amp=amp,
+        launcher=launcher,
+        fraction=fraction,
+        fraction_seed=fraction_seed,
+        same_updates=same_updates,
+        log=log,
+    )
+    resume = str(resume) if resume is not None else None
+    with training_folder(cfg, resume, log, "the same with --resume (resume='auto')"), host_scope():
+        runner = new_runner(cfg)
+        if cfg.get("accumulate", 1) > 1 and runner.rank == 0:
+            log(describe_accumulation(cfg, runner.world_size))
+        runner.train()
+    return latest_checkpoint(cfg.work_dir)
+
+
+def training_config(
+    config: str | Path,
+    options: Mapping[str, Any] | None = None,
+    *,
+    work_dir: str | Path | None = None,
+    seed: int | None = None,
+    amp: bool = False,
+    launcher: str = "none",
+    fraction: float | None = None,
+    fraction_seed: int = 0,
+    same_updates: bool = False,
+    log: Callable[[str], None] = print,
+) -> "Config":
+    """The config of a training run with all that :func:`train` is told, but for `resume`; arguments as there.
+
+    Raises:
+        InputError: see :func:`train`.
+    """
+    from ..config import default_work_dir, load_config
+
+    cfg = load_config(config, options)
+    cfg.work_dir = str(work_dir or cfg.get("work_dir") or default_work_dir(cfg))
+    set_launcher(cfg, launcher, log)
+    if seed is not None:
+        cfg.randomness = {**cfg.get("randomness", {}), "seed": seed}
+    if amp:
+        _set_amp(cfg)
+    _set_fraction(cfg, fraction, fraction_seed, same_updates, log)
+    return cfg
+
+
+def _set_amp(cfg) -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        raise InputError("--amp needs a GPU: the host's mixed precision runs on no CPU. Leave --amp out here.")
+    if cfg.optim_wrapper.type not in ("OptimWrapper", "AmpOptimWrapper"):
+        raise InputError(f"--amp works with optim_wrapper.type='OptimWrapper', got {cfg.optim_wrapper.type!r}.")
+    cfg.optim_wrapper.type = "AmpOptimWrapper"
+    cfg.optim_wrapper.setdefault("loss_scale", "dynamic")
+
+
+def _set_fraction(cfg, share: float | None, seed: int, same_updates: bool, log) -> None:
+    """Give the training data their fraction, record which images it is, and stretch the schedule if asked."""
+    from ..datasets.samplers.data_fraction import fraction_of, put_fraction
+    from .runner.stretch_schedule import stretch_schedule
+
+    if share is not None:
+        put_fraction(cfg, share, seed)
+    fraction = fraction_of(cfg)
+    if fraction is not None:
+        hooks = list(cfg.get("custom_hooks") or [])
+        if not any(hook.get("type") == "frozen_det.FractionRecordHook" for hook in hooks):
+            cfg.custom_hooks = [*hooks, dict(type="frozen_det.FractionRecordHook")]
+    if same_updates:
+        changed = stretch_schedule(cfg, 1 / fraction["share"]) if fraction else []
+        log("as many updates as with all the data: " + (", ".join(changed) or "the schedule stays as it is"))
+
+
+def set_launcher(cfg, launcher: str, log: Callable[[str], None] = print) -> None:
+    """How the processes were started; without a GPU they talk by gloo, where the config says nccl."""
+    import torch
+
+    if launcher not in LAUNCHERS:
+        raise InputError(f"expected a launcher of {', '.join(LAUNCHERS)}, got {launcher!r}.")
+    cfg.launcher = launcher
+    talk = (cfg.get("env_cfg") or {}).get("dist_cfg") or {}
+    if launcher == "none" or torch.cuda.is_available():
+        return
+    if talk.get("backend", "nccl") == "nccl":
+        cfg.env_cfg = {**(cfg.get("env_cfg") or {}), "dist_cfg": {**talk, "backend": "gloo"}}
+    if cfg.pop("sync_bn", None) is not None:
+        log(
+            "sync_bn is left out: torch synchronises norms on GPUs only. Norms that train see their own process's "
+            "batch; frozen_det.NormStatisticsHook averages their running statistics at the end of each epoch."
+        )
+    if launcher == "pytorch":
+        # The host would set a CUDA device first, and name one to the wrapper; neither is there.
+        if not torch.distributed.is_initialized():
+            torch.distributed.init_process_group("gloo")
+        cfg.setdefault(
+            "model_wrapper_cfg", dict(type="MMDistributedDataParallel", device_ids=None, broadcast_buffers=False)
+        )
+
+
+def describe_accumulation(cfg, num_processes: int) -> str:
+    """The arithmetic of gradient accumulation: images of one update, and the learning rate that follows."""
+    from .optimizers.rate_scaling import rate_factor, scaling_of
+
+    steps, batch = cfg.accumulate, cfg.train_dataloader.batch_size
+    update = steps * num_processes * batch
+    text = (
+        f"gradient accumulation: {steps} steps x {num_processes} process{'es' if num_processes > 1 else ''} x "
+        f"{batch} images = {update} images for one update"
+    )
+    scale, rate = cfg.get("auto_scale_lr") or {}, cfg.optim_wrapper.optimizer.get("lr")
+    if rate is None or not scale.get("enable"):
+        return f"{text}; the learning rate {rate} is as given, whatever the batch"
+    base = scale.base_batch_size * scale.get("divided_by", 1)  # the config's own number
+    scaling = scaling_of(scale)
+    sum_ = f"{rate:g} x {update} / {base:g}" if scaling == "linear" else f"{rate:g} x sqrt({update} / {base:g})"
+    law = "linear in the batch" if scaling == "linear" else "by the root of the batch"
+    return f"{text}; learning rate {sum_} = {rate * rate_factor(update, base, scaling):g} ({law})"
