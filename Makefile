@@ -16,7 +16,7 @@ TEST_PROCESSES ?= 2
 # What the other hosts' runs test, and how: TESTS="tests/models -x" make test-openmmlab
 TESTS ?= tests
 
-.PHONY: quickstart test test-openmmlab test-newest lint clean
+.PHONY: quickstart test test-openmmlab test-newest lint api clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/frozen-det quickstart --work-dir work_dirs/quickstart
@@ -38,7 +38,11 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-$(VENV)/.installed: constraints.txt setup.py
+# docs/api.md, from the docstrings of the public names.
+api: $(VENV)/.installed
+	$(BIN)/python docs/api_page.py
+
+$(VENV)/.installed: constraints.txt pyproject.toml setup.py
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 13) else \
 	  f"expected Python 3.10 to 3.13, got {v[0]}.{v[1]}: make PYTHON=python3.12 quickstart")'
 	$(PYTHON) -m venv $(VENV)
@@ -47,7 +51,7 @@ $(VENV)/.installed: constraints.txt setup.py
 	@touch $@
 
 # torch 2.1.2 has wheels for Python 3.8 to 3.11. The constraints choose torch, numpy and OpenCV of one age.
-.venv-openmmlab/.installed: constraints-openmmlab.txt setup.py
+.venv-openmmlab/.installed: constraints-openmmlab.txt pyproject.toml setup.py
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 11) else \
 	  f"expected Python 3.10 or 3.11, got {v[0]}.{v[1]}: make PYTHON=python3.11 test-openmmlab")'
 	$(PYTHON) -m venv .venv-openmmlab
@@ -57,7 +61,7 @@ $(VENV)/.installed: constraints.txt setup.py
 	@touch $@
 
 # Everything as tested, but torch and what comes with it.
-.venv-newest/.installed: constraints.txt setup.py
+.venv-newest/.installed: constraints.txt pyproject.toml setup.py
 	$(PYTHON) -m venv .venv-newest
 	grep -vE '^(torch|torchvision|triton|nvidia-[a-z0-9-]*|cuda-[a-z-]*)==' constraints.txt > .venv-newest/constraints.txt
 	@echo "installing the newest torch (about 3 GB, a few minutes)"

@@ -294,7 +294,7 @@ def _absent(installed, required: Sequence[str]) -> Iterator[Finding]:
 
 
 def _below_range(installed, required: Sequence[str]) -> Iterator[Finding]:
-    """Installed versions outside the ranges of setup.py; the host's own lines are judged by TESTED instead."""
+    """Installed versions outside the ranges of pyproject.toml; the host's own lines are judged by TESTED instead."""
     host = {name for names in HOST.values() for name in names if not name.startswith("onedl-")}
     outside = {}
     for text in required:
@@ -307,7 +307,9 @@ def _below_range(installed, required: Sequence[str]) -> Iterator[Finding]:
         elif name not in installed and "extra" not in str(requirement.marker or ""):
             yield Finding(f"{name} is missing", f"pip install '{name}{requirement.specifier}'", broken=True)
     for name, wanted in outside.items():
-        yield Finding(f"{name} {installed[name]} is outside the range of setup.py, {wanted}", f"pip install '{wanted}'")
+        yield Finding(
+            f"{name} {installed[name]} is outside the range that frozen_det states, {wanted}", f"pip install '{wanted}'"
+        )
 
 
 def _pairing(installed, required_by_torchvision: Sequence[str]) -> Iterator[Finding]:

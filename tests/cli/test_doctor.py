@@ -122,7 +122,7 @@ def test_setuptools_without_pkg_resources_or_none_at_all_beside_the_original_lin
 
 def test_a_version_below_the_range_of_setup_and_a_missing_requirement():
     found = the_only(findings({**ONEDL, "timm": "0.9.16"}))
-    assert found.what == "timm 0.9.16 is outside the range of setup.py, timm>=1.0.9"
+    assert found.what == "timm 0.9.16 is outside the range that frozen_det states, timm>=1.0.9"
     assert found.type_this == "pip install 'timm>=1.0.9'" and not found.broken
     assert the_only(findings({**ONEDL, "onnx": "1.12.0"})).type_this == "pip install 'onnx>=1.16'"
     gone = the_only(findings({name: version for name, version in ONEDL.items() if name != "timm"}))
