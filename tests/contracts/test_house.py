@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -170,12 +171,15 @@ def test_importing_the_package_loads_no_torch_and_no_host():
 
 
 def test_types_resolve_by_scope_without_custom_imports():
+    from frozen_det.host import startup
+
     code = (
         "from mmdet.registry import *; "
         "print(MODELS.get('frozen_det.FrozenBackbone'), DATASETS.get('frozen_det.CocoDataset'), "
         "HOOKS.get('frozen_det.FrozenProofHook'), METRICS.get('frozen_det.CocoMetric'))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    under_run = startup.environment(os.environ)  # as mmdet's own tools are started
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=under_run)
     assert "None" not in done.stdout.splitlines()[-1]
 
 

@@ -51,7 +51,9 @@ def with_mmcv(tmp_path):
 def without_host(tmp_path_factory):
     """The installed packages but for those of the host."""
     made = Environment(tmp_path_factory.mktemp("without_host") / "env")
-    for path in Path(sysconfig.get_path("purelib")).iterdir():
+    import torch
+
+    for path in Path(torch.__file__).parents[1].iterdir():
         if not path.name.startswith(HOST) and path.suffix != ".pth" and "frozen_det" not in path.name:
             (made.packages / path.name).symlink_to(path)
     return made
