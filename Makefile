@@ -16,14 +16,12 @@ TEST_PROCESSES ?= 2
 # What the other hosts' runs test, and how: TESTS="tests/models -x" make test-openmmlab
 TESTS ?= tests
 
-.PHONY: quickstart test test-openmmlab test-newest lint api clean
+.PHONY: quickstart test test-openmmlab test-newest lint api docs clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/frozen-det quickstart --work-dir work_dirs/quickstart
 
-test: $(VENV)/.installed
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
 test-openmmlab: .venv-openmmlab/.installed
@@ -37,6 +35,16 @@ test-newest: .venv-newest/.installed
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The pages as a site in work_dirs/docs; a warning is an error. Python 3.11 or newer.
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx -W --keep-going -q -b html -c docs/site docs work_dirs/docs
+	@echo work_dirs/docs/index.html
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
 
 # docs/api.md, from the docstrings of the public names.
 api: $(VENV)/.installed
@@ -70,4 +78,4 @@ $(VENV)/.installed: constraints.txt pyproject.toml setup.py
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .venv-openmmlab .venv-newest work_dirs data build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-openmmlab .venv-newest work_dirs data build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

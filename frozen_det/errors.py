@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections.abc import Iterable
 
 
 class InputError(ValueError):
@@ -11,7 +12,7 @@ class InputError(ValueError):
     """
 
 
-def closest(name: str, known, count: int = 3) -> str:
+def closest(name: str, known: Iterable[object], count: int = 3) -> str:
     """``"did you mean 'a', 'b'?"`` for the known names nearest to ``name``; an empty string if none is near."""
     from difflib import get_close_matches
 
@@ -40,7 +41,7 @@ _REMEDIES = {
 }
 
 
-def storage_error(error: OSError, path=None) -> StorageError:
+def storage_error(error: OSError, path: object = None) -> StorageError:
     """What kept a file from being written, in one line with its path and a remedy.
 
     Args:
@@ -49,7 +50,7 @@ def storage_error(error: OSError, path=None) -> StorageError:
     """
     at = path if path is not None else error.filename
     words = os.strerror(error.errno) if error.errno else str(error)
-    remedy = _REMEDIES.get(error.errno, "Name another folder")
+    remedy = _REMEDIES.get(error.errno or 0, "Name another folder")
     return StorageError(f"could not write {at if at is not None else 'a file'}: {words}. {remedy}.")
 
 

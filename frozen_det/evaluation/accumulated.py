@@ -77,7 +77,7 @@ def proposal_numbers(counts: Accumulated) -> dict[str, float]:
     return {name: value for name, value in coco_numbers(counts).items() if name.startswith("AR")}
 
 
-def lvis_numbers(counts: Accumulated, frequency_of: dict[int, str]) -> dict[str, float]:
+def lvis_numbers(counts: Accumulated, frequency_of: dict[int, str | None]) -> dict[str, float]:
     """The 13 LVIS numbers: AP, AP50, AP75, APs/m/l, APr/c/f, AR@300, ARs/m/l@300.
 
     Args:

@@ -63,7 +63,7 @@ class CocoMetric(BaseMetric):
 
     default_prefix = "coco"
     federated = False
-    kinds = ("bbox", "segm", "proposal")
+    kinds: tuple[str, ...] = ("bbox", "segm", "proposal")
 
     def __init__(
         self,
@@ -99,10 +99,11 @@ class CocoMetric(BaseMetric):
         self.ann_file = ann_file
         self.label_order = label_order
         self.classwise = classwise
-        self.iou_thrs = iou_thrs if iou_thrs is None else list(iou_thrs) if np.ndim(iou_thrs) else [iou_thrs]
-        if self.iou_thrs is not None:
-            check_iou_thresholds(self.iou_thrs, f"{type(self).__name__}.iou_thrs")
-            self.iou_thrs = [float(iou) for iou in self.iou_thrs]
+        self.iou_thrs: list[float] | None = None
+        if iou_thrs is not None:
+            thresholds = list(np.atleast_1d(np.asarray(iou_thrs, dtype=object)))
+            check_iou_thresholds(thresholds, f"{type(self).__name__}.iou_thrs")
+            self.iou_thrs = [float(iou) for iou in thresholds]
         check_limits(proposal_nums, f"{type(self).__name__}.proposal_nums")
         self.proposal_nums = tuple(sorted(set(proposal_nums)))
         self.format_only = format_only

@@ -48,9 +48,11 @@ class PackedMasks:
         counts = [
             mask["counts"].encode("ascii") if isinstance(mask["counts"], str) else mask["counts"] for mask in masks
         ]
-        size_hw = tuple(int(side) for side in masks[0]["size"]) if masks else (0, 0)
+        height, width = masks[0]["size"] if masks else (0, 0)
         return cls(
-            size_hw, np.frombuffer(b"".join(counts), np.uint8), np.cumsum([len(one) for one in counts], dtype=np.int64)
+            (int(height), int(width)),
+            np.frombuffer(b"".join(counts), np.uint8),
+            np.cumsum([len(one) for one in counts], dtype=np.int64),
         )
 
     def unpacked(self) -> list[dict]:
@@ -147,6 +149,7 @@ class Detections:
         of = self.for_iou_type(iou_type)
         rows = zip(of.image_ids.tolist(), of.category_ids.tolist(), of.scores.tolist())
         if iou_type == "segm":
+            assert of.masks is not None
             return [
                 {"image_id": image, "category_id": category, "score": score, "segmentation": mask}
                 for (image, category, score), mask in zip(rows, of.masks)

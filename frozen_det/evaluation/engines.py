@@ -136,6 +136,7 @@ class HotcocoEngine:
         evaluator.evaluate()
         evaluator.accumulate()
         arrays = evaluator.eval
+        assert arrays is not None
         return _accumulated(arrays["precision"], arrays["recall"], evaluator.params.iou_thrs, protocol)
 
 

@@ -166,7 +166,9 @@ def check_class_list(classes, needed: bool) -> None:
         )
 
 
-def category_ids_of_labels(classes, categories: list[dict], where: str, label_order: str = "classes") -> list[int]:
+def category_ids_of_labels(
+    classes, categories: list[dict], where: str, label_order: str = "classes"
+) -> list[int | None]:
     """Category id of each label; ``NO_CATEGORY`` for a class that the ground truth does not list.
 
     Args:

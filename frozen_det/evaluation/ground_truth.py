@@ -216,7 +216,8 @@ def truth_from_samples(samples: list[dict], classes) -> dict:
         else its box's.
     """
     categories = [dict(one if isinstance(one, dict) else {"name": one}, id=label) for label, one in enumerate(classes)]
-    images, annotations = [], []
+    images: list[dict] = []
+    annotations: list[dict] = []
     for sample in samples:
         size_hw = (int(sample["height"]), int(sample["width"]))
         image = {

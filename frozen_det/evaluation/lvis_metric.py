@@ -49,9 +49,9 @@ class LVISMetric(CocoMetric):
                 "annotated throughout"
             )
         for name, one in lists.items():
-            if not all(isinstance(label, int | np.integer) for label in one):
+            if not all(isinstance(label, int | np.integer) for label in one or ()):
                 raise InputError(
-                    f"expected labels in {name} of image {sample.get('img_id')!r}, got {list(one)!r:.60}; "
+                    f"expected labels in {name} of image {sample.get('img_id')!r}, got {list(one or ())!r:.60}; "
                     "the data set must translate the file's ids, as frozen_det.LVISDataset does"
                 )
         return {**super()._truth_of(sample), **lists}

@@ -19,7 +19,7 @@ def argument_names(built) -> tuple[frozenset[str], bool]:
         the names, and whether they are all: False for a type that takes any other name as well.
     """
     if not inspect.isclass(built):
-        parameters = inspect.signature(built).parameters.values()
+        parameters = list(inspect.signature(built).parameters.values())
         return (
             frozenset(p.name for p in parameters) | _former_names(built),
             not any(p.kind is p.VAR_KEYWORD for p in parameters),

@@ -100,7 +100,7 @@ class LoadedDetector:
         except Exception as error:
             raise InputError(f"expected an image that can be decoded, but {image} cannot: {error}.") from error
         with torch.no_grad():
-            result = self.model.test_step(dict(inputs=[data["inputs"]], data_samples=[data["data_samples"]]))[0]
+            result = self.model.test_step(dict(inputs=[data["inputs"]], data_samples=[data["data_samples"]]))[0]  # type: ignore[operator]
         panoptic = result.pred_panoptic_seg.sem_seg if "pred_panoptic_seg" in result else None
         if panoptic is not None:
             panoptic = torch.as_tensor(panoptic).cpu().numpy().reshape(panoptic.shape[-2:])

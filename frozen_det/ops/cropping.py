@@ -22,7 +22,8 @@ def pad_crop_flip(
     num, channels, height, width = images.shape
     padded = np.zeros((num, channels, height + 2 * padding, width + 2 * padding), dtype=images.dtype)
     padded[:, :, padding : padding + height, padding : padding + width] = images
-    windows = sliding_window_view(padded, (height, width), axis=(2, 3))  # (N, C, 2p + 1, 2p + 1, H, W), no copy
+    # (N, C, 2p + 1, 2p + 1, H, W), no copy
+    windows = sliding_window_view(padded, (height, width), axis=(2, 3))  # type: ignore[call-overload]
     crops = windows[np.arange(num), :, tops, lefts]  # (N, C, H, W)
     crops[flips] = crops[flips, :, :, ::-1]
     return crops

@@ -92,4 +92,5 @@ def ious_along_thresholds(
     for level in set(wanted):
         ious = inclusive_ious(contour_boxes(levels, level), truths_xyxy).max(1)
         known[level] = ious[0], ious.max()
-    return tuple(np.array([known[level][which] for level in wanted]) for which in (0, 1))
+    largest, best = (np.array([known[level][which] for level in wanted]) for which in (0, 1))
+    return largest, best

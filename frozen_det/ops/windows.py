@@ -98,7 +98,7 @@ def jitter_window(
         _origin(draw.left, new_hw[1] - size_hw[1], scale_xy[0], reduction),
         _origin(draw.top, new_hw[0] - size_hw[0], scale_xy[1], reduction),
     )
-    return Window(tuple(source_hw), scale_xy, origin_xy, size_hw, bool(draw.flip), reduction)
+    return Window((source_hw[0], source_hw[1]), scale_xy, origin_xy, size_hw, bool(draw.flip), reduction)
 
 
 def _origin(share: float, room_px: int, scale: float, step: int) -> int:
@@ -123,7 +123,7 @@ def object_window(window: Window, extent_xyxy, border_px: int = 0, bounds_xyxy=N
         The window, and the left and top of its place in the full window; None if the object lies outside.
     """
     bounds_xyxy = (0, 0, window.source_hw[1], window.source_hw[0]) if bounds_xyxy is None else bounds_xyxy
-    spans = [
+    across, down = (
         _span(
             (extent_xyxy[axis], extent_xyxy[axis + 2]),
             (bounds_xyxy[axis], bounds_xyxy[axis + 2]),
@@ -132,10 +132,10 @@ def object_window(window: Window, extent_xyxy, border_px: int = 0, bounds_xyxy=N
             border_px,
         )
         for axis in (0, 1)
-    ]
-    if None in spans:
+    )
+    if across is None or down is None:
         return None
-    (origin_x, left, width), (origin_y, top, height) = spans
+    (origin_x, left, width), (origin_y, top, height) = across, down
     if window.flip:
         left = window.size_hw[1] - left - width
     return replace(window, origin_xy=(origin_x, origin_y), size_hw=(height, width)), left, top

@@ -1,6 +1,7 @@
 """A report page as one HTML file: no script, no font, no picture, no style from elsewhere; dark and light; phones."""
 
 import re
+from collections.abc import Callable
 from html import escape
 
 from .blocks import Code, Figure, KeyFigures, Page, Pairs, Picture, Table, Text
@@ -167,4 +168,11 @@ def _anchor(title: str) -> str:
     return "-".join(re.findall(r"\w+", title.lower()))
 
 
-_RENDER = {Text: _text, KeyFigures: _key_figures, Table: _table, Pairs: _pairs, Picture: _picture, Code: _code}
+_RENDER: dict[type, Callable] = {
+    Text: _text,
+    KeyFigures: _key_figures,
+    Table: _table,
+    Pairs: _pairs,
+    Picture: _picture,
+    Code: _code,
+}

@@ -6,6 +6,7 @@ A page's words are words: what would be markup in a name of a class, a run or a 
 import hashlib
 import re
 import shutil
+from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 from urllib.parse import quote
@@ -25,7 +26,7 @@ def markdown_page(page: Page, folder: Path) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _block(block, folder: Path) -> str:
+def _block(block: object, folder: Path) -> str:
     if isinstance(block, Text):
         return _paragraph(block.text)
     if isinstance(block, KeyFigures):
@@ -70,7 +71,7 @@ def _escaped(found: re.Match) -> str:
     return {"<": "&lt;", "&": "&amp;"}.get(char, " " if char < " " else f"\\{char}")
 
 
-def table_line(cells) -> str:
+def table_line(cells: Iterable[str]) -> str:
     """A line of a table, its cells words."""
     return _line([words(cell) for cell in cells])
 

@@ -6,8 +6,10 @@ Matplotlib draws; what is black becomes ``currentColor``. It refuses nothing: a 
 import io
 import re
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 # Okabe and Ito's colours (jfly.uni-koeln.de/color), which most colour-blind readers can tell apart; the blue a
 # little lighter, so that all hold on white and on black; two more for many arms.
@@ -85,7 +87,7 @@ def draw_svg(plot: Plot, name: str, width_in: float = 4.6, height_in: float = 2.
     return written[0]
 
 
-def _set_axes(axes, plot: Plot, shown: list[Curve]) -> None:
+def _set_axes(axes: Any, plot: Plot, shown: list[Curve]) -> None:
     if plot.log_y and shown:
         axes.set_yscale("log")
     if plot.log_x and shown:
@@ -164,14 +166,14 @@ def draw_dots_svg(rows: list[tuple[str, list[float]]], x_label: str, name: str, 
 
 
 @contextmanager
-def _figure(name: str, width_in: float, height_in: float):
+def _figure(name: str, width_in: float, height_in: float) -> Iterator[tuple[Any, list[str]]]:
     """Axes to draw on, and a list that holds the SVG text afterwards."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    style = {
+    style: dict[str, Any] = {
         "svg.fonttype": "none",
         "svg.hashsalt": name,
         "font.size": 9,
@@ -192,7 +194,7 @@ def _figure(name: str, width_in: float, height_in: float):
         "text.usetex": False,
     }
     written: list[str] = []
-    with plt.rc_context(style):
+    with plt.rc_context(style):  # type: ignore[arg-type]
         figure, axes = plt.subplots(figsize=(width_in, height_in), layout="constrained")
         axes.grid(axis="y", color="#888888", alpha=0.25, linewidth=0.5)
         yield axes, written

@@ -112,7 +112,7 @@ def check_chain(cfg) -> None:
             raise InputError(f"expected {name}.{needed} in {cfg.filename}, got none.")
         if part.get("checkpoint") not in (None, "best", "last"):
             raise InputError(
-                f"expected {name}.checkpoint to be 'best' or 'last' in {cfg.filename}, got {part.checkpoint!r}."
+                f"expected {name}.checkpoint to be 'best' or 'last' in {cfg.filename}, got {part['checkpoint']!r}."
             )
     check_parts(cfg)
 
@@ -191,7 +191,9 @@ def _fixed(cfg, source, work_dir: Path, stages: Stages) -> _Trained:
                 ),
                 stages.say,
             )
-            stage.outputs = [latest_checkpoint(work_dir), work_dir / "fixres.json"]
+            checkpoint = latest_checkpoint(work_dir)
+            assert checkpoint is not None, work_dir
+            stage.outputs = [checkpoint, work_dir / "fixres.json"]
     stages.say(json.loads((work_dir / "fixres.json").read_text(encoding="utf-8"))["hand_over"])
     return _Trained(run, stage.outputs[0])
 
@@ -202,7 +204,7 @@ def _export(source, path: Path, stages: Stages) -> Path:
     with stages("export", source.settings, source.inputs) as stage:
         if stage.todo:
             card = export_backbone(source.load(), path)
-            stages.say(f"backbone: {card.architecture}, sha256 {card.digest[:12]}, {path}")
+            stages.say(f"backbone: {card.architecture}, sha256 {str(card.digest)[:12]}, {path}")
         stage.outputs = [path]
     return path
 

@@ -116,7 +116,7 @@ class Sweep:
                         future.result()
                 except BaseException as error:
                     self._stop()
-                    error.on_disk = (
+                    error.on_disk = (  # type: ignore[attr-defined]
                         f"{len(self.result.done)} of {len(self.runs)} runs are finished; the same command "
                         "goes on with the rest."
                     )
