@@ -18,6 +18,13 @@ def _data_folder() -> Path | None:
     return folder if folder.is_dir() else None
 
 
+def pytest_collection_modifyitems(items) -> None:
+    """Whoever asks for real images is marked so."""
+    for item in items:
+        if "real_data" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.real_data)
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Folder with coco128, bccd, imagenet_sample, lvis_api_sample, ...; skips where it is absent."""

@@ -52,6 +52,7 @@ def scenes(tmp_path_factory):
     return tiny_scenes(tmp_path_factory.mktemp("scenes") / "toy")
 
 
+@pytest.mark.slow
 def test_the_hosts_train_and_test_run_our_config_unchanged(scenes, tmp_path):
     cfg = tiny_config(scenes, tmp_path / "work", train_cfg__max_epochs=1)
     cfg.pop("experiment_name")
@@ -62,6 +63,7 @@ def test_the_hosts_train_and_test_run_our_config_unchanged(scenes, tmp_path):
     assert "bbox_mAP" in said
 
 
+@pytest.mark.slow
 def test_a_stock_config_trains_frozen_after_wrapping_its_model(scenes, tmp_path):
     from mmdet.models import ResNet
 

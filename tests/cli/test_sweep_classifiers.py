@@ -57,6 +57,7 @@ def test_the_seed_reaches_initial_weights_order_augmentation_and_mixing(configs,
         assert not torch.equal(one, different), f"the seed does not reach the {what}"
 
 
+@pytest.mark.slow
 def test_a_sweep_tests_final_checkpoints_twice_reports_and_repeats_nothing(configs, tmp_path, monkeypatch, capsys):
     from mmengine.visualization import Visualizer
 

@@ -213,6 +213,7 @@ def test_the_error_of_a_worker_is_an_input_error_too(coco_root):
         list(DataLoader(dataset, batch_size=None, num_workers=1))
 
 
+@pytest.mark.slow
 def test_a_fault_of_the_pipeline_itself_is_not_blamed_on_the_image(coco_root):
     def broken(sample):
         raise KeyError("a bug")

@@ -140,6 +140,8 @@ def ends(tmp_path_factory):
     return {name: torch.load(file) for name, file in files.items()}
 
 
+@pytest.mark.slow
+@pytest.mark.distributed
 @pytest.mark.parametrize("run", [*BODIES, "faster-rcnn"])
 def test_both_processes_end_with_the_same_bits(ends, run):
     """All parameters and all buffers, those of the norms in Faster R-CNN's FPN included."""
@@ -149,6 +151,8 @@ def test_both_processes_end_with_the_same_bits(ends, run):
     assert first["wrapper"] == "MMDistributedDataParallel" and first["find_unused"] is False
 
 
+@pytest.mark.slow
+@pytest.mark.distributed
 @pytest.mark.parametrize("body", BODIES)
 def test_two_processes_equal_one_with_the_doubled_batch(ends, body):
     first, second, alone = ends[f"two-{body}0"], ends[f"two-{body}1"], ends[f"one-{body}0"]
@@ -165,6 +169,8 @@ def test_two_processes_equal_one_with_the_doubled_batch(ends, body):
     assert moved > 1e-2  # ten thousand times the tolerance
 
 
+@pytest.mark.slow
+@pytest.mark.distributed
 @pytest.mark.parametrize("body", BODIES)
 def test_the_frozen_body_is_the_file_it_was_loaded_from(ends, body):
     for run in (f"two-{body}0", f"two-{body}1", f"one-{body}0"):

@@ -5,6 +5,8 @@ import multiprocessing
 import os
 from pathlib import Path
 
+import pytest
+
 from frozen_det.evaluation import CocoMetric
 
 from .test_coco_metric import evaluate, samples_of_masks
@@ -24,6 +26,7 @@ def _rank(rank: int, store: str, truth: dict, folder: str) -> None:
     os._exit(0)  # one interpreter in ten that is taken down in order is aborted by gloo's own threads (torch 2.11)
 
 
+@pytest.mark.distributed
 def test_both_ranks_report_the_numbers_of_a_single_process(small_truth, tmp_path):
     spawn = multiprocessing.get_context("spawn")
     ranks = [

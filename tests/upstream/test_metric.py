@@ -103,6 +103,7 @@ def _rank(rank, store, out):
     dist.destroy_process_group()
 
 
+@pytest.mark.distributed
 def test_padded_duplicates_of_uneven_shards_do_not_count(tmp_path):
     """Fact T18."""
     other = multiprocessing.get_context("spawn").Process(target=_rank, args=(1, str(tmp_path / "s"), str(tmp_path)))

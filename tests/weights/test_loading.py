@@ -323,6 +323,7 @@ def test_names_of_the_lite_package_are_matched_by_order_kind_and_shape(packaged_
     assert_equal(model, state_of(by_order))
 
 
+@pytest.mark.slow
 def test_the_packaged_weights_classify_real_photographs(packaged_lite0, real_data):
     top1, count = top1_of(packaged_lite0[1], real_data / "imagenet_sample", every=5)
     assert count == 200

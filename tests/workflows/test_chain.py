@@ -25,6 +25,7 @@ def chain(tmp_path_factory):
     return folder, folder / "tiny_chain.py"
 
 
+@pytest.mark.slow
 def test_the_chain_goes_on_where_it_was_stopped_and_ends_with_proof_numbers_and_page(chain, capsys, monkeypatch):
     folder, config = chain
     command = ["chain", str(config), "--work-dir", str(folder / "work")]

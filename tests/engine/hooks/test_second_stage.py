@@ -43,6 +43,7 @@ def second_config(scenes, work_dir, load_from):
     return cfg
 
 
+@pytest.mark.slow
 def test_of_a_lean_first_stage_only_the_final_layer_moves_and_the_proof_says_so(runs):
     _, first, folder, second = runs
     before, after = (checkpoints.read(path)["state_dict"] for path in (first, second))

@@ -265,6 +265,7 @@ def test_one_body_after_another_stays_compiled():
             assert len(runs) == number + 1
 
 
+@pytest.mark.slow
 def test_the_default_compiler_gives_the_same_features_at_several_sizes():
     torch.compiler.reset()
     plain, switched = pair(dict(compile=dict(dynamic=True), fold_norms=True), strides=(4,))

@@ -362,6 +362,7 @@ def test_the_hand_over_says_when_a_detector_will_notice_nothing():
     assert "stride 32 differ" in hand_over_words(dict(moved=[32], same=[4, 8, 16]))
 
 
+@pytest.mark.slow
 def test_a_tuned_resnet_50_differs_in_c5_alone(tmp_path):
     """What a detector takes from its parent stays: only the deepest feature moves, through the norm's statistics."""
     from frozen_det.models.backbone_sources.build import build_network

@@ -140,6 +140,7 @@ def test_vectors_are_kept_from_a_confidence_on(pool, tmp_path):
         assert len(read_vectors(out, number, NUM_CLASSES)) == kept == part_record(out, number)["num_vectors"]
 
 
+@pytest.mark.slow
 def test_a_killed_labelling_goes_on_and_ends_as_an_uninterrupted_one(pool, tmp_path):
     code = (
         "import sys, time; from tests.upstream import label_pools as made\n"

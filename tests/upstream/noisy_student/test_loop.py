@@ -66,6 +66,7 @@ def whole(data, tmp_path_factory):
     return loop(data, tmp_path_factory.mktemp("whole"))
 
 
+@pytest.mark.slow
 def test_two_rounds_and_the_fix_resolution_step_run_to_a_page(whole):
     result, said = whole
     assert [model.name for model in result.models] == ["teacher", "student-1", "student-2", "fixres"]
@@ -174,6 +175,7 @@ def kills():
     }
 
 
+@pytest.mark.slow
 def test_killed_in_each_stage_it_goes_on_and_ends_as_an_uninterrupted_loop(whole, data, tmp_path):
     """One loop that dies twelve times, each time a stage further."""
     said = []
@@ -190,6 +192,7 @@ def test_killed_in_each_stage_it_goes_on_and_ends_as_an_uninterrupted_loop(whole
     assert sum("goes on" in line for line in said) >= 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options, redone",
     [
@@ -216,6 +219,7 @@ def test_a_changed_config_redoes_what_depends_on_it_and_says_what_changed(whole,
         assert any(next(iter(options)).rsplit("__")[-1] in line or "epochs" in line for line in changes)
 
 
+@pytest.mark.slow
 def test_a_new_image_in_the_pool_labels_it_anew(whole, data, tmp_path):
     work_dir, pool = tmp_path / "loop", tmp_path / "pool"
     shutil.copytree(whole[0].report.parent, work_dir)
