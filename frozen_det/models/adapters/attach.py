@@ -149,6 +149,7 @@ def attach_adapters(module: nn.Module, cfg: Mapping, body: Body) -> Adapters:
     """
     cfg = dict(cfg)
     kind = cfg.pop("type", None)
+    ADAPTERS.import_from_location()  # plugins' kinds too
     if kind not in ADAPTERS.module_dict:
         raise InputError(
             f"expected one of {sorted(ADAPTERS.module_dict)} as model.backbone.adapters.type, got "

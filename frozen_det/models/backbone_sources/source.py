@@ -7,6 +7,7 @@ A source is one class, registered in :data:`frozen_det.registry.BACKBONE_SOURCES
 
 import importlib
 import importlib.util
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
@@ -113,9 +114,10 @@ class BackboneSource:
         return None
 
     def version(self) -> str:
-        """Version of the library, for weights cards."""
+        """Version of the library, for weights cards: of the module of this name, else of the source's own package."""
         found = importlib.util.find_spec(self.name.replace("-", "_"))
-        module = importlib.import_module(found.name if found else type(self).__module__.partition(".")[0])
+        package = type(self).__module__.partition(".")[0]
+        module = sys.modules.get(package) if found is None else importlib.import_module(found.name)
         return str(getattr(module, "__version__", "unknown"))
 
     def require_own(self, body_cfg: dict) -> None:
