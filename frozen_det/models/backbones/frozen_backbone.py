@@ -26,6 +26,7 @@ from ..backbone_sources.weights import known_forms, load_weights
 from .forward_options import ForwardSwitches, FrozenForward
 from .freezing import FrozenPart, frozen_part, set_norm_momentum
 from .settings_record import BodyRecord, body_record
+from .shared_features import SharedFeatures
 from .sync_bn import guard_host_sync_bn
 
 # True while a model is only described: no weights are wanted, on meta tensors.
@@ -64,6 +65,7 @@ class FrozenBackbone(nn.Module):
     Attributes:
         strides, channels: of the features.
         source: where the loaded weights came from; None until something was loaded.
+        shared: what this backbone has in common with others of a family, or None.
 
     Raises:
         InputError: unknown body, stride, weights, pattern or switch.
@@ -104,6 +106,7 @@ class FrozenBackbone(nn.Module):
         self._loaded: Fingerprint | None = None
         self._attachable: Fingerprint | None = None
         self.adapters = None
+        self.shared: SharedFeatures | None = None
         self._set_part(frozen_part(built.module, built.extract, len(built.strides), freeze))
         if self.is_frozen and built.maps_in_training > 1:
             raise InputError(
@@ -137,6 +140,7 @@ class FrozenBackbone(nn.Module):
 
     def _load_from_state_dict(self, state_dict, prefix, *args):
         """Checkpoints of detectors pass here, lenient or not: all of a frozen body is in them, or none of it."""
+        self._leave_shared()
         wanted = self.body.state_dict()
         base = f"{prefix}body."
         if self.adapters is not None and self.adapters.merged:
@@ -201,6 +205,16 @@ class FrozenBackbone(nn.Module):
         return self._built.architecture
 
     @property
+    def switches(self) -> ForwardSwitches:
+        """How the frozen forward runs."""
+        return self._frozen_forward.switches
+
+    @property
+    def is_wholly_frozen(self) -> bool:
+        """Whether the features follow from the frozen weights alone."""
+        return self._part.whole and self.adapters is None
+
+    @property
     def is_frozen(self) -> bool:
         """Whether any part of the body is frozen."""
         return bool(self._part.parameters)
@@ -251,6 +265,7 @@ class FrozenBackbone(nn.Module):
             InputError: nothing matches, or nothing of it is frozen.
         """
         before = self._part.parameters
+        self._leave_shared()
         self._set_part(self._part.without(self.body, what))
         self.train(self.training)
         ended = self._frozen_forward.switches.frozen_only
@@ -337,6 +352,7 @@ class FrozenBackbone(nn.Module):
         """
         if self.adapters is None:
             raise InputError("expected a backbone with adapters to merge, got one without (model.backbone.adapters).")
+        self._leave_shared()
         self.adapters.merge(self.body)
 
     def unmerge(self) -> None:
@@ -372,9 +388,18 @@ class FrozenBackbone(nn.Module):
         merged = self.adapters is not None and self.adapters.merged
         if merged and self.training:
             raise InputError("expected unmerged adapters in training; call unmerge() on the backbone first.")
-        if self._part.whole and (self.adapters is None or merged):
-            return self._frozen_forward(self._built, images)
+        run = self._whole_features if self._part.whole and (self.adapters is None or merged) else self._features
+        return run(images) if self.shared is None or merged else self.shared.features(self, images, run)
+
+    def _whole_features(self, images: Tensor) -> tuple[Tensor, ...]:
+        return self._frozen_forward(self._built, images)
+
+    def _features(self, images: Tensor) -> tuple[Tensor, ...]:
         return tuple(self._built.extract(self.body, self._frozen_forward.laid_out(images)))
+
+    def _leave_shared(self) -> None:
+        if self.shared is not None:
+            self.shared.leave(self)
 
     def plain_features(self, images: Tensor) -> tuple[Tensor, ...]:
         """What :meth:`forward` gives without any switch of `forward`; for comparisons and exports."""

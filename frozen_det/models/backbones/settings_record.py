@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ...weights.digest import fingerprint
+from .shared_features import Remembered
 
 _OWN = re.compile(r"^_|^training$|size|shape|resolution|grid|cache|height|width|^[HW]$")
 _PLAIN = (int, float, bool, str, type(None), torch.dtype)
@@ -86,7 +87,8 @@ def _settings(module: nn.Module) -> Iterator[tuple[str, str]]:
     yield "class", f"{type(module).__module__}.{type(module).__qualname__}"
     for key, value in vars(module).items():
         if key == "forward":
-            yield key, _code(value)
+            if not isinstance(value, Remembered):  # the module's own forward, its last result kept
+                yield key, _code(value)
         elif not _OWN.search(key) and _is_plain(value):
             yield key, repr(value)
 

@@ -1,0 +1,192 @@
+"""One pass of a frozen backbone for several detectors: equal frozen tensors are held once, equal inputs computed once.
+
+A frozen backbone is a pure function of (digest, images), so detectors on the same backbone may share what it gives. Two
+wholly frozen ones share their features; where adapters or trained stages stand in one of them, the modules before are
+shared. Nothing is assumed about who is equal: tensors are compared by digest, inputs by value, and an output that a
+consumer changed in place is computed again. So what a detector gets is what it would have computed alone, bit by bit.
+"""
+
+from collections.abc import Callable, Iterator
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from ...weights.digest import canonical
+
+_ABSENT = object()
+
+
+class LastResult:
+    """The last input of a pure function, and what it gave.
+
+    Attributes:
+        computed, reused: how often it ran, and how often its last result was given instead.
+    """
+
+    def __init__(self) -> None:
+        self.computed = self.reused = 0
+        self._changed_in_place = False
+        self.forget()
+
+    def forget(self) -> None:
+        """Let go of input and output."""
+        self._state, self._given, self._found = None, None, ()
+
+    def __call__(self, given: Tensor, compute: Callable[[Tensor], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+        """``compute(given)``, or what it gave for an equal input the last time."""
+        state = _precision(given)
+        if self._fits(given, state):
+            self.reused += 1
+        else:
+            found = compute(given)
+            self.computed += 1
+            # A consumer that writes into what it gets would spoil it for the others: from then on all get copies.
+            kept = tuple(one.clone() for one in found) if self._changed_in_place else found
+            self._state, self._given = state, (given, given._version)
+            self._found = tuple((one, one._version) for one in kept)
+            if not self._changed_in_place:
+                return found
+        return tuple(one.clone() if self._changed_in_place else one for one, _ in self._found)
+
+    def _fits(self, given: Tensor, state) -> bool:
+        if state != self._state:
+            return False
+        last, version = self._given
+        if last._version != version or not (last is given or torch.equal(last, given)):
+            return False
+        if any(one._version != before for one, before in self._found):
+            self._changed_in_place = True
+            return False
+        return True
+
+    def __deepcopy__(self, memo: dict) -> "LastResult":
+        return self
+
+
+class Remembered:
+    """Stands as a module's ``forward``: computes once for equal inputs. Inputs with a gradient are always computed."""
+
+    def __init__(self, module: nn.Module, result: LastResult):
+        self.module, self.result = module, result
+
+    def __call__(self, *args, **kwargs):
+        """The module's own forward."""
+        own = type(self.module).forward
+        if kwargs or len(args) != 1 or not isinstance(args[0], Tensor) or args[0].requires_grad:
+            return own(self.module, *args, **kwargs)
+        return self.result(args[0], lambda given: (own(self.module, given),))[0]
+
+
+class SharedFeatures:
+    """What several :class:`.frozen_backbone.FrozenBackbone` have in common; each asks it in its forward.
+
+    Set it as ``backbone.shared``. A backbone joins at its first forward after its weights are loaded, and leaves,
+    with tensors of its own, before it is loaded again or part of it begins to train.
+    """
+
+    def __init__(self) -> None:
+        self._tensors: dict[tuple, Tensor] = {}
+        self._results: dict[tuple, LastResult] = {}
+        self._members: WeakKeyDictionary = WeakKeyDictionary()
+
+    @property
+    def results(self) -> list[LastResult]:
+        """All that is remembered, for counting."""
+        return list(self._results.values())
+
+    def forget(self) -> None:
+        """Let go of the last inputs and features, not of the tensors."""
+        for result in self._results.values():
+            result.forget()
+
+    def features(self, backbone, images: Tensor, compute: Callable[[Tensor], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+        """What ``compute(images)`` gives.
+
+        Args:
+            backbone: the one that asks.
+            images: (N, 3, H, W), normalised.
+            compute: its own forward; it is wholly a function of the images where the backbone is wholly frozen.
+        """
+        if backbone not in self._members:
+            self._join(backbone)
+        whole = self._members[backbone]
+        return compute(images) if whole is None else self._results[whole](images, compute)
+
+    def leave(self, backbone) -> None:
+        """Give a backbone tensors of its own again. Does nothing for one that has not joined."""
+        if self._members.pop(backbone, _ABSENT) is _ABSENT:
+            return
+        for module in backbone.body.modules():
+            if isinstance(vars(module).get("forward"), Remembered):
+                del module.forward
+        for name in backbone.frozen_tensors():
+            _put(backbone.body, name, _get(backbone.body, name).detach().clone())
+
+    def _join(self, backbone) -> None:
+        now = backbone.frozen_fingerprint()
+        for name, tensor in backbone.frozen_tensors().items():
+            key = (backbone.architecture, name, now.tensors[canonical(name)], tensor.device)
+            _put(backbone.body, name, self._tensors.setdefault(key, tensor.detach()))
+        kind = _kind(backbone)
+        whole = (*kind, backbone.strides, now.digest) if backbone.is_wholly_frozen else None
+        if whole is not None:
+            self._results.setdefault(whole, LastResult())
+        self._members[backbone] = whole
+        alike = [one for one in self._members if _kind(one) == kind]
+        if whole is None or len({self._members[one] for one in alike}) > 1:
+            for one in alike:
+                self._remember_modules(one, kind)
+
+    def _remember_modules(self, backbone, kind: tuple) -> None:
+        digests = backbone.frozen_fingerprint().tensors
+        for name, module in _outermost_frozen(backbone):
+            if "forward" not in vars(module):
+                own = tuple(digests[canonical(f"{name}.{key}")] for key in module.state_dict())
+                module.forward = Remembered(module, self._results.setdefault((*kind, name, own), LastResult()))
+
+    def __deepcopy__(self, memo: dict) -> "SharedFeatures":
+        return self
+
+
+def _kind(backbone) -> tuple:
+    """Equal for backbones whose modules of one name compute the same from equal tensors."""
+    return backbone.architecture, repr(sorted(backbone.body_cfg.items(), key=str)), repr(backbone.switches)
+
+
+def _outermost_frozen(backbone) -> Iterator[tuple[str, nn.Module]]:
+    """Modules with tensors, wholly frozen, inside which nothing is hooked: functions of their input alone."""
+    frozen = set(backbone.frozen_tensors())
+
+    def below(name: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+        keys = [f"{name}.{key}" for key in module.state_dict()]
+        hooked = any(part._forward_hooks or part._forward_pre_hooks for part in list(module.modules())[1:])
+        if keys and frozen.issuperset(keys) and not module.training and not hooked:
+            yield name, module
+        else:
+            for leaf, child in module.named_children():
+                yield from below(f"{name}.{leaf}", child)
+
+    for name, module in backbone.body.named_children():
+        yield from below(name, module)
+
+
+def _get(body: nn.Module, name: str) -> Tensor:
+    owner, _, leaf = name.rpartition(".")
+    return getattr(body.get_submodule(owner), leaf)
+
+
+def _put(body: nn.Module, name: str, tensor: Tensor) -> None:
+    """Let an entry of the state dict use another tensor's memory; a parameter stays the same object."""
+    owner, _, leaf = name.rpartition(".")
+    module = body.get_submodule(owner)
+    if leaf in module._parameters:
+        module._parameters[leaf].data = tensor
+    else:
+        module._buffers[leaf] = tensor
+
+
+def _precision(given: Tensor) -> tuple:
+    """What besides values decides about a result."""
+    kind = given.device.type
+    return given.shape, given.dtype, given.device, torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind)

@@ -1,0 +1,165 @@
+"""Backbones that share a frozen pass get, bit by bit, what each computes alone."""
+
+import copy
+
+import pytest
+import torch
+
+from frozen_det.models.backbones.frozen_backbone import FrozenBackbone
+from frozen_det.models.backbones.shared_features import LastResult, SharedFeatures
+
+BODY = dict(type="timm", name="resnet18")
+IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+
+def _backbones(*settings: dict, body=BODY) -> list[FrozenBackbone]:
+    """With equal frozen weights, but for those that train."""
+    made = []
+    for number, one in enumerate(settings):
+        torch.manual_seed(0)
+        backbone = FrozenBackbone(body=body, weights="random", **{"strides": (8, 16, 32), **one}).train()
+        for module in backbone.body.modules():  # timm starts the last norm of a block at zero, which hides the block
+            if isinstance(module, torch.nn.BatchNorm2d):
+                torch.nn.init.constant_(module.weight, 0.7)
+        if backbone.adapters is not None:
+            torch.manual_seed(number)
+            for parameter in backbone.adapters.parameters():
+                torch.nn.init.normal_(parameter, std=0.1)
+        made.append(backbone)
+    return made
+
+
+def _share(backbones) -> SharedFeatures:
+    shared = SharedFeatures()
+    for backbone in backbones:
+        backbone.shared = shared
+    return shared
+
+
+def _counts(shared: SharedFeatures) -> list[tuple[int, int]]:
+    return sorted((one.computed, one.reused) for one in shared.results)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "convnext_atto", "vit_tiny_patch16_224"])
+def test_equal_frozen_backbones_compute_once_and_hold_their_tensors_once(name):
+    strides = (16,) if name.startswith("vit") else (8, 16, 32)
+    backbones = _backbones(*[dict(strides=strides)] * 3, body=dict(type="timm", name=name))
+    alone = backbones[0](IMAGES)
+    shared = _share(backbones)
+    for backbone in backbones:
+        assert all(torch.equal(a, b) for a, b in zip(alone, backbone(IMAGES.clone()), strict=True))
+    assert _counts(shared) == [(1, 2)]
+    for own, other in zip(backbones[0].body.parameters(), backbones[1].body.parameters(), strict=True):
+        assert own.data_ptr() == other.data_ptr() and own is not other
+    assert backbones[1].moved_since_load() is None and backbones[1].changed_since_built() is None
+
+
+def test_other_images_are_computed_anew():
+    backbones = _backbones({}, {})
+    wanted = backbones[0](IMAGES + 1)
+    shared = _share(backbones)
+    backbones[0](IMAGES)
+    assert all(torch.equal(a, b) for a, b in zip(wanted, backbones[1](IMAGES + 1), strict=True))
+    assert _counts(shared) == [(2, 0)]
+
+
+def test_other_weights_and_other_settings_are_not_shared():
+    first, other = _backbones({}, {})
+    with torch.no_grad():
+        other.body.conv1.weight += 1
+    apart = FrozenBackbone(body=dict(BODY, output_stride=16), weights="random", strides=(8, 16))
+    apart.body.load_state_dict(first.body.state_dict())
+    wanted = [backbone(IMAGES) for backbone in (first, other, apart)]
+    _share([first, other, apart])
+    for backbone, features in zip((first, other, apart), wanted, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(features, backbone(IMAGES), strict=True))
+
+
+@pytest.mark.parametrize(
+    "others", [dict(adapters=dict(type="parallel", start_stage=2)), dict(freeze=["conv1", "bn1", "layer1", "layer2"])]
+)
+def test_stages_before_what_trains_are_shared_and_the_gradients_are_those_of_a_run_alone(others):
+    def run(backbones):
+        found = []
+        for backbone in backbones:
+            for parameter in backbone.parameters():
+                parameter.grad = None
+            features = backbone(IMAGES)
+            if features[-1].requires_grad:
+                sum((one**2).sum() for one in features).backward()
+            grads = {name: one.grad.clone() for name, one in backbone.named_parameters() if one.grad is not None}
+            found.append(([one.detach().clone() for one in features], grads))
+        return found
+
+    settings = [{}, others, others]
+    alone = run(_backbones(*settings))
+    backbones = _backbones(*settings)
+    shared = _share(backbones)
+    run(backbones)
+    before = {id(one): one.computed for one in shared.results}
+    together = run(backbones)
+    for (features, grads), (wanted, wanted_grads) in zip(together, alone, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(features, wanted, strict=True))
+        assert grads.keys() == wanted_grads.keys()
+        assert all(torch.equal(grads[name], wanted_grads[name]) for name in grads)
+    assert any(one.reused for one in shared.results)
+    assert sum(one.computed - before[id(one)] for one in shared.results) < 8
+
+
+def test_a_result_that_a_consumer_changes_in_place_is_whole_for_the_next():
+    result, calls = LastResult(), []
+
+    def double(given):
+        calls.append(1)
+        return (given * 2,)
+
+    for _ in range(3):
+        given = torch.ones(2)
+        found = result(given, double)[0]
+        assert torch.equal(found, torch.full((2,), 2.0))
+        found.add_(5)
+    assert len(calls) == 2  # the second time it is seen; from then on copies are handed out
+
+
+def test_an_input_that_was_changed_in_place_is_another_input():
+    result = LastResult()
+    given = torch.ones(2)
+    result(given, lambda x: (x * 2,))
+    given.add_(1)
+    assert torch.equal(result(given, lambda x: (x * 2,))[0], torch.full((2,), 4.0))
+
+
+def test_loading_other_weights_leaves_the_others_as_they_are():
+    first, second = _backbones({}, {})
+    _share([first, second])
+    kept = [one.clone() for one in first(IMAGES)]
+    second(IMAGES)
+    state = {f"body.{name}": value + 1 for name, value in second.body.state_dict().items()}
+    second.load_state_dict(state)
+    assert all(torch.equal(a, b) for a, b in zip(kept, first(IMAGES + 0), strict=True))
+    assert torch.equal(second.body.conv1.weight, first.body.conv1.weight + 1)
+    assert not torch.equal(second(IMAGES)[0], kept[0])
+
+
+def test_unfreezing_one_leaves_the_others_as_they_are():
+    first, second = _backbones({}, {})
+    _share([first, second])
+    kept = [one.clone() for one in first(IMAGES)]
+    second(IMAGES)
+    second.unfreeze(["layer4"])
+    second(IMAGES)[-1].sum().backward()
+    with torch.no_grad():
+        second.body.layer4[0].conv1.weight -= 1
+    assert all(torch.equal(a, b) for a, b in zip(kept, first(IMAGES + 0), strict=True))
+
+
+def test_a_copy_computes_by_itself_and_shares_what_is_equal():
+    first, second = _backbones({}, dict(adapters=dict(type="parallel", start_stage=2)))
+    _share([first, second])
+    wanted = [second(IMAGES) for _ in (1, 2)][-1]
+    twin = copy.deepcopy(second)
+    with torch.no_grad():
+        for parameter in twin.adapters.parameters():
+            parameter.add_(1)
+    assert not torch.equal(twin(IMAGES)[-1], wanted[-1])
+    assert torch.equal(second(IMAGES)[-1], wanted[-1])
