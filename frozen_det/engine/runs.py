@@ -17,6 +17,7 @@ from ..weights.kept_checkpoints import checkpoint_to_resume, latest_checkpoint, 
 from ..weights.loading import read
 from .hooks.lean_checkpoint import LeanCheckpointHook
 from .runner.joined_data import JoinedDataHook
+from .runner.lockstep import current_member
 from .runner.resuming import check_resumable
 from .runner.run_guard import RunGuard, refuse_used_folder
 from .runner.run_lock import RunLock
@@ -127,6 +128,9 @@ def new_runner(cfg):
         time.sleep(0.05)
     with _logs_that_stop():
         runner = Runner.from_cfg(cfg)
+    member = current_member()
+    if member is not None:
+        member.adopt(runner)
     runner.register_hook(JoinedDataHook(), priority="VERY_HIGH")
     if not any(isinstance(hook, LeanCheckpointHook) for hook in runner.hooks):
         runner.register_hook(RunGuard())

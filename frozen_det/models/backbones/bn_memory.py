@@ -91,3 +91,8 @@ class _BeforeDrop:
     def __call__(self, drop: nn.Module, args: tuple) -> tuple:
         inputs, self.inputs = self.inputs, None
         return (_without_input(self.norm, inputs, args[0]),)
+
+
+def lets_values_be(hook) -> bool:
+    """Whether a forward hook is one of these: they change what is kept for the backward pass, and no value."""
+    return isinstance(getattr(hook, "__self__", hook), _AfterNorm | _BeforeDrop)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ...weights.digest import canonical
+from .bn_memory import lets_values_be
 
 _ABSENT = object()
 
@@ -160,8 +161,9 @@ def _outermost_frozen(backbone) -> Iterator[tuple[str, nn.Module]]:
 
     def below(name: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
         keys = [f"{name}.{key}" for key in module.state_dict()]
-        hooked = any(part._forward_hooks or part._forward_pre_hooks for part in list(module.modules())[1:])
-        if keys and frozen.issuperset(keys) and not module.training and not hooked:
+        # Libraries walk through some of their containers without calling them.
+        called = not isinstance(module, nn.Sequential | nn.ModuleList)
+        if called and keys and frozen.issuperset(keys) and not module.training and not _is_hooked_inside(module):
             yield name, module
         else:
             for leaf, child in module.named_children():
@@ -169,6 +171,15 @@ def _outermost_frozen(backbone) -> Iterator[tuple[str, nn.Module]]:
 
     for name, module in backbone.body.named_children():
         yield from below(name, module)
+
+
+def _is_hooked_inside(module: nn.Module) -> bool:
+    hooks = [
+        hook
+        for part in list(module.modules())[1:]
+        for hook in (*part._forward_hooks.values(), *part._forward_pre_hooks.values())
+    ]
+    return not all(lets_values_be(hook) for hook in hooks)
 
 
 def _get(body: nn.Module, name: str) -> Tensor:
