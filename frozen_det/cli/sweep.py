@@ -39,6 +39,18 @@ def add_arguments(parser) -> None:
     )
     add_fraction_details(parser)
     parser.add_argument("--amp", action="store_true", help="automatic mixed precision")
+    parser.add_argument(
+        "--together",
+        action="store_true",
+        help="train and test runs on the same frozen backbone and data in one process, on one pass of both; each ends "
+        "with the weights that it would have alone. Runs of several seeds read the same data with --data-seed",
+    )
+    parser.add_argument(
+        "--data-seed",
+        type=int,
+        metavar="S",
+        help="one order of the data for all runs; --seeds then vary the decoder's start and its draws alone",
+    )
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs side by side; they share the cores")
     parser.add_argument("--launch", choices=["none", "torchrun"], default="none", help="start each run by torchrun")
     parser.add_argument("--nproc", type=int, default=1, metavar="N", help="processes of a run, with --launch torchrun")
@@ -50,12 +62,14 @@ def run(args) -> int:
 
     if args.nproc > 1 and args.launch != "torchrun":
         raise InputError(f"expected --launch torchrun with --nproc {args.nproc}, got --launch {args.launch}.")
+    if args.data_seed is not None:
+        args.cfg_options = [*args.cfg_options, f"train_dataloader.sampler.seed={args.data_seed}"]
     runs = planned_runs(args)
     print(f"{len(runs)} runs: {len(args.configs)} configs x {len(args.fractions)} fractions x {len(args.seeds)} seeds")
     if args.dry_run:
         print("\n".join(f"{one.title} -> {one.folder}" for one in runs))
         return 0
-    sweep = Sweep(runs, args.jobs, args.nproc, say=lambda line: print(line, flush=True))
+    sweep = Sweep(runs, args.jobs, args.nproc, say=lambda line: print(line, flush=True), together=args.together)
     result = sweep.run()
     for one, fault in result.failed:
         print(f"failed: {one.title}: {fault}; log {one.folder / 'sweep.log'}")
@@ -99,7 +113,7 @@ def planned_runs(args) -> list:
 
 def _planned(args, config: str, name: str, share: float, seed: int):
     from ..engine.training import training_config
-    from ..workflows.sweep import SweepRun, settings_text
+    from ..workflows.sweep_runs import SweepRun, settings_text
 
     folder = Path(args.work_dir) / name / f"fraction-{share:g}" / f"seed-{seed}"
     same_updates = args.same_updates and share != 1

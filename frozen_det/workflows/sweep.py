@@ -5,7 +5,6 @@ settings is moved aside. A run that fails is counted and named; the others go on
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import signal
@@ -15,68 +14,19 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import InputError
 from ..reports.run_record import headline, metric_word
 from ..weights.atomic_write import replacing
+from .sweep_runs import BegunRun, SweepResult, SweepRun, alike
 
 MEMORY = "sweep.json"
 LOG = "sweep.log"
 RESULT = "test.json"
 SECOND_RESULT = "second_test.json"
+OUTCOMES = "together.json"
 DETECTIONS = "detections/test"
-# Where a run's files lie, and whether it goes on from a checkpoint, does not make it another run.
-_NOT_SETTINGS = ("work_dir", "resume", "load_from", "launcher")
-
-
-@dataclass
-class SweepRun:
-    """One run of a sweep.
-
-    Attributes:
-        config: path or shipped name; name: of the config's file.
-        seed, share: of the run and of its data.
-        folder: its work directory.
-        arguments: of ``frozen-det train`` behind the config.
-        options: ``--cfg-options`` as typed; the test gets them too.
-        settings: resolved config as text; another text is another run.
-        save_best: the metric that the config keeps its best checkpoint by, if it names one.
-        weight: expected length among the runs of the sweep.
-        second_test: ``--cfg-options`` of a second test of the final checkpoint, on other images; empty for none.
-    """
-
-    config: str
-    name: str
-    seed: int
-    share: float
-    folder: Path
-    arguments: list[str]
-    options: list[str]
-    settings: str
-    save_best: str | None = None
-    weight: float = 1.0
-    second_test: list[str] = field(default_factory=list)
-
-    @property
-    def title(self) -> str:
-        """What a line on the terminal calls it."""
-        return f"{self.name} fraction {self.share:g} seed {self.seed}"
-
-    @property
-    def digest(self) -> str:
-        """Short name of the settings."""
-        return hashlib.sha256(self.settings.encode()).hexdigest()[:16]
-
-
-@dataclass
-class SweepResult:
-    """How the runs ended: folders with results, and (run, exit code) of those that failed."""
-
-    done: list[Path] = field(default_factory=list)
-    reused: int = 0
-    failed: list[tuple[SweepRun, str]] = field(default_factory=list)
 
 
 class Sweep:
@@ -86,12 +36,24 @@ class Sweep:
         runs: in the order in which they start.
         jobs: how many at a time.
         processes: of each run, started by torchrun; 1 starts none.
+        together: train and test runs on the same backbone and data in one process, on one pass of both.
         say: takes a line for the terminal.
     """
 
-    def __init__(self, runs: list[SweepRun], jobs: int = 1, processes: int = 1, say: Callable[[str], None] = print):
+    def __init__(
+        self,
+        runs: list[SweepRun],
+        jobs: int = 1,
+        processes: int = 1,
+        say: Callable[[str], None] = print,
+        together: bool = False,
+    ):
         if jobs < 1 or processes < 1:
             raise InputError(f"expected at least 1 as --jobs and --nproc, got {jobs} and {processes}.")
+        if together and processes > 1:
+            raise InputError(f"expected one process of each run with --together, got --nproc {processes}.")
+        numbered = list(enumerate(runs, 1))
+        self.units = alike(numbered) if together else [[one] for one in numbered]
         self.runs, self.jobs, self.processes, self.say = runs, jobs, processes, say
         self.threads = max(1, (os.cpu_count() or 1) // (jobs * processes))
         self.result = SweepResult()
@@ -110,7 +72,7 @@ class Sweep:
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         try:
             with ThreadPoolExecutor(self.jobs) as pool:
-                futures = [pool.submit(self._guarded, number, run) for number, run in enumerate(self.runs, 1)]
+                futures = [pool.submit(self._guarded, unit) for unit in self.units]
                 try:
                     for future in futures:
                         future.result()
@@ -128,40 +90,59 @@ class Sweep:
 
     # -- one run ----------------------------------------------------------------------------------------------------
 
-    def _guarded(self, number: int, run: SweepRun) -> None:
-        """One run under a lock on its folder, so that two sweeps of one folder share the work."""
+    def _guarded(self, unit: list[tuple[int, SweepRun]]) -> None:
+        """Runs under a lock on the folder of each, so that two sweeps of one folder share the work."""
         if self._stopped:
             return
-        run.folder.mkdir(parents=True, exist_ok=True)
-        place = f"[{number}/{len(self.runs)}] {run.title}"
-        # Beside the folder: the folder itself may be moved aside.
-        with open(run.folder.with_name(f".{run.folder.name}.lock"), "w", encoding="utf-8") as lock:
-            if not _taken(lock):
+        with contextlib.ExitStack() as locks:
+            taken = []
+            for number, run in unit:
+                run.folder.mkdir(parents=True, exist_ok=True)
+                place = f"[{number}/{len(self.runs)}] {run.title}"
+                # Beside the folder: the folder itself may be moved aside.
+                beside = run.folder.with_name(f".{run.folder.name}.lock")
+                lock = locks.enter_context(open(beside, "w", encoding="utf-8"))
+                if _taken(lock):
+                    taken.append(BegunRun(place, run, lock.fileno()))
+                    continue
                 self.say(f"{place}: left to another sweep that works on {run.folder}")
                 with self._lock:
                     self._left -= run.weight
-                return
-            self._one(place, run, lock.fileno())
+            self._work([one for one in taken if not self._was_done(one)])
 
-    def _one(self, place: str, run: SweepRun, lock: int) -> None:
-        memory = self._memory(place, run)
+    def _was_done(self, one: "BegunRun") -> bool:
+        """Read what is known of a run. Counts it, and returns True, if nothing of it is left to do."""
+        one.memory = self._memory(one.place, one.run)
+        one.is_tested = bool(one.memory.get("finished")) and (one.run.folder / RESULT).is_file()
+        if not (one.is_tested and _second_is_done(one.run, one.memory)):
+            return False
+        with self._lock:
+            self._left -= one.run.weight
+            self.result.reused += 1
+            self.result.done.append(one.run.folder)
+        self.say(f"{one.place}: finished before, took {one.memory.get('seconds', 0):.0f} s, {_score(one.run)}")
+        return True
+
+    def _work(self, unit: list["BegunRun"]) -> None:
         start = time.perf_counter()
-        is_tested = bool(memory.get("finished")) and (run.folder / RESULT).is_file()
-        if not (is_tested and _second_is_done(run, memory)):
-            self.say(f"{place}: started, log in {run.folder / LOG}")
-            memory["finished"] = is_tested
-            fault = (None if is_tested else self._train_and_test(run, lock)) or self._second_test(run, lock)
-            memory["seconds"] = round(memory.get("seconds", 0.0) + time.perf_counter() - start, 1)
-            memory["finished"] = is_tested or fault is None
-            memory["second_test"] = run.second_test if fault is None else None
-            _remember(run.folder, memory)
-            self._count(place, run, time.perf_counter() - start, fault)
+        for one in unit:
+            self.say(f"{one.place}: started, log in {one.run.folder / LOG}")
+        fresh = [one for one in unit if not one.is_tested]
+        if len(fresh) > 1:
+            faults = self._train_and_test_together(fresh)
         else:
-            with self._lock:
-                self._left -= run.weight
-                self.result.reused += 1
-                self.result.done.append(run.folder)
-            self.say(f"{place}: finished before, took {memory.get('seconds', 0):.0f} s, {_score(run)}")
+            faults = [self._train_and_test(one.run, one.lock) for one in fresh]
+        spent = (time.perf_counter() - start) / max(len(fresh), 1)
+        by_place = {one.place: fault for one, fault in zip(fresh, faults)}
+        for one in unit:
+            start = time.perf_counter()
+            fault = by_place.get(one.place) or self._second_test(one.run, one.lock)
+            seconds = time.perf_counter() - start + (spent if one in fresh else 0.0)
+            one.memory["seconds"] = round(one.memory.get("seconds", 0.0) + seconds, 1)
+            one.memory["finished"] = one.is_tested or fault is None
+            one.memory["second_test"] = one.run.second_test if fault is None else None
+            _remember(one.run.folder, one.memory)
+            self._count(one.place, one.run, seconds, fault)
 
     def _memory(self, place: str, run: SweepRun) -> dict:
         """What is known of the run; a folder with other settings is moved aside first."""
@@ -179,35 +160,50 @@ class Sweep:
             _remember(run.folder, memory)
         return memory
 
+    def _commands(self, run: SweepRun) -> tuple[list[str], list[str]]:
+        """Arguments that train, and that test; the checkpoint stands behind the test's second."""
+        where = ["--work-dir", str(run.folder), *(["--launcher", "pytorch"] if self.processes > 1 else [])]
+        options = ["--cfg-options", *run.options] if run.options else []
+        kept = ["--out", str(run.folder / RESULT), "--detections", str(run.folder / DETECTIONS)]
+        return (
+            ["train", run.config, *where, "--resume", *run.arguments, *options],
+            ["test", run.config, *where, *kept, *options],
+        )
+
     def _train_and_test(self, run: SweepRun, lock: int) -> str | None:
         """Run both commands. Returns None, or what went wrong in words."""
         from ..weights.kept_checkpoints import latest_checkpoint
 
-        where = ["--work-dir", str(run.folder), *(["--launcher", "pytorch"] if self.processes > 1 else [])]
-        options = ["--cfg-options", *run.options] if run.options else []
+        train, test = self._commands(run)
         with open(run.folder / LOG, "ab") as log:
-            code = self._call(["train", run.config, *where, "--resume", *run.arguments, *options], log, lock)
+            code = self._call(train, log, [lock])
             if code:
                 return f"training ended with exit code {code}"
             checkpoint = latest_checkpoint(run.folder)
             if checkpoint is None:
                 return "training left no checkpoint (default_hooks.checkpoint)"
-            code = self._call(
-                [
-                    "test",
-                    run.config,
-                    str(checkpoint),
-                    *where,
-                    "--out",
-                    str(run.folder / RESULT),
-                    "--detections",
-                    str(run.folder / DETECTIONS),
-                    *options,
-                ],
-                log,
-                lock,
-            )
+            code = self._call([*test[:2], str(checkpoint), *test[2:]], log, [lock])
         return f"the test ended with exit code {code}" if code else None
+
+    def _train_and_test_together(self, unit: list["BegunRun"]) -> list[str | None]:
+        """The same for runs that share a process; one that fails leaves the others."""
+        first = unit[0].run.folder
+        folder = first.with_name(f".{first.name}.together")
+        folder.mkdir(exist_ok=True)
+        (folder / OUTCOMES).unlink(missing_ok=True)
+        members = []
+        for one in unit:
+            train, test = self._commands(one.run)
+            where = str(one.run.folder)
+            members.append(dict(name=where, folder=where, log=str(one.run.folder / LOG), train=train, test=test))
+        plan = folder / "members.json"
+        plan.write_text(json.dumps(members), encoding="utf-8")
+        with open(folder / LOG, "ab") as log:
+            code = self._call([str(plan)], log, [one.lock for one in unit], "frozen_det.cli.together")
+        if not (folder / OUTCOMES).is_file():
+            return [f"the shared process ended with exit code {code}; see {folder / LOG}"] * len(unit)
+        told = json.loads((folder / OUTCOMES).read_text(encoding="utf-8"))
+        return [told[str(one.run.folder)] for one in unit]
 
     def _second_test(self, run: SweepRun, lock: int) -> str | None:
         """Test the final checkpoint on the second images, where there are any. Returns None, or what went wrong."""
@@ -234,12 +230,12 @@ class Sweep:
                     *run.second_test,
                 ],
                 log,
-                lock,
+                [lock],
             )
         return f"the second test ended with exit code {code}" if code else None
 
-    def _call(self, arguments: list[str], log, lock: int) -> int:
-        launch = [sys.executable, "-m", "frozen_det.cli"]
+    def _call(self, arguments: list[str], log, locks: list[int], module: str = "frozen_det.cli") -> int:
+        launch = [sys.executable, "-m", module]
         if self.processes > 1:
             launch = [
                 sys.executable,
@@ -252,14 +248,14 @@ class Sweep:
             ]
         log.write(f"$ {' '.join(launch + arguments)}\n".encode())
         log.flush()
-        # A group of its own: torchrun and data workers end with it. It holds the lock too, should it outlive this
+        # A group of its own: torchrun and data workers end with it. It holds the locks too, should it outlive this
         # process.
         child = subprocess.Popen(
             launch + arguments,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            pass_fds=(lock,),
+            pass_fds=locks,
             env={**os.environ, "OMP_NUM_THREADS": str(self.threads)},
         )
         with self._lock:
@@ -339,9 +335,3 @@ def _score(run: SweepRun) -> str:
 
 def _minutes(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
-
-
-def settings_text(cfg) -> str:
-    """The resolved config as text, without what does not make it another run."""
-    kept = {key: value for key, value in cfg.to_dict().items() if key not in _NOT_SETTINGS}
-    return json.dumps(kept, sort_keys=True, default=repr)

@@ -96,3 +96,25 @@ def test_bad_settings_are_one_line_before_anything_runs(argv, message, tmp_path,
     assert main(["sweep", *argv, "--work-dir", str(tmp_path / "out")]) == 2
     error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("frozen-det sweep:")]
     assert len(error) == 1 and message in error[0] and not (tmp_path / "out").exists()
+
+
+def test_runs_together_end_as_they_do_one_by_one(config, tmp_path):
+    """In a process of its own, as a user's are: two seeds of the decoder on one order of the data."""
+    import torch
+
+    argv = ["sweep", str(config), "--seeds", "0", "1", "--data-seed", "0"]
+    for how in ([], ["--together"]):
+        assert main([*argv, *how, "--work-dir", str(tmp_path / f"out{len(how)}")]) == 0
+    for seed in (0, 1):
+        ends = [tmp_path / f"out{n}" / "tiny" / "fraction-1" / f"seed-{seed}" for n in (0, 1)]
+        alone, together = (torch.load(one / "epoch_1.pth", weights_only=True)["state_dict"] for one in ends)
+        assert alone.keys() == together.keys() and all(torch.equal(alone[name], together[name]) for name in alone)
+        assert (ends[0] / "test.json").read_text() == (ends[1] / "test.json").read_text()
+    shared = json.loads((ends[1].parent / ".seed-0.together" / "together.json").read_text())
+    assert list(shared.values()) == [None, None]
+
+
+def test_together_takes_one_process_for_each(config, tmp_path, capsys):
+    argv = ["sweep", str(config), "--together", "--launch", "torchrun", "--nproc", "2"]
+    assert main([*argv, "--work-dir", str(tmp_path / "out")]) == 2
+    assert "expected one process of each run with --together, got --nproc 2" in capsys.readouterr().err
