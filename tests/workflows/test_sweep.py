@@ -141,21 +141,21 @@ def test_two_sweeps_of_one_folder_share_the_work(tmp_path, monkeypatch):
 
 def test_the_time_left_is_told_by_what_the_finished_runs_took(tmp_path, monkeypatch):
     Commands(monkeypatch)
-    clock = iter([0.0, 36.0, 36.0, 100.0, 100.0, 100.0, 100.0, 100.0])
+    clock = iter([0.0, 36.0, 36.0, 36.0, 100.0, 100.0, 100.0, 100.0])
     monkeypatch.setattr("frozen_det.workflows.sweep.time.perf_counter", lambda: next(clock))
     runs, lines = [a_run(tmp_path, seed=seed) for seed in range(3)], []
     for run, weight in zip(runs, (0.1, 0.1, 1.0)):
         run.weight = weight
     monkeypatch.setattr("frozen_det.workflows.sweep._remember", lambda folder, memory: None)
-    Sweep(runs, say=lines.append)._guarded(1, runs[0])
+    Sweep(runs, say=lines.append)._guarded([(1, runs[0])])
     assert lines[-1].endswith("about 7 min left")  # 36 s for weight 0.1; 1.1 are left
 
 
 def test_the_command_runs_in_a_process_of_its_own_with_its_threads_and_its_log(tmp_path):
     sweep = Sweep([], jobs=2, say=str)
     with open(tmp_path / "log", "ab") as log, open(tmp_path / "lock", "w") as lock:
-        assert sweep._call(["--version"], log, lock.fileno()) == 0
-        assert sweep._call(["unheard"], log, lock.fileno()) == 2
+        assert sweep._call(["--version"], log, [lock.fileno()]) == 0
+        assert sweep._call(["unheard"], log, [lock.fileno()]) == 2
     text = (tmp_path / "log").read_text()
     assert "frozen_det.cli --version\n" in text and "no command 'unheard'" in text
 

@@ -19,10 +19,10 @@ from ...registry import MODELS
 from ...weights.digest import BASE_DIGEST, Fingerprint, fingerprint
 from ...weights.key_fitting import adopt_plain_names
 from ...weights.lean import digest_from_bytes
-from ...weights.tensor_checks import refuse_impossible
 from ..backbone_sources.build import build_body, pretrained_of
 from ..backbone_sources.provenance import body_of_weights
 from ..backbone_sources.weights import known_forms, load_weights
+from .checkpoint_filling import holds_all
 from .forward_options import ForwardSwitches, FrozenForward
 from .freezing import FrozenPart, frozen_part, set_norm_momentum
 from .settings_record import BodyRecord, body_record
@@ -155,21 +155,7 @@ class FrozenBackbone(nn.Module):
             state_dict.update({base + name: value for name, value in attached.items()})
         if not any(key.startswith(base) for key in state_dict):
             adopt_plain_names(state_dict, prefix, wanted)
-        missing = [name for name in wanted if base + name not in state_dict]
-        reshaped = [
-            name for name in wanted if name not in missing and state_dict[base + name].shape != wanted[name].shape
-        ]
-        if (missing or reshaped) and len(missing) < len(wanted) and self._part.parameters:
-            first = (missing + reshaped)[0]
-            raise InputError(
-                f"the checkpoint does not fit the frozen backbone: {len(missing)} of {len(wanted)} tensors missing, "
-                f"{len(reshaped)} of another shape, the first is {base}{first}. Load a checkpoint of this body "
-                f"({self._built.architecture})."
-            )
-        if not missing and not reshaped:
-            refuse_impossible(
-                {name: state_dict[base + name] for name in wanted}, wanted, f"{base[:-1]} of the checkpoint"
-            )
+        if holds_all(state_dict, base, wanted, self._built.architecture if self._part.parameters else None):
             self.source = "checkpoint"
             # The tensors as they will be: children load after this call.
             self._loaded = fingerprint(
