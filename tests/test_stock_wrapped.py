@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from frozen_det.config import load_config
-from frozen_det.models.backbones.frozen_backbone import FrozenBackbone, describing
+from frozen_det.models.backbones.description import describing
+from frozen_det.models.backbones.frozen_backbone import FrozenBackbone
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "from_frozen_stages.md"
 BLOCKS = re.findall(r'^```python\n(_base_ = "mmdet::(\w+)/.*?)^```', PAGE.read_text(encoding="utf-8"), re.M | re.S)

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from ..errors import InputError
-from ..models.backbones.frozen_backbone import describing
+from ..models.backbones.description import describing
 from ..models.detectors.detector import fill_blanks
 from ..models.detectors.fill_neck import cause
 from .detector_batch import in_branches, made_batch

@@ -16,7 +16,7 @@ from torch import nn
 
 from ..errors import InputError
 from ..models.backbone_sources.build import on_meta
-from ..models.backbones.frozen_backbone import describing
+from ..models.backbones.description import describing
 from ..models.detectors.swapping import innermost
 from .flop_count import flop_counter
 from .one_pass import VALUES_NEEDED, run_once

@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..models.backbone_sources.build import Body, Preprocess, build_network
 from ..models.backbone_sources.provenance import describe_weights, library_version
 from ..models.backbone_sources.weights import weights_file
-from ..models.backbones.frozen_backbone import _DESCRIBING
+from ..models.backbones.description import is_described
 from ..registry import MODELS
 from ..weights.card import WeightsCard, first_known, read_card
 from ..weights.loading import load_strictly
@@ -70,7 +70,7 @@ class ImageClassifier(BaseModel):
     ):
         MODELS.import_from_location()  # a Runner of this classifier checks what it loads, however this was built
         built = build_network(backbone, num_classes)
-        weights = None if _DESCRIBING.get() or weights == "random" else weights
+        weights = None if is_described() or weights == "random" else weights
         preprocess = _expected_input(built.preprocess, weights)
         super().__init__(data_preprocessor=_preprocessor(data_preprocessor, preprocess, num_classes))
         self.network = built.module

@@ -9,7 +9,7 @@ from mmengine.registry import MODELS as ROOT_MODELS
 import frozen_det.upstream  # noqa: F401
 from frozen_det.config import load_config
 from frozen_det.models.backbone_sources.build import on_meta
-from frozen_det.models.backbones.frozen_backbone import describing
+from frozen_det.models.backbones.description import describing
 from frozen_det.registry import TRANSFORMS
 from frozen_det.upstream.fixres.config import FixResSettings, fixres_config, without_noise
 from frozen_det.upstream.noisy_student.student_config import student_config

@@ -11,9 +11,6 @@ KNOWN = {
     "benchmarks/labelling.py: _logits",
     "evaluation/reported_names.py: _limits",
     "evaluation/reported_names.py: _numbers",
-    "models/detectors/fill_classes.py: _DESCRIBING",
-    "models/detectors/wrapping.py: _DESCRIBING",
-    "upstream/classifier.py: _DESCRIBING",
     "upstream/square_transforms.py: _interpolation",
     "upstream/square_transforms.py: _size",
 }

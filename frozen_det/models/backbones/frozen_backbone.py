@@ -7,8 +7,6 @@ It refuses to run with weights that nobody loaded, unless they are asked for by 
 
 import copy
 from collections.abc import Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
 
 from mmengine.logging import print_log
 from torch import Tensor, nn
@@ -23,24 +21,12 @@ from ..backbone_sources.build import build_body, pretrained_of
 from ..backbone_sources.provenance import body_of_weights
 from ..backbone_sources.weights import known_forms, load_weights
 from .checkpoint_filling import holds_all
+from .description import is_described
 from .forward_options import ForwardSwitches, FrozenForward
 from .freezing import FrozenPart, frozen_part, set_norm_momentum
 from .settings_record import BodyRecord, body_record
 from .shared_features import SharedFeatures
 from .sync_bn import guard_host_sync_bn
-
-# True while a model is only described: no weights are wanted, on meta tensors.
-_DESCRIBING = ContextVar("describing", default=False)
-
-
-@contextmanager
-def describing():
-    """Within this context backbones are built without weights, as if `weights='random'` had been said."""
-    token = _DESCRIBING.set(True)
-    try:
-        yield
-    finally:
-        _DESCRIBING.reset(token)
 
 
 @MODELS.register_module()
@@ -87,7 +73,7 @@ class FrozenBackbone(nn.Module):
         body = body if body is not None else body_of_weights(weights)
         self.body_cfg = {k: v for k, v in dict(body).items() if k != "init_cfg"}
         self.weights = weights if weights is not None else pretrained_of(body)
-        if _DESCRIBING.get():
+        if is_described():
             self.weights = "random"
         if self.weights is None:
             raise InputError(

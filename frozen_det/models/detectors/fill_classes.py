@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import InputError
-from ..backbones.frozen_backbone import _DESCRIBING
+from ..backbones.description import is_described
 from .typed_parts import has_default, takes, walk
 
 
@@ -44,11 +44,11 @@ def count_classes(num_classes: int | None, num_stuff_classes: int | None, classe
             "annotation file knows."
         )
     path = Path(classes_from)
-    if path.is_dir() or (path.suffix != ".json" and not _DESCRIBING.get()):
+    if path.is_dir() or (path.suffix != ".json" and not is_described()):
         from ...datasets.readers.folder_layout import resolve_user_data
 
         path = Path(resolve_user_data(path)["train"][0])
-    if not path.is_file() and _DESCRIBING.get():
+    if not path.is_file() and is_described():
         return Classes()  # the heads' own defaults: a description needs no data
     if not path.is_file():
         raise InputError(f"expected an annotation file in model.classes_from, but {path} does not exist.")

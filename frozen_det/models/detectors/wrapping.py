@@ -8,7 +8,7 @@ from ..backbone_sources.build import build_body, feature_strides, pretrained_of
 from ..backbone_sources.provenance import body_of_weights
 from ..backbone_sources.source import source_of_weights
 from ..backbone_sources.weights import weights_file
-from ..backbones.frozen_backbone import _DESCRIBING
+from ..backbones.description import is_described
 
 
 def is_wrapped(backbone: dict) -> bool:
@@ -73,7 +73,7 @@ def _card(weights):
 
     if weights is None or (isinstance(weights, str) and weights == "random"):
         return None
-    path = None if _DESCRIBING.get() else weights_file(weights)
+    path = None if is_described() else weights_file(weights)
     return read_card(path) if path is not None and path.is_file() else None
 
 
