@@ -17,7 +17,7 @@ model = dict(type="frozen_det.Detector", num_classes=20, detector=dict(
     neck=dict(type="SSDNeck", out_channels=[512, 1024, 512, 256, 256, 256], level_strides=(2, 2, 1, 1),
               level_paddings=(1, 1, 0, 0), l2_norm_scale=20),
     bbox_head=dict(
-        type="SSDHead",
+        type="frozen_det.SSDHead",
         anchor_generator=dict(
             type="SSDAnchorGenerator", scale_major=False, input_size=300, basesize_ratio_range=(0.2, 0.9),
             strides=[8, 16, 32, 64, 100, 300], ratios=[[2], [2, 3], [2, 3], [2, 3], [2], [2]]),

@@ -5,6 +5,7 @@ from .backbone_sources.resnet_rs import ResNetRS
 from .backbones.frozen_backbone import FrozenBackbone
 from .dense_heads.retina_head import RetinaHead
 from .dense_heads.rpn_head import RPNHead
+from .dense_heads.ssd_head import SSDHead
 from .detectors.detector import Detector, fill_blanks
 from .detectors.second_stage import ClassifierStage
 from .losses.class_balanced_loss import ClassBalancedLoss
@@ -39,6 +40,7 @@ __all__ = [
     "ResNetRS",
     "RetinaHead",
     "RoIExtractor",
+    "SSDHead",
     "SimpleFeaturePyramid",
     "fill_blanks",
 ]
