@@ -50,7 +50,8 @@ class PlainDetector:
             knows its own number, which the student must share.
         size: side of the images in px: the first of :data:`SIZES` at which it has losses and predicts.
         state: its weights before that, and those of a teacher that it hides from its own.
-        losses: name -> value, its body in eval mode, as a frozen one is.
+        losses: name -> value, its body in eval mode and without gradients, as a frozen one is: torch multiplies by a
+            weight that trains in another order (`matmul` folds the batch), which PVT's losses show in their last bits.
 
     Raises:
         Exception: whatever the detector raises at the last size: the host's own reason.
@@ -70,6 +71,7 @@ class PlainDetector:
             detector.train()
             for backbone in _bodies(detector):
                 backbone.eval()
+                backbone.requires_grad_(False)
             try:
                 with torch.no_grad():
                     self.losses = losses_of(detector, self.batch(), seed)
@@ -197,9 +199,12 @@ def without_downloads(model: dict) -> dict:
 def made_light(node, key: str = ""):
     """A model config whose samplers draw few regions, whose RPN hands on few, and which leaves batches as they are.
 
-    Mask2Former's batches are padded to 1024 px, whatever the images.
+    Mask2Former's batches are padded to 1024 px, whatever the images. mmcv's own synchronised norms are plain ones:
+    there is one process, and mmengine turns them back only where mmcv's ops are compiled.
     """
     if isinstance(node, dict):
+        if node.get("type") == "MMSyncBN":
+            node = node | dict(type="BN")
         capped = ("num", "max_per_img") if key.startswith("rpn") else ("num",)
         return {
             name: min(value, _MOST_REGIONS) if name in capped and isinstance(value, int) else made_light(value, name)

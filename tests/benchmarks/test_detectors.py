@@ -50,6 +50,14 @@ def test_a_wrapped_detector_has_the_plain_ones_losses_bit_by_bit(plain):
     assert row == dict(status="passed", reason="", parity=True, strides=(4, 8, 16, 32))
 
 
+def test_matrices_that_a_wrapped_body_multiplies_without_gradients_are_multiplied_so_by_the_plain_one():
+    # torch folds the batch of a product with a weight that trains, and not of one that does not: other last bits.
+    pvt = dict(type="PyramidVisionTransformer", num_layers=[1, 1, 1, 1])
+    neck = dict(TINY["neck"], in_channels=[64, 128, 320, 512])
+    plain = detector_check.PlainDetector(dict(TINY, backbone=pvt, neck=neck), 1.0, seed=0)
+    assert detector_check.check_detector(plain.cfg, plain.batch(), plain.state, plain.losses)["parity"] is True
+
+
 def test_a_loss_that_differs_in_its_last_bit_is_no_parity(plain):
     other = dict(plain.losses, loss_bbox=torch.nextafter(plain.losses["loss_bbox"], torch.tensor(9.0)))
     row = detector_check.check_detector(plain.cfg, plain.batch(), plain.state, other)
@@ -76,16 +84,18 @@ def test_a_detector_of_the_host_that_does_not_predict_stands_for_nothing(monkeyp
     )
 
 
-def test_samplers_and_proposals_are_capped_batches_stay_and_nothing_else_changes():
+def test_samplers_and_proposals_are_capped_batches_stay_norms_are_of_one_process_and_nothing_else_changes():
     model = dict(
         data_preprocessor=dict(batch_augments=[dict(type="BatchFixedSizePad")]),
         num_queries=900,
+        neck=dict(norm_cfg=dict(type="MMSyncBN", eps=1e-3)),
         rcnn=[dict(sampler=dict(type="RandomSampler", num=512, pos_fraction=0.25))],
         test_cfg=dict(rpn=dict(max_per_img=1000), rcnn=dict(max_per_img=100, nms_pre=1000)),
     )
     assert detector_check.made_light(model) == dict(
         data_preprocessor={},
         num_queries=900,
+        neck=dict(norm_cfg=dict(type="BN", eps=1e-3)),
         rcnn=[dict(sampler=dict(type="RandomSampler", num=64, pos_fraction=0.25))],
         test_cfg=dict(rpn=dict(max_per_img=64), rcnn=dict(max_per_img=100, nms_pre=1000)),
     )
@@ -139,7 +149,7 @@ def test_the_page_counts_what_runs_and_tells_why_the_rest_does_not():
     assert "own body, wrapped: **1 of 2** run" in text and "timm resnet18: **2 of 2** run" in text
     assert "bit by bit: **1 of 1**" in text and "6 s, 3 s of processor time, at most 1.5 GiB" in text
     assert "| ssd | ssd_config | 128 | no | yes | yes |  |" in text
-    assert "- ssd (own body, wrapped): no such level" in text and "- track: films" in text
+    assert "- ssd (own body, wrapped): no such level. The host's head" in text and "- track: films" in text
 
 
 def test_an_unknown_family_is_named_with_the_nearest(capsys):
