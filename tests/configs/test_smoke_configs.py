@@ -7,7 +7,9 @@ import torch
 
 from frozen_det.config import load_config
 
-FILES = sorted((Path(__file__).resolve().parents[2] / "configs" / "smoke").glob("*_frozen-*_plain-*_toy.py"))
+SMOKE = Path(__file__).resolve().parents[2] / "configs" / "smoke"
+FILES = sorted(SMOKE.glob("*_frozen-*_plain-*_toy.py"))
+HEADS = sorted(SMOKE.glob("*_toy128.py"))
 
 
 @pytest.fixture(scope="module")
@@ -20,16 +22,19 @@ def scenes(tmp_path_factory):
 
 
 def built(path, scenes):
-    """Model with its pretrained weights, and the two training samples, of a smoke config."""
+    """Model with its pretrained weights, the two training samples and the first of validation, of a smoke config."""
     from mmdet.registry import DATASETS, MODELS
     from mmengine.registry import DefaultScope
 
     cfg = load_config(path, {"data_root": str(scenes)})
     with DefaultScope.overwrite_default_scope("mmdet"):
         model = MODELS.build(cfg.model)
-        dataset = DATASETS.build(dict(cfg.train_dataloader.dataset, scenes=dict(num_train=8, num_val=4)))
+        train, val = (
+            DATASETS.build(dict(cfg[f"{split}_dataloader"].dataset, scenes=dict(num_train=8, num_val=4)))
+            for split in ("train", "val")
+        )
     model.init_weights()
-    return model.train(), [dataset[i] for i in range(2)]
+    return model.train(), [train[i] for i in range(2)], val[0]
 
 
 def loss_of(model, samples):
@@ -54,7 +59,7 @@ def without_objects(sample):
 
 @pytest.mark.parametrize("path", FILES, ids=[f.stem for f in FILES])
 def test_a_decoder_learns_two_images_and_stands_a_single_one_without_objects(path, scenes):
-    model, samples = built(path, scenes)
+    model, samples, _ = built(path, scenes)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=3e-3)
     body_before = [p.clone() for p in model.backbone.parameters()]
     values = []
@@ -72,3 +77,25 @@ def test_a_decoder_learns_two_images_and_stands_a_single_one_without_objects(pat
         loss = loss_of(model, batch)
         loss.backward()
         assert torch.isfinite(loss) and gradients_are_finite(model)
+
+
+@pytest.mark.parametrize("path", HEADS, ids=[f.stem.split("_")[0] for f in HEADS])
+def test_every_kind_of_head_takes_a_step_and_predicts_what_validation_loads(path, scenes):
+    from mmengine.logging import MessageHub
+
+    model, samples, shown = built(path, scenes)
+    for counter in ("iter", "epoch"):  # which a Runner tells; TOOD and CondInst ask
+        MessageHub.get_current_instance().update_info(counter, 0)
+    body_before = [p.clone() for p in model.backbone.parameters()]
+    loss = loss_of(model, samples)
+    loss.backward()
+    assert torch.isfinite(loss) and gradients_are_finite(model)
+    torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1e-3).step()
+    assert all(torch.equal(a, b) for a, b in zip(body_before, model.backbone.parameters()))
+    with torch.no_grad():
+        (found,) = model.eval().val_step(dict(inputs=[shown["inputs"]], data_samples=[shown["data_samples"]]))
+    assert {"bboxes", "scores", "labels"} <= set(found.pred_instances.keys())
+
+
+def test_there_are_at_least_ten_kinds_of_heads():
+    assert len({f.stem.split("_")[0] for f in HEADS}) >= 10
