@@ -98,7 +98,7 @@ class EqualisedClassifier(ImageClassifier):
         InputError: not two numbers, or a head of several layers.
     """
 
-    def __init__(self, *args, equalise, **others):
+    def __init__(self, *args, equalise=None, **others):
         super().__init__(*args, **others)
         if not (isinstance(equalise, list | tuple) and len(equalise) == 2 and all(map(_is_number, equalise))):
             raise InputError(

@@ -5,6 +5,7 @@ resize nor crop (through :func:`frozen_det.upstream.fixres.config.eval_settings`
 """
 
 import copy
+import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -184,7 +185,10 @@ class _Moments:
 
 def _pooled_numbers(values: Tensor) -> dict:  # (N, C)
     flat = values.flatten()
-    some = flat[:: max(1, flat.numel() // 500_000)]  # quantile() takes no more than 16 million
+    step = max(1, flat.numel() // 500_000)  # quantile() takes no more than 16 million
+    while math.gcd(step, values.shape[1]) > 1:  # or some channels would never be seen
+        step += 1
+    some = flat[::step]
     quantiles = torch.quantile(some, torch.tensor([0.05, 0.25, 0.5, 0.75, 0.95]))
     return dict(
         mean=float(flat.mean()),

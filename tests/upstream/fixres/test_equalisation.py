@@ -16,7 +16,7 @@ from frozen_det.upstream.fixres.adaptations import PooledActivations
 from frozen_det.upstream.fixres.classifier import head_module
 from frozen_det.upstream.fixres.config import FixResSettings, fixres_config
 from frozen_det.upstream.fixres.equalisation import Frechet, equalisation, fit, standard_quantiles
-from frozen_det.upstream.fixres.resolution import SizedImages, halves, measure
+from frozen_det.upstream.fixres.resolution import SizedImages, _pooled_numbers, halves, measure
 from frozen_det.upstream.fixres.resolution_sweep import adapt_halves, load_model
 from tests.upstream.fixres_runs import checkpoint_of, classifier_config, pictures
 
@@ -58,6 +58,12 @@ def test_the_fit_is_numpys_line_through_scipys_quantiles_and_leaves_zeros_out():
 def test_the_fit_finds_the_distribution_that_scipy_drew_from():
     drawn = genextreme.rvs(-0.3, loc=0.8, scale=0.25, size=200_000, random_state=1)
     assert fit(torch.from_numpy(drawn)) == pytest.approx((0.8, 0.25), rel=0.01)
+
+
+def test_of_many_activations_every_channel_is_seen():
+    even, odd = torch.full((1000, 640), 1.0), torch.full((1000, 640), 3.0)
+    found = _pooled_numbers(torch.stack([even, odd], 2).flatten(1))
+    assert found["quantiles"] == [1.0, 1.0, found["quantiles"][2], 3.0, 3.0]
 
 
 positive = st.floats(0.05, 5)
