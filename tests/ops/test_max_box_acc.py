@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -75,6 +77,13 @@ def test_a_score_map_goes_from_zero_to_one_and_keeps_what_is_negative():
     assert not score_map(np.full((2, 2), 3.0), 4).any()
     with pytest.raises(InputError, match="finite"):
         score_map(np.array([[np.nan, 0]]), 4)
+
+
+def test_maps_are_enlarged_by_cubic_interpolation_as_pytorch_has_it():
+    small = np.random.default_rng(4).normal(size=(7, 7))
+    large = F.interpolate(torch.from_numpy(small)[None, None], (56, 56), mode="bicubic", align_corners=False)[0, 0]
+    wanted = (large - large.min()) / (large.max() - large.min())
+    np.testing.assert_allclose(score_map(small, 56), wanted, atol=1e-6)
 
 
 def test_truths_move_into_the_square_and_lose_their_fractions():

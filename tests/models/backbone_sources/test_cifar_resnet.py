@@ -36,13 +36,14 @@ def test_sizes_are_the_papers():
 
 def test_the_light_networks_of_cutmix_have_the_papers_sizes():
     """Table 6 of arXiv 1905.04899: 1.1 and 1.7 M parameters."""
-    from frozen_det.upstream.pyramidnet import CifarPyramidNet
+    from frozen_det.config import load_config
+    from frozen_det.upstream.networks import build_network
 
-    def millions(network):
-        return sum(p.numel() for p in network.parameters()) / 1e6
-
-    assert millions(CifarResNet(110, 100, bottleneck=True)) == pytest.approx(1.170868)
-    assert millions(CifarPyramidNet(110, 64, num_classes=100)) == pytest.approx(1.7253, abs=1e-4)
+    for name, count in (("resnet110", 1_170_868), ("pyramidnet110", 1_725_300)):
+        for arm in ("plain", "cutmix"):
+            model = load_config(f"upstream/{name}_{arm}_cifar100").model
+            network = build_network(dict(model.backbone), model.num_classes).module
+            assert sum(p.numel() for p in network.parameters()) == count
 
 
 def test_bottlenecks_are_the_blocks_written_out():
