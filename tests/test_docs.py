@@ -121,6 +121,13 @@ def test_the_papers_numbers_on_their_page_are_those_that_the_configs_expect():
             assert any(paper.startswith(expected[1]) for paper in papers), name
 
 
+def test_the_tests_that_the_lab_log_names_are_there():
+    log = (DOCS / "results.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\btest_\w+\.py", log))
+    there = {path.name for path in (DOCS.parent / "tests").rglob("test_*.py")}
+    assert len(named) > 15 and named <= there
+
+
 def test_every_config_of_the_papers_systems_has_a_row_on_that_page():
     text = (DOCS / "paper_grid.md").read_text(encoding="utf-8")
     for path in (DOCS.parent / "configs" / "detection").glob("*.py"):
