@@ -1,7 +1,7 @@
 """Pictures of what the network will see: images after the whole pipeline, with boxes, masks and names.
 
-With Copy-Paste in the pipeline, a second picture of each sample shows the image, its donor, the jittered image and
-the composed one, with the outlines of own, pasted and covered objects.
+With Copy-Paste in the pipeline, a second picture of each sample shows the image, its paste source, the jittered image
+and the composed one, with the outlines of own, pasted and covered objects.
 
     frozen-det browse quickstart
     frozen-det browse configs/custom_coco.py --split val --num 24 -o pictures

@@ -25,7 +25,7 @@ def run(args) -> int:
 
     if args.size and len(args.size) > 2:
         raise InputError(f"expected one or two numbers after --size, got {args.size}.")
-    # Hosts talk on standard output while a model is built; with --json that channel is for the result alone.
+    # mmengine prints to stdout while a model is built; with --json stdout is for the result alone.
     with contextlib.redirect_stdout(sys.stderr):
         cfg = config_of(args)
         description = describe_model(cfg, (args.size * 2)[:2] if args.size else None)

@@ -28,7 +28,7 @@ def add_arguments(parser) -> None:
         "--layout",
         default="plain",
         choices=["plain", "timm", "torchvision", "mmdet", "mmpretrain"],
-        help="whose key names a weights file gets (default: the body's own library)",
+        help="whose key names a weights file gets (default: the backbone's own library)",
     )
     parser.add_argument("--fold-bn", action="store_true", help="fold BatchNorms into the convolutions before them")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""Write a report of one run, or of many side by side: one HTML file and its Markdown twin.
+"""Write a report of one run, or of many side by side: one HTML file, and the same as Markdown.
 
 frozen-det report work_dirs/quickstart
 frozen-det report work_dirs/frozen_s0 work_dirs/frozen_s1 work_dirs/finetune_s0 -o comparison.html
@@ -30,7 +30,7 @@ def run(args) -> int:
 
     from ..reports.write import write_report
 
-    # Hosts talk on standard output while a model is built; that channel is for the paths alone.
+    # mmengine prints to stdout while a model is built; stdout is for the paths alone.
     with contextlib.redirect_stdout(sys.stderr):
         html, markdown = write_report(args.work_dirs, args.out, args.baseline, args.second_test)
     print(f"{html}\n{markdown}")

@@ -35,7 +35,7 @@ def add_arguments(parser) -> None:
         default=[],
         metavar="KEY=VALUE",
         help="test the final checkpoint once more with these overrides, on other images; the report of "
-        "classifiers then says whether the order of the arms holds there",
+        "classifiers then says whether the order of the configs holds there",
     )
     add_fraction_details(parser)
     parser.add_argument("--amp", action="store_true", help="automatic mixed precision")
@@ -165,7 +165,7 @@ def _report(folders: list[Path], out: Path) -> None:
 
     from ..reports.write import write_report
 
-    # Hosts talk on standard output while a model is built.
+    # mmengine prints to stdout while a model is built.
     with contextlib.redirect_stdout(sys.stderr):
         html, markdown = write_report(folders, out)
     print(f"report: {html}\n        {markdown}")

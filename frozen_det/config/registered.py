@@ -72,7 +72,7 @@ _OPS = ("nms", "roi_layer")  # names of functions and layers of mmcv.ops, not of
 
 
 def body_types() -> list[str]:
-    """Names of backbone sources, which a body's or a classifier's type may be instead of a registered type."""
+    """Names of backbone sources, which a backbone's or a classifier's type may be instead of a registered type."""
     from ..registry import BACKBONE_SOURCES
 
     BACKBONE_SOURCES.import_from_location()

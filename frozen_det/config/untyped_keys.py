@@ -14,7 +14,7 @@ from .finding import stock_folder
 from .registered import registered
 from .source_reads import reads_of_settings, reads_of_variable
 
-# mmdet's two-stage detectors hand each part to its head; a key in the wrong part is read by nobody.
+# mmdet's two-stage detectors hand each part to its head; a key in the wrong part has no effect.
 _PROPOSALS = {"nms_pre", "nms_post", "max_per_img", "nms", "min_bbox_size"}
 _PARTS = {
     ("train_cfg", "rpn"): {

@@ -112,8 +112,8 @@ def new_runner(cfg):
 
     mmengine keeps one visualizer for each name, and configs give all theirs the same name: a second run in one
     process (training, then its evaluation; the stages of a chain) would write its log, curves and config into the
-    folder of the first. The old one is let go of. It also names a run's folder by the second in which it starts: a
-    test that follows a training of less than that would write into the training's folder, so it waits for the next.
+    folder of the first. The cached instance is removed. It also names a run's folder by the second in which it starts:
+    a test that follows a training of less than that would write into the training's folder, so it waits for the next.
 
     Raises:
         StorageError: the work directory cannot be made, or its disk is full; later, from the log, that it became so.

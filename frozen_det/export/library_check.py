@@ -17,13 +17,13 @@ TOLERANCE = 1e-4
 def compare_in_library(backbone, tensors: dict, names: dict[str, str], layout: str) -> None:
     """Build the architecture in the layout's library, fill it with the tensors, compare the features by stride.
 
-    A feature that needs tensors which only one of the two has (a last norm, say) is not compared. Where the library
+    A feature that needs tensors which only one of the two has (e.g. a last norm) is not compared. Where the library
     is not installed or no model of the same function is known, that is logged.
 
     Args:
         backbone: what the tensors came from.
         tensors: name -> tensor in the layout.
-        names: name in the body -> name in the layout.
+        names: name in the backbone -> name in the layout.
         layout: timm, torchvision, mmdet or mmpretrain.
 
     Raises:

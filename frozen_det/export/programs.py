@@ -112,10 +112,10 @@ def export_program(
 
 
 def _program_copy(backbone, fold_norms: bool):
-    """A copy to trace: adapters merged where they can be, beside the body where not; norms folded if asked for."""
+    """A copy to trace: adapters merged where they can be, beside the backbone where not; norms folded if asked for."""
     taken = copy.deepcopy(backbone).cpu().eval().requires_grad_(False)
     if taken.adapters is not None:
-        with suppress(InputError):  # a program can hold them beside the body, unlike a weights file
+        with suppress(InputError):  # a program can hold them beside the backbone, unlike a weights file
             taken.merge()
     if fold_norms:
         fold_away(taken._built)

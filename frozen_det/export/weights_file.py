@@ -33,8 +33,8 @@ def export_backbone(
         backbone: a :class:`frozen_det.FrozenBackbone` with weights in it. Adapters are merged into a copy.
         path: `.safetensors`, or `.pth` for readers that know nothing else (mmdet's own); whole or absent.
         card: what is known about the weights beyond the backbone (recipe, mean and std, parent, licence). Fields left
-            None are filled from the body, its library and the weights it started from.
-        layout: whose key names: ``plain`` (the body's own library), or ``timm``, ``torchvision``, ``mmdet``,
+            None are filled from the backbone, its library and the weights it started from.
+        layout: whose key names: ``plain`` (the backbone's own library), or ``timm``, ``torchvision``, ``mmdet``,
             ``mmpretrain``.
         fold_norms: fold BatchNorms into the convolutions before them; the norms stay as identities plus a constant,
             so that every reader of the layout takes the file.
@@ -57,7 +57,7 @@ def export_backbone(
     with replacing(path) as partial:
         _write(partial, tensors, card)
         _compare(partial, wanted)
-        _compare_through_the_door(partial, plain)
+        _compare_loaded(partial, plain)
         if layout not in ("plain", plain.architecture.split("/")[0]):
             compare_in_library(plain, tensors, names, layout)
     return card
@@ -95,7 +95,7 @@ def plain_copy(backbone, fold_norms: bool):
 
 
 def in_layout(backbone, layout: str) -> tuple[dict, dict[str, str]]:
-    """The persistent entries of a body under the key names of a library, and own name -> that name.
+    """The persistent entries of a backbone under the key names of a library, and own name -> that name.
 
     Raises:
         InputError: names that are not known.
@@ -131,8 +131,8 @@ def _compare(path: Path, wanted: Fingerprint) -> None:
         )
 
 
-def _compare_through_the_door(path: Path, backbone) -> None:
-    """Fill a blank copy of the body from the file, strictly, and compare it with the original."""
+def _compare_loaded(path: Path, backbone) -> None:
+    """Fill a blank copy of the backbone from the file, strictly, and compare it with the original."""
     import torch
 
     blank = copy.deepcopy(backbone.body)

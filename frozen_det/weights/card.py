@@ -28,7 +28,7 @@ class WeightsCard:
         channel_order: ``rgb`` or ``bgr``.
         input_size, crop_ratio, interpolation: of the classifier's evaluation.
         recipe: name of the training recipe.
-        num_classes: of the classifier that came with the body.
+        num_classes: of the classifier that came with the backbone.
         digest: SHA-256 of the tensors (:mod:`frozen_det.weights.digest`).
         parent_digest: digest of the weights these were made from.
         source: where those came from: a library's tag, a package, or a file's name.

@@ -22,7 +22,7 @@ def stated_classes(checkpoint, where: str) -> tuple[str, ...] | None:
     """The class names that a checkpoint states, label by label.
 
     Args:
-        checkpoint: what the one door read; mmengine's and mmdet 2's checkpoints state them in their `meta`.
+        checkpoint: what :func:`.loading.read` gave; mmengine's and mmdet 2's checkpoints state them in their `meta`.
         where: the file, for messages.
 
     Returns:
@@ -136,7 +136,7 @@ def order_of(
 def refuse_other_order(
     model: Sequence[str] | None, data: Sequence[str] | None, model_where: str, data_where: str, optional: bool = False
 ) -> None:
-    """As :func:`order_of`, where labels cannot be matched afterwards (they train, say): the order must be the same too.
+    """As :func:`order_of`, where labels cannot be matched afterwards, as in training: the order must be the same.
 
     Raises:
         InputError: other names, another number or another order.

@@ -49,11 +49,11 @@ class _Finder:
 
 @contextmanager
 def reading_safely():
-    """Within it, `torch.load` (of this thread) is the one door: whoever calls it, and whatever it is told."""
+    """Within it, `torch.load` (of this thread) reads by :mod:`.loading`, whoever calls it with whatever options."""
     import torch
 
     if not hasattr(torch.load, "reads_safely"):
-        torch.load = torch.serialization.load = _through_the_door(torch.load)
+        torch.load = torch.serialization.load = _reading_safely_within(torch.load)
     token = _SAFELY.set(True)
     try:
         yield
@@ -61,7 +61,7 @@ def reading_safely():
         _SAFELY.reset(token)
 
 
-def _through_the_door(original):
+def _reading_safely_within(original):
     @functools.wraps(original)
     def load(f, map_location=None, *args, **options):
         if not _SAFELY.get():
@@ -87,7 +87,7 @@ def _guard_checkpoints(module) -> None:
 
 
 def _safe_loader(loader):
-    """A loader of a checkpoint with `torch.load` as the one door, and mmengine's own objects in what it gives."""
+    """A loader of a checkpoint that reads without running code, with mmengine's own objects in what it gives."""
     if hasattr(loader, "reads_safely"):
         return loader
 

@@ -1,6 +1,6 @@
-"""The names of a weights file brought under a body's names: by the prefix that fits, then by known renamings.
+"""The names of a weights file brought under a backbone's names: by the prefix that fits, then by known renamings.
 
-A file in which two different sets of tensors fill the body whole (a network and its average, student and teacher,
+A file in which two different sets of tensors fill the backbone whole (a network and its average, student and teacher,
 `encoder_q` and `encoder_k`) is refused: which one is meant is the user's word, never a matter of order.
 """
 
@@ -13,20 +13,20 @@ from ..errors import InputError, closest
 from .key_maps import is_derived, renamed_to_fit
 from .tensor_checks import few
 
-# Roots under which libraries keep the classifier: a body does not need them, whatever their shape.
+# Roots under which libraries keep the classifier: a backbone does not need them, whatever their shape.
 HEAD_ROOTS = frozenset({"fc", "head", "heads", "classifier", "last_linear", "head_dist", "head_drop", "pre_logits"})
 
 
 @dataclass(frozen=True)
 class Mapped:
-    """A file's tensors under a body's names.
+    """A file's tensors under a backbone's names.
 
     Attributes:
-        tensors: name -> tensor, with what the body does not want too.
+        tensors: name -> tensor, with what the backbone does not want too.
         prefix: what was removed in front of every name.
         how: the mapping in words.
         outside: names of the file that do not begin with the prefix that was removed.
-        fits: how many of the body's entries are filled in the right shape.
+        fits: how many of the backbone's entries are filled in the right shape.
     """
 
     tensors: dict
@@ -42,15 +42,15 @@ def may_lack(name: str) -> bool:
 
 
 def map_names(state: Mapping, wanted: Mapping, where: str) -> Mapped:
-    """The mapping under which most of the body is filled.
+    """The mapping under which most of the backbone is filled.
 
     Args:
         state: name -> tensor, as the file has them.
-        wanted: the body's state dict.
+        wanted: the backbone's state dict.
         where: the file or library, for messages.
 
     Raises:
-        InputError: different tensors fill the body whole under two prefixes.
+        InputError: different tensors fill the backbone whole under two prefixes.
     """
     needed = [name for name in wanted if not may_lack(name)]
     plain = [one for prefix in ("", *_prefixes(state, wanted)) for one in _plain(state, prefix, wanted)]
@@ -114,7 +114,7 @@ def _is_whole(mapped: Mapped, needed: list[str], wanted: Mapping) -> bool:
 
 
 def _refuse_two(whole: list[Mapped], needed: list[str], where: str) -> None:
-    """Refuse a file of which two parts that differ fill the body."""
+    """Refuse a file of which two parts that differ fill the backbone."""
     if not whole:
         return
     import torch
@@ -124,7 +124,7 @@ def _refuse_two(whole: list[Mapped], needed: list[str], where: str) -> None:
         if all(torch.equal(first.tensors[name], other.tensors[name]) for name in needed):
             continue
         raise InputError(
-            f"expected one network in {where}, got two that fill the body and differ, under the prefixes "
+            f"expected one network in {where}, got two that fill the backbone and differ, under the prefixes "
             f"{first.prefix!r} and {other.prefix!r}. Nothing was loaded. Say which one is meant: "
             f"weights=dict(path={where!r}, prefix={first.prefix!r}) or prefix={other.prefix!r}."
         )
@@ -160,7 +160,7 @@ def _plain(state: Mapping, prefix: str, wanted: Mapping) -> list[Mapped]:
 
 
 def _renamed(state: Mapping, prefix: str, wanted: Mapping) -> Mapped | None:
-    """The tensors under a prefix, from another library's names to the body's."""
+    """The tensors under a prefix, from another library's names to the backbone's."""
     names, outside = _inside(state, prefix)
     renamed = renamed_to_fit(names, wanted, HEAD_ROOTS)
     if renamed is None:
@@ -169,7 +169,7 @@ def _renamed(state: Mapping, prefix: str, wanted: Mapping) -> Mapped | None:
 
 
 def _common_prefixes(state: Mapping, count: int) -> list[str]:
-    """Leading parts (`module.`, `backbone.`, `student.backbone.`) that enough names for a body begin with."""
+    """Leading parts (`module.`, `backbone.`, `student.backbone.`) that enough names for a backbone begin with."""
     votes = Counter()
     for name in state:
         parts = name.split(".")[:-1]
@@ -178,7 +178,7 @@ def _common_prefixes(state: Mapping, count: int) -> list[str]:
 
 
 def _prefixes(state: Mapping, wanted: Mapping) -> list[str]:
-    """Prefixes under which names of the body appear in the file, the most frequent first."""
+    """Prefixes under which names of the backbone appear in the file, the most frequent first."""
     votes = Counter()
     names = set(wanted)
     for key in state:
@@ -203,7 +203,7 @@ def _by_order(state: Mapping, wanted: Mapping) -> dict | None:
     """EfficientNet(-Lite) files of the `_blocks.` family: same tensors in the same order under other names.
 
     Accepted only if every kept entry agrees in kind (weight, running_mean, ...) and shape, one by one; the entries
-    of the head that follow the body in the file stay under their own names, mapped to timm's.
+    of the head that follow the backbone in the file stay under their own names, mapped to timm's.
     """
     if not any(name.startswith("_blocks.") for name in state) or "_conv_stem.weight" not in state:
         return None
@@ -225,7 +225,7 @@ def _by_order(state: Mapping, wanted: Mapping) -> dict | None:
 
 
 def adopt_plain_names(state_dict: dict, prefix: str, wanted: dict) -> None:
-    """Let a stock mmdet checkpoint (`backbone.conv1.weight`) fill the wrapped body (`backbone.body.conv1.weight`)."""
+    """Let a stock mmdet checkpoint (`backbone.conv1.weight`) fill a wrapped one (`backbone.body.conv1.weight`)."""
     if wanted and all(prefix + name in state_dict for name in wanted):
         for name in wanted:
             state_dict[f"{prefix}body.{name}"] = state_dict.pop(prefix + name)

@@ -1,6 +1,6 @@
 """What weights files hold beside a network, by name: parts of a pre-training to leave out, adapters to merge first.
 
-A body never has tensors under these names when they are asked about: they are looked at among a file's leftovers only.
+No backbone has tensors under these names when they are looked up: only a file's leftovers are.
 """
 
 import re
@@ -26,7 +26,7 @@ _ADAPTERS = re.compile(r"(^|\.)(lora_\w+|loha_\w+|lokr_\w+|hada_w\w+|ia3_\w+|oft
 
 
 def is_training_only(name: str) -> bool:
-    """Whether a leftover entry of a file is known to serve a pre-training and not the body."""
+    """Whether a leftover entry of a file is known to serve a pre-training and not the backbone."""
     parts = name.split(".")
     return bool(_TRAINING_ROOTS.fullmatch(parts[0]) or _TRAINING_LEAVES.fullmatch(parts[-1]))
 

@@ -39,7 +39,7 @@ def to_full(checkpoint: dict, backbone: nn.Module, where: str) -> dict:
         name.removeprefix(prefix): value for name, value in checkpoint["state_dict"].items() if name.startswith(prefix)
     }
     lacking = backbone.load_state_dict(own, strict=False)
-    # Adapters and the like are the detector's; of the body nothing may be missing.
+    # Adapters and the like are the detector's; of the backbone nothing may be missing.
     assert not [name for name in lacking.missing_keys if name.startswith("body.")], lacking.missing_keys
     body = {f"{prefix}body.{name}": value.cpu() for name, value in backbone.body.state_dict().items()}
     full = {**checkpoint, "state_dict": _with_body(checkpoint["state_dict"], body, prefix)}
@@ -172,7 +172,7 @@ def _prefix(checkpoint: dict) -> str:
 
 
 def _with_body(state: dict, body: dict, prefix: str) -> dict:
-    """The state with every entry of the body, what it holds itself first; an averaged model's names keep `module.`."""
+    """The state with every entry of the backbone, its own values first; an averaged model's names keep `module.`."""
     held = {canonical(name): name for name in state}
     averaged = "module." if any(name.startswith("module.") for name in state) else ""
     added = {averaged + name: value for name, value in body.items() if name not in held}

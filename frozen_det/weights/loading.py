@@ -1,8 +1,8 @@
-"""The one door for weights: read, map keys, load strictly. Refuses what does not fit, and says what would.
+"""Checkpoint loading: read without running code, map keys, load strictly. Refuses what does not fit, with a remedy.
 
 A detector on a frozen backbone never recovers from a checkpoint that did not load: the backbone stays random for
 ever. mmengine loads leniently (a file whose keys are all wrong passes without an exception), so every weight that
-enters a frozen body comes through here.
+enters a frozen backbone comes through here.
 """
 
 import re
@@ -33,7 +33,7 @@ SHARDS = (
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What a strict load did: how many tensors came in, and what the file held beyond the body."""
+    """What a strict load did: how many tensors came in, and what the file held beyond the backbone."""
 
     loaded: int
     unused: tuple[str, ...]
@@ -44,7 +44,7 @@ class LoadReport:
         text = f"{self.loaded} of {self.loaded} tensors loaded ({self.mapping})"
         if self.unused:
             shown = ", ".join(self.unused[:3]) + (", ..." if len(self.unused) > 3 else "")
-            text += f"; {len(self.unused)} not needed by the body: {shown}"
+            text += f"; {len(self.unused)} not needed by the backbone: {shown}"
         return text
 
 
@@ -213,10 +213,10 @@ def load_strictly(module, state: Mapping, where: str, architecture_keys=()) -> L
     """Load every persistent tensor of `module` from `state`, or raise and change nothing.
 
     Args:
-        module: the body to fill.
+        module: the backbone to fill.
         state: name -> tensor, names as some project wrote them (prefixes and known renamings are mapped).
         where: the file or library, for messages.
-        architecture_keys: names that the full architecture has beyond `module` (its classifier head, say). Entries
+        architecture_keys: names that the full architecture has beyond `module` (e.g. its classifier head). Entries
             of the file under such names are left out and counted; any other leftover is an error.
 
     Raises:
@@ -252,13 +252,13 @@ def load_strictly(module, state: Mapping, where: str, architecture_keys=()) -> L
     # A copy into the existing tensors keeps dtype, device and sharing; strict=True guards our own arithmetic.
     with torch.no_grad():
         module.load_state_dict({name: mapped[name] for name in wanted}, strict=True)
-    # With a prefix removed, what stood outside it (a neck, say) belongs to another module: left out, but counted.
+    # With a prefix removed, what stood outside it (e.g. a neck) belongs to another module: left out, but counted.
     return LoadReport(len(wanted), (*left, *found.outside), found.how)
 
 
 def _mismatch_message(where, wanted, mapped, missing, unexpected, shapes, mapping) -> str:
     lines = [
-        f"{where} does not fit the body: {len(missing)} of {len(wanted)} tensors missing, {len(unexpected)} "
+        f"{where} does not fit the backbone: {len(missing)} of {len(wanted)} tensors missing, {len(unexpected)} "
         f"unexpected, {len(shapes)} of another shape (nearest mapping tried: {mapping})."
     ]
     if missing:
@@ -268,7 +268,8 @@ def _mismatch_message(where, wanted, mapped, missing, unexpected, shapes, mappin
     if shapes:
         name = shapes[0]
         lines.append(
-            f"first shape: {name} is {tuple(mapped[name].shape)} in the file, {tuple(wanted[name].shape)} in the body."
+            f"first shape: {name} is {tuple(mapped[name].shape)} in the file, {tuple(wanted[name].shape)} in the "
+            "backbone."
         )
     lines.append("Nothing was loaded. Give weights of this architecture, or change `body` to the one the file is of.")
     return " ".join(lines)

@@ -37,10 +37,10 @@ def refuse_unreadable(tensors: Mapping, where: str) -> None:
 
 _REMEDIES = {
     "meta": "They hold shapes and no values: save them after the model was filled.",
-    "quantised": "Give the file the quantised one was made from; a frozen body runs on float weights.",
+    "quantised": "Give the file the quantised one was made from; a frozen backbone runs on float weights.",
     "nested": "Save plain tensors: tensor.to_padded_tensor(0), or one tensor for each part.",
     "sparse": "Save them dense: {name: tensor.to_dense() ...}.",
-    "complex": "No body here has complex weights: give the weights of this architecture.",
+    "complex": "No backbone here has complex weights: give the weights of this architecture.",
     "8-bit or smaller float": "Without their scales they are no weights: give the file in float32, bfloat16 or "
     "float16, or multiply by the scales first.",
 }
@@ -71,7 +71,7 @@ def refuse_impossible(tensors: Mapping, wanted: Mapping, where: str, body: bool 
         tensors: name -> tensor, readable and of the shapes of `wanted`.
         wanted: name -> the module's own tensor, whose kind of number (float or integer) counts.
         where: the file or library, for messages.
-        body: whether these are a pretrained body's, of which no convolution or linear layer may be all zero. Heads
+        body: whether these are a pretrained backbone's, of which no convolution or linear layer may be all zero. Heads
             and adapters begin with zeros on purpose.
 
     Raises:

@@ -1,7 +1,7 @@
 """Files that only code can read, turned into plain tensors by a process of their own, when the user says so.
 
 Run as ``python -m frozen_det.weights.unsafe_pickle FILE OUT``: that process, and nothing else, unpickles FILE with
-whatever code it names. It ends with its work; what it wrote is read back through the one door by the caller. The code
+whatever code it names. It ends with its work; the caller reads back what it wrote, without running code. The code
 in the file has the user's rights while it runs: the flag `--trust` is the user's word that this is fine.
 """
 

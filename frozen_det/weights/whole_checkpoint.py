@@ -50,7 +50,7 @@ def with_state_dict(checkpoint, where: str) -> None:
     """Put a checkpoint's tensors where the host looks for them, whatever the file calls them, in place.
 
     Args:
-        checkpoint: what the one door read.
+        checkpoint: what :func:`.loading.read` gave.
         where: the file, for messages.
 
     Raises:
@@ -69,7 +69,7 @@ def load_whole(model, checkpoint, where: str, counts_may_lack: bool = True) -> N
 
     Args:
         model: any module; a frozen backbone attaches its base where the checkpoint is lean.
-        checkpoint: what the one door read.
+        checkpoint: what :func:`.loading.read` gave.
         where: the file, for messages.
         counts_may_lack: whether what a loss counts for itself (Seesaw, EQLv2) may be missing or left over: testing
             does not ask for it, resuming does.
@@ -105,7 +105,7 @@ def load_part(model, checkpoint, where: str) -> str:
     if used <= 0:
         raise InputError(
             f"expected weights for this model in {where} (load_from), but none of its {fit.given} tensors "
-            f"fits: {fit}. The weights of a body belong to model.backbone.weights."
+            f"fits: {fit}. The weights of a backbone belong to model.backbone.weights."
         )
     new = [name for name in fit.missing if not may_lack(name)]
     left = [*fit.unexpected, *fit.reshaped]

@@ -38,7 +38,7 @@ def test_what_served_a_pre_training_is_left_out_and_counted(name):
     target = Net()
     report = load_strictly(target, {**state, name: torch.zeros(3)}, "file")
     assert_equal(target, state)
-    assert report.unused == (name,) and f"1 not needed by the body: {name}" in str(report)
+    assert report.unused == (name,) and f"1 not needed by the backbone: {name}" in str(report)
 
 
 @pytest.mark.parametrize(

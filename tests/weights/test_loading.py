@@ -1,4 +1,4 @@
-"""The one door for weights: reads without running code, maps names, loads completely or not at all."""
+"""Checkpoint loading: reads without running code, maps names, loads completely or not at all."""
 
 import json
 import pickle
@@ -74,7 +74,7 @@ def test_a_classifier_in_the_file_is_counted_and_left_out():
     state = {**state_of(Net()), "fc.weight": torch.zeros(10, 4), "norm.weight": torch.zeros(4)}
     report = load_strictly(target, state, "file", architecture_keys={"norm.weight"})
     assert report.unused == ("fc.weight", "norm.weight")
-    assert "2 not needed by the body: fc.weight, norm.weight" in str(report)
+    assert "2 not needed by the backbone: fc.weight, norm.weight" in str(report)
 
 
 # ---- refusals ------------------------------------------------------------------------------------------------------
@@ -248,7 +248,7 @@ def test_a_stock_checkpoint_is_read_without_importing_the_host(stock_checkpoint)
     assert buffer.state["_log_history"].tolist() == [2.0, 1.0]
 
 
-def test_the_hosts_loader_goes_through_the_door_and_gets_its_buffers_back(stock_checkpoint):
+def test_the_hosts_loader_reads_safely_and_gets_its_buffers_back(stock_checkpoint):
     from mmengine.logging import HistoryBuffer
     from mmengine.runner.checkpoint import CheckpointLoader
 

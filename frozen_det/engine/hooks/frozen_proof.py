@@ -3,8 +3,8 @@
 A digest is taken where weights are loaded, compared when training starts, and bit by bit from then on, the last time
 after every other hook; it is written into each checkpoint's meta and into ``frozen_proof.json`` beside the log. A
 tensor that moved, a setting of a frozen module that changed (an epsilon, a stride, its ``forward``) or a table that no
-file holds stops the run with its name, before a checkpoint with it is written. Forward hooks on a frozen body, which
-may only look, are named.
+file holds stops the run with its name, before a checkpoint with it is written. Forward hooks on a frozen backbone are
+named: they may only look.
 """
 
 import logging

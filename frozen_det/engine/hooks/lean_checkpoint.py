@@ -3,7 +3,7 @@
 It is mmengine's CheckpointHook with three promises more: a file is whole or absent and the previous one goes only
 after it (:mod:`frozen_det.weights.atomic_files`); log history is plain numbers, so `torch.load(weights_only=True)`
 reads the file; and, unless ``full=True``, frozen base weights are left out and replaced by their digest. Loading a
-lean file attaches the base through the one door and refuses another base (see
+lean file loads the base strictly from `weights` and refuses another base (see
 :class:`frozen_det.models.FrozenBackbone`). It guards the run besides: its folder, and what it resumes from
 (:mod:`frozen_det.engine.runner.run_guard`).
 """

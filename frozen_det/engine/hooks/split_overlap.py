@@ -63,15 +63,15 @@ def shared_images(train: Iterable[str], val: Iterable[str]) -> tuple[list[str], 
     if len(train) + len(others) > _NUM_BY_SIZE:
         names = set(map(os.path.basename, others))
         train = [path for path in train if os.path.basename(path) in names]
-    twins = _grouped(train, _size)
+    same_size = _grouped(train, _size)
     sizes = {path: _size(path) for path in others}
-    probed = _grouped((path for size in set(sizes.values()) & twins.keys() for path in twins[size]), _probe)
+    probed = _grouped((path for size in set(sizes.values()) & same_size.keys() for path in same_size[size]), _probe)
     found = (
-        (next((twin for twin in probed.get(_probe(path), ()) if _equal(twin, path)), None), path)
+        (next((other for other in probed.get(_probe(path), ()) if _equal(other, path)), None), path)
         for path, size in sizes.items()
-        if size in twins
+        if size in same_size
     )
-    return same, [(twin, path) for twin, path in found if twin is not None]
+    return same, [(other, path) for other, path in found if other is not None]
 
 
 def _grouped(paths: Iterable[str], key) -> dict:

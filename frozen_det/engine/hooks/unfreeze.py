@@ -24,7 +24,7 @@ class UnfreezeHook(Hook):
 
     Args:
         epoch: counted from 0: with 3, three epochs run frozen.
-        what: True for all that is frozen, or a list of name patterns in the body, e.g. ``['layer4.*']``.
+        what: True for all that is frozen, or a list of name patterns in the backbone, e.g. ``['layer4.*']``.
         module: name of the ``FrozenBackbone`` in the model.
         lr_mult: the new group's learning rate, times the largest initial learning rate of the other groups. It
             starts where the schedule is by then.

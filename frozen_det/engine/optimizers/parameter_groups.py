@@ -1,6 +1,6 @@
 """`frozen_det.RoleParameterGroups`: one optimiser group per role, its settings in one table at the start.
 
-Roles: `adapters`, `backbone` (what of the body trains), `neck`, `heads` (everything else), and, where it is asked
+Roles: `adapters`, `backbone` (what of the backbone trains), `neck`, `heads` (everything else), and, where it is asked
 for, `norms` (norm layers of any part except adapters). A role that is named but has nothing to train is an error:
 a learning rate for nothing is a mistake somewhere else.
 """

@@ -156,14 +156,14 @@ def _parsed(text: bytes) -> dict:
 def _refusal(folder: Path, holder: dict) -> InputError:
     if not holder:
         return InputError(
-            f"expected a work directory that nobody works in, but another process holds {folder} "
+            f"expected a work directory that is not in use, but another process holds {folder} "
             f"({folder / NAME}). Wait for it, or take another folder (--work-dir)."
         )
     since = time.strftime("%Y-%m-%d %H:%M", time.localtime(holder["since"]))
     elsewhere = holder["host"] != socket.gethostname()
     rest = f" If that machine is gone, remove {folder / NAME}." if elsewhere else ""
     return InputError(
-        f"expected a work directory that nobody works in, but process {holder['pid']} on {holder['host']} has worked "
+        f"expected a work directory that is not in use, but process {holder['pid']} on {holder['host']} has worked "
         f"in {folder} since {since} ({holder['command']}). Wait for it, stop it (kill {holder['pid']}), or take "
         f"another folder (--work-dir).{rest}"
     )

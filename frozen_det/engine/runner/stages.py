@@ -1,7 +1,7 @@
 """Stages of a longer piece of work, each run once: reused while its settings, its inputs and its results stay the same.
 
-What a stage was made from is written down as SHA-256 of its settings and of its input files, what it made as SHA-256
-of its output files. Anything that differs makes the stage run again, and with it only those later ones whose inputs
+What a stage read is recorded as SHA-256 of its settings and of its input files, what it wrote as SHA-256 of its output
+files. Anything that differs makes the stage run again, and with it only those later ones whose inputs
 then differ. A stage that was interrupted under the same settings and inputs may go on where it stopped.
 """
 
@@ -26,8 +26,8 @@ class Stage:
         name: of the stage.
         todo: whether its work has to be done.
         goes_on: whether it was begun before with the same settings and inputs, and did not end.
-        outputs: files it made; set by the work, looked at the next time.
-        large: more files it made, too large to be read again each time: of these only the sizes are looked at.
+        outputs: files it wrote; set by the work, compared the next time.
+        large: more files it wrote, too large to be read again each time: of these only the sizes are looked at.
     """
 
     name: str
@@ -143,7 +143,7 @@ def file_digest(path) -> str:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"expected the file {path}, which a stage reads or made, but it does not exist.")
+        raise InputError(f"expected the file {path}, which a stage reads or writes, but it does not exist.")
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _by_parts(file)
 

@@ -50,7 +50,7 @@ def rename(state: Mapping, source: str, target: str, where: str) -> tuple[dict, 
     backbone is left out, and so is what is computed and not learnt.
 
     Args:
-        state: name -> tensor, all of one body.
+        state: name -> tensor, all of one backbone.
         source, target: of :data:`LAYOUTS`.
         where: the architecture, for messages.
 
@@ -108,11 +108,11 @@ def _from_timm_names(family: str, layout: str, state: Mapping, where: str) -> di
 
 
 def renamed_to_fit(state: Mapping, wanted: Mapping, heads: frozenset[str]) -> tuple[dict, str] | None:
-    """Bring a file's tensors under the names of a body, through timm's names.
+    """Bring a file's tensors under the names of a backbone, through timm's names.
 
     Args:
         state: the file's tensors, without any common prefix.
-        wanted: the body's own state dict; only shapes are read.
+        wanted: the backbone's own state dict; only shapes are read.
         heads: roots of names that belong to classifiers; they may have any name below.
 
     Returns:
@@ -144,7 +144,7 @@ def renamed_to_fit(state: Mapping, wanted: Mapping, heads: frozenset[str]) -> tu
 
 
 def _without_heads(state: Mapping, heads: frozenset[str]) -> tuple[dict, dict]:
-    """Learnt tensors of the body, and those of the classifier."""
+    """Learnt tensors of the backbone, and those of the classifier."""
     learnt = {name: value for name, value in state.items() if not is_derived(name)}
     body = {name: value for name, value in learnt.items() if name.split(".")[0] not in heads}
     return body, {name: value for name, value in learnt.items() if name not in body}
@@ -163,7 +163,7 @@ def _classifier_to_timm(classifier: Mapping, family: str, layout: str) -> dict:
 
 
 def _joined(timm_state: Mapping, wanted: Mapping, family: str, ours: str) -> dict:
-    """Tensors in timm's names under the names of `ours`, shaped as the body has them."""
+    """Tensors in timm's names under the names of `ours`, shaped as the backbone has them."""
     mapped = {}
     renames = {}
     if family == "efficientnet" and ours != "timm":

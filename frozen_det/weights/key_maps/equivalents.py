@@ -47,7 +47,7 @@ MMDET = {
 
 
 def equivalent(architecture: str, layout: str) -> dict | None:
-    """Config of the body in another library that should be the same function, or None if none is known.
+    """Config of the backbone in another library that should be the same function, or None if none is known.
 
     Args:
         architecture: library and name, e.g. ``timm/resnet50.a1_in1k`` or ``torchvision/swin_t``.

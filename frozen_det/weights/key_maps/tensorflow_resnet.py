@@ -1,7 +1,7 @@
 """Names of a ResNet-RS in a checkpoint of tensorflow/models, as timm's: layers are counted, blocks keep attributes.
 
 A checkpoint of TF-Vision names the layers of its backbone by their order: `backbone/layer_with_weights-8/_conv1/...`.
-TensorFlow reads the file; this makes one of it that loads here, with `frozen_det.ResNetRS` as the body:
+TensorFlow reads the file; this makes one of it that loads here, with `frozen_det.ResNetRS` as the backbone:
 
     import tensorflow as tf, torch
     from safetensors.torch import save_file
@@ -45,7 +45,7 @@ def timm_names(state: Mapping[str, Tensor], blocks_per_stage: tuple[int, ...]) -
 
     Args:
         state: name -> tensor; kernels (height, width, in, out).
-        blocks_per_stage: of the body, e.g. (3, 4, 23, 3): blocks are counted through in the file.
+        blocks_per_stage: of the backbone, e.g. (3, 4, 23, 3): blocks are counted through in the file.
     """
     places = [f"layer{stage + 1}.{block}" for stage, count in enumerate(blocks_per_stage) for block in range(count)]
     renamed = {}
@@ -65,7 +65,7 @@ def timm_names(state: Mapping[str, Tensor], blocks_per_stage: tuple[int, ...]) -
 
 
 def blocks_of(names: Mapping) -> tuple[int, ...]:
-    """Blocks in each stage of a body, from its state dict's names in timm's layout."""
+    """Blocks in each stage of a backbone, from its state dict's names in timm's layout."""
     stages: dict[int, int] = {}
     for name in names:
         found = re.match(r"layer(\d+)\.(\d+)\.", name)

@@ -141,7 +141,7 @@ def test_a_tensorflow_checkpoints_tensors_land_where_they_belong(network):
 def test_a_checkpoint_of_another_depth_is_refused(network):
     state = as_tensorflow_names(network.state_dict())
     state = {name: value for name, value in state.items() if "weights-23/" not in name}
-    with pytest.raises(InputError, match="does not fit the body"):
+    with pytest.raises(InputError, match="does not fit the backbone"):
         load_strictly(ResNetRS(50), state, "a shorter one")
 
 
