@@ -11,6 +11,7 @@ it names. Called again, studies that are done with the same inputs are read back
 from pathlib import Path
 
 from ..errors import InputError
+from .config_arguments import add_cfg_options, options_of
 
 
 def add_arguments(parser) -> None:
@@ -30,9 +31,7 @@ def add_arguments(parser) -> None:
         help="configs with the checkpoints behind them, work directories, or CONFIG:CHECKPOINT",
     )
     parser.add_argument("-o", "--out", default="work_dirs/analysis", help="folder of results and page")
-    parser.add_argument(
-        "--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="overrides for all configs"
-    )
+    add_cfg_options(parser, "overrides for all configs")
     parser.add_argument(
         "--num-images",
         type=int,
@@ -53,7 +52,6 @@ def run(args) -> int:
     from ..robustness.run import run_studies
     from ..robustness.study import StudyOptions, chosen_studies, parsed_options
     from ..weights.host_guard import registered_types_alone
-    from .config_arguments import options_of
 
     if args.num_images < 0:
         raise InputError(f"expected --num-images from 0 on, got {args.num_images}.")

@@ -6,14 +6,14 @@ import argparse
 def add_config(parser: argparse.ArgumentParser) -> None:
     """Add CONFIG and `--cfg-options`."""
     parser.add_argument("config", help="config file, or the name of one that ships, e.g. quickstart")
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="KEY=VALUE",
-        help="overrides, e.g. optim_wrapper.optimizer.lr=0.01 data_root=my/data",
-    )
+    add_cfg_options(parser)
+
+
+def add_cfg_options(
+    parser: argparse.ArgumentParser, help: str = "overrides, e.g. optim_wrapper.optimizer.lr=0.01 data_root=my/data"
+) -> None:
+    """Add `--cfg-options`."""
+    parser.add_argument("--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=help)
 
 
 def options_of(args) -> dict:

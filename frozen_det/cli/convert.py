@@ -9,15 +9,14 @@ frozen-det convert --trust old_pickle.pth -o weights.safetensors
 from pathlib import Path
 
 from ..errors import InputError
+from .config_arguments import add_cfg_options, config_of
 
 
 def add_arguments(parser) -> None:
     parser.add_argument("checkpoint", help="file to convert")
     parser.add_argument("-o", "--out", required=True, metavar="FILE", help="file to write, .pth or .safetensors")
     parser.add_argument("--config", help="config that trained the checkpoint (lean to full, full to lean)")
-    parser.add_argument(
-        "--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="overrides of the config"
-    )
+    add_cfg_options(parser, "overrides of the config")
     parser.add_argument("--to", choices=["lean", "full"], help="what to make (default: the other of the two)")
     parser.add_argument(
         "--classes-from",
@@ -45,7 +44,6 @@ def run(args) -> int:
     from ..models.backbones.frozen_backbone import FrozenBackbone
     from ..models.detectors.trained_backbone import backbone_config
     from ..weights.lean import is_lean, to_full, to_lean
-    from .config_arguments import config_of
 
     cfg = config_of(args)
     checkpoint = _checkpoint(args)

@@ -6,7 +6,7 @@ frozen-det predict photo.jpg --config quickstart --checkpoint work_dirs/quicksta
 from pathlib import Path
 
 from ..errors import InputError, StorageError
-from .config_arguments import options_of
+from .config_arguments import add_cfg_options, options_of
 
 
 def add_arguments(parser) -> None:
@@ -16,7 +16,7 @@ def add_arguments(parser) -> None:
     parser.add_argument("-o", "--out", default="predictions", help="folder for pictures and predictions.json")
     parser.add_argument("--score", type=float, default=0.3, help="draw detections from this score on")
     parser.add_argument("--device", help="cpu, cuda, ... (default: the GPU where there is one)")
-    parser.add_argument("--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE")
+    add_cfg_options(parser)
 
 
 def run(args) -> int:

@@ -6,19 +6,20 @@ frozen-det quickstart
 import json
 from pathlib import Path
 
+from .config_arguments import add_cfg_options, options_of
+
 CONFIG = "quickstart"
 
 
 def add_arguments(parser) -> None:
     parser.add_argument("--work-dir", default="work_dirs/quickstart", help="where everything goes")
-    parser.add_argument(
-        "--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="overrides of the config"
-    )
+    add_cfg_options(parser, "overrides of the config")
 
 
 def run(args) -> int:
     from ..engine.runner.stages import Stages, set_aside
     from ..engine.train_stage import data_files
+    from ..engine.training import train
 
     work_dir = Path(args.work_dir)
     stages = Stages(work_dir, "quickstart.json", say=lambda line: print(line, flush=True))
@@ -32,7 +33,7 @@ def run(args) -> int:
         if stage.todo:
             if not stage.goes_on:
                 set_aside(sorted(work_dir.glob("*.pth")), work_dir, stages.say)
-            _train(cfg)
+            train(CONFIG, options=options_of(args), work_dir=work_dir, resume="auto")
             stage.outputs = [_best(work_dir)]
     best = stage.outputs
     with stages("evaluate", settings, best) as stage:
@@ -55,7 +56,6 @@ def run(args) -> int:
 
 def _config(args):
     from ..config import load_config
-    from .config_arguments import options_of
 
     cfg = load_config(CONFIG, options_of(args))
     cfg.work_dir = str(args.work_dir)
@@ -69,13 +69,6 @@ def _write_data(cfg) -> None:
     with DefaultScope.overwrite_default_scope("mmdet"):
         for loader in (cfg.train_dataloader, cfg.val_dataloader):
             DATASETS.build(loader.dataset)
-
-
-def _train(cfg) -> None:
-    from ..engine.runs import host_scope, new_runner, training_folder
-
-    with training_folder(cfg, "auto", print), host_scope():
-        new_runner(cfg).train()
 
 
 def _best(work_dir: Path) -> Path:
@@ -92,7 +85,6 @@ def _best(work_dir: Path) -> Path:
 def _evaluate(args, work_dir: Path) -> None:
     from ..engine.testing import evaluate
     from ..weights.atomic_write import write_json
-    from .config_arguments import options_of
 
     metrics = evaluate(CONFIG, _best(work_dir), options=options_of(args), work_dir=work_dir)
     write_json(work_dir / "metrics.json", metrics)
@@ -101,7 +93,6 @@ def _evaluate(args, work_dir: Path) -> None:
 def _export(args, work_dir: Path) -> None:
     from ..export import export_backbone
     from ..inference.detector import load_backbone
-    from .config_arguments import options_of
 
     card = export_backbone(load_backbone(CONFIG, _best(work_dir), options_of(args)), work_dir / "backbone.safetensors")
     print(f"backbone exported: {card.architecture}, sha256 {card.digest[:12]}")

@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from ..errors import InputError
-from .config_arguments import config_of, options_of
+from .config_arguments import add_cfg_options, config_of, options_of
 
 
 def add_arguments(parser) -> None:
@@ -26,9 +26,7 @@ def add_arguments(parser) -> None:
         help="shares of the training images, in (0, 1] (default: 1.0)",
     )
     parser.add_argument("--work-dir", default="work_dirs/sweep", help="where all runs and the report go")
-    parser.add_argument(
-        "--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="overrides for all configs"
-    )
+    add_cfg_options(parser, "overrides for all configs")
     parser.add_argument(
         "--second-test",
         nargs="+",
