@@ -1,4 +1,4 @@
-"""Pictures of what the network will see: images after the whole pipeline, with boxes, masks and names.
+"""Show samples as the network gets them: images after the whole pipeline, with boxes, masks and names.
 
 With Copy-Paste in the pipeline, a second picture of each sample shows the image, its paste source, the jittered image
 and the composed one, with the outlines of own, pasted and covered objects.

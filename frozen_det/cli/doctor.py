@@ -1,4 +1,4 @@
-"""Say what is installed, which compiled ops are in use, whether the combination is a tested one, what to type if not.
+"""Check the installation: versions, the ops in use, whether the combination was tested, and what to type if not.
 
 frozen-det doctor
 frozen-det doctor --install-startup    (mmcv finds the ops in every Python process, not only under `frozen-det run`)

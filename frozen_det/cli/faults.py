@@ -1,6 +1,6 @@
-"""What ends a command from outside, in one line each: a signal, a full disk, a killed worker, a lost process.
+"""Exceptions as one line and an exit code: bad input, signals, a full disk, a killed worker, a lost process.
 
-``run_command`` asks :func:`described` before it lets an exception through; what is not known here is a fault of ours
+``run_command`` asks :func:`described` before it lets an exception through; anything else is a bug
 and keeps its traceback.
 """
 

@@ -1,4 +1,4 @@
-"""Run a program with the stand-in for mmcv's ops in reach, in all Python processes that it starts: mmdet's own tools.
+"""Run a program, such as mmdet's own tools, so that mmcv finds frozen_det's ops in all its Python processes.
 
 frozen-det run -- python tools/train.py CONFIG
 frozen-det run -- torchrun --nproc-per-node 2 tools/test.py CONFIG CHECKPOINT --launcher pytorch

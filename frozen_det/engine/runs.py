@@ -1,4 +1,4 @@
-"""A Runner that shares nothing with the runs before it in the same process."""
+"""A Runner independent of earlier runs in the same process, and the work directory of a training."""
 
 import copy
 import functools
@@ -37,21 +37,21 @@ def host_scope() -> Iterator[None]:
 def training_folder(
     cfg, resume: str | None, say: Callable[[str], None], how: str = "the same command again"
 ) -> Iterator[None]:
-    """The work directory of a training, checked and held while it runs; the config is pointed at what it goes on from.
+    """The work directory of a training, checked and held while it runs; `load_from` is set where it resumes.
 
     Args:
         cfg: of a training; `resume` and `load_from` are set if it goes on.
         resume: ``"auto"`` goes on from the newest checkpoint of the work directory, if it has one; a path from that
             file or folder; None begins anew.
         say: prints a line.
-        how: what goes on after an interruption, in words.
+        how: text that says what resumes it after an interruption.
 
     Raises:
         InputError: another process works there, it holds an earlier run and `resume` is None, or the checkpoint is
             broken or of another run.
         StorageError: the folder cannot be made or written.
 
-    An exception that ends the training gets `on_disk`: what is left there and how to go on, in words.
+    An exception that ends the training gets `on_disk`: text that says what is left there and how to resume.
     """
     work_dir = Path(cfg.work_dir)
     if resume not in (None, "auto"):

@@ -1,4 +1,4 @@
-"""One training as a stage of a longer piece of work: run once, gone on with, or reused while nothing of it changed."""
+"""A training as a pipeline stage: run once, resumed, or reused while its settings and inputs are unchanged."""
 
 from pathlib import Path
 

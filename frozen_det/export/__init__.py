@@ -1,4 +1,4 @@
-"""Backbones out: weights files with their card, and programs. Nothing is kept that does not give back what went in."""
+"""Export of backbones: weights files with their card, and programs, each compared with the model before it is kept."""
 
 from .programs import ProgramReport, export_program
 from .weights_file import export_backbone

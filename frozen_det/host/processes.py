@@ -1,4 +1,4 @@
-"""Is the process that wrote a file still at work? Numbers of processes are used again, so its start counts too."""
+"""Whether the process that wrote a file still runs. Process ids are reused, so its start time counts too."""
 
 import os
 from functools import cache
@@ -17,7 +17,7 @@ def is_alive(pid: int, written_at: float) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass  # it runs for somebody else
+        pass  # it runs, as another user
     except (OSError, OverflowError):
         return False
     begun = _begun(pid)

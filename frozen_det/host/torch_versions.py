@@ -1,4 +1,4 @@
-"""What differs between the supported versions of torch: its number, and questions it learnt to answer later."""
+"""Differences between the supported versions of torch: its number, `is_compiling`."""
 
 import sys
 

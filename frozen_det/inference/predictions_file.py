@@ -1,4 +1,4 @@
-"""``predictions.json`` that is there whatever ends the work: one line a picture as it goes, COCO's json at the end.
+"""``predictions.json``, complete however the run ends: a line for each image as it goes, COCO's json at the end.
 
 While pictures are worked on, ``predictions.jsonl`` holds a line for each that is done; even a kill leaves those. When
 the work ends, by itself or by an error or a signal, the json is made from them, whole or not at all.

@@ -73,11 +73,11 @@ class CheckpointMatchHook(Hook):
         self._match(runner, runner.test_loop.dataloader.dataset)
 
     def after_val(self, runner) -> None:
-        """The model speaks its own labels again."""
+        """Restore the model's own labels."""
         self._stop_matching()
 
     def after_test(self, runner) -> None:
-        """The model speaks its own labels again."""
+        """Restore the model's own labels."""
         self._stop_matching()
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:

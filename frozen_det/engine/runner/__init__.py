@@ -1,1 +1,1 @@
-"""What stands around a Runner: lock, resume, schedule, stages."""
+"""Parts of a training beside mmengine's Runner: lock, resume, schedule, stages."""

@@ -1,4 +1,4 @@
-"""May a run go on from a checkpoint under this config? What a resumed run would not heed is refused, the rest named.
+"""Checks that a run can resume from a checkpoint under this config: what it would ignore is refused, the rest named.
 
 The optimiser's settings, its state and the run's counters come from the checkpoint. A changed learning rate, batch,
 seed, frozen part or class list would therefore have no effect, or a wrong one. Everything else that decides about a run

@@ -1,4 +1,4 @@
-"""What stands around every training: one run in a folder, a resumed run that is the run that was begun.
+"""Checks around every training: one run in a work directory, and a resumed run that is the same run.
 
 `frozen_det.LeanCheckpointHook` brings it to runs of any program, :func:`.runs.new_runner` to configs without that hook.
 """
@@ -88,7 +88,7 @@ def refuse_used_folder(work_dir, how: str) -> None:
 
     Args:
         work_dir: of the new run.
-        how: what goes on with the earlier one, in words.
+        how: text that says what resumes the earlier one.
 
     Raises:
         InputError: it has checkpoints; a new run would mix its own with them.

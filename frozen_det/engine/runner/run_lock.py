@@ -47,7 +47,7 @@ class RunLock:
         self._end = weakref.finalize(self, _let_go, key, lock)
 
     def release(self) -> None:
-        """Give the folder free, if nobody else in this process holds it. Safe to call twice."""
+        """Give the folder free, if nothing else in this process holds it. Safe to call twice."""
         self._end()
 
     def __enter__(self) -> "RunLock":

@@ -1,4 +1,4 @@
-"""Stages of a longer piece of work, each run once: reused while its settings, its inputs and its results stay the same.
+"""Pipeline stages, each run once: reused while settings, inputs and outputs stay the same.
 
 What a stage read is recorded as SHA-256 of its settings and of its input files, what it wrote as SHA-256 of its output
 files. Anything that differs makes the stage run again, and with it only those later ones whose inputs

@@ -1,4 +1,4 @@
-"""Reads pickles as plain data: what a file names is looked up in tables of ours, never imported, never called itself.
+"""Reads pickles as plain data: names in a file are looked up in our own tables, never imported and never called.
 
 An ordinary unpickler calls whatever the file names, and sets attributes and items on whatever lies on its stack. This
 one knows the operations that build numbers, texts and containers. A name gives a :class:`Name`; calling it means
