@@ -4,7 +4,7 @@ frozen-det describe quickstart
 frozen-det describe configs/detection/NAME.py --json
 """
 
-from .config_arguments import add_config, config_of
+from .config_arguments import add_config, options_of
 
 
 def add_arguments(parser) -> None:
@@ -21,24 +21,24 @@ def run(args) -> int:
     import sys
 
     from ..errors import InputError
-    from ..reports.describe import describe_model
+    from ..config import find_config
+    from ..reports.describe import describe
 
     if args.size and len(args.size) > 2:
         raise InputError(f"expected one or two numbers after --size, got {args.size}.")
     # mmengine prints to stdout while a model is built; with --json stdout is for the result alone.
     with contextlib.redirect_stdout(sys.stderr):
-        cfg = config_of(args)
-        description = describe_model(cfg, (args.size * 2)[:2] if args.size else None)
+        description = describe(args.config, (args.size * 2)[:2] if args.size else None, options_of(args))
     if args.json:
         print(json.dumps(description.to_dict()))
     else:
-        print(_table(cfg, description))
+        print(_table(find_config(args.config), description))
     return 0
 
 
-def _table(cfg, d) -> str:
+def _table(path, d) -> str:
     width = max(len(row.name) for row in d.parts) + 2
-    lines = [f"{cfg.filename}", "", f"{'part':<{width}}{'params M':>10}{'trains M':>10}{'norms':>8}{'GFLOPs':>10}"]
+    lines = [f"{path}", "", f"{'part':<{width}}{'params M':>10}{'trains M':>10}{'norms':>8}{'GFLOPs':>10}"]
     for row in d.parts:
         lines.append(
             f"{row.name:<{width}}{row.params / 1e6:>10.3f}{row.trainable / 1e6:>10.3f}{row.norm:>8}"
