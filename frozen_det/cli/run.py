@@ -27,7 +27,8 @@ def run(args) -> int:
     here = os.path.dirname(sys.executable)
     program = shutil.which(command[0], path=here) or shutil.which(command[0])
     if program is None:
-        near = closest(command[0], ["python", "torchrun"])
-        raise InputError(f"expected a program after --, but {command[0]!r} is not found on PATH; {near}".rstrip("; "))
+        script = command[0].endswith(".py")
+        remedy = "write python before it" if script else closest(command[0], ["python", "torchrun"])
+        raise InputError(f"expected a program after --, but {command[0]!r} is none on PATH; {remedy}".rstrip("; "))
     sys.stdout.flush()
     os.execve(program, [program, *command[1:]], environment(os.environ))

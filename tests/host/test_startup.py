@@ -102,7 +102,8 @@ def test_a_python_without_frozen_det_says_that_it_has_no_stand_in_and_goes_on(tm
     [
         ([], "expected a program after --, got none; e.g. frozen-det run -- python"),
         (["--"], "expected a program after --, got none"),
-        (["--", "pythn"], "'pythn' is not found on PATH; did you mean 'python', 'torchrun'?"),
+        (["--", "pythn"], "'pythn' is none on PATH; did you mean 'python', 'torchrun'?"),
+        (["--", "tools/train.py"], "'tools/train.py' is none on PATH; write python before it"),
     ],
 )
 def test_run_without_a_program_that_exists_is_one_line(arguments, message, capsys):
