@@ -3,7 +3,6 @@
 import importlib
 import sys
 import warnings
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 
 UNTIL = "2027-06-30"
@@ -260,7 +259,7 @@ MOVED = {
 }
 
 
-class _Finder(MetaPathFinder):
+class _Finder:  # importlib.abc takes twice as long to import as all of this
     """Asked first, as a moved package still finds its modules under the old name, and would load them twice."""
 
     def find_spec(self, name, path=None, target=None):
@@ -271,7 +270,7 @@ class _Finder(MetaPathFinder):
         return ModuleSpec(name, _Loader(), is_package=own in PACKAGES)
 
 
-class _Loader(Loader):
+class _Loader:
     """Puts the moved module in place of the one that was asked for."""
 
     def create_module(self, spec):

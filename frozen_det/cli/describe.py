@@ -20,8 +20,8 @@ def run(args) -> int:
     import json
     import sys
 
-    from ..errors import InputError
     from ..config import find_config
+    from ..errors import InputError
     from ..reports.describe import describe
 
     if args.size and len(args.size) > 2:
