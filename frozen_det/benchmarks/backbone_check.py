@@ -1,6 +1,6 @@
-"""One body checked by running it: strides, channels, sizes, and that frozen is frozen. It reports and never raises.
+"""One backbone checked by running it: strides, channels, sizes, and that frozen is frozen. It reports and never raises.
 
-A body passes if, at random weights and through :class:`FrozenBackbone`, it runs at two sizes of which one is not
+A backbone passes if, at random weights and through :class:`FrozenBackbone`, it runs at two sizes of which one is not
 square, gives the strides and channels that it declares, channels first and finite, and neither training mode nor the
 rest of the batch changes anything.
 """
@@ -22,8 +22,8 @@ PASSED, FAILED, NO_MAP, TOO_LARGE = "passed", "failed", "no map", "too large"
 _TOLERANCE = 1e-5
 
 
-class BrokenPromise(Exception):
-    """What a body declared and did not keep, in words."""
+class ContractViolation(Exception):
+    """What a backbone declares and does not do, or what a frozen detector must not do."""
 
 
 def check_body(cfg: dict, sizes_hw: Sequence[tuple[int, int]] = SIZES_HW, seed: int = 0) -> dict:
@@ -61,7 +61,7 @@ def check_backbone(backbone: FrozenBackbone, sizes_hw: Sequence[tuple[int, int]]
     """Run a frozen backbone on noise, two images at each size, in training mode.
 
     Raises:
-        BrokenPromise: it is not what it declares, or not frozen.
+        ContractViolation: it is not what it declares, or not frozen.
     """
     backbone.train()
     _require_frozen(backbone)
@@ -75,7 +75,7 @@ def check_backbone(backbone: FrozenBackbone, sizes_hw: Sequence[tuple[int, int]]
             _require_independent(features, backbone, images, generator)
     changed = before.first_difference(backbone.frozen_fingerprint())
     if changed is not None:
-        raise BrokenPromise(f"a forward pass in training mode changed {changed}")
+        raise ContractViolation(f"a forward pass in training mode changed {changed}")
 
 
 def rule_of(backbone: FrozenBackbone) -> SizeRule:
@@ -95,16 +95,16 @@ def in_words(rule: SizeRule) -> str:
 def _require_frozen(backbone: FrozenBackbone) -> None:
     trained = [name for name, parameter in backbone.named_parameters() if parameter.requires_grad]
     if trained:
-        raise BrokenPromise(f"{len(trained)} parameters would get a gradient, the first is {trained[0]}")
+        raise ContractViolation(f"{len(trained)} parameters would get a gradient, the first is {trained[0]}")
     awake = [name for name, module in backbone.body.named_modules() if module.training]
     if awake:
-        raise BrokenPromise(f"{len(awake)} modules are in training mode, the first is {awake[0] or 'the body'}")
+        raise ContractViolation(f"{len(awake)} modules are in training mode, the first is {awake[0] or 'the body'}")
 
 
 def _require_declared(features: Sequence[Tensor], backbone: FrozenBackbone, size_hw) -> None:
     at = f"at {size_hw[0]}x{size_hw[1]}"
     if len(features) != len(backbone.strides):
-        raise BrokenPromise(f"{len(features)} features for {len(backbone.strides)} strides {at}")
+        raise ContractViolation(f"{len(features)} features for {len(backbone.strides)} strides {at}")
     for feature, stride, channels in zip(features, backbone.strides, backbone.channels):
         shape = tuple(feature.shape)
         # A family may round up or down where the stride does not divide the size.
@@ -114,11 +114,11 @@ def _require_declared(features: Sequence[Tensor], backbone: FrozenBackbone, size
             and all(side // stride <= cells <= -(-side // stride) for side, cells in zip(size_hw, shape[2:]))
         )
         if not fits:
-            raise BrokenPromise(f"declared {channels} channels at stride {stride}, got the shape {shape} {at}")
+            raise ContractViolation(f"declared {channels} channels at stride {stride}, got the shape {shape} {at}")
         if not torch.isfinite(feature).all():
-            raise BrokenPromise(f"values that are not finite at stride {stride} {at}")
+            raise ContractViolation(f"values that are not finite at stride {stride} {at}")
         if feature.requires_grad or feature.grad_fn is not None:
-            raise BrokenPromise(f"the feature of stride {stride} has autograd history")
+            raise ContractViolation(f"the feature of stride {stride} has autograd history")
 
 
 def _require_independent(features: Sequence[Tensor], backbone: FrozenBackbone, images: Tensor, generator) -> None:
@@ -128,7 +128,7 @@ def _require_independent(features: Sequence[Tensor], backbone: FrozenBackbone, i
     for feature, again, stride in zip(features, backbone(other), backbone.strides):
         difference = (feature[0] - again[0]).abs().max() / feature[0].abs().max().clamp(min=1e-12)
         if difference > _TOLERANCE:
-            raise BrokenPromise(
+            raise ContractViolation(
                 f"the rest of the batch changes an image's features of stride {stride} by "
                 f"{difference:.1g} of the largest"
             )

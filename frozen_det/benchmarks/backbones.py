@@ -9,14 +9,13 @@ are named and left out of the pass rate. Nothing is downloaded.
     frozen-det benchmark backbones --library mmdet --output table.md
 """
 
-import json
 import os
 import sys
 import time
 
-from ..errors import InputError, closest
 from ..pages.markdown import table_line
 from .backbone_check import FAILED, NO_MAP, PASSED, TOO_LARGE
+from .measurement import add_output, put_out, refuse_unknown_families, require_from_one
 
 LIBRARIES = ("timm", "torchvision", "mmdet")
 _TITLES = {
@@ -28,41 +27,21 @@ _TITLES = {
 
 def add_arguments(parser) -> None:
     parser.add_argument("--library", nargs="+", choices=LIBRARIES, default=list(LIBRARIES))
-    parser.add_argument(
-        "--only",
-        nargs="+",
-        metavar="FAMILY",
-        help="families (timm, torchvision: module files; mmdet: types); all by default",
-    )
-    parser.add_argument(
-        "--cap",
-        type=float,
-        default=30,
-        metavar="MILLIONS",
-        help="parameters of torchvision's models beyond the smallest of each file (default: %(default)s)",
-    )
+    text = "families (timm, torchvision: module files; mmdet: types); all by default"
+    parser.add_argument("--only", nargs="+", metavar="FAMILY", help=text)
+    text = "parameters of torchvision's models beyond the smallest of each file (default: %(default)s)"
+    parser.add_argument("--cap", type=float, default=30, metavar="MILLIONS", help=text)
     parser.add_argument("--jobs", type=int, default=1, help="processes of one thread each (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", action="store_true", help="print one JSON list instead of tables")
+    add_output(parser, "print one JSON list instead of tables", device=False)
     parser.add_argument("--output", metavar="MARKDOWN", help="write the tables to this file too")
 
 
 def run(args) -> int:
-    if args.jobs < 1:
-        raise InputError(f"expected --jobs of 1 or more, got {args.jobs}.")
-    families = [
-        (library, family)
-        for library in args.library
-        for family in families_of(library)
-        if not args.only or family in args.only
-    ]
-    unknown = sorted(set(args.only or ()) - {family for _, family in families})
-    if unknown:
-        known = [family for library in args.library for family in families_of(library)]
-        raise InputError(
-            f"expected --only with families of {', '.join(args.library)}, got {unknown[0]!r}; "
-            f"{closest(unknown[0], known) or f'there are {len(known)}'}"
-        )
+    require_from_one(args, "jobs")
+    known = [(library, family) for library in args.library for family in families_of(library)]
+    refuse_unknown_families(args.only, [family for _, family in known], ", ".join(args.library))
+    families = [(library, family) for library, family in known if not args.only or family in args.only]
     start = time.perf_counter()
     rows = []
     for new in _swept(families, args):
@@ -71,13 +50,7 @@ def run(args) -> int:
             print(progress(row, len(rows)), file=sys.stderr, flush=True)
     tables = [table(library, [row for row in rows if row["library"] == library]) for library in args.library]
     text = "\n\n".join(tables) + f"\n\n{time.perf_counter() - start:.0f} s in all, {args.jobs} process(es)"
-    if args.output:
-        from ..weights.atomic_write import replacing
-
-        with replacing(args.output) as path:
-            path.write_text(text + "\n", encoding="utf-8")
-    print(json.dumps(rows, indent=1) if args.json else text)
-    return 0
+    return put_out(args, rows, text)
 
 
 def families_of(library: str) -> list[str]:
@@ -164,17 +137,9 @@ def table(library: str, rows: list[dict]) -> str:
             continue
         millions = "" if row["millions"] is None else f"{row['millions']:.1f}"
         result = row["status"] + (f": {row['reason']}" if row["reason"] else "")
-        cells = (
-            row["family"],
-            row["model"],
-            millions,
-            " ".join(map(str, row["strides"])),
-            " ".join(map(str, row["channels"])),
-            row["sizes"],
-            result,
-            f"{row['seconds']:.1f}",
-        )
-        lines.append(table_line(cells))
+        strides, channels = (" ".join(map(str, row[key])) for key in ("strides", "channels"))
+        name = (row["family"], row["model"], millions, strides, channels)
+        lines.append(table_line((*name, row["sizes"], result, f"{row['seconds']:.1f}")))
     return "\n".join(lines)
 
 

@@ -1,18 +1,17 @@
 """Size and save time of a checkpoint: lean and full by our hook, against mmengine's own, optimiser left out.
 
-The three arms save the same model in turns, as mmengine's Runner does: state dict to the CPU, hooks, file. Weights are
-random, written to a temporary file first, since a lean checkpoint must name a file that its base can come from.
+The three variants save the same model in turns, as mmengine's Runner does: state dict to the CPU, hooks, file. Weights
+are random, written to a temporary file first, since a lean checkpoint must name a file that its base can come from.
 """
 
 import json
-import statistics
 import tempfile
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
 from ..errors import InputError
+from .measurement import add_output, in_turns, require_from_one, text_table
 
 CONFIGS = (
     "cascade-rcnn_frozen-resnetrs101_nasfpn_lsj-600e_coco",
@@ -43,27 +42,21 @@ class Row:
 
 
 def add_arguments(parser) -> None:
-    parser.add_argument(
-        "--configs",
-        nargs="+",
-        default=list(CONFIGS),
-        metavar="CONFIG",
-        help="configs with a frozen backbone (default: ResNet-RS-101 + NAS-FPN + Cascade, frozen and with adapters)",
-    )
-    parser.add_argument("--repeats", type=int, default=5, help="measured saves of every arm, after one to warm up")
-    parser.add_argument("--json", action="store_true", help="print one JSON list instead of a table")
+    text = "configs with a frozen backbone (default: ResNet-RS-101 + NAS-FPN + Cascade, frozen and with adapters)"
+    parser.add_argument("--configs", nargs="+", default=list(CONFIGS), metavar="CONFIG", help=text)
+    parser.add_argument("--repeats", type=int, default=5, help="measured saves of every variant, after one to warm up")
+    add_output(parser, device=False)
 
 
 def run(args) -> int:
-    if args.repeats < 1:
-        raise InputError(f"expected --repeats from 1 on, got {args.repeats}.")
+    require_from_one(args, "repeats")
     rows = [row for config in args.configs for row in measure(config, args.repeats)]
     print(json.dumps([asdict(row) for row in rows]) if args.json else table(rows))
     return 0
 
 
 def measure(config: str, repeats: int) -> list[Row]:
-    """Save the model of a config ``repeats`` times in every arm.
+    """Save the model of a config ``repeats`` times in every variant.
 
     Raises:
         InputError: a config whose backbone is not frozen: there is nothing to leave out.
@@ -78,41 +71,23 @@ def measure(config: str, repeats: int) -> list[Row]:
         trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
         share = trained / sum(p.numel() for p in model.parameters())
         savers = {arm: _saver(arm, Path(folder)) for arm in (LEAN, FULL, HOST)}
-        seconds, paths = {arm: [] for arm in savers}, {}
-        for turn in range(repeats + 1):
-            for arm, save in savers.items():
-                start = time.perf_counter()
-                paths[arm] = save(model)
-                if turn:
-                    seconds[arm].append(time.perf_counter() - start)
+        times = in_turns({arm: lambda save=save: save(model) for arm, save in savers.items()}, repeats)
         rows = []
-        for arm, path in paths.items():
-            quartiles = statistics.quantiles(seconds[arm], n=4) if repeats > 1 else [seconds[arm][0]] * 3
-            size = path.stat().st_size
-            rows.append(
-                Row(
-                    Path(config).stem,
-                    arm,
-                    size / 2**20,
-                    size / whole,
-                    share,
-                    1e3 * statistics.median(seconds[arm]),
-                    1e3 * (quartiles[2] - quartiles[0]),
-                )
-            )
+        for arm in savers:
+            size = _path(folder, arm).stat().st_size
+            ms, spread_ms = times[arm].wall_ms, times[arm].spread_ms
+            rows.append(Row(Path(config).stem, arm, size / 2**20, size / whole, share, ms, spread_ms))
     return rows
 
 
 def table(rows: list[Row]) -> str:
     """The measurements as text, the lean files' excess over the trainable share below."""
-    width = max(len(row.config) for row in rows) + 2
-    lines = [f"{'config':<{width}}{'arm':<10}{'MiB':>8}{'of model %':>12}{'trains %':>10}{'save ms':>9}{'± ms':>7}"]
-    for row in rows:
-        lines.append(
-            f"{row.config:<{width}}{row.arm:<10}{row.mib:>8.1f}{100 * row.share:>12.2f}"
-            f"{100 * row.trainable_share:>10.2f}{row.save_ms:>9.0f}{row.spread_ms / 2:>7.0f}"
-        )
-    lines.append("")
+    cells = [
+        f"{row.config}|{row.arm}|{row.mib:.1f}|{100 * row.share:.2f}|{100 * row.trainable_share:.2f}|"
+        f"{row.save_ms:.0f}|{row.spread_ms / 2:.0f}".split("|")
+        for row in rows
+    ]
+    lines = [text_table("config|variant|MiB|of model %|trains %|save ms|± ms", cells, left=2), ""]
     lines += [
         f"{row.config}: lean is {100 * (row.share - row.trainable_share):+.2f} % of the model beside the share "
         f"that trains (to reach: at most +{100 * _BEYOND_TRAINABLE:.0f} %)"
@@ -123,7 +98,7 @@ def table(rows: list[Row]) -> str:
 
 
 def _model_with_a_source(config: str, folder: Path):
-    """The config's detector, its body's weights random but with a file they come from."""
+    """The config's detector, its backbone's weights random but with a file they come from."""
     from mmdet.registry import MODELS
     from mmengine.registry import DefaultScope
 
@@ -142,7 +117,7 @@ def _model_with_a_source(config: str, folder: Path):
 
 
 def _saver(arm: str, folder: Path):
-    """A function of a model that saves as the arm does and returns the file's path."""
+    """A function of a model that saves as the variant does."""
     from mmengine.logging import MessageHub
     from mmengine.runner.checkpoint import save_checkpoint, weights_to_cpu
 
@@ -151,9 +126,8 @@ def _saver(arm: str, folder: Path):
 
     hook = None if arm == HOST else LeanCheckpointHook(full=arm == FULL)
     backend = None if arm == HOST else dict(backend=atomic_files.NAME)
-    path = folder / f"{arm}.pth"
 
-    def save(model) -> Path:
+    def save(model) -> None:
         checkpoint = dict(
             meta=dict(epoch=1, iter=1),
             state_dict=weights_to_cpu(model.state_dict()),
@@ -161,7 +135,10 @@ def _saver(arm: str, folder: Path):
         )
         if hook is not None:
             hook.before_save_checkpoint(SimpleNamespace(model=model), checkpoint)
-        save_checkpoint(checkpoint, str(path), backend_args=backend)
-        return path
+        save_checkpoint(checkpoint, str(_path(folder, arm)), backend_args=backend)
 
     return save
+
+
+def _path(folder, arm: str) -> Path:
+    return Path(folder, f"{arm}.pth")

@@ -1,7 +1,7 @@
 """Large-scale jitter and Copy-Paste against mmdet's: samples per second, memory, bytes, data loader.
 
-Both arms see the same images, size and allocator settings, in fresh processes with one thread; times of the two
-are taken in turn, sample by sample. `--allocator default` leaves glibc's settings as they are, `kept` puts
+Both see the same images, size and allocator settings, in fresh processes with one thread; times of the two are taken
+in turns, sample by sample. `--allocator default` leaves glibc's settings as they are, `kept` puts
 MALLOC_TRIM_THRESHOLD_ and MALLOC_MMAP_THRESHOLD_ at 4 GiB, so that freed buffers stay with the process.
 
     frozen-det benchmark copy-paste --data FOLDER/coco128
@@ -11,13 +11,12 @@ MALLOC_TRIM_THRESHOLD_ and MALLOC_MMAP_THRESHOLD_ at 4 GiB, so that freed buffer
 import json
 import os
 import pickle
-import resource
-import subprocess
 import sys
 import tempfile
 import time
 
 from ..errors import InputError
+from .measurement import Times, add_output, in_fresh_process, in_turns, number, peak_resident_bytes, text_table
 
 ALLOCATORS = {"default": {}, "kept": {"MALLOC_TRIM_THRESHOLD_": str(2**32), "MALLOC_MMAP_THRESHOLD_": str(2**32)}}
 PARTS = ("samples", "jitter", "paste", "memory", "loader")
@@ -33,9 +32,9 @@ def add_arguments(parser) -> None:
     parser.add_argument("--objects", type=int, nargs="+", default=[7, 20, 50, 100], help="of the paste alone")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4], help="of the data loader")
     parser.add_argument("--batch-size", type=int, default=4, help="of the data loader (default: %(default)s)")
-    parser.add_argument("--donor-cache-mb", type=float, default=256, help="of the third arm, ours with a cache")
+    parser.add_argument("--donor-cache-mb", type=float, default=256, help="of the third variant, ours with a cache")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", action="store_true", help="print one JSON list instead of a table")
+    add_output(parser, device=False)
 
 
 def run(args) -> int:
@@ -56,37 +55,25 @@ def run(args) -> int:
 
 def table(rows: list[dict]) -> str:
     """The measurements as text, one line for each."""
-    lines = [f"{'allocator':<10}{'part':<9}{'of what':<44}{'mmdet':>10}{'ours':>10}{'times':>8}"]
-    for row in rows:
-        lines.append(
-            f"{row['allocator']:<10}{row['part']:<9}{row['of']:<44}{row['mmdet']:>10.4g}"
-            f"{row['frozen_det']:>10.4g}" + (f"{'-':>8}" if row["times"] is None else f"{row['times']:>8.2f}")
-        )
-    return "\n".join(lines)
+    cells = [
+        f"{row['allocator']}|{row['part']}|{row['of']}|{row['mmdet']:.4g}|{row['frozen_det']:.4g}|"
+        f"{number(row['times'], '.2f')}".split("|")
+        for row in rows
+    ]
+    return text_table("allocator|part|of what|mmdet|ours|times", cells, left=3)
 
 
 def _toy_scenes(folder: str) -> str:
     from ..datasets.toy.toy_scenes import write_toy_scenes
 
-    return str(
-        write_toy_scenes(
-            os.path.join(folder, "scenes"), num_train=128, num_val=1, size_hw=(480, 640), report=lambda _: None
-        )
-    )
+    scenes = os.path.join(folder, "scenes")
+    return str(write_toy_scenes(scenes, num_train=128, num_val=1, size_hw=(480, 640), report=lambda _: None))
 
 
 def _measured(part: str, allocator: str, data: str, args) -> list[dict]:
-    """Rows of one part; memory and loader take a process for each arm, the others one for both."""
-    settings = dict(
-        data=data,
-        size=args.size,
-        num=args.num,
-        seed=args.seed,
-        cache=args.donor_cache_mb,
-        objects=args.objects,
-        trials=args.trials,
-        batch_size=args.batch_size,
-    )
+    """Rows of one part; memory and loader take a process for each variant, the others one for both."""
+    settings = {key: getattr(args, key) for key in ("size", "num", "seed", "objects", "trials", "batch_size")}
+    settings.update(data=data, cache=args.donor_cache_mb)
     if part == "memory":
         ours, theirs = (_in_process("memory", allocator, settings | dict(arm=arm)) for arm in ("frozen_det", "mmdet"))
         # Small scenes can fit into what the start had already taken: nothing beyond it, and no ratio.
@@ -110,25 +97,18 @@ def _row(of: str, theirs: float, ours: float, times: float | None) -> dict:
 def _in_process(part: str, allocator: str, settings: dict):
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_")}
     environment |= {"OMP_NUM_THREADS": "1", **ALLOCATORS[allocator]}
-    done = subprocess.run(
-        [sys.executable, "-m", __spec__.name, part, json.dumps(settings)],
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode != 0:
-        raise InputError(f"expected the part {part!r} to run, got:\n{done.stderr.strip()[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    what = f"the part {part!r} to run"
+    return in_fresh_process(__spec__.name, part, json.dumps(settings), what=what, env=environment)
 
 
 def measure_samples(settings: dict) -> list[dict]:
-    """Whole samples with Copy-Paste, one process, the arms in turn."""
+    """Whole samples with Copy-Paste, one process, in turns."""
     from .copy_paste_pipelines import coco_data, copy_paste_samples
 
     data = coco_data(settings["data"])
     datasets = {arm: copy_paste_samples(arm, data, settings["size"]) for arm in ("mmdet", "frozen_det")}
     datasets["cached"] = copy_paste_samples("frozen_det", data, settings["size"], settings["cache"])
-    return _in_turn(datasets, settings)
+    return _compared(datasets, settings)
 
 
 def measure_jitter(settings: dict) -> list[dict]:
@@ -136,35 +116,23 @@ def measure_jitter(settings: dict) -> list[dict]:
     from .copy_paste_pipelines import coco_data, jitter_samples
 
     data = coco_data(settings["data"])
-    return _in_turn({arm: jitter_samples(arm, data, settings["size"]) for arm in ("mmdet", "frozen_det")}, settings)
+    return _compared({arm: jitter_samples(arm, data, settings["size"]) for arm in ("mmdet", "frozen_det")}, settings)
 
 
-def _in_turn(datasets: dict, settings: dict) -> list[dict]:
+def _compared(datasets: dict, settings: dict) -> list[dict]:
     from .copy_paste_pipelines import SeededByPlace
 
-    wall, cpu = dict.fromkeys(datasets, 0.0), dict.fromkeys(datasets, 0.0)
-    samples = {arm: SeededByPlace(d, settings["num"] + 8, settings["seed"]) for arm, d in datasets.items()}
-    for place in range(-8, settings["num"]):  # the first eight warm up
-        for arm, seeded_samples in samples.items():
-            before = time.perf_counter(), time.process_time()
-            seeded_samples[place % len(seeded_samples)]
-            if place >= 0:
-                wall[arm] += time.perf_counter() - before[0]
-                cpu[arm] += time.process_time() - before[1]
+    num = settings["num"]
+    samples = {arm: SeededByPlace(dataset, num + 8, settings["seed"]) for arm, dataset in datasets.items()}
+    places = {arm: iter([*range(num, num + 8), *range(num)]) for arm in datasets}  # the first eight warm up
+    calls = {arm: lambda arm=arm: samples[arm][next(places[arm])] for arm in datasets}
+    times = in_turns(calls, num, warm_up=8)
     rows = []
-    for arm in datasets:
-        if arm == "mmdet":
-            continue
+    for arm in [name for name in datasets if name != "mmdet"]:
         name = "" if arm == "frozen_det" else f", {settings['cache']:.0f} MiB donor cache"
-        for kind, seconds in (("wall", wall), ("CPU", cpu)):
-            rows.append(
-                _row(
-                    f"samples/s ({kind} time){name}",
-                    settings["num"] / seconds["mmdet"],
-                    settings["num"] / seconds[arm],
-                    seconds["mmdet"] / seconds[arm],
-                )
-            )
+        for kind, clock in (("wall", "walls"), ("CPU", "cpus")):
+            theirs, ours = (num / sum(getattr(times[one], clock)) for one in ("mmdet", arm))
+            rows.append(_row(f"samples/s ({kind} time){name}", theirs, ours, ours / theirs))
     return rows
 
 
@@ -190,14 +158,8 @@ def measure_paste(settings: dict) -> list[dict]:
                     seconds[kind].append(taken)
             means = {kind: 1e3 * float(np.mean(taken[1:])) for kind, taken in seconds.items()}
             for kind, name in _PASTE_KINDS.items():
-                rows.append(
-                    _row(
-                        f"ms, {num_objects} objects, {selection}, {name}",
-                        means["mmdet"],
-                        means[kind],
-                        means["mmdet"] / means[kind],
-                    )
-                )
+                of = f"ms, {num_objects} objects, {selection}, {name}"
+                rows.append(_row(of, means["mmdet"], means[kind], means["mmdet"] / means[kind]))
     return rows
 
 
@@ -235,9 +197,9 @@ def _one_paste(target: dict, donor: dict, chosen) -> dict[str, float]:
         ("full", by_us_on_bitmaps, dict),
     ):
         inputs = [_untouchable(made(sample)) for sample in (target, donor)]
-        before = time.process_time()
-        outputs[kind] = function(*inputs)
-        seconds[kind] = time.process_time() - before
+        took = Times()
+        outputs[kind] = took.add(lambda function=function, inputs=inputs: function(*inputs))
+        seconds[kind] = took.cpus[0]
     for kind in _PASTE_KINDS:
         assert np.array_equal(outputs[kind]["img"], outputs["mmdet"]["img"])
         assert np.array_equal(outputs[kind]["gt_bboxes"].tensor, outputs["mmdet"]["gt_bboxes"].tensor)
@@ -245,28 +207,26 @@ def _one_paste(target: dict, donor: dict, chosen) -> dict[str, float]:
 
 
 def _untouchable(sample: dict) -> dict:
-    """A sample that both arms may work on: they write into the image, and put new arrays into the object of masks."""
+    """A sample that both may work on: they write into the image, and put new arrays into the object of masks."""
     import copy
 
     return sample | dict(img=sample["img"].copy(), gt_masks=copy.copy(sample["gt_masks"]))
 
 
 def measure_memory(settings: dict) -> dict:
-    """Of one arm: bytes of a packed sample, and what the process took at most beyond what it held before."""
+    """Of one variant: bytes of a packed sample, and what the process took at most beyond what it held before."""
     from .copy_paste_pipelines import SeededByPlace, coco_data, copy_paste_samples
 
     dataset = copy_paste_samples(settings["arm"], coco_data(settings["data"]), settings["size"])
-    base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    num_bytes = [
-        len(pickle.dumps(sample, pickle.HIGHEST_PROTOCOL))
-        for sample in SeededByPlace(dataset, settings["num"], settings["seed"])
-    ]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    base = peak_resident_bytes()
+    samples = SeededByPlace(dataset, settings["num"], settings["seed"])
+    num_bytes = [len(pickle.dumps(sample, pickle.HIGHEST_PROTOCOL)) for sample in samples]
+    peak = peak_resident_bytes()
     return {
         "MiB of a sample, mean": sum(num_bytes) / len(num_bytes) / 2**20,
         "MiB of a sample, largest": max(num_bytes) / 2**20,
-        "MiB of a worker at most, beyond its start": (peak - base) / 2**10,
-        "MiB of a worker at most, in all": peak / 2**10,
+        "MiB of a worker at most, beyond its start": (peak - base) / 2**20,
+        "MiB of a worker at most, in all": peak / 2**20,
     }
 
 

@@ -1,4 +1,4 @@
-"""The two arms that `benchmark copy-paste` compares: mmdet's transforms and ours, on the same data and settings."""
+"""The two pipelines that `benchmark copy-paste` compares: mmdet's transforms and ours, same data, same settings."""
 
 import random
 from pathlib import Path
@@ -87,7 +87,7 @@ class SeededByPlace:
 
 
 def paste_inputs(num_objects: int, size: int, seed: int) -> tuple[dict, dict]:
-    """A target and a donor in memory with ellipses on noise, as mmdet's loading leaves them: full bitmaps."""
+    """A target and a paste source in memory with ellipses on noise, as mmdet's loading leaves them: full bitmaps."""
     import cv2
     from mmdet.structures.mask import BitmapMasks
 
@@ -99,16 +99,8 @@ def paste_inputs(num_objects: int, size: int, seed: int) -> tuple[dict, dict]:
             # Sizes as in COCO: sides from a fiftieth to half of the image, most of them small.
             axes = np.exp(generator.uniform(np.log(size / 100), np.log(size / 4), 2))
             centre = generator.uniform(0, size, 2)
-            cv2.ellipse(
-                bitmap,
-                tuple(centre.astype(int).tolist()),
-                tuple(axes.astype(int).tolist()),
-                float(generator.uniform(0, 180)),
-                0,
-                360,
-                1,
-                -1,
-            )
+            middle, half = (tuple(pair.astype(int).tolist()) for pair in (centre, axes))
+            cv2.ellipse(bitmap, middle, half, float(generator.uniform(0, 180)), 0, 360, 1, -1)
         masks = BitmapMasks(full, size, size)
         samples.append(
             dict(

@@ -1,4 +1,4 @@
-"""Made images with all that a detector of mmdet may ask for in training: boxes, masks, a semantic map, proposals.
+"""Synthetic images with all that a detector of mmdet may ask for in training: boxes, masks, a semantic map, proposals.
 
 Images and objects are fixed by a seed and carry no meaning. A detector that learns from unlabelled images beside
 labelled ones gets the same images in each of its branches.
@@ -9,13 +9,18 @@ import copy
 import numpy as np
 import torch
 
-_OBJECTS_PER_IMAGE = 4
 # mmdet's default of semantic maps: a cell of no class.
 _IGNORED = 255
 
 
-def made_batch(
-    size: int, num_classes: int, semantic_scale: float = 1.0, images: int = 2, seed: int = 0, with_masks: bool = True
+def synthetic_batch(
+    size: int,
+    num_classes: int,
+    semantic_scale: float = 1.0,
+    images: int = 2,
+    seed: int = 0,
+    with_masks: bool = True,
+    objects: int = 4,
 ) -> dict:
     """A batch as a data loader gives it.
 
@@ -26,13 +31,14 @@ def made_batch(
         images: how many.
         seed: of images and objects.
         with_masks: whether objects have masks.
+        objects: in each image.
 
     Returns:
         ``inputs``: uint8 tensors (3, size, size); ``data_samples``: mmdet's samples.
     """
     drawn = np.random.default_rng(seed)
     pictures = [torch.from_numpy(drawn.integers(0, 256, (3, size, size), dtype=np.uint8)) for _ in range(images)]
-    samples = [_sample(drawn, size, num_classes, semantic_scale, i) for i in range(images)]
+    samples = [_sample(drawn, size, num_classes, semantic_scale, objects, i) for i in range(images)]
     for sample in samples if not with_masks else ():
         del sample.gt_instances.masks, sample.ignored_instances.masks
     return dict(inputs=pictures, data_samples=samples)
@@ -43,13 +49,13 @@ def in_branches(batch: dict, branches=("sup", "unsup_teacher", "unsup_student"))
     return {key: {branch: copy.deepcopy(value) for branch in branches} for key, value in batch.items()}
 
 
-def _sample(drawn, size: int, num_classes: int, semantic_scale: float, number: int):
+def _sample(drawn, size: int, num_classes: int, semantic_scale: float, objects: int, number: int):
     from mmdet.structures import DetDataSample
     from mmdet.structures.mask import BitmapMasks
     from mmengine.structures import InstanceData, PixelData
 
-    corners = drawn.uniform(0, 0.5, (_OBJECTS_PER_IMAGE, 2)) * size
-    sides = drawn.uniform(0.2, 0.5, (_OBJECTS_PER_IMAGE, 2)) * size
+    corners = drawn.uniform(0, 0.5, (objects, 2)) * size
+    sides = drawn.uniform(0.2, 0.5, (objects, 2)) * size
     boxes = np.concatenate([corners, corners + sides], 1).astype(np.float32)
     masks = np.zeros((len(boxes), size, size), np.uint8)
     for mask, (left, top, right, bottom) in zip(masks, boxes.round().astype(int)):

@@ -20,20 +20,17 @@ from ..errors import InputError
 from ..models.backbones.description import describing
 from ..models.detectors.detector import fill_blanks
 from ..models.detectors.fill_neck import cause
-from .detector_batch import in_branches, made_batch
+from .backbone_check import ContractViolation
+from .detector_batch import in_branches, synthetic_batch
 from .stock_detectors import config_folder
 
 PASSED, FAILED = "passed", "failed"
 # Sides of the images in px: the second for what asks for more cells than 128 px have (900 queries, SSD's last level).
 SIZES = (128, 320)
-# Of detectors on another body, which are told the number; labels of the made images are below it.
+# Of detectors on another body, which are told the number; labels of the synthetic images are below it.
 NUM_CLASSES = 3
 # Regions of an image that samplers draw and proposal heads hand on, of detectors that have more: enough to see.
 _MOST_REGIONS = 64
-
-
-class BrokenPromise(Exception):
-    """What a frozen detector did that it must not do, in words."""
 
 
 class PlainDetector:
@@ -41,7 +38,7 @@ class PlainDetector:
 
     Args:
         model: the stock model config.
-        semantic_scale, with_masks: of :func:`.detector_batch.made_batch`.
+        semantic_scale, with_masks: of :func:`.detector_batch.synthetic_batch`.
         seed: of weights, images and every draw in the forward pass.
 
     Attributes:
@@ -83,7 +80,7 @@ class PlainDetector:
 
     def batch(self) -> dict:
         """What it was given."""
-        return made_batch(self.size, **self._batch)
+        return synthetic_batch(self.size, **self._batch)
 
 
 def check_detector(
@@ -93,7 +90,7 @@ def check_detector(
 
     Args:
         model: config of a detector as the README wraps it: filled here.
-        batch: as of :func:`.detector_batch.made_batch`.
+        batch: as of :func:`.detector_batch.synthetic_batch`.
         state: weights of the plain detector, to be loaded; None keeps random ones.
         expected: losses of the plain detector with these weights; None where there is none to compare with.
         seed: of weights and draws.
@@ -127,7 +124,8 @@ def train_one_step(detector: nn.Module, batch: dict, seed: int) -> dict[str, lis
     """Losses of one step of SGD on what trains, by name.
 
     Raises:
-        BrokenPromise: a loss or gradient that is not finite, a body that learns or changes, a decoder that does not.
+        ContractViolation: a loss or gradient that is not finite, a body that learns or changes, or a decoder that
+            does not.
     """
     frozen = _bodies(detector)
     before = [backbone.frozen_fingerprint() for backbone in frozen]
@@ -168,7 +166,7 @@ def predict(detector: nn.Module, batch: dict) -> None:
     """One prediction, on the batch's first image: guided anchoring's predicts one image at a time.
 
     Raises:
-        BrokenPromise: not one result for it.
+        ContractViolation: not one result for it.
     """
     detector.eval()
     batch = copy.deepcopy({key: value[:1] for key, value in batch.items()})
@@ -228,7 +226,7 @@ def least_num_classes(model) -> int:
 
 def said(error: Exception) -> str:
     """An error as one line."""
-    return " ".join(str(error).split())[:400] if isinstance(error, (InputError, BrokenPromise)) else cause(error)
+    return " ".join(str(error).split())[:400] if isinstance(error, (InputError, ContractViolation)) else cause(error)
 
 
 def _is_download(key: str, value) -> bool:
@@ -278,7 +276,7 @@ def _listed(value) -> list[torch.Tensor]:
 
 def _require(kept: bool, otherwise: str) -> None:
     if not kept:
-        raise BrokenPromise(otherwise)
+        raise ContractViolation(otherwise)
 
 
 def _seeded(seed: int) -> None:
@@ -299,8 +297,8 @@ def _mmdet():
 @contextmanager
 def _quiet():
     """mmengine logs every parameter that it initialises; torch warns of what mmdet still calls."""
-    from .measured_step import _quiet_host
+    from .measured_step import quiet_host
 
-    with warnings.catch_warnings(), _quiet_host():
+    with warnings.catch_warnings(), quiet_host():
         warnings.simplefilter("ignore")
         yield

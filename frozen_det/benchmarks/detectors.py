@@ -1,9 +1,9 @@
-"""Every family of mmdet's stock detectors, frozen: its own body wrapped, timm's resnet18, a plain vision transformer.
+"""Every family of mmdet's stock detectors, frozen: its own backbone, timm's resnet18, a plain vision transformer.
 
-Of each family one config is built at random weights, takes a training step and predicts, on two made images of 128 px
-(320 px where mmdet's own detector asks for more). It runs if the losses are finite, the decoder gets gradients and the
-body none, and the frozen digest stays. With its own body, its losses must be those of mmdet's plain detector with the
-same weights, bit by bit. Where it does not run, the reason is told. Nothing is downloaded.
+Of each family one config is built at random weights, takes a training step and predicts, on two synthetic images of 128
+px (320 px where mmdet's own detector asks for more). It runs if the losses are finite, the decoder gets gradients and
+the backbone none, and the frozen digest stays. With its own backbone, its losses must be those of mmdet's plain
+detector with the same weights, bit by bit. Where it does not run, the reason is told. Nothing is downloaded.
 
     frozen-det benchmark detectors --rows rows.jsonl --output table.md
     frozen-det benchmark detectors --only dino yolox
@@ -11,13 +11,12 @@ same weights, bit by bit. Where it does not run, the reason is told. Nothing is 
 
 import gc
 import json
-import resource
 import sys
 import time
 from pathlib import Path
 
-from ..errors import InputError, closest
 from .detectors_page import DOES_NOT, NOT_COUNTED, RUNS, page
+from .measurement import add_output, peak_resident_bytes, put_out, refuse_unknown_families
 
 BODIES = ("wrapped", "resnet18", "vit")
 _TIMM = {"resnet18": "resnet18", "vit": "vit_tiny_patch16_224"}
@@ -27,12 +26,9 @@ def add_arguments(parser) -> None:
     parser.add_argument("--only", nargs="+", metavar="FAMILY", help="folders of mmdet's configs; all by default")
     parser.add_argument("--bodies", nargs="+", choices=BODIES, default=list(BODIES))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--rows",
-        metavar="JSONL",
-        help="each family's row is added here once it is known, and one that is here is not run again",
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON list instead of the page")
+    text = "each family's row is added here once it is known, and one that is here is not run again"
+    parser.add_argument("--rows", metavar="JSONL", help=text)
+    add_output(parser, "print one JSON list instead of the page", device=False)
     parser.add_argument("--output", metavar="MARKDOWN", help="write the page to this file too")
 
 
@@ -40,12 +36,7 @@ def run(args) -> int:
     from .stock_detectors import families
 
     known = families()
-    unknown = sorted(set(args.only or ()) - set(known))
-    if unknown:
-        raise InputError(
-            f"expected --only with families of mmdet's configs, got {unknown[0]!r}; "
-            f"{closest(unknown[0], known) or f'there are {len(known)}'}"
-        )
+    refuse_unknown_families(args.only, known, "mmdet's configs")
     done = {row["family"]: row for row in _known_rows(args.rows, args.bodies, args.seed)}
     rows = []
     for family in known:
@@ -57,14 +48,7 @@ def run(args) -> int:
             if args.rows:
                 _add_row(Path(args.rows), done[family])
         rows.append(done[family])
-    text = page(rows, args.bodies)
-    if args.output:
-        from ..weights.atomic_write import replacing
-
-        with replacing(args.output) as path:
-            path.write_text(text + "\n", encoding="utf-8")
-    print(json.dumps(rows, indent=1) if args.json else text)
-    return 0
+    return put_out(args, rows, page(rows, args.bodies))
 
 
 def sweep_family(family: str, bodies=BODIES, seed: int = 0) -> dict:
@@ -88,7 +72,7 @@ def sweep_family(family: str, bodies=BODIES, seed: int = 0) -> dict:
         seed=seed,
         seconds=time.perf_counter() - start,
         cpu_seconds=time.process_time() - cpu,
-        peak_gib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        peak_gib=peak_resident_bytes() / 2**30,
     )
 
 

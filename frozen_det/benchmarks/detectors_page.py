@@ -62,19 +62,8 @@ def page(rows: list[dict], bodies) -> str:
     counted = [row for row in rows if any(row[body]["status"] != NOT_COUNTED for body in bodies)]
     for row in counted:
         equal = {None: "", True: "yes", False: "no"}[row["parity"]]
-        lines.append(
-            "| "
-            + " | ".join(
-                [
-                    row["family"],
-                    row["config"],
-                    str(row["size"] or ""),
-                    *("yes" if row[body]["status"] == RUNS else "no" for body in bodies),
-                    equal,
-                ]
-            )
-            + " |"
-        )
+        runs = ("yes" if row[body]["status"] == RUNS else "no" for body in bodies)
+        lines.append(f"| {' | '.join([row['family'], row['config'], str(row['size'] or ''), *runs, equal])} |")
     return "\n".join([*lines, *_reasons(rows, bodies)])
 
 
@@ -86,7 +75,7 @@ def counts(rows: list[dict], body: str) -> tuple[int, int]:
 
 _HOW = (
     "Each is built as the [README](../README.md) shows, at random weights, takes one training step on two "
-    "made images and predicts on one of them. It runs if the losses are finite, the decoder gets finite "
+    "synthetic images and predicts on one of them. It runs if the losses are finite, the decoder gets finite "
     "gradients, the body gets none, and the frozen digest is what it was. resnet18 and the ViT take the place "
     "of the stock body: what followed from that one is left out and filled in again, and the number of "
     "classes is 3 (1 where the stock detector has one, the teacher's where there is one). The ViT has one "

@@ -7,37 +7,27 @@ machine it is the steadier measure. The numbers of all tools must agree to 1e-6,
 """
 
 import json
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 from ..errors import InputError
-from .synthetic_evaluation_sets import SETS, read_made_detections, write_made_set
+from .measurement import add_output, in_fresh_process, text_table
+from .synthetic_evaluation_sets import SETS, read_detections, write_set
 
 TOOLS = {"frozen_det": "hotcoco", "faster-coco-eval": "faster-coco-eval", "pycocotools": "pycocotools"}
 
 
 def add_arguments(parser) -> None:
-    parser.add_argument(
-        "--sets",
-        nargs="+",
-        choices=list(SETS),
-        default=list(SETS),
-        help="coco: 5,000 images, 500,000 detections; lvis: 5,000 images, 1,500,000 detections",
-    )
+    text = "coco: 5,000 images, 500,000 detections; lvis: 5,000 images, 1,500,000 detections"
+    parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS), help=text)
     parser.add_argument("--iou-types", nargs="+", choices=["bbox", "segm"], default=["bbox", "segm"])
-    parser.add_argument(
-        "--shares",
-        nargs="+",
-        type=float,
-        default=[0.0625, 0.25, 1.0],
-        help="shares of the full size (default: three, to see the growth)",
-    )
+    text = "shares of the full size (default: three, to see the growth)"
+    parser.add_argument("--shares", nargs="+", type=float, default=[0.0625, 0.25, 1.0], help=text)
     parser.add_argument("--tools", nargs="+", choices=list(TOOLS), default=list(TOOLS))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", action="store_true", help="print one JSON list instead of a table")
+    add_output(parser, device=False)
 
 
 def run(args) -> int:
@@ -53,22 +43,21 @@ def run(args) -> int:
 def table(rows: list[dict]) -> str:
     """The measurements as text; wall and processor time also relative to ours."""
     ours = {_key(row): row for row in rows if row["tool"] == "frozen_det"}
-    lines = [
-        f"{'set':<6}{'kind':<6}{'detections':>11}  {'tool':<18}{'seconds':>9}{'load':>8}{'hand':>8}{'count':>8}"
-        f"{'CPU s':>9}{'peak MiB':>10}{'x ours':>8}{'x CPU':>8}"
-    ]
+    cells = []
     for row in rows:
         times = {
             name: row[name] / ours[_key(row)][name] if _key(row) in ours else float("nan")
             for name in ("seconds", "cpu_seconds")
         }
-        lines.append(
-            f"{row['set']:<6}{row['kind']:<6}{row['num_detections']:>11,}  {row['tool']:<18}"
-            f"{row['seconds']:>9.2f}{row['load_seconds']:>8.2f}{row['hand_over_seconds']:>8.2f}"
-            f"{row['count_seconds']:>8.2f}{row['cpu_seconds']:>9.2f}{row['peak_mib']:>10.0f}"
-            f"{times['seconds']:>8.1f}{times['cpu_seconds']:>8.1f}"
+        cells.append(
+            f"{row['set']}|{row['kind']}|{row['tool']}|{row['num_detections']:,}|{row['seconds']:.2f}|"
+            f"{row['load_seconds']:.2f}|{row['hand_over_seconds']:.2f}|{row['count_seconds']:.2f}|"
+            f"{row['cpu_seconds']:.2f}|{row['peak_mib']:.0f}|{times['seconds']:.1f}|{times['cpu_seconds']:.1f}".split(
+                "|"
+            )
         )
-    return "\n".join(lines)
+    header = "set|kind|tool|detections|seconds|load|hand|count|CPU s|peak MiB|x ours|x CPU"
+    return text_table(header, cells, left=3)
 
 
 def _key(row: dict) -> tuple:
@@ -76,22 +65,18 @@ def _key(row: dict) -> tuple:
 
 
 def _one_set(name: str, iou_type: str, share: float, args) -> list[dict]:
-    """Every tool on one made set; their numbers compared."""
+    """Every tool on one synthetic set; their numbers compared."""
     size = SETS[name].part(share)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        write_made_set(size, Path(folder), iou_type == "segm", args.seed)
+        write_set(size, Path(folder), iou_type == "segm", args.seed)
         for tool in args.tools:
             if size.federated and tool == "pycocotools":
                 continue  # it does not know LVIS's rules
-            done = subprocess.run(
-                [sys.executable, "-m", __spec__.name, TOOLS[tool], folder, iou_type, str(int(size.federated))],
-                capture_output=True,
-                text=True,
-            )
-            if done.returncode != 0:
-                raise InputError(f"expected {tool} to evaluate the {name} set, got:\n{done.stderr.strip()[-2000:]}")
-            rows.append({"set": name, "kind": iou_type, "tool": tool, **json.loads(done.stdout.splitlines()[-1])})
+            what = f"{tool} to evaluate the {name} set"
+            arguments = (TOOLS[tool], folder, iou_type, str(int(size.federated)))
+            found = in_fresh_process(__spec__.name, *arguments, what=what)
+            rows.append({"set": name, "kind": iou_type, "tool": tool, **found})
     first = rows[0]["numbers"]
     for row in rows[1:]:
         for number, value in row["numbers"].items():
@@ -104,7 +89,7 @@ def measure(engine_name: str, folder: Path, iou_type: str, federated: bool) -> d
     from ..evaluation.engines import open_engine
     from ..evaluation.evaluate import evaluate_detections
 
-    detections = read_made_detections(folder / "detections.npz")
+    detections = read_detections(folder / "detections.npz")
     stages, before = {}, _memory("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak of reading the input
     start, cpu_start = time.perf_counter(), time.process_time()

@@ -1,15 +1,13 @@
-"""Switches of the frozen forward against plain eager: time, memory and difference of the features, body by body.
+"""Switches of the frozen forward against plain eager: time, memory, difference of the features.
 
-Arms of a body share weights and images and take their turns, so that other load on the machine falls on all of them
-alike. Weights are random, norms get made statistics (so that folding is no identity): neither time nor memory depends
-on them. An arm that cannot run on this machine says why.
+Variants of a backbone share weights and images and take their turns. Weights are random, norms get drawn statistics (so
+that folding is no identity): neither time nor memory depends on them. A variant that cannot run on this machine says
+why.
 """
 
 import json
-import statistics
 import sys
 import tempfile
-import time
 import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,12 +17,13 @@ from torch import nn
 
 from ..errors import InputError, closest
 from ..host.devices import device_of
+from .measurement import Times, add_output, in_turns, machine, processor, require_from_one, text_table
 
 BODIES = ("timm/resnet50", "timm/efficientnet_b0", "timm/swin_tiny_patch4_window7_224", "timm/vit_small_patch16_224")
 EAGER = "eager"
 _CHANNELS_LAST, _FOLD = dict(memory_format="channels_last"), dict(fold_norms=True)
 _BF16, _FP16, _COMPILE = dict(autocast="bfloat16"), dict(autocast="float16"), dict(compile=True)
-# Arm -> model.backbone.forward.
+# Variant -> model.backbone.forward.
 ARMS = {
     EAGER: None,
     "channels_last": _CHANNELS_LAST,
@@ -37,19 +36,19 @@ ARMS = {
     "fold + compile": _FOLD | _COMPILE,
     "all with bf16": _FOLD | _CHANNELS_LAST | _BF16 | _COMPILE,
 }
-# The pyramid's strides; a body gives those of them that it has.
+# The pyramid's strides; a backbone gives those of them that it has.
 _STRIDES = (4, 8, 16, 32)
 
 
 @dataclass
 class Row:
-    """One arm on one body.
+    """One variant of one backbone.
 
     Attributes:
         ms, spread_ms, cpu_ms: median wall time of a forward, its quartile range, median time of the process's work.
         x_eager, x_eager_cpu: wall and process time over those of plain eager.
         peak_mib: most that PyTorch's allocator holds during a forward beyond what it held before.
-        twin_mib: what the switches hold beside the body.
+        twin_mib: what the switches hold beside the backbone.
         num_folded: norms folded.
         first_ms: wall time of the first forward (building and compiling included).
         difference: largest of the features, relative to the largest magnitude of eager's.
@@ -72,93 +71,66 @@ class Row:
 
 
 def add_arguments(parser) -> None:
-    parser.add_argument(
-        "--bodies",
-        nargs="+",
-        default=list(BODIES),
-        metavar="LIBRARY/NAME",
-        help=f"of timm or torchvision (default: {' '.join(BODIES)})",
-    )
-    parser.add_argument(
-        "--arms",
-        nargs="+",
-        default=None,
-        metavar="ARM",
-        help=f"beside eager, among {', '.join(repr(arm) for arm in ARMS)} (default: all; on a CPU without fp16)",
-    )
+    text = f"of timm or torchvision (default: {' '.join(BODIES)})"
+    parser.add_argument("--bodies", nargs="+", default=list(BODIES), metavar="LIBRARY/NAME", help=text)
+    text = f"beside eager, among {', '.join(repr(arm) for arm in ARMS)} (default: all; on a CPU without fp16)"
+    parser.add_argument("--arms", nargs="+", default=None, metavar="ARM", help=text)
     parser.add_argument("--size", type=int, default=512, help="side of the square images in pixels (default 512)")
     parser.add_argument("--batch", type=int, default=2, help="images a forward (default 2)")
-    parser.add_argument("--rounds", type=int, default=5, help="measured turns of every arm, after one to warm up")
-    parser.add_argument("--device", default=None, help="cpu or cuda (default: cuda where there is one)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    parser.add_argument("--rounds", type=int, default=5, help="measured turns of every variant, after one to warm up")
+    add_output(parser, "print one JSON object instead of a table")
 
 
 def run(args) -> int:
-    if min(args.size, args.batch, args.rounds) < 1:
-        raise InputError(
-            f"expected --size, --batch and --rounds from 1 on, got {args.size}, {args.batch} and {args.rounds}."
-        )
+    require_from_one(args, "size", "batch", "rounds")
     device = str(device_of(args.device))
     on_gpu = device.startswith("cuda")
     arms = args.arms or [arm for arm in ARMS if on_gpu or arm != "fp16"]
     for arm in arms:
         if arm not in ARMS:
             raise InputError(f"expected --arms among {', '.join(map(repr, ARMS))}, got {arm!r}; {closest(arm, ARMS)}")
-    bodies = [_body(name) for name in args.bodies]  # all of them are looked at before the first is measured
+    bodies = [_body(name) for name in args.bodies]  # all are checked before the first is measured
     rows = []
     for body in bodies:
         rows += measure(body, arms, args.size, args.batch, args.rounds, device)
-    where = torch.cuda.get_device_name() if on_gpu else f"CPU, {torch.get_num_threads()} threads"
     if args.json:
-        print(
-            json.dumps(
-                dict(
-                    size=args.size,
-                    batch=args.batch,
-                    rounds=args.rounds,
-                    device=where,
-                    torch=torch.__version__,
-                    rows=[asdict(row) for row in rows],
-                ),
-                indent=1,
-            )
-        )
+        told = {key: getattr(args, key) for key in ("size", "batch", "rounds")}
+        told.update(device=processor(on_gpu), torch=torch.__version__, rows=[asdict(row) for row in rows])
+        print(json.dumps(told, indent=1))
     else:
-        print(
-            f"{args.batch} x {args.size} x {args.size} px, {args.rounds} rounds, {where}, torch "
-            f"{torch.__version__}, random weights"
-        )
-        print(table(rows))
+        side = f"{args.batch} x {args.size} x {args.size} px, {args.rounds} rounds"
+        print(f"{side}, {machine(on_gpu)}, random weights", table(rows), sep="\n")
     return 0
 
 
 def measure(body: dict, arms, size: int, batch: int, rounds: int, device: str) -> list[Row]:
-    """Every arm on one body, eager first; see :class:`Row`.
+    """Every variant of one backbone, eager first; see :class:`Row`.
 
     Args:
         body: ``dict(type=..., name=...)``.
         arms: names among :data:`ARMS`.
         size, batch: images (batch, 3, size, size), noise.
-        rounds: measured forwards of every arm, in turns.
+        rounds: measured forwards of every variant, in turns.
         device: cpu or cuda.
 
     Raises:
-        InputError: an unknown body, or one that does not run at this size.
+        InputError: an unknown backbone, or one that does not run at this size.
     """
     from tqdm import tqdm
 
-    from .measured_step import _quiet_host
+    from .measured_step import quiet_host
 
-    name = f"{body['type']}/{body['name']}"
+    name, on_gpu = f"{body['type']}/{body['name']}", device.startswith("cuda")
     images = torch.randn(batch, 3, size, size, generator=torch.Generator().manual_seed(0)).to(device)
     rows = {arm: Row(name, arm) for arm in dict.fromkeys((EAGER, *arms))}
-    backbones, wanted, times = {}, None, {}
+    calls, wanted = {}, None
     with tqdm(total=len(rows) * (rounds + 2), desc=name, unit="forward", file=sys.stderr) as bar:
         for arm, row in rows.items():
+            first = Times()
             try:
-                with _quiet_host():
+                with quiet_host():
                     backbone = _backbone(body, ARMS[arm], device)
-                    first, features = _timed(backbone, images)
+                    features = first.add(lambda backbone=backbone: backbone(images), on_gpu)
             except InputError as error:
                 if arm == EAGER:
                     raise
@@ -168,14 +140,15 @@ def measure(body: dict, arms, size: int, batch: int, rounds: int, device: str) -
             wanted = features if wanted is None else wanted
             _describe(row, backbone, first, _difference(wanted, features))
             del features
-            row.peak_mib = peak_bytes(lambda backbone=backbone: backbone(images), device) / 2**20
-            backbones[arm], times[arm] = backbone, []
+            calls[arm] = lambda backbone=backbone: backbone(images)
+            row.peak_mib = peak_bytes(calls[arm], device) / 2**20
             bar.update(2)
-        for _ in range(rounds):
-            for arm, backbone in backbones.items():
-                times[arm].append(_timed(backbone, images)[0])
-                bar.update()
-    _fill_times(rows, times)
+        times = in_turns(calls, rounds, warm_up=0, on_gpu=on_gpu, after=lambda _: bar.update())
+    for arm, took in times.items():
+        row = rows[arm]
+        row.ms, row.spread_ms, row.cpu_ms = took.wall_ms, took.spread_ms, took.cpu_ms
+        row.x_eager = row.ms / times[EAGER].wall_ms
+        row.x_eager_cpu = row.cpu_ms / max(times[EAGER].cpu_ms, 1e-9)
     return list(rows.values())
 
 
@@ -214,21 +187,18 @@ def peak_bytes(call, device: str) -> int:
 
 def table(rows: list[Row]) -> str:
     """The measurements as text."""
-    lines = [
-        f"{'body':<38}{'arm':<29}{'ms':>8}{'± ms':>7}{'x eager':>9}{'CPU ms':>8}{'x eager':>9}{'peak MiB':>10}"
-        f"{'twin MiB':>10}{'folded':>8}{'first s':>9}{'differs':>10}"
-    ]
+    cells = []
     for row in rows:
-        start = f"{row.body:<38}{row.arm:<29}"
         if row.unavailable:
-            lines.append(f"{start}not available: {row.unavailable}")
+            cells.append([row.body, row.arm, f"not available: {row.unavailable}"])
             continue
-        lines.append(
-            f"{start}{row.ms:>8.0f}{row.spread_ms / 2:>7.0f}{row.x_eager:>9.2f}{row.cpu_ms:>8.0f}"
-            f"{row.x_eager_cpu:>9.2f}{row.peak_mib:>10.1f}{row.twin_mib:>10.1f}{row.num_folded:>8}"
-            f"{row.first_ms / 1e3:>9.1f}{row.difference:>10.0e}"
+        cells.append(
+            f"{row.body}|{row.arm}|{row.ms:.0f}|{row.spread_ms / 2:.0f}|{row.x_eager:.2f}|{row.cpu_ms:.0f}|"
+            f"{row.x_eager_cpu:.2f}|{row.peak_mib:.1f}|{row.twin_mib:.1f}|{row.num_folded}|"
+            f"{row.first_ms / 1e3:.1f}|{row.difference:.0e}".split("|")
         )
-    return "\n".join(lines)
+    header = "backbone|variant|ms|± ms|x eager|CPU ms|x eager|peak MiB|copy MiB|folded|first s|differs"
+    return text_table(header, cells, left=2)
 
 
 def _body(name: str) -> dict:
@@ -266,34 +236,14 @@ def _backbone(body: dict, switches: dict | None, device: str):
     return backbone.to(device).train()
 
 
-def _timed(backbone, images):
-    """((wall seconds, process seconds), features) of one forward."""
-    if images.is_cuda:
-        torch.cuda.synchronize()
-    wall, cpu = time.perf_counter(), time.process_time()
-    features = backbone(images)
-    if images.is_cuda:
-        torch.cuda.synchronize()
-    return (time.perf_counter() - wall, time.process_time() - cpu), features
-
-
 def _difference(wanted, found) -> float:
     from ..models.backbones.inference_copy import relative_difference
 
     return max(relative_difference(a, b) for a, b in zip(wanted, found, strict=True))
 
 
-def _describe(row: Row, backbone, first, difference: float) -> None:
-    twin = backbone._frozen_forward.twin
-    row.first_ms, row.difference = 1e3 * first[0], difference
-    row.twin_mib = twin.bytes / 2**20 if twin is not None else 0.0
-    row.num_folded = twin.num_folded if twin is not None else 0
-
-
-def _fill_times(rows: dict[str, Row], times: dict[str, list]) -> None:
-    for arm, taken in times.items():
-        row, (walls, cpus) = rows[arm], zip(*taken)
-        quartiles = statistics.quantiles(walls, n=4) if len(walls) > 1 else [walls[0]] * 3
-        row.ms, row.cpu_ms = 1e3 * statistics.median(walls), 1e3 * statistics.median(cpus)
-        row.spread_ms = 1e3 * (quartiles[2] - quartiles[0])
-        row.x_eager, row.x_eager_cpu = row.ms / rows[EAGER].ms, row.cpu_ms / max(rows[EAGER].cpu_ms, 1e-9)
+def _describe(row: Row, backbone, first: Times, difference: float) -> None:
+    copied = backbone._frozen_forward.twin
+    row.first_ms, row.difference = first.wall_ms, difference
+    row.twin_mib = copied.bytes / 2**20 if copied is not None else 0.0
+    row.num_folded = copied.num_folded if copied is not None else 0

@@ -1,4 +1,4 @@
-"""Labelling a pool against bare decoding and bare forward passes on the same cores; filter and balance of made rows.
+"""Labelling a pool against bare decoding and bare forward passes on the same cores; selection among synthetic rows.
 
 Throughput: a process on one thread decodes all images, runs the teacher on the same number of ready batches, and
 labels the pool with nothing kept from before; in turns, with one process and with two, each on its own share of the
@@ -11,7 +11,6 @@ peak memory of select(), in a process of its own. To reach: below 4 GiB.
 """
 
 import json
-import statistics
 import tempfile
 import time
 from dataclasses import asdict, dataclass
@@ -21,8 +20,9 @@ import numpy as np
 import torch
 
 from ..errors import InputError
+from .measurement import Times, peak_resident_bytes, require_from_one, text_table
 
-DECODING, FORWARD, LABELLING = "decoding", "forward", "labelling"
+WHAT = DECODING, FORWARD, LABELLING = "decoding", "forward", "labelling"
 
 
 @dataclass
@@ -78,8 +78,10 @@ def add_arguments(parser) -> None:
     parser.add_argument("--num-workers", type=int, default=0, help="of each process; for a GPU (default 0)")
     parser.add_argument("--repeats", type=int, default=3, help="rounds of the three measurements (default 3)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default cpu)")
-    parser.add_argument("--rows", type=int, default=10_000_000, help="made rows; 0 leaves selection out (default 10 M)")
-    parser.add_argument("--num-classes", type=int, default=1000, help="classes of the made rows (default 1000)")
+    parser.add_argument(
+        "--rows", type=int, default=10_000_000, help="synthetic rows; 0 leaves selection out (default 10 M)"
+    )
+    parser.add_argument("--num-classes", type=int, default=1000, help="classes of the synthetic rows (default 1000)")
     parser.add_argument("--per-class", type=int, default=4000, help="copies that each class shall have (default 4000)")
     parser.add_argument("--rows-per-part", type=int, default=100_000, help="default 100,000")
     parser.add_argument("--vectors-share", type=float, default=0.01, help="of parts with soft vectors (default 0.01)")
@@ -90,25 +92,15 @@ def add_arguments(parser) -> None:
 
 def run(args) -> int:
     for option in ("num_images", "batch_size", "repeats", "num_classes", "per_class", "rows_per_part"):
-        if getattr(args, option) < 1:
-            raise InputError(f"expected --{option.replace('_', '-')} from 1 on, got {getattr(args, option)}.")
+        require_from_one(args, option)
     if not args.images and not args.rows:
         raise InputError("expected --images, or --rows above 0, got neither: nothing to measure.")
     with tempfile.TemporaryDirectory(prefix="labelling-", dir=args.work_dir) as scratch:
         rates = throughput(args, Path(scratch)) if args.images else []
         cost = selection_cost(args, Path(scratch)) if args.rows else None
     if args.json:
-        print(
-            json.dumps(
-                dict(
-                    device=args.device,
-                    torch=torch.__version__,
-                    throughput=[asdict(one) for one in rates],
-                    selection=cost and asdict(cost),
-                ),
-                indent=1,
-            )
-        )
+        told = dict(device=args.device, torch=torch.__version__, throughput=[asdict(one) for one in rates])
+        print(json.dumps(told | dict(selection=cost and asdict(cost)), indent=1))
     else:
         print(text(args, rates, cost))
     return 0
@@ -125,37 +117,23 @@ def throughput(args, scratch: Path) -> list[Throughput]:
     found = []
     for count in args.processes:
         measured = _measure(args, listing, len(names), count, scratch)
-        rates = {what: len(names) / statistics.median(wall for wall, _ in taken) for what, taken in measured.items()}
-        cpu = {what: statistics.median(cpu for _, cpu in taken) for what, taken in measured.items()}
+        rates = {what: 1e3 * len(names) / took.wall_ms for what, took in measured.items()}
+        cpu = {what: took.cpu_ms for what, took in measured.items()}
         best = rates[FORWARD] if args.device != "cpu" else 1 / (1 / rates[DECODING] + 1 / rates[FORWARD])
-        found.append(
-            Throughput(
-                count,
-                rates[DECODING],
-                rates[FORWARD],
-                rates[LABELLING],
-                rates[LABELLING] / best,
-                (cpu[DECODING] + cpu[FORWARD]) / cpu[LABELLING],
-            )
-        )
+        of_best, cpu_of_best = rates[LABELLING] / best, (cpu[DECODING] + cpu[FORWARD]) / cpu[LABELLING]
+        found.append(Throughput(count, *(rates[what] for what in WHAT), of_best, cpu_of_best))
     return found
 
 
-def _measure(args, listing: Path, num_images: int, num_processes: int, scratch: Path) -> dict[str, list]:
-    """(wall seconds of the slowest process, process seconds of all) of every repeat, by measurement."""
+def _measure(args, listing: Path, num_images: int, num_processes: int, scratch: Path) -> dict[str, Times]:
+    """Wall seconds of the slowest process, process seconds of all, of every repeat, by measurement."""
     context = torch.multiprocessing.get_context("spawn")
     gate, results = context.Barrier(num_processes), context.SimpleQueue()
-    settings = {
-        key: getattr(args, key)
-        for key in ("config", "checkpoint", "backbone", "batch_size", "num_workers", "repeats", "device")
-    }
+    keys = ("config", "checkpoint", "backbone", "batch_size", "num_workers", "repeats", "device")
+    settings = {key: getattr(args, key) for key in keys}
     part_size = -(-num_images // (2 * num_processes))
-    workers = [
-        context.Process(
-            target=_worker, args=(rank, num_processes, str(listing), part_size, str(scratch), settings, gate, results)
-        )
-        for rank in range(num_processes)
-    ]
+    shared = (num_processes, str(listing), part_size, str(scratch), settings, gate, results)
+    workers = [context.Process(target=_worker, args=(rank, *shared)) for rank in range(num_processes)]
     for worker in workers:
         worker.start()
     taken: dict[tuple, list] = {}
@@ -176,13 +154,8 @@ def _measure(args, listing: Path, num_images: int, num_processes: int, scratch: 
         raise
     for worker in workers:
         worker.join()
-    return {
-        what: [
-            (max(wall for wall, _ in taken[what, repeat]), sum(cpu for _, cpu in taken[what, repeat]))
-            for repeat in range(args.repeats)
-        ]
-        for what in (DECODING, FORWARD, LABELLING)
-    }
+    rounds = [(what, [list(zip(*taken[what, repeat])) for repeat in range(args.repeats)]) for what in WHAT]
+    return {what: Times([max(walls) for walls, _ in own], [sum(cpus) for _, cpus in own]) for what, own in rounds}
 
 
 def _worker(
@@ -228,11 +201,11 @@ def _worker(
     with torch.inference_mode():
         _logits(model, ready, device)  # a first pass chooses kernels
     for repeat in range(settings["repeats"]):
-        for what, work in ((DECODING, decoding), (FORWARD, forward), (LABELLING, labelling)):
+        for what, work in zip(WHAT, (decoding, forward, labelling)):
             gate.wait()
-            wall, cpu = time.perf_counter(), time.process_time()
-            work(repeat)
-            results.put((what, repeat, time.perf_counter() - wall, time.process_time() - cpu))
+            took = Times()
+            took.add(lambda work=work, repeat=repeat: work(repeat))
+            results.put((what, repeat, took.walls[0], took.cpus[0]))
 
 
 def _teacher(settings: dict):
@@ -271,38 +244,20 @@ def _grey():
 
 def selection_cost(args, scratch: Path) -> SelectionCost:
     """Make the rows of a labelled pool, and measure their selection in a fresh process."""
-    labels = scratch / "made"
+    labels = scratch / "synthetic"
     make_labels(labels, args.rows, args.num_classes, args.rows_per_part, args.vectors_share)
     context = torch.multiprocessing.get_context("spawn")
     results = context.SimpleQueue()
-    worker = context.Process(
-        target=_select,
-        args=(
-            str(labels),
-            str(scratch / "manifest.parquet"),
-            args.num_classes,
-            args.per_class,
-            args.memory_limit,
-            results,
-        ),
-    )
+    what = (str(labels), str(scratch / "manifest.parquet"), args.num_classes, args.per_class, args.memory_limit)
+    worker = context.Process(target=_select, args=(*what, results))
     worker.start()
     worker.join()
     if worker.exitcode:
         raise InputError("expected the selection to end well, got an error, which is above (benchmark labelling).")
     seconds, peak, rows, copies = results.get()
     size = sum(path.stat().st_size for path in labels.glob("part-*.parquet"))
-    return SelectionCost(
-        args.rows,
-        args.num_classes,
-        args.per_class,
-        args.vectors_share,
-        seconds,
-        peak / 2**30,
-        rows,
-        copies,
-        size / 2**30,
-    )
+    asked = (args.rows, args.num_classes, args.per_class, args.vectors_share)
+    return SelectionCost(*asked, seconds, peak / 2**30, rows, copies, size / 2**30)
 
 
 def make_labels(folder: Path, num_rows: int, num_classes: int, rows_per_part: int, vectors_share: float) -> None:
@@ -320,65 +275,53 @@ def make_labels(folder: Path, num_rows: int, num_classes: int, rows_per_part: in
         count = min(rows_per_part, num_rows - start)
         decodes = rng.random(count) > 0.001
         kept = decodes if int((number + 1) * vectors_share) > int(number * vectors_share) else np.zeros(count, bool)
-        inputs.append(f"made {number}")
+        inputs.append(f"synthetic {number}")
         row = np.arange(start, start + count)
         words = rng.integers(0, 2**63, (count, 2))
         with open(vectors_path(folder, number), "wb") as file:
             for part in np.array_split(np.flatnonzero(kept), 20):
                 noise = rng.standard_normal((len(part), num_classes), np.float32)
                 file.write((-np.abs(noise)).astype(np.float16).tobytes())
-        write_rows(
-            folder,
-            number,
-            dict(
-                id=words[:, 0],
-                path=[f"images/{one // 1000:06d}/{one:09d}.jpg" for one in row],
-                key=[""] * count,
-                offset=np.full(count, -1),
-                size=rng.integers(10_000, 200_000, count),
-                content_hash=[f"{high:016x}{low:016x}" for high, low in words.tolist()],
-                label=np.where(decodes, rng.choice(num_classes, count, p=shares), -1).astype(np.int32),
-                confidence=np.where(decodes, rng.beta(1.2, 1.0, count), 0).astype(np.float32),
-                decodes=decodes,
-                error=np.where(decodes, "", "UnidentifiedImageError"),
-                part=np.full(count, number, np.int32),
-                vector=np.where(kept, np.cumsum(kept) - 1, -1),
-            ),
-            dict(
-                inputs=inputs[-1],
-                num_classes=num_classes,
-                num_images=count,
-                num_undecodable=int((~decodes).sum()),
-                num_vectors=int(kept.sum()),
-            ),
+        columns = dict(
+            id=words[:, 0],
+            path=[f"images/{one // 1000:06d}/{one:09d}.jpg" for one in row],
+            key=[""] * count,
+            offset=np.full(count, -1),
+            size=rng.integers(10_000, 200_000, count),
+            content_hash=[f"{high:016x}{low:016x}" for high, low in words.tolist()],
+            label=np.where(decodes, rng.choice(num_classes, count, p=shares), -1).astype(np.int32),
+            confidence=np.where(decodes, rng.beta(1.2, 1.0, count), 0).astype(np.float32),
+            decodes=decodes,
+            error=np.where(decodes, "", "UnidentifiedImageError"),
+            part=np.full(count, number, np.int32),
+            vector=np.where(kept, np.cumsum(kept) - 1, -1),
         )
+        counts = dict(num_images=count, num_undecodable=int((~decodes).sum()), num_vectors=int(kept.sum()))
+        write_rows(folder, number, columns, dict(inputs=inputs[-1], num_classes=num_classes, **counts))
     (folder / PLAN).write_text(json.dumps(dict(inputs=inputs)), encoding="utf-8")
     finish_labels(folder)
 
 
 def _select(labels: str, out: str, num_classes: int, per_class: int, memory_limit: str, results) -> None:
-    import resource
-
     from ..upstream.noisy_student.selection import select
 
     begin = time.perf_counter()
     found = select(labels, out, num_classes=num_classes, per_class=per_class, memory_limit=memory_limit, say=str)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    results.put((time.perf_counter() - begin, peak, found.num_rows, found.num_copies))
+    results.put((time.perf_counter() - begin, peak_resident_bytes(), found.num_rows, found.num_copies))
 
 
 def text(args, rates: list[Throughput], cost: SelectionCost | None) -> str:
     """The measurements as text, the marks below."""
     lines = []
     if rates:
-        lines += [
-            f"{args.config or args.backbone}, batches of {args.batch_size}, {args.device}, images a second",
-            f"{'processes':>9}{'decoding':>10}{'forward':>10}{'labelling':>11}{'of best':>9}{'by CPU time':>13}",
+        cells = [
+            f"{one.num_processes}|{one.decoding:.1f}|{one.forward:.1f}|{one.labelling:.1f}|{one.of_best:.2f}|"
+            f"{one.cpu_of_best:.2f}".split("|")
+            for one in rates
         ]
         lines += [
-            f"{one.num_processes:>9}{one.decoding:>10.1f}{one.forward:>10.1f}{one.labelling:>11.1f}"
-            f"{one.of_best:>9.2f}{one.cpu_of_best:>13.2f}"
-            for one in rates
+            f"{args.config or args.backbone}, batches of {args.batch_size}, {args.device}, images a second",
+            text_table("processes|decoding|forward|labelling|of best|by CPU time", cells, left=0),
         ]
         lines += ["(to reach: 0.90 of the best)", ""]
     if cost:

@@ -1,4 +1,4 @@
-"""Made evaluation sets of COCO's and LVIS's size and make-up: ground truth as a json, detections as columns.
+"""Synthetic COCO- and LVIS-sized ground truth, as a json, and detections, as columns.
 
 Boxes are drawn over the sizes that COCO has, objects are polygons of 24 corners, detections are moved objects,
 objects of another class and false alarms in the shares a trained detector gives. Everything follows from the seed.
@@ -19,7 +19,7 @@ NUM_CORNERS = 24
 
 @dataclass(frozen=True)
 class SetSize:
-    """How large a made set is."""
+    """How large a synthetic set is."""
 
     num_images: int
     num_classes: int
@@ -40,19 +40,14 @@ SETS = {
 }
 
 
-def write_made_set(size: SetSize, folder: Path, with_masks: bool, seed: int = 0) -> tuple[Path, Path]:
+def write_set(size: SetSize, folder: Path, with_masks: bool, seed: int = 0) -> tuple[Path, Path]:
     """Write ``truth.json`` and ``detections.npz``. Returns their paths."""
     rng = np.random.default_rng(seed)
     truth, boxes, classes = _truth(size, rng, with_masks)
     detections = _detections(size, boxes, classes, rng, with_masks)
     truth_path, detections_path = Path(folder, "truth.json"), Path(folder, "detections.npz")
     truth_path.write_text(json.dumps(truth), encoding="utf-8")
-    columns = {
-        "image_ids": detections.image_ids,
-        "boxes_xywh": detections.boxes_xywh,
-        "scores": detections.scores,
-        "category_ids": detections.category_ids,
-    }
+    columns = {name: getattr(detections, name) for name in ("image_ids", "boxes_xywh", "scores", "category_ids")}
     if with_masks:
         packed = PackedMasks.pack(detections.masks)
         columns.update(mask_bytes=packed.data, mask_ends=packed.ends)
@@ -60,7 +55,7 @@ def write_made_set(size: SetSize, folder: Path, with_masks: bool, seed: int = 0)
     return truth_path, detections_path
 
 
-def read_made_detections(path: Path) -> Detections:
+def read_detections(path: Path) -> Detections:
     """Detections as a detector leaves them: arrays and run-length masks."""
     with np.load(path) as columns:
         masks = None

@@ -1,20 +1,27 @@
 """Time and memory of a training step: frozen against fine-tuned against mmdet, ResNet-50 + NAS-FPN + Cascade.
 
-All arms have the same size, batch, number of RoIs, proposal network and box heads; they differ in what is frozen, in
-the neck (the authors' NAS-FPN or mmdet's, same repeats) and in checkpointing. FLOPs and bytes of one image come from
-meta tensors; times from real steps taken in turns, so that other load on the machine falls on all arms alike. Weights
-are random: neither time nor memory depends on them. On a CPU, RoIAlign and NMS are torchvision's.
+All variants have the same size, batch, number of RoIs, proposal network and box heads; they differ in what is frozen,
+in the neck (the authors' NAS-FPN or mmdet's, same repeats) and in checkpointing. FLOPs and bytes of one image come from
+meta tensors, times from real steps taken in turns. Weights are random: neither time nor memory depends on them. On a
+CPU, RoIAlign and NMS are torchvision's.
 """
 
 import copy
 import json
-import statistics
-import subprocess
 import sys
 from dataclasses import asdict, dataclass
 
 from ..errors import InputError
 from ..host.devices import device_of
+from .measurement import (
+    add_output,
+    in_fresh_process,
+    in_turns,
+    machine,
+    number,
+    peak_resident_bytes,
+    text_table,
+)
 
 CONFIG = "cascade-rcnn_frozen-resnet50tv_nasfpn_lsj-72e_coco"
 FINE_TUNED, FROZEN, CHECKPOINTED = "ours fine-tuned", "ours frozen", "ours frozen, cells checkpointed"
@@ -28,7 +35,7 @@ _TIME_OVER_FLOPS_AT_MOST = 1.1
 
 @dataclass(frozen=True)
 class Setting:
-    """What all arms share: image side in px, images a step, RoIs an image, repeats of the pyramid, GPU options."""
+    """What all variants share: image side in px, images a step, RoIs an image, repeats of the pyramid, GPU options."""
 
     size: int = 512
     batch: int = 1
@@ -46,7 +53,7 @@ class Setting:
 
 @dataclass
 class Row:
-    """One arm.
+    """One variant.
 
     Attributes:
         total_params, trainable_share: of the whole detector.
@@ -74,30 +81,22 @@ class Row:
 
 
 def add_arguments(parser) -> None:
-    parser.add_argument(
-        "--size", type=int, default=512, help="side of the square image, a multiple of 128 from 256 on (default 512)"
-    )
+    text = "side of the square image, a multiple of 128 from 256 on (default 512)"
+    parser.add_argument("--size", type=int, default=512, help=text)
     parser.add_argument("--batch", type=int, default=1, help="images a step (default 1)")
     parser.add_argument("--rois", type=int, default=512, help="regions an image in the second stage (default 512)")
-    parser.add_argument("--repeats", type=int, default=5, help="cells of the NAS-FPN in every arm (default 5)")
-    parser.add_argument(
-        "--steps",
-        type=int,
-        default=10,
-        help="measured steps of every arm, after one to warm up; 0 for the counts alone, which takes seconds",
-    )
+    parser.add_argument("--repeats", type=int, default=5, help="cells of the NAS-FPN in every variant (default 5)")
+    text = "measured steps of every variant, after one to warm up; 0 for the counts alone, which takes seconds"
+    parser.add_argument("--steps", type=int, default=10, help=text)
     parser.add_argument("--arms", nargs="+", default=list(ARMS), metavar="ARM", help=f"among {', '.join(ARMS)}")
-    parser.add_argument("--no-peak", action="store_true", help="leave the peak out (on a CPU: a process an arm)")
-    parser.add_argument("--device", default=None, help="cpu or cuda (default: cuda where there is one)")
+    parser.add_argument("--no-peak", action="store_true", help="leave the peak out (on a CPU: a process each)")
     parser.add_argument("--bf16", action="store_true", help="autocast to bfloat16")
     parser.add_argument("--channels-last", action="store_true", help="channels-last memory format")
     parser.add_argument("--compile", action="store_true", help="torch.compile of the neck")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    add_output(parser, "print one JSON object instead of a table")
 
 
 def run(args) -> int:
-    import torch
-
     if args.size < 256 or args.size % 128:
         raise InputError(
             "expected --size as a multiple of 128 (level 7 of the pyramid) from 256 on (below, level 7 "
@@ -117,31 +116,27 @@ def run(args) -> int:
     )
     rows = measure(setting, args.arms, args.steps, peak=not args.no_peak)
     if args.json:
-        print(
-            json.dumps(
-                dict(setting=asdict(setting), rows=[asdict(row) for row in rows], ratios=ratios(rows, setting.on_gpu)),
-                indent=1,
-            )
-        )
+        found = [asdict(row) for row in rows]
+        print(json.dumps(dict(setting=asdict(setting), rows=found, ratios=ratios(rows, setting.on_gpu)), indent=1))
     else:
-        where = torch.cuda.get_device_name() if setting.on_gpu else f"CPU, {torch.get_num_threads()} threads"
         print(
             f"{setting.batch} x {setting.size} x {setting.size} px, {setting.rois} RoIs, {setting.repeats} repeats, "
-            f"{args.steps} steps, {where}, torch {torch.__version__}"
+            f"{args.steps} steps, {machine(setting.on_gpu)}",
+            table(rows, setting.on_gpu),
+            sep="\n",
         )
-        print(table(rows, setting.on_gpu))
     return 0
 
 
 def arm_model(arm: str, setting: Setting) -> dict:
-    """The complete detector config of an arm, as mmdet builds it."""
+    """The complete detector config of a variant, as mmdet builds it."""
     from ..config import load_config
     from ..models import fill_blanks
 
     detector = copy.deepcopy(load_config(CONFIG).model.detector.to_dict())
     detector["data_preprocessor"]["batch_augments"] = None
     detector["train_cfg"]["rcnn"]["sampler"]["num"] = setting.rois
-    # The same in every arm: what is measured is the backbone and the neck.
+    # The same in every variant: what is measured is the backbone and the neck.
     detector["roi_head"]["bbox_head"]["with_checkpoint"] = True
     detector["backbone"].update(weights="random", freeze=arm != FINE_TUNED)
     detector["neck"].update(num_repeats=setting.repeats, with_checkpoint=arm == CHECKPOINTED)
@@ -169,35 +164,31 @@ def arm_model(arm: str, setting: Setting) -> dict:
 
 
 def measure(setting: Setting, arms, steps: int, peak: bool = True) -> list[Row]:
-    """Every arm: counts on meta tensors, then, with ``steps`` above 0, real steps in turns; see :class:`Row`."""
+    """Every variant: counts on meta tensors, then, with ``steps`` above 0, real steps in turns; see :class:`Row`."""
     rows = {arm: _counted(arm, setting) for arm in arms}
     if not steps:
         return list(rows.values())
-    from .measured_step import TrainStep
+    from .measured_step import DetectorStep
 
     if peak and not setting.on_gpu:
         for arm in arms:
             rows[arm].peak_mib = _peak_in_fresh_process(arm, setting)
-    models = {arm: TrainStep(arm_model(arm, setting), setting) for arm in arms}
+    models = {arm: DetectorStep(arm_model(arm, setting), setting) for arm in arms}
     for arm, model in models.items():
         rows[arm].kept_mib = model.kept_bytes() / 2**20
-        model.step()
-    timings = {arm: [] for arm in arms}
-    for _ in range(steps):
-        for arm, model in models.items():
-            timings[arm].append(model.timed_step())
+    calls = {arm: model.step for arm, model in models.items()}
+    times = in_turns(calls, steps, on_gpu=setting.on_gpu, after=lambda arm: models[arm].drop_gradients())
     for arm, row in rows.items():
-        walls, cpus, peaks = zip(*timings[arm])
-        quartiles = statistics.quantiles(walls, n=4) if steps > 1 else [walls[0]] * 3
-        row.step_ms, row.cpu_ms = 1e3 * statistics.median(walls), 1e3 * statistics.median(cpus)
-        row.spread_ms, row.loss = 1e3 * (quartiles[2] - quartiles[0]), models[arm].last_loss
+        took = times[arm]
+        row.step_ms, row.cpu_ms, row.spread_ms = took.wall_ms, took.cpu_ms, took.spread_ms
+        row.loss = models[arm].last_loss
         if setting.on_gpu and peak:
-            row.peak_mib = max(peaks) / 2**20
+            row.peak_mib = max(most - base for most, base in zip(took.peaks, took.bases)) / 2**20
     return list(rows.values())
 
 
 def ratios(rows: list[Row], on_gpu: bool) -> dict:
-    """What the arms are to each other: bytes kept, FLOPs and time against fine-tuned, time against mmdet's frozen.
+    """What the variants are to each other: bytes kept, FLOPs and time against fine-tuned, time against mmdet's frozen.
 
     Times are the process's own on a CPU, wall times on a GPU (where the process's own say nothing).
     """
@@ -227,24 +218,21 @@ def ratios(rows: list[Row], on_gpu: bool) -> dict:
 
 def table(rows: list[Row], on_gpu: bool) -> str:
     """The measurements as text, with the ratios below."""
-    width = max(len(row.arm) for row in rows) + 2
-    lines = [
-        f"{'arm':<{width}}{'params M':>9}{'trains %':>9}{'GFLOPs':>9}{'kept/img':>10}{'kept MiB':>10}"
-        f"{'peak MiB':>10}{'step ms':>10}{'± ms':>8}{'CPU ms':>10}"
+    cells = [
+        [
+            row.arm,
+            f"{row.total_params / 1e6:.2f}",
+            f"{100 * row.trainable_share:.1f}",
+            f"{row.step_flops / 1e9:.0f}",
+            f"{row.meta_kept_mib:.0f}",
+            *(number(value, ".0f") for value in (row.kept_mib, row.peak_mib, row.step_ms)),
+            number(None if row.spread_ms is None else row.spread_ms / 2, ".0f"),
+            number(row.cpu_ms, ".0f"),
+        ]
+        for row in rows
     ]
-
-    def number(value, spec: str) -> str:
-        return "-" if value is None else format(value, spec)
-
-    for row in rows:
-        half = None if row.spread_ms is None else row.spread_ms / 2
-        lines.append(
-            f"{row.arm:<{width}}{row.total_params / 1e6:>9.2f}{100 * row.trainable_share:>9.1f}"
-            f"{row.step_flops / 1e9:>9.0f}{row.meta_kept_mib:>10.0f}{number(row.kept_mib, '.0f'):>10}"
-            f"{number(row.peak_mib, '.0f'):>10}{number(row.step_ms, '.0f'):>10}{number(half, '.0f'):>8}"
-            f"{number(row.cpu_ms, '.0f'):>10}"
-        )
-    lines.append("")
+    header = "variant|params M|trains %|GFLOPs|kept/img|kept MiB|peak MiB|step ms|± ms|CPU ms"
+    lines = [text_table(header, cells, left=1), ""]
     for arm, of in ratios(rows, on_gpu).items():
         lines += [f"{arm}: {name.replace('_', ' ')} {value:.3f}{_target(arm, name)}" for name, value in of.items()]
     return "\n".join(lines)
@@ -271,27 +259,18 @@ def _counted(arm: str, setting: Setting) -> Row:
 def _peak_in_fresh_process(arm: str, setting: Setting) -> float:
     """MiB by which the resident set grows in a process that takes its first step.
 
-    A process of its own: the allocator of one that has taken steps holds memory of the arm before.
+    A process of its own: the allocator of one that has taken steps holds memory of the variant before.
     """
-    command = [sys.executable, "-m", "frozen_det.benchmarks.train_step", json.dumps([arm, asdict(setting)])]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return float(done.stdout.splitlines()[-1])
+    return in_fresh_process(__spec__.name, json.dumps([arm, asdict(setting)]), what=f"a step of {arm!r}")
 
 
 def _resident_growth_mib(arm: str, setting: Setting) -> float:
-    import resource
+    from .measured_step import DetectorStep
 
-    from .measured_step import TrainStep
-
-    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in KiB but for macOS
-
-    def largest() -> int:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-    step = TrainStep(arm_model(arm, setting), setting)
-    before = _resident_bytes() or largest()
+    step = DetectorStep(arm_model(arm, setting), setting)
+    before = _resident_bytes() or peak_resident_bytes()
     step.step()
-    return max(0, largest() - before) / 2**20
+    return max(0, peak_resident_bytes() - before) / 2**20
 
 
 def _resident_bytes() -> int | None:

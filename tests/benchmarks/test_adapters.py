@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from frozen_det.benchmarks import adapters as benchmark_adapters
+from frozen_det.benchmarks.measurement import kept_bytes
 from frozen_det.errors import InputError
 from frozen_det.host.torch_versions import TORCH
 
@@ -43,14 +44,18 @@ def test_less_is_kept_the_less_is_reached_by_gradients(rows):
 
 @pytest.mark.skipif(TORCH < (2, 2), reason="needs torch >= 2.2: the mean of torch 2.1 keeps its input as well")
 def test_bytes_kept_are_those_of_distinct_activations():
-    step = benchmark_adapters._Step.__new__(benchmark_adapters._Step)
     first, second = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 5, 1)
     first.requires_grad_(False)
-    step.model, step.images = nn.Sequential(first, second), torch.randn(2, 3, 8, 8)
+    model, images = nn.Sequential(first, second), torch.randn(2, 3, 8, 8)
+    own = [*model.parameters(), images]
+
+    def loss():
+        return model(images).square().mean()
+
     # The second layer keeps its input (4 channels), the square its own (5 channels); no parameter, no image.
-    assert step.kept_bytes() == 2 * (4 + 5) * 64 * 4
+    assert kept_bytes(loss, own) == 2 * (4 + 5) * 64 * 4
     second.requires_grad_(False)
-    assert step.kept_bytes() == 0
+    assert kept_bytes(loss, own) == 0
 
 
 def test_the_table_relates_times_to_the_frozen_body_of_the_same_name(rows):

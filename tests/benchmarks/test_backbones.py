@@ -9,7 +9,7 @@ from torch import nn
 
 from frozen_det.benchmarks import backbone_candidates, backbone_check
 from frozen_det.benchmarks import backbones as benchmark_backbones
-from frozen_det.benchmarks.backbone_check import FAILED, NO_MAP, PASSED, TOO_LARGE, BrokenPromise, check_backbone
+from frozen_det.benchmarks.backbone_check import FAILED, NO_MAP, PASSED, TOO_LARGE, ContractViolation, check_backbone
 from frozen_det.benchmarks.backbones import rate, sweep_family, table
 from frozen_det.errors import InputError
 from frozen_det.models import FrozenBackbone
@@ -81,13 +81,13 @@ def test_a_sound_backbone_keeps_its_promises(backbone):
 )
 def test_a_wrong_declaration_is_found(backbone, attribute, value, said):
     setattr(backbone, attribute, value)
-    with pytest.raises(BrokenPromise, match=said):
+    with pytest.raises(ContractViolation, match=said):
         check_backbone(backbone, SIZES_HW)
 
 
 def test_a_gradient_is_found(backbone):
     next(backbone.body.parameters()).requires_grad_(True)
-    with pytest.raises(BrokenPromise, match="1 parameters would get a gradient"):
+    with pytest.raises(ContractViolation, match="1 parameters would get a gradient"):
         check_backbone(backbone, SIZES_HW)
 
 
@@ -101,14 +101,14 @@ def norm_in_training_mode(backbone, momentum):
 
 def test_statistics_of_the_batch_are_found(backbone):
     norm_in_training_mode(backbone, momentum=0.0)
-    with pytest.raises(BrokenPromise, match="the rest of the batch changes an image's features of stride 8"):
+    with pytest.raises(ContractViolation, match="the rest of the batch changes an image's features of stride 8"):
         check_backbone(backbone, SIZES_HW)
 
 
 def test_statistics_that_move_are_found(backbone, monkeypatch):
     monkeypatch.setattr(backbone_check, "_require_independent", lambda *_: None)
     norm_in_training_mode(backbone, momentum=0.1)
-    with pytest.raises(BrokenPromise, match="changed .*running_mean"):
+    with pytest.raises(ContractViolation, match="changed .*running_mean"):
         check_backbone(backbone, SIZES_HW)
 
 
@@ -123,7 +123,7 @@ def test_statistics_that_move_are_found(backbone, monkeypatch):
 def test_channels_last_nan_and_history_are_found(backbone, monkeypatch, change, said):
     forward = backbone.forward
     monkeypatch.setattr(backbone, "forward", lambda images: tuple(change(f) for f in forward(images)))
-    with pytest.raises(BrokenPromise, match=said):
+    with pytest.raises(ContractViolation, match=said):
         check_backbone(backbone, SIZES_HW)
 
 

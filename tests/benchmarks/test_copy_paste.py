@@ -7,6 +7,7 @@ import pytest
 
 from frozen_det.benchmarks import copy_paste as benchmark_copy_paste
 from frozen_det.benchmarks import copy_paste_pipelines as copy_paste_arms
+from frozen_det.benchmarks import measurement
 from frozen_det.errors import InputError
 
 
@@ -94,7 +95,7 @@ def test_each_allocator_setting_reaches_the_measuring_process_and_the_table(scen
         return Done()
 
     monkeypatch.setenv("MALLOC_ARENA_MAX", "1")
-    monkeypatch.setattr(benchmark_copy_paste.subprocess, "run", started)
+    monkeypatch.setattr(measurement.subprocess, "run", started)
     assert benchmark_copy_paste.run(parsed("--data", scenes, "--parts", "samples", "jitter")) == 0
     kept = {"OMP_NUM_THREADS": "1", "MALLOC_TRIM_THRESHOLD_": "4294967296", "MALLOC_MMAP_THRESHOLD_": "4294967296"}
     assert seen == [{"OMP_NUM_THREADS": "1"}] * 2 + [kept] * 2

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 from frozen_det.benchmarks import evaluation as benchmark_evaluation
-from frozen_det.benchmarks.synthetic_evaluation_sets import SETS, read_made_detections, write_made_set
+from frozen_det.benchmarks.synthetic_evaluation_sets import SETS, read_detections, write_set
 
 
 @pytest.mark.parametrize("name", ["coco", "lvis"])
 def test_a_made_set_has_the_asked_size_and_comes_back_from_disk(tmp_path, name):
     size = SETS[name].part(0.0008)  # 4 images
-    write_made_set(size, tmp_path, with_masks=True)
+    write_set(size, tmp_path, with_masks=True)
     truth = json.loads((tmp_path / "truth.json").read_text())
-    detections = read_made_detections(tmp_path / "detections.npz")
+    detections = read_detections(tmp_path / "detections.npz")
     assert len(truth["images"]) == 4 and len(truth["annotations"]) == 4 * size.objects_per_image
     assert len(detections) == len(detections.masks) == 4 * size.detections_per_image
     boxes = np.array([ann["bbox"] for ann in truth["annotations"]])
@@ -24,7 +24,7 @@ def test_a_made_set_has_the_asked_size_and_comes_back_from_disk(tmp_path, name):
 
 
 def test_all_tools_give_the_numbers_that_are_timed(tmp_path):
-    write_made_set(SETS["coco"].part(0.002), tmp_path, with_masks=True)
+    write_set(SETS["coco"].part(0.002), tmp_path, with_masks=True)
     rows = [
         benchmark_evaluation.measure(engine, tmp_path, "segm", False)
         for engine in ("hotcoco", "faster-coco-eval", "pycocotools")

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-import torch
 
 from frozen_det.benchmarks import export as benchmark_export
 from frozen_det.cli import main
@@ -36,15 +35,6 @@ def eager_values() -> int:
 
     backbone = FrozenBackbone(dict(type="timm", name="test_resnet"), "random", (8, 16))
     return sum(value.numel() for value in backbone.body.state_dict().values() if value.is_floating_point())
-
-
-def test_arms_take_turns_and_each_comes_first(monkeypatch):
-    calls = []
-    arms = {name: lambda images, name=name: calls.append(name) for name in "abc"}
-    walls, cpus = benchmark_export._in_turns(arms, torch.zeros(1), 4)
-    assert len(calls) == 3 * 6 and {calls[i] for i in range(0, 18, 3)} == {"a", "b", "c"}
-    assert all(set(calls[i : i + 3]) == {"a", "b", "c"} for i in range(0, 18, 3))
-    assert all(len(times) == 4 for times in [*walls.values(), *cpus.values()]), "two passes warm up and do not count"
 
 
 @needs_programs

@@ -19,7 +19,7 @@ def run(*options):
 @pytest.mark.parametrize("kind", ["cutmix", "mixup"])
 def test_every_arm_mixes_images_and_builds_targets_that_sum_to_one(kind):
     images, labels = torch.rand(8, 3, 16, 16), torch.arange(8)
-    found = bench.arms(kind, 10, 1.0)
+    found = bench.variants(kind, 10, 1.0)
     assert list(found) == [bench.IN_PLACE, bench.COPY, bench.TIMM, bench.TORCHVISION]
     for by, mix in found.items():
         own = images.clone()
