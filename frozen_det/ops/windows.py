@@ -107,7 +107,7 @@ def _origin(share: float, room_px: int, scale: float, step: int) -> int:
     return step * min(int(share * (last + 1)), last)
 
 
-def object_window(window: Window, extent_xyxy, border_px: int = 0, bounds_xyxy=None) -> tuple[Window, int, int] | None:
+def object_window(window: Window, extent_xyxy, bounds_xyxy=None) -> tuple[Window, int, int] | None:
     """The part of a window around one object, as a window of its own.
 
     Its origin is a whole source pixel and its place a whole output pixel, so the object lies up to half an output
@@ -116,23 +116,13 @@ def object_window(window: Window, extent_xyxy, border_px: int = 0, bounds_xyxy=N
     Args:
         window: The full window.
         extent_xyxy: The object's extent in source coordinates.
-        border_px: Output pixels to keep around the object.
         bounds_xyxy: The part of the source whose pixels are at hand; None for all of it.
 
     Returns:
         The window, and the left and top of its place in the full window; None if the object lies outside.
     """
     bounds_xyxy = (0, 0, window.source_hw[1], window.source_hw[0]) if bounds_xyxy is None else bounds_xyxy
-    across, down = (
-        _span(
-            (extent_xyxy[axis], extent_xyxy[axis + 2]),
-            (bounds_xyxy[axis], bounds_xyxy[axis + 2]),
-            window,
-            axis,
-            border_px,
-        )
-        for axis in (0, 1)
-    )
+    across, down = (_span(extent_xyxy[axis::2], bounds_xyxy[axis::2], window, axis) for axis in (0, 1))
     if across is None or down is None:
         return None
     (origin_x, left, width), (origin_y, top, height) = across, down
@@ -141,7 +131,7 @@ def object_window(window: Window, extent_xyxy, border_px: int = 0, bounds_xyxy=N
     return replace(window, origin_xy=(origin_x, origin_y), size_hw=(height, width)), left, top
 
 
-def _span(extent, bounds, window: Window, axis: int, border_px: int) -> tuple[int, int, int] | None:
+def _span(extent, bounds, window: Window, axis: int) -> tuple[int, int, int] | None:
     """First source pixel, first output pixel and number of output pixels on one axis (0 is x)."""
     scale, origin, step = window.scale_xy[axis], window.origin_xy[axis], window.reduction
     size = window.size_hw[1 - axis]
@@ -150,9 +140,9 @@ def _span(extent, bounds, window: Window, axis: int, border_px: int) -> tuple[in
     if high <= origin or (low - origin) * scale >= size or low >= end:
         return None
     # One source pixel more than asked for: bilinear sampling at the rim looks at the neighbour.
-    first = max(origin, bounds[0], int(np.floor(low - border_px / scale - 1)) // step * step)
+    first = max(origin, bounds[0], int(np.floor(low - 1)) // step * step)
     place = round((first - origin) * scale)
-    wanted = int(np.ceil((high + 1 - first) * scale)) + border_px
+    wanted = int(np.ceil((high + 1 - first) * scale))
     # The last term is what cv2.resize yields for the rest of the pixels.
     length = min(wanted, size - place, round((end - first) * scale))
     return (first, place, length) if length > 0 else None

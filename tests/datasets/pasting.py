@@ -13,7 +13,7 @@ from frozen_det.datasets.transforms.large_scale_jitter import LargeScaleJitter
 from frozen_det.ops.windows import JitterDraw
 
 WHOLE = JitterDraw(1.0, 0.0, 0.0, False)
-FILL = (1, 2, 3)
+FILL = (104, 116, 124)  # BGR of the mean pixel
 
 
 class Scenes:
@@ -74,7 +74,7 @@ def made_scenes(seed: int) -> Scenes:
 
 def bound(dataset, size=64, **settings_) -> CopyPaste:
     settings_.setdefault("donor_pipeline", [LargeScaleJitter(size)])
-    paste = CopyPaste(fill_bgr=FILL, **settings_)
+    paste = CopyPaste(**settings_)
     paste.bind(dataset)
     return paste
 
@@ -108,6 +108,6 @@ def patch(left, top, right, bottom, colour=200, label=9, **further) -> Patch:
     return Patch(np.full((*size, 3), colour, np.uint8), np.ones(size, np.uint8), left, top, label, **further)
 
 
-def pasted(results: dict, *patches: Patch, **settings_) -> dict:
+def pasted(results: dict, *patches: Patch) -> dict:
     donation = Donation(list(patches), {"sample_idx": 5, "img_id": 7})
-    return CopyPaste(fill_bgr=FILL, **settings_).apply(results, donation)
+    return CopyPaste().apply(results, donation)

@@ -1,7 +1,5 @@
 """Copy-Paste on the samples of a data set: which donors, how many objects, the same samples whatever runs beside."""
 
-import json
-
 import cv2
 import numpy as np
 import pytest
@@ -10,6 +8,7 @@ from mmdet.datasets import MultiImageMixDataset
 from mmengine.registry import DefaultScope
 from torch.utils.data import DataLoader
 
+from frozen_det.config.known_keys import check_nodes
 from frozen_det.datasets.coco import CocoDataset
 from frozen_det.datasets.samplers.epoch import EpochSampler
 from frozen_det.datasets.samplers.seeding import seeded
@@ -18,29 +17,6 @@ from frozen_det.datasets.transforms.large_scale_jitter import LargeScaleJitter
 from frozen_det.errors import InputError
 
 from .pasting import Scenes, bound, image_of, loaded, pasted, square
-
-
-def test_max_num_pasted_is_reached_and_never_passed():
-    donor = image_of(1, 90, 90, [square(10 * i, 0, 10 * i + 8, 8) for i in range(8)])
-    counts = {}
-    for objects, limit in (("subset", 3), ("all", 3), ("subset", None), ("all", None), ("one", None)):
-        paste = bound(
-            Scenes([donor]), donor_pipeline=[LargeScaleJitter(90, (1.0, 1.0))], objects=objects, max_num_pasted=limit
-        )
-        counts[objects, limit] = [len(paste.donors.draw(np.random.default_rng(s)).patches) for s in range(120)]
-    assert set(counts["subset", 3]) == {0, 1, 2, 3} and set(counts["all", 3]) == {3}
-    assert set(counts["subset", None]) == set(range(9)) and set(counts["all", None]) == {8}
-    assert set(counts["one", None]) == {1}
-
-
-def test_a_share_of_samples_can_be_left_as_they_are():
-    dataset = Scenes([image_of(1, 60, 60, [square(10, 10, 30, 40)])])
-    paste = bound(dataset, objects="all", prob=0.5, donor_pipeline=[LargeScaleJitter(60, (1.0, 1.0))])
-    counts = []
-    for seed in range(60):
-        with seeded(seed):
-            counts.append(paste(LargeScaleJitter(60, (1.0, 1.0))(image_of(0, 60, 60, [])))["num_pasted"])
-    assert 15 < sum(counts) < 45 and set(counts) == {0, 1}
 
 
 def test_donors_go_through_any_other_pipeline_too():
@@ -69,45 +45,6 @@ def test_labelled_objects_are_pasted_onto_pseudo_labelled_images_and_not_the_oth
     assert results["gt_bboxes"].tensor.tolist() == [[0, 0, 9, 9], [10, 10, 30, 40]]
 
 
-def test_self_training_pastes_the_labelled_set_onto_annotations_marked_as_pseudo_labels(toy_root, tmp_path):
-    content = json.loads((toy_root / "annotations/train.json").read_text())
-    for annotation in content["annotations"]:
-        annotation["pseudo"] = 1
-    (tmp_path / "pseudo.json").write_text(json.dumps(content))
-    labelled = dict(
-        type="frozen_det.CocoDataset", ann_file="annotations/val.json", data_root=str(toy_root), pipeline=[]
-    )
-    counts, donor_ids = {}, set()
-    for donor_dataset in (None, labelled):
-        jitter = dict(type="frozen_det.LargeScaleJitter", size_hw=96)
-        pipeline = [
-            jitter,
-            dict(type="frozen_det.CopyPaste", donor_pipeline=[jitter], objects="all", donor_dataset=donor_dataset),
-        ]
-        with DefaultScope.overwrite_default_scope("mmdet"):
-            dataset = CocoDataset(str(tmp_path / "pseudo.json"), data_root=str(toy_root), pipeline=pipeline)
-        with seeded(1):
-            samples = [dataset[index] for index in range(12)]
-        counts[donor_dataset is None] = sum(sample["num_pasted"] for sample in samples)
-        donor_ids |= {path for sample in samples for path in [sample["donor"][0].get("img_path")] if donor_dataset}
-    assert counts[True] == 0 and counts[False] > 20
-    assert all("val_" in path for path in donor_ids)
-
-
-def test_donors_of_another_dataset_must_have_its_classes(coco_root, coco_content):
-    root = coco_root()
-    dataset = Scenes([image_of(0, 30, 40, [])])
-    config = dict(type="frozen_det.CocoDataset", ann_file="annotations/train.json", data_root=str(root), pipeline=[])
-    paste = CopyPaste(
-        donor_dataset=config, donor_pipeline=[LargeScaleJitter(40, with_mask=False)], objects="all", paste_by_box=True
-    )
-    with pytest.raises(InputError, match="expected donors with the dataset's classes"):
-        paste.bind(dataset)
-    dataset.metainfo = dict(classes=("cat", "dog"))
-    paste.bind(dataset)
-    assert len(paste.donors.dataset) == 2
-
-
 def test_inside_multi_image_mix_dataset_it_takes_the_donor_it_is_given(toy_root):
     with DefaultScope.overwrite_default_scope("mmdet"):
         inner = CocoDataset("annotations/train.json", data_root=str(toy_root), pipeline=[LargeScaleJitter(96)])
@@ -124,14 +61,28 @@ def test_inside_multi_image_mix_dataset_it_takes_the_donor_it_is_given(toy_root)
 def test_wrong_settings_and_missing_keys_are_refused_by_name():
     with pytest.raises(InputError, match=r"'subsets' for objects .* did you mean 'subset'"):
         CopyPaste(objects="subsets")
-    with pytest.raises(InputError, match="blending"):
-        CopyPaste(blending="poisson")
     with pytest.raises(InputError, match="or call bind"):
         CopyPaste()(loaded())
     with pytest.raises(InputError, match=r"put frozen_det\.LargeScaleJitter before"):
         pasted({"img_path": "x.jpg"})
     with pytest.raises(InputError, match="float64 before"):
         pasted(loaded() | dict(img=np.zeros((9, 9, 3))))
+
+
+OPTIONS_OF_0_1 = (
+    "donor_dataset max_num_pasted mask_occluded_thr bbox_occluded_thr occlusion_rule blending donor_sampling "
+    "rare_threshold fill_bgr prob"
+)
+
+
+@pytest.mark.parametrize(
+    "kind, option",
+    [("CopyPaste", one) for one in OPTIONS_OF_0_1.split()]
+    + [("LargeScaleJitter", one) for one in ("with_seg", "min_box_px", "seg_map_loading")],
+)
+def test_an_option_that_is_no_more_is_refused_by_name(kind, option):
+    with pytest.raises(InputError, match=f"has the key '{option}', which {kind} does not take"):
+        check_nodes({"type": f"frozen_det.{kind}", option: 1}, "here")
 
 
 def paste_config(root, **settings_) -> CocoDataset:
@@ -175,7 +126,7 @@ def test_what_the_cache_holds_changes_no_sample(toy_root):
     dataset = paste_config(toy_root, donor_cache_mb=0.3)
     sampler = EpochSampler(dataset, shuffle=True, seed=5)
     first, second = ([dataset[index] for index in sampler] for _ in range(2))
-    cache = dataset.pipeline.transforms[1].donors.cache
+    cache = dataset.pipeline.transforms[1].sources.cache
     assert 0 < len(cache) < 12 and 0 < cache.num_bytes <= 0.3 * 2**20
     assert_same(first, second)
     assert_same(first, samples_by(toy_root, num_workers=2, donor_cache_mb=64))
@@ -185,7 +136,7 @@ def test_a_cached_donor_gives_the_objects_of_an_uncached_one_also_at_small_scale
     draws = {}
     for cache_mb in (0, 64):
         dataset = paste_config(toy_root, objects="all", donor_cache_mb=cache_mb)
-        donors = dataset.pipeline.transforms[1].donors
+        donors = dataset.pipeline.transforms[1].sources
         donors.jitter.scale_range = (0.6, 1.1)
         draws[cache_mb] = [donors.draw(np.random.default_rng(seed)) for seed in range(12)]
     assert {donation.window.reduction for donation in draws[0]} == {2}
@@ -200,18 +151,18 @@ def test_a_cached_donor_gives_the_objects_of_an_uncached_one_also_at_small_scale
 
 
 def test_donors_of_a_subset_come_from_the_subset(toy_root):
-    whole = paste_config(toy_root, donor_cache_mb=64, donor_sampling="rare_objects")
+    whole = paste_config(toy_root, donor_cache_mb=64)
     for _ in range(20):
         whole[0]
     subset = whole.get_subset([4, 5])
     samples = [subset[0]["data_samples"] for _ in range(40)]
     expected = {subset.get_data_info(i)["img_id"]: len(subset.get_data_info(i)["instances"]) for i in range(2)}
     assert {sample.donor_img_id for sample in samples} - {None} == set(expected)
-    assert len(whole.pipeline.transforms[1].donors.dataset) == 12
+    assert len(whole.pipeline.transforms[1].sources.dataset) == 12
     # The cache knows files, not places: a donor never gives another image's pixels for its own objects.
     assert all(sample.num_pasted <= expected.get(sample.donor_img_id, 0) for sample in samples)
     path = subset.get_data_info(0)["img_path"]
-    cached = subset.pipeline.transforms[1].donors.cache.get(path)
+    cached = subset.pipeline.transforms[1].sources.cache.get(path)
     assert cached is None or cached.source_hw == cv2.imread(path).shape[:2]
 
 

@@ -84,15 +84,13 @@ def test_points_boxes_and_the_matrix_agree(draw, height, width, seed):
     np.testing.assert_allclose(boxes_to_window(box[None], window)[0], expected, atol=1e-3)
 
 
-@given(draws, st.integers(30, 700), st.integers(30, 700), st.integers(0, 2**32 - 1), st.integers(0, 3))
+@given(draws, st.integers(30, 700), st.integers(30, 700), st.integers(0, 2**32 - 1))
 @settings(max_examples=300, deadline=None)
-def test_an_object_seen_by_itself_lies_within_half_a_pixel_of_where_the_full_window_shows_it(
-    draw, height, width, seed, border_px
-):
+def test_an_object_seen_by_itself_lies_within_half_a_pixel_of_where_the_full_window_shows_it(draw, height, width, seed):
     window = jitter_window(draw, (height, width), (256, 256))
     generator = np.random.default_rng(seed)
     (x1, x2), (y1, y2) = np.sort(generator.uniform(0, width, 2)), np.sort(generator.uniform(0, height, 2))
-    placed = object_window(window, (x1, y1, x2, y2), border_px)
+    placed = object_window(window, (x1, y1, x2, y2))
     inside = boxes_to_window(np.array([[x1, y1, x2, y2]]), window)[0].astype(np.float64)
     if placed is None:
         # Outside, or so thin at the rim that cv2 would give it no pixel.
@@ -118,8 +116,8 @@ def test_an_object_outside_the_window_has_no_window():
 
 def test_an_object_of_which_only_a_part_is_at_hand_is_cut_to_it():
     window = Window((100, 100), (2.0, 2.0), (0, 0), (200, 200))
-    part, left, top = object_window(window, (40, 40, 60, 60), border_px=9, bounds_xyxy=(38, 38, 62, 62))
-    assert (part.origin_xy, part.size_hw, left, top) == ((38, 38), (48, 48), 76, 76)
+    part, left, top = object_window(window, (40, 40, 60, 60), bounds_xyxy=(40, 40, 60, 60))
+    assert (part.origin_xy, part.size_hw, left, top) == ((40, 40), (40, 40), 80, 80)
 
 
 @pytest.mark.parametrize("flip, expected", [(False, [1, 2, 2, 3]), (True, [3, 2, 2, 1])])

@@ -1,7 +1,7 @@
-"""Objects cut out of donor images: pixels, mask and place, taken only inside the objects' boxes."""
+"""Objects cut out of paste sources: pixels, mask and place, taken only inside the objects' boxes."""
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -37,8 +37,8 @@ class Patch:
 
 
 @dataclass(frozen=True)
-class DonorImage:
-    """Pixels of a donor, for each of its objects an image and that image's left and top in the source."""
+class SourceImage:
+    """Pixels of a paste source, for each of its objects an image and that image's left and top in the source."""
 
     source_hw: tuple[int, int]
     tiles: list[tuple[np.ndarray, tuple[int, int]]]
@@ -52,21 +52,21 @@ class DonorImage:
 _TILE_MARGIN_PX = 2
 
 
-def cropped_donor(image: np.ndarray, objects: SourceObjects) -> DonorImage:
+def cropped_source(image: np.ndarray, objects: SourceObjects) -> SourceImage:
     """An image (H, W, 3) cut down to its objects, unless the crops would be larger than the image."""
     height, width = image.shape[:2]
     extents = objects.extents_xyxy()
     starts = np.clip(np.floor(extents[:, :2]).astype(int) - _TILE_MARGIN_PX, 0, (width - 1, height - 1))
     ends = np.clip(np.ceil(extents[:, 2:]).astype(int) + _TILE_MARGIN_PX, starts + 1, (width, height))
     if (ends - starts).prod(axis=1).sum() >= height * width:
-        return DonorImage((height, width), [(image, (0, 0))] * len(objects))
-    return DonorImage(
+        return SourceImage((height, width), [(image, (0, 0))] * len(objects))
+    return SourceImage(
         (height, width), [(image[y1:y2, x1:x2].copy(), (int(x1), int(y1))) for (x1, y1), (x2, y2) in zip(starts, ends)]
     )
 
 
-class DonorCache:
-    """The donors used last, within a bound of memory. What it holds changes the cost of a sample, never the sample.
+class SourceCache:
+    """The paste sources used last, within a bound of memory. What it holds changes a sample's cost alone.
 
     Args:
         max_mb: Bound in MiB.
@@ -75,20 +75,20 @@ class DonorCache:
     def __init__(self, max_mb: float) -> None:
         self.max_bytes = max_mb * 2**20
         self.num_bytes = 0
-        self._images: OrderedDict[str, DonorImage] = OrderedDict()
+        self._images: OrderedDict[str, SourceImage] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._images)
 
-    def get(self, path: str) -> DonorImage | None:
-        """The donor of a file, now the one used last, or None."""
+    def get(self, path: str) -> SourceImage | None:
+        """The paste source of a file, now the one used last, or None."""
         if path not in self._images:
             return None
         self._images.move_to_end(path)
         return self._images[path]
 
-    def put(self, path: str, image: DonorImage) -> None:
-        """Keep a new donor and drop the ones that were not used for longest."""
+    def put(self, path: str, image: SourceImage) -> None:
+        """Keep a new paste source and drop the ones that were not used for longest."""
         assert path not in self._images
         self._images[path] = image
         self.num_bytes += image.num_bytes()
@@ -103,7 +103,6 @@ def patch_through(
     index: int,
     extent_xyxy: np.ndarray,
     tile: tuple[np.ndarray, tuple[int, int]],
-    border_px: int = 0,
     seg_map: np.ndarray | None = None,
 ) -> Patch | None:
     """Cut one object out of its source.
@@ -114,22 +113,16 @@ def patch_through(
         index: Which object.
         extent_xyxy: (4,) where its pixels lie in the source.
         tile: Pixels at 1 / ``window.reduction`` of the source, and their left and top in the source.
-        border_px: Output pixels to bring along around the object.
         seg_map: (H, W) of the source, or None.
 
     Returns:
         The patch; None if no pixel of the object is visible.
     """
     image, (tile_x, tile_y) = tile
-    bounds_xyxy = (
-        tile_x,
-        tile_y,
-        tile_x + image.shape[1] * window.reduction,
-        tile_y + image.shape[0] * window.reduction,
-    )
+    height, width = (side * window.reduction for side in image.shape[:2])
     made_up = objects.segmentations is None
     segmentation = [rectangle(objects.boxes_xyxy[index])] if made_up else objects.segmentations[index]
-    placed = object_window(window, extent_xyxy, border_px, bounds_xyxy)
+    placed = object_window(window, extent_xyxy, (tile_x, tile_y, tile_x + width, tile_y + height))
     if placed is None:
         return None
     part, left, top = placed
@@ -137,24 +130,21 @@ def patch_through(
     if raster is None:
         return None
     seg_map = None if seg_map is None else seg_map_through(seg_map, part)
-    patch = _cut(
-        resampled(image, part, (tile_x, tile_y)), raster, int(objects.labels[index]), border_px, made_up, seg_map
-    )
-    return Patch(patch.pixels, patch.mask, left + patch.left, top + patch.top, patch.label, made_up, patch.seg_map)
+    patch = _cut(resampled(image, part, (tile_x, tile_y)), raster, int(objects.labels[index]), made_up, seg_map)
+    return replace(patch, left=left + patch.left, top=top + patch.top)
 
 
-def patches_of(results: dict, choose_objects, paste_by_box: bool, border_px: int = 0) -> list[Patch]:
-    """Cut objects out of a donor that some other pipeline has loaded and transformed.
+def patches_of(results: dict, choose_objects, paste_by_box: bool) -> list[Patch]:
+    """Cut objects out of a paste source that some other pipeline has loaded and transformed.
 
     Args:
         results: ``img`` (H, W, 3) uint8, ``gt_bboxes``, ``gt_bboxes_labels`` and, where there are such,
             ``gt_ignore_flags``, ``gt_masks``, ``gt_seg_map``. Nothing in it is changed.
         choose_objects: From the (N,) labels of the pasteable objects to the indices of the ones to paste.
-        paste_by_box: Whether a donor without masks gives its boxes.
-        border_px: Pixels to bring along around each object.
+        paste_by_box: Whether a source without masks gives its boxes.
 
     Raises:
-        InputError: The donor has no masks and ``paste_by_box`` is not set.
+        InputError: The source has no masks and ``paste_by_box`` is not set.
     """
     image = interleaved(results["img"])
     labels = np.asarray(results["gt_bboxes_labels"], np.int64)
@@ -169,7 +159,7 @@ def patches_of(results: dict, choose_objects, paste_by_box: bool, border_px: int
     else:
         masks = BoxedMasks.of(results["gt_masks"], chosen)
     return [
-        _cut(image, (crop, *box[:2].tolist()), int(labels[i]), border_px, made_up, results.get("gt_seg_map"))
+        _cut(image, (crop, *box[:2].tolist()), int(labels[i]), made_up, results.get("gt_seg_map"))
         for i, crop, box in zip(chosen, masks.crops, masks.boxes_xyxy)
         if crop.size
     ]
@@ -179,7 +169,7 @@ def refuse_without_masks(paste_by_box: bool, where) -> None:
     """Raise unless boxes may be pasted."""
     if not paste_by_box:
         raise InputError(
-            f"expected donors with masks, got one without in {where}; "
+            f"expected paste sources with masks, got one without in {where}; "
             "set paste_by_box=True in frozen_det.CopyPaste to paste whole boxes."
         )
 
@@ -193,20 +183,10 @@ def box_masks(boxes_xyxy: np.ndarray, height: int, width: int) -> BoxedMasks:
 
 
 def _cut(
-    image: np.ndarray,
-    raster: tuple[np.ndarray, int, int],
-    label: int,
-    border_px: int,
-    made_up: bool,
-    seg_map: np.ndarray | None,
+    image: np.ndarray, raster: tuple[np.ndarray, int, int], label: int, made_up: bool, seg_map: np.ndarray | None
 ) -> Patch:
-    """The patch around a mask at its place in an image, with as much border as the image has."""
+    """The patch of a mask at its place in an image."""
     mask, left, top = raster
-    (height, width), (image_h, image_w) = mask.shape, image.shape[:2]
-    if border_px:
-        above, before = min(border_px, top), min(border_px, left)
-        below, after = min(border_px, image_h - top - height), min(border_px, image_w - left - width)
-        mask = np.pad(mask, ((above, below), (before, after)))
-        left, top, (height, width) = left - before, top - above, mask.shape
+    height, width = mask.shape
     area = slice(top, top + height), slice(left, left + width)
     return Patch(image[area], mask, left, top, label, made_up, None if seg_map is None else seg_map[area])

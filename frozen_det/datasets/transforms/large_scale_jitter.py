@@ -21,13 +21,17 @@ from .cropped_masks import BoxedMasks
 from .source_objects import SourceObjects, rasterised, source_objects
 from .source_pixels import SourcePixels, resampled
 
+# Boxes of at most this width or height are left out.
+_MIN_BOX_PX = 1e-2
+
 
 @TRANSFORMS.register_module()
 class LargeScaleJitter(BaseTransform):
     """Load, scale, crop and mirror an image with its annotations.
 
     Required keys: ``img_path`` with ``height`` and ``width``, or ``img`` (H, W, 3) uint8; ``instances``, or the
-    ``gt_`` keys of LoadAnnotations; ``seg_map_path`` or ``gt_seg_map`` for ``with_seg``.
+    ``gt_`` keys of LoadAnnotations; ``gt_seg_map`` where there is one (LoadAnnotations with
+    ``with_seg=True`` and nothing else, placed before, reads it).
 
     Set keys: ``img`` (h, w, 3) uint8, ``img_shape``, ``ori_shape``, ``scale_factor`` (w, h), ``flip``,
     ``flip_direction``, ``homography_matrix``, ``gt_bboxes`` (HorizontalBoxes), ``gt_bboxes_labels``,
@@ -40,13 +44,9 @@ class LargeScaleJitter(BaseTransform):
         scale_range: Range of the scale, relative to the fit of the image into ``size_hw``.
         flip_prob: Probability of mirroring left and right.
         with_mask: Whether to load masks; False for data with boxes only.
-        with_seg: Whether to load the semantic segmentation map.
-        min_box_px: Boxes of at most this width or height are left out.
         reduced_decoding: Whether JPEGs may be decoded at a fraction of their size. Off, the pixels are mmdet's.
         planar: Hand the image on as three planes. PackDetInputs then need not copy it, which saves about 1 ms at
             1024 x 1024; a transform in between that writes into the image by cv2 cannot use it.
-        seg_map_loading: Further arguments of LoadAnnotations for the segmentation map (``reduce_zero_label``,
-            ``ignore_index``).
         imdecode_backend, backend_args: As in mmcv's LoadImageFromFile.
     """
 
@@ -56,11 +56,8 @@ class LargeScaleJitter(BaseTransform):
         scale_range: tuple[float, float] = (0.1, 2.0),
         flip_prob: float = 0.5,
         with_mask: bool = True,
-        with_seg: bool = False,
-        min_box_px: float = 1e-2,
         reduced_decoding: bool = True,
         planar: bool = False,
-        seg_map_loading: dict | None = None,
         imdecode_backend: str = "cv2",
         backend_args: dict | None = None,
     ) -> None:
@@ -68,7 +65,6 @@ class LargeScaleJitter(BaseTransform):
         self.scale_range = tuple(scale_range)
         self.flip_prob = flip_prob
         self.with_mask = with_mask
-        self.min_box_px = min_box_px
         self.planar = planar
         if len(self.size_hw) != 2 or min(self.size_hw) < 1:
             raise InputError(
@@ -81,13 +77,6 @@ class LargeScaleJitter(BaseTransform):
                 "frozen_det.LargeScaleJitter; the authors use (0.1, 2.0)."
             )
         self.pixels = SourcePixels(self.size_hw, reduced_decoding, imdecode_backend, backend_args)
-        self.seg_map_loader = None
-        if with_seg:
-            from mmdet.datasets.transforms import LoadAnnotations
-
-            self.seg_map_loader = LoadAnnotations(
-                with_bbox=False, with_label=False, with_seg=True, backend_args=backend_args, **(seg_map_loading or {})
-            )
         self._num_invalid = 0
 
     def draw(self, generator: np.random.Generator) -> JitterDraw:
@@ -104,7 +93,6 @@ class LargeScaleJitter(BaseTransform):
         """Apply a given jitter; a pure function of its arguments and of the file."""
         image, window = self.pixels.open(results, draw)
         objects = self.objects_of(results)
-        self.load_seg_map(results)
         pixels = resampled(image, window)
         results["img"] = planar_layout(pixels) if self.planar else pixels
         results["img_shape"] = window.size_hw
@@ -133,11 +121,6 @@ class LargeScaleJitter(BaseTransform):
         self._num_invalid += objects.num_invalid
         return objects
 
-    def load_seg_map(self, results: dict) -> None:
-        """Set ``gt_seg_map`` if it is wanted and not there yet."""
-        if self.seg_map_loader is not None and "gt_seg_map" not in results:
-            self.seg_map_loader.transform(results)
-
     def _set_objects(self, results: dict, objects: SourceObjects, window: Window) -> None:
         height, width = window.size_hw
         if objects.segmentations is None:
@@ -146,14 +129,10 @@ class LargeScaleJitter(BaseTransform):
         else:
             placed = [rasterised(segmentation, window) for segmentation in objects.segmentations]
             kept = np.array([i for i, p in enumerate(placed) if p is not None], dtype=np.int64)
-            boxes_xyxy = np.array(
-                [
-                    (left, top, left + mask.shape[1], top + mask.shape[0])
-                    for mask, left, top in (placed[i] for i in kept)
-                ],
-                np.int32,
-            ).reshape(-1, 4)
-        large = (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2] > self.min_box_px).all(axis=1)
+            places = [(left, top, *mask.shape[::-1]) for mask, left, top in (placed[i] for i in kept)]
+            boxes_xyxy = np.array(places, np.int32).reshape(-1, 4)
+            boxes_xyxy[:, 2:] += boxes_xyxy[:, :2]
+        large = (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2] > _MIN_BOX_PX).all(axis=1)
         kept, boxes_xyxy = kept[large], boxes_xyxy[large]
         results.pop("gt_masks", None)
         if objects.segmentations is not None:

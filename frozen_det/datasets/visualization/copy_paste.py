@@ -1,4 +1,4 @@
-"""Pictures of Copy-Paste: the image, the donor, the image after its jitter, and the composed image, objects outlined
+"""Pictures of Copy-Paste: the image, the paste source, the image after its jitter, and the composed image, objects outlined
 by where they come from. They are made from the sample's own results; no random number is drawn for them."""
 
 from dataclasses import replace
@@ -31,7 +31,7 @@ def draw_copy_paste(results: dict) -> np.ndarray:
     Returns:
         (H, W, 3) uint8 RGB: titled panels side by side.
     """
-    donor_info, donor_window = results["donor"]
+    source_info, source_window = results["donor"]
     num_pasted = results["num_pasted"]
     panels = []
     if "img_path" in results and "instances" in results and results.get("jitter_window") is not None:
@@ -43,9 +43,11 @@ def draw_copy_paste(results: dict) -> np.ndarray:
         for index in results["occluded_objects"]:
             kinds[index] = "occluded"
         panels.append(_panel("after its jitter", pixels, masks, kinds))
-    if num_pasted and donor_window is not None and "img_path" in donor_info:
-        pixels, masks, ignored = _seen(donor_info, _whole(donor_window), _has_masks(donor_info))
-        panels.insert(1, _panel(f"donor {donor_info.get('img_id', '')}", pixels, masks, _kinds("pasted", ignored)))
+    if num_pasted and source_window is not None and "img_path" in source_info:
+        pixels, masks, ignored = _seen(source_info, _whole(source_window), _has_masks(source_info))
+        panels.insert(
+            1, _panel(f"paste source {source_info.get('img_id', '')}", pixels, masks, _kinds("pasted", ignored))
+        )
     masks = _masks_of(results)
     num_own = len(masks) - num_pasted
     kinds = [*_kinds("own", results["gt_ignore_flags"][:num_own]), *["pasted"] * num_pasted]

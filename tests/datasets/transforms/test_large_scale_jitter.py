@@ -226,7 +226,7 @@ def test_a_very_flat_image_keeps_a_row():
 
 
 def test_without_masks_boxes_are_transformed_and_clipped():
-    jitter = LargeScaleJitter(80, with_mask=False, min_box_px=1)
+    jitter = LargeScaleJitter(80, with_mask=False)
     sample = scene()
     sample["instances"] += [dict(bbox=[70, 50, 80, 60], bbox_label=1, ignore_flag=0)]
     results = jitter.apply(sample, JitterDraw(1.5, 0.0, 0.0, False))
@@ -241,10 +241,11 @@ def test_a_segmentation_map_goes_through_the_same_window():
     np.testing.assert_array_equal(results["gt_seg_map"] == 7, results["gt_masks"].masks[0])
 
 
-def test_a_segmentation_map_is_loaded_where_it_is_wanted(tmp_path):
+def test_a_segmentation_map_that_load_annotations_read_goes_through_too(tmp_path):
     cv2.imwrite(str(tmp_path / "map.png"), np.full((60, 80), 9, np.uint8))
     sample = scene() | {"seg_map_path": str(tmp_path / "map.png")}
-    results = LargeScaleJitter(80, with_seg=True).apply(sample, WHOLE)
+    sample = LoadAnnotations(with_bbox=False, with_label=False, with_seg=True)(sample)
+    results = LargeScaleJitter(80).apply(sample, WHOLE)
     assert results["gt_seg_map"].shape == (60, 80) and (results["gt_seg_map"] == 9).all()
 
 
