@@ -1,4 +1,4 @@
-"""Pictures of Copy-Paste: the image, the paste source, the image after its jitter, and the composed image, objects outlined
+"""Pictures of Copy-Paste: the image, the paste source, the image after its jitter, the composed image; objects outlined
 by where they come from. They are made from the sample's own results; no random number is drawn for them."""
 
 from dataclasses import replace
