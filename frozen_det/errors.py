@@ -61,3 +61,10 @@ def check_choice(key: str, value: str, known: tuple[str, ...]) -> None:
             f"expected {key} to be one of {', '.join(known)} in the dataset's config, got {value!r}; "
             f"{closest(value, known)}".rstrip("; ")
         )
+
+
+def refuse_unknown(part, known, where: str) -> None:
+    """Refuse the first key of a part of a config that is none of those known."""
+    for key in part:
+        if key not in known and not str(key).startswith("_"):
+            raise InputError(f"{where} has no key {key!r}; {closest(key, known) or f'it has {sorted(known)}'}")

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import InputError, closest
 from ..ops.max_box_acc import NUM_THRESHOLDS, ious_along_thresholds, resized_box, score_map
-from ..upstream.square_transforms import SquareEval
+from ..upstream.transforms import SquareEval
 from .bootstrap import Bootstrap, Series, average
 from .boxed_images import BoxedImage
 from .candidates import StudyImages

@@ -16,8 +16,6 @@ from . import (  # noqa: F401
     pyramidnet,
     samplers,
     shards,
-    small_image_transforms,
-    square_transforms,
     transforms,
     vgg_gap,
     warm_up_cosine,

@@ -1,6 +1,6 @@
 """`frozen_det.BatchMixing`: which mixing a batch gets, at which layer, with which label; refuses what cannot be mixed.
 
-The arms of CutMix (arXiv 1905.04899, sections 3.1 and 4.1 with its ablations) and of "ResNet strikes back"
+The variants of CutMix (arXiv 1905.04899, sections 3.1 and 4.1 with its ablations) and of "ResNet strikes back"
 (arXiv 2110.00476) are values of one config: CutMix, Mixup, a switch between both, Cutout, Manifold Mixup (arXiv
 1806.05236), Feature CutMix, box and label variants, a probability that grows over the run.
 """
@@ -14,6 +14,9 @@ from ..errors import InputError, closest
 from ..ops.mixing import Mixed, MixingDraw, cutmix_drawn, cutout, draw_mixing, mixup_drawn, partner_labels
 from ..registry import MODELS
 
+# The place before the first layer, where images are mixed.
+IMAGE = "image"
+_STAGE_NAME = re.compile(r"(^|\.)(layer\d+|stage\d+|stages\.\d+)$")
 # What `target` may be; the paper's ablation calls the last two "one-hot" and "complete-label".
 TARGETS = ("mixed", "one_hot", "complete")
 # Standard deviation of a Gaussian box centre as a share of the side. The paper gives none.
@@ -204,6 +207,30 @@ class BatchMixing(nn.Module):
     def _hit(prob: float, generator) -> bool:
         # Drawn for 0 and 1 too: a batch's other draws do not depend on the probability then.
         return float(torch.rand((), generator=generator, dtype=torch.float64)) < prob
+
+
+def stage_layers(network: nn.Module) -> tuple[str, ...]:
+    """``"image"`` and the module names at the ends of the stages.
+
+    They are the ones that timm lists in a model's ``feature_info``, or modules called ``layer1``, ``stage1`` or
+    ``stages.0`` and on (torchvision's and our ResNets), at any depth of the network.
+    """
+    modules = dict(network.named_modules())
+    for prefix, module in modules.items():
+        info = getattr(module, "feature_info", None)
+        if info:
+            listed = [entry.get("module") for entry in info]
+            names = [f"{prefix}.{name}" if prefix else name for name in listed if name]
+            names = [name for name in names if name in modules]
+            if names:
+                return (IMAGE, *names)
+    names = [name for name in modules if _STAGE_NAME.search(name)]
+    if not names:
+        raise InputError(
+            f"expected a network that tells its stages, got {type(network).__name__}; name them in "
+            f"mixing.layers, from {', '.join(name for name, _ in network.named_children())}."
+        )
+    return (IMAGE, *names)
 
 
 def _require(good: bool, expected: str, key: str, value) -> None:

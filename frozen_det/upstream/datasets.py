@@ -31,7 +31,7 @@ class ClassificationDataset(Dataset):
     Args:
         records: The images and labels.
         transform: A transform, its config, or a list of them, applied one after the other: PIL image (RGB) in,
-            (3, H, W) uint8 out; or one batch transform (see :mod:`.small_image_transforms`).
+            (3, H, W) uint8 out; or one batch transform (see :mod:`.transforms`).
         in_memory: Decode once and keep the uint8 pixels: for small images.
         on_broken: "error", or "skip": a file that does not decode is left out, warned of once and counted
             (:attr:`broken_paths`). In memory it is dropped from the data set. Read as needed, training takes the

@@ -265,6 +265,15 @@ def parse_label(text, num_classes: int, where: str) -> int:
     return label
 
 
+def spelt_out(name: str) -> list[str]:
+    """``a-{00..12}.tar`` -> its names; a name without a range is itself."""
+    found = re.fullmatch(r"(.*)\{(\d+)\.\.(\d+)\}(.*)", name)
+    if found is None:
+        return [name]
+    before, first, last, after = found.groups()
+    return [f"{before}{number:0{len(first)}d}{after}" for number in range(int(first), int(last) + 1)]
+
+
 def _some(names) -> str:
     shown = ", ".join(repr(name) for name in names[:_SHOWN])
     return shown + (", ..." if len(names) > _SHOWN else "")

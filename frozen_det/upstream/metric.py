@@ -4,7 +4,6 @@ Samplers pad the last round of a distributed test with images that were seen alr
 image counts once, by its index. Refuses labels that the scores have no place for.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from mmengine.logging import MMLogger
 
 from ..errors import InputError
 from ..registry import METRICS
-from ..weights.atomic_write import replacing
+from ..weights.atomic_write import write_json
 
 
 @METRICS.register_module()
@@ -159,10 +158,7 @@ class ClassificationMetric(BaseMetric):
                 + "; they count in no mean"
             )
         if self.outfile:
-            with replacing(Path(self.outfile)) as partial:
-                Path(partial).write_text(
-                    json.dumps({"numbers": numbers, "class": named, "empty": empty}, indent=1), encoding="utf-8"
-                )
+            write_json(Path(self.outfile), {"numbers": numbers, "class": named, "empty": empty})
         if self.per_class:
             numbers.update({f"class/{name}": value for name, value in named.items() if value is not None})
         return numbers

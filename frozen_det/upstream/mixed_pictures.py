@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ..datasets.samplers.seeding import sample_seed
 from ..errors import InputError
 from ..registry import HOOKS
-from ..weights.atomic_write import replacing
+from ..weights.atomic_write import replacing, write_json
 
 FOLDER = "mixed"
 _CELL_PX = 224
@@ -126,8 +126,7 @@ def write_pictures(pictures: Sequence[tuple[np.ndarray, str]], folder: Path, nam
     path = folder / f"{name}.png"
     with replacing(path) as partial, open(partial, "wb") as file:
         Image.fromarray(montage(pictures)).save(file, format="PNG")
-    with replacing(path.with_suffix(".json")) as partial:
-        Path(partial).write_text(json.dumps([words for _, words in pictures], indent=1), encoding="utf-8")
+    write_json(path.with_suffix(".json"), [words for _, words in pictures])
     return path
 
 
@@ -192,5 +191,4 @@ def _write_peak(runner) -> None:
     path = Path(runner.work_dir) / "host_memory.json"
     if path.is_file():
         peak = max(peak, json.loads(path.read_text(encoding="utf-8"))["peak_mib"])
-    with replacing(path) as partial:
-        Path(partial).write_text(json.dumps({"peak_mib": round(peak, 1)}), encoding="utf-8")
+    write_json(path, {"peak_mib": round(peak, 1)}, indent=None)

@@ -9,7 +9,6 @@ tar files and addresses other than files are refused.
 
 import io
 import os
-import re
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -26,7 +25,7 @@ from ..datasets.samplers.seeding import SampleIndex, sample_seed
 from ..errors import InputError
 from ..registry import DATA_SAMPLERS, DATASETS
 from .datasets import ClassificationDataset
-from .image_records import EXTENSIONS, ImageRecords, parse_label, read_classes
+from .image_records import EXTENSIONS, ImageRecords, parse_label, read_classes, spelt_out
 
 
 @dataclass(frozen=True)
@@ -130,7 +129,7 @@ def shard_paths(data_root, shards) -> tuple[str, ...]:
     given = [shards] if isinstance(shards, str) else list(shards)
     paths = []
     for name in given:
-        for one in _expanded(name):
+        for one in spelt_out(name):
             path = os.path.join(data_root, one)
             paths += sorted(glob(path)) if set("*?[") & set(one) else [path]
     missing = [path for path in paths if not Path(path).is_file()]
@@ -141,15 +140,6 @@ def shard_paths(data_root, shards) -> tuple[str, ...]:
             "(dataset.data_root, dataset.shards)."
         )
     return tuple(paths)
-
-
-def _expanded(name: str) -> list[str]:
-    """``a-{00..12}.tar`` -> its names; a name without braces is itself."""
-    found = re.fullmatch(r"(.*)\{(\d+)\.\.(\d+)\}(.*)", name)
-    if found is None:
-        return [name]
-    before, first, last, after = found.groups()
-    return [f"{before}{number:0{len(first)}d}{after}" for number in range(int(first), int(last) + 1)]
 
 
 def _members(archive: tarfile.TarFile, path: str, num_classes: int) -> tuple[dict, dict]:

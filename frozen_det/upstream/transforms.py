@@ -1,23 +1,39 @@
-"""Train and eval transforms for classification: PIL image (RGB) in, uint8 (3, H, W) out; recipes by preset.
+"""Transforms for classification: PIL image (RGB) in, uint8 (3, H, W) out; recipes by preset; CIFAR's, batch by batch.
 
 Geometry and colour are torchvision's v2 transforms, RandAugment is timm's, which the RSB recipes are defined by
 (torchvision's has other operations, units and probabilities). Draws are from Python's, numpy's and torch's global
 generators, which the dataset seeds for each sample. Normalising is the model's, so nothing here leaves 0..255.
+
+CIFAR's are batch transforms, which have ``words_per_image`` and ``apply_batch``: a dataset that holds its images in
+memory hands over whole batches, otherwise batches of one, with the same result; draws follow from (seed, epoch, index).
 """
 
 import math
 
+import numpy as np
 import torch
+from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 from torch import Tensor
 from torchvision.transforms import InterpolationMode, v2
 
 from ..errors import InputError, closest
+from ..ops.counter_draws import below, unit_interval
 from ..registry import TRANSFORMS
 
 # Red, green and blue of ImageNet's mean, in 0..255: what a zero is after normalising.
 MEAN_PIXEL = (124, 116, 104)
 
+#: Of TrainTransform, where neither preset nor argument says otherwise.
+DEFAULTS = dict(
+    interpolation="bicubic",
+    rand_augment="",
+    trivial_augment=False,
+    color_jitter=0.0,
+    lighting=0.0,
+    erase_prob=0.0,
+    erase_mode="mean",
+)
 #: Arguments of TrainTransform by name.
 PRESETS = {
     # Random crop and flip.
@@ -83,15 +99,6 @@ class TrainTransform:
                 f"{closest(preset, PRESETS)}".rstrip("; ")
                 + "."
             )
-        chosen = dict(
-            interpolation="bicubic",
-            rand_augment="",
-            trivial_augment=False,
-            color_jitter=0.0,
-            lighting=0.0,
-            erase_prob=0.0,
-            erase_mode="mean",
-        )
         given = dict(
             interpolation=interpolation,
             rand_augment=rand_augment,
@@ -101,8 +108,7 @@ class TrainTransform:
             erase_prob=erase_prob,
             erase_mode=erase_mode,
         )
-        chosen.update(PRESETS[preset or "basic"])
-        chosen.update({key: value for key, value in given.items() if value is not None})
+        chosen = DEFAULTS | PRESETS[preset or "basic"] | {k: value for k, value in given.items() if value is not None}
         if chosen["rand_augment"] and chosen["trivial_augment"]:
             raise InputError("expected rand_augment or trivial_augment, got both (transform).")
         if chosen["erase_mode"] not in ("mean", "noise"):
@@ -142,8 +148,17 @@ class TrainTransform:
         return f"TrainTransform(size={self.size}, {self.settings})"
 
 
+class _Steps:
+    """Steps on a PIL image, one after the other; the result as (3, size, size) uint8."""
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        for step in self.steps:
+            image = step(image)
+        return v2.functional.pil_to_tensor(image)
+
+
 @TRANSFORMS.register_module()
-class EvalTransform:
+class EvalTransform(_Steps):
     """Resize the short side, cut out the middle.
 
     Args:
@@ -176,11 +191,114 @@ class EvalTransform:
             raise InputError(f"expected resize of at least the crop's {size} px, got {resize!r} (transform.resize).")
         self.steps = [v2.Resize(self.resize, interpolation=_interpolation(interpolation)), v2.CenterCrop(size)]
 
-    def __call__(self, image: Image.Image) -> Tensor:
-        """(3, size, size) uint8 of a PIL image."""
-        for step in self.steps:
-            image = step(image)
-        return v2.functional.pil_to_tensor(image)
+
+@TRANSFORMS.register_module()
+class SquareTrain(_Steps):
+    """Resize both sides, so that no part of a wide image is lost, cut at random, mirror: for localisation.
+
+    CutMix (arXiv 1905.04899, appendix B): 256 x 256, then a random or the middle 224 x 224. clovaai/wsolevaluation
+    (data_loaders.py): the same in training, 224 x 224 without a crop in the test.
+
+    Args:
+        size: Side of the crop, px.
+        resize: Both sides before the crop, px.
+        flip: Probability of mirroring.
+        interpolation: "bilinear", "bicubic" or "nearest".
+    """
+
+    def __init__(self, size: int = 224, resize: int = 256, flip: float = 0.5, interpolation: str = "bilinear") -> None:
+        self.size, self.resize = _sides(size, resize)
+        self.steps = [
+            v2.Resize([resize, resize], interpolation=_interpolation(interpolation)),
+            v2.RandomCrop(size),
+            v2.RandomHorizontalFlip(flip),
+        ]
+
+
+@TRANSFORMS.register_module()
+class SquareEval(_Steps):
+    """Resize both sides, cut out the middle.
+
+    Args:
+        size, resize, interpolation: As of :class:`SquareTrain`; ``resize=size`` cuts nothing.
+    """
+
+    def __init__(self, size: int = 224, resize: int = 256, interpolation: str = "bilinear") -> None:
+        self.size, self.resize = _sides(size, resize)
+        self.steps = [v2.Resize([resize, resize], interpolation=_interpolation(interpolation)), v2.CenterCrop(size)]
+
+    def geometry(self, size_hw: tuple[int, int]) -> tuple[tuple[float, float], tuple[int, int]]:
+        """(scale x and y, left and top of the crop, px) of an image of this height and width."""
+        height, width = size_hw
+        offset = int(round((self.resize - self.size) / 2))
+        return (self.resize / width, self.resize / height), (offset, offset)
+
+
+@TRANSFORMS.register_module()
+class CifarTrain:
+    """Pad, crop at random, flip: CIFAR's standard augmentation (He et al., arXiv 1512.03385, section 4.2).
+
+    Args:
+        padding: Zeros on each side, in px.
+        flip: Probability of mirroring, in [0, 1].
+
+    Raises:
+        InputError: A negative padding or a probability outside [0, 1].
+    """
+
+    words_per_image = 3
+
+    def __init__(self, padding: int = 4, flip: float = 0.5) -> None:
+        if not isinstance(padding, int) or padding < 0:
+            raise InputError(f"expected padding as a whole number from 0 on, got {padding!r} (transform.padding).")
+        if not 0 <= flip <= 1:
+            raise InputError(f"expected flip as a probability in [0, 1], got {flip!r} (transform.flip).")
+        self.padding, self.flip = padding, flip
+
+    def apply_batch(self, images: np.ndarray, words: np.ndarray) -> np.ndarray:
+        """(N, 3, H, W) uint8 and (N, 3) uint64 random words -> (N, 3, H, W) uint8."""
+        return pad_crop_flip(
+            images,
+            below(words[:, 0], 2 * self.padding + 1),
+            below(words[:, 1], 2 * self.padding + 1),
+            unit_interval(words[:, 2]) < self.flip,
+            self.padding,
+        )
+
+
+@TRANSFORMS.register_module()
+class CifarEval:
+    """The image as it is."""
+
+    words_per_image = 0
+
+    def apply_batch(self, images: np.ndarray, words: np.ndarray) -> np.ndarray:
+        """(N, 3, H, W) uint8 -> the same."""
+        return images
+
+
+def pad_crop_flip(
+    images: np.ndarray, tops: np.ndarray, lefts: np.ndarray, flips: np.ndarray, padding: int
+) -> np.ndarray:
+    """Pad with zeros, crop back to the old size at a place of each image's own, mirror some.
+
+    Args:
+        images: (N, C, H, W) uint8.
+        tops, lefts: (N,) int64 in [0, 2 * padding]: corner of the crop in the padded image, in px;
+            ``padding`` is the image as it was.
+        flips: (N,) bool: mirror left to right after the crop.
+        padding: Zeros on each side, in px, from 0 on.
+
+    Returns:
+        (N, C, H, W) uint8, a new array.
+    """
+    num, channels, height, width = images.shape
+    padded = np.zeros((num, channels, height + 2 * padding, width + 2 * padding), dtype=images.dtype)
+    padded[:, :, padding : padding + height, padding : padding + width] = images
+    windows = sliding_window_view(padded, (height, width), axis=(2, 3))  # (N, C, 2p + 1, 2p + 1, H, W), no copy
+    crops = windows[np.arange(num), :, tops, lefts]  # (N, C, H, W)
+    crops[flips] = crops[flips, :, :, ::-1]
+    return crops
 
 
 def rand_augment_like_timm(config: str, size: int, interpolation: str):
@@ -248,3 +366,9 @@ def _size(size) -> int:
     if isinstance(size, bool) or not isinstance(size, int) or size < 1:
         raise InputError(f"expected size as a whole number of pixels from 1 on, got {size!r} (transform.size).")
     return size
+
+
+def _sides(size: int, resize: int) -> tuple[int, int]:
+    if _size(resize) < _size(size):
+        raise InputError(f"expected resize of at least the crop's {size} px, got {resize!r} (transform.resize).")
+    return size, resize

@@ -16,14 +16,14 @@ from pathlib import Path
 from ..config.parts import check_parts, flat
 from ..engine.runner.stages import Stages, set_aside
 from ..engine.train_stage import data_files, settings_of, train_stage
-from ..errors import InputError, closest
+from ..errors import InputError, refuse_unknown
+from ..upstream.fixres.config import SETTINGS, settings_of_part
 from ..weights.atomic_write import write_json
 
 KEYS = ("upstream", "fixres", "detector", "work_dir")
 UPSTREAM = {"given": {"type", "weights"}, "train": {"type", "config", "options", "checkpoint"}}
 DETECTOR = {"config", "options", "checkpoint"}
-FIXRES_SETTINGS = {"test_size", "crop_ratio", "transform", "affine", "norm", "epochs", "lr", "label_smoothing"}
-FIXRES = {"config", "options"} | FIXRES_SETTINGS
+FIXRES = {"config", "options", *SETTINGS}
 BACKBONE = "backbone.safetensors"
 
 
@@ -85,11 +85,7 @@ def check_chain(cfg) -> None:
     Raises:
         InputError: a key that is missing, unknown, or not built yet.
     """
-    for key in cfg:
-        if key not in KEYS and not key.startswith("_"):
-            raise InputError(
-                f"a chain's config has no key {key!r} ({cfg.filename}); {closest(key, KEYS) or f'it has {list(KEYS)}'}"
-            )
+    refuse_unknown(cfg, KEYS, f"a chain's config ({cfg.filename})")
     upstream, detector, fixres = cfg.get("upstream") or {}, cfg.get("detector") or {}, cfg.get("fixres") or {}
     kind = upstream.get("type")
     if kind not in UPSTREAM:
@@ -103,11 +99,7 @@ def check_chain(cfg) -> None:
         ("detector", detector, DETECTOR, "config"),
         ("fixres", fixres, FIXRES, "config" if fixres and kind == "given" else None),
     ):
-        for key in part:
-            if key not in known:
-                raise InputError(
-                    f"{name} in {cfg.filename} has no key {key!r}; {closest(key, known) or f'it has {sorted(known)}'}"
-                )
+        refuse_unknown(part, known, f"{name} in {cfg.filename}")
         if needed and not part.get(needed):
             raise InputError(f"expected {name}.{needed} in {cfg.filename}, got none.")
         if part.get("checkpoint") not in (None, "best", "last"):
@@ -121,7 +113,7 @@ def check_chain(cfg) -> None:
 
 
 class _Given:
-    """Weights that exist: the detector's own body, filled through the one door."""
+    """Weights that exist: the detector's own backbone, filled by strict loading."""
 
     def __init__(self, weights, detector):
         from ..models.backbone_sources.weights import weights_file
@@ -165,14 +157,13 @@ def _trained(cfg, work_dir: Path, stages: Stages) -> _Trained:
 
 def _fixed(cfg, source, work_dir: Path, stages: Stages) -> _Trained:
     """Tune the classifier at its test resolution: its report, and what moved, lie in `work_dir`."""
-    from ..upstream.fixres.config import FixResSettings
     from ..upstream.fixres.run import Request, run_fixres, tuning_config
     from ..weights.kept_checkpoints import latest_checkpoint
 
     part = cfg.fixres
     classifier = _loaded(part if part.get("config") else cfg.upstream, work_dir)
     weights = cfg.upstream.weights if cfg.upstream.type == "given" else str(source.checkpoint)
-    settings = FixResSettings(**{key: value for key, value in part.items() if key in FIXRES_SETTINGS})
+    settings = settings_of_part(part)
     run = tuning_config(classifier, weights, work_dir, settings)
     with stages("fixres", settings_of(run), source.inputs) as stage:
         if stage.todo:
@@ -180,17 +171,9 @@ def _fixed(cfg, source, work_dir: Path, stages: Stages) -> _Trained:
                 set_aside(
                     [path for path in work_dir.glob("*") if not path.name.startswith("previous-")], work_dir, stages.say
                 )
-            run_fixres(
-                classifier,
-                Request(
-                    weights,
-                    work_dir,
-                    settings,
-                    resume=stage.goes_on,
-                    command=f"frozen-det chain {Path(cfg.filename).stem}",
-                ),
-                stages.say,
-            )
+            command = f"frozen-det chain {Path(cfg.filename).stem}"
+            request = Request(weights, work_dir, settings, resume=stage.goes_on, command=command)
+            run_fixres(classifier, request, stages.say)
             checkpoint = latest_checkpoint(work_dir)
             assert checkpoint is not None, work_dir
             stage.outputs = [checkpoint, work_dir / "fixres.json"]

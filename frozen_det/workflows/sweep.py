@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..reports.run_record import headline, metric_word
-from ..weights.atomic_write import replacing
+from ..weights.atomic_write import write_json
 from .sweep_runs import BegunRun, SweepResult, SweepRun, alike
 
 MEMORY = "sweep.json"
@@ -160,9 +160,12 @@ class Sweep:
             _remember(run.folder, memory)
         return memory
 
+    def _where(self, run: SweepRun) -> list[str]:
+        return ["--work-dir", str(run.folder), *(["--launcher", "pytorch"] if self.processes > 1 else [])]
+
     def _commands(self, run: SweepRun) -> tuple[list[str], list[str]]:
         """Arguments that train, and that test; the checkpoint stands behind the test's second."""
-        where = ["--work-dir", str(run.folder), *(["--launcher", "pytorch"] if self.processes > 1 else [])]
+        where = self._where(run)
         options = ["--cfg-options", *run.options] if run.options else []
         kept = ["--out", str(run.folder / RESULT), "--detections", str(run.folder / DETECTIONS)]
         return (
@@ -215,37 +218,15 @@ class Sweep:
         if checkpoint is None:
             return "the checkpoint for the second test is gone"
         with open(run.folder / LOG, "ab") as log:
-            code = self._call(
-                [
-                    "test",
-                    run.config,
-                    str(checkpoint),
-                    "--work-dir",
-                    str(run.folder),
-                    *(["--launcher", "pytorch"] if self.processes > 1 else []),
-                    "--out",
-                    str(run.folder / SECOND_RESULT),
-                    "--cfg-options",
-                    *run.options,
-                    *run.second_test,
-                ],
-                log,
-                [lock],
-            )
+            out = ["--out", str(run.folder / SECOND_RESULT), "--cfg-options", *run.options, *run.second_test]
+            code = self._call(["test", run.config, str(checkpoint), *self._where(run), *out], log, [lock])
         return f"the second test ended with exit code {code}" if code else None
 
     def _call(self, arguments: list[str], log, locks: list[int], module: str = "frozen_det.cli") -> int:
         launch = [sys.executable, "-m", module]
         if self.processes > 1:
-            launch = [
-                sys.executable,
-                "-m",
-                "torch.distributed.run",
-                "--standalone",
-                "--nproc-per-node",
-                str(self.processes),
-                *launch[1:],
-            ]
+            torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(self.processes)]
+            launch = [sys.executable, "-m", *torchrun, *launch[1:]]
         log.write(f"$ {' '.join(launch + arguments)}\n".encode())
         log.flush()
         # A group of its own: torchrun and data workers end with it. It holds the locks too, should it outlive this
@@ -322,8 +303,7 @@ def _changed(before: str | None, now: str) -> list[str]:
 
 
 def _remember(folder: Path, memory: dict) -> None:
-    with replacing(folder / MEMORY) as partial:
-        partial.write_text(json.dumps(memory, indent=1), encoding="utf-8")
+    write_json(folder / MEMORY, memory)
 
 
 def _score(run: SweepRun) -> str:

@@ -81,7 +81,7 @@ OPTIONS_OF_0_1 = (
     + [("LargeScaleJitter", one) for one in ("with_seg", "min_box_px", "seg_map_loading")],
 )
 def test_an_option_that_is_no_more_is_refused_by_name(kind, option):
-    with pytest.raises(InputError, match=f"has the key '{option}', which {kind} does not take"):
+    with pytest.raises(InputError, match=f"has the key '{option}', which frozen_det.{kind} does not take"):
         check_nodes({"type": f"frozen_det.{kind}", option: 1}, "here")
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from frozen_det.ops.counter_draws import below, counter_words, unit_interval
-from frozen_det.ops.cropping import pad_crop_flip
+from frozen_det.upstream.transforms import pad_crop_flip
 
 
 def words(seed, epoch, indices, count=2):

@@ -9,7 +9,7 @@ from frozen_det.errors import InputError
 from frozen_det.models.backbone_sources.build import build_network
 from frozen_det.upstream.classifier import ImageClassifier
 from frozen_det.upstream.last_stride import run_last_stage_at_stride_one
-from frozen_det.upstream.square_transforms import SquareEval, SquareTrain
+from frozen_det.upstream.transforms import SquareEval, SquareTrain
 
 
 def test_vgg_gap_has_a_map_of_14_and_torchvisions_names():

@@ -23,6 +23,10 @@ TRAINING = dict(preset="basic", color_jitter=0.3)
 EPOCHS, LEARNING_RATE, BASE_BATCH = 11, 1e-3, 64
 
 
+#: What a part of a config may say of a tuning.
+SETTINGS = ("test_size", "crop_ratio", "transform", "affine", "norm", "epochs", "lr", "label_smoothing")
+
+
 @dataclass(frozen=True)
 class FixResSettings:
     """What is said about a tuning; None leaves what the config has.
@@ -91,6 +95,11 @@ def fixres_config(cfg, weights, settings: FixResSettings):
     if settings.lr is not None:
         out.optim_wrapper.optimizer.lr = settings.lr
     return out
+
+
+def settings_of_part(part) -> FixResSettings:
+    """The settings that a part of a larger config says, beside keys of its own."""
+    return FixResSettings(**{key: value for key, value in part.items() if key in SETTINGS})
 
 
 def check_classifier(cfg) -> None:

@@ -1,13 +1,12 @@
 """The page of a resolution study: JSON for machines, HTML and Markdown for people, with the plots of test sizes."""
 
-import json
 from pathlib import Path
 
 from ...pages.blocks import Code, Figure, KeyFigures, Page, Section, Table, Text
 from ...pages.html import html_page
 from ...pages.markdown import markdown_page
 from ...pages.plots import Curve, Plot, draw_svg
-from ...weights.atomic_write import replacing, write_text
+from ...weights.atomic_write import write_json, write_text
 
 
 def write_resolution_report(record: dict, sections: list[Section], work_dir, title: str) -> Path:
@@ -25,8 +24,7 @@ def write_resolution_report(record: dict, sections: list[Section], work_dir, tit
     work_dir = Path(work_dir)
     work_dir.mkdir(parents=True, exist_ok=True)
     page = Page(title, record.get("subtitle", ""), sections, "one file, nothing is loaded from elsewhere")
-    with replacing(work_dir / "fixres.json") as partial:
-        Path(partial).write_text(json.dumps(record, indent=1), encoding="utf-8")
+    write_json(work_dir / "fixres.json", record)
     out = work_dir / "fixres.html"
     write_text(out, html_page(page))
     write_text(out.with_suffix(".md"), markdown_page(page, work_dir / "fixres_files"))

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from ...registry import TRANSFORMS
-from ...weights.atomic_write import replacing
+from ...weights.atomic_write import replacing, write_json
 from ...weights.class_names import refuse_other_order
 from .agreement import agreement
 from .label_files import VECTORS
@@ -135,8 +135,7 @@ def agreement_stage(loop, name: str, labels: Path, student) -> dict:
         if stage.todo:
             model, transform = load_teacher(student.cfg, student.checkpoint)
             found = agreement(model, one_by_one(transform), labels)
-            with replacing(out) as partial:
-                partial.write_text(json.dumps(found, indent=1), encoding="utf-8")
+            write_json(out, found)
         stage.outputs = [out]
     return json.loads(out.read_text(encoding="utf-8"))
 

@@ -27,7 +27,7 @@ from ...datasets.samplers.seeding import seeded
 from ...errors import InputError
 from ...host.devices import device_of
 from ...registry import MODELS, TRANSFORMS
-from ...weights.atomic_write import replacing
+from ...weights.atomic_write import replacing, write_json
 from ...weights.digest import fingerprint
 from ..transforms import EvalTransform
 from .label_files import LABELS, PLAN, UNDECODABLE, PartWriter, import_pyarrow, part_record, rows_path, vectors_path
@@ -226,8 +226,7 @@ def finish_labels(out_dir) -> dict:
                 rows_path(out_dir, number), columns=["path", "key", "error"], filters=[("decodes", "==", False)]
             )
             file.writelines(f"{row['path']} {row['key']}: {row['error']}\n" for row in rows.to_pylist())
-    with replacing(out_dir / LABELS) as partial:
-        partial.write_text(json.dumps(summary, indent=1), encoding="utf-8")
+    write_json(out_dir / LABELS, summary)
     return summary
 
 
@@ -387,8 +386,7 @@ def _made_by(model: nn.Module, transform, bound: float, teacher: str | None) -> 
 
 def _plan(out_dir: Path, inputs: dict[int, str]) -> None:
     """Write down what the parts will be made from, and take away parts that no longer belong."""
-    with replacing(out_dir / PLAN) as partial:
-        partial.write_text(json.dumps(dict(inputs=[inputs[number] for number in range(len(inputs))])), encoding="utf-8")
+    write_json(out_dir / PLAN, dict(inputs=[inputs[number] for number in range(len(inputs))]), indent=None)
     for rows in out_dir.glob("part-*.parquet"):
         number = int(rows.stem.partition("-")[2])
         if number >= len(inputs):

@@ -14,9 +14,9 @@ from pathlib import Path
 from ...config.parts import check_parts
 from ...engine.runner.stages import Stages
 from ...engine.train_stage import settings_of, train_stage
-from ...errors import InputError, closest
-from ...weights.atomic_write import replacing
-from ..fixres.config import FixResSettings, fixres_config
+from ...errors import InputError, refuse_unknown
+from ...weights.atomic_write import write_json
+from ..fixres.config import SETTINGS, fixres_config, settings_of_part
 from .label_stages import agreement_stage, label_stage, select_stage
 from .labelled_split import split_files, write_split
 from .pool import open_pool, sources_of
@@ -27,8 +27,7 @@ TEACHER = {"config", "options", "checkpoint", "weights"}
 ROUND = {"config", "options", "checkpoint", "min_confidence", "per_class", "balanced", "seed", *STUDENT}
 SPLIT = {"data_root", "split", "per_class", "pool_images", "seed"}
 LABELLING = {"batch_size", "num_workers", "part_size", "min_vector_confidence", "noise"}
-FIXRES_SETTINGS = {"test_size", "crop_ratio", "transform", "affine", "norm", "epochs", "lr", "label_smoothing"}
-FIXRES = {"config", "options", "checkpoint", "whole", *FIXRES_SETTINGS}
+FIXRES = {"config", "options", "checkpoint", "whole", *SETTINGS}
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ def check_loop(cfg) -> None:
     Raises:
         InputError: a key that is missing or unknown.
     """
-    _refuse_unknown(cfg, KEYS, f"a loop's config ({cfg.filename})")
+    refuse_unknown(cfg, KEYS, f"a loop's config ({cfg.filename})")
     parts = [
         ("split", cfg.get("split"), SPLIT),
         ("teacher", cfg.get("teacher"), TEACHER),
@@ -110,7 +109,7 @@ def check_loop(cfg) -> None:
     parts += [(f"rounds.{place}", one, ROUND) for place, one in enumerate(rounds)]
     for name, part, known in parts:
         if part:
-            _refuse_unknown(part, known, f"{name} in {cfg.filename}")
+            refuse_unknown(part, known, f"{name} in {cfg.filename}")
     for name, part, _ in parts:
         if (name == "teacher" or name.startswith("rounds")) and not (part or {}).get("config"):
             raise InputError(f"expected {name}.config in {cfg.filename}, got none.")
@@ -171,8 +170,7 @@ class _Loop:
             if changed:
                 more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
                 self.say(f"[{name}] changed since it was done: {', '.join(changed[:3])}{more}")
-        with replacing(told) as partial:
-            partial.write_text(json.dumps(now, indent=1), encoding="utf-8")
+        write_json(told, now)
 
     # -- models --------------------------------------------------------------------------------------------------
 
@@ -208,8 +206,7 @@ class _Loop:
         """
         part = self.cfg.fixres
         base = classifier_config(part if part.get("config") else self.cfg.rounds[-1], self.work_dir, self.split)
-        settings = FixResSettings(**{key: value for key, value in part.items() if key in FIXRES_SETTINGS})
-        cfg = fixres_config(base, str(student.checkpoint), settings)
+        cfg = fixres_config(base, str(student.checkpoint), settings_of_part(part))
         if part.get("whole"):
             cfg.model.whole = list(part.whole)
         cfg.work_dir = str(self.work_dir / "fixres")
@@ -242,11 +239,8 @@ class _Loop:
 
     def selection(self, number: int, settings, labels: Path, teacher: Model) -> dict:
         """Filter and balance; returns `manifest` (path), `dataset` (config) and `summary` (path)."""
-        chosen = dict(
-            min_confidence=settings.get("min_confidence", 0.3),
-            per_class=settings.get("per_class"),
-            seed=settings.get("seed", 0),
-        )
+        chosen = {"min_confidence": 0.3, "per_class": None, "seed": 0}
+        chosen = {key: settings.get(key, default) for key, default in chosen.items()}
         if settings.get("balanced", "copies") != "copies":
             chosen["balanced"] = settings["balanced"]
         return select_stage(
@@ -306,10 +300,7 @@ class _Loop:
                 run.work_dir = str(out.parent / model.name)
                 with host_scope():
                     metrics = new_runner(run).test()
-                with replacing(out) as partial:
-                    partial.write_text(
-                        json.dumps({name: float(value) for name, value in metrics.items()}, indent=1), encoding="utf-8"
-                    )
+                write_json(out, {name: float(value) for name, value in metrics.items()})
             stage.outputs = [out]
         return json.loads(out.read_text(encoding="utf-8"))
 
@@ -362,9 +353,3 @@ def _leaves(node, prefix: str = ""):
         return
     for key, value in pairs:
         yield from _leaves(value, f"{prefix}.{key}" if prefix else str(key))
-
-
-def _refuse_unknown(part, known, where: str) -> None:
-    for key in part:
-        if key not in known and not str(key).startswith("_"):
-            raise InputError(f"{where} has no key {key!r}; {closest(key, known) or f'it has {sorted(known)}'}")

@@ -6,13 +6,13 @@ soft ones. Refuses batch mixing, which the source does not have.
 
 from torch import Tensor
 
-from ...errors import InputError
+from ...errors import InputError, refuse_unknown
 from ...registry import MODELS
 from ..classifier import ImageClassifier, target_share
-from .joint_loss import joint_loss
 from .network_noise import add_drop_block, add_dropout, add_stochastic_depth
 
 KINDS = ("soft", "hard")
+WEIGHTINGS = ("sum", "mean")
 
 
 @MODELS.register_module()
@@ -21,7 +21,7 @@ class NoisyClassifier(ImageClassifier):
 
     Args:
         pseudo: ``dict(labels='soft' or 'hard', weighting='sum' or 'mean')``; see
-            :func:`~frozen_det.upstream.noisy_student.joint_loss.joint_loss`. A temperature is the data set's.
+            :func:`joint_loss`. A temperature is the data set's.
         noise: ``dict(dropout=0.5, stochastic_depth=0.2, branches='layer*.*.bn2')`` or ``dict(drop_block=0.1,
             block_size=4, branches=...)`` for networks without arguments of their own; see :mod:`.network_noise`. None
             for none.
@@ -37,16 +37,9 @@ class NoisyClassifier(ImageClassifier):
                 "expected no batch mixing with frozen_det.NoisyClassifier, got model.mixing; set mixing=None."
             )
         pseudo = {"labels": "soft", "weighting": "sum", **(pseudo or {})}
-        noise = {
-            "dropout": 0.0,
-            "stochastic_depth": 0.0,
-            "drop_block": 0.0,
-            "block_size": 4,
-            "branches": "layer*.*.bn2",
-            **(noise or {}),
-        }
-        _refuse_unknown(pseudo, ("labels", "weighting"), "model.pseudo")
-        _refuse_unknown(noise, ("dropout", "stochastic_depth", "drop_block", "block_size", "branches"), "model.noise")
+        known = dict(dropout=0.0, stochastic_depth=0.0, drop_block=0.0, block_size=4, branches="layer*.*.bn2")
+        refuse_unknown(noise or {}, (*known, "type"), "model.noise")
+        noise = known | dict(noise or {})
         if pseudo["labels"] not in KINDS:
             raise InputError(f"expected model.pseudo.labels as one of {list(KINDS)}, got {pseudo['labels']!r}.")
         self.pseudo = pseudo
@@ -97,7 +90,16 @@ class NoisyClassifier(ImageClassifier):
         return self.loss.targets(labels, labels, 1.0, self.num_classes)
 
 
-def _refuse_unknown(given: dict, known: tuple[str, ...], where: str) -> None:
-    extra = sorted(set(given) - set(known) - {"type"})
-    if extra:
-        raise InputError(f"{where} has no key {extra[0]!r}; it has {list(known)}.")
+def joint_loss(labelled: Tensor, pseudo: Tensor, ratio: float, weighting: str) -> Tensor:
+    """One loss out of the means over labelled and pseudo-labelled images (``main.py`` of the released code).
+
+    Args:
+        labelled, pseudo: scalars.
+        ratio: pseudo-labelled images for each labelled one.
+        weighting: "sum": ``labelled + ratio * pseudo`` (released code: the sum over both, divided by the labelled
+            batch). "mean": that divided by ``1 + ratio``, the mean over the joint batch, ``1 + ratio`` times smaller.
+    """
+    if weighting not in WEIGHTINGS:
+        raise InputError(f"expected weighting as one of {list(WEIGHTINGS)}, got {weighting!r} (weighting).")
+    total = labelled + ratio * pseudo
+    return total if weighting == "sum" else total / (1 + ratio)

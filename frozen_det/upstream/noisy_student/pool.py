@@ -9,7 +9,6 @@ says so.
 
 import hashlib
 import os
-import re
 import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from pathlib import Path
 
 from ...errors import InputError
 from ...weights.atomic_write import replacing
-from ..image_records import EXTENSIONS
+from ..image_records import EXTENSIONS, spelt_out
 
 KINDS = ("folder", "list_file", "shards")
 
@@ -300,7 +299,7 @@ def _checked(source: dict) -> dict:
 def _shards(names) -> tuple[str, ...]:
     """Paths or addresses of shards, patterns and ranges spelt out; each is there."""
     found = []
-    for name in [one for given in names for one in _spelt_out(os.fspath(given))]:
+    for name in [one for given in names for one in spelt_out(os.fspath(given))]:
         system, inner = _file_system(name)
         matched = sorted(system.glob(inner)) if "*" in inner else [inner] if system.exists(inner) else []
         if not matched:
@@ -312,15 +311,6 @@ def _shards(names) -> tuple[str, ...]:
             else [name]
         )
     return tuple(found)
-
-
-def _spelt_out(name: str) -> list[str]:
-    """``a-{00..12}.tar`` -> its names; a name without a range is itself."""
-    found = re.fullmatch(r"(.*)\{(\d+)\.\.(\d+)\}(.*)", name)
-    if found is None:
-        return [name]
-    before, first, last, after = found.groups()
-    return [f"{before}{number:0{len(first)}d}{after}" for number in range(int(first), int(last) + 1)]
 
 
 def _name(source: dict) -> str:

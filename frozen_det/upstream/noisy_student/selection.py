@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import InputError
-from ...weights.atomic_write import replacing
+from ...weights.atomic_write import replacing, write_json
 from .label_files import LABELS, import_pyarrow
 from .manifest import COLUMNS, META
 
@@ -157,8 +157,7 @@ def select(
         labels_inputs=labels["inputs"],
         excluded_hashes=hashlib.blake2b(" ".join(excluded).encode(), digest_size=16).hexdigest(),
     )
-    with replacing(out.with_suffix(".json")) as partial:
-        partial.write_text(json.dumps(summary, indent=1), encoding="utf-8")
+    write_json(out.with_suffix(".json"), summary)
     _report(summary, say)
     if not summary["num_rows"]:
         raise InputError(

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from frozen_det.errors import InputError
-from frozen_det.upstream.noisy_student.joint_loss import joint_loss
+from frozen_det.upstream.noisy_student.noisy_classifier import joint_loss
 
 
 @pytest.mark.parametrize("ratio", [1, 3, 5, 14, 28])
