@@ -254,7 +254,6 @@ MOVED = {
     "upstream.square_transforms": "upstream.transforms",
     "upstream.stage_layers": "upstream.batch_mixing",
     "upstream.student_config": "upstream.noisy_student.student_config",
-    "upstream.stage_layers": "upstream.batch_mixing",
     "upstream.student_noise": "upstream.noisy_student.augmentation",
     "upstream.warm_up_step": "engine.optimizers.warm_up_step",
     "weight_names": "weights.key_fitting",

@@ -21,9 +21,6 @@ _STAGE_NAME = re.compile(r"(^|\.)(layer\d+|stage\d+|stages\.\d+)$")
 TARGETS = ("mixed", "one_hot", "complete")
 # Standard deviation of a Gaussian box centre as a share of the side. The paper gives none.
 _CENTRE_SPREAD = 0.25
-# The place before the first layer, where images are mixed.
-IMAGE = "image"
-_STAGE_NAME = re.compile(r"(^|\.)(layer\d+|stage\d+|stages\.\d+)$")
 
 
 @MODELS.register_module()
@@ -256,30 +253,3 @@ def _checked(output, images: Tensor, layer: str, kind: str) -> Tensor:
             "layers that keep channels first and the image's grid, or use Mixup."
         )
     return output
-
-
-def stage_layers(network: nn.Module) -> tuple[str, ...]:
-    """``"image"`` and the module names at the ends of the stages.
-
-    They are the ones that timm lists in a model's ``feature_info``, or modules called ``layer1``, ``stage1`` or
-    ``stages.0`` and on (torchvision's and our ResNets), at any depth of the network.
-
-    Raises:
-        InputError: the network does not tell its stages.
-    """
-    modules = dict(network.named_modules())
-    for prefix, module in modules.items():
-        info = getattr(module, "feature_info", None)
-        if info:
-            listed = [entry.get("module") for entry in info]
-            names = [f"{prefix}.{name}" if prefix else name for name in listed if name]
-            names = [name for name in names if name in modules]
-            if names:
-                return (IMAGE, *names)
-    names = [name for name in modules if _STAGE_NAME.search(name)]
-    if not names:
-        raise InputError(
-            f"expected a network that tells its stages, got {type(network).__name__}; name them in "
-            f"mixing.layers, from {', '.join(name for name, _ in network.named_children())}."
-        )
-    return (IMAGE, *names)
