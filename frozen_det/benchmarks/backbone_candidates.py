@@ -1,4 +1,4 @@
-"""Which bodies a sweep takes: of each timm module file the smallest, torchvision's classifiers, mmdet's backbones.
+"""Which backbones a sweep takes: of each timm module file the smallest, torchvision's classifiers, mmdet's backbones.
 
 The libraries are asked for what they have; only what a constructor cannot do without is written down here.
 """
@@ -108,7 +108,7 @@ def bodies_of_family(library: str, family: str, cap: float) -> list[tuple[str, d
             :data:`MOST_MILLIONS_OF_A_FAMILY`.
 
     Returns:
-        name, config of the body (None where it is too large) and millions of parameters (None where not counted).
+        name, config of the backbone (None where it is too large) and millions of parameters (None where not counted).
     """
     if library == "mmdet":
         import mmdet.models.backbones

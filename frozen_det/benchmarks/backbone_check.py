@@ -27,7 +27,7 @@ class ContractViolation(Exception):
 
 
 def check_body(cfg: dict, sizes_hw: Sequence[tuple[int, int]] = SIZES_HW, seed: int = 0) -> dict:
-    """Build a body at random weights, freeze it, run it, and compare.
+    """Build a backbone at random weights, freeze it, run it, and compare.
 
     Args:
         cfg: as of :func:`frozen_det.models.backbone_sources.build.build_body`.
@@ -52,7 +52,7 @@ def check_body(cfg: dict, sizes_hw: Sequence[tuple[int, int]] = SIZES_HW, seed: 
             row["status"] = PASSED
         else:
             row.update(status=NO_MAP, reason="none of its features is a map of the image")
-    except Exception as error:  # whatever it is, it is this body's row, and the sweep goes on
+    except Exception as error:  # whatever it is, it is this backbone's row, and the sweep goes on
         row["reason"] = f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")[:300]
     return row | dict(seconds=round(time.perf_counter() - start, 2))
 
@@ -79,7 +79,7 @@ def check_backbone(backbone: FrozenBackbone, sizes_hw: Sequence[tuple[int, int]]
 
 
 def rule_of(backbone: FrozenBackbone) -> SizeRule:
-    """How the body takes images of any size."""
+    """How the backbone takes images of any size."""
     extract = backbone._built.extract
     return extract.rule if isinstance(extract, AnySize) else SizeRule()
 
@@ -98,7 +98,7 @@ def _require_frozen(backbone: FrozenBackbone) -> None:
         raise ContractViolation(f"{len(trained)} parameters would get a gradient, the first is {trained[0]}")
     awake = [name for name, module in backbone.body.named_modules() if module.training]
     if awake:
-        raise ContractViolation(f"{len(awake)} modules are in training mode, the first is {awake[0] or 'the body'}")
+        raise ContractViolation(f"{len(awake)} modules are in training mode, the first is {awake[0] or 'the backbone'}")
 
 
 def _require_declared(features: Sequence[Tensor], backbone: FrozenBackbone, size_hw) -> None:

@@ -114,7 +114,7 @@ def progress(row: dict, number: int) -> str:
 
 
 def table(library: str, rows: list[dict]) -> str:
-    """Markdown of one library: the rate, what is left out or failed by name, and a line for each body."""
+    """Markdown of one library: the rate, what is left out or failed by name, and a line for each backbone."""
     passed, counted = rate(rows)
     lines = [
         f"### {_TITLES[library]}",

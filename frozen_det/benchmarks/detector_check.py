@@ -1,9 +1,9 @@
 """One detector config checked by running it: built frozen, one training step, one prediction, and mmdet's own losses.
 
 A detector passes if it is built as the README shows, at random weights, takes a training step with finite losses,
-gives finite gradients to its decoder and none to its body, leaves the frozen digest as it was, and predicts. Where the
-body is mmdet's own, the losses of the frozen detector equal those of the plain one with the same weights, bit by bit.
-It reports and never raises.
+gives finite gradients to its decoder and none to its backbone, leaves the frozen digest as it was, and predicts. Where
+the backbone is mmdet's own, the losses of the frozen detector equal those of the plain one with the same weights, bit
+by bit. It reports and never raises.
 """
 
 import copy
@@ -27,7 +27,7 @@ from .stock_detectors import config_folder
 PASSED, FAILED = "passed", "failed"
 # Sides of the images in px: the second for what asks for more cells than 128 px have (900 queries, SSD's last level).
 SIZES = (128, 320)
-# Of detectors on another body, which are told the number; labels of the synthetic images are below it.
+# Of detectors on another backbone, which are told the number; labels of the synthetic images are below it.
 NUM_CLASSES = 3
 # Regions of an image that samplers draw and proposal heads hand on, of detectors that have more: enough to see.
 _MOST_REGIONS = 64
@@ -43,12 +43,12 @@ class PlainDetector:
 
     Attributes:
         cfg: its config, without downloads, made light.
-        num_classes: of the labels that it was given, to be told to a detector on another body; None where a teacher
+        num_classes: of the labels that it was given, to be told to a detector on another backbone; None where a teacher
             knows its own number, which the student must share.
         size: side of the images in px: the first of :data:`SIZES` at which it has losses and predicts.
         state: its weights before that, and those of a teacher that it hides from its own.
-        losses: name -> value, its body in eval mode and without gradients, as a frozen one is: torch multiplies by a
-            weight that trains in another order (`matmul` folds the batch), which PVT's losses show in their last bits.
+        losses: name -> value, its backbone in eval mode and without gradients, as a frozen one is: torch multiplies by
+            a weight that trains in another order (`matmul` folds the batch), which PVT's losses show in their last bits.
 
     Raises:
         Exception: whatever the detector raises at the last size: the host's own reason.
@@ -86,7 +86,7 @@ class PlainDetector:
 def check_detector(
     model: dict, batch: dict, state: dict | None = None, expected: dict | None = None, seed: int = 0, **swapped
 ) -> dict:
-    """Build a detector with a frozen body at random weights, let it learn one step and predict.
+    """Build a detector with a frozen backbone at random weights, let it learn one step and predict.
 
     Args:
         model: config of a detector as the README wraps it: filled here.
@@ -98,7 +98,7 @@ def check_detector(
 
     Returns:
         ``status`` (:data:`PASSED` or :data:`FAILED`), ``reason`` (empty where it passed), ``parity`` (True, False, or
-        None where there is nothing to compare), ``strides`` (of the body's features).
+        None where there is nothing to compare), ``strides`` (of the backbone's features).
     """
     row = dict(status=FAILED, reason="", parity=None, strides=())
     try:
@@ -124,7 +124,7 @@ def train_one_step(detector: nn.Module, batch: dict, seed: int) -> dict[str, lis
     """Losses of one step of SGD on what trains, by name.
 
     Raises:
-        ContractViolation: a loss or gradient that is not finite, a body that learns or changes, or a decoder that
+        ContractViolation: a loss or gradient that is not finite, a backbone that learns or changes, or a decoder that
             does not.
     """
     frozen = _bodies(detector)
@@ -137,7 +137,7 @@ def train_one_step(detector: nn.Module, batch: dict, seed: int) -> dict[str, lis
     bodies = {id(p) for backbone in frozen for p in backbone.body.parameters()}
     grads = {name: p.grad for name, p in detector.named_parameters() if p.grad is not None}
     in_body = [name for name, p in detector.named_parameters() if name in grads and id(p) in bodies]
-    _require(not in_body, f"{len(in_body)} parameters of the body got a gradient, the first is {in_body[:1]}")
+    _require(not in_body, f"{len(in_body)} parameters of the backbone got a gradient, the first is {in_body[:1]}")
     broken = [name for name, grad in grads.items() if not grad.isfinite().all()]
     _require(not broken, f"{len(broken)} gradients are not finite, the first is that of {broken[:1]}")
     _require(any(grad.abs().max() > 0 for grad in grads.values()), "no parameter of the decoder got a gradient")

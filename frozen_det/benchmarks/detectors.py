@@ -61,8 +61,8 @@ def sweep_family(family: str, bodies=BODIES, seed: int = 0) -> dict:
 
     Returns:
         ``family``, ``config``, ``size`` (px; None where nothing ran), ``parity`` (whether the losses of the wrapped
-        detector are those of the plain one; None where not compared), and for each body a dict of ``status`` (one of
-        :data:`RUNS`, :data:`DOES_NOT`, :data:`NOT_COUNTED`) and ``reason``; ``seed``; ``seconds``, ``cpu_seconds``
+        detector are those of the plain one; None where not compared), and for each backbone a dict of ``status`` (one
+        of :data:`RUNS`, :data:`DOES_NOT`, :data:`NOT_COUNTED`) and ``reason``; ``seed``; ``seconds``, ``cpu_seconds``
         and ``peak_gib`` (of the process so far).
     """
     start, cpu = time.perf_counter(), time.process_time()
@@ -104,7 +104,7 @@ def _row(family: str, bodies, seed: int) -> dict:
 
 
 def _known_rows(path: str | None, bodies, seed: int) -> list[dict]:
-    """Rows of an earlier run, with the same bodies and seed; a last line that was cut off is not one."""
+    """Rows of an earlier run, with the same backbones and seed; a last line that was cut off is not one."""
     if path is None or not Path(path).exists():
         return []
     rows = []

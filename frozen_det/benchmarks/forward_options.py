@@ -211,7 +211,7 @@ def _body(name: str) -> dict:
         raise InputError(f"expected --bodies as {forms}, got {name!r}.")
     body = source.body_of(model)
     if not set(body_strides(body)) & set(_STRIDES):
-        raise InputError(f"expected a body with a feature at one of the strides {_STRIDES}, {name} has none.")
+        raise InputError(f"expected a backbone with a feature at one of the strides {_STRIDES}, {name} has none.")
     return body
 
 

@@ -162,7 +162,7 @@ def _worker(
     rank: int, num_processes: int, listing: str, part_size: int, scratch: str, settings: dict, gate, results
 ) -> None:
     """One process of a measurement: its share of the parts, three ways, in turns."""
-    from ..upstream.noisy_student.labelling import PartImages, _logits, label_pool
+    from ..upstream.noisy_student.labelling import PartImages, label_pool, logits_of
     from ..upstream.noisy_student.pool import open_pool
 
     torch.set_num_threads(1)
@@ -180,7 +180,7 @@ def _worker(
     def forward(_):
         with torch.inference_mode():
             for count in shapes:
-                _logits(model, ready[:count], device)
+                logits_of(model, ready[:count], device)
             if device.type == "cuda":
                 torch.cuda.synchronize()
 
@@ -199,7 +199,7 @@ def _worker(
         )
 
     with torch.inference_mode():
-        _logits(model, ready, device)  # a first pass chooses kernels
+        logits_of(model, ready, device)  # a first pass chooses kernels
     for repeat in range(settings["repeats"]):
         for what, work in zip(WHAT, (decoding, forward, labelling)):
             gate.wait()

@@ -150,7 +150,7 @@ def _picture(sample: dict, classes):
     """(H, W, 3) uint8 RGB of a packed sample, with its objects; regions to ignore are grey."""
     import numpy as np
 
-    from ..datasets.visualization.drawing import draw_instances
+    from ..datasets.visualization.detections import DrawnObjects, draw_objects
 
     packed = sample.get("data_samples")
     if not hasattr(packed, "gt_instances"):
@@ -165,26 +165,25 @@ def _picture(sample: dict, classes):
         ignored += [is_ignored] * len(group)
         if "masks" in group:
             masks.append(group.masks.to_ndarray().astype(bool))
-    return draw_instances(
-        image,
+    objects = DrawnObjects(
         np.concatenate(boxes) if boxes else np.zeros((0, 4)),
-        labels,
-        classes,
-        np.concatenate(masks) if masks else None,
-        ignored=ignored,
+        np.array(labels, np.int64),
+        masks=np.concatenate(masks) if masks else None,
+        ignored=np.array(ignored, bool),
     )
+    return draw_objects(image, objects, classes)
 
 
 def _print_stations(cfg, dataset, number: int, seed: int, epoch: int) -> None:
     """Print all stations of one sample, and what the network gets in the end."""
     from ..datasets.samplers.seeding import SampleIndex
-    from ..datasets.visualization.pipeline_trace import innermost, walk_stations
+    from ..datasets.visualization.pipeline_trace import innermost, trace_steps
 
     inner, wrappers = innermost(dataset)
     if wrappers:
         print(f"inside {' > '.join(wrappers)} (their own steps are not shown)")
     station = None
-    for place, station in enumerate(walk_stations(inner, SampleIndex(number, seed, epoch))):
+    for place, station in enumerate(trace_steps(inner, SampleIndex(number, seed, epoch))):
         print(f"{place} {station.name}")
         for line in station.lines:
             print(f"    {line}")

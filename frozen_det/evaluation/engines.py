@@ -1,4 +1,4 @@
-"""Three evaluators behind one door: hotcoco first, faster-coco-eval and pycocotools as fall-backs.
+"""Three evaluators behind one interface: hotcoco first, faster-coco-eval and pycocotools as fall-backs.
 
 Each matches detections to objects and accumulates; none of the numbers is computed by an evaluator of ours. The
 three agree to 1e-6 and better (tests/evaluation/test_engines.py). LVIS's federated rules (a category is judged

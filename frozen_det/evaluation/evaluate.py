@@ -87,7 +87,7 @@ def evaluate_detections(
     result = Evaluation({}, {}, engine.label, len(images), notes=list(truth.notes))
     by_type = detections if isinstance(detections, dict) else dict.fromkeys(iou_types, detections)
     for iou_type in iou_types:
-        limits = (max_detections or {}).get(iou_type) or _limits(iou_type, federated)
+        limits = (max_detections or {}).get(iou_type) or limits_of(iou_type, federated)
         protocol = Protocol(
             iou_type="segm" if iou_type == "segm" else "bbox",
             federated=federated,
@@ -102,7 +102,7 @@ def evaluate_detections(
         of_type = truth.numbered(by_type[iou_type].for_iou_type(protocol.iou_type))
         loaded = engine.load(of_type, protocol.max_detections[-1] if federated else None)
         counts = _with_ids(engine.accumulate(loaded, protocol), truth)
-        result.numbers[iou_type] = _numbers(iou_type, counts, categories, federated)
+        result.numbers[iou_type] = numbers_of(iou_type, counts, categories, federated)
         if iou_type != "proposal":
             result.classes[iou_type] = per_class_numbers(counts, categories)
         result.num_detections[iou_type] = engine.count(loaded)
@@ -208,13 +208,15 @@ def log_once(notes: list[str], seen: set[str], logger) -> None:
         logger.log(logging.WARNING, "Evaluation: %s.", "; ".join(new))
 
 
-def _limits(iou_type: str, federated: bool) -> tuple[int, ...]:
+def limits_of(iou_type: str, federated: bool) -> tuple[int, ...]:
+    """A protocol's own limits of detections per image."""
     if federated:
         return (LVIS_LIMIT,)
     return PROPOSAL_LIMITS if iou_type == "proposal" else COCO_LIMITS
 
 
-def _numbers(iou_type: str, counts, categories, federated: bool) -> dict[str, float]:
+def numbers_of(iou_type: str, counts, categories, federated: bool) -> dict[str, float]:
+    """The numbers of one kind by name."""
     if iou_type == "proposal":
         return proposal_numbers(counts)
     if federated:
@@ -225,7 +227,7 @@ def _numbers(iou_type: str, counts, categories, federated: bool) -> dict[str, fl
 def _fixed_ap(engine, detections, protocol: Protocol, categories) -> dict[str, float]:
     loaded = engine.load(detections.best_per_category(FIXED_AP_PER_CATEGORY), NO_LIMIT)
     counts = engine.accumulate(loaded, replace(protocol, max_detections=(NO_LIMIT,)))
-    numbers = _numbers(protocol.iou_type, _with_ids(counts, engine.truth), categories, federated=True)
+    numbers = numbers_of(protocol.iou_type, _with_ids(counts, engine.truth), categories, federated=True)
     return {f"fixed_{name}": value for name, value in numbers.items() if name.startswith("AP")}
 
 

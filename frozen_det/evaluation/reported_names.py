@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from .accumulated import AREAS, Accumulated
-from .evaluate import _limits, _numbers
+from .evaluate import limits_of, numbers_of
 
 _IOUS = tuple(0.5 + 0.05 * step for step in range(10))
 
@@ -28,7 +28,8 @@ def reported_names(settings: Mapping, federated: bool = False) -> set[str]:
     names: set[str] = set()
     for kind in [kinds] if isinstance(kinds, str) else kinds:
         limits = tuple(settings.get("proposal_nums") or ()) if kind == "proposal" else ()
-        numbers = _numbers(kind, _nothing(settings.get("iou_thrs"), limits or _limits(kind, federated)), [], federated)
+        nothing = _nothing(settings.get("iou_thrs"), limits or limits_of(kind, federated))
+        numbers = numbers_of(kind, nothing, [], federated)
         fixed = [f"fixed_{name}" for name in numbers if name.startswith("AP")] if settings.get("fixed_ap") else []
         names |= {name if kind == "proposal" else f"{kind}_{name}" for name in [*numbers, *fixed]}
         if settings.get("classwise") and kind != "proposal":

@@ -62,7 +62,7 @@ def draw_mixing(
         alpha: lam is drawn from Beta(alpha, alpha); above 0.
         generator: a CPU generator; None for torch's own.
         centre_spread: None for centres uniform over the image (the paper); else the standard deviation, as a share of
-            the side, of a normal distribution about the middle, clipped to the image (the paper's centre-Gaussian arm).
+            the side, of a normal distribution about the middle, clipped to the image (the paper's centre-Gaussian).
     """
     if alpha <= 0:
         raise InputError(f"expected alpha above 0 for Beta(alpha, alpha), got {alpha}.")

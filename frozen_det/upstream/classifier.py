@@ -1,6 +1,6 @@
 """`frozen_det.ImageClassifier`: any classifier on mmengine's Runner, with mixed batches and soft targets.
 
-It promises that pretrained weights come in whole through the one door, that nothing the host does re-initialises them,
+It promises that pretrained weights are loaded whole and strictly, that nothing the host does re-initialises them,
 and that a checkpoint that does not hold this network is refused. Mixing acts in training alone.
 """
 

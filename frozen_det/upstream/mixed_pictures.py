@@ -1,4 +1,4 @@
-"""Pictures of training batches as they are mixed, with both labels and their weights: for eyes, before hours are spent.
+"""Sanity-check images of mixed training batches, with both labels and their weights.
 
 Every picture has a draw of its own from the run's mixing; the run itself draws nothing for it. Feature maps cannot be
 looked at, so where those are mixed the picture shows the same mixing on the image, and says so.

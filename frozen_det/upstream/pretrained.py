@@ -1,4 +1,4 @@
-"""Weights into a whole classifier through the one door: all of it, or all of it but a head that was asked to be new.
+"""Pretrained weights of a whole classifier, loaded strictly: all of it, or all but a head that was asked to be new.
 
 Refuses a head of another number of classes unless ``head='new'`` says that it is to be replaced.
 """
@@ -47,7 +47,7 @@ def load_classifier(network: Network, backbone: dict, weights, num_classes: int)
 
 
 def split_head(weights) -> tuple[object, str]:
-    """(the form that the one door takes, ``keep`` or ``new``).
+    """(the form that strict loading takes, ``keep`` or ``new``).
 
     Raises:
         InputError: another word for the head, or a dict without `path`.
@@ -79,7 +79,7 @@ def _other_classes(network: Network, body: Body, backbone: dict, source) -> int 
 
 
 class _WithoutHead:
-    """A classifier as the door sees it when its head stays as it is."""
+    """A classifier as strict loading sees it when its head stays as it is."""
 
     def __init__(self, module: nn.Module, head_names: frozenset[str]):
         self._module, self._head = module, head_names

@@ -28,7 +28,7 @@ class CifarPyramidNet(nn.Module):
         bottleneck: Blocks of 1 x 1, 3 x 3 and 1 x 1 convolutions, the last four times as wide.
         shake_drop: Probability of shaking the last block, growing linearly from the first; 0 for none, the paper's
             is 0.5.
-        num_classes: For a classifier; None for a body, which gives its three stages' maps.
+        num_classes: For a classifier; None for a backbone, which gives its three stages' maps.
 
     Raises:
         InputError: A depth that does not fit, a negative alpha, or a probability outside [0, 1].

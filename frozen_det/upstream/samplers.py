@@ -9,16 +9,14 @@ import math
 from collections.abc import Iterator, Sized
 
 import torch
-from mmengine.dist import get_dist_info, sync_random_seed
-from torch.utils.data import Sampler
 
-from ..datasets.samplers.seeding import SampleIndex, sample_seed
+from ..datasets.samplers.seeding import RankSampler, SampleIndex, sample_seed
 from ..errors import InputError
 from ..registry import DATA_SAMPLERS
 
 
 @DATA_SAMPLERS.register_module()
-class RepeatAugSampler(Sampler):
+class RepeatAugSampler(RankSampler):
     """Repeated augmentation (Hoffer et al., arXiv 1901.09335; Berman et al., arXiv 1902.05509), as in DeiT and RSB.
 
     An epoch has as many samples as the dataset, so it shows ``N / num_repeats`` distinct images: with three repeats,
@@ -64,10 +62,8 @@ class RepeatAugSampler(Sampler):
                 f"expected a dataset with at least one sample, got an empty {type(dataset).__name__} "
                 "for the sampler; look at its files and its fraction."
             )
-        self.rank, self.world_size = get_dist_info()
+        super().__init__(seed)
         self.size, self.num_repeats, self.shuffle = len(dataset), num_repeats, shuffle
-        self.seed = sync_random_seed() if seed is None else seed
-        self.epoch = 0
         self.batch_size, self.batches_of_update = batch_size or self.size, batches_of_update
         self.num_ranks = self.world_size * batches_of_update
         self.num_samples = math.ceil(self.size / self.num_ranks) * batches_of_update
@@ -93,11 +89,3 @@ class RepeatAugSampler(Sampler):
             for batch in range(self.batches_of_update):
                 rank = batch * self.world_size + self.rank
                 yield from (step * self.num_ranks + rank for step in steps)
-
-    def __len__(self) -> int:
-        """Samples of this rank in an epoch: what iterations are counted by."""
-        return self.num_samples
-
-    def set_epoch(self, epoch: int) -> None:
-        """Tell the epoch, from 0; the training loop does."""
-        self.epoch = epoch

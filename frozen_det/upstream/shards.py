@@ -16,12 +16,10 @@ from glob import glob
 from pathlib import Path
 
 import numpy as np
-from mmengine.dist import get_dist_info, sync_random_seed
 from PIL import Image
-from torch.utils.data import Sampler
 
 from ..datasets.images.pixels import upright_rgb
-from ..datasets.samplers.seeding import SampleIndex, sample_seed
+from ..datasets.samplers.seeding import RankSampler, SampleIndex, sample_seed
 from ..errors import InputError
 from ..registry import DATA_SAMPLERS, DATASETS
 from .datasets import ClassificationDataset
@@ -160,7 +158,7 @@ def _members(archive: tarfile.TarFile, path: str, num_classes: int) -> tuple[dic
 
 
 @DATA_SAMPLERS.register_module()
-class ShardSampler(Sampler):
+class ShardSampler(RankSampler):
     """An order in which shards are read a few at a time: shards are shuffled, then samples within ``window`` of them.
 
     Each rank has a contiguous part of that order, so it opens its own shards only; ranks have equally many samples, the
@@ -181,24 +179,14 @@ class ShardSampler(Sampler):
             )
         if isinstance(window, bool) or not isinstance(window, int) or window < 1:
             raise InputError(f"expected window as a number of shards from 1 on, got {window!r} (sampler.window).")
-        self.rank, self.world_size = get_dist_info()
+        super().__init__(seed)
         self.dataset, self.window, self.shuffle = dataset, window, shuffle
-        self.seed = sync_random_seed() if seed is None else seed
-        self.epoch = 0
         self.num_samples = -(-len(dataset) // self.world_size)
 
     def __iter__(self) -> Iterator[SampleIndex]:
         order = self._order()
         places = np.arange(self.rank * self.num_samples, (self.rank + 1) * self.num_samples) % len(order)
         return (SampleIndex(int(index), self.seed, self.epoch) for index in order[places])
-
-    def __len__(self) -> int:
-        """Samples of this rank in an epoch."""
-        return self.num_samples
-
-    def set_epoch(self, epoch: int) -> None:
-        """Tell the epoch, from 0; the training loop does."""
-        self.epoch = epoch
 
     def _order(self) -> np.ndarray:
         shard_of = self.dataset.records.spans[:, 0]

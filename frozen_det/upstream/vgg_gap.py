@@ -17,7 +17,7 @@ class VggGap(nn.Module):
     """VGG-GAP; weights: ``dict(path=<torchvision's vgg16 file>, head='new')``.
 
     Args:
-        num_classes: For a classifier; None for a body, which gives its last map.
+        num_classes: For a classifier; None for a backbone, which gives its last map.
 
     Attributes:
         new_with_head: what a file of VGG-16 lacks, which stays random where ``head='new'``.

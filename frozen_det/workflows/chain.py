@@ -3,7 +3,7 @@
 A chain's config says where the weights come from (`upstream`), whether they are tuned at their test resolution first
 (`fixres`), and which detector freezes them (`detector`). Every
 stage is reused while nothing it depends on has changed (:mod:`frozen_det.engine.runner.stages`). The digest of the
-exported body is compared with the one that the detector's training proved: what came out of the classifier is what
+exported backbone is compared with the one that the detector's training proved: what came out of the classifier is what
 stayed frozen.
 """
 
@@ -57,7 +57,7 @@ def run_chain(cfg, work_dir, say: Callable[[str], None] = print) -> ChainResult:
         say: prints a line.
 
     Raises:
-        InputError: a config that is no chain, weights that do not fit the detector's body, or a proof that fails.
+        InputError: a config that is no chain, weights that do not fit the detector's backbone, or a proof that fails.
     """
     check_chain(cfg)
     work_dir = Path(work_dir)
@@ -243,7 +243,7 @@ def _compare_proof(backbone: Path, checkpoint: Path, detector) -> bool | None:
     if recorded is None:
         return None
     exported = state_dict_of(read(backbone), str(backbone))
-    # The classifier's body may go further than the detector's, which ends at its last stride.
+    # The classifier's backbone may go further than the detector's, which ends at its last stride.
     exported = {name: value for name, value in exported.items() if canonical(name) in recorded["tensors"]}
     moved = Fingerprint(recorded["digest"], recorded["tensors"]).first_difference(fingerprint(exported))
     if moved is not None:

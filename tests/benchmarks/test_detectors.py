@@ -66,7 +66,7 @@ def test_a_loss_that_differs_in_its_last_bit_is_no_parity(plain):
 
 def test_a_body_that_learns_is_told(plain):
     row = detector_check.check_detector(plain.cfg, plain.batch(), backbone=FREE)
-    assert row["status"] == "failed" and "parameters of the body got a gradient" in row["reason"]
+    assert row["status"] == "failed" and "parameters of the backbone got a gradient" in row["reason"]
 
 
 def test_a_detector_of_the_host_that_does_not_predict_stands_for_nothing(monkeypatch):
@@ -146,10 +146,10 @@ def test_the_page_counts_what_runs_and_tells_why_the_rest_does_not():
         _row("track", parity=None) | dict(wrapped=films, resnet18=films, vit=films),
     ]
     text = page(rows, benchmark_detectors.BODIES)
-    assert "own body, wrapped: **1 of 2** run" in text and "timm resnet18: **2 of 2** run" in text
+    assert "own backbone, wrapped: **1 of 2** run" in text and "timm resnet18: **2 of 2** run" in text
     assert "bit by bit: **1 of 1**" in text and "6 s, 3 s of processor time, at most 1.5 GiB" in text
     assert "| ssd | ssd_config | 128 | no | yes | yes |  |" in text
-    assert "- ssd (own body, wrapped): no such level. The host's head" in text and "- track: films" in text
+    assert "- ssd (own backbone, wrapped): no such level. The host's head" in text and "- track: films" in text
 
 
 def test_an_unknown_family_is_named_with_the_nearest(capsys):

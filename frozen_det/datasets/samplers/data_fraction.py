@@ -1,4 +1,4 @@
-"""A share of the training images that is the same for every arm and run seed, and leaves no class without an image.
+"""A share of the training images that is the same for every run group and seed, and leaves no class without an image.
 
 A dataset draws it by its argument ``fraction=dict(share=0.1, seed=0)``. The 10 % are part of the 20 % of the same
 seed. It refuses a share outside (0, 1] and one that leaves nothing.

@@ -8,30 +8,18 @@ from collections import Counter
 from collections.abc import Iterator, Sized
 
 import numpy as np
-from mmengine.dist import get_dist_info, sync_random_seed
-from torch.utils.data import Sampler
 
 from ...errors import InputError
 from ...registry import DATA_SAMPLERS
-from .seeding import SampleIndex, sample_seed
+from .seeding import RankSampler, SampleIndex, sample_seed
 
 
-class _EpochPlan(Sampler):
+class _EpochPlan(RankSampler):
     """All indices of an epoch are planned on every rank alike; each rank takes its share."""
 
     def __init__(self, dataset: Sized, seed: int | None, num_planned: int) -> None:
-        self.rank, self.world_size = get_dist_info()
-        self.seed = sync_random_seed() if seed is None else seed
-        self.epoch = 0
+        super().__init__(seed)
         self.num_samples = math.ceil(num_planned / self.world_size)
-
-    def __len__(self) -> int:
-        """Samples of this rank in an epoch; the same for every rank and epoch."""
-        return self.num_samples
-
-    def set_epoch(self, epoch: int) -> None:
-        """The training loop calls it before each epoch."""
-        self.epoch = epoch
 
     def __iter__(self) -> Iterator[SampleIndex]:
         rng = np.random.default_rng([self.seed % 2**64, self.epoch])

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+from mmengine.dist import get_dist_info, sync_random_seed
+from torch.utils.data import Sampler
 
 from ...registry import DATASETS
 
@@ -81,6 +83,28 @@ def sample_generator() -> np.random.Generator:
     Transforms draw from such a generator only. Two calls within a sample give two independent generators.
     """
     return np.random.default_rng(np.random.randint(0, 2**32, size=4, dtype=np.uint32))
+
+
+class RankSampler(Sampler):
+    """What samplers of seeded epochs share: this process's place among the ranks, seed, epoch, length.
+
+    Args:
+        seed: Of the run; the Runner passes it. None agrees on one between the ranks.
+        num_samples: Of this rank in an epoch, which iterations are counted by.
+    """
+
+    def __init__(self, seed: int | None, num_samples: int = 0) -> None:
+        self.rank, self.world_size = get_dist_info()
+        self.seed = sync_random_seed() if seed is None else seed
+        self.epoch, self.num_samples = 0, num_samples
+
+    def __len__(self) -> int:
+        """Samples of this rank in an epoch."""
+        return self.num_samples
+
+    def set_epoch(self, epoch: int) -> None:
+        """Tell the epoch, from 0; the training loop does."""
+        self.epoch = epoch
 
 
 class SeededSamples:

@@ -1,4 +1,4 @@
-"""What each transform of a pipeline does to one sample, station by station, in words."""
+"""What each transform of a pipeline does to one sample, step by step, in words."""
 
 import hashlib
 import pickle
@@ -12,7 +12,7 @@ from ..samplers.seeding import SampleIndex, sample_seed, seeded
 
 
 @dataclass
-class Station:
+class PipelineStep:
     """One transform: its name, lines about what is new (``+``), changed (``~``) and gone (``-``), whether the
     transform refused the sample (``refused``), and the sample after it (``result``)."""
 
@@ -36,7 +36,7 @@ def innermost(dataset):
     return dataset, names
 
 
-def walk_stations(dataset, index: SampleIndex) -> Iterator[Station]:
+def trace_steps(dataset, index: SampleIndex) -> Iterator[PipelineStep]:
     """Run the pipeline of ``dataset`` on one sample as the data loader would, and tell of each transform.
 
     Args:
@@ -46,22 +46,22 @@ def walk_stations(dataset, index: SampleIndex) -> Iterator[Station]:
     """
     if not 0 <= index < len(dataset):
         raise InputError(f"expected an index from 0 to {len(dataset) - 1}, got {int(index)}.")
-    stations = []
+    steps = []
     with seeded(sample_seed(index.seed, index.epoch, int(index))):
         sample = dataset.get_data_info(int(index))
         seen = _described(sample)
-        stations.append(Station("annotation", _differences({}, seen), False, sample))
+        steps.append(PipelineStep("annotation", _differences({}, seen), False, sample))
         for transform in dataset.pipeline.transforms:
             sample = transform(sample)
             if sample is None:
-                stations.append(
-                    Station(type(transform).__name__, ["refused the sample; another one is taken"], True, None)
+                steps.append(
+                    PipelineStep(type(transform).__name__, ["refused the sample; another one is taken"], True, None)
                 )
                 break
             now = _described(sample)
-            stations.append(Station(type(transform).__name__, _differences(seen, now), False, sample))
+            steps.append(PipelineStep(type(transform).__name__, _differences(seen, now), False, sample))
             seen = now
-    yield from stations
+    yield from steps
 
 
 def describe_value(value) -> str:
@@ -84,7 +84,7 @@ def describe_value(value) -> str:
 
 
 def num_objects(sample: dict) -> int | None:
-    """Number of objects that a sample holds at this station; None before they are loaded."""
+    """Number of objects that a sample holds at this step; None before they are loaded."""
     packed = sample.get("data_samples")
     if packed is not None:
         return len(packed.gt_instances) + len(getattr(packed, "ignored_instances", ()))

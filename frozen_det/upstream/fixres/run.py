@@ -212,8 +212,8 @@ def hand_over_words(strides: dict[str, list[int]]) -> str:
         )
     return (
         f"Handed over to a detector, the features of stride {', '.join(map(str, strides['moved']))} differ "
-        f"(through the last norm); those of strides {strides['same']} are bit for bit as before. Expect no more "
-        "of it."
+        f"(through the last norm); those of strides {strides['same']} are bit for bit as before. No other change "
+        "in downstream features."
     )
 
 

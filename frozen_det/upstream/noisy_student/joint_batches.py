@@ -9,10 +9,9 @@ import math
 from collections.abc import Iterator
 
 import torch
-from mmengine.dist import get_dist_info, sync_random_seed
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
-from ...datasets.samplers.seeding import SampleIndex, sample_seed
+from ...datasets.samplers.seeding import RankSampler, SampleIndex, sample_seed
 from ...errors import InputError
 from ...registry import DATA_SAMPLERS, DATASETS
 from ..collation import collate_images
@@ -102,7 +101,7 @@ class JointDataset(Dataset):
 
 
 @DATA_SAMPLERS.register_module()
-class JointSampler(Sampler):
+class JointSampler(RankSampler):
     """Indices of a :class:`JointDataset`: B of the labelled part, ratio * B of the other, again and again.
 
     The data loader's `batch_size` has to be ``B * (1 + ratio)`` with the same B. The last batch of an epoch is filled
@@ -130,10 +129,9 @@ class JointSampler(Sampler):
                 f"expected labelled and pseudo-labelled images, got {self.sizes[0]} and {self.sizes[1]}. "
                 "Lower the filter's min_confidence if no pseudo-label was kept."
             )
-        self.rank, self.world_size = get_dist_info()
-        self.seed = sync_random_seed() if seed is None else seed
-        self.epoch = 0
+        super().__init__(seed)
         self.num_batches = math.ceil(self.sizes[0] / (batch_size * self.world_size))
+        self.num_samples = self.num_batches * sum(self.counts)
 
     def __iter__(self) -> Iterator[SampleIndex]:
         streams = [self._stream(part) for part in (0, 1)]
@@ -155,14 +153,6 @@ class JointSampler(Sampler):
                 shown, seed = over, sample_seed(self.seed, over, part)
             yield SampleIndex(first + int(order[place % size]), seed, self.epoch)
             place += self.world_size
-
-    def __len__(self) -> int:
-        """Indices of this rank in an epoch."""
-        return self.num_batches * sum(self.counts)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Tell the epoch, from 0; the training loop does."""
-        self.epoch = epoch
 
 
 def joint_batch_size(batch_size: int, ratio: float) -> int:

@@ -1,4 +1,4 @@
-"""The loop's stages about pseudo-labels: hash what must not be learned from, label the pool, filter and balance.
+"""The loop's stages about pseudo-labels: hash held-out images to prevent leakage, label the pool, filter and balance.
 
 Refuses a teacher whose classes are not those of the labelled images.
 """

@@ -323,7 +323,7 @@ def _label(
         pending = None
         for batch in stream:
             with seeded(_seed_of(batch["rows"][0])) if noise else nullcontext():
-                logits = None if batch["images"] is None else _logits(model, batch["images"], device)  # (n, C)
+                logits = None if batch["images"] is None else logits_of(model, batch["images"], device)  # (n, C)
             # The batch before is written while an accelerator works on this one.
             if pending is not None:
                 write(*pending)
@@ -346,7 +346,7 @@ def _seed_of(row: dict) -> int:
     return int(row["content_hash"][:15] or "0", 16)
 
 
-def _logits(model: nn.Module, images: Tensor, device: torch.device) -> Tensor:  # (n, 3, H, W) uint8
+def logits_of(model: nn.Module, images: Tensor, device: torch.device) -> Tensor:  # (n, 3, H, W) uint8
     data = model.data_preprocessor(dict(inputs=images.to(device, non_blocking=True), data_samples=None))
     return model(data["inputs"], mode="tensor").float()  # (n, C)
 

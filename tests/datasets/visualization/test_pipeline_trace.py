@@ -7,7 +7,7 @@ from mmengine.registry import DefaultScope
 
 from frozen_det.datasets.samplers.seeding import SampleIndex, SeededDataset
 from frozen_det.datasets.toy.toy_scenes import ToyScenes
-from frozen_det.datasets.visualization.pipeline_trace import describe_value, innermost, walk_stations
+from frozen_det.datasets.visualization.pipeline_trace import describe_value, innermost, trace_steps
 from frozen_det.errors import InputError
 
 PIPELINE = [
@@ -25,7 +25,7 @@ def _dataset(root, pipeline):
 
 def test_each_transform_is_a_station_and_the_last_result_is_the_loaders_sample(toy_root):
     dataset = _dataset(toy_root, PIPELINE)
-    stations = list(walk_stations(dataset, SampleIndex(3, 1, 0)))
+    stations = list(trace_steps(dataset, SampleIndex(3, 1, 0)))
     assert [station.name for station in stations] == [
         "annotation",
         "LoadImageFromFile",
@@ -38,7 +38,7 @@ def test_each_transform_is_a_station_and_the_last_result_is_the_loaders_sample(t
 
 def test_dropped_objects_and_changed_shapes_are_told(toy_root):
     dataset = _dataset(toy_root, PIPELINE)
-    crops = [list(walk_stations(dataset, SampleIndex(i, 1, 0)))[3].lines for i in range(12)]
+    crops = [list(trace_steps(dataset, SampleIndex(i, 1, 0)))[3].lines for i in range(12)]
     assert all("~ img_shape: (224, 224) -> (60, 60)" in lines for lines in crops)
     counts = {i: len(dataset.get_data_info(i)["instances"]) for i in range(12)}
     kept = {i: len(dataset[SampleIndex(i, 1, 0)]["data_samples"].gt_instances) for i in range(12)}
@@ -49,7 +49,7 @@ def test_dropped_objects_and_changed_shapes_are_told(toy_root):
 
 def test_what_stays_and_what_goes_is_told(toy_root):
     stations = list(
-        walk_stations(_dataset(toy_root, [lambda s: s, lambda s: {"img_id": s["img_id"]}]), SampleIndex(0, 0, 0))
+        trace_steps(_dataset(toy_root, [lambda s: s, lambda s: {"img_id": s["img_id"]}]), SampleIndex(0, 0, 0))
     )
     assert stations[1].lines == ["nothing changed"]
     assert len(stations[2].lines) == 1 and stations[2].lines[0].startswith("- img_path, ")
@@ -59,19 +59,19 @@ def test_equal_boxes_in_another_tensor_are_no_change_and_moved_ones_are(toy_root
     def times(factor):
         return lambda s: {**s, "gt_bboxes": type(s["gt_bboxes"])(s["gt_bboxes"].tensor * factor)}
 
-    stations = list(walk_stations(_dataset(toy_root, [*PIPELINE[:2], times(1), times(2)]), SampleIndex(0, 0, 0)))
+    stations = list(trace_steps(_dataset(toy_root, [*PIPELINE[:2], times(1), times(2)]), SampleIndex(0, 0, 0)))
     assert stations[3].lines == ["nothing changed"]
     assert len(stations[4].lines) == 1 and stations[4].lines[0].startswith("~ gt_bboxes: HorizontalBoxes")
 
 
 def test_a_refused_sample_ends_the_walk(toy_root):
-    stations = list(walk_stations(_dataset(toy_root, [lambda s: None, lambda s: 1 / 0]), SampleIndex(0, 0, 0)))
+    stations = list(trace_steps(_dataset(toy_root, [lambda s: None, lambda s: 1 / 0]), SampleIndex(0, 0, 0)))
     assert len(stations) == 2 and stations[-1].refused and "refused" in stations[-1].lines[0]
 
 
 def test_an_index_that_is_not_there_is_refused(toy_root):
     with pytest.raises(InputError, match="expected an index from 0 to 11, got 12"):
-        list(walk_stations(_dataset(toy_root, []), SampleIndex(12, 0, 0)))
+        list(trace_steps(_dataset(toy_root, []), SampleIndex(12, 0, 0)))
 
 
 def test_wrappers_are_looked_through_and_named(toy_root):
