@@ -11,6 +11,7 @@ from collections import Counter
 from ..errors import InputError, closest
 from ..text_files import read_json
 from .accumulated import frequency_group
+from .entries import Entries
 from .run_lengths import are_finite, are_plain_polygons, plain_numbers, segmentation_fault
 
 FEDERATED_LISTS = ("neg_category_ids", "not_exhaustive_category_ids")
@@ -49,7 +50,7 @@ def check_truth(content: dict, where: str, federated: bool) -> None:
             f"expected at least one image in {where} (images), got none: nothing would be evaluated; name "
             "the annotation file of the evaluated data"
         )
-    images, categories = (Entries(content[key], key, where) for key in ("images", "categories"))
+    images, categories = (_Objects(content[key], key, where) for key in ("images", "categories"))
     images.must(
         _is_size,
         "height and width as whole numbers above 0, or neither",
@@ -62,7 +63,7 @@ def check_truth(content: dict, where: str, federated: bool) -> None:
     image_ids, category_ids = images.unique_ids(), categories.unique_ids()
     if federated:
         _check_federated(images, categories)
-    annotations = Entries(content.get("annotations") or [], "annotations", where)
+    annotations = _Objects(content.get("annotations") or [], "annotations", where)
     annotations.have(
         "image_id",
         lambda one: _is_id(one) and one in image_ids,
@@ -85,7 +86,7 @@ def check_truth(content: dict, where: str, federated: bool) -> None:
     )
 
 
-def _check_objects(annotations: "Entries", size_hw_of: dict) -> None:
+def _check_objects(annotations: "_Objects", size_hw_of: dict) -> None:
     annotations.have(
         "bbox",
         _is_box,
@@ -127,7 +128,7 @@ def _check_objects(annotations: "Entries", size_hw_of: dict) -> None:
     )
 
 
-def _check_federated(images: "Entries", categories: "Entries") -> None:
+def _check_federated(images: "_Objects", categories: "_Objects") -> None:
     """lvis-api stops at a missing list and a missing group with a KeyError; a "1" in a list is not category 1."""
     kinds = set(map(type, (one["id"] for one in categories.entries)))
     for name in FEDERATED_LISTS:
@@ -146,39 +147,12 @@ def _check_federated(images: "Entries", categories: "Entries") -> None:
     )
 
 
-class Entries:
-    """The entries of one list of a json, checked one property at a time."""
+class _Objects(Entries):
+    """Entries that are objects."""
 
     def __init__(self, entries: list, group: str, where: str) -> None:
-        self.entries, self.group, self.where = entries, group, where
+        super().__init__(entries, group, where)
         self.must(lambda one: isinstance(one, dict), "an object", lambda one: f"{one!r:.60}", "write it as COCO does")
-
-    def must(self, is_good, expected: str, got, remedy: str) -> None:
-        """Refuse the first entry for which ``is_good`` is false, with the number of those like it."""
-        bad = [number for number, one in enumerate(self.entries) if not is_good(one)]
-        if not bad:
-            return
-        first = self.entries[bad[0]]
-        name = f" (id {first['id']!r:.40})" if isinstance(first, dict) and "id" in first else ""
-        others = f"; {len(bad)} entries in all are like that" if len(bad) > 1 else ""
-        raise InputError(
-            f"{self.where}: {self.group}[{bad[0]}]{name}: expected {expected}, got {got(first)}{others}; {remedy}."
-        )
-
-    def have(self, key: str, is_good, expected: str, remedy: str, default=None, all_good=None) -> None:
-        """Refuse the first entry whose value under ``key`` is not good.
-
-        Args:
-            all_good: values of all entries -> bool, quicker than asking for each; False where it cannot tell.
-        """
-        if all_good is not None and all_good([one.get(key, default) for one in self.entries]):
-            return
-        self.must(
-            lambda one: is_good(one.get(key, default)),
-            expected,
-            lambda one: f"{one[key]!r:.80}" if key in one else f"no {key}",
-            remedy,
-        )
 
     def unique_ids(self) -> set:
         """The ids: all whole numbers or all texts, each once."""

@@ -5,7 +5,6 @@ made by ``collate_fn=dict(type="frozen_det.collate_images")``. Refused: listings
 broken image where ``on_broken="error"``.
 """
 
-import hashlib
 import logging
 
 import numpy as np
@@ -15,7 +14,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from ..datasets.images.pixels import upright_rgb
-from ..datasets.samplers.data_fraction import check_fraction, draw_fraction
+from ..datasets.samplers.data_fraction import check_fraction, draw_fraction, fraction_record
 from ..datasets.samplers.seeding import SampleIndex, sample_seed, seeded
 from ..errors import InputError
 from ..ops.counter_draws import counter_words
@@ -219,16 +218,8 @@ class ClassificationDataset(Dataset):
                 f"{records.source}, got {num_images} (dataset.num_images)."
             )
         listing = "\n".join(f"{name} {label}" for name, label in zip(names, labels))
-        digest = hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest()
-        self.fraction_record = dict(
-            share=share,
-            seed=seed,
-            num_images=len(drawn),
-            of_images=len(records),
-            annotation_file=records.source,
-            annotation_sha256=digest,
-            ids=[names[place] for place in drawn],
-        )
+        ids, content = [names[place] for place in drawn], listing.encode("utf-8", "surrogateescape")
+        self.fraction_record = fraction_record(ids, share, seed, len(records), records.source, content)
         return records.take(np.array(drawn))
 
 

@@ -16,9 +16,10 @@ import numpy as np
 from mmengine.logging import print_log
 
 from ...errors import closest
+from ...evaluation.entries import Entries
 from ...text_files import no_collector, read_json
 from .class_names import as_seen
-from .refusals import check_each, few, refuse, refuse_entry, shown
+from .refusals import few, refuse, shown
 from .segmentation_check import check_segmentations
 
 _IMAGE_KEYS = ("id", "height", "width")
@@ -66,9 +67,10 @@ def read_annotations(
             )
     content.setdefault("annotations", [])
     content["categories"] = _checked_categories(content, path, keep_root)
-    _check_images(content["images"], path, name_keys)
-    _check_entries(content, path)
-    _check_boxes(content["annotations"], path)
+    images, annotations = (Entries(content[group], group, path) for group in ("images", "annotations"))
+    _check_images(images, name_keys)
+    _check_entries(annotations, content)
+    _check_boxes(annotations)
     sizes = {image["id"]: [image["height"], image["width"]] for image in content["images"]}
     check_segmentations(content["annotations"], sizes, path, Counter() if notes is None else notes)
     return content
@@ -111,13 +113,11 @@ def _checked_categories(content: dict, path, keep_root: bool = False) -> list[di
     categories = content["categories"]
     if not categories:
         refuse(path, "expected at least one category", "got none", "list every class under 'categories'")
-    _check_keys(categories, "categories", _CATEGORY_KEYS, path)
-    _check_ids(categories, "categories", "id", path)
-    _check_unique(categories, "categories", "id", path)
-    check_each(
-        categories,
-        "categories",
-        path,
+    entries = Entries(categories, "categories", path)
+    _check_keys(entries, _CATEGORY_KEYS)
+    _check_ids(entries, "id")
+    _check_unique(entries, "id")
+    entries.must(
         lambda c: isinstance(c["name"], str) and as_seen(c["name"]),
         "a text as name",
         lambda c: repr(c["name"]),
@@ -125,12 +125,10 @@ def _checked_categories(content: dict, path, keep_root: bool = False) -> list[di
     )
     if not keep_root:
         categories = _without_root(categories, content.get("annotations"), path)
-    _check_unique(categories, "categories", "name", path)
+    entries = Entries(categories, "categories", path)
+    _check_unique(entries, "name")
     names = Counter(as_seen(category["name"]) for category in categories)
-    check_each(
-        categories,
-        "categories",
-        path,
+    entries.must(
         lambda c: names[as_seen(c["name"])] == 1,
         "names that differ to the eye",
         lambda c: f"{c['name']!r} and another that looks the same",
@@ -162,12 +160,9 @@ def _without_root(categories: list[dict], annotations, path) -> list[dict]:
     return categories
 
 
-def _check_images(images: list, path, name_keys: tuple[str, ...]) -> None:
-    _check_keys(images, "images", _IMAGE_KEYS, path)
-    check_each(
-        images,
-        "images",
-        path,
+def _check_images(images: Entries, name_keys: tuple[str, ...]) -> None:
+    _check_keys(images, _IMAGE_KEYS)
+    images.must(
         lambda i: {type(i.get(key)) for key in name_keys} - {type(None)} == {str},
         f"a text under {' or '.join(map(repr, name_keys))}",
         shown,
@@ -177,64 +172,41 @@ def _check_images(images: list, path, name_keys: tuple[str, ...]) -> None:
         (_is_positive, "height and width above 0"),
         (_is_whole, "whole numbers as height and width"),
     ):
-        check_each(
-            images,
-            "images",
-            path,
+        images.must(
             lambda i, is_good=is_good: is_good(i["height"]) and is_good(i["width"]),
             expected,
             lambda i: f"height {i['height']!r}, width {i['width']!r}",
             "write the size of the image file in px",
         )
-    for image in images:
+    for image in images.entries:
         image["height"], image["width"] = int(image["height"]), int(image["width"])
-    _check_ids(images, "images", "id", path)
-    _check_unique(images, "images", "id", path)
+    _check_ids(images, "id")
+    _check_unique(images, "id")
 
 
-def _check_entries(content: dict, path) -> None:
+def _check_entries(annotations: Entries, content: dict) -> None:
     """Keys, ids, references and flags of the annotations."""
-    annotations = content["annotations"]
-    _check_keys(annotations, "annotations", _ANNOTATION_KEYS, path)
+    _check_keys(annotations, _ANNOTATION_KEYS)
     for key in ("id", "image_id", "category_id"):
-        _check_ids(annotations, "annotations", key, path)
-    _check_unique(annotations, "annotations", "id", path)
-    category_ids = set(_values(content["categories"], "id"))
-    _check_known(
-        annotations,
-        "image_id",
-        set(_values(content["images"], "id")),
-        path,
-        "the id of an entry of 'images' as image_id",
-        "add the image or remove the annotation",
-    )
-    _check_known(
-        annotations,
-        "category_id",
-        category_ids,
-        path,
-        f"one of the category ids {few(sorted(category_ids, key=str))} as category_id",
-        "add the category or correct the id (ids need not start at 0)",
-    )
+        _check_ids(annotations, key)
+    _check_unique(annotations, "id")
+    image_ids, category_ids = (set(_values(content[group], "id")) for group in ("images", "categories"))
+    expected = "the id of an entry of 'images' as image_id"
+    _check_known(annotations, "image_id", image_ids, expected, "add the image or remove the annotation")
+    expected = f"one of the category ids {few(sorted(category_ids, key=str))} as category_id"
+    remedy = "add the category or correct the id (ids need not start at 0)"
+    _check_known(annotations, "category_id", category_ids, expected, remedy)
     for key in _FLAGS:
         # A text such as "0" would count as true.
-        if not all(a.get(key) in _FLAG_VALUES for a in annotations):
-            check_each(
-                annotations,
-                "annotations",
-                path,
-                lambda a, key=key: a.get(key) in _FLAG_VALUES,
-                f"0 or 1 as {key}",
-                lambda a, key=key: repr(a[key]),
-                "write a number, not a text",
-            )
+        bad = [number for number, a in enumerate(annotations.entries) if a.get(key) not in _FLAG_VALUES]
+        annotations.refuse(bad, f"0 or 1 as {key}", lambda a, key=key: repr(a[key]), "write a number, not a text")
 
 
-def _check_boxes(annotations: list, path) -> None:
-    if not annotations:
+def _check_boxes(annotations: Entries) -> None:
+    if not annotations.entries:
         return
     try:
-        rows = [(*a["bbox"], a["area"]) for a in annotations]
+        rows = [(*a["bbox"], a["area"]) for a in annotations.entries]
         # (N, 5): x, y, width, height, area. Fast for the millions; which entry is bad is looked up afterwards.
         flat = list(chain.from_iterable(rows))
         good = {int, float}.issuperset(map(type, flat)) and set(map(len, rows)) == {5}
@@ -242,30 +214,28 @@ def _check_boxes(annotations: list, path) -> None:
     except (TypeError, ValueError, OverflowError):
         good = False
     if not good:
-        check_each(
-            annotations,
-            "annotations",
-            path,
+        annotations.must(
             _is_box,
             "bbox as four numbers [x, y, width, height] and area as a number",
             lambda a: f"bbox {a['bbox']!r}, area {a['area']!r}"[:120],
             "write all five in px",
         )
     finite = np.isfinite(numbers).all(1) & (np.abs(numbers[:, :4]) < _BEYOND_IMAGES).all(1)
-    _check_flags(
-        finite,
-        annotations,
-        path,
-        "finite numbers in bbox and area, none beyond any image",
-        "remove the annotation or write its real box",
-    )
-    _check_flags(
-        (numbers[:, 2:4] >= 0).all(1),
-        annotations,
-        path,
-        "width and height not below 0",
-        "bbox is [x, y, width, height] with x, y the upper left corner",
-    )
+    for fine, expected, remedy in (
+        (
+            finite,
+            "finite numbers in bbox and area, none beyond any image",
+            "remove the annotation or write its real box",
+        ),
+        (
+            (numbers[:, 2:4] >= 0).all(1),
+            "width and height not below 0",
+            "bbox is [x, y, width, height] with x, y the upper left corner",
+        ),
+    ):
+        annotations.refuse(
+            np.flatnonzero(~fine).tolist(), expected, lambda a: f"bbox {a['bbox']}, area {a['area']}", remedy
+        )
 
 
 def _is_positive(value) -> bool:
@@ -285,44 +255,20 @@ def _is_whole(value) -> bool:
     return type(value) is int or type(value) is float and value.is_integer()
 
 
-def _check_flags(good: np.ndarray, annotations: list, path, expected: str, remedy: str) -> None:
-    if not good.all():
-        first = int(np.flatnonzero(~good)[0])
-        annotation = annotations[first]
-        refuse_entry(
-            path,
-            "annotations",
-            first,
-            annotation,
-            expected,
-            f"bbox {annotation['bbox']}, area {annotation['area']}",
-            int((~good).sum()),
-            remedy,
-        )
-
-
-def _check_keys(entries: list, group: str, keys: tuple[str, ...], path) -> None:
-    check_each(
-        entries,
-        group,
-        path,
-        lambda e: isinstance(e, dict) and all(key in e for key in keys),
-        f"the keys {', '.join(keys)}",
-        shown,
-        "add what is missing",
+def _check_keys(entries: Entries, keys: tuple[str, ...]) -> None:
+    expected = f"the keys {', '.join(keys)}"
+    entries.must(
+        lambda e: isinstance(e, dict) and all(key in e for key in keys), expected, shown, "add what is missing"
     )
 
 
-def _check_ids(entries: list, group: str, key: str, path) -> None:
+def _check_ids(entries: Entries, key: str) -> None:
     """Ids are whole numbers, or all are texts. Others meet as dict keys: true and 1.0 are 1, a list cannot be one."""
-    kinds = set(map(type, _values(entries, key)))
+    kinds = set(map(type, _values(entries.entries, key)))
     if kinds <= {int} or kinds == {str}:
         return
-    as_texts = sum(type(entry[key]) is str for entry in entries) > len(entries) / 2
-    check_each(
-        entries,
-        group,
-        path,
+    as_texts = sum(type(entry[key]) is str for entry in entries.entries) > len(entries.entries) / 2
+    entries.must(
         lambda e: type(e[key]) is str if as_texts else _is_whole(e[key]),
         f"{'a text' if as_texts else 'a whole number'} as {key}, as in the other entries",
         lambda e: repr(e[key])[:80],
@@ -330,24 +276,24 @@ def _check_ids(entries: list, group: str, key: str, path) -> None:
     )
 
 
-def _check_known(entries: list, key: str, known: set, path, expected: str, remedy: str) -> None:
+def _check_known(entries: Entries, key: str, known: set, expected: str, remedy: str) -> None:
     """References of annotations to what is there."""
-    if not known.issuperset(_values(entries, key)):
-        check_each(entries, "annotations", path, lambda e: e[key] in known, expected, lambda e: repr(e[key]), remedy)
+    if not known.issuperset(_values(entries.entries, key)):
+        entries.must(lambda e: e[key] in known, expected, lambda e: repr(e[key]), remedy)
 
 
 def _values(entries: list, key: str) -> Iterator:
     return map(itemgetter(key), entries)
 
 
-def _check_unique(entries: list, group: str, key: str, path) -> None:
-    values = list(_values(entries, key))
+def _check_unique(entries: Entries, key: str) -> None:
+    values = list(_values(entries.entries, key))
     if len(set(values)) == len(values):
         return
     double, times = Counter(values).most_common(1)[0]
     refuse(
-        path,
-        f"expected each {key} in '{group}' once",
+        entries.where,
+        f"expected each {key} in '{entries.group}' once",
         f"got {double!r} {times} times",
         f"give each entry a {key} of its own",
     )

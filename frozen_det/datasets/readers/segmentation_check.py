@@ -12,9 +12,9 @@ from itertools import chain
 
 import numpy as np
 
+from ...evaluation.entries import Entries
 from ...evaluation.run_lengths import run_length_faults
 from .polygons import segmentation_box
-from .refusals import refuse_entry
 
 NO_AREA = "parts of masks of fewer than three points"
 _EXPECTED = (
@@ -59,9 +59,7 @@ def check_segmentations(annotations: list[dict], sizes: dict, path, notes: Count
     bad = sorted([*bad, *(runs[row][0] for row, _ in run_length_faults([rle for _, rle in runs]))])
     if not _NUMBERS.issuperset(map(type, chain.from_iterable(polygons))):  # bools, which add up
         bad = sorted({*bad, *(number for number, annotation in enumerate(annotations) if _holds_bools(annotation))})
-    if bad:
-        entry = annotations[bad[0]]
-        refuse_entry(path, "annotations", bad[0], entry, _EXPECTED, repr(entry["segmentation"])[:80], len(bad), _REMEDY)
+    Entries(annotations, "annotations", path).refuse(bad, _EXPECTED, lambda a: repr(a["segmentation"])[:80], _REMEDY)
     _check_places(annotations, path)
 
 
@@ -95,16 +93,11 @@ def _check_places(annotations: list[dict], path) -> None:
     numbers = [number for number, annotation in enumerate(annotations) if annotation.get("segmentation")]
     chosen = [numbers[i] for i in np.linspace(0, len(numbers) - 1, min(len(numbers), _NUM_COMPARED)).astype(int)]
     apart = [number for number in chosen if _lies_apart(annotations[number])]
-    if apart and len(apart) > len(chosen) / 2:
-        entry = annotations[apart[0]]
-        refuse_entry(
-            path,
-            "annotations",
-            apart[0],
-            entry,
+    if len(apart) > len(chosen) / 2:
+        Entries(annotations, "annotations", path).refuse(
+            apart,
             "a segmentation with an area that lies in its bbox, in px",
-            f"bbox {entry['bbox']} and segmentation {repr(entry['segmentation'])[:80]}",
-            len(apart),
+            lambda a: f"bbox {a['bbox']} and segmentation {repr(a['segmentation'])[:80]}",
             "write both in px of the image",
         )
 

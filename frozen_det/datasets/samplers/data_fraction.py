@@ -78,15 +78,19 @@ def check_fraction(fraction) -> tuple[float, int]:
     return float(share), seed
 
 
-def fraction_record(ids: list, share: float, seed: int, num_images: int, ann_file) -> dict:
-    """What is written beside a run: the draw, the images it was drawn from, and the ids it gave."""
-    digest = hashlib.sha256(Path(ann_file).read_bytes()).hexdigest()
+def fraction_record(ids: list, share: float, seed: int, num_images: int, source, content: bytes | None = None) -> dict:
+    """What is written beside a run: the draw, the images it was drawn from, and the ids it gave.
+
+    Args:
+        source: the annotation file; content: what stands for it where there is none.
+    """
+    digest = hashlib.sha256(Path(source).read_bytes() if content is None else content).hexdigest()
     return {
         "share": share,
         "seed": seed,
         "num_images": len(ids),
         "of_images": num_images,
-        "annotation_file": str(ann_file),
+        "annotation_file": str(source),
         "annotation_sha256": digest,
         "ids": list(ids),
     }
