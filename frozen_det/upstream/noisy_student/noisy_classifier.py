@@ -37,6 +37,7 @@ class NoisyClassifier(ImageClassifier):
                 "expected no batch mixing with frozen_det.NoisyClassifier, got model.mixing; set mixing=None."
             )
         pseudo = {"labels": "soft", "weighting": "sum", **(pseudo or {})}
+        refuse_unknown(pseudo, ("labels", "weighting", "type"), "model.pseudo")
         known = dict(dropout=0.0, stochastic_depth=0.0, drop_block=0.0, block_size=4, branches="layer*.*.bn2")
         refuse_unknown(noise or {}, (*known, "type"), "model.noise")
         noise = known | dict(noise or {})
