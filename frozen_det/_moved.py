@@ -230,6 +230,7 @@ MOVED = {
     "trusted_conversion": "weights.unsafe_pickle",
     "upstream.agreement": "upstream.noisy_student.agreement",
     "upstream.averages": "engine.hooks.averages",
+    "upstream.collation": "upstream.datasets",
     "upstream.description": "reports.describe_classifier",
     "upstream.fixres_config": "upstream.fixres.config",
     "upstream.fixres_transform": "upstream.fixres.transform",

@@ -57,7 +57,7 @@ def _browse_classifier(cfg, dataset, indices: list, args) -> int:
     """Write one sheet of the first images as the network gets them, in training mixed and with their labels."""
     from mmengine.registry import MODELS, DefaultScope
 
-    from ..upstream.collation import collate_images
+    from ..upstream.datasets import collate_images
     from ..upstream.mixed_pictures import mixed_pictures, write_pictures
 
     if args.stations is not None:

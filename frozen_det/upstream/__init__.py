@@ -5,7 +5,6 @@ from ..engine.optimizers import lamb, rmsprop_tf, warm_up_step  # noqa: F401
 from . import (  # noqa: F401
     batch_mixing,
     classifier,
-    collation,
     cub_images,
     datasets,
     joined_images,

@@ -18,7 +18,7 @@ from ..datasets.samplers.data_fraction import check_fraction, draw_fraction, fra
 from ..datasets.samplers.seeding import SampleIndex, sample_seed, seeded
 from ..errors import InputError
 from ..ops.counter_draws import counter_words
-from ..registry import DATASETS, TRANSFORMS
+from ..registry import DATASETS, FUNCTIONS, TRANSFORMS
 from .image_records import ImageRecords, read_folder, read_list, with_multi_labels
 
 _UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
@@ -221,6 +221,47 @@ class ClassificationDataset(Dataset):
         ids, content = [names[place] for place in drawn], listing.encode("utf-8", "surrogateescape")
         self.fraction_record = fraction_record(ids, share, seed, len(records), records.source, content)
         return records.take(np.array(drawn))
+
+
+@FUNCTIONS.register_module()
+def collate_images(samples) -> dict:
+    """One batch of samples.
+
+    Args:
+        samples: List of ``dict(inputs=(3, H, W) uint8, data_samples=dict(label=int, index=int, path=str))``, some
+            with ``labels_multi``, a list of the valid classes; None for an image that was left out. Or a batch
+            that a dataset made whole, which passes through.
+
+    Returns:
+        ``dict(inputs=(N, 3, H, W) uint8, data_samples=dict(label=(N,) int64, index=(N,) int64, path=list of N))``,
+        with ``labels_multi``, N lists, where every sample has them.
+
+    Raises:
+        InputError: Images of more than one size, or no image left.
+    """
+    if isinstance(samples, dict):
+        return samples
+    kept = [sample for sample in samples if sample is not None]
+    if not kept:
+        raise InputError(
+            f"expected at least one readable image in a batch of {len(samples)}, got none; look at the "
+            "warnings about broken images above, and repair the files or raise batch_size."
+        )
+    shapes = sorted({tuple(sample["inputs"].shape) for sample in kept})
+    if len(shapes) > 1:
+        raise InputError(
+            f"expected images of one size in a batch, got {shapes[0]} and {shapes[-1]} (shape of inputs); "
+            "end the dataset's transform with a crop or resize of fixed size."
+        )
+    meta = [sample["data_samples"] for sample in kept]
+    batch = dict(
+        label=torch.tensor([one["label"] for one in meta], dtype=torch.int64),
+        index=torch.tensor([one["index"] for one in meta], dtype=torch.int64),
+        path=[one["path"] for one in meta],
+    )
+    if all("labels_multi" in one for one in meta):
+        batch["labels_multi"] = [one["labels_multi"] for one in meta]
+    return dict(inputs=torch.stack([sample["inputs"] for sample in kept]), data_samples=batch)
 
 
 @DATASETS.register_module()

@@ -13,8 +13,7 @@ from frozen_det.datasets.samplers.epoch import EpochSampler
 from frozen_det.datasets.samplers.seeding import SampleIndex
 from frozen_det.errors import InputError
 from frozen_det.registry import DATASETS
-from frozen_det.upstream.collation import collate_images
-from frozen_det.upstream.datasets import ImageFolder, ImageList
+from frozen_det.upstream.datasets import ImageFolder, ImageList, collate_images
 
 from .image_sets import write_folder
 

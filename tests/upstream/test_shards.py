@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from frozen_det.errors import InputError
 from frozen_det.registry import DATASETS
 from frozen_det.upstream import shards
-from frozen_det.upstream.collation import collate_images
+from frozen_det.upstream.datasets import collate_images
 from frozen_det.upstream.shards import ImageShards, ShardSampler
 
 NUM_SHARDS, PER_SHARD = 6, 5

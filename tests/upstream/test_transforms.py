@@ -11,8 +11,7 @@ from torch.utils.data import DataLoader
 from frozen_det.datasets.samplers.epoch import EpochSampler
 from frozen_det.datasets.samplers.seeding import SampleIndex, seeded
 from frozen_det.errors import InputError
-from frozen_det.upstream.collation import collate_images
-from frozen_det.upstream.datasets import ImageFolder
+from frozen_det.upstream.datasets import ImageFolder, collate_images
 from frozen_det.upstream.transforms import PRESETS, EvalTransform, TrainTransform, rand_augment_like_timm
 
 from .image_sets import write_folder

@@ -77,9 +77,6 @@ class BoxedMasks(BitmapMasks):
     def __len__(self) -> int:
         return len(self.crops)
 
-    def __iter__(self):
-        return iter(self.masks)
-
     def __repr__(self) -> str:
         return f"BoxedMasks(num_masks={len(self)}, height={self.height}, width={self.width})"
 
@@ -184,10 +181,6 @@ class BoxedMasks(BitmapMasks):
             bitmap[0, 0, top:bottom, left:right] = 0
         targets = targets >= 0.5 if binarize else targets
         return BitmapMasks(targets.cpu().numpy(), *out_shape)
-
-    def to_ndarray(self) -> np.ndarray:
-        """(N, H, W) uint8."""
-        return self.masks
 
     def to_tensor(self, dtype, device) -> torch.Tensor:
         """(N, H, W) of ``dtype`` on ``device``."""

@@ -19,7 +19,7 @@ from ...engine.runner.label_classes import label_classes, name_of_data
 from ...errors import InputError
 from ...registry import DATASETS
 from ...weights.class_names import refuse_other_order
-from ..collation import collate_images
+from ..datasets import collate_images
 from ..metric import ClassificationMetric, each_once, summarize
 from ..transforms import EvalTransform
 from .classifier import head_module

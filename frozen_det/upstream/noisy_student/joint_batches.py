@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from ...datasets.samplers.seeding import RankSampler, SampleIndex, sample_seed
 from ...errors import InputError
 from ...registry import DATA_SAMPLERS, DATASETS
-from ..collation import collate_images
+from ..datasets import collate_images
 
 
 @DATASETS.register_module()

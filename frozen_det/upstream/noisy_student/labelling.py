@@ -248,18 +248,8 @@ class PartImages(IterableDataset):
                 if len(images) == self.batch_size:
                     yield dict(part=part.number, last=False, images=torch.stack(images), rows=rows)
                     images, rows = [], []
-                row = dict(
-                    id=item.id,
-                    path=item.path,
-                    key=item.key,
-                    offset=item.offset,
-                    size=item.size,
-                    content_hash="",
-                    label=-1,
-                    confidence=0.0,
-                    decodes=False,
-                    error=item.error,
-                )
+                row = {name: getattr(item, name) for name in ("id", "path", "key", "offset", "size", "error")}
+                row.update(content_hash="", label=-1, confidence=0.0, decodes=False)
                 if item.content is not None:
                     row["content_hash"] = content_hash(item.content)
                     image = _decoded(item.content, row)

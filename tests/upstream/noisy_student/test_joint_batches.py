@@ -7,8 +7,7 @@ from torch.utils.data import DataLoader
 
 from frozen_det.datasets.samplers.seeding import SampleIndex
 from frozen_det.errors import InputError
-from frozen_det.upstream.collation import collate_images
-from frozen_det.upstream.datasets import ImageFolder
+from frozen_det.upstream.datasets import ImageFolder, collate_images
 from frozen_det.upstream.noisy_student.joint_batches import JointDataset, JointSampler, joint_batch_size
 
 from ..image_sets import write_folder
