@@ -32,7 +32,7 @@ def test_pictures_and_a_sheet_are_written_where_asked(config, tmp_path, capsys):
     assert main(["browse", config, "-o", str(tmp_path / "out"), "--num", "3"]) == 0
     files = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert len(files) == 4 and files[-1] == "train_sheet.png"
-    assert cv2.imread(str(tmp_path / "out" / files[0])).shape == (448, 448, 3)
+    assert cv2.imread(str(tmp_path / "out" / files[0])).shape == (360, 360, 3)
     assert cv2.imread(str(tmp_path / "out/train_sheet.png")).shape == (332, 984, 3)
     assert f"3 pictures and train_sheet.png in {tmp_path / 'out'}" in capsys.readouterr().out
 

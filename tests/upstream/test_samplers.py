@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from frozen_det.errors import InputError
 from frozen_det.registry import DATA_SAMPLERS
-from frozen_det.upstream import samplers
 from frozen_det.upstream.datasets import ImageFolder
 from frozen_det.upstream.samplers import RepeatAugSampler
 
@@ -44,7 +43,7 @@ def test_ranks_together_show_what_one_process_shows_padded_to_equal_lengths(size
     ranks = []
     for rank in range(world):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(samplers, "get_dist_info", lambda rank=rank: (rank, world))
+            patch.setattr("frozen_det.datasets.samplers.seeding.get_dist_info", lambda rank=rank: (rank, world))
             ranks.append(drawn(size, seed=1, num_repeats=num_repeats))
     together = [rank[step] for step in range(len(ranks[0])) for rank in ranks]
     assert {len(rank) for rank in ranks} == {-(-size // world)}
@@ -67,7 +66,7 @@ def test_batches_of_an_update_are_those_of_timms_ranks(processes, batches):
     theirs = timm_lists(size, world, 3)
     for rank in range(processes):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(samplers, "get_dist_info", lambda rank=rank: (rank, processes))
+            patch.setattr("frozen_det.datasets.samplers.seeding.get_dist_info", lambda rank=rank: (rank, processes))
             ours = [
                 int(index) for index in drawn(size, seed=0, shuffle=False, batch_size=batch, batches_of_update=batches)
             ]

@@ -11,7 +11,6 @@ from torch.utils.data import DataLoader
 
 from frozen_det.errors import InputError
 from frozen_det.registry import DATASETS
-from frozen_det.upstream import shards
 from frozen_det.upstream.datasets import collate_images
 from frozen_det.upstream.shards import ImageShards, ShardSampler
 
@@ -91,7 +90,7 @@ def test_ranks_share_the_epoch_without_loss_and_read_shards_of_their_own(root, m
     dataset = make(root)
     ranks = []
     for rank in range(3):
-        monkeypatch.setattr(shards, "get_dist_info", lambda rank=rank: (rank, 3))
+        monkeypatch.setattr("frozen_det.datasets.samplers.seeding.get_dist_info", lambda rank=rank: (rank, 3))
         ranks.append(list(ShardSampler(dataset, window=1, seed=0)))
     assert sorted(index for rank in ranks for index in rank) == list(range(30))
     opened = [{index // PER_SHARD for index in rank} for rank in ranks]

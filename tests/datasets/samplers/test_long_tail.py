@@ -83,12 +83,11 @@ def test_an_image_that_repeats_within_an_epoch_is_augmented_anew(kind, settings)
 
 @pytest.mark.parametrize("kind", [RepeatFactorSampler, ClassAwareSampler])
 def test_ranks_share_one_plan(kind, monkeypatch):
-    from frozen_det.datasets.samplers import long_tail as long_tail_samplers
 
     alone = [(int(i), i.seed) for i in kind(TAIL, seed=7)]
     ranks = []
     for rank in range(2):
-        monkeypatch.setattr(long_tail_samplers, "get_dist_info", lambda rank=rank: (rank, 2))
+        monkeypatch.setattr("frozen_det.datasets.samplers.seeding.get_dist_info", lambda rank=rank: (rank, 2))
         ranks.append([(int(i), i.seed) for i in kind(TAIL, seed=7)])
     assert len(ranks[0]) == len(ranks[1]) == -(-len(alone) // 2)
     assert [pair for both in zip(*ranks) for pair in both][: len(alone)] == alone

@@ -89,9 +89,7 @@ def test_ranks_share_an_epoch_without_overlap(joint, monkeypatch):
     alone = JointSampler(joint, 4, 1, seed=2)
     shares = []
     for rank in (0, 1):
-        monkeypatch.setattr(
-            "frozen_det.upstream.noisy_student.joint_batches.get_dist_info", lambda rank=rank: (rank, 2)
-        )
+        monkeypatch.setattr("frozen_det.datasets.samplers.seeding.get_dist_info", lambda rank=rank: (rank, 2))
         shares.append([int(i) for i in JointSampler(joint, 2, 1, seed=2)])
     assert len(shares[0]) == len(shares[1]) == len(alone) // 2
     assert sorted(shares[0] + shares[1]) == sorted(int(i) for i in alone)
