@@ -153,7 +153,7 @@ def measure_paste(settings: dict) -> list[dict]:
             seconds = {kind: [] for kind in ("mmdet", *_PASTE_KINDS)}
             for trial in range(settings["trials"] + 1):  # the first one warms up
                 target, donor = paste_inputs(num_objects, settings["size"], trial)
-                chosen = choose(num_objects, selection, None, generator)
+                chosen = choose(num_objects, selection, generator)
                 for kind, taken in _one_paste(target, donor, chosen).items():
                     seconds[kind].append(taken)
             means = {kind: 1e3 * float(np.mean(taken[1:])) for kind, taken in seconds.items()}

@@ -197,7 +197,7 @@ def test_the_command_prints_writes_and_reports_as_it_goes(monkeypatch, capsys, t
 def test_senseless_options_are_refused():
     with pytest.raises(InputError, match="'resnett'; did you mean.*'resnet'"):
         benchmark_backbones.run(parsed("--library", "timm", "--only", "resnett"))
-    with pytest.raises(InputError, match="--jobs of 1 or more, got 0"):
+    with pytest.raises(InputError, match="--jobs from 1 on, got 0"):
         benchmark_backbones.run(parsed("--jobs", "0"))
 
 
