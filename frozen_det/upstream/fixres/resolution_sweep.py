@@ -5,7 +5,6 @@ Each function measures and returns plain rows; :mod:`.page` makes the page of th
 """
 
 import copy
-import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -181,9 +180,9 @@ def flops_at(model, size: int) -> int:
 
 def sign_test(gained: int, lost: int) -> float:
     """Two-sided p-value of a fair coin giving counts as uneven as `gained` and `lost`, in (0, 1]."""
-    total = gained + lost
-    tail = sum(math.comb(total, k) for k in range(min(gained, lost) + 1)) / 2**total
-    return min(1.0, 2 * tail)
+    from scipy.stats import binomtest
+
+    return float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
 
 
 def _flips(was: np.ndarray, now: np.ndarray) -> dict:

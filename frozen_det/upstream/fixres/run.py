@@ -140,7 +140,7 @@ def tune(
         checkpoint=result.name,
         test_size=run.fixres["test_size"],
         train_size=run.fixres["train_size"],
-        settings=_plain(asdict(settings)),
+        settings=asdict(settings),
         epochs=run.train_cfg.max_epochs,
         transform=run.fixres["transform"],
         moved_strides=strides,
@@ -323,9 +323,3 @@ def _save(model, cfg, wanted: tuple[int, float], work_dir) -> None:
     card = dataclasses.replace(card, digest=fingerprint(state).digest)
     with replacing(Path(work_dir) / "adapted.safetensors") as partial:
         save_file(state, str(partial), metadata={KEY: card.to_json()})
-
-
-def _plain(value):
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    return list(value) if isinstance(value, tuple) else value

@@ -1,16 +1,13 @@
 """How far a student, without noise, says of pool images what its teacher said. Refuses labels without an image."""
 
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
-from ...datasets.images.pixels import upright_rgb
 from ...errors import InputError
 from .label_files import import_pyarrow
-from .pool import read_bytes
+from .pool import open_image
 
 
 def agreement(model, transform, labels_dir, num_images: int = 2000, seed: int = 0, batch_size: int = 100) -> dict:
@@ -36,7 +33,7 @@ def agreement(model, transform, labels_dir, num_images: int = 2000, seed: int = 
     device = next(model.parameters()).device
     with torch.inference_mode():
         for start in range(0, len(rows), batch_size):
-            images = torch.stack([transform(_image(row)) for row in rows[start : start + batch_size]])
+            images = torch.stack([transform(open_image(row)) for row in rows[start : start + batch_size]])
             data = model.data_preprocessor(dict(inputs=images.to(device), data_samples=None))
             scores = model(data["inputs"], mode="tensor").float().softmax(1)  # (n, C)
             said += scores.argmax(1).tolist()
@@ -68,8 +65,3 @@ def _drawn(folder: Path, count: int, seed: int) -> list[dict]:
     if not rows:
         raise InputError(f"expected labelled images in {folder}, got none that decodes; look at undecodable.txt there.")
     return rows
-
-
-def _image(row: dict) -> Image.Image:
-    with Image.open(BytesIO(read_bytes(row["path"], row["offset"], row["size"]))) as image:
-        return upright_rgb(image)

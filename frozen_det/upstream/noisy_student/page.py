@@ -3,7 +3,6 @@
 It is written from the loop's own files; a loop that does not test has no accuracies on it.
 """
 
-import io
 import json
 from pathlib import Path
 
@@ -283,13 +282,11 @@ def _image(row: dict):
     """The image, to fit a cell; None where it cannot be read any more."""
     from PIL import Image
 
-    from ...datasets.images.pixels import upright_rgb
-    from .pool import read_bytes
+    from .pool import open_image
 
     side = _CELL_PX - 6
     try:
-        with Image.open(io.BytesIO(read_bytes(row["path"], row["offset"], row["size"]))) as opened:
-            image = upright_rgb(opened)
+        image = open_image(row)
     except (OSError, ValueError):
         return None
     scale = side / max(image.size)

@@ -12,8 +12,12 @@ import os
 import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
+from PIL import Image
+
+from ...datasets.images.pixels import upright_rgb
 from ...errors import InputError
 from ...weights.atomic_write import replacing
 from ..image_records import EXTENSIONS, spelt_out
@@ -199,6 +203,16 @@ def read_bytes(path: str, offset: int = -1, size: int = -1) -> bytes:
             return file.read()
         file.seek(offset)
         return file.read(size)
+
+
+def open_image(row: dict) -> Image.Image:
+    """The image of a row with ``path``, ``offset`` and ``size``: decoded, RGB, upright.
+
+    Raises:
+        OSError, ValueError: it cannot be read.
+    """
+    with Image.open(BytesIO(read_bytes(row["path"], row["offset"], row["size"]))) as image:
+        return upright_rgb(image)
 
 
 def image_id(path: str, key: str = "") -> int:

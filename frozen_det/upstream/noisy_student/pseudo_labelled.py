@@ -4,17 +4,14 @@ Each copy is a sample of its own, with its own draws. Pixels come from files, or
 a manifest whose label files are gone, a broken image where ``on_broken="error"``.
 """
 
-from io import BytesIO
-
 import torch
 from PIL import Image
 
-from ...datasets.images.pixels import upright_rgb
 from ...errors import InputError
 from ...registry import DATASETS
 from ..datasets import ClassificationDataset
 from .manifest import ManifestRecords
-from .pool import read_bytes
+from .pool import open_image
 
 LABELS = ("soft", "hard")
 
@@ -56,9 +53,7 @@ class PseudoLabelled(ClassificationDataset):
 
     def read_image(self, index: int) -> Image.Image:
         """The image, decoded, RGB, upright."""
-        row = self.records.row(index)
-        with Image.open(BytesIO(read_bytes(row["path"], row["offset"], row["size"]))) as image:
-            return upright_rgb(image)
+        return open_image(self.records.row(index))
 
     def __getitems__(self, indices) -> list | dict:
         batch = super().__getitems__(indices)
