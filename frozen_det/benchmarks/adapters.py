@@ -90,7 +90,9 @@ def measure(name: str, body: dict, kinds, size_hw, batch: int, steps: int, devic
     kept = {variant: model.kept_bytes() for variant, model in models.items()}
     on_gpu = device.startswith("cuda")
     calls = {variant: model.step for variant, model in models.items()}
-    times = in_turns(calls, steps, on_gpu=on_gpu, after=lambda variant: models[variant].drop_gradients())
+    times = in_turns(
+        calls, steps, gpu=device if on_gpu else None, after=lambda variant: models[variant].drop_gradients()
+    )
     rows = []
     for variant, model in models.items():
         parameters, adapters, took = list(model.backbone.parameters()), model.backbone.adapters, times[variant]

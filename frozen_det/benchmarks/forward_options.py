@@ -120,7 +120,7 @@ def measure(body: dict, arms, size: int, batch: int, rounds: int, device: str) -
 
     from .measured_step import quiet_host
 
-    name, on_gpu = f"{body['type']}/{body['name']}", device.startswith("cuda")
+    name, gpu = f"{body['type']}/{body['name']}", device if device.startswith("cuda") else None
     images = torch.randn(batch, 3, size, size, generator=torch.Generator().manual_seed(0)).to(device)
     rows = {arm: Row(name, arm) for arm in dict.fromkeys((EAGER, *arms))}
     calls, wanted = {}, None
@@ -130,7 +130,7 @@ def measure(body: dict, arms, size: int, batch: int, rounds: int, device: str) -
             try:
                 with quiet_host():
                     backbone = _backbone(body, ARMS[arm], device)
-                    features = first.add(lambda backbone=backbone: backbone(images), on_gpu)
+                    features = first.add(lambda backbone=backbone: backbone(images), gpu)
             except InputError as error:
                 if arm == EAGER:
                     raise
@@ -143,7 +143,7 @@ def measure(body: dict, arms, size: int, batch: int, rounds: int, device: str) -
             calls[arm] = lambda backbone=backbone: backbone(images)
             row.peak_mib = peak_bytes(calls[arm], device) / 2**20
             bar.update(2)
-        times = in_turns(calls, rounds, warm_up=0, on_gpu=on_gpu, after=lambda _: bar.update())
+        times = in_turns(calls, rounds, warm_up=0, gpu=gpu, after=lambda _: bar.update())
     for arm, took in times.items():
         row = rows[arm]
         row.ms, row.spread_ms, row.cpu_ms = took.wall_ms, took.spread_ms, took.cpu_ms

@@ -51,20 +51,20 @@ class Times:
         low, _, high = statistics.quantiles(self.walls, n=4)
         return 1e3 * (high - low)
 
-    def add(self, call: Callable[[], object], on_gpu: bool = False):
+    def add(self, call: Callable[[], object], gpu: torch.device | str | None = None):
         """Time a call once more; returns what it returns."""
         base = 0
-        if on_gpu:
-            torch.cuda.reset_peak_memory_stats()
-            torch.cuda.synchronize()
-            base = torch.cuda.memory_allocated()
+        if gpu is not None:
+            torch.cuda.reset_peak_memory_stats(gpu)
+            torch.cuda.synchronize(gpu)
+            base = torch.cuda.memory_allocated(gpu)
         wall, cpu = time.perf_counter(), time.process_time()
         found = call()
-        if on_gpu:
-            torch.cuda.synchronize()
+        if gpu is not None:
+            torch.cuda.synchronize(gpu)
         self.walls.append(time.perf_counter() - wall)
         self.cpus.append(time.process_time() - cpu)
-        self.peaks.append(torch.cuda.max_memory_allocated() if on_gpu else 0)
+        self.peaks.append(0 if gpu is None else torch.cuda.max_memory_allocated(gpu))
         self.bases.append(base)
         return found
 
@@ -73,7 +73,7 @@ def in_turns(
     calls: dict[Hashable, Callable[[], object]],
     rounds: int,
     warm_up: int = 1,
-    on_gpu: bool = False,
+    gpu: torch.device | str | None = None,
     after: Callable[[Hashable], object] = lambda name: None,
 ) -> dict[Hashable, Times]:
     """Time calls against each other.
@@ -82,14 +82,14 @@ def in_turns(
         calls: by name.
         rounds: that count.
         warm_up: rounds before them.
-        on_gpu: whether to wait for the GPU and to read its memory.
+        gpu: to wait for, and whose memory is read; None on a CPU.
         after: called with the name after each call, not timed.
     """
     times, order = {name: Times() for name in calls}, list(calls)
     for number in range(-warm_up, rounds):
         order.append(order.pop(0))
         for name in order:
-            (times[name] if number >= 0 else Times()).add(calls[name], on_gpu)
+            (times[name] if number >= 0 else Times()).add(calls[name], gpu)
             after(name)
     return times
 

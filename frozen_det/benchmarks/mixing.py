@@ -122,7 +122,7 @@ def measure(
     mixes = {(kind, by): mix for kind in KINDS for by, mix in variants(kind, num_classes, alpha).items()}
     rows = {key: Row(dtype, *key) for key in mixes}
     taken = {key: lambda mix=mix: mix(images, labels) for key, mix in mixes.items() if _accepts(mix, images, labels)}
-    for key, took in in_turns(taken, repeats, warm_up=0, on_gpu=images.is_cuda).items():
+    for key, took in in_turns(taken, repeats, warm_up=0, gpu=device if images.is_cuda else None).items():
         row = rows[key]
         row.wall_ms, row.cpu_ms, row.spread_ms = took.wall_ms, took.cpu_ms, took.spread_ms
         row.host_waits = _host_waits(mixes[key], images, labels)

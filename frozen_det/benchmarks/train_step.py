@@ -177,7 +177,8 @@ def measure(setting: Setting, arms, steps: int, peak: bool = True) -> list[Row]:
     for arm, model in models.items():
         rows[arm].kept_mib = model.kept_bytes() / 2**20
     calls = {arm: model.step for arm, model in models.items()}
-    times = in_turns(calls, steps, on_gpu=setting.on_gpu, after=lambda arm: models[arm].drop_gradients())
+    gpu = setting.device if setting.on_gpu else None
+    times = in_turns(calls, steps, gpu=gpu, after=lambda arm: models[arm].drop_gradients())
     for arm, row in rows.items():
         took = times[arm]
         row.step_ms, row.cpu_ms, row.spread_ms = took.wall_ms, took.cpu_ms, took.spread_ms
