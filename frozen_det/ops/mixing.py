@@ -242,13 +242,6 @@ def soft_targets(
     return targets.scatter_add_(1, labels_b[:, None], targets.new_full((len(labels_b), 1), weight * (1 - lam)))
 
 
-def two_term_loss(loss: Callable[[Tensor, Tensor], Tensor], logits: Tensor, mixed: Mixed) -> Tensor:
-    """``lam * loss(logits, labels_a) + (1 - lam) * loss(logits, labels_b)``, the form of the authors' code."""
-    if mixed.lam == 1:
-        return loss(logits, mixed.labels_a)
-    return mixed.lam * loss(logits, mixed.labels_a) + (1 - mixed.lam) * loss(logits, mixed.labels_b)
-
-
 def _beta(alpha: float, generator: torch.Generator | None) -> float:
     """From Beta(alpha, alpha). numpy draws it (torch has no public one with a generator), seeded from ours."""
     seed = int(torch.randint(2**62, (), generator=generator))

@@ -1,5 +1,6 @@
 """Pools, a small teacher and label parts that tests make."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -8,8 +9,9 @@ import torch
 from PIL import Image
 from torch import nn
 
-from frozen_det.upstream.noisy_student.label_files import PLAN, PartWriter
+from frozen_det.upstream.noisy_student.label_files import PLAN, PartWriter, read_vectors, soft_label
 from frozen_det.upstream.noisy_student.labelling import finish_labels
+from frozen_det.upstream.noisy_student.manifest import kept_vector, manifest_record
 from frozen_det.upstream.transforms import EvalTransform
 
 NUM_CLASSES = 4
@@ -93,3 +95,20 @@ def vector_of(label: int, confidence: float, num_classes: int = NUM_CLASSES) -> 
     shares[label] = confidence
     logits = np.log(shares)
     return logits - logits[label]
+
+
+def read_manifest(path, soft: bool = False, temperature: float = 1.0) -> list[dict]:
+    """All rows of a manifest, with ``soft_labels`` (C,) where asked for."""
+    import pyarrow.parquet
+
+    record, rows = manifest_record(path), pyarrow.parquet.read_table(path).to_pylist()
+    for row in rows if soft else ():
+        vectors = read_vectors(record["labels"], row["part"], record["num_classes"])
+        row["soft_labels"] = soft_label(kept_vector(vectors, row["vector"], path), temperature)
+    return rows
+
+
+def copies_of(content_hash: str, ratio: float, seed: int) -> int:
+    """How often an image is kept: floor(ratio), and once more with the chance that is left; as SQL has it."""
+    digest = hashlib.md5(f"{content_hash}:{seed}".encode(), usedforsecurity=False).hexdigest()
+    return int(ratio) + (int(digest[:13], 16) / 2.0**52 < ratio - int(ratio))

@@ -1,12 +1,11 @@
-"""A manifest of pseudo-labels, read row by row (:func:`read_manifest`) or at random (:class:`ManifestRecords`).
+"""A manifest of pseudo-labels, read at random (:class:`ManifestRecords`).
 
-At random it is an Arrow file that is mapped into memory, not loaded. An index stands for one copy of an image; which
-image it is, is found in the running sum of the copies, which is a column of the file. What is held in memory is one
-entry for each 65,536 images.
+For that it is written once more as an Arrow file, which is mapped into memory, not loaded. An index stands for one copy
+of an image; which image it is, is found in the running sum of the copies, which is a column of the file. What is held
+in memory is one entry for each 65,536 images.
 """
 
 import json
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,6 @@ from .label_files import import_pyarrow, read_vectors, soft_label
 
 _ROWS = 65_536
 _OPEN_PARTS = 64
-_BATCH_ROWS = 16_384
 COLUMNS = ("id", "path", "key", "offset", "size", "content_hash", "label", "confidence", "copies", "part", "vector")
 _KEPT = ("path", "key", "offset", "size", "label", "part", "vector")
 META = b"frozen_det"
@@ -154,44 +152,6 @@ def mapped_manifest(manifest) -> Path:
     if sums[-1] == 0:
         raise InputError(f"expected images in the manifest {manifest}, got none; select with a lower min_confidence.")
     return target
-
-
-def read_manifest(
-    path,
-    *,
-    soft: bool = False,
-    temperature: float = 1.0,
-    share: tuple[int, int] = (0, 1),
-    columns: Sequence[str] = COLUMNS,
-) -> Iterator[dict]:
-    """The rows of a manifest, one after the other; memory does not grow with it.
-
-    Args:
-        path: The Parquet file.
-        soft: Give ``soft_labels`` (C,) float32 as well, probabilities at `temperature`; of each label file the rows
-            that are needed are read, and no other.
-        temperature: The teacher's logits are divided by it before they are normalised.
-        share: (i, n): every n-th batch of rows from the i-th on, for rank or worker i of n.
-        columns: Columns to read.
-
-    Raises:
-        InputError: No manifest, or an image whose soft vector was not kept.
-    """
-    pa = import_pyarrow()
-    record = manifest_record(path)
-    wanted = list(dict.fromkeys([*columns, *(("part", "vector") if soft else ())]))
-    number, vectors = None, None
-    with pa.parquet.ParquetFile(path) as file:
-        for place, batch in enumerate(file.iter_batches(_BATCH_ROWS, columns=wanted)):
-            if place % share[1] != share[0]:
-                continue
-            for row in batch.to_pylist():
-                if soft:
-                    if row["part"] != number:
-                        number = row["part"]
-                        vectors = read_vectors(record["labels"], number, record["num_classes"])
-                    row["soft_labels"] = soft_label(kept_vector(vectors, row["vector"], path), temperature)
-                yield row
 
 
 def kept_vector(vectors: np.ndarray, row: int, path) -> np.ndarray:

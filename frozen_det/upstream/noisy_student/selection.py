@@ -187,12 +187,6 @@ def balance(counts: np.ndarray, per_class: int, min_confidence: float) -> dict:
     return dict(threshold=max(chosen / GRID, min_confidence), images=int(above[chosen]))
 
 
-def copies_of(content_hash: str, ratio: float, seed: int) -> int:
-    """How often an image is kept: floor(ratio), and once more with the chance that is left; as DuckDB computes it."""
-    digest = hashlib.md5(f"{content_hash}:{seed}".encode(), usedforsecurity=False).hexdigest()
-    return int(ratio) + (int(digest[:13], 16) / 2.0**52 < ratio - int(ratio))
-
-
 def _finished(parts_dir, num_classes: int) -> dict:
     try:
         labels = json.loads(Path(parts_dir, LABELS).read_text(encoding="utf-8"))
@@ -284,7 +278,8 @@ def _write_manifest(database, out: Path, cuts: list[dict], ratios: list[float], 
         ),
     )
     database.execute("CREATE TABLE balanced AS SELECT * FROM balanced_table")
-    # The draw is copies_of() in SQL: md5 is the same in every version of every library.
+    # An image is kept floor(ratio) times, and once more with the chance that is left; md5 draws it, which is the same in
+    # every version of every library.
     draw = f"('0x' || substr(md5(content_hash || ':' || {int(seed)}), 1, 13))::BIGINT / 4503599627370496.0"
     columns = ", ".join(f'"{name}"' for name in COLUMNS)  # "offset" is a word of SQL's
     query = (

@@ -13,10 +13,10 @@ from frozen_det.errors import InputError
 from frozen_det.registry import DATASETS
 from frozen_det.upstream.noisy_student import manifest as manifest_records
 from frozen_det.upstream.noisy_student.labelling import label_pool
-from frozen_det.upstream.noisy_student.manifest import ManifestRecords, mapped_manifest, read_manifest
+from frozen_det.upstream.noisy_student.manifest import ManifestRecords, mapped_manifest
 from frozen_det.upstream.noisy_student.pool import open_pool
 from frozen_det.upstream.noisy_student.selection import select
-from tests.upstream.label_pools import CROP, NUM_CLASSES, Teacher, write_images, write_parts
+from tests.upstream.label_pools import CROP, NUM_CLASSES, Teacher, read_manifest, write_images, write_parts
 
 
 @pytest.fixture
