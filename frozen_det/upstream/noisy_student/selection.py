@@ -278,7 +278,7 @@ def _write_manifest(database, out: Path, cuts: list[dict], ratios: list[float], 
         ),
     )
     database.execute("CREATE TABLE balanced AS SELECT * FROM balanced_table")
-    # An image is kept floor(ratio) times, and once more with the chance that is left; md5 draws it, which is the same in
+    # An image is kept floor(ratio) times, and once more with the chance that is left; md5 draws it, the same in
     # every version of every library.
     draw = f"('0x' || substr(md5(content_hash || ':' || {int(seed)}), 1, 13))::BIGINT / 4503599627370496.0"
     columns = ", ".join(f'"{name}"' for name in COLUMNS)  # "offset" is a word of SQL's
