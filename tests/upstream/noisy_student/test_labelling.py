@@ -144,13 +144,13 @@ def test_vectors_are_kept_from_a_confidence_on(pool, tmp_path):
 def test_a_killed_labelling_goes_on_and_ends_as_an_uninterrupted_one(pool, tmp_path):
     code = (
         "import sys, time; from tests.upstream import label_pools as made\n"
-        "from frozen_det.upstream import labelling\n"
+        "from frozen_det.upstream.noisy_student import labelling\n"
         "from frozen_det.upstream.noisy_student.pool import open_pool\n"
-        "passes, logits = [], labelling._logits\n"
+        "passes, logits = [], labelling.logits_of\n"
         "def slow(*given):\n"
         "    passes.append(1); print(len(passes), flush=True)\n"
         "    time.sleep(60 * (len(passes) == 4)); return logits(*given)\n"
-        "labelling._logits = slow\n"
+        "labelling.logits_of = slow\n"
         "labelling.label_pool(made.Teacher(), open_pool(dict(folder=sys.argv[1])), sys.argv[2], part_size=6,\n"
         "                     batch_size=4, transform=made.CROP)"
     )
