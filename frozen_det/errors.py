@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 
 class InputError(ValueError):
@@ -63,7 +63,7 @@ def check_choice(key: str, value: str, known: tuple[str, ...]) -> None:
         )
 
 
-def refuse_unknown(part, known, where: str) -> None:
+def refuse_unknown(part: Iterable[str], known: Collection[str], where: str) -> None:
     """Refuse the first key of a part of a config that is none of those known."""
     for key in part:
         if key not in known and not str(key).startswith("_"):
