@@ -48,7 +48,7 @@ class PlainDetector:
         size: side of the images in px: the first of :data:`SIZES` at which it has losses and predicts.
         state: its weights before that, and those of a teacher that it hides from its own.
         losses: name -> value, its backbone in eval mode and without gradients, as a frozen one is: torch multiplies by
-            a weight that trains in another order (`matmul` folds the batch), which PVT's losses show in their last bits.
+            a weight that trains in another order (`matmul` folds the batch), as PVT's losses show.
 
     Raises:
         Exception: whatever the detector raises at the last size: the host's own reason.
