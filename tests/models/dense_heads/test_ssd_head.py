@@ -24,9 +24,9 @@ def ssd():
 
 
 def batch():
-    from frozen_det.benchmarks.detector_batch import made_batch
+    from frozen_det.benchmarks.detector_batch import synthetic_batch
 
-    return made_batch(300, num_classes=20)
+    return synthetic_batch(300, num_classes=20)
 
 
 def test_its_losses_are_finite_and_reach_the_head(ssd):
