@@ -1,11 +1,10 @@
 """A report page as one HTML file: no script, no font, no picture, no style from elsewhere; dark and light; phones."""
 
 import re
-from collections.abc import Callable
 from html import escape
+from itertools import groupby
 
-from .blocks import Code, Figure, KeyFigures, Page, Pairs, Picture, Table, Text
-from .pictures import data_uri
+from .blocks import Block, Page
 
 STYLE = """
 :root { color-scheme: light dark; --paper: #fdfdfc; --ink: #1c1e21; --soft: #62676e; --rule: #d9dbde;
@@ -88,91 +87,14 @@ def html_page(page: Page) -> str:
     )
 
 
-def _blocks(blocks: list) -> str:
+def _blocks(blocks: list[Block]) -> str:
     """Blocks in their order; figures that follow each other stand side by side where there is room."""
-    parts, plots = [], []
-    for block in [*blocks, None]:
-        if isinstance(block, Figure):
-            plots.append(f"<figure>{block.svg}<figcaption>{escape(block.caption)}</figcaption></figure>")
-            continue
-        if plots:
-            parts.append(f'<div class="plots">{"".join(plots)}</div>')
-            plots = []
-        if block is not None:
-            parts.append(_RENDER[type(block)](block))
+    parts = []
+    for side_by_side, some in groupby(blocks, lambda block: block.side_by_side):
+        texts = [block.html() for block in some]
+        parts += [f'<div class="plots">{"".join(texts)}</div>'] if side_by_side else texts
     return "\n".join(parts)
-
-
-def _text(block: Text) -> str:
-    return f"<p{' class=note' if block.note else ''}>{escape(block.text)}</p>"
-
-
-def _key_figures(block: KeyFigures) -> str:
-    cells = "".join(
-        f"<div><b>{escape(value) or '–'}</b><span>{escape(what)}</span></div>" for value, what in block.figures
-    )
-    return f'<div class="figures">{cells}</div>'
-
-
-def _table(block: Table) -> str:
-    head = "".join(f"<th{_word(column, block)}>{escape(name)}</th>" for column, name in enumerate(block.header))
-    head = f"<thead><tr>{head}</tr></thead>" if any(block.header) else ""
-    rows = []
-    for number, row in enumerate(block.rows):
-        cells = "".join(_cell(cell, column, (number, column) in block.best, block) for column, cell in enumerate(row))
-        rows.append(f"<tr{' class=rule' if number in block.rule_before else ''}>{cells}</tr>")
-    caption = f'<p class="caption">{escape(block.caption)}</p>' if block.caption else ""
-    return (
-        f'<div class="table"><div class="scroll"><table>{head}<tbody>{"".join(rows)}</tbody></table></div>'
-        f"{caption}</div>"
-    )
-
-
-def _cell(cell: str, column: int, best: bool, block: Table) -> str:
-    if cell == "":
-        return f'<td class="none{" word" if column < block.num_left else ""}">–</td>'
-    text = f"<b>{escape(cell)}</b>" if best else escape(cell)
-    if column < block.num_left:
-        return f'<td class="word{" long" if len(cell) > 32 else ""}">{text}</td>'
-    return f"<td>{text}</td>"
-
-
-def _word(column: int, block: Table) -> str:
-    names = ["word"] * (column < block.num_left) + ["long"] * (len(block.header[column]) > 16)
-    return f' class="{" ".join(names)}"' if names else ""
-
-
-def _pairs(block: Pairs) -> str:
-    halves = f'<div class="halves"><span>{escape(block.left)}</span><span>{escape(block.right)}</span></div>'
-    figures = "".join(
-        f'<figure>{halves}<img src="{data_uri(pair.path)}" alt="{escape(block.left)} beside {escape(block.right)}, '
-        f'{escape(pair.caption)}"><figcaption>{escape(pair.caption)}</figcaption></figure>'
-        for pair in block.pairs
-    )
-    return f'<div class="pairs">{figures}</div>'
-
-
-def _picture(block: Picture) -> str:
-    return (
-        f'<figure class="wide"><img src="{data_uri(block.path)}" alt="{escape(block.caption)}">'
-        f"<figcaption>{escape(block.caption)}</figcaption></figure>"
-    )
-
-
-def _code(block: Code) -> str:
-    text = f"<pre>{escape(block.text)}</pre>"
-    return f"<details><summary>{escape(block.summary)}</summary>{text}</details>" if block.summary else text
 
 
 def _anchor(title: str) -> str:
     return "-".join(re.findall(r"\w+", title.lower()))
-
-
-_RENDER: dict[type, Callable] = {
-    Text: _text,
-    KeyFigures: _key_figures,
-    Table: _table,
-    Pairs: _pairs,
-    Picture: _picture,
-    Code: _code,
-}

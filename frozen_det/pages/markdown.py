@@ -7,49 +7,23 @@ import hashlib
 import re
 import shutil
 from collections.abc import Iterable
-from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from ..weights.atomic_write import write_text
-from .blocks import Code, Figure, KeyFigures, Page, Pairs, Picture, Table, Text
+if TYPE_CHECKING:
+    from .blocks import Page
 
 
-def markdown_page(page: Page, folder: Path) -> str:
+def markdown_page(page: "Page", folder: Path) -> str:
     """The page as Markdown text; curves (SVG) and pictures (JPEG) are written into ``folder``, linked relatively."""
     folder.mkdir(parents=True, exist_ok=True)
-    parts = [f"# {words(page.title)}", _paragraph(page.subtitle)]
+    parts = [f"# {words(page.title)}", paragraph(page.subtitle)]
     for section in page.sections:
         parts.append(f"## {words(section.title)}")
-        parts += [_block(block, folder) for block in section.blocks]
-    parts.append(f"---\n{_paragraph(page.footer.replace('; one file, nothing is loaded from elsewhere', ''))}")
+        parts += [block.markdown(folder) for block in section.blocks]
+    parts.append(f"---\n{paragraph(page.footer.replace('; one file, nothing is loaded from elsewhere', ''))}")
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _block(block: object, folder: Path) -> str:
-    if isinstance(block, Text):
-        return _paragraph(block.text)
-    if isinstance(block, KeyFigures):
-        return "\n".join(f"- **{words(value) or '–'}** {words(what)}" for value, what in block.figures)
-    if isinstance(block, Table):
-        return _table(block)
-    if isinstance(block, Figure):
-        path = folder / f"{block.name}.svg"
-        # A file of its own has no page whose colour it could take.
-        write_text(path, block.svg.replace("<svg ", '<svg style="color: #555" ', 1))
-        return _image(block.caption, folder, path.name)
-    if isinstance(block, Pairs):
-        lines = [f"Left {words(block.left)}, right {words(block.right)}."]
-        lines += [_image(pair.caption, folder, _copied(pair.path, folder)) for pair in block.pairs]
-        return "\n\n".join(lines)
-    if isinstance(block, Picture):
-        return _image(block.caption, folder, _copied(block.path, folder))
-    assert isinstance(block, Code)
-    marks = "`" * max(3, 1 + max(map(len, re.findall("`+", block.text)), default=0))  # more than the text has
-    fence = f"{marks}\n{block.text}\n{marks}"
-    if not block.summary:
-        return fence
-    return f"<details><summary>{escape(' '.join(block.summary.splitlines()))}</summary>\n\n{fence}\n\n</details>"
 
 
 def words(text: str) -> str:
@@ -61,7 +35,7 @@ def words(text: str) -> str:
     )
 
 
-def _paragraph(text: str) -> str:
+def paragraph(text: str) -> str:
     """Words that are neither a heading, a quotation, an item of a list nor a rule."""
     return re.sub(r"^(?=#{1,6}\s|>|[-+]\s|-{3})|(?<=^\d)(?=[.)]\s)", r"\\", words(text).strip())
 
@@ -73,15 +47,16 @@ def _escaped(found: re.Match) -> str:
 
 def table_line(cells: Iterable[str]) -> str:
     """A line of a table, its cells words."""
-    return _line([words(cell) for cell in cells])
+    return line([words(cell) for cell in cells])
 
 
-def _image(caption: str, folder: Path, name: str) -> str:
+def image(caption: str, folder: Path, name: str) -> str:
+    """A link to the picture `name` in the folder beside the page."""
     alone = re.sub(r"(?<!\\)[\[\]]", r"\\\g<0>", words(caption))  # brackets would end the caption
     return f"![{alone}]({quote(f'{folder.name}/{name}')})"
 
 
-def _copied(path: Path, folder: Path) -> str:
+def copied(path: Path, folder: Path) -> str:
     """Name of the picture below ``folder``, copied there unless it lies there."""
     if folder in path.parents:
         return path.relative_to(folder).as_posix()
@@ -92,20 +67,6 @@ def _copied(path: Path, folder: Path) -> str:
     return name
 
 
-def _table(block: Table) -> str:
-    marks = [":--" if column < block.num_left else "--:" for column in range(len(block.header))]
-    rows = [
-        [_cell(cell, (number, column) in block.best) for column, cell in enumerate(row)]
-        for number, row in enumerate(block.rows)
-    ]
-    lines = [table_line(block.header), _line(marks), *(_line(row) for row in rows)]
-    return "\n".join(lines) + (f"\n\n{_paragraph(block.caption)}" if block.caption else "")
-
-
-def _cell(cell: str, best: bool) -> str:
-    text = words(cell) or "–"
-    return f"**{text}**" if best else text
-
-
-def _line(cells: list[str]) -> str:
+def line(cells: list[str]) -> str:
+    """A line of a table, its cells as they are."""
     return "| " + " | ".join(cells) + " |"
