@@ -2,12 +2,13 @@
 
 With fewer than three common seeds nothing is claimed: one degree of freedom tells chance from effect only by luck.
 Several comparisons on a page are corrected by Holm's method (Scandinavian Journal of Statistics 6, 1979, 65 to 70).
-No SciPy: the t distribution comes from the incomplete beta function (continued fraction, Numerical Recipes 6.4).
 """
 
 import math
 import statistics
 from dataclasses import dataclass
+
+from scipy.stats import t as student
 
 LEVEL = 0.05
 FEWEST_SEEDS = 3
@@ -60,8 +61,9 @@ def paired_test(first: dict[int, float], second: dict[int, float]) -> PairedTest
     error = statistics.stdev(differences) / math.sqrt(len(differences))
     if error == 0:  # the same difference for every seed: certain if it is one, nothing if it is none
         return PairedTest(len(seeds), differences, mean, (mean, mean), 1.0 if mean == 0 else 0.0)
-    half = t_quantile(freedom, 1 - LEVEL / 2) * error
-    return PairedTest(len(seeds), differences, mean, (mean - half, mean + half), t_two_sided(mean / error, freedom))
+    half = float(student.ppf(1 - LEVEL / 2, freedom)) * error
+    p = float(2 * student.sf(abs(mean / error), freedom))
+    return PairedTest(len(seeds), differences, mean, (mean - half, mean + half), p)
 
 
 def correct(tests: list[PairedTest]) -> None:
@@ -73,50 +75,3 @@ def correct(tests: list[PairedTest]) -> None:
     for place, test in enumerate(ranked):
         highest = max(highest, min(1.0, (len(ranked) - place) * test.p))
         test.p_holm = highest
-
-
-def t_two_sided(t: float, freedom: int) -> float:
-    """P(|T| >= |t|) of Student's t with ``freedom`` degrees of freedom."""
-    return incomplete_beta(freedom / 2, 0.5, freedom / (freedom + t * t))
-
-
-def t_quantile(freedom: int, probability: float) -> float:
-    """t with P(T <= t) = probability, for probability in [0.5, 1); by bisection, to 1e-10."""
-    low, high = 0.0, 1.0
-    while t_two_sided(high, freedom) / 2 > 1 - probability:
-        high *= 2
-    while high - low > 1e-10 * max(1.0, high):
-        middle = (low + high) / 2
-        low, high = (middle, high) if t_two_sided(middle, freedom) / 2 > 1 - probability else (low, middle)
-    return high
-
-
-def incomplete_beta(a: float, b: float, x: float) -> float:
-    """Regularised incomplete beta function I_x(a, b) for a, b > 0 and x in [0, 1]; to about 1e-12."""
-    if x <= 0 or x >= 1:
-        return float(x >= 1)
-    front = math.exp(math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x))
-    if x < (a + 1) / (a + b + 2):
-        return front * _beta_fraction(a, b, x) / a
-    return 1 - front * _beta_fraction(b, a, 1 - x) / b
-
-
-def _beta_fraction(a: float, b: float, x: float) -> float:
-    """The continued fraction by Lentz's method."""
-    tiny = 1e-300
-    c, d = 1.0, 1 / _away_from_zero(1 - (a + b) * x / (a + 1), tiny)
-    value = d
-    for m in range(1, 500):
-        even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
-        odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
-        for step in (even, odd):
-            d = 1 / _away_from_zero(1 + step * d, tiny)
-            c = _away_from_zero(1 + step / c, tiny)
-            value *= c * d
-        if abs(c * d - 1) < 1e-15:
-            break
-    return value
-
-
-def _away_from_zero(value: float, tiny: float) -> float:
-    return tiny if abs(value) < tiny else value

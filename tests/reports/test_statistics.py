@@ -4,26 +4,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from frozen_det.reports.statistics import correct, incomplete_beta, paired_test, t_quantile, t_two_sided
+from frozen_det.reports.statistics import correct, paired_test
 
 
-@pytest.mark.parametrize(
-    ("freedom", "t"),
-    [(1, 12.7062), (2, 4.30265), (3, 3.18245), (4, 2.77645), (9, 2.26216), (30, 2.04227), (120, 1.97993)],
-)
-def test_the_critical_values_are_those_of_the_tables(freedom, t):
-    assert t_quantile(freedom, 0.975) == pytest.approx(t, rel=2e-5)
-    assert t_two_sided(t, freedom) == pytest.approx(0.05, rel=1e-4) == t_two_sided(-t, freedom)
-
-
-def test_closed_forms_of_small_degrees_of_freedom():
-    import math
-
-    for t in (0.1, 1.0, 7.0):
-        assert t_two_sided(t, 1) == pytest.approx(1 - 2 / math.pi * math.atan(t), abs=1e-12)
-        assert t_two_sided(t, 2) == pytest.approx(1 - t / math.sqrt(2 + t * t), abs=1e-12)
-    assert incomplete_beta(2, 3, 0) == 0 and incomplete_beta(2, 3, 1) == 1
-    assert incomplete_beta(1, 1, 0.3) == pytest.approx(0.3, abs=1e-13)
+def test_the_interval_is_that_of_the_tables():
+    # One and four degrees of freedom: 12.7062 and 2.77645 standard errors.
+    two = paired_test({0: 0.0, 1: 0.0}, {0: 1.0, 1: 3.0})
+    assert two.interval == pytest.approx((2 - 12.7062, 2 + 12.7062), rel=2e-5)
+    five = paired_test(dict.fromkeys(range(5), 0.0), dict(enumerate([-2.0, -1.0, 0.0, 1.0, 2.0])))
+    half = 2.77645 * (2.5 / 5) ** 0.5
+    assert five.interval == pytest.approx((-half, half), rel=2e-5) and five.p == pytest.approx(1)
 
 
 @settings(max_examples=50, deadline=None)
