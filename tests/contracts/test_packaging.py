@@ -75,7 +75,7 @@ def test_every_requirement_is_among_the_tested_versions(project):
 
 
 def test_the_version_stands_in_the_package_alone(project):
-    assert project["dynamic"] == ["version"] and "version" not in project
+    assert "version" in project["dynamic"] and "version" not in project
     texts = [(ROOT / name).read_text(encoding="utf-8") for name in ("setup.py", "pyproject.toml")]
     assert not any(re.search(r"^version *= *[\"']", text, flags=re.M) for text in texts)
     assert 'version = { attr = "frozen_det.__version__" }' in texts[1]
@@ -95,3 +95,32 @@ def test_a_wheel_holds_every_module_and_every_config(monkeypatch):
     configs, patterns = ROOT / "configs", given["package_data"]["frozen_det.configs"]
     carried = {path for pattern in patterns for path in configs.glob(pattern)}
     assert sorted(set(configs.rglob("*.py")) - carried) == []
+
+
+def test_the_index_shows_the_readme_without_links_into_the_repository(monkeypatch):
+    import runpy
+
+    import setuptools
+
+    given = {}
+    monkeypatch.setattr(setuptools, "setup", lambda **options: given.update(options))
+    monkeypatch.chdir(ROOT)
+    description = runpy.run_path("setup.py")["description"]
+    assert description("![a picture](docs/x.svg)\n\nSee [a page](docs/a.md#b) and [PyTorch](https://pytorch.org).") == (
+        "See a page and [PyTorch](https://pytorch.org)."
+    )
+    assert not re.findall(r"\]\((?!https?://)", given["long_description"])
+    assert given["long_description"].startswith("# frozen_det\n\nReuse a pretrained classifier")
+
+
+def test_the_citation_names_the_version_and_the_day_of_the_released_changes():
+    import yaml
+
+    from frozen_det import __version__
+
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert cited["version"] == __version__ and cited["cff-version"] == "1.2.0" and cited["license"] == "Apache-2.0"
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    released = re.findall(r"^## ([0-9.]+) \(([0-9-]+)\)$", changes, flags=re.M)
+    assert released[0] == (cited["version"], cited["date-released"])
+    assert changes.index("## Unreleased") < changes.index(f"## {cited['version']}")
