@@ -22,7 +22,7 @@ def run(args) -> int:
     from ..engine.training import train
 
     work_dir = Path(args.work_dir)
-    stages = Stages(work_dir, "quickstart.json", say=lambda line: print(line, flush=True))
+    stages = Stages(work_dir, "quickstart.json", log=lambda line: print(line, flush=True))
     cfg = _config(args)
     settings = {key: value for key, value in cfg.to_dict().items() if key != "work_dir"}
     with stages("data", settings) as stage:
@@ -32,7 +32,7 @@ def run(args) -> int:
     with stages("train", settings, stage.outputs) as stage:
         if stage.todo:
             if not stage.goes_on:
-                set_aside(sorted(work_dir.glob("*.pth")), work_dir, stages.say)
+                set_aside(sorted(work_dir.glob("*.pth")), work_dir, stages.log)
             train(CONFIG, options=options_of(args), work_dir=work_dir, resume="auto")
             stage.outputs = [_best(work_dir)]
     best = stage.outputs

@@ -35,7 +35,7 @@ def host_scope() -> Iterator[None]:
 
 @contextmanager
 def training_folder(
-    cfg, resume: str | None, say: Callable[[str], None], how: str = "the same command again"
+    cfg, resume: str | None, log: Callable[[str], None], how: str = "the same command again"
 ) -> Iterator[None]:
     """The work directory of a training, checked and held while it runs; `load_from` is set where it resumes.
 
@@ -43,7 +43,7 @@ def training_folder(
         cfg: of a training; `resume` and `load_from` are set if it goes on.
         resume: ``"auto"`` goes on from the newest checkpoint of the work directory, if it has one; a path from that
             file or folder; None begins anew.
-        say: prints a line.
+        log: takes each line of progress.
         how: text that says what resumes it after an interruption.
 
     Raises:
@@ -64,7 +64,7 @@ def training_folder(
             if path is not None:
                 check_resumable(read(path), cfg, str(path))
                 cfg.resume, cfg.load_from = True, str(path)
-            say(f"resuming from {path}" if path else f"nothing to resume in {work_dir}: starting anew")
+            log(f"resuming from {path}" if path else f"nothing to resume in {work_dir}: starting anew")
         try:
             yield
         except BaseException as error:
@@ -85,14 +85,14 @@ def _on_disk(work_dir: Path, how: str) -> str:
     return f"On disk: {newest}; {how} goes on from it."
 
 
-def train(cfg, experiment_name: str, resume: bool, say: Callable[[str], None] = lambda line: None) -> Path | None:
+def train(cfg, experiment_name: str, resume: bool, log: Callable[[str], None] = lambda line: None) -> Path | None:
     """Train by a config in its own `work_dir`; the config is left as it is.
 
     Args:
         cfg: of a training.
         experiment_name: of the run's log.
         resume: go on from the newest checkpoint of the work directory, if it has one.
-        say: prints a line.
+        log: takes each line of progress.
 
     Returns:
         the newest checkpoint at the end, None if the config keeps none.
@@ -102,7 +102,7 @@ def train(cfg, experiment_name: str, resume: bool, say: Callable[[str], None] = 
     """
     run = copy.deepcopy(cfg)
     run.experiment_name = experiment_name
-    with training_folder(run, "auto" if resume else None, say), host_scope():
+    with training_folder(run, "auto" if resume else None, log), host_scope():
         new_runner(run).train()
     return latest_checkpoint(run.work_dir)
 

@@ -22,9 +22,9 @@ def train_stage(name: str, cfg, inputs, stages: Stages, which: str | None) -> Pa
                         if path.name != times and not path.name.startswith("previous-")
                     ],
                     work_dir,
-                    stages.say,
+                    stages.log,
                 )
-            train(cfg, f"{name}-{stages.work_dir.name}", stage.goes_on, stages.say)
+            train(cfg, f"{name}-{stages.work_dir.name}", stage.goes_on, stages.log)
             stage.outputs = [_checkpoint(work_dir, which)]
     return stage.outputs[0]
 

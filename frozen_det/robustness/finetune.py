@@ -60,7 +60,7 @@ def finetune(
     cfg = _config(candidate, images.size_hw[0], listing, records.classes, epochs, seed)
     file = weights_file(cfg.model.weights["path"])
     inputs = [listing] + ([file] if file is not None and file.is_file() else [])
-    stages = Stages(work_dir, memory="finetune.json", say=log)
+    stages = Stages(work_dir, memory="finetune.json", log=log)
     with stages("fine-tuning", {**cfg.to_dict(), "classes": list(records.classes)}, inputs) as stage:
         if stage.todo:
             stage.outputs = [_train(cfg, work_dir / "run", stage.goes_on, log)]

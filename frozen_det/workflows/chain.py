@@ -61,7 +61,7 @@ def run_chain(cfg, work_dir, say: Callable[[str], None] = print) -> ChainResult:
     """
     check_chain(cfg)
     work_dir = Path(work_dir)
-    stages = Stages(work_dir, times=work_dir / "detector" / "stages.json", say=say)
+    stages = Stages(work_dir, times=work_dir / "detector" / "stages.json", log=say)
     detector = _loaded(cfg.detector, work_dir / "detector")
     source = _Given(cfg.upstream.weights, detector) if cfg.upstream.type == "given" else _trained(cfg, work_dir, stages)
     if cfg.get("fixres"):
@@ -169,15 +169,15 @@ def _fixed(cfg, source, work_dir: Path, stages: Stages) -> _Trained:
         if stage.todo:
             if not stage.goes_on:
                 set_aside(
-                    [path for path in work_dir.glob("*") if not path.name.startswith("previous-")], work_dir, stages.say
+                    [path for path in work_dir.glob("*") if not path.name.startswith("previous-")], work_dir, stages.log
                 )
             command = f"frozen-det chain {Path(cfg.filename).stem}"
             request = Request(weights, work_dir, settings, resume=stage.goes_on, command=command)
-            run_fixres(classifier, request, stages.say)
+            run_fixres(classifier, request, stages.log)
             checkpoint = latest_checkpoint(work_dir)
             assert checkpoint is not None, work_dir
             stage.outputs = [checkpoint, work_dir / "fixres.json"]
-    stages.say(json.loads((work_dir / "fixres.json").read_text(encoding="utf-8"))["hand_over"])
+    stages.log(json.loads((work_dir / "fixres.json").read_text(encoding="utf-8"))["hand_over"])
     return _Trained(run, stage.outputs[0])
 
 
@@ -187,7 +187,7 @@ def _export(source, path: Path, stages: Stages) -> Path:
     with stages("export", source.settings, source.inputs) as stage:
         if stage.todo:
             card = export_backbone(source.load(), path)
-            stages.say(f"backbone: {card.architecture}, sha256 {str(card.digest)[:12]}, {path}")
+            stages.log(f"backbone: {card.architecture}, sha256 {str(card.digest)[:12]}, {path}")
         stage.outputs = [path]
     return path
 

@@ -89,7 +89,7 @@ def test_an_upstream_model_is_trained_first_and_its_backbone_handed_on(chain, tm
     (tmp_path / "chain.py").write_text(
         f'upstream = dict(type="train", config={str(folder / "detector.py")!r})\n{DETECTOR}'
     )
-    stages = Stages(tmp_path / "work", say=lambda line: None)
+    stages = Stages(tmp_path / "work", log=lambda line: None)
     source = module._trained(load_config(tmp_path / "chain.py"), tmp_path / "work", stages)
     path = module._export(source, tmp_path / "work" / "backbone.safetensors", stages)
     assert ran == [("upstream", str(tmp_path / "work" / "upstream"))]

@@ -44,13 +44,13 @@ class Stages:
         work_dir: where the record lies, and what relative names in it refer to.
         memory: name of the record's file.
         times: file for names and seconds of the stages, as reports read them; by default ``stages.json`` in `work_dir`.
-        say: prints a line.
+        log: takes each line of progress.
     """
 
-    def __init__(self, work_dir, memory: str = "chain.json", times=None, say: Callable[[str], None] = print):
+    def __init__(self, work_dir, memory: str = "chain.json", times=None, log: Callable[[str], None] = print):
         self.work_dir = Path(work_dir)
         self._lock = RunLock(self.work_dir)  # as long as this record is in use
-        self.memory, self.times, self.say = self.work_dir / memory, Path(times or self.work_dir / "stages.json"), say
+        self.memory, self.times, self.log = self.work_dir / memory, Path(times or self.work_dir / "stages.json"), log
         self.done: dict[str, dict] = self._read()
 
     @contextmanager
@@ -73,10 +73,10 @@ class Stages:
         if not stage.todo:
             stage.outputs = tuple(self.work_dir / path for path, mark in known["outputs"].items() if not _is_size(mark))
             stage.large = tuple(self.work_dir / path for path, mark in known["outputs"].items() if _is_size(mark))
-            self.say(f"[{name}] reused (took {known['seconds']:.0f} s the first time)")
+            self.log(f"[{name}] reused (took {known['seconds']:.0f} s the first time)")
             yield stage
             return
-        self.say(f"[{name}] {'goes on' if stage.goes_on else '...'}")
+        self.log(f"[{name}] {'goes on' if stage.goes_on else '...'}")
         spent, start = known.get("seconds", 0.0) if stage.goes_on else 0.0, time.perf_counter()
         self.done[name] = dict(key=key, state="begun", seconds=spent, outputs={})
         self._write()
@@ -99,7 +99,7 @@ class Stages:
                     },
                 )
             self._write()
-        self.say(f"[{name}] {entry['seconds']:.0f} s")
+        self.log(f"[{name}] {entry['seconds']:.0f} s")
 
     def _key(self, settings, inputs: Iterable) -> str:
         text = settings if isinstance(settings, str) else json.dumps(settings, sort_keys=True, default=str)
@@ -164,7 +164,7 @@ def _by_parts(file) -> str:
     return taken.hexdigest()
 
 
-def set_aside(paths: Iterable, folder, say: Callable[[str], None] = print) -> Path | None:
+def set_aside(paths: Iterable, folder, log: Callable[[str], None] = print) -> Path | None:
     """Move what an earlier stage left to ``folder/previous-DATE``: nothing of it is overwritten or mistaken for new.
 
     Returns:
@@ -179,5 +179,5 @@ def set_aside(paths: Iterable, folder, say: Callable[[str], None] = print) -> Pa
     aside.mkdir(parents=True)
     for path in paths:
         path.rename(aside / path.name)
-    say(f"settings or inputs changed: {len(paths)} of the earlier results moved to {aside}")
+    log(f"settings or inputs changed: {len(paths)} of the earlier results moved to {aside}")
     return aside

@@ -132,7 +132,7 @@ class _Loop:
 
     def __init__(self, cfg, work_dir: Path, say: Callable[[str], None]):
         self.cfg, self.work_dir, self.say = cfg, work_dir, say
-        self.stages = Stages(work_dir, memory="loop.json", say=say)
+        self.stages = Stages(work_dir, memory="loop.json", log=say)
         self.split = self._split() if cfg.get("split") else None
         sources = [dict(list_file=str(self.split.pool))] if self.split else list(cfg.pool["sources"])
         self.pool = open_pool(sources)

@@ -16,7 +16,7 @@ def folder(tmp_path):
 
 def run(folder, settings="a", fail=False, said=None):
     """A stage that writes `out.txt`, and one that reads it; returns the names of those that worked."""
-    stages = Stages(folder / "work", say=(said if said is not None else []).append)
+    stages = Stages(folder / "work", log=(said if said is not None else []).append)
     worked = []
     with stages("first", settings, [folder / "input.txt"]) as stage:
         if stage.todo:
@@ -56,7 +56,7 @@ def test_a_result_that_is_gone_or_edited_is_made_again(folder, damage):
 
 def test_of_a_large_result_the_size_alone_is_looked_at(folder):
     def run_large(folder):
-        stages = Stages(folder / "work", say=str)
+        stages = Stages(folder / "work", log=str)
         with stages("large", "a") as stage:
             if stage.todo:
                 (folder / "work" / "big.bin").write_bytes(b"12345")
@@ -87,7 +87,7 @@ def test_an_interrupted_stage_goes_on_only_under_the_same_settings(folder):
 def test_a_work_directory_may_be_moved(folder):
     run(folder)
     (folder / "work").rename(folder / "moved")
-    stages = Stages(folder / "moved", say=lambda line: None)
+    stages = Stages(folder / "moved", log=lambda line: None)
     with stages("first", "a", [folder / "input.txt"]) as stage:
         assert not stage.todo and stage.outputs == (folder / "moved" / "out.txt",)
 
@@ -108,7 +108,7 @@ def test_an_input_that_does_not_exist_is_named(folder):
 def test_earlier_results_are_moved_and_never_overwritten(tmp_path):
     for _ in range(2):
         (tmp_path / "a.pth").write_text("a")
-        set_aside([tmp_path / "a.pth", tmp_path / "gone.pth"], tmp_path, say=lambda line: None)
+        set_aside([tmp_path / "a.pth", tmp_path / "gone.pth"], tmp_path, log=lambda line: None)
     assert len(list(tmp_path.glob("previous-*/a.pth"))) == 2 and not (tmp_path / "a.pth").exists()
     assert set_aside([tmp_path / "gone.pth"], tmp_path) is None
 

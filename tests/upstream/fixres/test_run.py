@@ -329,7 +329,7 @@ def test_a_stopped_chain_goes_on_with_the_tuning_and_hands_the_tuned_classifier_
 
     def fixed():
         source = chain._Trained(cfg, checkpoint)
-        return chain._fixed(chain_cfg, source, work / "fixres", Stages(work, say=said.append))
+        return chain._fixed(chain_cfg, source, work / "fixres", Stages(work, log=said.append))
 
     steps, plain = [], ImageClassifier._losses
     with monkeypatch.context() as patched:
@@ -342,7 +342,7 @@ def test_a_stopped_chain_goes_on_with_the_tuning_and_hands_the_tuned_classifier_
     assert any("differ (through the last norm)" in line for line in said)
     said.clear()
     assert fixed().checkpoint == source.checkpoint and any("reused" in line for line in said)
-    path = chain._export(source, work / "backbone.safetensors", Stages(work, say=said.append))
+    path = chain._export(source, work / "backbone.safetensors", Stages(work, log=said.append))
     state, parent = state_dict_of(read(path), "file"), state_dict_of(read(checkpoint), "file")
     assert {name for name in state if not torch.equal(state[name], parent[f"network.{name}"])} == {
         "layer3.0.bn2.running_mean",
