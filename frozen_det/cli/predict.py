@@ -1,8 +1,11 @@
 """Detect in image files: draws each image and writes COCO-style JSON, as far as it comes; panoptic maps as PNG.
 
-frozen-det predict photo.jpg --config quickstart --checkpoint work_dirs/quickstart/best.pth -o out
+    frozen-det predict photo.jpg --checkpoint work_dirs/quickstart/best.pth -o out
+    frozen-det predict photos/ --checkpoint birds.pth boats.pth -o out
+Of several checkpoints on one frozen backbone, this runs once for an image; what each finds goes to out/ITS-NAME.
 """
 
+from contextlib import ExitStack
 from pathlib import Path
 
 from ..errors import InputError, StorageError
@@ -11,8 +14,8 @@ from .config_arguments import add_cfg_options, options_of
 
 def add_arguments(parser) -> None:
     parser.add_argument("images", nargs="+", help="image files, or folders of images")
-    parser.add_argument("--config", required=True, help="config file or shipped name")
-    parser.add_argument("--checkpoint", required=True, help="checkpoint, lean or full")
+    parser.add_argument("--config", help="config file or shipped name (default: the one in each checkpoint)")
+    parser.add_argument("--checkpoint", required=True, nargs="+", help="checkpoints, lean or full, on one backbone")
     parser.add_argument("-o", "--out", default="predictions", help="folder for pictures and predictions.json")
     parser.add_argument("--score", type=float, default=0.3, help="draw detections from this score on")
     parser.add_argument("--device", help="cpu, cuda, ... (default: the GPU where there is one)")
@@ -22,43 +25,59 @@ def add_arguments(parser) -> None:
 def run(args) -> int:
     from tqdm import tqdm
 
-    from ..inference.detector import load_detector
+    from ..inference.family import load_family, member_names
     from ..inference.predictions_file import PredictionsFile
 
     if not 0 <= args.score <= 1:
         raise InputError(f"expected --score from 0 to 1, got {args.score:g}.")
     out = Path(args.out)
-    names = _names(_image_files(args.images), out)
-    detector = load_detector(args.config, args.checkpoint, args.device, options_of(args))
+    checkpoints = member_names(args.checkpoint)
+    folders = {name: out / name if len(checkpoints) > 1 else out for name in checkpoints}
+    files = _image_files(args.images)
+    names = {folder: _names(files, folder) for folder in folders.values()}
+    configs = dict.fromkeys(checkpoints, args.config) if args.config else None
+    family = load_family(checkpoints, configs, args.device, options_of(args))
+    reader = next(iter(family.members.values())).reader
     left_out, undrawn = [], []
-    with PredictionsFile(out / "predictions.json", detector.classes) as written:
-        for file, name in tqdm(names.items(), desc="detecting", unit="image"):
+    with ExitStack() as stack:
+        written = {
+            name: stack.enter_context(PredictionsFile(folder / "predictions.json", family.members[name].classes))
+            for name, folder in folders.items()
+        }
+        for file in tqdm(files, desc="detecting", unit="image"):
             try:
-                found = detector([file])[0]
-                pixels = detector.reader.rgb(file)
+                found = family([file])[0]
+                pixels = reader.rgb(file)
             except StorageError:
                 raise
             except InputError as fault:
                 left_out.append(f"{file}: {fault}")
                 continue
-            maps = None if found.panoptic is None else _write_panoptic(found, out / f"{name}_panoptic.png")
-            written.add(file, (pixels.shape[1], pixels.shape[0]), found, maps)
-            fault = _draw(pixels, found.above(args.score), out / f"{name}.jpg")
-            if fault is not None:
-                undrawn.append(f"{file}: {fault}")
+            for name, folder in folders.items():
+                fault = _written(written[name], file, pixels, found[name], folder / names[folder][file], args.score)
+                if fault is not None:
+                    undrawn.append(f"{file}: {fault}")
     for what, faults in (("left out", left_out), ("found in, but not drawn", undrawn)):
         for fault in faults:
             print(f"{what}: {fault}")
-    if not written.num_images:
-        raise InputError(
-            f"expected images that can be decoded, but none of {len(names)} can; the first is {left_out[0]}"
+    for one in written.values():
+        if not one.num_images:
+            raise InputError(
+                f"expected images that can be decoded, but none of {len(files)} can; the first is {left_out[0]}"
+            )
+        print(
+            f"{one.num_images} images, {one.num_detections} detections: {one.path} and one picture an image"
+            + (f"; {len(left_out)} could not be read" if left_out else "")
+            + (f"; {len(undrawn)} could not be drawn" if undrawn else "")
         )
-    print(
-        f"{written.num_images} images, {written.num_detections} detections: {written.path} and one picture an image"
-        + (f"; {len(left_out)} could not be read" if left_out else "")
-        + (f"; {len(undrawn)} could not be drawn" if undrawn else "")
-    )
     return 1 if left_out else 0
+
+
+def _written(written, file: Path, pixels, found, target: Path, score: float) -> str | None:
+    """Add what was found in an image to the json, and draw it; returns what kept it from being drawn, or None."""
+    maps = None if found.panoptic is None else _write_panoptic(found, target.with_name(f"{target.name}_panoptic.png"))
+    written.add(file, (pixels.shape[1], pixels.shape[0]), found, maps)
+    return _draw(pixels, found.above(score), target.with_name(f"{target.name}.jpg"))
 
 
 def _image_files(arguments) -> list[Path]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..weights.reading.recorded_config import read_recorded
+from ..weights.reading.recorded_config import parse_recorded, read_recorded
 from .accumulation import apply_accumulation
 from .finding import find_config, is_shipped, is_stock
 from .known_keys import check_keys
@@ -68,14 +68,23 @@ def load_recorded(path, options: Mapping[str, object] | None = None):
     Raises:
         InputError: no such file, an override of what only its source computes from, or one that cannot be right.
     """
-    cfg, options = read_recorded(path), dict(options or {})
+    return _with_options(read_recorded(path), str(path), options)
+
+
+def load_recorded_text(text: str, where: str, options: Mapping[str, object] | None = None):
+    """As :func:`load_recorded`, of a text that `where` names in messages: the config in a checkpoint."""
+    return _with_options(parse_recorded(text, where), where, options)
+
+
+def _with_options(cfg, where: str, options: Mapping[str, object] | None):
+    options = dict(options or {})
     for key, value in options.items():
         if key.split(".")[0] in own_names(cfg):
             raise without_effect(key, value, cfg)
     follow_options(cfg, options)
     merge_options(cfg, options)
     if options:  # a record as it is was checked when its run began, by the version that wrote it
-        check_config(cfg, str(path), options)
+        check_config(cfg, where, options)
     apply_accumulation(cfg, options)
     return cfg
 

@@ -85,6 +85,23 @@ class LoadedDetector:
         return [self._one(image, number) for number, image in enumerate(images)]
 
     def _one(self, image, number: int) -> Detections:
+        return self.found(self.prepared(image, number))
+
+    @property
+    def preparation(self) -> str:
+        """How an image reaches the backbone, as text; equal for detectors that may share a prepared image."""
+        steps = [repr(step) for step in self.pipeline["array"].transforms[1:]]
+        preprocessor = self.model.data_preprocessor
+        settings = {key: value for key, value in vars(preprocessor).items() if isinstance(value, int | float | str)}
+        numbers = {key: value.flatten().tolist() for key, value in preprocessor.named_buffers()}
+        return f"{', '.join(steps)}; {type(preprocessor).__name__} {settings | numbers}"
+
+    def prepared(self, image, number: int = 0) -> dict:
+        """An image, file or array as in a call, as a batch of one.
+
+        Raises:
+            InputError: it is missing, cannot be decoded or has another form.
+        """
         if isinstance(image, np.ndarray):
             if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
                 raise InputError(
@@ -99,8 +116,12 @@ class LoadedDetector:
             data = self.pipeline["array" if "img" in data else "file"](data)
         except Exception as error:
             raise InputError(f"expected an image that can be decoded, but {image} cannot: {error}.") from error
+        return dict(inputs=[data["inputs"]], data_samples=[data["data_samples"]])
+
+    def found(self, batch: dict) -> Detections:
+        """What is in a batch of one that :meth:`prepared` gave."""
         with torch.no_grad():
-            result = self.model.test_step(dict(inputs=[data["inputs"]], data_samples=[data["data_samples"]]))[0]  # type: ignore[operator]
+            result = self.model.test_step(batch)[0]
         panoptic = result.pred_panoptic_seg.sem_seg if "pred_panoptic_seg" in result else None
         if panoptic is not None:
             panoptic = torch.as_tensor(panoptic).cpu().numpy().reshape(panoptic.shape[-2:])
@@ -131,7 +152,7 @@ def _check_file(path) -> None:
 
 
 def load_detector(
-    config: str | Path,
+    config: str | Path | None,
     checkpoint: str | Path,
     device: str | None = None,
     options: Mapping[str, Any] | None = None,
@@ -139,7 +160,7 @@ def load_detector(
     """Build the detector of a config, fill it strictly from a checkpoint, and make it ready to detect.
 
     Args:
-        config: path, or name of a config that ships.
+        config: path, or name of a config that ships; None for the one that the checkpoint's training recorded in it.
         checkpoint: that the config trained, lean or full.
         device: ``cpu``, ``cuda``, ``cuda:1``; by default the GPU where there is one.
         options: overrides of the config, ``{"data_root": "my/data"}``.
@@ -162,10 +183,10 @@ def load_detector(
 
     device = device_of(device)
     register_all_modules(init_default_scope=True)
-    cfg = load_config(config, options)
     loaded = read(checkpoint)
     with_state_dict(loaded, str(checkpoint))
     classes = stated_classes(loaded, str(checkpoint))
+    cfg = load_config(config, options) if config is not None else _recorded(loaded, checkpoint, classes, options)
     data = _test_data(cfg)
     if data is not None:
         order_for(data, classes, str(checkpoint), marked=counts_by_label(loaded))
@@ -196,6 +217,20 @@ def load_backbone(config: str | Path, checkpoint: str | Path, options: Mapping[s
 
     cfg = load_config(config, options)
     return trained_backbone(cfg.model, checkpoint, cfg.filename)
+
+
+def _recorded(loaded: Mapping, checkpoint, classes: tuple[str, ...] | None, options: Mapping | None):
+    """The config in a checkpoint; its training data are not asked for the number of classes."""
+    from ..config.load import load_recorded_text
+
+    text = (loaded.get("meta") or {}).get("cfg")
+    if not isinstance(text, str):
+        raise InputError(f"expected the config of its training in the meta of {checkpoint}, got none; name the config.")
+    cfg = load_recorded_text(text, f"{checkpoint} (meta.cfg)", options)
+    if classes is not None and cfg.model.get("classes_from"):
+        del cfg.model["classes_from"]
+        cfg.model.num_classes = len(classes)
+    return cfg
 
 
 def _test_data(cfg):
