@@ -88,3 +88,22 @@ def test_names_twice_none_and_unknown_are_refused(trained, images):
 def test_members_are_called_by_the_shortest_ends_of_their_paths():
     assert list(member_names(["x/a.pth", "x/b.pth"])) == ["a", "b"]
     assert list(member_names(["x/best.pth", "y/best.pth"])) == ["x-best", "y-best"]
+
+
+def test_predict_takes_several_checkpoints_and_writes_what_each_finds(trained, images, tmp_path):
+    import json
+
+    from PIL import Image
+
+    from frozen_det.cli import main
+
+    Image.fromarray(images[0]).save(tmp_path / "photo.png")
+    checkpoints = [str(trained[name]) for name in ("first", "adapters")]
+    out = tmp_path / "out"
+    assert main(["predict", str(tmp_path / "photo.png"), "--checkpoint", *checkpoints, "-o", str(out)]) == 0
+    family = load_family(checkpoints)
+    found = family([tmp_path / "photo.png"])[0]
+    for name in ("first-epoch_1", "adapters-epoch_1"):
+        written = json.loads((out / name / "predictions.json").read_text())
+        assert [one["score"] for one in written["annotations"]] == pytest.approx(found[name].scores.tolist())
+        assert (out / name / "photo.jpg").is_file()
