@@ -4,7 +4,7 @@ RUNS, DOES_NOT, NOT_COUNTED = "runs", "does not", "not counted"
 # What to do about a stock config that does not run, where the reason does not say it.
 _ONE_HOURGLASS = (
     "Its head learns from one map of each of two stacked hourglasses, and another backbone has one: "
-    "bbox_head.num_feat_levels=1 with backbone.strides=(4,) runs."
+    "bbox_head.num_feat_levels=1 with backbone.strides=(4,) runs on resnet18."
 )
 _REMEDIES = {
     "centripetalnet": _ONE_HOURGLASS,
@@ -81,7 +81,7 @@ _HOW = (
     "classes is 3 (1 where the stock detector has one, the teacher's where there is one). The ViT has one "
     "map, of stride 16; `frozen_det.SimpleFeaturePyramid` makes the strides that the detector asks for. "
     "Samplers draw at most 64 regions an image, batches are not augmented, and synchronised norms are plain "
-    "ones, since there is one process (with `MMSyncBN`, train in several, or write `BN` in its place). Losses are "
+    "ones, since there is one process (`MMSyncBN` needs several and mmcv's compiled ops: write `BN`). Losses are "
     "compared with those of a plain detector whose backbone has the same weights, is in eval mode and does not train "
     "either: torch multiplies by weights that train in another order, which moves PVT's losses by 9e-6."
 )
