@@ -67,7 +67,8 @@ class LoadedDetector:
     """
 
     def __init__(self, model: nn.Module, pipeline: Mapping[str, Any], classes: tuple[str, ...]):
-        self.model, self.pipeline, self.classes = model, pipeline, classes
+        self.model: Any = model  # of the host, whose types say less than its models have
+        self.pipeline, self.classes = pipeline, classes
         self.reader = PixelReader.of(pipeline["file"].transforms)
 
     def __call__(self, images: Sequence[str | Path | np.ndarray]) -> list[Detections]:
