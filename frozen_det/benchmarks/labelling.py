@@ -306,7 +306,7 @@ def _select(labels: str, out: str, num_classes: int, per_class: int, memory_limi
     from ..upstream.noisy_student.selection import select
 
     begin = time.perf_counter()
-    found = select(labels, out, num_classes=num_classes, per_class=per_class, memory_limit=memory_limit, say=str)
+    found = select(labels, out, num_classes=num_classes, per_class=per_class, memory_limit=memory_limit, log=str)
     results.put((time.perf_counter() - begin, peak_resident_bytes(), found.num_rows, found.num_copies))
 
 

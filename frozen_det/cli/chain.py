@@ -17,7 +17,7 @@ def run(args) -> int:
     from ..workflows.chain import run_chain
 
     cfg = config_of(args)
-    result = run_chain(cfg, work_dir_of(args, cfg), say=lambda line: print(line, flush=True))
+    result = run_chain(cfg, work_dir_of(args, cfg), log=lambda line: print(line, flush=True))
     name = headline(result.metrics)
     proof = {True: "frozen as exported, bit for bit", None: "no proof (the detector's config has no FrozenProofHook)"}
     if name:

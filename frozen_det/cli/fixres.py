@@ -124,7 +124,7 @@ def run(args) -> int:
         args.resume,
         _command(),
     )
-    page = run_fixres(cfg, request, say=lambda line: print(line, flush=True))
+    page = run_fixres(cfg, request, log=lambda line: print(line, flush=True))
     print(f"report: {page}\n        {page.with_suffix('.json')}")
     return 0
 

@@ -21,7 +21,7 @@ def run(args) -> int:
     cfg = config_of(args)
     if args.seed is not None:
         set_seed(cfg, args.seed)
-    result = run_noisy_student(cfg, work_dir_of(args, cfg), say=lambda line: print(line, flush=True))
+    result = run_noisy_student(cfg, work_dir_of(args, cfg), log=lambda line: print(line, flush=True))
     print()
     for model in result.models:
         numbers = result.metrics.get(model.name) or {}

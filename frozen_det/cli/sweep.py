@@ -67,7 +67,7 @@ def run(args) -> int:
     if args.dry_run:
         print("\n".join(f"{one.title} -> {one.folder}" for one in runs))
         return 0
-    sweep = Sweep(runs, args.jobs, args.nproc, say=lambda line: print(line, flush=True), together=args.together)
+    sweep = Sweep(runs, args.jobs, args.nproc, log=lambda line: print(line, flush=True), together=args.together)
     result = sweep.run()
     for one, fault in result.failed:
         print(f"failed: {one.title}: {fault}; log {one.folder / 'sweep.log'}")

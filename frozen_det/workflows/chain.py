@@ -47,21 +47,21 @@ class ChainResult:
     proven: bool | None
 
 
-def run_chain(cfg, work_dir, say: Callable[[str], None] = print) -> ChainResult:
+def run_chain(cfg, work_dir, log: Callable[[str], None] = print) -> ChainResult:
     """Run a chain, or what is left of it.
 
     Args:
         cfg: config of a chain, from :func:`frozen_det.config.load_config`.
         work_dir: where everything goes: ``upstream/``, ``fixres/``, ``backbone.safetensors``,
             ``detector/``, ``report.html``.
-        say: prints a line.
+        log: prints a line.
 
     Raises:
         InputError: a config that is no chain, weights that do not fit the detector's backbone, or a proof that fails.
     """
     check_chain(cfg)
     work_dir = Path(work_dir)
-    stages = Stages(work_dir, times=work_dir / "detector" / "stages.json", log=say)
+    stages = Stages(work_dir, times=work_dir / "detector" / "stages.json", log=log)
     detector = _loaded(cfg.detector, work_dir / "detector")
     source = _Given(cfg.upstream.weights, detector) if cfg.upstream.type == "given" else _trained(cfg, work_dir, stages)
     if cfg.get("fixres"):

@@ -37,7 +37,7 @@ class Sweep:
         jobs: how many at a time.
         processes: of each run, started by torchrun; 1 starts none.
         together: train and test runs on the same backbone and data in one process, on one pass of both.
-        say: takes a line for the terminal.
+        log: takes a line for the terminal.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Sweep:
         runs: list[SweepRun],
         jobs: int = 1,
         processes: int = 1,
-        say: Callable[[str], None] = print,
+        log: Callable[[str], None] = print,
         together: bool = False,
     ):
         if jobs < 1 or processes < 1:
@@ -54,7 +54,7 @@ class Sweep:
             raise InputError(f"expected one process of each run with --together, got --nproc {processes}.")
         numbered = list(enumerate(runs, 1))
         self.units = alike(numbered) if together else [[one] for one in numbered]
-        self.runs, self.jobs, self.processes, self.say = runs, jobs, processes, say
+        self.runs, self.jobs, self.processes, self.log = runs, jobs, processes, log
         self.threads = max(1, (os.cpu_count() or 1) // (jobs * processes))
         self.result = SweepResult()
         self._lock = threading.Lock()
@@ -105,7 +105,7 @@ class Sweep:
                 if _taken(lock):
                     taken.append(BegunRun(place, run, lock.fileno()))
                     continue
-                self.say(f"{place}: left to another sweep that works on {run.folder}")
+                self.log(f"{place}: left to another sweep that works on {run.folder}")
                 with self._lock:
                     self._left -= run.weight
             self._work([one for one in taken if not self._was_done(one)])
@@ -120,13 +120,13 @@ class Sweep:
             self._left -= one.run.weight
             self.result.reused += 1
             self.result.done.append(one.run.folder)
-        self.say(f"{one.place}: finished before, took {one.memory.get('seconds', 0):.0f} s, {_score(one.run)}")
+        self.log(f"{one.place}: finished before, took {one.memory.get('seconds', 0):.0f} s, {_score(one.run)}")
         return True
 
     def _work(self, unit: list["BegunRun"]) -> None:
         start = time.perf_counter()
         for one in unit:
-            self.say(f"{one.place}: started, log in {one.run.folder / LOG}")
+            self.log(f"{one.place}: started, log in {one.run.folder / LOG}")
         fresh = [one for one in unit if not one.is_tested]
         if len(fresh) > 1:
             faults = self._train_and_test_together(fresh)
@@ -153,7 +153,7 @@ class Sweep:
             run.folder.rename(aside)
             run.folder.mkdir()
             changed = ", ".join(_changed(memory.get("settings"), run.settings)) or "unknown before"
-            self.say(f"{place}: the settings changed ({changed}); the old run was moved to {aside}")
+            self.log(f"{place}: the settings changed ({changed}); the old run was moved to {aside}")
             memory = {}
         if not memory:
             memory = {"digest": run.digest, "settings": run.settings, "finished": False}
@@ -260,9 +260,9 @@ class Sweep:
             left = self._spent / self._worked * self._left / self.jobs if self._worked else None
         rest = "" if not left else f", about {_minutes(left)} left"
         if fault is None:
-            self.say(f"{place}: {seconds:.0f} s, {_score(run)}{rest}")
+            self.log(f"{place}: {seconds:.0f} s, {_score(run)}{rest}")
         elif not self._stopped:
-            self.say(f"{place}: FAILED after {seconds:.0f} s, {fault}; see {run.folder / LOG}{rest}")
+            self.log(f"{place}: FAILED after {seconds:.0f} s, {fault}; see {run.folder / LOG}{rest}")
 
     def _stop(self) -> None:
         self._stopped = True

@@ -61,7 +61,7 @@ def test_made_rows_are_a_labelled_pool_with_vectors_for_the_stated_share(tmp_pat
         record = records[number]
         assert record["num_vectors"] == 500 - record["num_undecodable"]
         assert read_vectors(tmp_path / "made", number, 7).shape == (record["num_vectors"], 7)
-    found = select(tmp_path / "made", tmp_path / "manifest.parquet", num_classes=7, per_class=100, say=str)
+    found = select(tmp_path / "made", tmp_path / "manifest.parquet", num_classes=7, per_class=100, log=str)
     assert found.num_copies == pytest.approx(700, abs=60), "100 of each class in expectation"
 
 

@@ -55,7 +55,7 @@ class Commands:
 def test_each_run_is_trained_then_tested_on_its_final_checkpoint(tmp_path, monkeypatch):
     commands, lines = Commands(monkeypatch), []
     run = a_run(tmp_path, options=["a=1"])
-    result = Sweep([run], say=lines.append).run()
+    result = Sweep([run], log=lines.append).run()
     train, test = commands.calls
     assert train == [
         "train",
@@ -76,21 +76,21 @@ def test_each_run_is_trained_then_tested_on_its_final_checkpoint(tmp_path, monke
 def test_a_finished_run_is_not_repeated_and_a_half_one_goes_on(tmp_path, monkeypatch):
     commands = Commands(monkeypatch, fail=[("test", "arm.py")])
     run = a_run(tmp_path)
-    assert len(Sweep([run], say=str).run().failed) == 1
+    assert len(Sweep([run], log=str).run().failed) == 1
     commands.fail.clear()
-    assert Sweep([run], say=str).run().done == [run.folder]
+    assert Sweep([run], log=str).run().done == [run.folder]
     assert commands.verbs == ["train", "test"] * 2  # training is called with --resume and finds its checkpoint
     assert not list(run.folder.parent.glob("*.previous-*"))
     lines = []
-    result = Sweep([run], say=lines.append).run()
+    result = Sweep([run], log=lines.append).run()
     assert commands.verbs == ["train", "test"] * 2 and result.reused == 1 and result.done == [run.folder]
     assert "finished before" in lines[0] and "AP 0.412" in lines[0]
 
 
 def test_other_settings_move_the_old_run_aside_and_say_what_changed(tmp_path, monkeypatch):
     commands, lines = Commands(monkeypatch), []
-    Sweep([a_run(tmp_path)], say=str).run()
-    Sweep([a_run(tmp_path, settings='{"lr": 2}')], say=lines.append).run()
+    Sweep([a_run(tmp_path)], log=str).run()
+    Sweep([a_run(tmp_path, settings='{"lr": 2}')], log=lines.append).run()
     old = list((tmp_path / "arm").glob("seed-0.previous-*"))
     assert len(old) == 1 and (old[0] / "epoch_1.pth").is_file()
     assert "the settings changed (lr)" in lines[0] and str(old[0]) in lines[0]
@@ -102,7 +102,7 @@ def test_files_of_an_unknown_run_are_moved_aside_not_overwritten(tmp_path, monke
     run, lines = a_run(tmp_path), []
     run.folder.mkdir(parents=True)
     (run.folder / "epoch_9.pth").write_text("precious")
-    Sweep([run], say=lines.append).run()
+    Sweep([run], log=lines.append).run()
     old = list((tmp_path / "arm").glob("seed-0.previous-*"))
     assert (old[0] / "epoch_9.pth").read_text() == "precious" and not (run.folder / "epoch_9.pth").exists()
 
@@ -113,7 +113,7 @@ def test_files_of_an_unknown_run_are_moved_aside_not_overwritten(tmp_path, monke
 def test_a_failed_run_is_named_with_its_log_and_the_others_go_on(tmp_path, monkeypatch, fail, fault):
     commands, lines = Commands(monkeypatch, fail=[(fail, "bad.py")]), []
     runs = [a_run(tmp_path, name) for name in ("one", "bad", "two")]
-    result = Sweep(runs, say=lines.append).run()
+    result = Sweep(runs, log=lines.append).run()
     assert [(run.name, what) for run, what in result.failed] == [("bad", fault)]
     assert result.done == [runs[0].folder, runs[2].folder]
     assert any("FAILED" in line and str(runs[1].folder / "sweep.log") in line for line in lines)
@@ -123,18 +123,18 @@ def test_a_failed_run_is_named_with_its_log_and_the_others_go_on(tmp_path, monke
 def test_two_jobs_run_side_by_side_with_their_share_of_the_cores(tmp_path, monkeypatch):
     commands = Commands(monkeypatch, seconds=0.05)
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    sweep = Sweep([a_run(tmp_path, seed=seed) for seed in range(4)], jobs=2, say=str)
+    sweep = Sweep([a_run(tmp_path, seed=seed) for seed in range(4)], jobs=2, log=str)
     assert sweep.threads == 4 and Sweep([], jobs=2, processes=2).threads == 2 and Sweep([], jobs=16).threads == 1
     assert len(sweep.run().done) == 4 and commands.most_at_once == 2
 
 
 def test_two_sweeps_of_one_folder_share_the_work(tmp_path, monkeypatch):
     commands, lines = Commands(monkeypatch, seconds=0.3), []
-    first = threading.Thread(target=Sweep([a_run(tmp_path)], say=str).run)
+    first = threading.Thread(target=Sweep([a_run(tmp_path)], log=str).run)
     first.start()
     while not commands.calls:
         time.sleep(0.01)
-    result = Sweep([a_run(tmp_path)], say=lines.append).run()
+    result = Sweep([a_run(tmp_path)], log=lines.append).run()
     first.join()
     assert commands.verbs == ["train", "test"] and "left to another sweep" in lines[0] and not result.done
 
@@ -147,12 +147,12 @@ def test_the_time_left_is_told_by_what_the_finished_runs_took(tmp_path, monkeypa
     for run, weight in zip(runs, (0.1, 0.1, 1.0)):
         run.weight = weight
     monkeypatch.setattr("frozen_det.workflows.sweep._remember", lambda folder, memory: None)
-    Sweep(runs, say=lines.append)._guarded([(1, runs[0])])
+    Sweep(runs, log=lines.append)._guarded([(1, runs[0])])
     assert lines[-1].endswith("about 7 min left")  # 36 s for weight 0.1; 1.1 are left
 
 
 def test_the_command_runs_in_a_process_of_its_own_with_its_threads_and_its_log(tmp_path):
-    sweep = Sweep([], jobs=2, say=str)
+    sweep = Sweep([], jobs=2, log=str)
     with open(tmp_path / "log", "ab") as log, open(tmp_path / "lock", "w") as lock:
         assert sweep._call(["--version"], log, [lock.fileno()]) == 0
         assert sweep._call(["unheard"], log, [lock.fileno()]) == 2
@@ -164,7 +164,7 @@ def test_a_kill_ends_the_children(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.executable", str(tmp_path / "sleep.sh"))
     (tmp_path / "sleep.sh").write_text("#!/bin/sh\nsleep 60\n")
     (tmp_path / "sleep.sh").chmod(0o755)
-    sweep = Sweep([a_run(tmp_path), a_run(tmp_path, seed=1)], say=str)
+    sweep = Sweep([a_run(tmp_path), a_run(tmp_path, seed=1)], log=str)
     threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGTERM)).start()
     start = time.perf_counter()
     with pytest.raises(SystemExit):

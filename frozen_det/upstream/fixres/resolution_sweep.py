@@ -59,7 +59,7 @@ def sizes_and_ratios(sizes: Sequence[int], ratios: Sequence[float]) -> list[tupl
 
 
 def sweep(
-    model, images: SizedImages, wanted: Sequence[tuple[int, float]], label: str, say: Callable[[str], None] = print
+    model, images: SizedImages, wanted: Sequence[tuple[int, float]], label: str, log: Callable[[str], None] = print
 ) -> list[dict]:
     """One row per (size, crop ratio): accuracy, loss, FLOPs of one image, pooled activations.
 
@@ -68,13 +68,13 @@ def sweep(
         images: to measure on.
         wanted: of :func:`sizes_and_ratios`.
         label: what the rows are called.
-        say: prints a line.
+        log: prints a line.
     """
     rows = []
     for size, ratio in wanted:
         found = measure(model, images.batches(size, ratio))
         rows.append(_row(label, size, ratio, found, flops_at(model, size)))
-        say(f"{label}: {size} px, crop {ratio:g}: top-1 {rows[-1]['top1']:.2f}, {rows[-1]['gflops']:.3f} GFLOPs")
+        log(f"{label}: {size} px, crop {ratio:g}: top-1 {rows[-1]['top1']:.2f}, {rows[-1]['gflops']:.3f} GFLOPs")
     return rows
 
 
@@ -84,7 +84,7 @@ def adapt_halves(
     wanted: Sequence[tuple[int, float]],
     adaptation=None,
     seed: int = 0,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> list[dict]:
     """Adapt on one half of the test images, measure on the other, both ways round.
 
@@ -118,7 +118,7 @@ def adapt_halves(
         common = dict(size=size, crop_ratio=ratio, gflops=gflops / 1e9)
         rows.append(dict(label="before", top1=100 * float(was.mean()), loss=_mean_loss(before), **common))
         rows.append(dict(label="adapted", top1=100 * float(now.mean()), loss=_mean_loss(after), **common, **counts))
-        say(
+        log(
             f"{size} px, crop {ratio:g}: top-1 {100 * was.mean():.2f} -> {100 * now.mean():.2f} with "
             f"{adaptation.label} of the other half ({counts['gained']} gained, {counts['lost']} lost, "
             f"p = {counts['p_value']:.2f})"
@@ -135,7 +135,7 @@ def adapt_on(
     adaptation=None,
     fraction: float = 1.0,
     seed: int = 0,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> tuple[list[dict], object]:
     """Adapt on (a share of) the training images at a test size; measured on the test images.
 
@@ -158,7 +158,7 @@ def adapt_on(
     with adaptation.applied(model, learned):
         after = measure(model, images.batches(size, ratio))
     flips = _flips(before.right, after.right)
-    say(
+    log(
         f"{adaptation.label} from {count} training images at {size} px: top-1 {before.numbers['top1']:.2f} -> "
         f"{after.numbers['top1']:.2f} ({flips['gained']} gained, {flips['lost']} lost)"
     )

@@ -52,13 +52,13 @@ class Request:
     command: str = "frozen-det fixres"
 
 
-def run_fixres(cfg, request: Request, say: Callable[[str], None] = print) -> Path:
+def run_fixres(cfg, request: Request, log: Callable[[str], None] = print) -> Path:
     """Do what is asked and write the report.
 
     Args:
         cfg: a loaded classifier's config.
         request: what is asked.
-        say: prints a line.
+        log: prints a line.
 
     Returns:
         the HTML page; ``fixres.json`` and ``fixres.md`` lie beside it.
@@ -85,13 +85,13 @@ def run_fixres(cfg, request: Request, say: Callable[[str], None] = print) -> Pat
     images, sections = SizedImages(cfg), []
     _study(cfg, images, request, record, sections)
     if adapts:
-        _adapt(cfg, images, request, record, sections, say)
+        _adapt(cfg, images, request, record, sections, log)
     elif request.settings.test_size or not request.sizes:
-        tuned = tune(cfg, request.checkpoint, request.work_dir, request.settings, request.resume, images, say)
+        tuned = tune(cfg, request.checkpoint, request.work_dir, request.settings, request.resume, images, log)
         record.update(tuned)
         sections.append(tuning_section(record))
     if request.sizes and not adapts:
-        _sweep(cfg, images, request, record, sections, say)
+        _sweep(cfg, images, request, record, sections, log)
     sections.append(command_section(request.command))
     return write_resolution_report(record, sections, request.work_dir, "Train and test resolution")
 
@@ -103,7 +103,7 @@ def tune(
     settings: FixResSettings,
     resume: bool = False,
     images: SizedImages | None = None,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> dict:
     """Tune at the test size through the Runner; measured before and after at both sizes.
 
@@ -114,7 +114,7 @@ def tune(
         settings: see :class:`FixResSettings`.
         resume: go on from the newest checkpoint of `work_dir`.
         images: the test images; built from `cfg` by default.
-        say: prints a line.
+        log: prints a line.
 
     Returns:
         the record: `before`, `after` (rows of a sweep), `checkpoint`, `moved`, `frozen_digest`, `num_frozen`,
@@ -128,10 +128,10 @@ def tune(
     ratio = run.val_dataloader.dataset.transform.crop_ratio
     wanted = [(size, ratio) for size in sorted({run.fixres["train_size"], run.fixres["test_size"]})]
     parent = load_model(cfg, checkpoint)
-    before = sweep(parent, images, wanted, "before", say)
+    before = sweep(parent, images, wanted, "before", log)
     result = train_runner(run, work_dir, resume)
     tuned = load_model(run, result)
-    after = sweep(tuned, images, wanted, "after", say)
+    after = sweep(tuned, images, wanted, "after", log)
     proof = compare(parent, tuned)
     strides = moved_strides(run, run.model.weights, result)
     return dict(
@@ -239,12 +239,12 @@ def _step(size: int) -> int:
     return 32 if size >= 128 else 4
 
 
-def _sweep(cfg, images: SizedImages, request: Request, record: dict, sections: list, say) -> None:
+def _sweep(cfg, images: SizedImages, request: Request, record: dict, sections: list, log) -> None:
     wanted = sizes_and_ratios(request.sizes, request.crop_ratios or [images.settings["crop_ratio"]])
     arms = {"before" if request.also or "checkpoint" in record else "classifier": request.checkpoint, **request.also}
     if "checkpoint" in record:
         arms["tuned"] = str(Path(request.work_dir) / record["checkpoint"])
-    rows = [row for label, path in arms.items() for row in sweep(load_model(cfg, path), images, wanted, label, say)]
+    rows = [row for label, path in arms.items() for row in sweep(load_model(cfg, path), images, wanted, label, log)]
     record["rows"] = rows
     sections.append(sweep_section(rows, {label: _trained_at(path, record) for label, path in arms.items()}))
 
@@ -259,7 +259,7 @@ def _trained_at(path, record: dict) -> int:
     return train_size(read_recorded(files[0])) if len(files) == 1 else record["train_size"]
 
 
-def _adapt(cfg, images: SizedImages, request: Request, record: dict, sections: list, say) -> None:
+def _adapt(cfg, images: SizedImages, request: Request, record: dict, sections: list, log) -> None:
     """Without gradients: the last norm's statistics or the pooled activations, from test halves or training images."""
     tested = eval_settings(cfg)
     sizes = request.sizes or [request.settings.test_size or tested["size"]]
@@ -274,7 +274,7 @@ def _adapt(cfg, images: SizedImages, request: Request, record: dict, sections: l
         norm = request.settings.norm[0] if request.settings.norm else last_norm(model._backbone_cfg, model.num_classes)
         adaptation, what = NormStatistics(norm), f"Statistics of {norm}"
     if request.split_half:
-        rows = adapt_halves(model, images, wanted, adaptation, request.split_seed, say)
+        rows = adapt_halves(model, images, wanted, adaptation, request.split_seed, log)
         text = (
             f"{what}: each image was measured under that of the half it does not belong to; no label was used. "
             f"A share of {len(images)} images is uncertain by about "
@@ -289,7 +289,7 @@ def _adapt(cfg, images: SizedImages, request: Request, record: dict, sections: l
             )
         source = SizedImages(cfg, "train")
         rows, learned = adapt_on(
-            model, source, images, *wanted[0], adaptation, request.fraction, request.split_seed, say
+            model, source, images, *wanted[0], adaptation, request.fraction, request.split_seed, log
         )
         text = f"{what} from {rows[1]['num_images_adapted']} training images; nothing trained."
         if request.parametric:

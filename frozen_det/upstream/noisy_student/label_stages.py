@@ -32,7 +32,7 @@ def guard_stage(loop, sources: list[dict]) -> Path:
             hashes = sorted(pool_hashes(pool))
             with replacing(out) as partial:
                 partial.write_text("\n".join(hashes) + "\n", encoding="utf-8")
-            loop.say(f"[guards] {len(hashes)} different images of training, validation and test sets")
+            loop.log(f"[guards] {len(hashes)} different images of training, validation and test sets")
         stage.outputs = [out]
     return out
 
@@ -69,7 +69,7 @@ def label_stage(loop, name: str, folder: Path, teacher, pool: Pool, settings: di
             if settings.get("noise"):
                 transform = TRANSFORMS.build(seen)
             done = label_pool(model, pool, folder, transform=one_by_one(transform), **settings)
-            loop.say(
+            loop.log(
                 f"[{name}] {done.num_images} images in {done.num_parts - done.num_skipped} parts, "
                 f"{done.num_undecodable} of them not readable; {done.num_skipped} parts were there"
             )
@@ -107,10 +107,10 @@ def select_stage(loop, name: str, labels: Path, folder: Path, settings: dict, gu
                 num_classes=len(classes),
                 exclude_hashes=excluded,
                 class_names=classes,
-                say=lambda line: loop.say(f"[{name}] {line}"),
+                log=lambda line: loop.log(f"[{name}] {line}"),
                 **settings,
             )
-            loop.say(f"[{name}] {found.num_rows} images kept, {found.num_copies} with copies")
+            loop.log(f"[{name}] {found.num_rows} images kept, {found.num_copies} with copies")
         stage.outputs = [out, out.with_suffix(".json")]
     return dict(
         manifest=out,

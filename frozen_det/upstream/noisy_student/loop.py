@@ -62,20 +62,20 @@ class LoopResult:
     report: Path
 
 
-def run_noisy_student(cfg, work_dir, say: Callable[[str], None] = print) -> LoopResult:
+def run_noisy_student(cfg, work_dir, log: Callable[[str], None] = print) -> LoopResult:
     """Run a loop, or what is left of it.
 
     Args:
         cfg: config of a loop, from :func:`frozen_det.config.load_config`.
         work_dir: where everything goes: ``split/``, ``teacher/``, ``round-1/{labels,manifest,student}``, ...,
             ``fixres/``, ``report.html``.
-        say: prints a line.
+        log: prints a line.
 
     Raises:
         InputError: a config that is no loop, or anything that one of the stages refuses.
     """
     check_loop(cfg)
-    loop = _Loop(cfg, Path(work_dir), say)
+    loop = _Loop(cfg, Path(work_dir), log)
     models, manifests = [loop.teacher()], []
     for number, settings in enumerate(cfg.rounds, start=1):
         labels = loop.labels(number, models[-1])
@@ -130,9 +130,9 @@ def check_loop(cfg) -> None:
 class _Loop:
     """One loop while it runs: its stages, in the order of the calls."""
 
-    def __init__(self, cfg, work_dir: Path, say: Callable[[str], None]):
-        self.cfg, self.work_dir, self.say = cfg, work_dir, say
-        self.stages = Stages(work_dir, memory="loop.json", log=say)
+    def __init__(self, cfg, work_dir: Path, log: Callable[[str], None]):
+        self.cfg, self.work_dir, self.log = cfg, work_dir, log
+        self.stages = Stages(work_dir, memory="loop.json", log=log)
         self.split = self._split() if cfg.get("split") else None
         sources = [dict(list_file=str(self.split.pool))] if self.split else list(cfg.pool["sources"])
         self.pool = open_pool(sources)
@@ -169,7 +169,7 @@ class _Loop:
             changed = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
             if changed:
                 more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
-                self.say(f"[{name}] changed since it was done: {', '.join(changed[:3])}{more}")
+                self.log(f"[{name}] changed since it was done: {', '.join(changed[:3])}{more}")
         write_json(told, now)
 
     # -- models --------------------------------------------------------------------------------------------------
@@ -220,7 +220,7 @@ class _Loop:
         inputs = [*lists, *inputs]
         told_file = self.work_dir / "settings" / f"{name.replace(' ', '-')}.json"
         self._say_changes(name, told_file, settings_of(told), inputs)
-        self.say(f"[{name}] {Path(cfg.filename).stem}, {cfg.train_cfg.get('max_epochs', '?')} epochs")
+        self.log(f"[{name}] {Path(cfg.filename).stem}, {cfg.train_cfg.get('max_epochs', '?')} epochs")
         return train_stage(name, told, inputs, self.stages, part.get("checkpoint"))
 
     # -- pseudo-labels --------------------------------------------------------------------------------------------

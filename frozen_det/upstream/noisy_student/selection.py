@@ -60,7 +60,7 @@ def select(
     memory_limit: str = "2GB",
     class_names: Sequence[str] | None = None,
     threads: int | None = None,
-    say=print,
+    log=print,
 ) -> Selection:
     """Filter and balance the labels of a pool.
 
@@ -77,7 +77,7 @@ def select(
         memory_limit: Of DuckDB; what does not fit goes to a folder beside `out` for the time being.
         class_names: For the summary.
         threads: Of DuckDB; by default one for each core.
-        say: Prints a line: classes without an image, images left out.
+        log: Prints a line: classes without an image, images left out.
 
     Raises:
         InputError: Labels that are not there, not finished, or of other classes; a bad argument; no image left.
@@ -158,7 +158,7 @@ def select(
         excluded_hashes=hashlib.blake2b(" ".join(excluded).encode(), digest_size=16).hexdigest(),
     )
     write_json(out.with_suffix(".json"), summary)
-    _report(summary, say)
+    _report(summary, log)
     if not summary["num_rows"]:
         raise InputError(
             f"expected images of at least {min_confidence} confidence among the {labels['num_images']} "
@@ -311,16 +311,16 @@ def _kept(database, out: Path, num_classes: int) -> tuple[list[int], list[int]]:
     return tuple(list(column) for column in zip(*(found.get(label, (0, 0)) for label in range(num_classes))))
 
 
-def _report(summary: dict, say) -> None:
+def _report(summary: dict, log) -> None:
     guards, empty = summary["guards"], summary["empty_classes"]
     if guards["excluded"] or guards["undecodable"]:
-        say(
+        log(
             f"left out of the pool: {guards['excluded']} images that are also on the list of excluded hashes, "
             f"{guards['undecodable']} that do not decode"
         )
     if empty:
         shown = ", ".join(summary["per_class"][label]["name"] for label in empty[:10])
-        say(
+        log(
             f"{len(empty)} of {summary['num_classes']} classes have no image of confidence "
             f"{summary['min_confidence']} or more: {shown}{', ...' if len(empty) > 10 else ''}"
         )

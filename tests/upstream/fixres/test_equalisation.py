@@ -89,7 +89,7 @@ def test_a_zero_stays_zero_and_activations_without_spread_are_refused():
 def test_each_half_is_classified_from_its_activations_mapped_by_the_other_half(small):
     _, cfg, checkpoint = small
     model, images = load_model(cfg, checkpoint), SizedImages(cfg)
-    _, adapted = adapt_halves(model, images, [(16, 0.875)], PooledActivations(12, 0.875), 1, say=lambda line: None)
+    _, adapted = adapt_halves(model, images, [(16, 0.875)], PooledActivations(12, 0.875), 1, log=lambda line: None)
     first, second = halves(9, seed=1)
 
     def pooled(size, part):
@@ -114,7 +114,7 @@ def test_each_half_is_classified_from_its_activations_mapped_by_the_other_half(s
 def test_at_the_training_size_nothing_changes(small):
     _, cfg, checkpoint = small
     model, images = load_model(cfg, checkpoint), SizedImages(cfg)
-    before, adapted = adapt_halves(model, images, [(12, 0.875)], PooledActivations(12, 0.875), say=lambda line: None)
+    before, adapted = adapt_halves(model, images, [(12, 0.875)], PooledActivations(12, 0.875), log=lambda line: None)
     assert adapted["equalise"] == [[1.0, 0.0], [1.0, 0.0]] and adapted["loss"] == pytest.approx(before["loss"])
 
 

@@ -165,7 +165,7 @@ def test_each_image_is_measured_under_the_other_halfs_statistics(small):
     _, _, cfg, checkpoint = small
     model, images = load_model(cfg, checkpoint), SizedImages(cfg)
     start = {name: value.clone() for name, value in model.state_dict().items()}
-    before, adapted = adapt_halves(model, images, [(16, 0.875)], seed=1, say=lambda line: None)
+    before, adapted = adapt_halves(model, images, [(16, 0.875)], seed=1, log=lambda line: None)
     assert all(torch.equal(value, start[name]) for name, value in model.state_dict().items()), "left as it was"
     first, second = halves(9, seed=1)
     assert sorted([*first, *second]) == list(range(9)) and (len(first), len(second)) == (4, 5)
@@ -292,7 +292,7 @@ def test_statistics_of_training_images_become_a_weights_file(small):
     rows = json.loads((work / "fixres.json").read_text())["rows"]
     assert rows[1]["num_images_adapted"] == 12
     again = sweep(
-        load_model(cfg, work / "adapted.safetensors"), SizedImages(cfg), [(16, 0.875)], "again", say=lambda line: None
+        load_model(cfg, work / "adapted.safetensors"), SizedImages(cfg), [(16, 0.875)], "again", log=lambda line: None
     )
     assert again[0]["loss"] == pytest.approx(rows[1]["loss"])
     assert read_card(work / "adapted.safetensors").input_size == 16

@@ -28,15 +28,15 @@ def data(tmp_path_factory):
     return root
 
 
-def loop(data, work_dir, say=None, **options):
+def loop(data, work_dir, log=None, **options):
     from frozen_det.config import load_config
 
     cfg = load_config(
         "noisy_student/quick",
         {"data_root": str(data), **{key.replace("__", "."): value for key, value in options.items()}},
     )
-    said = [] if say is None else say
-    return run_noisy_student(cfg, work_dir, say=said.append), said
+    said = [] if log is None else log
+    return run_noisy_student(cfg, work_dir, log=said.append), said
 
 
 def weights(path):
@@ -183,9 +183,9 @@ def test_killed_in_each_stage_it_goes_on_and_ends_as_an_uninterrupted_loop(whole
         with pytest.MonkeyPatch.context() as patched:
             die(patched)
             with pytest.raises(Killed):
-                loop(data, tmp_path, say=said)
+                loop(data, tmp_path, log=said)
         said.append(f"-- died in {name}")
-    result, _ = loop(data, tmp_path, say=said)
+    result, _ = loop(data, tmp_path, log=said)
     assert_same_end(result, whole[0])
     done = [line.split("]")[0][1:] for line in said if line.endswith(" s")]
     assert done.count("teacher") == done.count("round 1 student") == done.count("round 2 student") == 1

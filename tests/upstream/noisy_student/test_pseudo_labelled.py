@@ -32,7 +32,7 @@ def manifest(tmp_path):
         tmp_path / "m.parquet",
         num_classes=NUM_CLASSES,
         per_class=19,
-        say=str,
+        log=str,
         class_names=["a", "b", "c", "d"],
     ).manifest
 
@@ -86,7 +86,7 @@ def test_records_are_found_across_batches_and_after_pickling(tmp_path, monkeypat
     monkeypatch.setattr(manifest_records, "_ROWS", 7)
     rng = np.random.default_rng(0)
     parts = write_parts(tmp_path / "labels", rng.integers(0, 4, 90), rng.uniform(0.3, 1, 90), 13)
-    found = select(parts, tmp_path / "m.parquet", num_classes=NUM_CLASSES, per_class=60, say=str)
+    found = select(parts, tmp_path / "m.parquet", num_classes=NUM_CLASSES, per_class=60, log=str)
     expected = [row["path"] for row in read_manifest(found.manifest) for _ in range(row["copies"])]
     records = ManifestRecords(found.manifest)
     assert [records.path(index) for index in range(len(records))] == expected and len(records) == found.num_copies
@@ -97,7 +97,7 @@ def test_records_are_found_across_batches_and_after_pickling(tmp_path, monkeypat
 
 def test_the_mapped_file_follows_its_manifest(tmp_path):
     parts = write_parts(tmp_path / "labels", [0, 1, 2], [0.9, 0.9, 0.5])
-    ask = dict(num_classes=NUM_CLASSES, per_class=1, say=str)
+    ask = dict(num_classes=NUM_CLASSES, per_class=1, log=str)
     first = mapped_manifest(select(parts, tmp_path / "m.parquet", **ask).manifest)
     stamp = first.stat().st_mtime_ns
     assert mapped_manifest(tmp_path / "m.parquet").stat().st_mtime_ns == stamp

@@ -51,7 +51,7 @@ def rows_of(path):
 def test_the_manifest_is_that_of_the_released_rule(tmp_path, count, per_class):
     labels, confidences, hashes = made(np.random.default_rng(count), count)
     parts = write_parts(tmp_path / "labels", labels, confidences, part_size=count // 3, hashes=hashes)
-    found = select(parts, tmp_path / "m.parquet", num_classes=NUM_CLASSES, per_class=per_class, seed=3, say=str)
+    found = select(parts, tmp_path / "m.parquet", num_classes=NUM_CLASSES, per_class=per_class, seed=3, log=str)
     exact = confidences.astype(np.float64)
     copies, thresholds = released_rule(labels, exact, hashes, NUM_CLASSES, per_class, 0.3, 3)
     got = {int(row["path"][7:13]): row["copies"] for row in rows_of(found.manifest)}
@@ -71,7 +71,7 @@ def test_a_class_has_its_copies_in_expectation_and_a_small_one_is_repeated(tmp_p
     parts = write_parts(tmp_path / "labels", labels, confidences)
     said, totals = [], []
     for seed in range(40):
-        found = select(parts, tmp_path / "m.parquet", num_classes=NUM_CLASSES, per_class=30, seed=seed, say=said.append)
+        found = select(parts, tmp_path / "m.parquet", num_classes=NUM_CLASSES, per_class=30, seed=seed, log=said.append)
         rows = rows_of(found.manifest)
         assert all(row["copies"] == 3 for row in rows if row["label"] == 0)
         assert all(row["confidence"] >= 0.3 for row in rows)
@@ -89,7 +89,7 @@ def test_without_balance_or_repeats_every_image_that_is_sure_enough_comes_once(t
     labels, confidences, hashes = made(np.random.default_rng(5), 400)
     parts = write_parts(tmp_path / "labels", labels, confidences, hashes=hashes)
     chosen = dict(per_class=None if balanced == "none" else 10_000, balanced=balanced)
-    found = select(parts, tmp_path / "m.parquet", num_classes=NUM_CLASSES, say=str, **chosen)
+    found = select(parts, tmp_path / "m.parquet", num_classes=NUM_CLASSES, log=str, **chosen)
     wanted = {row for row in range(400) if labels[row] >= 0 and np.float64(confidences[row]) >= 0.3}
     assert {int(row["path"][7:13]): row["copies"] for row in rows_of(found.manifest)} == dict.fromkeys(wanted, 1)
     assert found.num_copies == found.num_rows == sum(one["expected"] for one in found.summary["per_class"])
@@ -105,14 +105,14 @@ def test_a_large_class_is_cut_as_with_repeats_and_another_balance_is_refused(tmp
             num_classes=NUM_CLASSES,
             per_class=50,
             seed=1,
-            say=str,
+            log=str,
             balanced=balanced,
         )
         for balanced in ("copies", "cut")
     ]
     assert rows_of(both[0].manifest) == rows_of(both[1].manifest)
     with pytest.raises(InputError, match="copies, cut, none, got 'all'"):
-        select(parts, tmp_path / "m.parquet", num_classes=NUM_CLASSES, per_class=50, balanced="all", say=str)
+        select(parts, tmp_path / "m.parquet", num_classes=NUM_CLASSES, per_class=50, balanced="all", log=str)
 
 
 @settings(max_examples=200, deadline=None)
@@ -139,7 +139,7 @@ def test_order_and_cutting_into_parts_do_not_matter_and_the_seed_does(tmp_path):
     kept = []
     for name, take, size, seed in (("a", np.arange(400), 400, 0), ("b", order, 37, 0), ("c", order, 37, 1)):
         parts = write_parts(tmp_path / name, labels[take], confidences[take], size, hashes=[hashes[i] for i in take])
-        found = select(parts, tmp_path / f"{name}.parquet", num_classes=NUM_CLASSES, per_class=25, seed=seed, say=str)
+        found = select(parts, tmp_path / f"{name}.parquet", num_classes=NUM_CLASSES, per_class=25, seed=seed, log=str)
         kept.append({row["content_hash"]: row["copies"] for row in rows_of(found.manifest)})
     assert kept[0] == kept[1] != kept[2]
 
@@ -153,7 +153,7 @@ def test_images_that_are_also_in_a_validation_set_are_left_out_and_counted(tmp_p
         tmp_path / "m.parquet",
         num_classes=NUM_CLASSES,
         per_class=300,
-        say=said.append,
+        log=said.append,
         exclude_hashes=[*guarded, "f" * 32],
     )
     decoded = sum(labels[row] >= 0 for row in range(0, 300, 7))
@@ -166,7 +166,7 @@ def test_images_that_are_also_in_a_validation_set_are_left_out_and_counted(tmp_p
 def test_soft_labels_are_the_teachers_distributions(tmp_path):
     labels, confidences, hashes = made(np.random.default_rng(5), 200)
     parts = write_parts(tmp_path / "labels", labels, confidences, 50, hashes=hashes)
-    found = select(parts, tmp_path / "m.parquet", num_classes=NUM_CLASSES, per_class=5, say=str)
+    found = select(parts, tmp_path / "m.parquet", num_classes=NUM_CLASSES, per_class=5, log=str)
     rows = read_manifest(found.manifest, soft=True)
     assert len(rows) == found.num_rows
     for row in rows:
@@ -177,7 +177,7 @@ def test_soft_labels_are_the_teachers_distributions(tmp_path):
 
 def test_temperature_applies_before_normalising(tmp_path):
     parts = write_parts(tmp_path / "labels", [1], [0.9])
-    found = select(parts, tmp_path / "m.parquet", num_classes=NUM_CLASSES, per_class=1, say=str)
+    found = select(parts, tmp_path / "m.parquet", num_classes=NUM_CLASSES, per_class=1, log=str)
     (row,) = read_manifest(found.manifest, soft=True, temperature=2.0)
     powers = np.array([0.1 / 3, 0.9, 0.1 / 3, 0.1 / 3]) ** 0.5
     assert np.allclose(row["soft_labels"], powers / powers.sum(), atol=1e-3)
@@ -185,7 +185,7 @@ def test_temperature_applies_before_normalising(tmp_path):
 
 def test_what_does_not_fit_is_one_clear_error(tmp_path):
     parts = write_parts(tmp_path / "labels", [0, 1], [0.1, 0.2])
-    ask = dict(num_classes=NUM_CLASSES, per_class=5, say=str)
+    ask = dict(num_classes=NUM_CLASSES, per_class=5, log=str)
     with pytest.raises(InputError, match="0.3 confidence among the 2 labelled"):
         select(parts, tmp_path / "m.parquet", **ask)
     assert json.loads((tmp_path / "m.json").read_text())["num_rows"] == 0
