@@ -243,7 +243,7 @@ def _difference(wanted, found) -> float:
 
 
 def _describe(row: Row, backbone, first: Times, difference: float) -> None:
-    copied = backbone._frozen_forward.twin
+    copied = backbone._frozen_forward.copy
     row.first_ms, row.difference = first.wall_ms, difference
     row.twin_mib = copied.bytes / 2**20 if copied is not None else 0.0
     row.num_folded = copied.num_folded if copied is not None else 0

@@ -191,7 +191,7 @@ def _one_difference(a: Arm, b: Arm) -> bool:
 def _unfinished(arms: list[Arm]) -> Text | None:
     """A warning about runs that have not reached their end."""
     young = [f"{arm.label}, seed {run.seed} ({words})" for arm in arms for run in arm.runs if (words := run.unfinished)]
-    return Text(f"Not finished, so the numbers below are those of the way: {'; '.join(young)}.") if young else None
+    return Text(f"Run not finished: intermediate results of {'; '.join(young)}.") if young else None
 
 
 def _what_they_are(arms: list[Arm]) -> Table | None:

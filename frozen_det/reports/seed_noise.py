@@ -101,7 +101,7 @@ def _doubts(arms: list[Arm]) -> Text | None:
         for run in arm.runs
         if (found := disagreement(run))
     ]
-    parts = [f"Not finished, so the numbers below are those of the way: {'; '.join(young)}."] if young else []
+    parts = [f"Run not finished: intermediate results of {'; '.join(young)}."] if young else []
     parts += (
         [
             f"Tested on the data of the validation with another result, so not the final checkpoint was tested: "

@@ -1,4 +1,4 @@
-"""``write_report``: from work directories to one self-contained HTML page and its Markdown twin."""
+"""``write_report``: from work directories to one self-contained HTML page and the same as Markdown."""
 
 from pathlib import Path
 

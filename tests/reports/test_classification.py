@@ -188,7 +188,7 @@ def test_a_test_of_another_checkpoint_and_an_unfinished_run_are_named(tmp_path):
         folders, tmp_path
     )
     young = write_arm(tmp_path / "b", "r20_plain_c10", (70.0,), config(epochs=9))
-    assert "those of the way: r20_plain_c10, seed 0 (epoch 2 of 9)" in page(young, tmp_path)
+    assert "intermediate results of r20_plain_c10, seed 0 (epoch 2 of 9)" in page(young, tmp_path)
 
 
 def test_untested_runs_show_the_last_validation_and_no_class(tmp_path):

@@ -166,7 +166,7 @@ def test_an_unfinished_run_is_named_before_its_numbers(tmp_path, described):
     runs = runs_of(tmp_path, (config(TUNED, epochs=2), 0), (config(FROZEN, epochs=12), 0), seeds=(0,))
     assert [run.unfinished for run in runs] == [None, "epoch 2 of 12"]
     twin = write_report([run.work_dir for run in runs], tmp_path / "page.html")[1].read_text()
-    assert "those of the way: frozen, 12 epochs, seed 0 (epoch 2 of 12)." in twin
+    assert "intermediate results of frozen, 12 epochs, seed 0 (epoch 2 of 12)." in twin
 
 
 def test_missing_numbers_are_dashes(tmp_path):

@@ -27,7 +27,7 @@ class Adapters(nn.Module):
         adapted: the sites that carry an adapter.
         trained_norms: names of the body's norms that train with the adapters (task norms).
         merged: whether the base's weights contain the adapters now. Then the state dict is the plain body's: it holds
-            no adapters, so that nobody who loads it applies them twice.
+            no adapters, so that loading it cannot apply them twice.
     """
 
     def __init__(

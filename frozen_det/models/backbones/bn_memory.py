@@ -1,4 +1,4 @@
-"""Frozen BatchNorms let go of their input: the same bits forward, the same gradient, half the memory behind adapters.
+"""Memory-efficient backward for frozen BatchNorm: same bits forward, same gradient, half the memory behind adapters.
 
 Behind an adapter, gradients pass through frozen layers. A frozen BatchNorm in evaluation is `scale x + shift`, whose
 gradient needs the scale alone, but the framework's BatchNorm keeps its whole input for a weight that never trains.

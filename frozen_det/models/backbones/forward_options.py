@@ -1,7 +1,7 @@
 """How a frozen body runs: memory format, precision, folded norms, compiler. The body's own tensors are never touched.
 
-What needs other tensors (folded or laid out differently) runs on a twin, which shares with the body whatever is
-equal and follows it when it is loaded, moved or converted. The twin is no submodule: state dict, digests, lean
+What needs other tensors (folded or laid out differently) runs on an inference copy, which shares with the body whatever
+is equal and follows it when it is loaded, moved or converted. The copy is no submodule: state dict, digests, lean
 checkpoints and exports are the body's. Refuses bodies of which a part trains, but for the memory format.
 """
 
@@ -17,7 +17,7 @@ from torch import Tensor
 from ...errors import InputError, closest
 from ...host.torch_versions import TORCH, is_compiling
 from ..backbone_sources.build import Body
-from .inference_copy import FrozenTwin, Originals, require_equal
+from .inference_copy import InferenceCopy, Originals, require_equal
 
 WHERE = "model.backbone.forward"
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
@@ -91,8 +91,8 @@ class FrozenForward:
         self.__init__(switches)
 
     def reset(self) -> None:
-        """Forget twin and compiled program; the next forward builds them from the body as it is then."""
-        self.twin: FrozenTwin | None = None
+        """Forget copy and compiled program; the next forward builds them from the body as it is then."""
+        self.copy: InferenceCopy | None = None
         self._originals = self._program = None
         self._compiled_once = False
 
@@ -106,7 +106,7 @@ class FrozenForward:
         """Features of a wholly frozen body, without autograd history.
 
         Inside somebody else's trace (``torch.export``, ONNX, an outer ``torch.compile``), on meta tensors, the body
-        runs plainly. While hooks sit on parts of the body, it runs without twin and compiler, so that they fire.
+        runs plainly. While hooks sit on parts of the body, it runs without copy and compiler, so that they fire.
 
         Args:
             body: in eval mode.
@@ -146,22 +146,22 @@ class FrozenForward:
             return _Features(body)
         if self._program is None:
             self._program = self._built(body, images)
-        elif self.twin is not None and self._originals.changed():
-            self.twin.refresh(body.module)
+        elif self.copy is not None and self._originals.changed():
+            self.copy.refresh(body.module)
         return self._program
 
     def _built(self, body: Body, images: Tensor):
         run, said = _Features(body), []
-        # The body runs once on made tensors to find its norms; nobody else's random draws may move by that.
+        # Probe with synthetic input under fork_rng, so that the global RNG state is unchanged.
         with torch.inference_mode(False), torch.no_grad(), torch.random.fork_rng(devices=[]):
             if self.switches.fold_norms or self.switches.memory_format:
-                self.twin = FrozenTwin(body, self.switches.fold_norms, self.switches.memory_format is not None)
-                run = _Features(self.twin.body)
+                self.copy = InferenceCopy(body, self.switches.fold_norms, self.switches.memory_format is not None)
+                run = _Features(self.copy.body)
                 said.append(
-                    f"{self.twin.num_folded} norms folded; the twin holds {self.twin.bytes / 2**20:.1f} MiB "
+                    f"{self.copy.num_folded} norms folded; the copy holds {self.copy.bytes / 2**20:.1f} MiB "
                     "beside the body"
                 )
-        if self.twin is not None and self.twin.num_folded:
+        if self.copy is not None and self.copy.num_folded:
             first = images[:1]
             require_equal(_Features(body)(first), run(first), "fold_norms", body.architecture, first.dtype.itemsize < 4)
         if self.switches.compile:

@@ -2,7 +2,7 @@
 
 It promises that a frozen body is loaded completely or not used at all, that nothing the host does (``init_weights``,
 ``train()``, lenient checkpoint loading) changes it, and that its keys are the library's own under ``backbone.body.``.
-It refuses to run with weights that nobody loaded, unless they are asked for by ``weights='random'``.
+It raises if forward() is called before weights are loaded, unless ``weights='random'`` was set.
 """
 
 import copy
@@ -37,8 +37,7 @@ class FrozenBackbone(nn.Module):
         body: ``dict(type='timm', name=...)``, ``dict(type='torchvision', name=...)`` or the config of any mmdet
             backbone. Further keys go to the library. None: what the card of `weights` names.
         weights: where the weights come from: ``'timm'``, ``'torchvision'``, ``'package:NAME'``, a file, the work
-            directory of a classifier's training, or ``'random'``. Required: a body never runs on weights that nobody
-            chose.
+            directory of a classifier's training, or ``'random'``. Required.
         strides: strides of the features, ascending; what the neck receives, in this order.
         freeze: True (all), False (fine-tune), a number of stages, or a list of name patterns.
         adapters: config of residual adapters, e.g. ``dict(type='parallel')``; None for none.
@@ -150,7 +149,7 @@ class FrozenBackbone(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _attach_base(self, names: Sequence[str], digest: str) -> dict[str, Tensor]:
-        """A lean checkpoint leaves the frozen base out: load it through the door, and refuse any other base."""
+        """A lean checkpoint leaves the frozen base out: load it from `weights`, and refuse any other base."""
         self.init_weights()
         entries = self.body.state_dict()
         base = {name: entries[name] for name in names}
@@ -192,7 +191,7 @@ class FrozenBackbone(nn.Module):
         return bool(self._part.parameters)
 
     def train(self, mode: bool = True):
-        """Set the mode of what trains; the frozen part stays in eval, whatever the host asks for."""
+        """Set the mode of what trains; the frozen part stays in eval, regardless of Runner calls to train()."""
         super().train(mode)
         for name in self._part.modules:
             self.body.get_submodule(name).eval()
@@ -212,17 +211,17 @@ class FrozenBackbone(nn.Module):
             return value
 
     def __deepcopy__(self, memo: dict) -> "FrozenBackbone":
-        """A copy in the same modes: a traced body's own copy wakes up in training and moves its frozen statistics."""
-        twin = type(self).__new__(type(self))
-        memo[id(self)] = twin
-        twin.__dict__ = copy.deepcopy(self.__dict__, memo)
-        parts = dict(twin.named_modules())
+        """A copy in the same modes: deepcopy resets an fx.GraphModule to train mode, which updates statistics."""
+        copied = type(self).__new__(type(self))
+        memo[id(self)] = copied
+        copied.__dict__ = copy.deepcopy(self.__dict__, memo)
+        parts = dict(copied.named_modules())
         for name, part in self.named_modules():
             parts[name].training = part.training
             for graph in ("train_graph", "eval_graph"):  # torch before 2.2 copies a traced module without them
                 if graph in part.__dict__ and graph not in parts[name].__dict__:
                     parts[name].__dict__[graph] = copy.deepcopy(part.__dict__[graph], memo)
-        return twin
+        return copied
 
     def unfreeze(self, what=True) -> list[str]:
         """Let part of the body train from now on.

@@ -1,6 +1,6 @@
-"""A frozen body's twin: the same function on other tensors, sharing every tensor with the body that need not differ.
+"""An inference copy of a frozen backbone: the same function, sharing every tensor that need not differ.
 
-It follows the body: :class:`Originals` tells when tensors were written to (the twin is refreshed) or replaced (it must
+It follows the body: :class:`Originals` tells when tensors were written to (the copy is refreshed) or replaced (it must
 be built anew). Writing through ``tensor.data`` is seen by neither, as by nothing else in PyTorch that counts versions.
 """
 
@@ -21,7 +21,7 @@ TOLERANCE = 1e-3
 TOLERANCE_16_BIT = 5e-2
 
 
-class FrozenTwin:
+class InferenceCopy:
     """Built from a body in eval mode, on the body's device.
 
     Args:
@@ -30,9 +30,9 @@ class FrozenTwin:
         channels_last: lay the kernels out in channels-last memory.
 
     Attributes:
-        body: the twin.
+        body: the copy.
         num_folded: norms folded.
-        bytes: memory of the twin that it does not share with the body.
+        bytes: memory of the copy that it does not share with the body.
     """
 
     def __init__(self, body: Body, fold_norms: bool, channels_last: bool):
@@ -49,7 +49,7 @@ class FrozenTwin:
         self.bytes = sum(module.get_parameter(name).nbytes for name in self._derived)
 
     def refresh(self, module: nn.Module) -> None:
-        """Compute the twin's own tensors again from the body's, into the same memory."""
+        """Compute the copy's own tensors again from the body's, into the same memory."""
         with torch.inference_mode(False), torch.no_grad():
             of = {pair.layer: pair for pair in self._pairs}
             done = set()
@@ -78,7 +78,7 @@ class FrozenTwin:
 
 
 class Originals:
-    """The tensors that a twin was made from, watched."""
+    """The tensors that an inference copy was made from, watched."""
 
     def __init__(self, module: nn.Module):
         self._modules = list(module.modules())
@@ -100,7 +100,7 @@ class Originals:
         return before != self._versions
 
     def hooked(self) -> bool:
-        """Whether somebody listens to a part of the body."""
+        """Whether any submodule has forward hooks."""
         return any(part._forward_hooks or part._forward_pre_hooks for part in self._modules)
 
     def _now(self) -> list[Tensor]:

@@ -23,7 +23,7 @@ def fill_input(
         a new config.
 
     Raises:
-        InputError: nobody says what the body expects, or the config says something else.
+        InputError: what the backbone expects is not known, or the config says something else.
     """
     given = dict(given or dict(type="mmdet.DetDataPreprocessor"))
     if isinstance(given.get("data_preprocessor"), dict):  # one for each branch of a semi-supervised detector

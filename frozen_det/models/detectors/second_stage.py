@@ -84,7 +84,7 @@ class ClassifierStage(TwoStageDetector):
         }
 
     def train(self, mode: bool = True):
-        """Set the mode of the final layers; everything else stays in eval, whatever the host asks for."""
+        """Set the mode of the final layers; everything else stays in eval, regardless of Runner calls to train()."""
         super().train(False)
         self.training = mode
         for name in getattr(self, "trained_layers", ()):

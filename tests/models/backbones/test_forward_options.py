@@ -84,8 +84,8 @@ def test_every_switch_gives_the_plain_features_within_its_tolerance(switches, to
 def test_norms_of_every_library_are_folded(body):
     plain, switched = pair(dict(fold_norms=True), body)
     assert differences(plain(IMAGES), switched(IMAGES)) <= 1e-5
-    assert switched._frozen_forward.twin.num_folded == 20
-    assert not any(isinstance(m, nn.BatchNorm2d) for m in switched._frozen_forward.twin.body.module.modules())
+    assert switched._frozen_forward.copy.num_folded == 20
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in switched._frozen_forward.copy.body.module.modules())
 
 
 def test_the_bodys_own_tensors_keys_and_digest_stay_what_they_were():
@@ -102,15 +102,15 @@ def test_the_bodys_own_tensors_keys_and_digest_stay_what_they_were():
 def test_a_twin_shares_what_is_not_folded_and_counts_the_rest():
     _, switched = pair(dict(fold_norms=True))
     switched(IMAGES)
-    twin = switched._frozen_forward.twin
+    twin = switched._frozen_forward.copy
     convs = [m for m in switched.body.modules() if isinstance(m, nn.Conv2d)]
     assert twin.num_folded == len(convs) == 15
     assert twin.bytes == 4 * sum(conv.weight.numel() + conv.out_channels for conv in convs)
     _, laid_out = pair(dict(memory_format="channels_last"))
     laid_out(IMAGES)
     kernels = [conv.weight for conv in convs if conv.kernel_size == (3, 3)]
-    assert laid_out._frozen_forward.twin.bytes == 4 * sum(weight.numel() for weight in kernels)
-    mine = dict(laid_out._frozen_forward.twin.body.module.named_parameters())
+    assert laid_out._frozen_forward.copy.bytes == 4 * sum(weight.numel() for weight in kernels)
+    mine = dict(laid_out._frozen_forward.copy.body.module.named_parameters())
     assert mine["layer1.0.bn1.weight"] is laid_out.body.layer1[0].bn1.weight
 
 
@@ -140,15 +140,15 @@ def test_weights_loaded_later_are_the_ones_that_run(switches, assign):
 def test_a_refresh_keeps_the_twin_and_a_replacement_builds_a_new_one():
     plain, switched = pair(dict(fold_norms=True))
     switched(IMAGES)
-    twin = switched._frozen_forward.twin
+    twin = switched._frozen_forward.copy
     for backbone in (plain, switched):
         with torch.no_grad():
             backbone.body.layer2[0].bn1.running_mean += 1
     assert differences(plain(IMAGES), switched(IMAGES)) <= 1e-5
-    assert switched._frozen_forward.twin is twin
+    assert switched._frozen_forward.copy is twin
     plain.double(), switched.double()
     found = switched(IMAGES.double())
-    assert switched._frozen_forward.twin is not twin
+    assert switched._frozen_forward.copy is not twin
     assert found[0].dtype == torch.float64
     assert differences(plain(IMAGES.double()), found) <= 1e-12
 
@@ -157,7 +157,7 @@ def test_copies_and_pickles_carry_the_switches_and_build_their_own_twin():
     plain, switched = pair(ALL)
     wanted = switched(IMAGES)
     for twin in (copy.deepcopy(switched), pickle.loads(pickle.dumps(switched))):
-        assert twin._frozen_forward.twin is None
+        assert twin._frozen_forward.copy is None
         assert twin._frozen_forward.switches == switched._frozen_forward.switches
         assert differences(wanted, twin(IMAGES)) == 0
         with torch.no_grad():
@@ -172,7 +172,7 @@ def test_what_is_unfrozen_runs_plainly_and_learns():
     switched(IMAGES)
     assert "layer4.0.conv1.weight" in switched.unfreeze(["layer4"])
     plain.unfreeze(["layer4"])
-    assert switched._frozen_forward.twin is None
+    assert switched._frozen_forward.copy is None
     found = switched.train()(IMAGES)
     assert differences(plain.train()(IMAGES), found) <= 1e-5
     found[-1].square().sum().backward()
@@ -233,7 +233,7 @@ def test_a_hook_on_a_part_fires_and_sees_the_body():
 def test_a_body_without_batch_norms_runs_bit_for_bit_as_before():
     plain, switched = pair(dict(fold_norms=True), VIT, strides=(16,))
     assert differences(plain(IMAGES), switched(IMAGES)) == 0
-    assert (switched._frozen_forward.twin.num_folded, switched._frozen_forward.twin.bytes) == (0, 0)
+    assert (switched._frozen_forward.copy.num_folded, switched._frozen_forward.copy.bytes) == (0, 0)
 
 
 def test_traces_and_plain_features_see_the_body_itself():
