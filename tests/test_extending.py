@@ -80,6 +80,28 @@ def test_a_classifier_of_the_source_of_the_page_trains_and_names_its_body(exampl
     assert body_of(network.architecture, "a file") == TINY
 
 
+def test_weights_of_the_source_of_the_page_have_no_names_in_other_libraries(example):
+    from frozen_det.weights.key_maps import rename
+
+    example("a backbone source")
+    state = FrozenBackbone(TINY, "random", (4, 8)).body.state_dict()
+    with pytest.raises(InputError, match="expected an architecture whose names in the layout 'timm' are known"):
+        rename(state, "tiny", "timm", "tiny/two_maps")
+
+
+def test_a_flag_that_is_taken_gets_the_name_of_its_study(example):
+    import argparse
+
+    from frozen_det.robustness.study import add_options, parsed_options
+
+    example("a study")
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--gammas", type=int)
+    add_options(parser)
+    args = parser.parse_args(["--gammas", "4", "--gamma-gammas", "3"])
+    assert args.gammas == 4 and parsed_options(args)["gamma"].gammas == (3.0,)
+
+
 def test_the_adapter_of_the_page_folds_into_its_layers(example):
     example("an adapter")
     backbone = FrozenBackbone(dict(type="timm", name="test_resnet"), "random", (4, 8), adapters=dict(type="scale"))

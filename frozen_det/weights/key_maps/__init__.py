@@ -190,7 +190,7 @@ def _to_timm_names(family: str, layout: str, state: Mapping) -> dict | None:
     """Name in `state` -> (timm's name, what happens to the tensor); None unless all names are the family's."""
     learnt = {name: value for name, value in state.items() if not is_derived(name)}
     if family == "efficientnet":
-        names = None if layout == "official" else efficientnet.timm_names(layout, learnt)
+        names = efficientnet.timm_names(layout, learnt) if layout in LAYOUTS else None
         return None if names is None else {name: (timm, None) for name, timm in names.items()}
     tables = RULES[family]
     if layout == "timm":
