@@ -1,4 +1,4 @@
-"""Scores of certainty, how well a score tells in- from out-of-distribution images, calibration: pure numpy.
+"""Scores of certainty, how well a score tells in- from out-of-distribution images, calibration.
 
 In-distribution is the positive class everywhere, and a higher score means "more like the training data". Refuses empty
 sets and values that are not finite, on which every measure here would be a number without a meaning.
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from ..errors import InputError
 
@@ -61,21 +62,20 @@ def detection_measures(scores_in: np.ndarray, scores_out: np.ndarray) -> dict[st
     Raises:
         InputError: an empty set, or a score that is not finite.
     """
-    roc = _roc(scores_in, scores_out)
-    tnr = _tnr(roc)
+    tnr = tnr_at_tpr(scores_in, scores_out)
     return dict(
         tnr_at_tpr95=100 * tnr,
         fpr_at_tpr95=100 * (1 - tnr),
-        auroc=100 * _area(roc),
+        auroc=100 * auroc(scores_in, scores_out),
         aupr_in=100 * average_precision(scores_in, scores_out),
         aupr_out=100 * average_precision(-np.asarray(scores_out), -np.asarray(scores_in)),
-        detection_accuracy=100 * _best_accuracy(roc),
+        detection_accuracy=100 * detection_accuracy(scores_in, scores_out),
     )
 
 
 def auroc(scores_in: np.ndarray, scores_out: np.ndarray) -> float:
     """Probability that an in-distribution image scores higher than an out-of-distribution one, ties as a half; 0..1."""
-    return _area(_roc(scores_in, scores_out))
+    return float(roc_auc_score(*_labelled(scores_in, scores_out)))
 
 
 def tnr_at_tpr(scores_in: np.ndarray, scores_out: np.ndarray, rate: float = TRUE_POSITIVE_RATE) -> float:
@@ -84,12 +84,15 @@ def tnr_at_tpr(scores_in: np.ndarray, scores_out: np.ndarray, rate: float = TRUE
     The threshold is the highest score at which the share of kept in-distribution images (score >= threshold) reaches
     `rate`; an out-of-distribution image is rejected when it scores below it. In 0..1.
     """
-    return _tnr(_roc(scores_in, scores_out), rate)
+    false, true = _rates(scores_in, scores_out)
+    # 19 of 20 must not fall short of 0.95 by rounding.
+    return float(1 - false[int(np.argmax(true >= rate - 1e-9))])
 
 
 def detection_accuracy(scores_in: np.ndarray, scores_out: np.ndarray) -> float:
     """Largest mean of true positive and true negative rate over all thresholds, both sets weighing the same; 0.5..1."""
-    return _best_accuracy(_roc(scores_in, scores_out))
+    false, true = _rates(scores_in, scores_out)
+    return float(((true + 1 - false) / 2).max())
 
 
 def average_precision(scores_positive: np.ndarray, scores_negative: np.ndarray) -> float:
@@ -99,10 +102,7 @@ def average_precision(scores_positive: np.ndarray, scores_negative: np.ndarray) 
         scores_positive: (N,).
         scores_negative: (M,). For AUPR-in pass (in, out); for AUPR-out pass (-out, -in).
     """
-    roc = _roc(scores_positive, scores_negative)
-    precision = roc.true_positives / (roc.true_positives + roc.false_positives)
-    recall = roc.true_positives / roc.true_positives[-1]
-    return float((np.diff(recall, prepend=0.0) * precision).sum())
+    return float(average_precision_score(*_labelled(scores_positive, scores_negative)))
 
 
 @dataclass(frozen=True)
@@ -152,15 +152,8 @@ def calibration(confidence: np.ndarray, right: np.ndarray, num_bins: int = 15) -
     )
 
 
-@dataclass(frozen=True)
-class _Roc:
-    """Counts of both classes at or above each distinct score, thresholds falling."""
-
-    true_positives: np.ndarray
-    false_positives: np.ndarray
-
-
-def _roc(positive: np.ndarray, negative: np.ndarray) -> _Roc:
+def _labelled(positive: np.ndarray, negative: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(is positive, score) of all images of both sets."""
     positive, negative = (np.asarray(scores, np.float64).ravel() for scores in (positive, negative))
     for scores, name in ((positive, "in-distribution"), (negative, "out-of-distribution")):
         if not len(scores) or not np.isfinite(scores).all():
@@ -168,31 +161,13 @@ def _roc(positive: np.ndarray, negative: np.ndarray) -> _Roc:
                 f"expected finite scores of at least one {name} image, got {len(scores)} scores, "
                 f"{int((~np.isfinite(scores)).sum())} of them not finite."
             )
-    scores = np.concatenate([positive, negative])
-    is_positive = np.concatenate([np.ones(len(positive)), np.zeros(len(negative))])
-    order = np.argsort(-scores, kind="stable")
-    scores, is_positive = scores[order], is_positive[order]
-    last = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)  # the last of each run of equal scores
-    kept = np.cumsum(is_positive)[last]
-    return _Roc(kept, last + 1 - kept)
+    return np.repeat([1, 0], [len(positive), len(negative)]), np.concatenate([positive, negative])
 
 
-def _area(roc: _Roc) -> float:
-    true = np.concatenate([[0.0], roc.true_positives]) / roc.true_positives[-1]
-    false = np.concatenate([[0.0], roc.false_positives]) / roc.false_positives[-1]
-    return float((np.diff(false) * (true[1:] + true[:-1]) / 2).sum())
-
-
-def _tnr(roc: _Roc, rate: float = TRUE_POSITIVE_RATE) -> float:
-    # Counts, not shares: 0.95 * 20 is 19 images, and 19 / 20 must not fall short of 0.95 by rounding.
-    enough = int(np.argmax(roc.true_positives >= rate * roc.true_positives[-1] - 1e-9))
-    return float(1 - roc.false_positives[enough] / roc.false_positives[-1])
-
-
-def _best_accuracy(roc: _Roc) -> float:
-    true = roc.true_positives / roc.true_positives[-1]
-    false = roc.false_positives / roc.false_positives[-1]
-    return float(max(0.5, ((true + 1 - false) / 2).max()))
+def _rates(positive: np.ndarray, negative: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """False and true positive rate at every distinct score, thresholds falling, from (0, 0) on."""
+    false, true, _ = roc_curve(*_labelled(positive, negative), drop_intermediate=False)
+    return false, true
 
 
 def _matrix(logits: np.ndarray) -> np.ndarray:

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ...errors import InputError
-
 # Of each class the first samples train and the last validate: the set is ordered by writer.
 TRAIN_SHARE_OF_DIGITS = 0.7
 # Of each photograph the left part trains and the right part validates.
@@ -43,14 +41,9 @@ class Scene:
 
 
 def load_sources() -> dict[str, Sources]:
-    """Sources of the splits ``train`` and ``val``. Raises InputError where scikit-learn is not installed."""
-    try:
-        from sklearn.datasets import load_digits, load_sample_images
-    except ImportError as error:
-        raise InputError(
-            "toy scenes need scikit-learn's digits and photographs, and it cannot be imported "
-            f"({error}); install it with `pip install 'frozen-det[quickstart]'`."
-        ) from error
+    """Sources of the splits ``train`` and ``val``."""
+    from sklearn.datasets import load_digits, load_sample_images
+
     digits, photos = load_digits(), load_sample_images().images
     sources = {
         "train": Sources([], [photo[:, :_TRAIN_PHOTO_END] for photo in photos]),

@@ -74,7 +74,7 @@ def write_toy_scenes(
         ``root`` as a path.
 
     Raises:
-        InputError: A parameter out of its range, a folder that holds something else, scikit-learn missing.
+        InputError: A parameter out of its range, a folder that holds something else.
     """
     root, report = Path(root), report or _print_progress
     parameters = dict(
