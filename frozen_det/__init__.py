@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .export.programs import export_program
     from .export.weights_file import export_backbone
     from .inference.detector import Detections, LoadedDetector, load_backbone, load_detector
+    from .inference.family import LoadedFamily, load_family
     from .models.backbone_sources.source import list_backbones
     from .models.backbones.frozen_backbone import FrozenBackbone
     from .models.detectors.detector import Detector
@@ -40,6 +41,7 @@ __all__ = [
     "FrozenBackbone",
     "InputError",
     "LoadedDetector",
+    "LoadedFamily",
     "ModelDescription",
     "WeightsCard",
     "__version__",
@@ -53,6 +55,7 @@ __all__ = [
     "load_backbone",
     "load_config",
     "load_detector",
+    "load_family",
     "read_card",
     "train",
 ]
@@ -63,6 +66,7 @@ _WITH_HOST = {
     "Detector": "models.detectors.detector",
     "FrozenBackbone": "models.backbones.frozen_backbone",
     "LoadedDetector": "inference.detector",
+    "LoadedFamily": "inference.family",
     "ModelDescription": "reports.describe",
     "describe": "reports.describe",
     "evaluate": "engine.testing",
@@ -73,6 +77,7 @@ _WITH_HOST = {
     "load_backbone": "inference.detector",
     "load_config": "config.load",
     "load_detector": "inference.detector",
+    "load_family": "inference.family",
     "train": "engine.training",
 }
 _WITHOUT_HOST = {
