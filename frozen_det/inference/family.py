@@ -88,6 +88,10 @@ def load_family(
         device: by default the GPU where there is one.
         options: overrides of every config.
 
+    Returns:
+        a function of image files or (H, W, 3) uint8 arrays (blue first) that gives, for each, a dict of the
+        :class:`frozen_det.Detections` of every member by its name.
+
     Raises:
         InputError: a member that does not load, or two that do not share base and preparation of images.
     """
