@@ -1,4 +1,4 @@
-"""The models of frozen_det: bodies, frozen backbones, decoders and heads. Importing it registers them."""
+"""Models: backbone sources, frozen backbones, adapters, necks, heads, losses. Importing this registers them."""
 
 from .backbone_sources.cifar_resnet import CifarResNet
 from .backbone_sources.resnet_rs import ResNetRS

@@ -1,4 +1,4 @@
-"""The frozen backbone: what is frozen, how it runs, what it folds and keeps."""
+"""The frozen backbone: freezing, options of the forward pass, BatchNorm folding, recorded settings."""
 
 from ..._moved import former
 from .frozen_backbone import FrozenBackbone

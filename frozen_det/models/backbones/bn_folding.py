@@ -1,7 +1,7 @@
-"""BatchNorm folded into the convolution before it: the same function, other rounding; refuses norms that still learn.
+"""Fold BatchNorm into the preceding convolution: the same function up to rounding; refuses trainable norms.
 
-Only norms that read one convolution's output, and nothing else does, are folded; which these are is measured by
-running the body once (:func:`.adapters.sites.survey`), not read from names.
+A norm is folded only if it is the sole consumer of a convolution's output. These pairs are found by running the network
+once (:func:`frozen_det.models.adapters.target_layers.survey`), not by name.
 """
 
 from typing import NamedTuple
@@ -17,17 +17,17 @@ _PLAIN = ("Conv2d", "Conv2dSame", "Linear")
 
 
 class Pair(NamedTuple):
-    """Names in a body of a layer and of the norm that can be folded into it."""
+    """Names of a layer and of the norm that can be folded into it."""
 
     layer: str
     norm: str
 
 
 def foldable(body: Body) -> list[Pair]:
-    """Everything that can be folded in a body in eval mode, in the order of running; may be empty."""
+    """All foldable pairs of a network in eval mode, in execution order; may be empty."""
     from ..adapters.target_layers import list_sites
 
-    with torch.enable_grad():  # what reads what is known from autograd's graph
+    with torch.enable_grad():  # consumers are found in autograd's graph
         sites = list_sites(body)
     found = []
     for site in sites:
@@ -42,7 +42,7 @@ def foldable(body: Body) -> list[Pair]:
 
 
 def folded(layer: nn.Module, norm: nn.Module) -> tuple[Tensor, Tensor]:
-    """Weight and bias of a layer that does what `layer` and then `norm` do; computed in float64, rounded once.
+    """Weight and bias of one layer equivalent to `layer` followed by `norm`; computed in float64, rounded once.
 
     Args:
         layer: convolution (weight (O, I, kh, kw)) or linear layer (weight (O, I)); not changed.
@@ -59,21 +59,21 @@ def folded(layer: nn.Module, norm: nn.Module) -> tuple[Tensor, Tensor]:
 
 
 def take_out(module: nn.Module, norm_name: str) -> None:
-    """Take a norm out of a module; an activation that it carries stays."""
+    """Remove a norm from a module, keeping an activation that is part of it."""
     owner, _, last = norm_name.rpartition(".")
     norm = module.get_submodule(norm_name)
-    # timm's norms carry the activation that follows (`BatchNormAct2d`).
+    # timm's `BatchNormAct2d` contains the activation that follows.
     setattr(module.get_submodule(owner), last, getattr(norm, "act", None) or nn.Identity())
 
 
 def fold_into_weights(body: Body) -> int:
-    """Fold in place, keeping every norm as an identity plus a constant, so that the state dict keeps its names.
+    """Fold in place, keeping every norm as an identity plus a constant, so that state dict keys do not change.
 
     Args:
         body: in eval mode; changed.
 
     Returns:
-        number of norms folded.
+        number of folded norms.
 
     Raises:
         InputError: there is nothing to fold.
@@ -93,9 +93,10 @@ def fold_into_weights(body: Body) -> int:
 
 
 def fold_away(body: Body) -> int:
-    """Fold in place and take the norms out: the layer gets a bias, the norm's activation stays.
+    """Fold in place and remove the norms: the layer gets a bias, the norm's activation stays.
 
-    For programs only: the state dict loses names. Arguments, result and errors as :func:`fold_into_weights`.
+    For exported programs only, since state dict keys are lost. Arguments, result and errors as
+    :func:`fold_into_weights`.
     """
     pairs = _some(body)
     put_folded(body.module, pairs)
@@ -103,7 +104,7 @@ def fold_away(body: Body) -> int:
 
 
 def put_folded(module: nn.Module, pairs: list[Pair]) -> None:
-    """Give the layers of `pairs` new, folded parameters and take the norms out; no tensor is written to."""
+    """Give the layers of `pairs` new, folded parameters and remove the norms; no tensor is modified."""
     for pair in pairs:
         layer = module.get_submodule(pair.layer)
         with torch.no_grad():
@@ -117,7 +118,7 @@ def _some(body: Body) -> list[Pair]:
     found = foldable(body)
     if not found:
         raise InputError(
-            f"expected BatchNorms behind convolutions to fold in {body.architecture}, it has none. Leave --fold-bn out."
+            f"expected BatchNorms after convolutions to fold in {body.architecture}, got none. Leave --fold-bn out."
         )
     return found
 

@@ -1,4 +1,4 @@
-"""Whether a checkpoint fills a backbone: all of a frozen one is in it, or none of it."""
+"""Check that a checkpoint holds the whole of a frozen backbone, or none of it."""
 
 from collections.abc import Mapping
 
@@ -9,16 +9,16 @@ from ...weights.tensor_checks import refuse_impossible
 
 
 def holds_all(state_dict: Mapping[str, Tensor], base: str, wanted: Mapping[str, Tensor], frozen: str | None) -> bool:
-    """Whether every tensor of a backbone is there, in its shape.
+    """Whether every tensor of a backbone is present with the right shape.
 
     Args:
         state_dict: of a detector.
-        base: what its names of the backbone begin with.
+        base: prefix of the backbone's keys in it.
         wanted: the backbone's own entries.
-        frozen: name of its architecture, if any of it is frozen; None lets the host's own check speak.
+        frozen: name of the architecture if any of it is frozen; None leaves the check to mmengine.
 
     Raises:
-        InputError: some of a frozen backbone is missing or has another shape; a tensor that cannot be weights.
+        InputError: part of a frozen backbone is missing or has another shape; a tensor has impossible values.
     """
     missing = [name for name in wanted if base + name not in state_dict]
     there = [name for name in wanted if base + name in state_dict]
@@ -27,7 +27,8 @@ def holds_all(state_dict: Mapping[str, Tensor], base: str, wanted: Mapping[str, 
         first = (missing + reshaped)[0]
         raise InputError(
             f"the checkpoint does not fit the frozen backbone: {len(missing)} of {len(wanted)} tensors missing, "
-            f"{len(reshaped)} of another shape, the first is {base}{first}. Load a checkpoint of this body ({frozen})."
+            f"{len(reshaped)} of another shape, the first is {base}{first}. Load a checkpoint of this backbone "
+            f"({frozen})."
         )
     if missing or reshaped:
         return False

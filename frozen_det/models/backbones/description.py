@@ -1,15 +1,15 @@
-"""Building a model in order to describe it: no weights are wanted."""
+"""Build a model without weights, only to describe it."""
 
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-# True while a model is only described: no weights are wanted, on meta tensors.
+# True while models are built on meta tensors, without weights.
 _DESCRIBED = ContextVar("described", default=False)
 
 
 @contextmanager
 def describing():
-    """Within this context backbones are built without weights, as if `weights='random'` had been said."""
+    """Within this context backbones are built as with `weights='random'`."""
     token = _DESCRIBED.set(True)
     try:
         yield
@@ -18,5 +18,5 @@ def describing():
 
 
 def is_described() -> bool:
-    """Whether models are built to be described here and now."""
+    """Whether the :func:`describing` context is active."""
     return _DESCRIBED.get()

@@ -1,8 +1,9 @@
-"""How a frozen body runs: memory format, precision, folded norms, compiler. The body's own tensors are never touched.
+"""Options of the frozen forward pass: memory format, precision, BN folding, compilation. Weights are never modified.
 
-What needs other tensors (folded or laid out differently) runs on an inference copy, which shares with the body whatever
-is equal and follows it when it is loaded, moved or converted. The copy is no submodule: state dict, digests, lean
-checkpoints and exports are the body's. Refuses bodies of which a part trains, but for the memory format.
+Options that need other tensors (folded, or in another memory format) run on an inference copy. It shares all unchanged
+tensors with the original and is updated when the original is loaded, moved or converted. The copy is not a submodule,
+so state dict, digests, lean checkpoints and exports contain the original. All options but the memory format need a
+wholly frozen backbone.
 """
 
 import contextlib
@@ -22,18 +23,18 @@ from .inference_copy import InferenceCopy, Originals, require_equal
 WHERE = "model.backbone.forward"
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 COMPILE_OPTIONS = ("backend", "dynamic", "fullgraph", "mode", "options")
-# Graphs that are replayed write each result over the one before, which a neck may still need.
+# CUDA graphs overwrite the previous result, which a neck may still need.
 _REPLAYED = ("reduce-overhead", "max-autotune")
 
 
 @dataclass(frozen=True)
 class ForwardSwitches:
-    """How the frozen forward runs; the defaults are PyTorch's plain eager mode.
+    """Options of the frozen forward pass; the defaults are PyTorch's plain eager mode.
 
     Attributes:
-        memory_format: ``'channels_last'`` for images and body (features then come in this layout), or None.
-        autocast: ``'bfloat16'``, ``'float16'`` or ``'float32'`` for the frozen part alone, whatever surrounds it;
-            None leaves it to what surrounds it (``--amp``).
+        memory_format: ``'channels_last'`` for images and weights (feature maps then have this layout), or None.
+        autocast: ``'bfloat16'``, ``'float16'`` or ``'float32'`` for the backbone only, overriding an outer autocast;
+            None follows the outer autocast (``--amp``).
         fold_norms: run with BatchNorms folded into the convolutions before them.
         compile: True, or options of ``torch.compile`` among :data:`COMPILE_OPTIONS`.
     """
@@ -68,17 +69,17 @@ class ForwardSwitches:
 
     @property
     def names(self) -> list[str]:
-        """Names of the switches that are on."""
+        """Names of the enabled options."""
         return [entry.name for entry in fields(self) if getattr(self, entry.name) != entry.default]
 
     @property
     def frozen_only(self) -> list[str]:
-        """Those of them that need a wholly frozen body."""
+        """Names of the enabled options that need a wholly frozen backbone."""
         return [name for name in self.names if name != "memory_format"]
 
 
 class FrozenForward:
-    """Runs a body as its switches say. Copies and pickles carry the switches alone and build what they need anew."""
+    """Runs the network with the given options. Copies and pickles hold the options only and rebuild the rest."""
 
     def __init__(self, switches: ForwardSwitches):
         self.switches = switches
@@ -91,34 +92,34 @@ class FrozenForward:
         self.__init__(switches)
 
     def reset(self) -> None:
-        """Forget copy and compiled program; the next forward builds them from the body as it is then."""
+        """Discard the inference copy and the compiled program; the next forward rebuilds them."""
         self.copy: InferenceCopy | None = None
         self._originals = self._program = None
         self._compiled_once = False
 
     def laid_out(self, images: Tensor) -> Tensor:
-        """Images (N, 3, H, W) in the memory format asked for."""
+        """Images (N, 3, H, W) in the configured memory format."""
         if self.switches.memory_format and not _is_traced(images):
             return images.contiguous(memory_format=torch.channels_last)
         return images
 
     def __call__(self, body: Body, images: Tensor) -> tuple[Tensor, ...]:
-        """Features of a wholly frozen body, without autograd history.
+        """Features of a wholly frozen network, without autograd history.
 
-        Inside somebody else's trace (``torch.export``, ONNX, an outer ``torch.compile``), on meta tensors, the body
-        runs plainly. While hooks sit on parts of the body, it runs without copy and compiler, so that they fire.
+        On meta tensors and inside an outer trace (``torch.export``, ONNX, ``torch.compile``) the options are ignored.
+        While any submodule has hooks, the copy and the compiled program are not used, so that the hooks fire.
 
         Args:
             body: in eval mode.
             images: (N, 3, H, W), normalised.
 
         Returns:
-            (N, C_i, H / stride_i, W / stride_i) per stride; in the dtype of the images under `autocast`, unless an
-            autocast surrounds the call, which casts what follows anyway.
+            (N, C_i, H / stride_i, W / stride_i) per stride. With `autocast` they are cast back to the dtype of the
+            images, unless an outer autocast is active, which casts later inputs anyway.
 
         Raises:
-            InputError: a compiler that is missing or fails, a precision that the device does not have, folded norms
-                that change the features.
+            InputError: the compiler is missing or fails, the device lacks the precision, or folding changes the
+                features.
         """
         with torch.no_grad():
             if not self.switches.names or _is_traced(images):
@@ -134,10 +135,10 @@ class FrozenForward:
                 features = [feature.to(images.dtype) for feature in features]
             return tuple(features)
 
-    # -- what runs ----------------------------------------------------------------------------------------------
+    # -- building -----------------------------------------------------------------------------------------------
 
     def _prepared(self, body: Body, images: Tensor):
-        """``run(images) -> features``, up to date with the body."""
+        """``run(images) -> features``, up to date with the weights."""
         if self._originals is not None and self._originals.replaced():
             self.reset()
         if self._originals is None:
@@ -158,8 +159,8 @@ class FrozenForward:
                 self.copy = InferenceCopy(body, self.switches.fold_norms, self.switches.memory_format is not None)
                 run = _Features(self.copy.body)
                 said.append(
-                    f"{self.copy.num_folded} norms folded; the copy holds {self.copy.bytes / 2**20:.1f} MiB "
-                    "beside the body"
+                    f"{self.copy.num_folded} norms folded; the inference copy needs "
+                    f"{self.copy.bytes / 2**20:.1f} MiB of additional memory"
                 )
         if self.copy is not None and self.copy.num_folded:
             first = images[:1]
@@ -168,7 +169,7 @@ class FrozenForward:
             run = self._compiled(run, images.device.type, body.architecture)
             said.append("compiled at the first forward and for new kinds of input")
         if self.switches.autocast == "float16" and images.device.type == "cpu":
-            said.append("float16 is slow on most CPUs, bfloat16 is what they may have instructions for")
+            said.append("float16 is slow on most CPUs; some have instructions for bfloat16")
         _log("; ".join([f"frozen forward of {body.architecture}: {', '.join(self.switches.names)}", *said]))
         return run
 
@@ -176,8 +177,8 @@ class FrozenForward:
         options = dict(self.switches.compile) if isinstance(self.switches.compile, Mapping) else {}
         if options.get("backend", "inductor") == "inductor":
             _require_compiler(kind)
-        # `torch.compile(dynamic=True)` loses every feature of timm's bodies, without a word (seen with torch 2.11, any
-        # backend): it opens all numbers that it meets. Here only the sizes of the images are open.
+        # `torch.compile(dynamic=True)` makes every number dynamic, and timm's feature extractors then return no
+        # feature, without an error (torch 2.11, any backend). Here only the image sizes are dynamic.
         sizes_open = options.pop("dynamic", None)
         compiled = _refusing_clearly(
             lambda: torch.compile(run.function(), dynamic=False if sizes_open is False else None, **options)
@@ -190,7 +191,7 @@ class FrozenForward:
                 return compiled(images)
             features = _refusing_clearly(lambda: compiled(images))
             wanted = run(images)
-            # A norm at the end of a body gives float32 features of bfloat16 products, too.
+            # A final norm returns float32 even if everything before it ran in bfloat16.
             in_16_bit = self.switches.autocast in ("bfloat16", "float16") or any(f.dtype.itemsize < 4 for f in wanted)
             require_equal(wanted, features, "compile", where, in_16_bit)
             self._compiled_once = True
@@ -200,7 +201,7 @@ class FrozenForward:
 
 
 class _Features:
-    """``images -> features`` of a body."""
+    """``images -> features`` of a network."""
 
     def __init__(self, body: Body):
         self.module, self.extract = body.module, body.extract
@@ -209,8 +210,7 @@ class _Features:
         return tuple(self.extract(self.module, images))
 
     def function(self):
-        """The same as a function of its own: compiled code is stored with a function's code object, and counted
-        there, so that two bodies must not share one."""
+        """The same as a new function: torch.compile caches by code object, which two networks must not share."""
         import types
 
         module, extract = self.module, self.extract
@@ -255,7 +255,7 @@ def _compile_options(given) -> bool | dict:
     return dict(given)
 
 
-# ---- surroundings --------------------------------------------------------------------------------------------------
+# ---- environment ---------------------------------------------------------------------------------------------------
 
 
 def _is_traced(images: Tensor) -> bool:
@@ -278,7 +278,7 @@ def _precision(kind: str, name: str | None):
         with torch.autocast(kind, enabled=False):
             yield
         return
-    if kind == "cpu" and name == "float16" and TORCH < (2, 4):  # it warns and goes on in float32, or fails inside
+    if kind == "cpu" and name == "float16" and TORCH < (2, 4):  # it warns and continues in float32, or fails later
         raise InputError(
             f"expected a torch that runs autocast in {name} on {kind} ({WHERE}.autocast), but "
             f"{torch.__version__} does not. Take 'bfloat16', or leave it out."
@@ -288,7 +288,7 @@ def _precision(kind: str, name: str | None):
 
 
 def _require_compiler(kind: str) -> None:
-    """Raise where the default backend of ``torch.compile`` cannot work."""
+    """Raise if the default backend of ``torch.compile`` cannot work on this device."""
     if kind == "cpu":
         import os
 
@@ -310,14 +310,14 @@ def _require_compiler(kind: str) -> None:
 
 
 def _with_open_sizes(images: Tensor) -> Tensor:
-    """The images (N, 3, H, W), marked as of any number and size."""
+    """The images (N, 3, H, W) with N, H and W marked as dynamic."""
     for dimension in (0, 2, 3):
         torch._dynamo.maybe_mark_dynamic(images, dimension)
     return images
 
 
 def _refusing_clearly(call):
-    """``call()``, the compiler's own failures as one line."""
+    """``call()``, with failures of the compiler raised as a one-line InputError."""
     try:
         return call()
     except Exception as error:
@@ -327,7 +327,7 @@ def _refusing_clearly(call):
         ):
             first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
             raise InputError(
-                f"expected a body that torch.compile can compile here ({WHERE}.compile), but it failed: "
+                f"expected a backbone that torch.compile can compile here ({WHERE}.compile), but it failed: "
                 f"{first.strip()[:300]} Leave compile out."
             ) from error
         raise

@@ -1,8 +1,8 @@
-"""What "frozen" covers: which parameters get no gradient and which modules stay in eval. Refuses to match nothing.
+"""Which parameters get no gradient and which modules stay in eval mode. A pattern that matches nothing is an error.
 
 Frozen means both ``requires_grad=False`` and ``.eval()``: the authors' ``backbone.trainable = False`` (Vasconcelos et
-al., CVPR 2022, released code) keeps the norm statistics too, because Keras runs an untrainable BatchNorm in inference
-mode. In PyTorch one without the other lets the running statistics drift.
+al., CVPR 2022, released code) also fixes the norm statistics, because Keras runs an untrainable BatchNorm in inference
+mode. In PyTorch, ``requires_grad=False`` alone lets the running statistics drift.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,12 +18,12 @@ from ..backbone_sources.base import PROBE_SIZE_HW, FeatureModule
 
 @dataclass(frozen=True)
 class FrozenPart:
-    """The frozen part of a body.
+    """The frozen part of a network.
 
     Attributes:
         parameters: names of the parameters without gradient.
-        modules: names of the outermost modules that stay in eval mode ('' is the whole body).
-        trained: names of modules inside those that train nevertheless (norms, beside adapters).
+        modules: names of the outermost modules that stay in eval mode ('' is the whole network).
+        trained: names of modules inside these that train anyway (norms that train with adapters).
     """
 
     parameters: frozenset[str]
@@ -32,7 +32,7 @@ class FrozenPart:
 
     @property
     def whole(self) -> bool:
-        """Whether the entire body is frozen, so that its forward pass needs no autograd."""
+        """Whether the whole network is frozen, so that its forward pass needs no autograd."""
         return "" in self.modules and not self.trained
 
     def covers(self, name: str) -> bool:
@@ -42,49 +42,49 @@ class FrozenPart:
         return name in self.parameters or any(module == "" or name.startswith(module + ".") for module in self.modules)
 
     def holds(self, name: str) -> bool:
-        """Whether a module stays in eval mode with all below it that does not train."""
+        """Whether a module belongs to the part that stays in eval mode."""
         inside = any(module in ("", name) or name.startswith(module + ".") for module in self.modules)
         return inside and not any(name == one or name.startswith(one + ".") for one in self.trained)
 
     def training(self, names: Sequence[str]) -> "FrozenPart":
-        """This part with the modules `names` taken out of it, whatever surrounds them."""
+        """This part without the modules `names`, even if the modules around them stay frozen."""
         trained = (*self.trained, *names)
         kept = (p for p in self.parameters if not any(p.startswith(f"{name}.") for name in trained))
         return FrozenPart(frozenset(kept), self.modules, trained)
 
     def without(self, module: nn.Module, what) -> "FrozenPart":
-        """This part of `module` with the parameters that `what` names (True, or patterns) taken out of it.
+        """This part of `module` without the parameters selected by `what` (True for all, or patterns).
 
         Raises:
-            InputError: a pattern that matches no parameter, or nothing of what it matches is frozen.
+            InputError: a pattern matches no parameter, or no match is frozen.
         """
         names = [name for name, _ in module.named_parameters()]
         chosen = set(names) if what is True else _matching(names, what, "the patterns to unfreeze")
         kept = self.parameters - chosen
         if kept == self.parameters:
-            raise InputError(f"expected something frozen to unfreeze, but all that {what!r} matches trains already.")
+            raise InputError(f"expected frozen parameters to unfreeze, but all matches of {what!r} train already.")
         held = kept | {n for n in names if any(n.startswith(f"{t}.") for t in self.trained)} if kept else kept
         return FrozenPart(kept, tuple(_eval_modules(module, held)), self.trained if kept else ())
 
 
 def frozen_part(module: nn.Module, extract: Callable, num_features: int, freeze) -> FrozenPart:
-    """Work out what `freeze` means for a body.
+    """Resolve `freeze` to the frozen part of a network.
 
     Args:
-        module: the body.
+        module: the network.
         extract: ``extract(module, images) -> features``.
         num_features: number of features (stages).
         freeze: True (all), False (nothing), a number of stages (everything the first n features depend on; 0 is
             nothing), or a list of parameter or module names, where `*` and `?` match any text.
 
     Raises:
-        InputError: a pattern that matches nothing, or a number of stages the body does not have.
+        InputError: a pattern that matches nothing, or a number of stages the network does not have.
     """
     names = [name for name, _ in module.named_parameters()]
     if freeze is True:
         chosen = set(names)
         if not chosen:
-            raise InputError("expected a body with parameters to freeze (model.backbone.freeze=True), it has none.")
+            raise InputError("expected a backbone with parameters to freeze (model.backbone.freeze=True), got none.")
     elif freeze is False or freeze == 0:
         return FrozenPart(frozenset(), ())
     elif isinstance(freeze, int):
@@ -111,7 +111,7 @@ def _matching(names: Sequence[str], patterns: Sequence[str], where: str = "model
         if not found:
             parts = {".".join(n.split(".")[:depth]) for n in names for depth in (1, 2, 3)}
             raise InputError(
-                f"the pattern {pattern!r} in {where} matches no parameter of the body; "
+                f"the pattern {pattern!r} in {where} matches no parameter of the backbone; "
                 f"{closest(pattern.strip('.*'), parts) or f'its names begin like {sorted(parts)[:6]}'}"
             )
         chosen |= found
@@ -119,8 +119,7 @@ def _matching(names: Sequence[str], patterns: Sequence[str], where: str = "model
 
 
 def _needed_by_first(module: nn.Module, extract: Callable, count: int) -> set[str]:
-    """Parameters that the first `count` features depend on, found by autograd on meta tensors: no family's own
-    stage numbering is involved."""
+    """Parameters that the first `count` features depend on, found by autograd on meta tensors, for any stage naming."""
     was_training = module.training
     module.eval()
     tensors = {
@@ -138,7 +137,7 @@ def _needed_by_first(module: nn.Module, extract: Callable, count: int) -> set[st
 
 
 def _eval_modules(module: nn.Module, chosen: set[str]) -> list[str]:
-    """Outermost modules all of whose parameters are chosen (and that have any)."""
+    """Outermost modules that have parameters, all of them chosen."""
     held = []
 
     def visit(prefix: str, part: nn.Module):
@@ -154,17 +153,17 @@ def _eval_modules(module: nn.Module, chosen: set[str]) -> list[str]:
 
 
 def set_norm_momentum(body: nn.Module, momentum: float | None) -> None:
-    """Set the momentum of every batch norm in `body`; None leaves the library's.
+    """Set the momentum of every BatchNorm in `body`; None keeps the library's.
 
     Raises:
-        InputError: no batch norm is there, or a momentum outside (0, 1].
+        InputError: there is no BatchNorm, or the momentum is outside (0, 1].
     """
     if momentum is None:
         return
     norms = [module for module in body.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     if not norms or not 0.0 < momentum <= 1.0:
         raise InputError(
-            f"expected model.backbone.norm_momentum in (0, 1] for a body with batch norms, got {momentum} "
+            f"expected model.backbone.norm_momentum in (0, 1] for a backbone with batch norms, got {momentum} "
             f"for one with {len(norms)}. Leave it out to keep the library's."
         )
     for norm in norms:

@@ -1,7 +1,7 @@
-"""`frozen_det.FrozenBackbone`: any pretrained body as an mmdet backbone, frozen from construction on.
+"""`frozen_det.FrozenBackbone`: any pretrained network as an mmdet backbone, frozen from construction on.
 
-It promises that a frozen body is loaded completely or not used at all, that nothing the host does (``init_weights``,
-``train()``, lenient checkpoint loading) changes it, and that its keys are the library's own under ``backbone.body.``.
+Frozen weights are loaded completely or not at all. No call of mmengine (``init_weights``, ``train()``, non-strict
+checkpoint loading) changes them. State dict keys are those of the wrapped network, prefixed with ``backbone.body.``.
 It raises if forward() is called before weights are loaded, unless ``weights='random'`` was set.
 """
 
@@ -31,29 +31,30 @@ from .sync_bn import guard_host_sync_bn
 
 @MODELS.register_module()
 class FrozenBackbone(nn.Module):
-    """A pretrained classifier's body as a detection backbone.
+    """A pretrained classifier without its head, as a detection backbone.
 
     Args:
-        body: ``dict(type='timm', name=...)``, ``dict(type='torchvision', name=...)`` or the config of any mmdet
-            backbone. Further keys go to the library. None: what the card of `weights` names.
-        weights: where the weights come from: ``'timm'``, ``'torchvision'``, ``'package:NAME'``, a file, the work
-            directory of a classifier's training, or ``'random'``. Required.
-        strides: strides of the features, ascending; what the neck receives, in this order.
+        body: the network to wrap: ``dict(type='timm', name=...)``, ``dict(type='torchvision', name=...)`` or the
+            config of any mmdet backbone. Other keys are passed to the library. None: the network named in the card of
+            `weights`.
+        weights: source of the weights: ``'timm'``, ``'torchvision'``, ``'package:NAME'``, a file, the work
+            directory of a trained classifier, or ``'random'``. Required.
+        strides: strides of the feature maps passed to the neck, ascending.
         freeze: True (all), False (fine-tune), a number of stages, or a list of name patterns.
         adapters: config of residual adapters, e.g. ``dict(type='parallel')``; None for none.
-        forward: how the frozen body runs, e.g. ``dict(memory_format='channels_last', autocast='bfloat16',
+        forward: options of the frozen forward pass, e.g. ``dict(memory_format='channels_last', autocast='bfloat16',
             fold_norms=True, compile=True)``, see :class:`.forward_options.ForwardSwitches`; None for plain eager. A
-            body of which a part trains takes `memory_format` alone.
-        norm_momentum: momentum of every batch norm in the body, for norms that train; None keeps the library's (0.1).
-            TensorFlow's 0.997 and 0.99 are 0.003 and 0.01 here.
+            partly trained backbone accepts `memory_format` only.
+        norm_momentum: momentum of every BatchNorm in the backbone, for norms that train; None keeps the library's
+            (0.1). TensorFlow's 0.997 and 0.99 are 0.003 and 0.01 here.
 
     Attributes:
-        strides, channels: of the features.
-        source: where the loaded weights came from; None until something was loaded.
-        shared: what this backbone has in common with others of a family, or None.
+        strides, channels: of the feature maps.
+        source: where the loaded weights came from; None before loading.
+        shared: tensors and features shared with other backbones, or None.
 
     Raises:
-        InputError: unknown body, stride, weights, pattern or switch.
+        InputError: unknown network, stride, weights, pattern or option.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class FrozenBackbone(nn.Module):
         norm_momentum: float | None = None,
     ):
         super().__init__()
-        MODELS.import_from_location()  # a Runner of this backbone checks what it loads, however this was built
+        MODELS.import_from_location()  # so that a Runner checks what it loads, however this was built
         guard_host_sync_bn()
         body = body if body is not None else body_of_weights(weights)
         self.body_cfg = {k: v for k, v in dict(body).items() if k != "init_cfg"}
@@ -76,8 +77,8 @@ class FrozenBackbone(nn.Module):
             self.weights = "random"
         if self.weights is None:
             raise InputError(
-                "expected model.backbone.weights, got none: a body on random weights, frozen, learns "
-                f"nothing and says nothing. Known forms: {known_forms()}."
+                "expected model.backbone.weights, got none: a frozen backbone with random weights gives "
+                f"meaningless features. Known forms: {known_forms()}."
             )
         self._frozen_forward = FrozenForward(ForwardSwitches.parse(forward))
         built = build_body(body, strides)
@@ -87,7 +88,7 @@ class FrozenBackbone(nn.Module):
         set_norm_momentum(self.body, norm_momentum)
         self.strides, self.channels = built.strides, built.channels
         self.source = "random" if self.weights == "random" else None
-        # Frozen tensors as they were loaded last, and as `weights` gave them: compared with what the body holds later.
+        # Digests of the frozen tensors as last loaded, and as `weights` provides them; compared with later states.
         self._loaded: Fingerprint | None = None
         self._attachable: Fingerprint | None = None
         self.adapters = None
@@ -95,10 +96,10 @@ class FrozenBackbone(nn.Module):
         self._set_part(frozen_part(built.module, built.extract, len(built.strides), freeze))
         if self.is_frozen and built.maps_in_training > 1:
             raise InputError(
-                f"expected a body that gives the same features in training and in eval mode, in which a "
-                f"frozen one stays, but {built.architecture} gives {built.maps_in_training} maps of an "
-                "image in training alone. TridentNet gives them always with test_branch_idx=-1, in the "
-                "body (model.backbone.body) and in roi_head."
+                f"expected a backbone with the same outputs in train and eval mode (a frozen one stays in "
+                f"eval), but {built.architecture} returns {built.maps_in_training} maps per image in train "
+                "mode only. For TridentNet set test_branch_idx=-1 in the "
+                "backbone (model.backbone.body) and in roi_head."
             )
         if adapters is not None:
             from ..adapters import attach_adapters
@@ -114,7 +115,7 @@ class FrozenBackbone(nn.Module):
     # -- weights ------------------------------------------------------------------------------------------------
 
     def init_weights(self) -> None:
-        """Load the weights, once. The host calls this before training; a loaded body is left as it is."""
+        """Load the weights if none are loaded yet. mmengine calls this before training."""
         if self.source is not None:
             return
         report = load_weights(self._built, self.body_cfg, self.weights)
@@ -124,7 +125,7 @@ class FrozenBackbone(nn.Module):
         print_log(f"backbone {self._built.architecture}: {found}", logger="current")
 
     def _load_from_state_dict(self, state_dict, prefix, *args):
-        """Checkpoints of detectors pass here, lenient or not: all of a frozen body is in them, or none of it."""
+        """Check a detector's checkpoint, strict or not: it holds the whole frozen backbone or none of it."""
         self._leave_shared()
         wanted = self.body.state_dict()
         base = f"{prefix}body."
@@ -134,7 +135,7 @@ class FrozenBackbone(nn.Module):
             )
         digest = state_dict.pop(f"{prefix}{BASE_DIGEST}", None)
         if digest is not None:
-            # What the file leaves out is what was frozen when it was written; part of it may train by now.
+            # The file omits what was frozen when it was written; some of that may be trainable now.
             absent = [name for name in wanted if base + name not in state_dict]
             attached = self._attach_base(absent, digest_from_bytes(digest))
             state_dict.update({base + name: value for name, value in attached.items()})
@@ -142,28 +143,28 @@ class FrozenBackbone(nn.Module):
             adopt_plain_names(state_dict, prefix, wanted)
         if holds_all(state_dict, base, wanted, self._built.architecture if self._part.parameters else None):
             self.source = "checkpoint"
-            # The tensors as they will be: children load after this call.
+            # Child modules load after this call, so the digest is taken from the checkpoint's tensors.
             self._loaded = fingerprint(
                 {name: state_dict[base + name].to(wanted[name].dtype) for name in self.frozen_tensors()}
             )
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _attach_base(self, names: Sequence[str], digest: str) -> dict[str, Tensor]:
-        """A lean checkpoint leaves the frozen base out: load it from `weights`, and refuse any other base."""
+        """Load the frozen base that a lean checkpoint omits from `weights`; refuse one with another digest."""
         self.init_weights()
         entries = self.body.state_dict()
         base = {name: entries[name] for name in names}
         mine = fingerprint(base).digest
         if mine != digest:
             raise InputError(
-                f"this lean checkpoint was trained on a base with sha256 {digest[:12]}, but the base attached to it "
-                f"({self._built.architecture} from {self.weights}) has {mine[:12]}. Give the weights it was trained "
-                "on in model.backbone.weights, and the same `freeze`."
+                f"this lean checkpoint was trained on a base with sha256 {digest[:12]}, but the base loaded "
+                f"({self._built.architecture} from {self.weights}) has {mine[:12]}. Set model.backbone.weights and "
+                "`freeze` to the values of that training."
             )
         return base
 
     def describe_weights(self):
-        """The :class:`frozen_det.weights.card.WeightsCard` of what is loaded, without a digest."""
+        """The :class:`frozen_det.weights.card.WeightsCard` of the loaded weights, without a digest."""
         from ..backbone_sources.provenance import describe_weights
 
         return describe_weights(self._built, self.weights)
@@ -172,26 +173,26 @@ class FrozenBackbone(nn.Module):
 
     @property
     def architecture(self) -> str:
-        """Library and name of the body, e.g. ``timm/resnet50``."""
+        """Library and name of the wrapped network, e.g. ``timm/resnet50``."""
         return self._built.architecture
 
     @property
     def switches(self) -> ForwardSwitches:
-        """How the frozen forward runs."""
+        """Options of the frozen forward pass."""
         return self._frozen_forward.switches
 
     @property
     def is_wholly_frozen(self) -> bool:
-        """Whether the features follow from the frozen weights alone."""
+        """Whether nothing in the backbone trains: no parameter, no adapter."""
         return self._part.whole and self.adapters is None
 
     @property
     def is_frozen(self) -> bool:
-        """Whether any part of the body is frozen."""
+        """Whether any parameter is frozen."""
         return bool(self._part.parameters)
 
     def train(self, mode: bool = True):
-        """Set the mode of what trains; the frozen part stays in eval, regardless of Runner calls to train()."""
+        """Set the mode of the trainable part; the frozen part stays in eval."""
         super().train(mode)
         for name in self._part.modules:
             self.body.get_submodule(name).eval()
@@ -200,7 +201,7 @@ class FrozenBackbone(nn.Module):
         return self
 
     def __getattr__(self, name: str):
-        """Besides what modules have: the body's own settings (`num_branch`), which some detectors read."""
+        """Fall back to settings of the wrapped network that some detectors read (`num_branch`)."""
         try:
             return super().__getattr__(name)
         except AttributeError:
@@ -211,29 +212,29 @@ class FrozenBackbone(nn.Module):
             return value
 
     def __deepcopy__(self, memo: dict) -> "FrozenBackbone":
-        """A copy in the same modes: deepcopy resets an fx.GraphModule to train mode, which updates statistics."""
+        """Copy and restore train/eval modes: deepcopy of an fx.GraphModule resets it to train mode."""
         copied = type(self).__new__(type(self))
         memo[id(self)] = copied
         copied.__dict__ = copy.deepcopy(self.__dict__, memo)
         parts = dict(copied.named_modules())
         for name, part in self.named_modules():
             parts[name].training = part.training
-            for graph in ("train_graph", "eval_graph"):  # torch before 2.2 copies a traced module without them
+            for graph in ("train_graph", "eval_graph"):  # torch < 2.2 drops them when copying a traced module
                 if graph in part.__dict__ and graph not in parts[name].__dict__:
                     parts[name].__dict__[graph] = copy.deepcopy(part.__dict__[graph], memo)
         return copied
 
     def unfreeze(self, what=True) -> list[str]:
-        """Let part of the body train from now on.
+        """Make frozen parameters trainable.
 
         Args:
-            what: True for all of it, or a list of name patterns as in `freeze`.
+            what: True for all of them, or a list of name patterns as in `freeze`.
 
         Returns:
-            Names in the body of the parameters that begin to train.
+            names of the newly trainable parameters, as in the wrapped network.
 
         Raises:
-            InputError: nothing matches, or nothing of it is frozen.
+            InputError: nothing matches, or no match is frozen.
         """
         before = self._part.parameters
         self._leave_shared()
@@ -242,14 +243,14 @@ class FrozenBackbone(nn.Module):
         ended = self._frozen_forward.switches.frozen_only
         if ended:
             print_log(
-                f"backbone {self.architecture}: part of it trains from now on, so it runs without "
-                f"{', '.join(ended)} of model.backbone.forward",
+                f"backbone {self.architecture}: no longer wholly frozen, so model.backbone.forward is used without "
+                f"{', '.join(ended)}",
                 logger="current",
             )
         return [name for name, _ in self.body.named_parameters() if name in before - self._part.parameters]
 
     def _set_part(self, part: FrozenPart) -> None:
-        """Make `part` the frozen part; parameters that were never frozen keep what their library set."""
+        """Freeze `part` and release the rest; parameters never frozen keep the library's requires_grad."""
         for name, parameter in self.body.named_parameters():
             if name in part.parameters:
                 parameter.requires_grad_(False)
@@ -259,9 +260,9 @@ class FrozenBackbone(nn.Module):
         self._frozen_forward.reset()
 
     def frozen_tensors(self) -> dict[str, Tensor]:
-        """Every frozen persistent entry of the body's state dict (parameters and buffers), by name.
+        """The frozen entries of the wrapped network's state dict (parameters and buffers), by name.
 
-        While adapters are merged, the stored originals stand for the entries that merging changed.
+        While adapters are merged, the entries they changed are given with their original values.
         """
         originals = {} if self.adapters is None else self.adapters.originals()
         return {
@@ -275,27 +276,27 @@ class FrozenBackbone(nn.Module):
         return fingerprint(self.frozen_tensors())
 
     def moved_since_load(self, now: Fingerprint | None = None) -> str | None:
-        """Name of the first frozen tensor (of `now`, by default as they are) that is not as it was loaded."""
+        """Name of the first frozen tensor that differs from the loaded one, or None; `now` avoids a new digest."""
         return self._loaded and self._loaded.first_difference_of(now or self.frozen_fingerprint())
 
     def changed_since_built(self) -> str | None:
-        """What else of the frozen part is not as it was built, in words: a setting or a table; None if all is."""
+        """Description of the first setting or non-persistent buffer that changed since construction, or None."""
         return self._as_built.changed(self._record())
 
     def hooks_since_built(self) -> list[str]:
-        """Forward hooks on the frozen part that were not there when it was built: they may change its features."""
+        """Forward hooks added to the frozen part since construction; they may change its features."""
         return self._as_built.new_hooks(self._record())
 
     def is_attachable(self, now: Fingerprint) -> bool:
-        """Whether the frozen part, with the digest `now`, is what `weights` gives, to be attached again."""
+        """Whether the frozen part, with the digest `now`, can be loaded again from `weights`."""
         return self._attachable is not None and self._attachable.agrees_on(now)
 
     def _record(self) -> BodyRecord:
-        """Of the frozen modules."""
+        """Settings of the frozen modules."""
         return body_record(self.body, {name for name, _ in self.body.named_modules() if self._part.holds(name)}, self)
 
     def frozen_summary(self) -> str:
-        """One line: how much is frozen."""
+        """One line with the number of frozen parameters and buffers."""
         tensors = self.frozen_tensors()
         names = {name for name, _ in self.body.named_parameters()}
         count = sum(value.numel() for name, value in tensors.items() if name in names)
@@ -308,18 +309,18 @@ class FrozenBackbone(nn.Module):
     # -- adapters -----------------------------------------------------------------------------------------------
 
     def sites(self) -> list:
-        """All places of the body where adapters could stand, as :class:`frozen_det.models.adapters.Site`."""
+        """All layers that can take an adapter, as :class:`frozen_det.models.adapters.Site`."""
         from ..adapters import list_sites
 
         return list_sites(self._built) if self.adapters is None else list(self.adapters.all_sites)
 
     def merge(self) -> None:
-        """Fold the adapters into the body's weights, for inference; the stored originals stay the frozen base.
+        """Fold the adapters into the weights, for inference; the original weights are kept for :meth:`unmerge`.
 
-        The state dict is then that of a plain body: without adapters, under the same names.
+        The state dict then has the keys of the plain network, without adapters.
 
         Raises:
-            InputError: no adapters, or one that cannot be merged (nothing is changed then).
+            InputError: no adapters, or one that cannot be merged (nothing is changed in that case).
         """
         if self.adapters is None:
             raise InputError("expected a backbone with adapters to merge, got one without (model.backbone.adapters).")
@@ -327,33 +328,33 @@ class FrozenBackbone(nn.Module):
         self.adapters.merge(self.body)
 
     def unmerge(self) -> None:
-        """Put the base's original bytes back; the adapters act beside it again."""
+        """Restore the original weights bit by bit; the adapters run separately again."""
         if self.adapters is not None:
             self.adapters.unmerge(self.body)
 
     # -- forward ------------------------------------------------------------------------------------------------
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Features by stride.
+        """One feature map per stride.
 
         Args:
             images: (N, 3, H, W), normalised.
 
         Returns:
-            one (N, C_i, H / stride_i, W / stride_i) per stride; without autograd history where all is frozen.
+            one (N, C_i, H / stride_i, W / stride_i) per stride; without autograd history if wholly frozen.
 
         Raises:
-            InputError: no weights were loaded, or images are not RGB.
+            InputError: no weights are loaded, or the images are not RGB.
         """
         if self.source is None:
             raise InputError(
-                f"the backbone {self._built.architecture} is {'frozen' if self.is_frozen else 'built'}, but nothing "
-                "was loaded into it. Call model.init_weights() (training does), load a checkpoint that holds it, or "
-                "say weights='random' in model.backbone."
+                f"expected a backbone with weights, but nothing was loaded into {self._built.architecture}. Call "
+                "model.init_weights() (training does), load a checkpoint that contains the backbone, or set "
+                "weights='random' in model.backbone."
             )
         if images.shape[1] != 3:
             raise InputError(
-                f"expected images of three channels, RGB only, got {tuple(images.shape)} (N, C, H, W); "
+                f"expected RGB images with three channels, got {tuple(images.shape)} (N, C, H, W); "
                 "load them as RGB (color_type='color' in LoadImageFromFile)."
             )
         merged = self.adapters is not None and self.adapters.merged
@@ -373,7 +374,7 @@ class FrozenBackbone(nn.Module):
             self.shared.leave(self)
 
     def plain_features(self, images: Tensor) -> tuple[Tensor, ...]:
-        """What :meth:`forward` gives without any switch of `forward`; for comparisons and exports."""
+        """:meth:`forward` without the options in `forward`; for comparisons and export."""
         switched, self._frozen_forward = self._frozen_forward, FrozenForward(ForwardSwitches())
         try:
             return self(images)
@@ -381,15 +382,15 @@ class FrozenBackbone(nn.Module):
             self._frozen_forward = switched
 
     def _apply(self, *args, **kwargs):
-        """Moved or converted: what was made from the tensors as they were is void."""
+        """Move or convert, and discard the inference copy built from the previous tensors."""
         self._frozen_forward.reset()
         return super()._apply(*args, **kwargs)
 
     def _require_wholly_frozen(self, switches: Sequence[str]) -> None:
         if switches and (self.adapters is not None or not self._part.whole):
-            what = "adapters" if self.adapters is not None else "a body of which a part trains"
+            what = "adapters" if self.adapters is not None else "trainable parameters"
             raise InputError(
-                f"expected a wholly frozen body without adapters for {', '.join(switches)} in "
-                f"model.backbone.forward, got {what}. Leave them out (memory_format may stay); --amp "
+                f"expected a wholly frozen backbone without adapters for {', '.join(switches)} in "
+                f"model.backbone.forward, got {what}. Remove these options (memory_format may stay); --amp "
                 "sets the precision of the whole model."
             )

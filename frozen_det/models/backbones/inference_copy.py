@@ -1,7 +1,7 @@
 """An inference copy of a frozen backbone: the same function, sharing every tensor that need not differ.
 
-It follows the body: :class:`Originals` tells when tensors were written to (the copy is refreshed) or replaced (it must
-be built anew). Writing through ``tensor.data`` is seen by neither, as by nothing else in PyTorch that counts versions.
+:class:`Originals` detects when the original tensors were modified in place (the copy is refreshed) or replaced (it is
+rebuilt). It relies on PyTorch's version counters, so writes through ``tensor.data`` are not detected.
 """
 
 import copy
@@ -15,24 +15,24 @@ from ...errors import InputError
 from ..backbone_sources.build import Body
 from .bn_folding import Pair, foldable, folded, put_folded
 
-# Largest difference that folding or compiling may make, of the largest magnitude of a feature.
+# Largest difference allowed for folding or compiling, relative to the largest magnitude of a feature map.
 TOLERANCE = 1e-3
-# The same where 16 bits are computed in, or stored.
+# The same for computation or storage in 16 bits.
 TOLERANCE_16_BIT = 5e-2
 
 
 class InferenceCopy:
-    """Built from a body in eval mode, on the body's device.
+    """Built from a network in eval mode, on the same device.
 
     Args:
-        body: not changed.
+        body: the original; not changed.
         fold_norms: fold BatchNorms into the layers before them.
-        channels_last: lay the kernels out in channels-last memory.
+        channels_last: store kernels in channels-last memory format.
 
     Attributes:
         body: the copy.
-        num_folded: norms folded.
-        bytes: memory of the copy that it does not share with the body.
+        num_folded: number of folded norms.
+        bytes: memory not shared with the original.
     """
 
     def __init__(self, body: Body, fold_norms: bool, channels_last: bool):
@@ -49,7 +49,7 @@ class InferenceCopy:
         self.bytes = sum(module.get_parameter(name).nbytes for name in self._derived)
 
     def refresh(self, module: nn.Module) -> None:
-        """Compute the copy's own tensors again from the body's, into the same memory."""
+        """Recompute the tensors that are not shared, in place."""
         with torch.inference_mode(False), torch.no_grad():
             of = {pair.layer: pair for pair in self._pairs}
             done = set()
@@ -69,7 +69,7 @@ class InferenceCopy:
 
     @staticmethod
     def _lay_out(module: nn.Module) -> None:
-        """Kernels that are not in channels-last memory already (1x1 kernels are) get copies that are."""
+        """Copy kernels to channels-last memory unless they already are (as 1x1 kernels are)."""
         for part in module.modules():
             for name, value in part.named_parameters(recurse=False):
                 if value.ndim == 4 and not value.is_contiguous(memory_format=torch.channels_last):
@@ -78,7 +78,7 @@ class InferenceCopy:
 
 
 class Originals:
-    """The tensors that an inference copy was made from, watched."""
+    """The tensors that an inference copy was built from, monitored for changes."""
 
     def __init__(self, module: nn.Module):
         self._modules = list(module.modules())
@@ -87,7 +87,7 @@ class Originals:
         self._versions = _versions(self._tensors)
 
     def replaced(self) -> bool:
-        """Whether a tensor is another one now, or lies elsewhere."""
+        """Whether a tensor was replaced by another object or moved to other memory."""
         now = self._now()
         return len(now) != len(self._tensors) or any(
             a is not b or (a.data_ptr(), a.dtype, a.device) != place
@@ -95,7 +95,7 @@ class Originals:
         )
 
     def changed(self) -> bool:
-        """Whether a tensor was written to since the last time this said so."""
+        """Whether a tensor was modified in place since the last call."""
         before, self._versions = self._versions, _versions(self._tensors)
         return before != self._versions
 
@@ -114,16 +114,16 @@ class Originals:
 
 
 def require_equal(wanted: Sequence[Tensor], found: Sequence[Tensor], switch: str, where: str, in_16_bit: bool) -> None:
-    """Raise unless a switch gives the features that the body gives.
+    """Raise unless an option leaves the features unchanged within the tolerance.
 
     Args:
-        wanted, found: one (N, C, H, W) per stride.
-        switch: its name, for the message.
-        where: the body's name.
+        wanted, found: features without and with the option, one (N, C, H, W) per stride.
+        switch: name of the option, for the message.
+        where: name of the architecture.
         in_16_bit: whether they were computed in bfloat16 or float16.
 
     Raises:
-        InputError: another number of features, another shape, or a difference beyond the tolerance.
+        InputError: the number of features or a shape differs, or a value differs by more than the tolerance.
     """
     tolerance = TOLERANCE_16_BIT if in_16_bit else TOLERANCE
     shapes = [[tuple(feature.shape) for feature in features] for features in (wanted, found)]
@@ -136,12 +136,12 @@ def require_equal(wanted: Sequence[Tensor], found: Sequence[Tensor], switch: str
         )
         raise InputError(
             f"expected the features of {where} with model.backbone.forward.{switch}, got {how}. Leave "
-            f"{switch} out for this body."
+            f"{switch} out for this backbone."
         )
 
 
 def relative_difference(wanted: Tensor, found: Tensor) -> float:
-    """Largest absolute difference of two tensors of one shape, over the largest magnitude of `wanted`."""
+    """Largest absolute difference of two tensors of equal shape, divided by the largest magnitude of `wanted`."""
     if not wanted.numel():
         return 0.0
     wanted, found = wanted.double(), found.double()
@@ -157,7 +157,7 @@ def _tensors(module: nn.Module) -> list[Tensor]:
 
 
 def _sharing_copy(module: nn.Module) -> nn.Module:
-    """A copy of the modules, in eval mode, on the same tensors."""
+    """A copy of the modules in eval mode that shares all tensors."""
     other = copy.deepcopy(module, {id(tensor): tensor for tensor in _tensors(module)})
     other.eval()  # mmdet's own `train` returns nothing
     return other

@@ -1,8 +1,8 @@
-"""What decides about a frozen body's features besides its weights: settings, tables, replaced code, hooks.
+"""What a frozen backbone's features depend on besides its state dict: settings, tables, replaced code, hooks.
 
-A digest of the state dict sees neither the epsilon of a norm nor the index table of an attention window that no file
-holds. A :class:`BodyRecord` is taken where a body is built, and compared by name later. Tables whose shape follows
-the image (attention masks, grids of positions) may change their shape, not their values at the same shape.
+A digest of the state dict covers neither the epsilon of a norm nor a non-persistent index table of window attention. A
+:class:`BodyRecord` is taken when a network is built, and compared by name later. Tables whose shape follows
+the image (attention masks, position grids) may change shape, but not their values at the same shape.
 """
 
 import re
@@ -22,11 +22,11 @@ _HOOKS = {"_forward_hooks": "forward hook", "_forward_pre_hooks": "forward pre-h
 
 @dataclass(frozen=True)
 class BodyRecord:
-    """Of a set of modules, by their names.
+    """Settings, tables and hooks of a set of modules, by name.
 
     Attributes:
         settings: ``module.attribute`` -> value as text: hyper-parameters, the module's class, a replaced ``forward``.
-        tables: name -> (shape and dtype as text, SHA-256) of tensors that are in no state dict.
+        tables: name -> (shape and dtype as text, SHA-256) of tensors outside the state dict.
         hooks: names of forward hooks and pre-hooks.
     """
 
@@ -35,8 +35,8 @@ class BodyRecord:
     hooks: frozenset[str]
 
     def changed(self, now: "BodyRecord") -> str | None:
-        """The first setting or table that differs, in words; None if there is none. Modules that `now` leaves out, as
-        they train by then, do not count."""
+        """Description of the first setting or table that differs, or None. Modules missing in `now` (they train by
+        then) are ignored."""
         for name in sorted(now.settings):
             if name in self.settings and now.settings[name] != self.settings[name]:
                 return f"{name} was {self.settings[name]}, is {now.settings[name]}"
@@ -45,21 +45,21 @@ class BodyRecord:
         for name in sorted(now.tables):
             before = self.tables.get(name)
             if before is not None and before[0] == now.tables[name][0] and before[1] != now.tables[name][1]:
-                return f"the table {name}, which is in no file, has other values"
+                return f"the table {name}, which is not in the state dict, has other values"
         return None
 
     def new_hooks(self, now: "BodyRecord") -> list[str]:
-        """Forward hooks that were not there."""
+        """Forward hooks of `now` that this record does not have."""
         return sorted(now.hooks - self.hooks)
 
 
 def body_record(root: nn.Module, names=None, holder: nn.Module | None = None) -> BodyRecord:
-    """Record modules of a body.
+    """Record modules of a network.
 
     Args:
-        root: the body.
-        names: of its modules, ``""`` for itself; None takes all.
-        holder: the module that runs the body, of which a replaced forward and hooks count as well.
+        root: the network.
+        names: of the modules to record, ``""`` for `root` itself; None for all.
+        holder: the module that calls `root`; its hooks and a replaced forward are recorded as well.
     """
     settings: dict[str, str] = {}
     tables: dict[str, tuple[str, str]] = {}
@@ -71,7 +71,7 @@ def body_record(root: nn.Module, names=None, holder: nn.Module | None = None) ->
         settings.update((prefix + key, text) for key, text in _settings(module))
         tables.update((prefix + key, _mark(value)) for key, value in _tables(module))
         for where, kind in _HOOKS.items():
-            hooks.update(f"{kind} {_code(hook)} on {name or 'the body'}" for hook in getattr(module, where).values())
+            hooks.update(f"{kind} {_code(hook)} on {name or 'the model'}" for hook in getattr(module, where).values())
     if holder is not None:
         hooks.update(
             f"{kind} {_code(hook)} on the backbone"
@@ -87,7 +87,7 @@ def _settings(module: nn.Module) -> Iterator[tuple[str, str]]:
     yield "class", f"{type(module).__module__}.{type(module).__qualname__}"
     for key, value in vars(module).items():
         if key == "forward":
-            if not isinstance(value, Remembered):  # the module's own forward, its last result kept
+            if not isinstance(value, Remembered):  # the module's own forward, with its last result cached
                 yield key, _code(value)
         elif not _OWN.search(key) and _is_plain(value):
             yield key, repr(value)
@@ -98,7 +98,7 @@ def _is_plain(value) -> bool:
 
 
 def _tables(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Tensors that the state dict leaves out: non-persistent buffers and plain attributes."""
+    """Tensors outside the state dict: non-persistent buffers and plain attributes."""
     for key in sorted(module._non_persistent_buffers_set):
         if module._buffers.get(key) is not None:
             yield key, module._buffers[key]
@@ -113,6 +113,6 @@ def _mark(value: Tensor) -> tuple[str, str]:
 
 
 def _code(value) -> str:
-    """A function by where it is written, another object by its class."""
+    """A function by its qualified name, another object by its class."""
     code = getattr(value, "__qualname__", None)
     return f"{value.__module__}.{code}" if code else type(value).__qualname__

@@ -1,9 +1,9 @@
-"""One pass of a frozen backbone for several detectors: equal frozen tensors are held once, equal inputs computed once.
+"""One pass of a frozen backbone for several detectors: equal frozen tensors are stored once, equal inputs run once.
 
-A frozen backbone is a pure function of (digest, images), so detectors on the same backbone may share what it gives. Two
-wholly frozen ones share their features; where adapters or trained stages stand in one of them, the modules before are
-shared. Nothing is assumed about who is equal: tensors are compared by digest, inputs by value, and an output that a
-consumer changed in place is computed again. So what a detector gets is what it would have computed alone, bit by bit.
+A frozen backbone is a pure function of (digest, images), so detectors with the same backbone can share its outputs. Two
+wholly frozen backbones share their feature maps; if one of them has adapters or trained stages, only the modules before
+these are shared. Tensors are compared by digest and inputs by value, and an output that a consumer changed in place is
+computed again. Results are bit-identical to those without sharing.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,10 +19,10 @@ _ABSENT = object()
 
 
 class LastResult:
-    """The last input of a pure function, and what it gave.
+    """The last input of a pure function, and its result.
 
     Attributes:
-        computed, reused: how often it ran, and how often its last result was given instead.
+        computed, reused: number of calls that ran the function, and that returned the last result.
     """
 
     def __init__(self) -> None:
@@ -31,18 +31,18 @@ class LastResult:
         self.forget()
 
     def forget(self) -> None:
-        """Let go of input and output."""
+        """Release the stored input and output."""
         self._state, self._given, self._found = None, None, ()
 
     def __call__(self, given: Tensor, compute: Callable[[Tensor], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
-        """``compute(given)``, or what it gave for an equal input the last time."""
+        """``compute(given)``, or the stored result if the input equals the last one."""
         state = _precision(given)
         if self._fits(given, state):
             self.reused += 1
         else:
             found = compute(given)
             self.computed += 1
-            # A consumer that writes into what it gets would spoil it for the others: from then on all get copies.
+            # Once a consumer has written into a result, every consumer gets a copy.
             kept = tuple(one.clone() for one in found) if self._changed_in_place else found
             self._state, self._given = state, (given, given._version)
             self._found = tuple((one, one._version) for one in kept)
@@ -66,13 +66,13 @@ class LastResult:
 
 
 class Remembered:
-    """Stands as a module's ``forward``: computes once for equal inputs. Inputs with a gradient are always computed."""
+    """Replaces a module's ``forward`` and reuses the last result for an equal input, unless the input needs grad."""
 
     def __init__(self, module: nn.Module, result: LastResult):
         self.module, self.result = module, result
 
     def __call__(self, *args, **kwargs):
-        """The module's own forward."""
+        """The module's forward, or its last result."""
         own = type(self.module).forward
         if kwargs or len(args) != 1 or not isinstance(args[0], Tensor) or args[0].requires_grad:
             return own(self.module, *args, **kwargs)
@@ -80,10 +80,10 @@ class Remembered:
 
 
 class SharedFeatures:
-    """What several :class:`.frozen_backbone.FrozenBackbone` have in common; each asks it in its forward.
+    """Frozen tensors and features shared by several :class:`.frozen_backbone.FrozenBackbone`.
 
-    Set it as ``backbone.shared``. A backbone joins at its first forward after its weights are loaded, and leaves,
-    with tensors of its own, before it is loaded again or part of it begins to train.
+    Set it as ``backbone.shared``. A backbone joins at its first forward after loading. Before it is loaded again or
+    part of it becomes trainable, it leaves and gets its own copy of the tensors.
     """
 
     def __init__(self) -> None:
@@ -93,21 +93,21 @@ class SharedFeatures:
 
     @property
     def results(self) -> list[LastResult]:
-        """All that is remembered, for counting."""
+        """The cached results, for counting."""
         return list(self._results.values())
 
     def forget(self) -> None:
-        """Let go of the last inputs and features, not of the tensors."""
+        """Release the cached inputs and features; the frozen tensors stay shared."""
         for result in self._results.values():
             result.forget()
 
     def features(self, backbone, images: Tensor, compute: Callable[[Tensor], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
-        """What ``compute(images)`` gives.
+        """``compute(images)``, or a cached result.
 
         Args:
-            backbone: the one that asks.
+            backbone: the caller.
             images: (N, 3, H, W), normalised.
-            compute: its own forward; it is wholly a function of the images where the backbone is wholly frozen.
+            compute: the caller's own forward; a pure function of the images if the backbone is wholly frozen.
         """
         if backbone not in self._members:
             self._join(backbone)
@@ -115,7 +115,7 @@ class SharedFeatures:
         return compute(images) if whole is None else self._results[whole](images, compute)
 
     def leave(self, backbone) -> None:
-        """Give a backbone tensors of its own again. Does nothing for one that has not joined."""
+        """Give a backbone its own copy of the tensors. Does nothing for one that has not joined."""
         if self._members.pop(backbone, _ABSENT) is _ABSENT:
             return
         for module in backbone.body.modules():
@@ -151,17 +151,17 @@ class SharedFeatures:
 
 
 def _kind(backbone) -> tuple:
-    """Equal for backbones whose modules of one name compute the same from equal tensors."""
+    """Key that is equal for backbones whose modules of the same name compute the same from equal tensors."""
     return backbone.architecture, repr(sorted(backbone.body_cfg.items(), key=str)), repr(backbone.switches)
 
 
 def _outermost_frozen(backbone) -> Iterator[tuple[str, nn.Module]]:
-    """Modules with tensors, wholly frozen, inside which nothing is hooked: functions of their input alone."""
+    """Outermost modules that depend on their input only: wholly frozen, with tensors, without hooks inside."""
     frozen = set(backbone.frozen_tensors())
 
     def below(name: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
         keys = [f"{name}.{key}" for key in module.state_dict()]
-        # Libraries walk through some of their containers without calling them.
+        # Libraries iterate over some of their containers without calling them.
         called = not isinstance(module, nn.Sequential | nn.ModuleList)
         if called and keys and frozen.issuperset(keys) and not module.training and not _is_hooked_inside(module):
             yield name, module
@@ -188,7 +188,7 @@ def _get(body: nn.Module, name: str) -> Tensor:
 
 
 def _put(body: nn.Module, name: str, tensor: Tensor) -> None:
-    """Let an entry of the state dict use another tensor's memory; a parameter stays the same object."""
+    """Make an entry of the state dict use another tensor's memory; a parameter stays the same object."""
     owner, _, leaf = name.rpartition(".")
     module = body.get_submodule(owner)
     if leaf in module._parameters:
@@ -198,6 +198,6 @@ def _put(body: nn.Module, name: str, tensor: Tensor) -> None:
 
 
 def _precision(given: Tensor) -> tuple:
-    """What besides values decides about a result."""
+    """What a result depends on besides the input's values."""
     kind = given.device.type
     return given.shape, given.dtype, given.device, torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind)

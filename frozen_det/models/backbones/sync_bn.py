@@ -1,10 +1,10 @@
-"""`sync_bn='torch'` over several processes, without losing what a norm computes besides its statistics.
+"""`sync_bn='torch'` for distributed training, without losing activations that are part of a norm.
 
-mmengine puts a plain `SyncBatchNorm` in the place of everything that is a BatchNorm by type. timm's `BatchNormAct2d`
-is one, with the activation inside: EfficientNets, MobileNets and many others lost every activation, without a word,
-as soon as a second process took part (measured on EfficientNet-Lite0: features wrong by a factor of 10 to 10000).
-Here frozen norms stay as they are, since norms in evaluation share nothing; timm's become timm's own synchronised
-type; any other type with a forward pass of its own is refused by name.
+mmengine replaces every subclass of BatchNorm by a plain `SyncBatchNorm`. timm's `BatchNormAct2d` contains the
+activation, so EfficientNets, MobileNets and many others silently lose every activation in distributed training
+(measured on EfficientNet-Lite0: features wrong by a factor of 10 to 10000).
+Here frozen norms are not converted, since norms in eval mode need no synchronisation. timm's norms become timm's own
+synchronised type. Any other type with its own forward pass is refused by name.
 """
 
 from torch import nn
@@ -16,7 +16,7 @@ _PLAIN_FORWARDS = (_BatchNorm.forward, nn.SyncBatchNorm.forward)
 
 
 def guard_host_sync_bn() -> None:
-    """Make mmengine's conversion of BatchNorms (config key `sync_bn`) go through here. Safe to call many times."""
+    """Replace mmengine's BatchNorm conversion (config key `sync_bn`) by the one of this module. Idempotent."""
     import mmengine.model
     import mmengine.runner.runner
     from mmengine.model import utils
@@ -35,13 +35,13 @@ def guard_host_sync_bn() -> None:
         return _converted(module, implementation, plain)
 
     convert_sync_batchnorm.guarded = True
-    # mmengine's function calls itself by its module's name, and the Runner imported the name.
+    # mmengine's function recurses through its module's attribute, and the Runner has imported the name.
     for place in (utils, mmengine.model, mmengine.runner.runner):
         place.convert_sync_batchnorm = convert_sync_batchnorm
 
 
 def _converted(module: nn.Module, implementation: str, plain) -> nn.Module:
-    """One module by mmengine's rule `plain` (which descends by itself), unless it is a norm with more inside."""
+    """Convert a module with mmengine's `plain` (which recurses), unless it is a norm that computes more."""
     if not isinstance(module, _BatchNorm) or type(module).forward in _PLAIN_FORWARDS:
         return plain(module, implementation)
     from timm.layers import BatchNormAct2d, convert_sync_batchnorm
@@ -56,7 +56,7 @@ def _converted(module: nn.Module, implementation: str, plain) -> nn.Module:
 
 
 def _convert_body(backbone: nn.Module, convert) -> None:
-    """Replace the norms of a backbone that train; those that are frozen keep their objects, hooks included."""
+    """Replace the trainable norms of a backbone; frozen ones stay the same objects, hooks included."""
     mode = backbone.training
     backbone.train(True)
     norms = [name for name, module in backbone.named_modules() if isinstance(module, _BatchNorm) and module.training]

@@ -1,1 +1,1 @@
-"""The detector: its blanks filled from backbone and data; the second stage."""
+"""Detector configs completed from backbone and data, and classifier-only second-stage training."""

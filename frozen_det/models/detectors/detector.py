@@ -1,8 +1,8 @@
-"""`frozen_det.Detector`: a detector config in, the plain mmdet detector out, with the blanks filled.
+"""`frozen_det.Detector`: builds a plain mmdet detector from a config, filling in what backbone and data determine.
 
-Everything that follows from the body or from the annotation file is filled in here, once, at model build, and typed
-nowhere else: neck channels, anchor and RoI strides, the RoI level rule, the input's mean, std and channel order, and
-every number of classes. What is given in the config is kept; what contradicts the body is refused.
+The values that follow from the backbone or the annotation file are set when the model is built: neck channels, anchor
+and RoI strides, the RoI level rule, the input's mean, std and channel order, and every number of classes. Values given
+in the config are kept; a value that contradicts the backbone is refused.
 """
 
 import copy
@@ -24,15 +24,15 @@ class Detector:
     """A registered builder: its call returns an mmdet detector, whose state-dict keys are mmdet's.
 
     Args:
-        detector: config of any mmdet detector, also of one around another (semi-supervised). A backbone that is not a
-            ``frozen_det.FrozenBackbone`` is wrapped into a frozen one; its ``init_cfg`` checkpoint becomes the weights.
-        num_classes: number of classes, for every head; of those with instances in a panoptic one.
+        detector: config of any mmdet detector, or of one that wraps another (semi-supervised). A backbone that is not
+            a ``frozen_det.FrozenBackbone`` is wrapped in one; its ``init_cfg`` checkpoint becomes the weights.
+        num_classes: number of classes of every head; in a panoptic head, of the thing classes.
         classes_from: annotation file (COCO json, instances or panoptic) whose categories are the classes, or a folder
             with the user's data; instead of `num_classes`.
-        num_stuff_classes: number of classes without instances, for panoptic heads.
-        backbone: config of a ``frozen_det.FrozenBackbone`` that takes the place of the detector's own, so that a stock
-            detector stands on any body, see :mod:`.swapping`.
-        init_cfg: not accepted; weights come through the backbone.
+        num_stuff_classes: number of stuff classes, for panoptic heads.
+        backbone: config of a ``frozen_det.FrozenBackbone`` that replaces the detector's own backbone, see
+            :mod:`.swapping`.
+        init_cfg: not accepted; weights are set in the backbone.
 
     Raises:
         InputError: both or neither of `num_classes` and `classes_from` where a head needs one; a contradiction.
@@ -50,7 +50,7 @@ class Detector:
         from mmengine.config import ConfigDict
         from mmengine.registry import DefaultScope
 
-        # Types without a scope are mmdet's here, also where no Runner has set the default scope yet.
+        # Types without a scope are mmdet's, even if no Runner has set the default scope yet.
         with DefaultScope.overwrite_default_scope("mmdet"):
             filled = fill_blanks(detector, num_classes, classes_from, num_stuff_classes, backbone)
             return MMDET_MODELS.build(ConfigDict(filled))
@@ -72,10 +72,10 @@ def fill_blanks(
 
 
 def _filled(cfg: dict, classes: Classes) -> tuple[dict, Callable]:
-    """A detector's config, filled, and what fills a preprocessor for it."""
+    """The completed config of a detector, and the function that completes a preprocessor for it."""
     if "backbone" not in cfg and isinstance(cfg.get("detector"), dict):
         cfg["detector"], fill = _filled(dict(cfg["detector"]), classes)
-        if isinstance(cfg.get("data_preprocessor"), dict):  # the outer detector's is the one in use
+        if isinstance(cfg.get("data_preprocessor"), dict):  # the outer detector's preprocessor is the one used
             cfg["data_preprocessor"] = fill(cfg["data_preprocessor"])
         return cfg, fill
     if "backbone" not in cfg:
@@ -84,7 +84,7 @@ def _filled(cfg: dict, classes: Classes) -> tuple[dict, Callable]:
     complete = not is_wrapped(cfg["backbone"]) and given is not None
     cfg["backbone"] = as_frozen_backbone(cfg["backbone"])
     body, _ = on_meta_body(cfg["backbone"])
-    fill_input(given, body.preprocess, complete)  # what contradicts the weights is said first
+    fill_input(given, body.preprocess, complete)  # report contradictions with the weights first
     levels = levels_of_body(body.strides, body.channels)
     if cfg.get("neck"):
         levels = fill_necks(cfg, levels)
@@ -103,7 +103,7 @@ def _filled(cfg: dict, classes: Classes) -> tuple[dict, Callable]:
 
 
 def _padded_maps(cfg: dict) -> dict:
-    """Which maps of the annotations a detector learns from, and which are padded like the images therefore."""
+    """Padding options for the annotation maps (masks, segmentation) that the detector is trained on."""
     places = [place for _, _, place, _ in walk(cfg, "")]
     maps = {"pad_mask": ("mask", "panoptic"), "pad_seg": ("semantic", "panoptic")}
     return {key: True for key, words in maps.items() if any(word in place for place in places for word in words)}

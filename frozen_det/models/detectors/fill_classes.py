@@ -1,7 +1,7 @@
-"""How many classes a detector has, from the user or the annotations, into every part that classifies.
+"""Set the number of classes, given or counted in the annotations, in every part of a detector that classifies.
 
-A part is asked by its constructor: `num_classes`, or `num_things_classes` and `num_stuff_classes`. Proposal heads know
-one class, an object (their default is 1), and semantic heads have the classes of another map; both are left alone.
+Parts are recognised by constructor arguments: `num_classes`, or `num_things_classes` and `num_stuff_classes`. Proposal
+heads (class-agnostic, default 1) and semantic heads (classes of another map) are not changed.
 """
 
 import json
@@ -18,8 +18,8 @@ class Classes:
     """Numbers of classes.
 
     Attributes:
-        things: that have instances; None if unknown.
-        stuff: of panoptic heads, without instances; None if unknown.
+        things: classes with instances; None if unknown.
+        stuff: classes without instances, of panoptic heads; None if unknown.
     """
 
     things: int | None = None
@@ -27,21 +27,21 @@ class Classes:
 
 
 def count_classes(num_classes: int | None, num_stuff_classes: int | None, classes_from) -> Classes:
-    """The numbers of classes as given, or those of an annotation file.
+    """The numbers of classes as given, or as counted in an annotation file.
 
     Args:
         num_classes, num_stuff_classes: as given in the config.
         classes_from: COCO json, instances or panoptic (categories with `isthing`), or a folder with the user's data.
 
     Raises:
-        InputError: both ways at once; no such file, or no categories in it.
+        InputError: both are given; the file does not exist or has no categories.
     """
     if classes_from is None:
         return Classes(num_classes, num_stuff_classes)
     if num_classes is not None or num_stuff_classes is not None:
         raise InputError(
-            "expected one of model.num_classes and model.classes_from, got both. Keep classes_from: the "
-            "annotation file knows."
+            "expected one of model.num_classes and model.classes_from, got both. Keep classes_from, which "
+            "counts the classes in the annotation file."
         )
     path = Path(classes_from)
     if path.is_dir() or (path.suffix != ".json" and not is_described()):
@@ -49,12 +49,12 @@ def count_classes(num_classes: int | None, num_stuff_classes: int | None, classe
 
         path = Path(resolve_user_data(path)["train"][0])
     if not path.is_file() and is_described():
-        return Classes()  # the heads' own defaults: a description needs no data
+        return Classes()  # a description needs no data: keep the heads' defaults
     if not path.is_file():
         raise InputError(f"expected an annotation file in model.classes_from, but {path} does not exist.")
     from ...datasets.readers.annotation_check import read_classes
 
-    names = read_classes(path)  # checked; a root that only groups the others is no class
+    names = read_classes(path)  # validated; a root category that only groups the others is not a class
     categories = json.loads(path.read_text(encoding="utf-8-sig"))["categories"]
     if not any("isthing" in category for category in categories):
         return Classes(len(names))
@@ -63,7 +63,7 @@ def count_classes(num_classes: int | None, num_stuff_classes: int | None, classe
 
 
 def fill_classes(cfg: dict, classes: Classes) -> None:
-    """Set the numbers of classes in every part of a detector's config that classifies; `cfg` is changed."""
+    """Set the numbers of classes in every part of a detector's config that classifies; `cfg` is modified."""
     if classes == Classes():
         return
     for part, kind, where, _ in walk(cfg, "model.detector"):
@@ -93,7 +93,7 @@ def _fill_panoptic(part: dict, classes: Classes) -> None:
 
 
 def _resize_weights(head: dict, before: int | None, count: int) -> None:
-    """Weights that are equal for all classes but the last, no object, are written out for each class in stock heads."""
+    """Resize `class_weight` lists that hold one equal weight per class and a last one for "no object"."""
     for key, loss in head.items():
         weights = loss.get("class_weight") if isinstance(loss, dict) else None
         if isinstance(weights, (list, tuple)) and len(weights) - 1 == before and len(set(weights[:-1])) == 1:

@@ -1,7 +1,7 @@
-"""What follows from a detector's features, into its heads: channels and strides. What contradicts them is refused.
+"""Fill channels and strides of a detector's features into its heads; a contradicting value is refused.
 
-No head is known by name: each is asked by its constructor what it takes. A part inside a head (a prior generator, a
-stage of a cascade, a pixel decoder) is asked as well. Heads on pooled regions: :mod:`.fill_roi_heads`.
+Heads are recognised by constructor arguments, not by name. This includes parts inside a head (a prior generator, a
+stage of a cascade, a pixel decoder). For heads on pooled regions see :mod:`.fill_roi_heads`.
 """
 
 from ...errors import InputError
@@ -11,10 +11,10 @@ from .fill_neck import Levels
 from .fill_roi_heads import fill_roi_head
 from .typed_parts import class_of, is_apart, takes, walk
 
-# How parts call the strides of the levels, and their number.
+# Argument names for the strides of the levels, and for their number.
 _STRIDES = ("strides", "point_strides", "featmap_strides")
 _NUM_LEVELS = ("num_ins", "num_levels", "num_feat_levels", "num_feature_levels")
-# Strides of a detector made for one image size (SSD, YOLACT) are ratios to cells there: 110 for 128. A level is 2 away.
+# Detectors for a fixed image size (SSD, YOLACT) give strides as image size / cells: 110 for 128. Levels differ by 2.
 _TOLERANCE_OF_RATIOS = 0.25
 
 
@@ -38,7 +38,7 @@ def fill_heads(cfg: dict, levels: Levels) -> None:
         if key == "roi_head":
             cfg[key] = fill_roi_head(part, levels, where)
             continue
-        # What stands inside comes first: whether a part can be built with a width is tried with all else filled in.
+        # Inner parts first: the form of in_channels is found by building a part with everything else filled in.
         for inner, kind, place, owners in reversed(list(walk(part, where))):
             _fill_width(inner, kind, owners, levels, place)
             _fill_strides(inner, kind, levels, place)
@@ -46,7 +46,7 @@ def fill_heads(cfg: dict, levels: Levels) -> None:
 
 
 def made_for_one_size(cfg: dict) -> bool:
-    """Whether a detector's priors are laid out for one image size, whose images must not be padded."""
+    """Whether a detector's priors are defined for a fixed image size, so that images must not be padded."""
     return any(
         takes(kind, "strides") and (takes(kind, "input_size") or _are_ratios(part.get("strides")))
         for part, kind, _, _ in walk(cfg, "model.detector")
@@ -54,7 +54,7 @@ def made_for_one_size(cfg: dict) -> bool:
 
 
 def _fill_width(part: dict, kind: type, owners: tuple, levels: Levels, where: str) -> None:
-    """`in_channels`: one number, or a list; a part within a part that takes it is given its own by that part."""
+    """Fill `in_channels` (a number or a list), unless an enclosing part sets it."""
     if "proposal_feature_channel" not in part and takes(kind, "proposal_feature_channel"):
         part["proposal_feature_channel"] = levels.channels[0]
     if not takes(kind, "in_channels") or any(takes(owner, "in_channels") for owner in owners):
@@ -73,7 +73,7 @@ def _fill_width(part: dict, kind: type, owners: tuple, levels: Levels, where: st
 
 
 def _width_taken(part: dict, kind: type, channels: list[int]):
-    """The form of `in_channels` with which a part can be built: as its constructor annotates it first."""
+    """The form of `in_channels` with which a part can be built; the annotated type is tried first."""
     from mmdet.registry import MODELS
 
     annotation = str(argument_of(kind, "in_channels").annotation)
@@ -84,7 +84,7 @@ def _width_taken(part: dict, kind: type, channels: list[int]):
         try:
             on_meta(lambda form=form: MODELS.build(dict(part, in_channels=form)))
             return form
-        except Exception:  # not this form, or something else is missing, which the build will say
+        except Exception:  # not this form; any other problem is reported by the build
             continue
     return forms[0]
 
@@ -108,7 +108,7 @@ def _fill_strides(part: dict, kind: type, levels: Levels, where: str) -> None:
 
 
 def _strides_of(part: dict, kind: type, levels: Levels) -> list[int]:
-    """The strides that a part sees: at its own image size, or behind its own resampling, where it has one."""
+    """The strides of a part's inputs, at its fixed image size or after its own resampling if it has these."""
     if takes(kind, "input_size"):
         size = part.get("input_size") or argument_of(kind, "input_size").default
         return [round(size / cells) for cells, _ in levels.sizes_at((size, size))]

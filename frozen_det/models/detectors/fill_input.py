@@ -1,4 +1,4 @@
-"""The input that a body expects, into the detector's preprocessor; what contradicts the body's weights is refused."""
+"""Fill mean, std and channel order of the backbone's weights into the preprocessor; contradictions are refused."""
 
 from ...errors import InputError
 from ..backbone_sources.build import Preprocess
@@ -15,15 +15,15 @@ def fill_input(
 
     Args:
         given: its config; None for mmdet's own.
-        wanted: what the body's weights expect; None if they do not say.
-        complete: whether the config is a stock one around its own body, where what is absent is meant to be absent.
+        wanted: the input that the backbone's weights expect; None if unknown.
+        complete: whether the config is a stock one with its own backbone, in which missing keys are intentional.
         where: its place in the config, for messages.
 
     Returns:
         a new config.
 
     Raises:
-        InputError: what the backbone expects is not known, or the config says something else.
+        InputError: the expected input is unknown, or the config contradicts it.
     """
     given = dict(given or dict(type="mmdet.DetDataPreprocessor"))
     if isinstance(given.get("data_preprocessor"), dict):  # one for each branch of a semi-supervised detector
@@ -37,8 +37,8 @@ def fill_input(
     if wanted is None:
         if given.get("mean") is None and not complete:
             raise InputError(
-                f"expected mean, std and bgr_to_rgb in {where}: the weights of an mmdet backbone carry no "
-                "card that says what input they expect."
+                f"expected mean, std and bgr_to_rgb in {where}, got none: the weights of this backbone have no "
+                "card that states the input they expect."
             )
         return given
     tolerance = _ROUNDED if complete else _EQUAL
@@ -58,7 +58,7 @@ def fill_input(
 
 
 def fill_padding(given: dict, padding: dict) -> dict:
-    """A preprocessor's config that pads as `padding` says, where the config says nothing."""
+    """A preprocessor's config with the defaults in `padding`."""
     if isinstance(given.get("data_preprocessor"), dict):
         return dict(given, data_preprocessor=fill_padding(given["data_preprocessor"], padding))
     kind = class_of(given)

@@ -1,9 +1,9 @@
-"""What a detector's necks take and give, found by running them on meta tensors; a neck that cannot run is refused.
+"""Inputs and outputs of a detector's necks, found by running them on meta tensors; a neck that cannot run is refused.
 
-No neck is known by name. Where `in_channels` is not given, the forms in which necks ask for it (a list, finest level
-first or last, or one number) are tried, and the first with which the neck runs on the body's features is filled in. A
-None in a list of `out_channels` stands for the channels that come in at that level.
-Strides and channels behind the neck are read off its output.
+This works for any neck. If `in_channels` is not given, its possible forms (a list, finest level first or last, or one
+number) are tried, and the first with which the neck runs on the backbone's features is filled in. A None in a list of
+`out_channels` means the number of input channels at that level.
+Strides and channels after the neck are read from its output.
 """
 
 import linecache
@@ -18,20 +18,20 @@ from ...errors import InputError, closest
 from ..backbone_sources.build import on_meta
 from .typed_parts import class_of, takes
 
-# Large enough that level 7 (stride 128) still has 8 x 10 cells; not square, so that axes cannot be confused.
+# Large enough that level 7 (stride 128) still has 8 x 10 cells; not square, to detect swapped axes.
 _PROBE_HW = (1024, 1280)
-# On real tensors, for what meta tensors cannot run.
+# For operators that do not run on meta tensors.
 _SMALL_PROBE_HW = (256, 320)
 
 
 @dataclass(frozen=True)
 class Levels:
-    """The features that a detector's heads receive, in the order in which they come.
+    """The features that a detector's heads receive, in order.
 
     Attributes:
         strides: of each level.
         channels: of each level.
-        divisor: to whose multiples images are padded.
+        divisor: images are padded to multiples of it.
         sizes_at: (height, width) in px -> (height, width) in cells of each level.
     """
 
@@ -57,10 +57,10 @@ def fill_necks(cfg: dict, levels: Levels) -> Levels:
 
     Args:
         cfg: config of a detector; `neck` is replaced.
-        levels: of the body.
+        levels: of the backbone.
 
     Returns:
-        the levels behind the last neck.
+        the levels after the last neck.
 
     Raises:
         InputError: a neck that does not run on these features.
@@ -85,7 +85,7 @@ def _filled(neck: dict, levels: Levels, where: str, giver: str) -> tuple[dict, L
         )
     if takes(kind, "num_levels"):
         neck.setdefault("num_levels", len(levels.strides))
-    if isinstance(neck.get("out_channels"), (list, tuple)):  # SSD's neck hands on what it gets, under its own levels
+    if isinstance(neck.get("out_channels"), (list, tuple)):  # SSD's neck passes its inputs through as its first levels
         neck["out_channels"] = type(neck["out_channels"])(
             channels if out is None else out
             for out, channels in zip_longest(neck["out_channels"], levels.channels[: len(neck["out_channels"])])
@@ -100,13 +100,13 @@ def _filled(neck: dict, levels: Levels, where: str, giver: str) -> tuple[dict, L
                 return tried, _measured(tried, levels, probe_hw, on_cpu)
             except InputError:
                 raise
-            except Exception as error:  # whatever a neck raises, it does not run on these features
+            except Exception as error:  # any error means that it does not run on these features
                 failures.append(error)
     raise _refusal(neck, levels, where, giver, failures[-len(candidates)])
 
 
 def _forms(channels: list[int]) -> list:
-    """What necks call `in_channels`: of all levels, the coarsest last or first, of the coarsest, or of every level."""
+    """Forms of `in_channels`: of all levels (finest or coarsest first), of the coarsest or of the finest level."""
     forms = [channels, channels[::-1], channels[-1], channels[0]]
     return [form for i, form in enumerate(forms) if form not in forms[:i]]
 
@@ -115,7 +115,7 @@ def _measured(neck: dict, levels: Levels, probe_hw, on_cpu: bool) -> Levels:
     from mmdet.registry import MODELS
 
     built, device = (MODELS.build(dict(neck)), "cpu") if on_cpu else on_meta(lambda: MODELS.build(dict(neck)))
-    built.to(device).eval()  # what a constructor makes without asking for the device is on the CPU
+    built.to(device).eval()  # constructors may create tensors on the CPU explicitly
 
     def run(size_hw):
         features = tuple(
@@ -126,7 +126,7 @@ def _measured(neck: dict, levels: Levels, probe_hw, on_cpu: bool) -> Levels:
         return [found] if isinstance(found, torch.Tensor) else list(found)
 
     found = run(probe_hw)
-    # Measured, a stride that does not divide the probe (14) would come out as its neighbour further up.
+    # A stride that does not divide the probe size (14) would be measured as a slightly larger one.
     strides = (
         built.out_strides(levels.strides)
         if hasattr(built, "out_strides")
@@ -150,13 +150,13 @@ def _refusal(neck: dict, levels: Levels, where: str, giver: str, failure: Except
         )
     return InputError(
         f"expected a neck that runs on features of {levels.channels} channels at strides "
-        f"{levels.strides} in {where}, but {neck.get('type')} says: {cause(failure)}. Give it what it "
-        "asks for, or ask the backbone for other strides."
+        f"{levels.strides} in {where}, but {neck.get('type')} raised {cause(failure)}. Change the neck's "
+        "options, or the strides of the backbone."
     )
 
 
 def cause(error: Exception) -> str:
-    """An error in one line; an assertion without words by the line that asserts."""
+    """An error in one line; for an assertion without a message, its source line."""
     words = " ".join(str(error).split())
     if not words and error.__traceback__ is not None:
         last = traceback.extract_tb(error.__traceback__)[-1]

@@ -1,5 +1,4 @@
-"""What follows from a detector's features, into its heads on pooled regions: strides and channels of the pooling, and
-the level rule. Regions are pooled from every level of the pyramid."""
+"""Fill strides, channels and the level rule into RoI heads. Regions are pooled from every level of the pyramid."""
 
 import inspect
 
@@ -11,15 +10,15 @@ from ..backbone_sources.build import on_meta
 from .fill_neck import Levels, cause
 from .typed_parts import class_of, takes
 
-# How heads on pooled regions call the channels of what they receive. mmdet's default for these is the width of its
-# pyramids; another default says that the head receives something else (SCNet's relay: 1024, of a linear layer).
+# Argument names of RoI heads for their input channels. mmdet's default is the width of its pyramids; with another
+# default the head receives something else (SCNet's relay: 1024, from a linear layer).
 _WIDTHS = ("in_channels", "cls_in_channels", "reg_in_channels")
 _WIDTH_OF_PYRAMIDS = 256
 _POOLED_CELLS = 14
 
 
 def fill_roi_head(roi_head: dict, levels: Levels, where: str) -> dict:
-    """The config of a RoI head, filled.
+    """The completed config of a RoI head.
 
     Args:
         roi_head: its config.
@@ -49,7 +48,7 @@ def _first(part):
 
 
 def _each(part, fill):
-    """`fill(config, place)` of a part, or of every one in a list of parts; anything else as it is."""
+    """`fill(config, place)` for a part or every part in a list; anything else is returned unchanged."""
     if isinstance(part, (list, tuple)) and isinstance(_first(part), dict):
         return [fill(p, f".{i}") for i, p in enumerate(part)]
     return fill(part, "") if isinstance(part, dict) else part
@@ -80,7 +79,7 @@ def _semantic_level(roi_head: dict, levels: Levels) -> Levels:
 
 
 def _pooled_width(roi_head: dict, levels: Levels, where: str) -> int:
-    """Channels of pooled regions, behind the head that all of them share where there is one (C4)."""
+    """Channels of pooled regions, after the shared head if there is one (C4)."""
     extractor = _first(roi_head.get("bbox_roi_extractor") or roi_head.get("mask_roi_extractor")) or {}
     width = levels.channels[0]
     if extractor.get("aggregation") == "concat":
@@ -95,11 +94,11 @@ def _pooled_width(roi_head: dict, levels: Levels, where: str) -> int:
         built.eval()
         with torch.no_grad():
             return built(torch.zeros(1, width, _POOLED_CELLS, _POOLED_CELLS, device=device)).shape[1]
-    except Exception as error:  # whatever it raises, it does not run on these regions
+    except Exception as error:  # any error means that it does not run on these regions
         raise InputError(
             f"expected a shared head that runs on regions of {width} channels in {where}.shared_head, but "
-            f"{shared.get('type')} says: {cause(error)}. It repeats the last stage of one body; with "
-            "another body leave it out and give the detector a neck."
+            f"{shared.get('type')} raised {cause(error)}. It is the last stage of a specific backbone; with "
+            "another backbone leave it out and give the detector a neck."
         ) from error
 
 
@@ -110,7 +109,7 @@ def _fill_head(head: dict, levels: Levels, width: int, where: str) -> dict:
     head = dict(head)
     if takes(kind, "num_ins"):
         head.setdefault("num_ins", len(levels.strides))
-        width = levels.channels[0]  # it sees the pyramid itself
+        width = levels.channels[0]  # it receives the pyramid itself
     for key in _WIDTHS:
         if not takes(kind, key) or not _is_width(kind, key):
             continue

@@ -1,9 +1,9 @@
-"""`frozen_det.ClassifierStage`: a finished two-stage detector of which only the final classification layer trains.
+"""`frozen_det.ClassifierStage`: train only the final classification layer of a trained two-stage detector.
 
 The second stage of arXiv 2012.07177 (LVIS) and of Table 5 of arXiv 2204.00484: classification loss only, everything
-else frozen, norm statistics included, and no loss of the RPN, boxes or masks computed. It takes the place of
-FasterRCNN, MaskRCNN or CascadeRCNN in a config (state-dict keys are theirs) and refuses to train without a finished
-first stage, or from one that does not fit in every tensor.
+else frozen including norm statistics, no losses for RPN, boxes or masks. It replaces FasterRCNN, MaskRCNN or
+CascadeRCNN in a config (with the same state dict keys). Training requires a first-stage checkpoint in which every
+tensor fits.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ class ClassifierStage(TwoStageDetector):
     """Train ``fc_cls`` of the box head, or of every box head of a cascade, and nothing else.
 
     Everything else has ``requires_grad=False`` and stays in eval mode from construction on. The forward pass up to
-    the RoI features runs without autograd; behind it nothing but the final layer records any.
+    the RoI features runs without autograd; after it only the final layer needs gradients.
 
     Args:
         Those of mmdet's TwoStageDetector.
@@ -69,12 +69,12 @@ class ClassifierStage(TwoStageDetector):
 
     @property
     def is_frozen(self) -> bool:
-        """Always: this is what :class:`frozen_det.engine.FrozenProofHook` asks."""
+        """Always True; read by :class:`frozen_det.engine.FrozenProofHook`."""
         return True
 
     def frozen_tensors(self) -> dict[str, Tensor]:
-        """Every entry of the state dict but the final layers, what the loss counts for itself (Seesaw, EQLv2), and
-        what a frozen backbone proves itself."""
+        """Entries of the state dict without final layers, counts kept by a loss (Seesaw, EQLv2) and the frozen part
+        of the backbone, which is checked separately."""
         proven = self.backbone.frozen_tensors() if getattr(self.backbone, "is_frozen", False) else ()
         left_out = {f"backbone.body.{name}" for name in proven}
         return {
@@ -84,7 +84,7 @@ class ClassifierStage(TwoStageDetector):
         }
 
     def train(self, mode: bool = True):
-        """Set the mode of the final layers; everything else stays in eval, regardless of Runner calls to train()."""
+        """Set the mode of the final layers; everything else stays in eval mode."""
         super().train(False)
         self.training = mode
         for name in getattr(self, "trained_layers", ()):
@@ -130,7 +130,7 @@ class ClassifierStage(TwoStageDetector):
     # -- the first stage ----------------------------------------------------------------------------------------
 
     def _load_from_state_dict(self, state_dict, prefix, *args):
-        """Checkpoints pass here, lenient or not: all of the detector is in them, or nothing is loaded."""
+        """Check a checkpoint, strict or not: it holds the whole detector, or nothing is loaded."""
         refuse_misfit(
             {name.removeprefix(prefix): value for name, value in state_dict.items() if name.startswith(prefix)},
             self.state_dict(),
@@ -171,12 +171,12 @@ def is_loss_state(name: str) -> bool:
 
 
 def refuse_misfit(state: dict, wanted: dict) -> None:
-    """Compare a checkpoint's tensors with those the model wants.
+    """Check that a checkpoint holds every tensor of the model, in its shape.
 
-    A lean checkpoint's frozen base is not judged here (the backbone compares its digest), nor what a loss counts.
+    The frozen base omitted by a lean checkpoint (the backbone checks its digest) and counts kept by a loss are ignored.
 
     Raises:
-        InputError: naming the first tensor that is missing or of another shape, and why that may be.
+        InputError: a tensor is missing or has another shape; the message names the first one and a likely reason.
     """
     lean = f"backbone.{BASE_DIGEST}" in state
     missing, reshaped = [], []
@@ -219,7 +219,7 @@ def refuse_misfit(state: dict, wanted: dict) -> None:
 
 @contextmanager
 def without_mask_head(roi_head: nn.Module) -> Iterator[None]:
-    """Within this context the head has no mask head, so that its ``loss`` computes no masks."""
+    """Within this context `roi_head` has no mask head, so that its ``loss`` computes no masks."""
     held = roi_head._modules.get("mask_head")
     if held is None:
         yield

@@ -1,7 +1,7 @@
-"""Another body in a complete detector: what followed from its own body is taken out, so that it is filled in again.
+"""Replace the backbone of a complete detector: values that follow from the old one are removed and filled in again.
 
-The body is asked for the strides that the detector's own one gives. One with a single map, a plain vision transformer,
-gets ViTDet's pyramid at those strides in front of the detector's neck.
+The new backbone provides the strides of the old one. For a backbone with a single feature map (a plain vision
+transformer), ViTDet's simple feature pyramid at these strides is inserted before the detector's neck.
 """
 
 import copy
@@ -15,18 +15,18 @@ _OF_THE_INPUT = ("mean", "std", "bgr_to_rgb", "rgb_to_bgr", "pad_size_divisor")
 
 
 def swap_backbone(detector: dict, backbone: dict) -> dict:
-    """A detector's config on another body.
+    """A detector's config with another backbone.
 
     Args:
-        detector: its complete config, or that of one around another.
-        backbone: config of a :class:`frozen_det.models.backbones.frozen_backbone.FrozenBackbone`; without `strides`
-            it is asked for those of the detector's own body.
+        detector: its complete config, or that of a detector that wraps another.
+        backbone: config of a :class:`frozen_det.models.backbones.frozen_backbone.FrozenBackbone`; `strides` defaults
+            to those of the detector's own backbone.
 
     Returns:
-        a new config, to be filled.
+        a new config, to be filled in.
 
     Raises:
-        InputError: an unknown body.
+        InputError: an unknown backbone.
     """
     detector = copy.deepcopy(detector)
     inner = innermost(detector)
@@ -35,7 +35,7 @@ def swap_backbone(detector: dict, backbone: dict) -> dict:
     pyramid = None
     if "strides" not in backbone:
         found = body_strides(backbone["body"])
-        # A stride that comes twice (CornerNet's stacks) is no level of a pyramid; the body says that it has none.
+        # A repeated stride (CornerNet's stacks) is not a pyramid level; building the backbone raises the error.
         to_pyramid = len(found) == 1 and own != found and len(set(own)) == len(own)
         backbone["strides"] = found if to_pyramid else own
         if to_pyramid:
@@ -56,7 +56,7 @@ def swap_backbone(detector: dict, backbone: dict) -> dict:
 
 
 def innermost(model: dict) -> dict:
-    """A detector's config, or that of the detector which another model wraps."""
+    """A detector's config, or that of the detector wrapped by another model."""
     while "backbone" not in model and isinstance(model.get("detector"), dict):
         model = model["detector"]
     return model
@@ -74,7 +74,7 @@ def _necks(detector: dict) -> list[dict]:
 
 
 def _take_out(detector: dict) -> None:
-    """Widths that follow from the body: those of the first neck, and of heads where there is none or one per level."""
+    """Remove the widths that follow from the backbone: of the first neck, and of heads without one or with lists."""
     for neck in _necks(detector)[:1]:
         own, out = neck.pop("in_channels", ()), neck.get("out_channels")
         if (
@@ -82,7 +82,7 @@ def _take_out(detector: dict) -> None:
             and isinstance(own, (list, tuple))
             and len(out) > len(own)
             and (list(out[: len(own)]) == list(own))
-        ):  # SSD's neck hands them on
+        ):  # SSD's neck passes its inputs through
             neck["out_channels"] = [None] * len(own) + list(out[len(own) :])
     for part, _, _, _ in walk(detector, ""):
         if not _necks(detector) or isinstance(part.get("in_channels"), (list, tuple)):

@@ -1,6 +1,6 @@
-"""The backbone of a trained model, alone: built from the model's config, filled strictly from its checkpoint.
+"""The backbone of a trained model: built from the model's config, loaded strictly from its checkpoint.
 
-The rest of the model is not built, so neither annotation files nor class names are needed.
+The rest of the model is not built, so no annotation file or class names are needed.
 """
 
 from pathlib import Path
@@ -13,9 +13,9 @@ from .swapping import innermost, swap_backbone
 from .wrapping import as_frozen_backbone
 
 PREFIX = "backbone."
-# Where a semi-supervised detector keeps it: two detectors of one kind, of which the teacher is tested.
+# A semi-supervised detector has a student and a teacher; the teacher is the one used at test time.
 OF_A_TEACHER = "teacher.backbone."
-# Of a classifier's backbone: what its body does without, because it acts in training alone or sits in the head.
+# Options of a classifier that its backbone does not need: used in training only, or by the head.
 HEAD_OPTIONS = ("drop_rate", "drop_path_rate", "drop_block_rate", "num_classes", "stochastic_depth_prob")
 
 
@@ -51,7 +51,7 @@ def backbone_config(model: dict, where: str) -> dict:
 
 
 def trained_backbone(model: dict, checkpoint, where: str) -> FrozenBackbone:
-    """Build the backbone of a model and fill it from a checkpoint.
+    """Build the backbone of a model and load it from a checkpoint.
 
     Args:
         model: ``cfg.model`` of a detector or classifier.
@@ -62,7 +62,7 @@ def trained_backbone(model: dict, checkpoint, where: str) -> FrozenBackbone:
         the backbone in eval mode.
 
     Raises:
-        InputError: the checkpoint does not hold this backbone.
+        InputError: the checkpoint does not contain this backbone.
     """
     config = {k: v for k, v in backbone_config(model, where).items() if k != "type"}
     if _is_classifier(model):

@@ -1,7 +1,7 @@
-"""The typed parts of a detector's config: their classes, what these take, and a walk over all of them.
+"""The typed parts of a detector's config: their classes, accepted arguments, and an iterator over all of them.
 
-A part is a dict with a `type` that mmdet or this package registers. What has a body of its own (`backbone`, a teacher)
-or is no part of the decoder (`data_preprocessor`, `train_cfg`, `test_cfg`) is not walked.
+A part is a dict with a `type` registered in mmdet or here. Parts with their own backbone (`backbone`, a teacher) or
+outside the decoder (`data_preprocessor`, `train_cfg`, `test_cfg`) are skipped.
 """
 
 import inspect
@@ -13,12 +13,12 @@ _APART = ("backbone", "neck", "data_preprocessor", "train_cfg", "test_cfg", "ini
 
 
 def is_apart(key: str) -> bool:
-    """Whether the value under a key of a detector does not follow from its body: a teacher brings its own."""
+    """Whether the value under a key of a detector does not depend on its backbone; a teacher has its own."""
     return key in _APART or key.startswith("teacher")
 
 
 def class_of(part) -> type | None:
-    """The class that a part's `type` names; None for what is no part, or unknown."""
+    """The class named by a part's `type`; None for anything else or an unknown type."""
     from mmdet.registry import MODELS, TASK_UTILS
 
     kind = part.get("type") if isinstance(part, dict) else None
@@ -29,7 +29,7 @@ def class_of(part) -> type | None:
 
 
 def takes(kind: type, name: str) -> bool:
-    """Whether a class takes an argument by name, itself or in a class that it passes the rest to."""
+    """Whether a class accepts a keyword argument, itself or in a class that it passes ``**kwargs`` to."""
     accepted = accepted_arguments(kind)
     return argument_of(kind, name) is not None if accepted is None else name in accepted
 
@@ -44,7 +44,7 @@ def walk(node, where: str, owners: tuple = ()) -> Iterator[tuple[dict, type, str
     """Every part below a node, itself included.
 
     Args:
-        node: a dict or list; its dicts are yielded themselves, so that they may be changed.
+        node: a dict or list; its dicts are yielded without a copy, so that they can be modified.
         where: its place in the config, for messages.
         owners: classes of the parts around it, outermost first.
 

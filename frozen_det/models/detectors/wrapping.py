@@ -1,4 +1,4 @@
-"""A detector's backbone as a `frozen_det.FrozenBackbone`, and what its body gives: strides, channels, input."""
+"""Wrap a detector's backbone as a `frozen_det.FrozenBackbone`, and find its strides, channels and expected input."""
 
 from torch import nn
 
@@ -18,13 +18,13 @@ def is_wrapped(backbone: dict) -> bool:
 
 
 def as_frozen_backbone(backbone: dict) -> dict:
-    """The config of a frozen backbone: as it is, or around a stock one, whose checkpoint becomes the weights.
+    """The config of a frozen backbone: as given, or wrapping a stock one, whose checkpoint becomes the weights.
 
     Args:
         backbone: config of a FrozenBackbone or of a backbone registered in mmdet.
 
     Returns:
-        a new config. A stock backbone is asked for all its features.
+        a new config. A stock backbone provides all its features.
 
     Raises:
         InputError: a stock backbone without features at ascending strides.
@@ -38,13 +38,13 @@ def as_frozen_backbone(backbone: dict) -> dict:
             backbone["weights"] = pretrained_of(backbone["body"])
         return backbone
     weights = pretrained_of(backbone)
-    # Freezing is the wrapper's work, two owners would disagree: each family's default, -1 or 0, freezes nothing.
+    # The wrapper freezes; without `frozen_stages` the stock backbone keeps its default (-1 or 0): nothing frozen.
     body = {k: v for k, v in backbone.items() if k not in ("init_cfg", "pretrained", "frozen_stages")}
     return dict(type="frozen_det.FrozenBackbone", body=body, weights=weights, strides=_all_strides(body))
 
 
 def on_meta_body(backbone: dict) -> tuple[Body, str]:
-    """Description of a FrozenBackbone config's body, built without memory or weights, and the device it is on."""
+    """The network of a FrozenBackbone config, built without weights (on meta tensors if possible), and its device."""
     kept: list[Body] = []
 
     def build() -> nn.Module:
@@ -82,12 +82,12 @@ def _all_strides(body: dict) -> tuple[int, ...]:
     from mmdet.registry import MODELS
 
     if MODELS.get(body.get("type")) is None:
-        return (4, 8, 16, 32)  # the one who builds it says what is wrong
+        return (4, 8, 16, 32)  # building it raises the error
     strides = feature_strides(body)
     if None in strides or list(strides) != sorted(strides):
         raise InputError(
             f"expected features at ascending strides from model.detector.backbone of type "
-            f"{body['type']}, got {strides}. Name those wanted: backbone=dict("
+            f"{body['type']}, got {strides}. Choose some: backbone=dict("
             "type='frozen_det.FrozenBackbone', body=..., strides=...)."
         )
     return strides

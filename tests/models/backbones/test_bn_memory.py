@@ -1,4 +1,4 @@
-"""Frozen norms let go of their input: same bits forward, same gradients, less kept; others are left alone."""
+"""Frozen norms do not save their input: same output bits, same gradients, less memory; other norms are unchanged."""
 
 import copy
 import pickle
@@ -37,7 +37,7 @@ def kept_bytes(module, inputs) -> tuple[int, torch.Tensor]:
 
 
 def norm(kind: str = "plain") -> nn.Module:
-    """A frozen norm that changes its input; 'relu' works in place behind it, 'inside' carries a SiLU."""
+    """A frozen norm that changes its input; 'relu' is an in-place ReLU after it, 'inside' a SiLU within it."""
     core = BatchNormAct2d(6, act_layer=nn.SiLU) if kind == "inside" else nn.BatchNorm2d(6)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -140,13 +140,13 @@ def test_a_type_that_computes_more_than_a_batch_norm_is_not_touched():
 
 
 @pytest.mark.parametrize(
-    "twin", [copy.deepcopy, lambda module: pickle.loads(pickle.dumps(module))], ids=["copy", "pickle"]
+    "duplicate", [copy.deepcopy, lambda module: pickle.loads(pickle.dumps(module))], ids=["copy", "pickle"]
 )
 @pytest.mark.parametrize("kind", ["plain", "inside"])
-def test_a_copy_scales_gradients_by_its_own_weights(twin, kind):
+def test_a_copy_scales_gradients_by_its_own_weights(duplicate, kind):
     module = norm(kind)
     release_norm_inputs(module)
-    other = twin(module)
+    other = duplicate(module)
     other.weight.mul_(2), other.bias.zero_(), other.running_mean.zero_()
     reference = norm(kind)
     reference.load_state_dict(other.state_dict())
@@ -159,7 +159,7 @@ def test_a_copy_scales_gradients_by_its_own_weights(twin, kind):
     assert kept_bytes(other, inputs() * 1)[0] == kept_bytes(module, inputs() * 1)[0] < 2 * BYTES
 
 
-def test_behind_adapters_a_resnet_keeps_half_and_learns_the_same():
+def test_after_adapters_a_resnet_saves_half_the_memory_and_gets_the_same_gradients():
     from frozen_det.models import FrozenBackbone
 
     images = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(3))

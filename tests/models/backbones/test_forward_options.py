@@ -1,4 +1,4 @@
-"""Switches of the frozen forward: the same features within tolerance, and the body's own tensors untouched."""
+"""Options of the frozen forward pass: the same features within tolerance, without changing the weights."""
 
 import copy
 import pickle
@@ -22,7 +22,7 @@ IMAGES = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
 
 
 def lively(backbone: FrozenBackbone, seed: int = 0) -> FrozenBackbone:
-    """With norms that do something; as built they are nearly identities."""
+    """Give the norms non-trivial parameters; after construction they are nearly identities."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for norm in backbone.body.modules():
@@ -38,7 +38,7 @@ def lively(backbone: FrozenBackbone, seed: int = 0) -> FrozenBackbone:
 
 
 def pair(switches: dict, body: dict = RESNET, **options) -> tuple[FrozenBackbone, FrozenBackbone]:
-    """A plain backbone and one with switches, of equal weights."""
+    """A backbone without options and one with them, with equal weights."""
     plain = lively(FrozenBackbone(body, "random", **options))
     switched = FrozenBackbone(body, "random", forward=switches, **options)
     switched.load_state_dict(plain.state_dict())
@@ -88,7 +88,7 @@ def test_norms_of_every_library_are_folded(body):
     assert not any(isinstance(m, nn.BatchNorm2d) for m in switched._frozen_forward.copy.body.module.modules())
 
 
-def test_the_bodys_own_tensors_keys_and_digest_stay_what_they_were():
+def test_the_original_tensors_keys_and_digest_do_not_change():
     plain, switched = pair(ALL)
     before = {name: (value.data_ptr(), value.stride()) for name, value in switched.state_dict().items()}
     switched.train()(IMAGES)
@@ -99,13 +99,13 @@ def test_the_bodys_own_tensors_keys_and_digest_stay_what_they_were():
     assert all(value.is_contiguous() for value in switched.frozen_tensors().values())
 
 
-def test_a_twin_shares_what_is_not_folded_and_counts_the_rest():
+def test_the_inference_copy_shares_what_is_not_folded_and_counts_the_rest():
     _, switched = pair(dict(fold_norms=True))
     switched(IMAGES)
-    twin = switched._frozen_forward.copy
+    inference_copy = switched._frozen_forward.copy
     convs = [m for m in switched.body.modules() if isinstance(m, nn.Conv2d)]
-    assert twin.num_folded == len(convs) == 15
-    assert twin.bytes == 4 * sum(conv.weight.numel() + conv.out_channels for conv in convs)
+    assert inference_copy.num_folded == len(convs) == 15
+    assert inference_copy.bytes == 4 * sum(conv.weight.numel() + conv.out_channels for conv in convs)
     _, laid_out = pair(dict(memory_format="channels_last"))
     laid_out(IMAGES)
     kernels = [conv.weight for conv in convs if conv.kernel_size == (3, 3)]
@@ -114,7 +114,7 @@ def test_a_twin_shares_what_is_not_folded_and_counts_the_rest():
     assert mine["layer1.0.bn1.weight"] is laid_out.body.layer1[0].bn1.weight
 
 
-# ---- the twin follows ----------------------------------------------------------------------------------------------
+# ---- updates of the inference copy ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("assign", [False, True])
@@ -137,37 +137,37 @@ def test_weights_loaded_later_are_the_ones_that_run(switches, assign):
     assert differences(before, found) > 0.1
 
 
-def test_a_refresh_keeps_the_twin_and_a_replacement_builds_a_new_one():
+def test_a_refresh_keeps_the_inference_copy_and_a_replacement_builds_a_new_one():
     plain, switched = pair(dict(fold_norms=True))
     switched(IMAGES)
-    twin = switched._frozen_forward.copy
+    inference_copy = switched._frozen_forward.copy
     for backbone in (plain, switched):
         with torch.no_grad():
             backbone.body.layer2[0].bn1.running_mean += 1
     assert differences(plain(IMAGES), switched(IMAGES)) <= 1e-5
-    assert switched._frozen_forward.copy is twin
+    assert switched._frozen_forward.copy is inference_copy
     plain.double(), switched.double()
     found = switched(IMAGES.double())
-    assert switched._frozen_forward.copy is not twin
+    assert switched._frozen_forward.copy is not inference_copy
     assert found[0].dtype == torch.float64
     assert differences(plain(IMAGES.double()), found) <= 1e-12
 
 
-def test_copies_and_pickles_carry_the_switches_and_build_their_own_twin():
+def test_copies_and_pickles_keep_the_options_and_build_their_own_inference_copy():
     plain, switched = pair(ALL)
     wanted = switched(IMAGES)
-    for twin in (copy.deepcopy(switched), pickle.loads(pickle.dumps(switched))):
-        assert twin._frozen_forward.copy is None
-        assert twin._frozen_forward.switches == switched._frozen_forward.switches
-        assert differences(wanted, twin(IMAGES)) == 0
+    for other in (copy.deepcopy(switched), pickle.loads(pickle.dumps(switched))):
+        assert other._frozen_forward.copy is None
+        assert other._frozen_forward.switches == switched._frozen_forward.switches
+        assert differences(wanted, other(IMAGES)) == 0
         with torch.no_grad():
-            twin.body.conv1[0].weight.zero_()
+            other.body.conv1[0].weight.zero_()
         assert differences(wanted, switched(IMAGES)) == 0, "an average of weights must not reach into the model"
-        assert differences(wanted, twin(IMAGES)) > 0.1
+        assert differences(wanted, other(IMAGES)) > 0.1
     assert switched.frozen_fingerprint() == plain.frozen_fingerprint()
 
 
-def test_what_is_unfrozen_runs_plainly_and_learns():
+def test_an_unfrozen_part_runs_without_the_options_and_trains():
     plain, switched = pair(ALL)
     switched(IMAGES)
     assert "layer4.0.conv1.weight" in switched.unfreeze(["layer4"])
@@ -180,8 +180,8 @@ def test_what_is_unfrozen_runs_plainly_and_learns():
     assert switched.body.layer3[0].conv1.weight.grad is None
 
 
-def test_building_a_twin_moves_no_random_draw(monkeypatch):
-    # Some bodies cannot run on meta tensors; the run that finds their norms draws its weights.
+def test_building_an_inference_copy_leaves_the_global_rng_state_unchanged(monkeypatch):
+    # Some networks cannot run on meta tensors; the run that finds their norms uses random weights.
     monkeypatch.setattr(frozen_twin, "foldable", lambda body: [torch.rand(1), foldable(body)][1])
     _, switched = pair(dict(fold_norms=True))
     torch.manual_seed(3)
@@ -191,7 +191,7 @@ def test_building_a_twin_moves_no_random_draw(monkeypatch):
     assert torch.equal(torch.rand(3), wanted)
 
 
-def test_a_twin_built_in_inference_mode_serves_training_too():
+def test_an_inference_copy_built_in_inference_mode_works_in_training_too():
     plain, switched = pair(dict(fold_norms=True))
     with torch.inference_mode():
         switched(IMAGES)
@@ -206,7 +206,7 @@ def test_a_twin_built_in_inference_mode_serves_training_too():
 # ---- surroundings --------------------------------------------------------------------------------------------------
 
 
-def test_precision_is_that_of_the_frozen_part_whatever_surrounds_it():
+def test_autocast_of_the_frozen_part_overrides_an_outer_autocast():
     plain, low = pair(dict(autocast="bfloat16"))
     high = FrozenBackbone(RESNET, "random", forward=dict(autocast="float32"))
     high.load_state_dict(plain.state_dict())
@@ -219,7 +219,7 @@ def test_precision_is_that_of_the_frozen_part_whatever_surrounds_it():
     assert differences(plain(IMAGES), found) == 0
 
 
-def test_a_hook_on_a_part_fires_and_sees_the_body():
+def test_a_hook_on_a_submodule_fires_on_the_original_module():
     plain, switched = pair(dict(fold_norms=True, memory_format="channels_last"))
     switched(IMAGES)
     seen = []
@@ -230,13 +230,13 @@ def test_a_hook_on_a_part_fires_and_sees_the_body():
     assert len(seen) == 1 and seen[0] is switched.body.layer2
 
 
-def test_a_body_without_batch_norms_runs_bit_for_bit_as_before():
+def test_a_network_without_batch_norms_gives_the_same_bits():
     plain, switched = pair(dict(fold_norms=True), VIT, strides=(16,))
     assert differences(plain(IMAGES), switched(IMAGES)) == 0
     assert (switched._frozen_forward.copy.num_folded, switched._frozen_forward.copy.bytes) == (0, 0)
 
 
-def test_traces_and_plain_features_see_the_body_itself():
+def test_traces_and_plain_features_use_the_original_modules():
     plain, switched = pair(ALL)
     switched(IMAGES)
     assert differences(plain(IMAGES), switched.plain_features(IMAGES)) == 0
@@ -248,8 +248,8 @@ def test_traces_and_plain_features_see_the_body_itself():
 # ---- compiler ------------------------------------------------------------------------------------------------------
 
 
-def test_one_body_after_another_stays_compiled():
-    """The compiler counts what it stores with one function, and gives up beyond a limit."""
+def test_each_of_many_networks_is_compiled():
+    """torch.compile counts recompilations per code object, and falls back to eager beyond a limit."""
     limit = "recompile_limit" if hasattr(torch._dynamo.config, "recompile_limit") else "cache_size_limit"
     runs = []
 
@@ -275,8 +275,8 @@ def test_the_default_compiler_gives_the_same_features_at_several_sizes():
 
 
 @pytest.mark.parametrize("dynamic", [True, False, None])
-def test_sizes_are_open_or_fixed_and_features_are_all_there(dynamic):
-    """Plain `torch.compile(dynamic=True)` of a timm body returns no feature at all."""
+def test_sizes_are_dynamic_or_fixed_and_no_feature_is_lost(dynamic):
+    """Plain `torch.compile(dynamic=True)` of a timm feature extractor returns no feature at all."""
     torch.compiler.reset()
     runs = []
 
@@ -341,9 +341,9 @@ def test_folding_that_changes_the_features_is_refused(monkeypatch):
     [dict(freeze=2), dict(freeze=False), dict(adapters=dict(type="parallel"))],
     ids=["partly", "not", "adapters"],
 )
-def test_where_a_part_trains_the_memory_format_alone_is_taken(options):
+def test_a_partly_trained_backbone_accepts_the_memory_format_only(options):
     for switches in (dict(autocast="bfloat16"), dict(fold_norms=True), dict(compile=True)):
-        with pytest.raises(InputError, match=rf"wholly frozen body without adapters for {next(iter(switches))}"):
+        with pytest.raises(InputError, match=rf"wholly frozen backbone without adapters for {next(iter(switches))}"):
             FrozenBackbone(RESNET, "random", forward=switches, **options)
     plain, switched = pair(dict(memory_format="channels_last"), **options)
     gradients = []
@@ -374,11 +374,11 @@ def test_where_a_part_trains_the_memory_format_alone_is_taken(options):
         ("channels_last", "as a dict such as"),
     ],
 )
-def test_what_is_not_known_is_refused_with_what_is(given, message):
+def test_an_unknown_option_or_value_is_refused_with_the_known_ones(given, message):
     with pytest.raises(InputError, match=message):
         FrozenBackbone(RESNET, "random", forward=given)
 
 
-def test_without_switches_nothing_is_on():
+def test_no_option_is_enabled_by_default():
     assert ForwardSwitches.parse(None).names == ForwardSwitches.parse({}).names == []
     assert ForwardSwitches.parse(ALL).frozen_only == ["autocast", "fold_norms", "compile"]

@@ -1,4 +1,4 @@
-"""FrozenBackbone: frozen from construction, loaded completely or not used, untouched by the host."""
+"""FrozenBackbone: frozen from construction on, loaded completely or not at all, not changed by mmengine."""
 
 import copy
 
@@ -32,7 +32,7 @@ def test_nothing_has_a_gradient_right_after_construction(backbone):
     assert [n for n, p in backbone.named_parameters() if p.requires_grad] == []
 
 
-def test_train_keeps_every_module_of_the_body_in_eval(backbone):
+def test_train_keeps_every_wrapped_module_in_eval(backbone):
     backbone.train()
     assert backbone.training
     assert [n for n, m in backbone.body.named_modules() if m.training] == []
@@ -60,7 +60,7 @@ def test_keys_are_the_librarys_own_under_body():
 
 
 @pytest.mark.parametrize("method", ["init_weights", "parent"])
-def test_init_weights_of_the_host_leaves_a_loaded_body_alone(method):
+def test_init_weights_does_not_change_a_loaded_backbone(method):
     from mmengine.model import BaseModule
 
     class Parent(BaseModule):
@@ -167,7 +167,7 @@ def test_an_unknown_model_and_an_unknown_stride_name_what_there_is():
         FrozenBackbone(dict(type="timm", name="vit_tiny_patch16_224", depth=1), weights="random")
 
 
-def test_a_partial_checkpoint_is_refused_even_by_the_hosts_lenient_loader():
+def test_a_partial_checkpoint_is_refused_even_by_non_strict_loading():
     from mmengine.runner.checkpoint import load_state_dict
 
     class Parent(nn.Module):
@@ -181,7 +181,7 @@ def test_a_partial_checkpoint_is_refused_even_by_the_hosts_lenient_loader():
         load_state_dict(parent, half, strict=False)
 
 
-def test_a_stock_checkpoint_without_body_in_its_names_fills_the_wrapped_body():
+def test_a_stock_checkpoint_without_body_in_its_keys_loads():
     body = dict(type="mmdet.ResNet", depth=18)
     source = FrozenBackbone(body, weights="random")
     target = FrozenBackbone(body, weights="later.pth")

@@ -1,4 +1,4 @@
-"""What a state dict does not hold of a frozen body is recorded by name, and only what decides about its features."""
+"""What a frozen backbone's features depend on besides its state dict is recorded by name, and nothing else is."""
 
 import re
 
@@ -17,14 +17,14 @@ def swin():
     return FrozenBackbone(body=dict(SWIN), weights="random", strides=(4, 8))
 
 
-def test_an_index_table_that_no_file_holds_is_seen(swin):
+def test_a_changed_non_persistent_index_table_is_detected(swin):
     table = swin.body.get_submodule(
         "layers_0.blocks.0.attn" if hasattr(swin.body, "layers_0") else "layers.0.blocks.0.attn"
     ).relative_position_index
     assert "relative_position_index" not in str(swin.frozen_tensors().keys())
     assert swin.changed_since_built() is None
     table[0, 0] += 1
-    assert "relative_position_index, which is in no file, has other values" in swin.changed_since_built()
+    assert "relative_position_index, which is not in the state dict, has other values" in swin.changed_since_built()
 
 
 def test_images_of_several_sizes_change_nothing(swin):
@@ -34,7 +34,7 @@ def test_images_of_several_sizes_change_nothing(swin):
         assert swin.changed_since_built() is None
 
 
-def test_training_mode_and_what_trains_do_not_count():
+def test_training_mode_and_trainable_parts_are_ignored():
     backbone = FrozenBackbone(
         body=dict(type="frozen_det.CifarResNet", depth=8), weights="random", strides=(4,), freeze=["conv1.*", "bn1.*"]
     )
@@ -47,7 +47,7 @@ def test_training_mode_and_what_trains_do_not_count():
     assert backbone.changed_since_built() is None
 
 
-def test_a_table_of_another_shape_was_made_for_another_size():
+def test_a_table_of_another_shape_belongs_to_another_image_size():
     class Table(nn.Module):
         def __init__(self):
             super().__init__()
@@ -59,7 +59,9 @@ def test_a_table_of_another_shape_was_made_for_another_size():
     module.mask = torch.ones(3, 3)
     assert before.changed(body_record(module)) is None
     module.positions = torch.zeros(3)
-    assert before.changed(body_record(module)) == "the table positions, which is in no file, has other values"
+    assert (
+        before.changed(body_record(module)) == "the table positions, which is not in the state dict, has other values"
+    )
 
 
 def test_a_copy_is_as_it_was_built(swin):

@@ -1,4 +1,4 @@
-"""Backbones that share a frozen pass get, bit by bit, what each computes alone."""
+"""Backbones that share a frozen pass give the same bits as each one alone."""
 
 import copy
 
@@ -13,20 +13,20 @@ IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
 
 def _backbones(*settings: dict, body=BODY) -> list[FrozenBackbone]:
-    """With equal frozen weights, but for those that train."""
-    made = []
+    """Backbones with equal frozen weights."""
+    backbones = []
     for number, one in enumerate(settings):
         torch.manual_seed(0)
         backbone = FrozenBackbone(body=body, weights="random", **{"strides": (8, 16, 32), **one}).train()
-        for module in backbone.body.modules():  # timm starts the last norm of a block at zero, which hides the block
+        for module in backbone.body.modules():  # timm initialises a block's last norm to zero, which hides the block
             if isinstance(module, torch.nn.BatchNorm2d):
                 torch.nn.init.constant_(module.weight, 0.7)
         if backbone.adapters is not None:
             torch.manual_seed(number)
             for parameter in backbone.adapters.parameters():
                 torch.nn.init.normal_(parameter, std=0.1)
-        made.append(backbone)
-    return made
+        backbones.append(backbone)
+    return backbones
 
 
 def _share(backbones) -> SharedFeatures:
@@ -54,7 +54,7 @@ def test_equal_frozen_backbones_compute_once_and_hold_their_tensors_once(name):
     assert backbones[1].moved_since_load() is None and backbones[1].changed_since_built() is None
 
 
-def test_other_images_are_computed_anew():
+def test_different_images_are_computed_again():
     backbones = _backbones({}, {})
     wanted = backbones[0](IMAGES + 1)
     shared = _share(backbones)
@@ -78,7 +78,7 @@ def test_other_weights_and_other_settings_are_not_shared():
 @pytest.mark.parametrize(
     "others", [dict(adapters=dict(type="parallel", start_stage=2)), dict(freeze=["conv1", "bn1", "layer1", "layer2"])]
 )
-def test_stages_before_what_trains_are_shared_and_the_gradients_are_those_of_a_run_alone(others):
+def test_stages_before_the_trained_ones_are_shared_and_gradients_do_not_change(others):
     def run(backbones):
         found = []
         for backbone in backbones:
@@ -106,7 +106,7 @@ def test_stages_before_what_trains_are_shared_and_the_gradients_are_those_of_a_r
     assert sum(one.computed - before[id(one)] for one in shared.results) < 8
 
 
-def test_a_result_that_a_consumer_changes_in_place_is_whole_for_the_next():
+def test_a_result_that_a_consumer_changes_in_place_is_intact_for_the_next():
     result, calls = LastResult(), []
 
     def double(given):
@@ -121,7 +121,7 @@ def test_a_result_that_a_consumer_changes_in_place_is_whole_for_the_next():
     assert len(calls) == 2  # the second time it is seen; from then on copies are handed out
 
 
-def test_an_input_that_was_changed_in_place_is_another_input():
+def test_an_input_that_was_changed_in_place_is_a_new_input():
     result = LastResult()
     given = torch.ones(2)
     result(given, lambda x: (x * 2,))
@@ -129,7 +129,7 @@ def test_an_input_that_was_changed_in_place_is_another_input():
     assert torch.equal(result(given, lambda x: (x * 2,))[0], torch.full((2,), 4.0))
 
 
-def test_loading_other_weights_leaves_the_others_as_they_are():
+def test_loading_other_weights_does_not_change_the_others():
     first, second = _backbones({}, {})
     _share([first, second])
     kept = [one.clone() for one in first(IMAGES)]
@@ -141,7 +141,7 @@ def test_loading_other_weights_leaves_the_others_as_they_are():
     assert not torch.equal(second(IMAGES)[0], kept[0])
 
 
-def test_unfreezing_one_leaves_the_others_as_they_are():
+def test_unfreezing_one_does_not_change_the_others():
     first, second = _backbones({}, {})
     _share([first, second])
     kept = [one.clone() for one in first(IMAGES)]
@@ -153,13 +153,13 @@ def test_unfreezing_one_leaves_the_others_as_they_are():
     assert all(torch.equal(a, b) for a, b in zip(kept, first(IMAGES + 0), strict=True))
 
 
-def test_a_copy_computes_by_itself_and_shares_what_is_equal():
+def test_a_copy_shares_equal_tensors_and_computes_alone_after_a_change():
     first, second = _backbones({}, dict(adapters=dict(type="parallel", start_stage=2)))
     _share([first, second])
     wanted = [second(IMAGES) for _ in (1, 2)][-1]
-    twin = copy.deepcopy(second)
+    copied = copy.deepcopy(second)
     with torch.no_grad():
-        for parameter in twin.adapters.parameters():
+        for parameter in copied.adapters.parameters():
             parameter.add_(1)
-    assert not torch.equal(twin(IMAGES)[-1], wanted[-1])
+    assert not torch.equal(copied(IMAGES)[-1], wanted[-1])
     assert torch.equal(second(IMAGES)[-1], wanted[-1])

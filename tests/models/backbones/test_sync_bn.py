@@ -1,4 +1,4 @@
-"""Synchronised norms: what a norm computes besides its statistics survives, and frozen norms are not touched."""
+"""Synchronised norms keep activations that are part of a norm, and frozen norms are not converted."""
 
 import mmengine.model
 import pytest
@@ -19,7 +19,7 @@ def norms(module: nn.Module) -> dict[str, nn.Module]:
 
 @pytest.mark.parametrize("body", [EFFICIENTNET, RESNET], ids=["norm with activation", "plain norm"])
 @pytest.mark.parametrize("freeze", [True, False, 2])
-def test_features_are_the_same_bits_after_the_hosts_conversion(body, freeze):
+def test_features_are_the_same_bits_after_the_conversion(body, freeze):
     model = nn.Sequential(FrozenBackbone(body=body, weights="random", freeze=freeze), nn.Identity()).eval()
     with torch.no_grad():
         before = model[0](IMAGES)

@@ -1,4 +1,4 @@
-"""frozen_det.Detector: blanks filled once, from the body and the annotations; contradictions refused."""
+"""frozen_det.Detector: values are filled in from backbone and annotations; contradictions are refused."""
 
 import copy
 import json

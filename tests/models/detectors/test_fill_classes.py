@@ -71,7 +71,7 @@ def test_things_and_stuff_of_a_panoptic_head_and_the_weights_written_out_for_the
         assert (part["num_things_classes"], part["num_stuff_classes"]) == (2, 1)
     assert cfg["panoptic_head"]["loss_cls"]["class_weight"] == [1.0, 1.0, 1.0, 0.1]
     assert weights["class_weight"] == [1.0] * 133 + [0.1]
-    cfg = filled(Classes(2), panoptic_head=dict(head))  # nobody says how many are stuff
+    cfg = filled(Classes(2), panoptic_head=dict(head))  # the number of stuff classes is not given
     assert cfg["panoptic_head"]["num_stuff_classes"] == 53
     assert len(cfg["panoptic_head"]["loss_cls"]["class_weight"]) == 2 + 53 + 1
 

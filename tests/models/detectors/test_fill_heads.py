@@ -175,7 +175,7 @@ def test_two_maps_of_one_stride_are_two_levels():
 @pytest.mark.parametrize(
     "given, agrees",
     [
-        ([550 / n for n in (69, 35, 18, 9, 5)], True),  # YOLACT, made for 550 px
+        ([550 / n for n in (69, 35, 18, 9, 5)], True),  # YOLACT, for images of 550 px
         ([8, 16, 32, 64, 110], False),
         ([4.5, 8.5, 16.5, 32.5, 64.5], False),
         ([(8, 8), (16, 16), 32, 64, 128], True),

@@ -1,4 +1,4 @@
-"""Necks are filled by running them: what they call in_channels, what they give, and why one cannot be used."""
+"""Necks are filled in by running them: the form of in_channels, the outputs, and why one cannot be used."""
 
 import pytest
 
@@ -120,7 +120,7 @@ def test_padding_follows_the_coarsest_stride_of_the_body_or_what_the_neck_asks_f
         ),
         (
             dict(type="YOLOV3Neck", num_scales=3, out_channels=[32, 16, 8]),
-            r"expected a neck that runs on features of \[8, 16, 32, 64\] channels .* YOLOV3Neck says: "
+            r"expected a neck that runs on features of \[8, 16, 32, 64\] channels .* YOLOV3Neck raised "
             r"AssertionError: assert",
         ),
         (dict(type="FPNN", out_channels=8), "expected a neck registered in mmdet in model.detector.neck, .*'FPN'"),

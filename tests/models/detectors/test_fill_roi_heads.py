@@ -68,7 +68,7 @@ def test_behind_a_shared_head_regions_have_its_width():
         bbox_roi_extractor=dict(type="SingleRoIExtractor", roi_layer=POOLING),
     )
     assert roi_head["bbox_head"]["in_channels"] == 2048 and roi_head["bbox_roi_extractor"]["out_channels"] == 1024
-    with pytest.raises(InputError, match="shared head that runs on regions of 8 channels .* ResLayer says: Runtime"):
+    with pytest.raises(InputError, match="shared head that runs on regions of 8 channels .* ResLayer raised Runtime"):
         filled(levels_of_body((16,), (8,)), shared_head=shared)
 
 

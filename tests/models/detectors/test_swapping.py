@@ -1,4 +1,4 @@
-"""A stock detector on another body: what followed from its own body is filled in again, for one with one map too."""
+"""A stock detector with another backbone: dependent values are filled in again, also for a single feature map."""
 
 import pytest
 from mmengine.config import Config
@@ -25,7 +25,7 @@ def test_widths_strides_and_input_follow_the_new_body_and_the_rest_is_the_stock_
 
 
 def test_a_raw_input_becomes_that_of_the_weights():
-    """YOLOX's own body is trained on pixels as they are."""
+    """YOLOX's own backbone is trained on unnormalised pixels."""
     assert "mean" not in fill_blanks(_on_random(stock("yolox/yolox_s_8xb8-300e_coco")))["data_preprocessor"]
     cfg = fill_blanks(stock("yolox/yolox_s_8xb8-300e_coco"), backbone=SMALL)
     assert cfg["data_preprocessor"]["mean"] == pytest.approx([123.675, 116.28, 103.53])
@@ -71,7 +71,7 @@ def test_a_detector_inside_another_and_the_outer_preprocessor_are_swapped():
 
 
 def test_what_the_stock_detector_needs_of_its_own_body_is_said():
-    with pytest.raises(InputError, match="shared head that runs on regions of 256 channels .* another body leave"):
+    with pytest.raises(InputError, match="shared head that runs on regions of 256 channels .* another backbone leave"):
         fill_blanks(stock("faster_rcnn/faster-rcnn_r50-caffe_c4-1x_coco"), backbone=SMALL)
     with pytest.raises(InputError, match=r"strides \(1, 4, 8, 16, 32\).* but timm/resnet10t has strides"):
         fill_blanks(stock("detectors/htc_r50-rfp_1x_coco"), backbone=SMALL)

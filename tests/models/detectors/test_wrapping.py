@@ -84,8 +84,8 @@ def test_nothing_is_left_of_a_familys_own_freezing_however_it_counts(body):
     assert FrozenBackbone(cfg["body"], weights="random", strides=cfg["strides"]).is_frozen
 
 
-def test_a_body_that_gives_more_maps_in_training_cannot_be_frozen():
-    with pytest.raises(InputError, match=r"mmdet/TridentResNet50 gives 3 maps of an image in training alone. .*idx=-1"):
+def test_a_backbone_with_more_maps_in_training_cannot_be_frozen():
+    with pytest.raises(InputError, match=r"TridentResNet50 returns 3 maps per image in train mode only. .*idx=-1"):
         FrozenBackbone(TRIDENT, weights="random", strides=(16,))
     assert FrozenBackbone(TRIDENT, weights="random", strides=(16,), freeze=False).is_frozen is False
 
