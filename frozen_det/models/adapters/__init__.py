@@ -1,6 +1,6 @@
-"""Residual adapters on a body: `attach_adapters` puts them at sites, without renaming or wrapping any base module.
+"""Residual adapters: `attach_adapters` adds them to target layers, without renaming or wrapping any base module.
 
-A further kind is one more file with a class registered in `ADAPTERS`; see :class:`.adapter.Adapter`.
+To add a kind, add a file with a class registered in `ADAPTERS`; see :class:`.base.Adapter`.
 """
 
 from .attach import Adapters, attach_adapters

@@ -1,6 +1,6 @@
-"""Choose sites, build adapters, hook them in; merge them into the base and take them out again.
+"""Choose target layers, build adapters and attach them by hooks; merge them into the base weights and unmerge them.
 
-It promises that the base keeps its names and, after `unmerge`, its bytes; it refuses to merge a part of the adapters.
+Base modules keep their names, and `unmerge` restores their weights bit by bit. Adapters are merged all or none.
 """
 
 import inspect
@@ -19,15 +19,15 @@ from .target_layers import ROLES, Site, Survey, survey
 
 
 class Adapters(nn.Module):
-    """The adapters of one body, each under its site's name: `layer1.0.conv2` here stands beside the body's.
+    """The adapters of one backbone, each under the name of its target layer, e.g. `layer1.0.conv2`.
 
     Attributes:
         kind: e.g. ``parallel``.
-        all_sites: every site of the body, adapted or not.
-        adapted: the sites that carry an adapter.
-        trained_norms: names of the body's norms that train with the adapters (task norms).
-        merged: whether the base's weights contain the adapters now. Then the state dict is the plain body's: it holds
-            no adapters, so that loading it cannot apply them twice.
+        all_sites: every possible target layer, adapted or not.
+        adapted: the target layers with an adapter.
+        trained_norms: names of the base norms that train with the adapters (task norms).
+        merged: whether the base weights currently contain the adapters. If so, the state dict has no adapters, so that
+            loading it cannot apply them twice.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Adapters(nn.Module):
         self._originals: dict[str, Tensor] = {}
 
     def place(self, name: str, adapter: Adapter) -> None:
-        """Put an adapter under its site's dotted name."""
+        """Register an adapter under the dotted name of its target layer."""
         *path, last = name.split(".")
         owner = self
         for part in path:
@@ -50,32 +50,32 @@ class Adapters(nn.Module):
         owner.add_module(last, adapter)
 
     def by_site(self) -> Iterator[tuple[Site, Adapter]]:
-        """Pairs of site and adapter."""
+        """Pairs of target layer and adapter."""
         for site in self.adapted:
             yield site, self.get_submodule(site.name)
 
     def summary(self) -> str:
-        """One line: how many, of what kind, how large."""
+        """One line with the number of adapters, their kind and their parameters."""
         count = sum(parameter.numel() for parameter in self.parameters())
-        norms = f", {len(self.trained_norms)} norms of the body train" if self.trained_norms else ""
-        state = "merged into the body" if self.merged else "beside the body"
+        norms = f", {len(self.trained_norms)} trainable backbone norms" if self.trained_norms else ""
+        state = "merged into the backbone" if self.merged else "not merged"
         return f"{len(self.adapted)} {self.kind} adapters ({count / 1e6:.2f} M parameters) {state}{norms}"
 
     def originals(self) -> Mapping[str, Tensor]:
-        """While merged: what the changed entries of the body held before, by name in the body."""
+        """While merged: the original values of the changed base entries, by name."""
         return self._originals
 
     def state_dict(self, *args, destination=None, prefix="", keep_vars=False):
-        """As in `nn.Module`; nothing while merged."""
+        """As in `nn.Module`; empty while merged."""
         if self.merged:
             return OrderedDict() if destination is None else destination
         return super().state_dict(*args, destination=destination, prefix=prefix, keep_vars=keep_vars)
 
     def merge(self, body: nn.Module) -> None:
-        """Fold every adapter into its site's weights, in float64, rounded once.
+        """Fold every adapter into the weights of its target layer, in float64, rounded once.
 
         Raises:
-            InputError: an adapter cannot be merged; then nothing was changed.
+            InputError: an adapter cannot be merged (nothing is changed in that case).
         """
         if self.merged:
             return
@@ -88,7 +88,7 @@ class Adapters(nn.Module):
         self._set_merged(True)
 
     def unmerge(self, body: nn.Module) -> None:
-        """Put the stored original bytes back; the adapters act on their own again."""
+        """Restore the original weights bit by bit; the adapters run separately again."""
         if not self.merged:
             return
         entries = {**dict(body.named_parameters()), **dict(body.named_buffers())}
@@ -104,7 +104,7 @@ class Adapters(nn.Module):
             adapter.merged = merged
 
     def _folded(self, body: nn.Module) -> dict[str, Tensor]:
-        """New values (float64) of the body's entries, by name."""
+        """New values (float64) of the base entries, by name."""
         changed, refused = {}, []
         for site, adapter in self.by_site():
             base = body.get_submodule(site.name)
@@ -124,32 +124,32 @@ class Adapters(nn.Module):
             raise InputError(
                 f"expected adapters that can be merged, but {len(refused)} of {len(self.adapted)} of "
                 f"kind {self.kind!r} cannot be: at {site.name} ({site.layer}) {reason}. Nothing was "
-                "changed. Keep the adapters beside the body, or leave such sites out in "
+                "changed. Keep the adapters unmerged, or leave such target layers out of "
                 "model.backbone.adapters.sites."
             )
         return changed
 
 
 def attach_adapters(module: nn.Module, cfg: Mapping, body: Body) -> Adapters:
-    """Build adapters and hook them to the sites of a body.
+    """Build adapters and attach them to target layers by forward hooks.
 
     Args:
-        module: the body, `body.module`.
-        cfg: ``dict(type=KIND, ...)``. For all kinds: `sites` (roles or name patterns; by default those the kind was
-            made for), `stem` (also the stem, default False), `start_stage` (1 for all; k leaves what the k - 1
-            finest features need untouched, and without autograd), `train_norms` (the body's norms from
-            `start_stage` on train with live statistics). Everything else goes to the kind.
-        body: how the body is run.
+        module: the network, `body.module`.
+        cfg: ``dict(type=KIND, ...)``. For all kinds: `sites` (roles or name patterns of the target layers; default: the
+            kind's own), `stem` (also the stem, default False), `start_stage` (1 for all; k leaves all layers needed
+            by the k - 1 finest features unchanged and without autograd), `train_norms` (base norms from
+            `start_stage` on train with batch statistics). Other keys are passed to the kind.
+        body: the description of the network.
 
     Returns:
-        The adapters, to be kept as the backbone's `adapters`.
+        the adapters, to be registered as `adapters` of the backbone.
 
     Raises:
-        InputError: unknown kind or option, a site where the kind does not fit, or no site at all.
+        InputError: unknown kind or option, a target layer that does not fit the kind, or no target layer at all.
     """
     cfg = dict(cfg)
     kind = cfg.pop("type", None)
-    ADAPTERS.import_from_location()  # plugins' kinds too
+    ADAPTERS.import_from_location()  # includes plugins
     if kind not in ADAPTERS.module_dict:
         raise InputError(
             f"expected one of {sorted(ADAPTERS.module_dict)} as model.backbone.adapters.type, got "
@@ -193,7 +193,7 @@ def _check_options(cls: type, kind: str, options: Mapping) -> None:
 
 
 def _chosen(found: Survey, kind: str, cls: type, wanted, stem: bool, start_stage: int, where: str) -> list[Site]:
-    """The sites that get an adapter. A site that was asked for by name or pattern must fit."""
+    """The target layers that get an adapter. Layers selected by name or pattern must fit the kind."""
     if wanted is None:
         wanted = cls.default_roles
     elif isinstance(wanted, str):
@@ -208,7 +208,7 @@ def _chosen(found: Survey, kind: str, cls: type, wanted, stem: bool, start_stage
         ]
         if not by_role and not matching:
             raise InputError(
-                f"the pattern {entry!r} in model.backbone.adapters.sites matches no site of {where}; "
+                f"the pattern {entry!r} in model.backbone.adapters.sites matches no target layer of {where}; "
                 f"{closest(entry, [*ROLES, *(site.name for site in found.sites)])} Roles: "
                 f"{sorted(ROLES)}."
             )
@@ -217,23 +217,23 @@ def _chosen(found: Survey, kind: str, cls: type, wanted, stem: bool, start_stage
                 if by_role and entry in cls.default_roles:
                     continue
                 raise InputError(
-                    f"{kind!r} does not fit at the site {site.name} of {where} (role {site.role}, asked "
-                    f"for by {entry!r} in model.backbone.adapters): {site.reasons[kind]}."
+                    f"{kind!r} does not fit the layer {site.name} of {where} (role {site.role}, selected "
+                    f"by {entry!r} in model.backbone.adapters): {site.reasons[kind]}."
                 )
             if site.stage >= start_stage:
                 chosen[site.name] = site
     if not chosen:
         fitting = Counter(site.role for site in found.sites if kind in site.fits and site.stage >= start_stage)
         raise InputError(
-            f"no site of {where} was chosen for adapters of kind {kind!r} by {list(wanted)} "
-            f"(model.backbone.adapters.sites) from stage {start_stage} on. Roles where it fits there, "
-            f"with the number of sites: {dict(fitting) or 'none'}."
+            f"{list(wanted)} (model.backbone.adapters.sites) selects no target layer of {where} for adapters of "
+            f"kind {kind!r} from stage {start_stage} on. Roles that fit there, with the number of layers: "
+            f"{dict(fitting) or 'none'}."
         )
     return [site for site in found.sites if site.name in chosen]
 
 
 def _place_constant(site: Site, base: nn.Module, body: nn.Module, gained: Tensor, changed: dict) -> str | None:
-    """Put the constant that a site's output gains into its bias, or into the mean of the BatchNorm that follows."""
+    """Add a constant to a layer's output by its bias, or by the running mean of the BatchNorm that follows."""
     if getattr(base, "bias", None) is not None:
         changed[f"{site.name}.bias"] = base.bias.detach().double() + gained
         return None
@@ -242,6 +242,6 @@ def _place_constant(site: Site, base: nn.Module, body: nn.Module, gained: Tensor
         changed[f"{site.norm}.running_mean"] = norm.running_mean.double() - gained
         return None
     return (
-        "its own norm adds a constant, and the layer has neither a bias nor a BatchNorm in evaluation mode "
-        "behind it to take that constant"
+        "the adapter's norm adds a constant, and the layer has neither a bias nor a following BatchNorm in eval "
+        "mode to absorb it"
     )

@@ -1,9 +1,9 @@
-"""The interface of an adapter, and the hook that puts it beside a site without renaming anything.
+"""The interface of an adapter, and the hook that applies it to a target layer without renaming anything.
 
-A kind is one class: it says where it fits, computes, and says how it folds into its site's weights or why it cannot.
-Base modules keep their places and names. The adapter stands in the backbone under `adapters.<site>`, and the site
-carries a :class:`SiteHook`, an object that refers to it: `copy.deepcopy` and pickling follow that reference, so that
-a copy's hook points at the copy's adapter (a closure would point at the old one).
+A kind is one class: it defines which layers fit, the forward pass, and how (or why not) it folds into the layer's
+weights. Base modules keep their names. The adapter is registered in the backbone as `adapters.<layer name>`, and the
+layer has a :class:`SiteHook`, an object that refers to it: `copy.deepcopy` and pickling follow that reference, so that
+a copy's hook points to the copy's adapter (a closure would point to the original).
 """
 
 from torch import Tensor, nn
@@ -16,13 +16,13 @@ _PLAIN_LAYERS = ("Conv2d", "Conv2dSame", "Linear")
 
 
 class Adapter(nn.Module):
-    """A trainable change of one site's output.
+    """A trainable change of one layer's output.
 
     Subclasses set `default_roles`, take `(base, site, **options)`, and implement :meth:`unfit_reason`,
     :meth:`forward`, and, if they are linear, :meth:`unmergeable_reason` and :meth:`fold`.
 
     Attributes:
-        merged: the site's weights already contain this adapter; the hook leaves the output alone.
+        merged: whether the layer's weights contain this adapter; if so, the hook returns the output unchanged.
     """
 
     default_roles: tuple[str, ...] = ()
@@ -33,29 +33,29 @@ class Adapter(nn.Module):
 
     @classmethod
     def unfit_reason(cls, site: Site, base: nn.Module) -> str | None:
-        """Why this kind cannot stand at `site` (the layer `base`); None if it can."""
+        """Why this kind cannot be used at `site` (the layer `base`); None if it can."""
         raise NotImplementedError
 
     def forward(self, inputs: Tensor, outputs: Tensor) -> Tensor:
-        """The site's new output, of the shape of `outputs`.
+        """The layer's new output, of the shape of `outputs`.
 
         Args:
-            inputs: (N, C_in, H, W) of a convolution, (..., C_in) of a linear layer.
-            outputs: what the site gave for them.
+            inputs: of the layer: (N, C_in, H, W) of a convolution, (..., C_in) of a linear layer.
+            outputs: of the layer.
         """
         raise NotImplementedError
 
     def unmergeable_reason(self, base: nn.Module) -> str | None:
-        """Why this adapter cannot become part of the layer `base`; None if :meth:`fold` can do it."""
+        """Why this adapter cannot be merged into the layer `base`; None if it can (:meth:`fold`)."""
         return f"{type(self).__name__} is not linear"
 
     def fold(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """The site's weight with the adapter in it, and the constant its output gains (None for none); float64."""
+        """The layer's weight with the adapter merged, and the constant added to its output (or None); float64."""
         raise NotImplementedError
 
 
 class SiteHook:
-    """Forward hook of a site: hands input and output to the adapter."""
+    """Forward hook of a target layer: passes input and output to the adapter."""
 
     def __init__(self, adapter: Adapter):
         self.adapter = adapter
@@ -69,17 +69,17 @@ class SiteHook:
 def pointwise_layer(
     base: nn.Module, in_channels: int, out_channels: int, stride=1, groups: int = 1, bias: bool = False
 ) -> nn.Module:
-    """A 1x1 convolution, or a linear layer where the site is one."""
+    """A 1x1 convolution, or a linear layer if `base` is one."""
     if isinstance(base, nn.Linear):
         return nn.Linear(in_channels, out_channels, bias=bias)
     return nn.Conv2d(in_channels, out_channels, 1, stride=stride, groups=groups, bias=bias)
 
 
 def initialise(layer: nn.Module, init: str) -> None:
-    """Start of a 1x1 layer: 'zero', or 'normal', the reference's N(0, sqrt(2 / (k^2 C_out))) with k = 1.
+    """Initialise a 1x1 layer: 'zero', or 'normal', the reference's N(0, sqrt(2 / (k^2 C_out))) with k = 1.
 
     Raises:
-        InputError: another name.
+        InputError: an unknown name.
     """
     if init == "zero":
         nn.init.zeros_(layer.weight)
@@ -92,7 +92,7 @@ def initialise(layer: nn.Module, init: str) -> None:
 
 
 def plain_layer_reason(base: nn.Module) -> str | None:
-    """Why `base` does not multiply its input by its stored weight; None if it does."""
+    """Why `base` does not use its stored weight as it is; None if it does."""
     if type(base).__name__ not in _PLAIN_LAYERS:
         return f"{type(base).__name__} may compute another weight from the stored one (as weight standardisation does)"
     if hasattr(base, "parametrizations"):

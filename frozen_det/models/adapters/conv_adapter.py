@@ -1,9 +1,9 @@
-"""Conv-Adapter: `y = W * x + s (P * act(D * x))`, D in groups with the site's own kernel. Cannot be merged.
+"""Conv-Adapter: `y = W * x + s (P * act(D * x))`, D depthwise with the layer's kernel size. Cannot be merged.
 
 Chen et al., "Conv-Adapter: Exploring Parameter Efficient Transfer Learning for ConvNets", arXiv 2208.07463; released
 code: models/tuning_modules/conv_adapter.py, `ConvAdapter` with `adapt_size` 8, ReLU in ResNets, GELU in ConvNeXt. It
-stands beside each k x k convolution and before the norm ("convolution parallel"); the released bottleneck adds it one
-norm and ReLU later. P starts at zero here, so that step 0 is the frozen model; the reference starts at random.
+is parallel to each k x k convolution, before the norm ("convolution parallel"); the released bottleneck adds it one
+norm and ReLU later. P is initialised to zero here, so that step 0 equals the frozen model; the reference's is random.
 """
 
 import torch
@@ -20,11 +20,11 @@ _ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU}
 
 @ADAPTERS.register_module(name="conv_adapter")
 class ConvAdapter(Adapter):
-    """A narrow depthwise-separable branch beside a convolution with a spatial kernel.
+    """A narrow depthwise-separable branch parallel to a convolution with a spatial kernel.
 
     Args:
         base, site: the layer and its description.
-        init: 'zero' or 'normal' (torch's own start, as in the reference).
+        init: 'zero' or 'normal' (torch's default initialisation, as in the reference).
         reduction: width is the largest divisor of C_in up to C_in / reduction.
         activation: 'relu', 'gelu' or 'silu'.
     """
@@ -52,7 +52,7 @@ class ConvAdapter(Adapter):
     @classmethod
     def unfit_reason(cls, site: Site, base: nn.Module) -> str | None:
         if isinstance(base, nn.Linear) or max(base.kernel_size) == 1:
-            return f"it stands beside k x k convolutions; this is {site.layer}"
+            return f"it needs a k x k convolution; this is {site.layer}"
         return None
 
     def forward(self, inputs: Tensor, outputs: Tensor) -> Tensor:
@@ -60,7 +60,7 @@ class ConvAdapter(Adapter):
         return outputs + self.scale * self.expand(narrow)
 
     def unmergeable_reason(self, base: nn.Module) -> str | None:
-        return "it has an activation inside, so it is no convolution"
+        return "it contains an activation, so it is not linear"
 
 
 def _width(channels: int, reduction: float) -> int:

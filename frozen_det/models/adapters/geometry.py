@@ -1,6 +1,6 @@
-"""Where a convolution's kernel lies on its input: what an adapter must know of the layer it stands beside.
+"""Positions of a convolution's kernel on its input, which a parallel adapter must match.
 
-Kept as plain numbers, so that an adapter never refers to the frozen layer itself.
+Stored as plain numbers, so that an adapter holds no reference to the frozen layer.
 """
 
 from dataclasses import dataclass
@@ -24,8 +24,8 @@ class Geometry:
 
     @classmethod
     def of(cls, conv: nn.Conv2d) -> "Geometry":
-        """Geometry of a layer, with timm's Conv2dSame and kin recognised."""
-        # torch's own 'same' exists at stride 1 only, where the size plays no part.
+        """Geometry of a layer, including timm's Conv2dSame and similar ones."""
+        # torch's 'same' is limited to stride 1, where the padding does not depend on the size.
         if conv.padding == "same" or type(conv).__name__.endswith("Same") or getattr(conv, "same_pad", False):
             padding = None
         elif conv.padding == "valid":
@@ -36,7 +36,7 @@ class Geometry:
 
     @property
     def has_centre(self) -> bool:
-        """Whether one tap of the kernel is its centre, and lies on the input for every output."""
+        """Whether the kernel has a centre element, and it lies inside the input for every output."""
         odd = all(size % 2 for size in self.kernel_size)
         return odd and (
             self.padding is None
@@ -56,10 +56,10 @@ class Geometry:
         return pads[0], pads[1]
 
     def centres(self, inputs: Tensor, output_hw: tuple[int, int]) -> Tensor:
-        """The input under the kernel's centre tap, one position per output.
+        """The input at the kernel's centre element, one position per output.
 
-        With TensorFlow's SAME padding and stride 2 the centre is the odd rows of an even size and the even rows of
-        an odd one, so it is worked out for every size.
+        With TensorFlow's SAME padding and stride 2 the centres are the odd rows of an even size and the even rows of
+        an odd one, so they are computed for every size.
 
         Args:
             inputs: (N, C, H, W).

@@ -1,7 +1,7 @@
-"""LoRA: `y = W x + (alpha / r) B A x`, B starting at zero, for linear layers and 1x1 convolutions.
+"""LoRA: `y = W x + (alpha / r) B A x`, B initialised to zero, for linear layers and 1x1 convolutions.
 
-Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", ICLR 2022, section 4.1; A starts as in the released
-code (Kaiming uniform with a = sqrt(5)). A merged qkv layer gets one low-rank change for all three.
+Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", ICLR 2022, section 4.1; A is initialised as in the
+released code (Kaiming uniform with a = sqrt(5)). A fused qkv layer gets one low-rank update for all three.
 """
 
 import math
@@ -18,7 +18,7 @@ from .target_layers import Site
 
 @ADAPTERS.register_module(name="lora")
 class LoRA(Adapter):
-    """A low-rank branch beside a linear layer or a 1x1 convolution.
+    """A low-rank branch parallel to a linear layer or a 1x1 convolution.
 
     Args:
         base, site: the layer and its description.
@@ -55,7 +55,7 @@ class LoRA(Adapter):
         if isinstance(base, nn.Linear):
             return None
         if max(base.kernel_size) > 1 or base.groups > 1 or base.padding not in ((0, 0), "valid", "same"):
-            return f"it stands beside linear layers and dense 1x1 convolutions; this is {site.layer}"
+            return f"it needs a linear layer or a dense 1x1 convolution; this is {site.layer}"
         return None
 
     def forward(self, inputs: Tensor, outputs: Tensor) -> Tensor:

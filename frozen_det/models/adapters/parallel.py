@@ -1,9 +1,9 @@
-"""Parallel 1x1 adapters: `y = W * x + A * x`, A starting at zero. Refuses layers without a centre tap.
+"""Parallel 1x1 adapters: `y = W * x + A * x`, A initialised to zero. Kernels without a centre element do not fit.
 
 Rebuffi, Bilen, Vedaldi, "Efficient parametrization of multi-domain deep neural networks", CVPR 2018 (released code:
-models.py, `parallel_adapters`): beside each 3x3 convolution, no bias, no norm of its own, same stride. The reference
-starts from N(0, sqrt(2 / C_out)) and trains the norms; here zero is the default, so that step 0 is the frozen model,
-and both are options.
+models.py, `parallel_adapters`): parallel to each 3x3 convolution, no bias, no norm of its own, same stride. The
+reference is initialised from N(0, sqrt(2 / C_out)) and trains the norms. Here the default is zero, so that step 0
+equals the frozen model, with frozen norms; both are options.
 """
 
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ from .target_layers import Site
 
 @ADAPTERS.register_module(name="parallel")
 class ParallelAdapter(Adapter):
-    """A 1x1 layer beside a convolution or linear layer.
+    """A 1x1 layer parallel to a convolution or linear layer.
 
     Args:
         base, site: the layer and its description.
@@ -43,7 +43,7 @@ class ParallelAdapter(Adapter):
     @classmethod
     def unfit_reason(cls, site: Site, base: nn.Module) -> str | None:
         if isinstance(base, nn.Conv2d) and not Geometry.of(base).has_centre:
-            return f"a {site.layer} kernel has no centre tap to stand beside"
+            return f"a {site.layer} kernel has no centre element"
         return None
 
     def forward(self, inputs: Tensor, outputs: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
-"""Series 1x1 adapters: `y = z + A * norm(z)` on a layer's output z, A starting at zero.
+"""Series 1x1 adapters: `y = z + A * norm(z)` on a layer's output z, A initialised to zero.
 
 Rebuffi, Bilen, Vedaldi, "Learning multiple visual domains with residual adapters", NIPS 2017, equation (4), is
 `z + A * z` (`norm=False`); the code released with the 2018 paper puts a BatchNorm of its own before A (`norm=True`,
-the default here, live statistics). The authors report series adapters far below parallel ones on a ready-made
-network (70.7 against 80.6 on CIFAR-100 from ImageNet), so `parallel` is the one to start with.
+the default here, live statistics). The authors report series adapters far below parallel ones on a pretrained
+network (70.7 against 80.6 on CIFAR-100 from ImageNet), so start with `parallel`.
 """
 
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ class SeriesAdapter(Adapter):
     Args:
         base, site: the layer and its description.
         init: 'zero' or 'normal' (the reference's).
-        norm: whether a BatchNorm stands before the 1x1 layer; after a linear layer there is none in any case.
+        norm: whether a BatchNorm precedes the 1x1 layer; after a linear layer there is never one.
     """
 
     default_roles = ("conv3x3", "grouped", "pointwise")

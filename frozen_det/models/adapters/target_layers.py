@@ -1,7 +1,7 @@
-"""Sites: the places of a body where an adapter can stand, found by running the body once on meta tensors.
+"""Target layers: the layers that can take an adapter, found by running the network once on meta tensors.
 
-Roles, strides and stages are measured, not read from a family's naming: a site is a convolution or linear layer that
-really runs on the way to the features. What is there but cannot be adapted is listed too, with the reason.
+Roles, strides and stages are measured, not derived from module names. A target layer is a convolution or linear layer
+that runs when features are computed. Layers that no adapter fits are listed too, with the reason.
 """
 
 import math
@@ -36,19 +36,18 @@ NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
 
 @dataclass(frozen=True)
 class Site:
-    """A place in a body.
+    """A target layer.
 
     Attributes:
-        name: module name in the body, e.g. ``layer1.0.conv2``.
+        name: module name in the wrapped network, e.g. ``layer1.0.conv2``.
         role: one of :data:`ROLES`.
-        stage: 1 for what the finest feature needs, 2 for what only the coarser ones need, and so on; 0 if no
-            feature needs it.
-        stride: of the site's output on the image; 0 where it is no map.
+        stage: number (from 1) of the finest feature that depends on it; 0 if no feature does.
+        stride: of the layer's output relative to the image; 0 if the output is not a map.
         in_channels, out_channels: of the layer.
-        layer: the layer in short, e.g. ``3x3/2`` or ``linear``.
-        norm: name of the norm that this site's output goes to, and nowhere else; or None.
-        fits: kinds of adapters that can stand here.
-        reasons: kind -> why it cannot.
+        layer: short description, e.g. ``3x3/2`` or ``linear``.
+        norm: name of the norm that is the only consumer of the output, or None.
+        fits: kinds of adapters that fit.
+        reasons: kind -> why it does not fit.
     """
 
     name: str
@@ -65,14 +64,14 @@ class Site:
 
 @dataclass(frozen=True)
 class Survey:
-    """What one run of a body shows: its sites, and its norms with the stage that needs them."""
+    """Result of running a network once: its target layers, and its norms with their stage."""
 
     sites: tuple[Site, ...]
     norms: Mapping[str, int]
 
 
 def list_sites(body: Body) -> list[Site]:
-    """All sites of a body in order of running, then what is unreachable.
+    """All target layers in execution order, followed by unreachable weights.
 
     Args:
         body: from :func:`frozen_det.models.backbone_sources.build.build_body`, without adapters.
@@ -81,10 +80,10 @@ def list_sites(body: Body) -> list[Site]:
 
 
 def survey(body: Body) -> Survey:
-    """Run the body once and describe every place; see :func:`list_sites`.
+    """Run the network once and describe every layer; see :func:`list_sites`.
 
     Raises:
-        InputError: the body cannot be run at any known size.
+        InputError: the network does not run at any known size.
     """
     trace, size_hw = _trace(body)
     stem = _stem_prefix(trace)
@@ -92,7 +91,7 @@ def survey(body: Body) -> Survey:
     for name in reversed(trace.order):
         module = body.module.get_submodule(name)
         shape = trace.shapes[name]
-        # Windows pad the map, much at coarse strides; what runs on them next is back on the map.
+        # Window padding distorts the measured stride, so it is taken from the next layer that runs on the whole map.
         if not stride or shape[0] == 1:
             stride = _stride(shape, size_hw, isinstance(module, nn.Linear))
         role = _role(name, module, shape, trace, stem)
@@ -115,7 +114,7 @@ def survey(body: Body) -> Survey:
 
 
 def site_table(sites: Sequence[Site]) -> str:
-    """Sites as text, one a line: where, what, and the kinds that fit or the reason why none does."""
+    """Target layers as text, one per line: name, description, and the kinds that fit or why none does."""
     width = max((len(site.name) for site in sites), default=4) + 2
     lines = [f"{'site':<{width}}{'role':<13}{'stage':>5}{'stride':>7}{'channels':>12}  {'layer':<22}kinds that fit"]
     for site in sites:
@@ -138,7 +137,7 @@ class _Trace:
     following: dict[str, str]
     stages: dict[str, int]
     norm_stages: dict[str, list[int]]
-    spatial: dict[str, str]  # sites with a kernel beyond 1x1, or attention: what a block is told by
+    spatial: dict[str, str]  # layers with a kernel larger than 1x1, or attention: they decide the kind of a block
 
 
 def _trace(body: Body) -> tuple[_Trace, tuple[int, int]]:
@@ -152,13 +151,13 @@ def _trace(body: Body) -> tuple[_Trace, tuple[int, int]]:
             except (AssertionError, RuntimeError, NotImplementedError, ValueError) as caught:
                 error = caught
     raise InputError(
-        f"the sites of {body.architecture} could not be measured at sizes {sizes} "
-        f"(model.backbone.adapters): {error}. Leave adapters out for this body."
+        f"the target layers of {body.architecture} could not be measured at sizes {sizes} "
+        f"(model.backbone.adapters): {error}. Leave adapters out for this backbone."
     )
 
 
 def _trace_at(body: Body, size_hw, device: str) -> _Trace:
-    """One forward pass on tensors of `device`; hooks note what runs, autograd notes who needs it."""
+    """One forward pass on `device`: hooks record what runs, autograd which features depend on it."""
     module = body.module
     modes = [(part, part.training) for part in module.modules()]
     order, shapes, outputs, reads = [], {}, {}, {}
@@ -167,7 +166,11 @@ def _trace_at(body: Body, size_hw, device: str) -> _Trace:
         if name not in shapes:
             order.append(name)
         shapes[name] = tuple(output.shape)
-        outputs[id(output)] = (name, output, output.grad_fn)  # kept: an id is unique only while its object lives
+        outputs[id(output)] = (
+            name,
+            output,
+            output.grad_fn,
+        )  # stored, as an id is unique only while its object is alive
 
     def norm_reads(name, value):
         reads[name] = outputs.get(id(value))
@@ -229,7 +232,7 @@ def _stages(features, parameters: Mapping) -> dict[str, int]:
 
 
 def _uses(features) -> Counter:
-    """Autograd node -> in how many places its result is used; being a feature is a use."""
+    """Autograd node -> number of uses of its result; being a feature counts as one."""
     uses = Counter(feature.grad_fn for feature in features)
     waiting, seen = list(uses), set(uses)
     while waiting:
@@ -286,7 +289,7 @@ def _role(name: str, module: nn.Module, shape, trace: _Trace, stem: str) -> str:
 
 
 def _block_has(name: str, trace: _Trace) -> str | None:
-    """What kind of spatial layer shares the smallest enclosing module with this one."""
+    """The kind of spatial layer in the smallest enclosing module that has one."""
     for prefix in _ancestors(name):
         kinds = {kind for other, kind in trace.spatial.items() if other.startswith(prefix) and other != name}
         if kinds:
@@ -302,8 +305,8 @@ def _ancestors(name: str) -> Iterator[str]:
 
 
 def _stem_prefix(trace: _Trace) -> str:
-    """The outermost module around the first layer that holds less than half of all layers."""
-    if not trace.order or trace.order[0] not in trace.spatial:  # a patch embedding is no stem
+    """The outermost module around the first layer that contains less than half of all layers."""
+    if not trace.order or trace.order[0] not in trace.spatial:  # a patch embedding is not a stem
         return ""
     first = trace.order[0].split(".")
     for depth in range(1, len(first)):
@@ -314,7 +317,7 @@ def _stem_prefix(trace: _Trace) -> str:
 
 
 def _stride(shape, size_hw, channels_last: bool) -> int:
-    """Stride of an output: exact for maps, to the nearest power of two for tokens (windows pad, classes add one)."""
+    """Stride of an output: exact for maps, the nearest power of two for tokens (window padding, class token)."""
     if len(shape) == 4 and shape[0] == 1:
         height = shape[1] if channels_last else shape[2]
         return round(size_hw[0] / height) if height > 1 else 0
@@ -337,7 +340,7 @@ def _layer(module: nn.Module) -> str:
 
 
 def _unreachable(module: nn.Module, trace: _Trace) -> list[Site]:
-    """Matrices and kernels that features depend on although no listed module ran with them."""
+    """Matrices and kernels that features depend on without a call of a listed module."""
     found = defaultdict(list)
     for name, value in module.named_parameters():
         owner, _, last = name.rpartition(".")
@@ -371,9 +374,9 @@ def _with_fits(site: Site, module: nn.Module) -> Site:
 
 def _common_reason(site: Site) -> str | None:
     if site.role == "unreachable":
-        return "the body reads this weight by a function, no module is called that an adapter could stand beside"
+        return "a function reads this weight; no module is called that an adapter could hook"
     if site.role == "gate":
-        return "it works on pooled features: there is no map to adapt"
+        return "it works on pooled features; there is no map to adapt"
     if site.stage == 0:
-        return "none of the features asked for depends on it"
+        return "none of the requested features depends on it"
     return None

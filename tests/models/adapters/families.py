@@ -1,4 +1,4 @@
-"""Small bodies of every family, with the kinds of adapters that stand in them by default."""
+"""Small backbones of every family, with the kinds of adapters that fit them by default."""
 
 import copy
 from functools import cache

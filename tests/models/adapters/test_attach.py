@@ -1,4 +1,4 @@
-"""Choosing sites, options, where gradients flow, norms that train."""
+"""Choosing target layers, options, where gradients flow, norms that train."""
 
 import pytest
 import torch
@@ -13,19 +13,19 @@ def adapted_names(family: str, **adapters) -> list[str]:
     return [site.name for site in backbone_of(family, adapters).adapters.adapted]
 
 
-def test_parallel_adapters_stand_beside_each_3x3_convolution_and_the_stem_only_where_asked():
+def test_parallel_adapters_are_added_to_each_3x3_convolution_and_to_the_stem_on_request():
     blocks = [f"layer{n}.{b}.conv{c}" for n in range(1, 5) for b in range(2) for c in (1, 2)]
     assert adapted_names("mmdet-resnet", type="parallel") == blocks
     assert adapted_names("mmdet-resnet", type="parallel", stem=True) == ["conv1", *blocks]
 
 
-def test_parallel_adapters_stand_beside_the_pointwise_convolutions_of_mbconv_and_convnext():
+def test_parallel_adapters_are_added_to_the_pointwise_convolutions_of_mbconv_and_convnext():
     names = adapted_names("timm-mbconv", type="parallel")
     assert [n for n in names if n.startswith("blocks.3")] == ["blocks.3.0.conv_pw", "blocks.3.0.conv_pwl"]
     assert all(name.endswith(("fc1", "fc2")) for name in adapted_names("timm-convnext", type="parallel"))
 
 
-def test_conv_adapters_stand_beside_depthwise_convolutions_with_their_kernel_and_an_eighth_of_the_width():
+def test_conv_adapters_of_depthwise_convolutions_have_their_kernel_and_an_eighth_of_the_width():
     backbone = backbone_of("timm-convnext", dict(type="conv_adapter", activation="gelu"))
     first = backbone.adapters.get_submodule("stages.0.blocks.0.conv_dw")
     assert first.reduce.kernel_size == (7, 7)
@@ -42,7 +42,7 @@ def test_a_conv_adapters_width_divides_its_input(channels, reduction, width):
     assert _width(channels, reduction) == width
 
 
-def test_sites_are_chosen_by_role_or_by_name():
+def test_target_layers_are_chosen_by_role_or_by_name():
     assert adapted_names("timm-resnet", type="lora", sites="shortcut") == [
         "layer2.0.downsample.1",
         "layer3.0.downsample.1",
@@ -61,10 +61,10 @@ def test_sites_are_chosen_by_role_or_by_name():
     [
         (dict(type="paralel"), "did you mean 'parallel'"),
         (dict(type="parallel", dropuot=0.5), "no option 'dropuot'.*did you mean 'dropout'"),
-        (dict(type="parallel", sites=("layer9.*",)), "'layer9.*' .*matches no site"),
+        (dict(type="parallel", sites=("layer9.*",)), "'layer9.*' .*matches no target layer"),
         (dict(type="parallel", sites=("shortcut", "depthwise")), None),
-        (dict(type="lora", sites=("conv3x3",)), "'lora' does not fit at the site layer1.0.conv1 .*3x3"),
-        (dict(type="lora", sites=("layer1.0.conv1",)), "linear layers and dense 1x1"),
+        (dict(type="lora", sites=("conv3x3",)), "'lora' does not fit the layer layer1.0.conv1 .*3x3"),
+        (dict(type="lora", sites=("layer1.0.conv1",)), "a linear layer or a dense 1x1"),
         (dict(type="conv_adapter", sites=("bottleneck",)), "k x k"),
         (dict(type="parallel", start_stage=5), "start_stage from 1 to 4"),
         (dict(type="parallel", init="one"), "'zero' or 'normal'"),
@@ -75,7 +75,7 @@ def test_sites_are_chosen_by_role_or_by_name():
         (dict(type="parallel", groups="half"), "'dense' or 'same'"),
     ],
 )
-def test_what_is_wrong_in_the_config_is_said_with_a_remedy(adapters, message):
+def test_an_error_in_the_config_is_reported_with_a_remedy(adapters, message):
     if message is None:  # a role without sites in this body is no error as long as another has some
         assert adapted_names("timm-resnet", **adapters)
         return
@@ -83,13 +83,13 @@ def test_what_is_wrong_in_the_config_is_said_with_a_remedy(adapters, message):
         backbone_of("timm-resnet", adapters)
 
 
-def test_a_body_without_a_default_site_is_told_which_roles_would_do():
-    with pytest.raises(InputError, match="no site .*'attention': 12, 'mlp': 12"):
+def test_without_a_default_target_layer_the_error_lists_the_roles_that_fit():
+    with pytest.raises(InputError, match="no target layer .*'attention': 12, 'mlp': 12"):
         backbone_of("timm-vit", dict(type="parallel"))
     assert len(adapted_names("timm-vit", type="parallel", sites=("mlp",))) == 12
 
 
-def test_what_lies_before_the_first_adapter_runs_without_autograd():
+def test_layers_before_the_first_adapter_run_without_autograd():
     backbone = backbone_of("timm-resnet", dict(type="parallel", start_stage=3)).train()
     assert [site.name for site in backbone.adapters.adapted] == ["layer3.0.conv2", "layer4.0.conv1", "layer4.0.conv2"]
     kept, at_first = [], []
@@ -134,7 +134,7 @@ def test_task_norms_train_with_live_statistics_and_are_not_part_of_the_frozen_ba
     assert not backbone.eval().body.get_submodule(late[0]).training
 
 
-def test_task_norms_do_not_wake_the_drop_path_of_the_frozen_body():
+def test_task_norms_do_not_enable_drop_path_in_the_frozen_backbone():
     from frozen_det.models import FrozenBackbone
 
     backbone = FrozenBackbone(
@@ -156,14 +156,14 @@ def test_dropout_of_the_adapters_input_acts_in_training_only():
     assert not torch.equal(backbone(images())[0], backbone(images())[0])
 
 
-def test_a_fine_tuned_body_takes_adapters_too():
+def test_a_fine_tuned_backbone_can_have_adapters_too():
     backbone = backbone_of("timm-resnet", dict(type="parallel"), freeze=False).train()
     sum(feature.mean() for feature in backbone(images())).backward()
     assert all(p.grad is not None for p in backbone.parameters())
     assert backbone.frozen_summary().startswith("nothing frozen; 7 parallel adapters")
 
 
-def test_a_partly_frozen_body_keeps_its_frozen_stages_below_the_adapters():
+def test_a_partly_frozen_backbone_keeps_its_frozen_stages_before_the_adapters():
     backbone = backbone_of("timm-resnet", dict(type="series", start_stage=4), freeze=2).train()
     sum(feature.mean() for feature in backbone(images())).backward()
     without = [name for name, p in backbone.body.named_parameters() if p.grad is None]
@@ -180,7 +180,7 @@ def test_mixed_precision_keeps_the_dtype_of_the_frozen_model():
             assert torch.equal(a, b)
 
 
-def test_an_unfrozen_part_trains_from_then_on():
+def test_an_unfrozen_part_trains():
     backbone = backbone_of("timm-resnet", dict(type="parallel")).train()
     names = backbone.unfreeze(["layer4.*"])
     assert names == [name for name, _ in backbone.body.named_parameters() if name.startswith("layer4.")]
@@ -189,7 +189,7 @@ def test_an_unfrozen_part_trains_from_then_on():
     assert not any(name.startswith("layer4.") for name in backbone.frozen_tensors())
     sum(feature.mean() for feature in backbone(images())).backward()
     assert all((p.grad is not None) == name.startswith("layer4.") for name, p in backbone.body.named_parameters())
-    with pytest.raises(InputError, match="trains already"):
+    with pytest.raises(InputError, match="train already"):
         backbone.unfreeze(["layer4.*"])
     with pytest.raises(InputError, match="matches no parameter"):
         backbone.unfreeze(["layer7.*"])

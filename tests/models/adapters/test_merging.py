@@ -1,4 +1,4 @@
-"""Merge and unmerge: the same features, the same bytes back, and refusals that say why."""
+"""Merge and unmerge: the same features, original weights restored bit by bit, and refusals with a reason."""
 
 import copy
 
@@ -37,7 +37,7 @@ def stirred(family: str, adapters: dict, **options):
 
 
 @pytest.mark.parametrize(("family", "kind"), MERGEABLE, ids=lambda name: name)
-def test_merged_features_agree_and_unmerging_gives_every_byte_back(family, kind):
+def test_merged_features_agree_and_unmerging_restores_every_byte(family, kind):
     backbone = small_backbone(family, kind)
     stir(backbone.adapters)
     sizes = SIZES[:1] if family in ("timm-vit", "timm-swin") else SIZES
@@ -73,7 +73,7 @@ def test_merged_features_agree_and_unmerging_gives_every_byte_back(family, kind)
         ("timm-convnext", dict(type="series", sites=("depthwise",)), "dense 1x1 after a convolution in groups"),
     ],
 )
-def test_what_cannot_be_merged_says_why_and_changes_nothing(family, adapters, reason):
+def test_adapters_that_cannot_be_merged_raise_with_a_reason_and_change_nothing(family, adapters, reason):
     backbone = stirred(family, adapters)
     before = backbone.frozen_fingerprint()
     wanted = features_of(backbone, images())
@@ -84,7 +84,7 @@ def test_what_cannot_be_merged_says_why_and_changes_nothing(family, adapters, re
     assert same_bits(wanted, features_of(backbone, images()))
 
 
-def test_one_site_that_cannot_be_merged_keeps_all_the_others_unmerged():
+def test_one_adapter_that_cannot_be_merged_keeps_all_the_others_unmerged():
     backbone = stirred("timm-mbconv", dict(type="parallel", sites=("conv3x3", "depthwise")))
     kernel = backbone.body.get_submodule("blocks.0.0.conv").weight
     before = kernel.clone()
@@ -169,7 +169,7 @@ class PostActivationBody(PreActivationBody):
         super().__init__(shared=False)
 
 
-def test_a_constant_goes_into_the_norms_mean_only_if_the_norm_alone_sees_it():
+def test_a_constant_goes_into_the_norms_mean_only_if_the_norm_is_the_sole_consumer():
     alone = body_of(PostActivationBody, dict(type="series", sites=("conv",)))
     assert [site.norm for site in alone.sites()] == [None, "norm"]
     stir(alone.adapters)
@@ -192,13 +192,13 @@ def test_a_constant_goes_into_the_norms_mean_only_if_the_norm_alone_sees_it():
     assert largest_difference(wanted, features_of(without_norm, images())) < FLOAT32_TOLERANCE
 
 
-def test_the_proof_of_a_merged_base_is_taken_over_the_stored_originals():
+def test_the_frozen_digest_of_a_merged_base_uses_the_stored_originals():
     backbone = stirred("timm-resnet", dict(type="parallel"))
     before = backbone.frozen_fingerprint()
-    assert "beside the body" in backbone.frozen_summary()
+    assert "not merged" in backbone.frozen_summary()
     backbone.merge()
     assert before.first_difference(backbone.frozen_fingerprint()) is None
-    assert "merged into the body" in backbone.frozen_summary()
+    assert "merged into the backbone" in backbone.frozen_summary()
     twin = copy.deepcopy(backbone)
     assert before.first_difference(twin.frozen_fingerprint()) is None
     twin.unmerge()
@@ -206,7 +206,7 @@ def test_the_proof_of_a_merged_base_is_taken_over_the_stored_originals():
     assert before.first_difference(twin.frozen_fingerprint()) is None
 
 
-def test_a_merged_state_dict_is_a_plain_bodys_and_computes_the_same_there():
+def test_a_merged_state_dict_fits_a_plain_backbone_and_gives_the_same_features():
     backbone = stirred("timm-resnet", dict(type="parallel"))
     backbone.merge()
     wanted = features_of(backbone, images())

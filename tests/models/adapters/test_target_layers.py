@@ -1,4 +1,4 @@
-"""Sites: what a body has, where it lies, and which adapters fit."""
+"""Target layers: their description, order and stage, and which adapters fit."""
 
 from functools import cache
 
@@ -44,7 +44,7 @@ def sites_of(family: str):
         ("mmdet-swin", "stages.2.blocks.0.ffn.layers.0.0", "mlp", 3, 16, (96, 384), "linear"),
     ],
 )
-def test_a_site_is_described_by_what_runs_there(family, name, role, stage, stride, channels, layer):
+def test_a_target_layer_is_described_by_what_runs_there(family, name, role, stage, stride, channels, layer):
     site = sites_of(family)[name]
     assert (site.role, site.stage, site.stride) == (role, stage, stride)
     assert (site.in_channels, site.out_channels) == channels
@@ -52,7 +52,7 @@ def test_a_site_is_described_by_what_runs_there(family, name, role, stage, strid
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_site_fits_a_kind_or_says_why_not_and_roles_are_known(family):
+def test_every_target_layer_fits_a_kind_or_has_a_reason_and_roles_are_known(family):
     from frozen_det.registry import ADAPTERS
 
     for site in sites_of(family).values():
@@ -62,13 +62,13 @@ def test_every_site_fits_a_kind_or_says_why_not_and_roles_are_known(family):
         assert all(site.reasons.values())
 
 
-def test_sites_come_in_order_of_running_and_norms_stand_behind_their_site():
+def test_target_layers_are_in_execution_order_with_the_norms_that_follow_them():
     sites = list(sites_of("timm-resnet").values())
     assert [site.name for site in sites[:4]] == ["conv1.0", "conv1.3", "conv1.6", "layer1.0.conv1"]
     assert [site.norm for site in sites[:4]] == ["conv1.1", "conv1.4", "bn1", "layer1.0.bn1"]
 
 
-def test_stages_follow_the_features_asked_for():
+def test_stages_follow_the_requested_features():
     body = build_body(FAMILIES["timm-resnet"][0], (8, 32))
     stages = {site.name: site.stage for site in list_sites(body)}
     assert stages["conv1.0"] == stages["layer1.0.conv1"] == stages["layer2.0.conv1"] == 1
@@ -83,9 +83,9 @@ def test_an_attention_whose_weights_a_function_reads_is_listed_and_refused_by_na
     sites = {site.name: site for site in list_sites(body)}
     bare = sites["layers.0.1.1.attn.attn.in_proj_weight"]
     assert (bare.role, bare.fits, bare.out_channels) == ("unreachable", (), 24)
-    assert "by a function" in bare.reasons["lora"]
+    assert "a function reads this weight" in bare.reasons["lora"]
     assert sites["layers.0.1.1.attn.attn.out_proj"].role == "unreachable"
-    with pytest.raises(InputError, match="in_proj_weight.* by a function"):
+    with pytest.raises(InputError, match="in_proj_weight.* a function reads this weight"):
         FrozenBackbone(
             dict(type="mmdet.PyramidVisionTransformer", embed_dims=8, num_layers=[1, 1, 1, 1], num_heads=[1, 1, 1, 1]),
             "random",
@@ -102,7 +102,7 @@ def test_torchvisions_traced_swin_lists_its_attention_as_unreachable():
     assert "lora" in sites["features.1.0.mlp.0"].fits
 
 
-def test_listing_sites_leaves_modes_and_values_alone():
+def test_listing_target_layers_changes_neither_modes_nor_values():
     backbone = backbone_of("timm-resnet", freeze=1).train()
     modes = [module.training for module in backbone.modules()]
     state = {name: value.clone() for name, value in backbone.state_dict().items()}
@@ -113,11 +113,11 @@ def test_listing_sites_leaves_modes_and_values_alone():
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in backbone.body.modules())
 
 
-def test_a_backbone_with_adapters_lists_the_sites_it_had_before():
+def test_a_backbone_with_adapters_lists_the_same_target_layers():
     assert backbone_of("timm-mbconv", dict(type="parallel")).sites() == backbone_of("timm-mbconv").sites()
 
 
-def test_the_table_has_a_line_a_site_with_kinds_or_the_reason():
+def test_the_table_has_a_line_per_target_layer_with_kinds_or_the_reason():
     lines = site_table(list(sites_of("timm-mbconv").values())).splitlines()
     assert len(lines) == 1 + 16
     assert lines[2].split() == [
@@ -133,5 +133,5 @@ def test_the_table_has_a_line_a_site_with_kinds_or_the_reason():
     ]
     gate = next(line for line in lines if "se.conv_reduce" in line)
     assert gate.split()[3] == "-"
-    assert gate.endswith("none: it works on pooled features: there is no map to adapt")
+    assert gate.endswith("none: it works on pooled features; there is no map to adapt")
     assert site_table([]).startswith("site")
