@@ -56,7 +56,7 @@ def test_messages_about_types_and_weights_name_the_source_of_the_page(example):
         FrozenBackbone(dict(type="tinny", name="two_maps"), "random", (4, 8))
     with pytest.raises(InputError, match="Known forms: .*'tiny:ones', a .pth"):
         FrozenBackbone(TINY, None, (4, 8))
-    with pytest.raises(InputError, match="weights='tiny' fits a tiny body"):
+    with pytest.raises(InputError, match="weights='tiny' fits a tiny backbone"):
         FrozenBackbone(dict(type="timm", name="test_resnet"), "tiny:ones", (4,)).init_weights()
 
 

@@ -1,7 +1,7 @@
-"""The contract of a body: features by stride, NCHW, under the library's own keys. Refuses strides it does not have.
+"""The interface of a feature extractor: features by stride, NCHW, with the library's state dict keys.
 
-Strides and channels are measured by running a body once on meta tensors (no weights, no memory), at a size that is
-not square.
+Strides and channels are measured by running the network once on meta tensors (no weights, no memory), at a non-square
+size. An unavailable stride is an error.
 """
 
 from collections import Counter
@@ -13,13 +13,13 @@ from torch import Tensor, nn
 
 from ...errors import InputError
 
-# Not square, so that height and width, and channels-first and channels-last, cannot be confused.
+# Not square, to detect swapped axes and channels-last outputs.
 PROBE_SIZE_HW = (256, 320)
 
 
 @dataclass(frozen=True)
 class Preprocess:
-    """What a body expects of its input: mean and std in 0..255 units, channel order, size it was trained at."""
+    """The input that weights expect: mean and std in 0..255 units, channel order, training size in px."""
 
     mean: tuple[float, ...] = (123.675, 116.28, 103.53)
     std: tuple[float, ...] = (58.395, 57.12, 57.375)
@@ -34,14 +34,14 @@ class Body:
     """A feature extractor without its classifier.
 
     Attributes:
-        module: the library's own module; its state-dict keys are the library's.
-        strides: stride of each feature, ascending; equal ones stand for several features of one stride.
+        module: the library's module, with the library's state dict keys.
+        strides: stride of each feature, ascending; a stride is repeated for several features of that stride.
         channels: number of channels of each feature.
         extract: ``extract(module, images) -> list`` of features (N, C, H / stride, W / stride), one per stride.
-        architecture: e.g. ``timm/resnet50``; library and name.
-        head_keys: state-dict keys of the full architecture that the body does not need (classifier, last stages).
-        preprocess: what the pretrained weights expect of the input.
-        maps_in_training: maps for one image and stride in training mode, one in every family but TridentNet's.
+        architecture: library and name, e.g. ``timm/resnet50``.
+        head_keys: state dict keys of the full architecture that are not needed here (classifier, last stages).
+        preprocess: the input that the pretrained weights expect.
+        maps_in_training: maps per image and stride in train mode; more than one only in TridentNet.
     """
 
     module: nn.Module
@@ -60,16 +60,16 @@ def select_by_stride(
     """The last (deepest) feature of each wanted stride; the last n, in order, of a stride wanted n times.
 
     Args:
-        found: stride of each feature in the order of computation; None for one that is no map of the image.
+        found: stride of each feature in execution order; None for one that is not a map of the image.
         channels: of each feature.
-        strides: wanted strides, equal ones side by side.
-        where: name of the body, for the message.
+        strides: wanted strides, ascending.
+        where: name of the architecture, for the message.
 
     Returns:
         indices into `found` and channels, one per wanted stride.
 
     Raises:
-        InputError: a stride that is not among those found.
+        InputError: a stride that is not available.
     """
     have, wanted = Counter(stride for stride in found if stride is not None), Counter(strides)
     if wanted - have:
@@ -90,18 +90,18 @@ def select_by_stride(
 
 
 def check_input_channels(options: dict, where: str) -> None:
-    """Refuse a body for other images than RGB; the name of that option is the library's."""
+    """Refuse options for a number of input channels other than three; the option's name depends on the library."""
     for name in ("in_chans", "in_channels"):
         if options.get(name, 3) != 3:
             raise InputError(
-                f"expected a body for RGB images, got {name}={options[name]!r} in {where}: images are "
-                "read as RGB only, and pretrained weights have three input channels. Leave it out; grey "
-                "images become RGB by themselves."
+                f"expected a backbone for RGB images, got {name}={options[name]!r} in {where}: images are "
+                "read as RGB only, and pretrained weights have three input channels. Leave it out; greyscale "
+                "images are converted to RGB."
             )
 
 
 def on_meta(build: Callable[[], nn.Module]) -> tuple[nn.Module, str]:
-    """`build()` on meta tensors, and where it ended up: 'meta', or 'cpu' for the few constructors that read values."""
+    """`build()` on meta tensors, and its device: 'meta', or 'cpu' for the few constructors that read values."""
     try:
         with torch.device("meta"):
             return build(), "meta"
@@ -110,7 +110,7 @@ def on_meta(build: Callable[[], nn.Module]) -> tuple[nn.Module, str]:
 
 
 class ListFeatures:
-    """A module that returns a list of features already; picks some, channels first."""
+    """``extract`` for a module that returns a list of features: selects some, channels first."""
 
     def __init__(self, indices, channels_last=False):
         self.indices, self.channels_last = list(indices), channels_last
@@ -124,7 +124,7 @@ class ListFeatures:
 
 
 class FeatureModule(nn.Module):
-    """Gives `torch.func.functional_call` a forward that extracts features."""
+    """A module whose forward extracts features, for `torch.func.functional_call`."""
 
     def __init__(self, body, extract):
         super().__init__()

@@ -1,9 +1,9 @@
-"""Backbones of every source behind one contract: features by stride, NCHW, under the library's own keys.
+"""Build backbones of any source with one interface: features by stride, NCHW, with the library's state dict keys.
 
 Out-indices mean different strides in different families (timm: ResNet 0-4 are strides 2-32, ConvNeXt 0-3 are 4-32,
-VGG 0-5 are 1-32), some give channels last, some one stride only. So strides and channels are measured, by running
-the backbone once on meta tensors (no weights, no memory), and features are asked for by stride. A stride it does not
-have is refused, with the strides it has. What a source is: :mod:`.source`.
+VGG 0-5 are 1-32), and some families return channels last or a single stride. So strides and channels are measured by
+running the backbone once on meta tensors (no weights, no memory), and features are selected by stride. An unavailable
+stride is an error that lists the available ones. For sources see :mod:`.source`.
 """
 
 from collections.abc import Sequence
@@ -35,12 +35,11 @@ def build_body(cfg: dict, strides: Sequence[int]) -> Body:
         cfg: ``dict(type='timm', name=...)``, ``dict(type='torchvision', name=...)`` or that of another source
             (further keys go to the library's constructor; those of plain vision transformers: :mod:`.plain_vit`), or
             the config of any backbone registered in mmdet.
-        strides: the strides wanted, ascending, e.g. ``(4, 8, 16, 32)``; ``(4, 4)`` for the last two features of
+        strides: wanted strides, ascending, e.g. ``(4, 8, 16, 32)``; ``(4, 4)`` for the last two features of
             stride 4.
 
     Raises:
-        InputError: unknown model name, a key that the library does not take, or a stride that the backbone does not
-            have.
+        InputError: unknown model name, a key that the library does not accept, or an unavailable stride.
     """
     where = "model.backbone.body"
     if "type" not in cfg:
@@ -58,7 +57,7 @@ def build_body(cfg: dict, strides: Sequence[int]) -> Body:
         if "unexpected keyword argument" not in str(error):
             raise
         raise InputError(
-            f"expected keys that the {cfg['type']} body takes in {where}, got {sorted(options)}: {error}"
+            f"expected keys that the {cfg['type']} model accepts in {where}, got {sorted(options)}: {error}"
         ) from error
 
 
@@ -83,7 +82,7 @@ def build_network(backbone: dict, num_classes: int) -> Network:
 
 
 def feature_strides(cfg: dict) -> tuple[int | None, ...]:
-    """Stride of each feature of a backbone in order of running, None for one that is no map of the image.
+    """Stride of each feature of a backbone in execution order, None for one that is not a map of the image.
 
     Args:
         cfg: as of :func:`build_body`.
@@ -97,7 +96,7 @@ def feature_strides(cfg: dict) -> tuple[int | None, ...]:
 
 
 def body_strides(cfg: dict) -> tuple[int, ...]:
-    """All strides at which a backbone has features, ascending, measured on meta tensors; as :func:`feature_strides`."""
+    """All strides at which a backbone has features, ascending; see :func:`feature_strides`."""
     return tuple(sorted({stride for stride in feature_strides(cfg) if stride is not None}))
 
 
@@ -113,7 +112,7 @@ def pretrained_of(body: dict) -> str | None:
 
 
 def _taken_apart(cfg: dict, where: str) -> tuple[BackboneSource, str, dict]:
-    """(source, name of the model, options) of a config; of a registered type, the type is the name."""
+    """(source, name of the model, options) of a config; for a registered type, the name is the type."""
     options = dict(cfg)
     kind = options.pop("type", None)
     source = source_of_type(kind)

@@ -1,4 +1,4 @@
-"""`frozen_det.CifarResNet`: the small residual networks for 32 x 32 images, as a body and as a classifier.
+"""`frozen_det.CifarResNet`: the small residual networks for 32 x 32 images, as a backbone and as a classifier.
 
 He et al., "Deep Residual Learning for Image Recognition", CVPR 2016 (arXiv 1512.03385), section 4.2: 6n+2 layers, three
 stages of 16, 32 and 64 channels at strides 1, 2 and 4, shortcuts without parameters (option A: every second pixel, new
@@ -22,12 +22,12 @@ class CifarResNet(nn.Module):
 
     Args:
         depth: 20, 32, 44, 56, 110 or another 6n + 2; with bottlenecks 9n + 2 (110 is both).
-        num_classes: for a classifier; None for a body.
+        num_classes: for a classifier; None for a backbone.
         bottleneck: blocks of 1 x 1, 3 x 3 and 1 x 1 convolutions, the last four times as wide.
 
     Attributes:
-        head_keys: names of the classifier's entries, which a backbone does without.
-        depth_says_all: whether type and depth, which weights cards name, are enough to build it.
+        head_keys: state dict keys of the classifier, which a backbone does not need.
+        depth_says_all: whether type and depth, as given in weights cards, are enough to build it.
         preprocess: what published checkpoints expect: ImageNet's mean and std, RGB, 32 pixels.
 
     Raises:

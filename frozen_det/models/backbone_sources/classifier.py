@@ -1,4 +1,4 @@
-"""What a source says about a classifier, and the head for backbones that come without: pooling, one linear layer."""
+"""A classifier as built by a source, and the head for backbones that have none: pooling and one linear layer."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from .base import Preprocess, on_meta
 
 @dataclass
 class Network:
-    """A classifier and what is known about it.
+    """A classifier and its description.
 
     Attributes:
         module: images (N, 3, H, W) -> logits (N, C); its state-dict keys are the library's.
         architecture: library and name, e.g. ``timm/resnet50``.
-        head_names: state-dict keys of what depends on the number of classes, and of what is new with it.
-        preprocess: what the library says about the input; None if it says nothing.
+        head_names: state dict keys that depend on the number of classes or are initialised with the head.
+        preprocess: the input that the library's weights expect; None if unknown.
     """
 
     module: nn.Module
@@ -28,7 +28,7 @@ class Network:
 
 
 def changing_names(build: Callable[[int], nn.Module], num_classes: int) -> frozenset[str]:
-    """State-dict keys whose shape follows the number of classes, found by building twice on meta tensors."""
+    """State dict keys whose shape depends on the number of classes, found by building twice on meta tensors."""
     shapes = [
         {name: value.shape for name, value in on_meta(lambda count=count: build(count))[0].state_dict().items()}
         for count in (num_classes, num_classes + 1)
@@ -37,7 +37,7 @@ def changing_names(build: Callable[[int], nn.Module], num_classes: int) -> froze
 
 
 def built(build: Callable[[], nn.Module], where: str, options: dict) -> nn.Module:
-    """What `build` returns.
+    """`build()`, with an error for unknown options.
 
     Args:
         build: calls the library's constructor with `options`.
@@ -45,7 +45,7 @@ def built(build: Callable[[], nn.Module], where: str, options: dict) -> nn.Modul
         options: of the config.
 
     Raises:
-        InputError: the library does not take the options.
+        InputError: the library does not accept the options.
     """
     try:
         return build()
@@ -64,7 +64,7 @@ class PooledClassifier(nn.Module):
     def __init__(self, body: nn.Module, num_classes: int):
         super().__init__()
         if hasattr(body, "init_weights"):
-            body.init_weights()  # mmdet's random initialisation is done here; there is no checkpoint in the config
+            body.init_weights()  # mmdet's random initialisation; the config has no checkpoint
         self.body = body
         probe, device = body, next(body.parameters()).device
         training = probe.training

@@ -1,10 +1,10 @@
-"""Any input size for bodies that were built for some: padding to a multiple, or windows of the one size they run at.
+"""Support any input size: pad to a multiple, or run in windows of the only size that a network accepts.
 
-A detector's images have any size. Most bodies take that; some take multiples of their attention windows (HaloNet,
-MaxViT), some the size they were trained at and no other (BEiT, CaiT, CoaT). Which it is, is found by running on meta
-tensors, as are the strides, so that no family is named here. The features that come out have H / stride x W / stride
-cells, rounded as the family rounds: where convolutions without padding lose cells at the border (Inception), zeros
-stand for them, so that a cell stays where its pixels are. A body that runs at no size is refused.
+A detector's images have any size. Most backbones accept that; some need multiples of their attention windows (HaloNet,
+MaxViT), some only the size they were trained at (BEiT, CaiT, CoaT). The requirement is found by running on meta
+tensors, as are the strides, for any family. Feature maps have H / stride x W / stride cells, rounded as the family
+rounds. Where unpadded convolutions lose cells at the border (Inception), maps are zero-padded to stay spatially
+aligned. A network that runs at no size is refused.
 """
 
 import json
@@ -19,18 +19,18 @@ from ...errors import InputError
 from ...ops.window_grid import window_spans
 from .base import PROBE_SIZE_HW
 
-# A second size, not a multiple of 64 or of 7 * 32 in either direction, so that a body that passes takes multiples
-# of 32; and 224 px taller than the first, so that growth gives the stride of patches of 14 px as well.
+# A second size, in neither direction a multiple of 64 or of 7 * 32, so that a network that runs accepts multiples of
+# 32; and 224 px taller than the first, so that the difference gives the stride of patches of 14 px as well.
 SECOND_SIZE_HW = (480, 352)
-# What patches of 14 px, attention windows of 4, 7, 8 and 12 cells and pooling of 3 patches come to.
+# Required by patches of 14 px, attention windows of 4, 7, 8 and 12 cells, and pooling of 3 patches.
 _MULTIPLES = (14, 28, 48, 56, 64, 112, 128, 224, 256, 384)
-# Trials go beyond a body's own size up to here, in px; larger ones would take long where values are needed.
+# Largest own size, in px, beyond which trials go; larger ones are slow on real tensors.
 _LARGEST_OWN = 448
-# Cells that convolutions without padding may lose along an axis.
+# Cells that unpadded convolutions may lose along an axis.
 _MOST_LOST_CELLS = 5
-# Answers of remembered().
+# Results of remembered().
 _FOUND: dict = {}
-# How bodies say that a size does not suit them.
+# Errors that networks raise for an unsupported size.
 _REFUSALS = (AssertionError, RuntimeError, ValueError, IndexError, TypeError)
 
 
@@ -40,11 +40,11 @@ class ValuesNeeded(InputError):
 
 @dataclass(frozen=True)
 class SizeRule:
-    """What a body needs so that it runs on an image of any size.
+    """How a network is run on images of any size.
 
     Attributes:
         multiple: height and width are padded to multiples of this, in px.
-        window_hw: the one size (height, width) in px at which it runs; None: any size.
+        window_hw: the only size (height, width) in px at which it runs; None for any size.
         fill: whether features may have fewer cells than ceil(H / stride).
     """
 
@@ -54,13 +54,13 @@ class SizeRule:
 
     @property
     def is_free(self) -> bool:
-        """Whether nothing has to be done."""
+        """Whether any size is supported without changes."""
         return self == SizeRule()
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Features of a body in order of running: stride (None where a feature has none) and channels; and its rule."""
+    """Stride (None for a feature that is not a map) and channels of all features in execution order; the size rule."""
 
     strides: tuple[int | None, ...]
     channels: tuple[int, ...]
@@ -68,19 +68,18 @@ class Measured:
 
 
 def any_size(extract: Callable, strides: Sequence[int], rule: SizeRule) -> Callable:
-    """`extract` itself where the body takes any size, else :class:`AnySize` around it."""
+    """`extract` if the network accepts any size, else :class:`AnySize` around it."""
     return extract if rule.is_free else AnySize(extract, tuple(strides), rule)
 
 
 def remembered(key: tuple, find: Callable):
-    """What `find` returns, kept for the next time: every build of a detector asks for its body's features repeatedly.
+    """`find()`, cached, because building a detector measures its backbone several times.
 
-    Finding leaves the random state as it was: a second build in one process draws the same weights as the first.
+    The global RNG state is restored, so that a second build in one process draws the same weights as the first.
 
     Args:
-        key: what the answer follows from, (class or name, options). With options other than plain values it is found
-            anew each time.
-        find: finds it; an error is not kept.
+        key: (class or name, options). Not cached if the options are not plain values.
+        find: computes the result; errors are not cached.
     """
     try:
         key = (key[0], json.dumps(key[1], sort_keys=True))
@@ -98,21 +97,21 @@ def remembered(key: tuple, find: Callable):
 def measure(
     run: Callable[[tuple[int, int]], list[tuple[int, ...]]], own_hw: tuple[int, int] | None, where: str
 ) -> Measured:
-    """Strides and channels of a body, and the sizes that it takes.
+    """Strides and channels of a network, and the sizes that it accepts.
 
     Args:
-        run: input size (height, width) in px -> shapes of all features, NCHW; raises where the body does not run.
-        own_hw: the size that the body was made for; None if unknown.
-        where: name of the body, for the message.
+        run: input size (height, width) in px -> shapes of all features, NCHW; raises for an unsupported size.
+        own_hw: the size that the network was built for; None if unknown.
+        where: name of the architecture, for the message.
 
     Raises:
         InputError: it runs at no size tried.
-        ValuesNeeded: `run` was given meta tensors, and the body reads values.
+        ValuesNeeded: `run` uses meta tensors, and the network reads values.
     """
     own = max(own_hw) if own_hw else 224
     trials = [(PROBE_SIZE_HW, SECOND_SIZE_HW, 1)]
     for multiple in sorted({*_MULTIPLES, own}):
-        beyond = min(own, _LARGEST_OWN) // multiple + 1  # a table of positions ends at its own size
+        beyond = min(own, _LARGEST_OWN) // multiple + 1  # position embeddings cover the own size only
         trials.append(
             ((beyond * multiple, (beyond + 1) * multiple), ((beyond + 2) * multiple, beyond * multiple), multiple)
         )
@@ -128,7 +127,7 @@ def measure(
         measured = Measured(tuple(strides), _channels(shapes[0]), SizeRule(multiple, fill=lost))
         if any(strides):
             return measured
-        break  # it takes the size and gives no map of it: another size changes nothing
+        break  # it runs but returns no map of the image; another size would not help
     try:
         if own_hw is not None:
             shapes = run(own_hw)
@@ -150,10 +149,10 @@ def measure(
 
 @dataclass(frozen=True)
 class AnySize:
-    """An ``extract`` that follows a :class:`SizeRule` around another one.
+    """Wraps an ``extract`` according to a :class:`SizeRule`.
 
     Attributes:
-        extract: of the body.
+        extract: of the network.
         strides: of its features, ascending.
         rule: see :class:`SizeRule`.
     """
@@ -180,7 +179,7 @@ class AnySize:
         ]
 
     def _in_windows(self, module: nn.Module, images: Tensor) -> list[Tensor]:
-        """The maps of windows of the one size, side by side; the last of a row or column overlaps the one before."""
+        """Maps of fixed-size windows, stitched; the last window of a row or column overlaps the previous one."""
         coarse = self.strides[-1]  # windows begin at whole cells of every feature
         window_hw = self.rule.window_hw
         images = pad_to_multiple(images, coarse)
@@ -210,7 +209,7 @@ class AnySize:
 
 
 def _kept(feature: Tensor, row, column, scale: int) -> Tensor:
-    """The part of a window's map that the whole map takes; spans in cells of `scale` times the map's stride."""
+    """The part of a window's map used in the stitched map; spans in cells of `scale` times the map's stride."""
     return feature[
         :,
         :,
@@ -220,18 +219,18 @@ def _kept(feature: Tensor, row, column, scale: int) -> Tensor:
 
 
 def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
-    """Zeros to the right and below, up to the next multiple of `multiple` px."""
+    """Pad right and bottom with zeros to a multiple of `multiple` px."""
     return _pad(images, *(side + -side % multiple for side in images.shape[-2:]))
 
 
 def _pad(images: Tensor, height: int, width: int) -> Tensor:
-    """Zeros, the mean colour, to the right and below."""
+    """Pad right and bottom with zeros, which are the mean colour."""
     bottom, right = height - images.shape[-2], width - images.shape[-1]
     return F.pad(images, (0, right, 0, bottom)) if bottom or right else images
 
 
 def _filled(feature: Tensor, size_hw, stride: int) -> Tensor:
-    """Zeros for the cells that are missing, half of them on either side: a convolution without padding loses both."""
+    """Zero-pad missing cells, half on either side, since an unpadded convolution loses them on both."""
     down, across = (max(-(-side // stride) - cells, 0) for side, cells in zip(size_hw, feature.shape[-2:]))
     return F.pad(feature, (across // 2, across - across // 2, down // 2, down - down // 2))
 
@@ -256,9 +255,9 @@ def _stride(first, second, first_hw, second_hw) -> int | None:
 
 
 def _nested(strides) -> tuple[int | None, ...]:
-    """`strides` without those that are no multiple of the next finer one: windows must begin at whole cells of all.
+    """`strides` without those that are no multiple of the next finer one, as windows must begin at whole cells of all.
 
-    Such a stride is none of the body's: 4 cells for 224 px are 3.5 of stride 64, rounded up.
+    Such a stride is an artefact of rounding: 4 cells for 224 px are 3.5 cells of stride 64, rounded up.
     """
     kept = []
     for stride in sorted({s for s in strides if s}):
@@ -275,5 +274,5 @@ def _exact_stride(shape, size_hw) -> int | None:
 
 
 def _lost(shape, size_hw, stride: int) -> bool:
-    """Whether more cells are missing than rounding down explains."""
+    """Whether more cells are missing than by rounding down."""
     return any(side // stride > cells for side, cells in zip(size_hw, shape[2:]))

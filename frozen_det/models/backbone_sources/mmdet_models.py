@@ -1,6 +1,6 @@
-"""The sources of registered types: `mmdet` for the host's backbones, `frozen_det` for this package's own networks.
+"""The sources of registered types: `mmdet` for its backbones, `frozen_det` for the networks of this package.
 
-Configs write the type itself (``body=dict(type='ResNet', depth=50)``). Refuses types that nothing registers.
+Configs give the type itself (``body=dict(type='ResNet', depth=50)``). Unregistered types are refused.
 """
 
 import inspect
@@ -21,7 +21,7 @@ from .source import BackboneSource, body_types
 
 @BACKBONE_SOURCES.register_module(name="mmdet")
 class MmdetSource(BackboneSource):
-    """Backbones registered in mmdet. Their classifiers are the backbone, global average pooling and a linear layer."""
+    """Backbones registered in mmdet. Classifiers add global average pooling and a linear layer."""
 
     names_body = False
     names_weights = False
@@ -39,7 +39,7 @@ class MmdetSource(BackboneSource):
                 f"expected {', '.join(map(repr, body_types()))} or a backbone registered in mmdet as "
                 f"model.backbone.body.type, got {name!r}; {closest(name, MODELS.module_dict)}"
             )
-        # Weights come through `model.backbone.weights` only.
+        # Weights are set by `model.backbone.weights` only.
         cfg = {"type": name, **{key: value for key, value in options.items() if key != "init_cfg"}}
         where = f"{self.name}/{name.removeprefix('frozen_det.')}"
         found = _found(cfg, where)
@@ -60,7 +60,7 @@ class MmdetSource(BackboneSource):
         return _found({"type": name, **options}, name).measured.strides
 
     def classifier(self, name: str, options: dict, num_classes: int) -> Network:
-        """A network of this package that takes `num_classes` is a whole classifier itself."""
+        """A classifier with random weights; networks of this package that accept `num_classes` have their own head."""
         from mmdet.registry import MODELS
         from mmengine.registry import DefaultScope
 
@@ -85,7 +85,7 @@ class MmdetSource(BackboneSource):
         return Network(module, architecture, names, getattr(backbone, "preprocess", None))
 
     def body_of(self, name: str) -> dict | None:
-        return None  # a type and a depth are not all that building one needs
+        return None  # type and depth are not enough to build one
 
 
 @BACKBONE_SOURCES.register_module(name="frozen_det")
@@ -104,7 +104,7 @@ class OwnSource(MmdetSource):
 
         found = re.fullmatch(r"(\w*?[A-Za-z])(\d+)", name)
         MODELS.import_from_location()
-        network = MODELS.module_dict.get(found[1]) if found else None  # get() imports what a name looks like
+        network = MODELS.module_dict.get(found[1]) if found else None  # get() would try to import the name
         if not getattr(network, "depth_says_all", False):
             return None
         return dict(type=f"frozen_det.{found[1]}", depth=int(found[2]))
@@ -112,9 +112,9 @@ class OwnSource(MmdetSource):
 
 @dataclass(frozen=True)
 class _Found:
-    """What a backbone says and gives: its features, how many maps of an image in training, weights of its head, input.
+    """What was measured of a backbone: features, maps per image in train mode, head keys, expected input.
 
-    TridentNet's branches are more maps of one image in training mode alone.
+    TridentNet returns several maps per image, one per branch, in train mode only.
     """
 
     measured: Measured
@@ -130,7 +130,7 @@ def _found(cfg: dict, where: str) -> _Found:
 
 
 def _run(cfg: dict, where: str) -> _Found:
-    """The backbone run on meta tensors where it can."""
+    """Measure a backbone, on meta tensors if possible."""
     from mmdet.registry import MODELS
 
     probe, device = on_meta(lambda: MODELS.build(dict(cfg)))
@@ -144,6 +144,6 @@ def _run(cfg: dict, where: str) -> _Found:
     measured = measure(run, None, where)
     in_eval, maps = run(PROBE_SIZE_HW)[0][0] if measured.rule.is_free else 1, 1
     probe.train()
-    with suppress(RuntimeError, ValueError):  # it does not train at this size, which is nothing that a frozen body does
+    with suppress(RuntimeError, ValueError):  # it cannot train at this size, which a frozen backbone need not
         maps = run(PROBE_SIZE_HW)[0][0] // in_eval
     return _Found(measured, maps, getattr(probe, "head_keys", frozenset()), getattr(probe, "preprocess", None))

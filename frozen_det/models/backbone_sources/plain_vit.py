@@ -1,24 +1,23 @@
 """Plain vision transformers of timm: one map of one stride, from any blocks, at any size, whole or in windows.
 
-It promises patch tokens alone (class and register tokens never reach the map), a map of ceil(H / stride) x
-ceil(W / stride) cells for an image of any H x W, and position embeddings interpolated by timm's own code from the
-weights' own grid. It refuses strides that the patches do not come near, blocks that do not exist, and weights of
-another grid, with the `img_size` to type.
+The map holds patch tokens only (no class or register tokens) and has ceil(H / stride) x ceil(W / stride) cells for an
+image of any H x W. Position embeddings are interpolated by timm from the grid of the weights. Strides far from the
+patch size, blocks that do not exist, and weights of another grid are errors; the last one names the `img_size` to set.
 
-Four keys of `body` beyond timm's, for plain ViTs only:
+Four keys of `body` besides timm's, for plain ViTs only:
 
-- ``taps``: indices of the blocks whose output is taken, ascending, negative from the end; None is the last one.
-  Blocks behind the last tap are left out.
-- ``tap_fusion``: 'concat' (channels of the taps side by side, in order of depth) or 'mean'.
-- ``tap_norm``: whether the model's final norm is applied to every tap. False, as in ViTDet (arXiv 2203.16527), whose
-  pyramid brings norms of its own; True is what DINOv2's and DINOv3's own dense evaluations do.
-- ``window``: ``dict(size=512, overlap=64)`` in pixels of the image that the body is given: larger images are cut into
-  windows, each runs by itself with the position embeddings of an image of its size, and the maps are stitched at the
-  middle of the overlaps. Attention then costs in proportion to the area. An image that fits runs as without it.
+- ``taps``: indices of the selected blocks (intermediate layers), ascending, negative from the end; None is the last.
+  Blocks after the last selected one are pruned.
+- ``tap_fusion``: 'concat' (channels of the selected layers, in order of depth) or 'mean'.
+- ``tap_norm``: whether the model's final norm is applied to every selected layer. False as in ViTDet (arXiv
+  2203.16527), whose pyramid has its own norms; True as in the dense evaluations of DINOv2 and DINOv3.
+- ``window``: ``dict(size=512, overlap=64)`` in pixels of the input image: larger images are split into windows. Each
+  runs separately with the position embeddings of an image of its size, and the maps are stitched at the middle of
+  the overlaps. The cost of attention is then proportional to the area. Images that fit in a window are not split.
 
-Patches that are no power of two (14) can be asked for stride 16 as well: the image is resized by 14 / 16, bicubic
-with antialiasing, as these weights' training images were. The alternative, a resampled patch kernel (FlexiViT, arXiv
-2212.08013), changes weights, and with them the digest of what is frozen.
+Models with patches of 14 px also support stride 16: the image is resized by 14 / 16, bicubic with antialiasing, as in
+the training of these weights. The alternative, a resampled patch kernel (FlexiViT, arXiv 2212.08013), would change the
+weights, and with them the digest of the frozen part.
 """
 
 import math
@@ -36,19 +35,19 @@ from .input_size import pad_to_multiple
 
 PLAIN_VIT_OPTIONS = ("taps", "tap_fusion", "tap_norm", "window")
 
-# Beyond this factor an image resized to reach a stride is another image: objects of another size than trained on.
+# Largest factor by which an image is resized to reach a stride; beyond it, object sizes differ too much from training.
 _LARGEST_RESIZE = 1.5
 
 
 @dataclass(frozen=True)
 class PlainViTFeatures:
-    """``extract`` of a plain ViT's body; keeps no reference to the module, so copies of it stay whole.
+    """``extract`` of a plain ViT, without a reference to the module, so that it can be copied.
 
     Attributes:
-        taps: indices of the blocks, ascending, 0 or more.
-        patch: side of the patches in pixels of what the transformer sees.
-        stride: side of a cell in pixels of the image given.
-        fusion, norm: see the module's first lines.
+        taps: indices of the selected blocks, ascending, 0 or more.
+        patch: side of the patches in pixels of the (resized) image that the transformer receives.
+        stride: side of a cell in pixels of the input image.
+        fusion, norm: see the module's docstring.
         window_hw, overlap: of the windows, in cells; None and 0 without.
     """
 
@@ -84,7 +83,7 @@ class PlainViTFeatures:
         return torch.cat(maps, 1) if self.fusion == "concat" else torch.stack(maps).mean(0)
 
     def _kept(self, module: nn.Module, images: Tensor, row, column) -> Tensor:
-        """The part of one window's map that the whole map takes."""
+        """The part of one window's map used in the stitched map."""
         patch = self.patch
         inside = self._map(
             module, images[:, :, row.start * patch : row.stop * patch, column.start * patch : column.stop * patch]
@@ -106,13 +105,13 @@ def is_plain_vit(module: nn.Module) -> bool:
 
 
 def split_options(options: dict) -> tuple[dict, dict]:
-    """The keys of :data:`PLAIN_VIT_OPTIONS` of a timm body's options, and the rest, which are timm's."""
+    """Split options into those of :data:`PLAIN_VIT_OPTIONS` and those of timm."""
     own = {key: value for key, value in options.items() if key in PLAIN_VIT_OPTIONS}
     return own, {key: value for key, value in options.items() if key not in own}
 
 
 def refuse_options(own: dict, where: str) -> None:
-    """Raise for options of plain ViTs that were given to another body.
+    """Raise for options of plain ViTs that were given to another model.
 
     Raises:
         InputError: any are given.
@@ -120,21 +119,21 @@ def refuse_options(own: dict, where: str) -> None:
     if own:
         raise InputError(
             f"expected {sorted(own)} in model.backbone.body for plain vision transformers only, got them "
-            f"for {where}, which is none (or has dynamic_img_size=False). Leave them out."
+            f"for {where}, which is not one (or has dynamic_img_size=False). Leave them out."
         )
 
 
 def plain_vit_features(full: nn.Module, own: dict, strides: Sequence[int], where: str) -> PlainViTFeatures:
-    """The extractor that a config asks for.
+    """The extractor described by a config.
 
     Args:
-        full: the whole model; meta tensors will do.
-        own: what the config says of :data:`PLAIN_VIT_OPTIONS`.
-        strides: wanted strides: one.
-        where: name of the body, for messages.
+        full: the whole model, may be on meta tensors.
+        own: the options of :data:`PLAIN_VIT_OPTIONS`.
+        strides: wanted strides: exactly one.
+        where: name of the architecture, for messages.
 
     Raises:
-        InputError: several strides or one far from the patches, or an option that does not fit the model.
+        InputError: several strides, one far from the patch size, or an option that does not fit the model.
     """
     patch = full.patch_embed.feat_ratio()
     stride = _one_stride(strides, patch, where)
@@ -160,9 +159,9 @@ def measured_channels(full: nn.Module, device: str, features: PlainViTFeatures, 
     """Channels of the map, by one run on meta tensors.
 
     Raises:
-        InputError: the model does not run, or its map is not of the size promised.
+        InputError: the model does not run.
     """
-    whole = replace(features, window_hw=None)  # windows change no channel, and are many runs
+    whole = replace(features, window_hw=None)  # windows do not change the channels, and are slower
     try:
         with torch.no_grad():
             shape = whole(full.eval(), torch.zeros(1, 3, *PROBE_SIZE_HW, device=device))[0].shape
@@ -176,18 +175,18 @@ def measured_channels(full: nn.Module, device: str, features: PlainViTFeatures, 
 
 
 def refuse_other_grid(module: nn.Module, state: dict, where: str) -> None:
-    """Raise where a file's position embeddings were trained on another grid than the body is built for.
+    """Raise if a file's position embeddings were trained on another grid than the model's.
 
-    timm would resample them on loading: then the frozen base is not the file's, and a map of another size is
-    resampled twice.
+    timm would resample them on loading. The frozen weights would then differ from the file, and position embeddings
+    for other image sizes would be resampled twice.
 
     Args:
-        module: the body.
+        module: the model.
         state: the file's tensors, under their own names.
         where: the file, for the message.
 
     Raises:
-        InputError: the grids differ; says the `img_size` under which they agree.
+        InputError: the grids differ; the message gives the `img_size` to set.
     """
     theirs = state.get("pos_embed", state.get("visual.positional_embedding"))
     ours = getattr(module, "pos_embed", None)
@@ -204,9 +203,9 @@ def refuse_other_grid(module: nn.Module, state: dict, where: str) -> None:
         return
     patch = module.patch_embed.feat_ratio()
     raise InputError(
-        f"{where} holds position embeddings of {sides[0]} x {sides[0]} patches, the body has {grid_hw[0]} "
-        f"x {grid_hw[1]}. Say img_size={sides[0] * patch} in model.backbone.body: images of any size "
-        "still pass, and the weights stay as they are."
+        f"{where} holds position embeddings of {sides[0]} x {sides[0]} patches, the model has {grid_hw[0]} "
+        f"x {grid_hw[1]}. Set img_size={sides[0] * patch} in model.backbone.body: images of any size "
+        "are still accepted, and the weights are loaded unchanged."
     )
 
 

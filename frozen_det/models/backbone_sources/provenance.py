@@ -1,4 +1,4 @@
-"""What is known about the weights of a backbone: from itself, its library, and the file they started from."""
+"""Weights cards of backbones, from the backbone, its library and the file that was loaded."""
 
 import dataclasses
 from pathlib import Path
@@ -14,11 +14,11 @@ from .weights import form_of, weights_file
 
 
 def describe_weights(body: Body, weights) -> WeightsCard:
-    """The card of weights that were loaded into a body, without a digest of their own.
+    """The card of loaded weights, without a digest of their own.
 
     Args:
-        body: the body.
-        weights: where they came from, as :class:`frozen_det.models.FrozenBackbone` takes it.
+        body: the network.
+        weights: their source, as in :class:`frozen_det.models.FrozenBackbone`.
     """
     parent = _parent_card(weights)
     of_body = WeightsCard(
@@ -29,7 +29,7 @@ def describe_weights(body: Body, weights) -> WeightsCard:
         parent_digest=parent.digest,
         source=_source_name(weights),
     )
-    # A file's own card knows its mean and std better than the library's default for the architecture.
+    # The mean and std in a file's card take precedence over the library's defaults for the architecture.
     return first_known(
         of_body,
         dataclasses.replace(parent, digest=None),
@@ -39,44 +39,44 @@ def describe_weights(body: Body, weights) -> WeightsCard:
 
 
 def library_version(architecture: str) -> str:
-    """Library and version behind an architecture, e.g. ``timm 1.0.20``."""
+    """Library and version of an architecture, e.g. ``timm 1.0.20``."""
     source = source_of_architecture(architecture)[0]
     assert source is not None, architecture
     return f"{source.name} {source.version()}"
 
 
 def body_of_weights(weights) -> dict:
-    """The body config that the card of a weights file, or of a training's work directory, names.
+    """The `body` config of the architecture named in the card of a weights file or work directory.
 
     Raises:
-        InputError: no file, no card in it, or a card that does not say enough.
+        InputError: no file, no card, or an incomplete card.
     """
     path = _parent_file(weights)
     card = read_card(path) if path is not None else None
     if card is None or card.architecture is None:
         raise InputError(
-            f"expected model.backbone.body, got none, and weights={weights!r} carry no card that names an "
-            "architecture. Give body=dict(type='timm', name=...), or weights with a card."
+            f"expected model.backbone.body, got none, and weights={weights!r} have no card that names an "
+            "architecture. Set body=dict(type='timm', name=...), or give weights with a card."
         )
     return body_of(card.architecture, str(path))
 
 
 def body_of(architecture: str, where: str) -> dict:
-    """The body config of an architecture as weights cards name it.
+    """The `body` config of an architecture as named in weights cards.
 
     Args:
         architecture: library and name, e.g. ``timm/resnet50`` or ``frozen_det/CifarResNet20``.
         where: the weights, for messages.
 
     Raises:
-        InputError: mmdet's architectures, of which the name does not say enough.
+        InputError: an architecture of mmdet, whose name is not enough to build it.
     """
     source, name = source_of_architecture(architecture)
     found = None if source is None else source.body_of(name)
     if found is None:
         raise InputError(
-            f"expected model.backbone.body: {where} holds weights of {architecture}, by its card, which "
-            "does not say all that building it needs."
+            f"expected model.backbone.body, got none: {where} holds weights of {architecture}, by its card, and that "
+            "name is not enough to build it."
         )
     return found
 
@@ -101,7 +101,7 @@ def _parent_file(weights) -> Path | None:
 
 
 def _parent_card(weights) -> WeightsCard:
-    """The card of the file that the body was filled from; its digest is worked out where the file states none."""
+    """The card of the loaded file; its digest is computed if the file does not state one."""
     path = _parent_file(weights)
     if path is None:
         return WeightsCard()
@@ -116,12 +116,12 @@ def _parent_card(weights) -> WeightsCard:
 
 
 def _source_name(weights) -> str | None:
-    """Where the weights came from, without the folders of the machine they were on."""
+    """The source of the weights, a file without its folders."""
     path, name = _parent_file(weights), form_of(weights).path
     return path.name if path is not None and not name.startswith("package:") else name
 
 
 def _licence(body: Body, weights) -> str | None:
-    """What the weights' source states about them; None where it states nothing."""
+    """The licence stated by the weights' source, or None."""
     named = source_of_weights(weights) if isinstance(weights, str) else None
     return None if named is None else named[0].licence(body.architecture, named[1])

@@ -1,10 +1,10 @@
-"""`frozen_det.ResNetRS`: the backbone of the authors' YAML files, operation by operation as tensorflow/models has it.
+"""`frozen_det.ResNetRS`: the backbone of the authors' YAML files, with the operations of tensorflow/models.
 
 Bello et al., "Revisiting ResNets" (arXiv 2103.07579); sources: official/vision/modeling/backbones/resnet.py and
-modeling/layers/nn_blocks.py of tensorflow/models. timm's `resnetrs101` has the same tensors, under the names kept here,
-and another function: ReLU for Swish (its published weights were trained with ReLU, the authors' with Swish; inside
-squeeze-and-excitation it is ReLU in both), convolutions of stride 2 that pad both sides ('SAME' in TensorFlow pads the
-right and lower side of an even map), and no pooling in the first stage's shortcut (2 x 2 at stride 1 in TensorFlow).
+modeling/layers/nn_blocks.py of tensorflow/models. timm's `resnetrs101` has the same tensors and names
+but computes another function: ReLU instead of Swish (its weights were trained with ReLU, the authors' with Swish; both
+use ReLU in squeeze-and-excitation), symmetric padding of stride-2 convolutions ('SAME' in TensorFlow pads the
+right and bottom of an even map), and no pooling in the first stage's shortcut (2 x 2 at stride 1 in TensorFlow).
 Converted weights are renamed by :mod:`frozen_det.weights.key_maps.tensorflow_resnet`.
 """
 
@@ -20,18 +20,18 @@ DEPTHS = (50, 101, 152, 200, 270, 350, 420)
 
 @MODELS.register_module()
 class ResNetRS(nn.Module):
-    """A ResNet-RS with the authors' operations, as a body.
+    """A ResNet-RS backbone with the authors' operations.
 
     Args:
         depth: one of :data:`DEPTHS`.
-        norm_eps: eps of every norm. 1e-4 is what the authors' two-stage detectors run with; the classifier was trained
-            with 1e-3, which their RetinaNet keeps.
+        norm_eps: eps of every norm. The authors' two-stage detectors use 1e-4; the classifier was trained with 1e-3,
+            which their RetinaNet keeps.
 
     Attributes:
-        preprocess: what the published checkpoint expects: ImageNet's mean and std, RGB, 192 pixels.
+        preprocess: the input of the published checkpoint: ImageNet's mean and std, RGB, 192 pixels.
 
     Raises:
-        InputError: a depth that is not known.
+        InputError: an unknown depth.
     """
 
     head_keys = frozenset({"fc.weight", "fc.bias"})
@@ -70,7 +70,7 @@ class ResNetRS(nn.Module):
 
 
 class _PoolInPlace(nn.Module):
-    """2 x 2 average at stride 1, of what lies inside at the right and lower border: 'SAME' in TensorFlow."""
+    """2 x 2 average pooling at stride 1 with 'SAME' padding as in TensorFlow: padded cells are not counted."""
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W) -> the same
         return F.avg_pool2d(F.pad(x, (0, 1, 0, 1), mode="replicate"), 2, 1)

@@ -1,11 +1,11 @@
-"""Two models under one state dict: the same function, or another padding, epsilon or activation?"""
+"""Detect architectures with equal state dicts that differ in padding, epsilon or activation."""
 
 from ...weights.card import WeightsCard
 from .source import source_of_architecture
 
 
 def first_difference(architecture: str, other: str) -> str | None:
-    """The first thing that tells two architectures of one source apart, in words; None if there is none, or none known.
+    """Description of the first difference between two architectures of one source; None if none is known.
 
     Args:
         architecture, other: library and name, e.g. ``timm/resnet50``.
@@ -17,7 +17,7 @@ def first_difference(architecture: str, other: str) -> str | None:
 
 
 def refusal(card: WeightsCard, architecture: str, where: str) -> str | None:
-    """Why weights with this card must not go into a backbone of `architecture`; None if nothing speaks against it."""
+    """Why weights with this card must not be loaded into a backbone of `architecture`; None if they may."""
     difference = first_difference(card.architecture, architecture) if card.architecture else None
     if difference is None:
         return None

@@ -1,8 +1,8 @@
-"""The contract of a backbone source: backbones, classifiers and pretrained weights of one library, under one name.
+"""The interface of a backbone source: backbones, classifiers and pretrained weights of one library.
 
-A source is one class, registered in :data:`frozen_det.registry.BACKBONE_SOURCES` under the name that configs write
-(``body=dict(type=NAME, name=...)``, ``weights='NAME:TAG'``) and that begins the names of its architectures
-(``NAME/resnet50``). Nothing outside the class knows the name.
+A source is a class registered in :data:`frozen_det.registry.BACKBONE_SOURCES`. Its name is used in configs
+(``body=dict(type=NAME, name=...)``, ``weights='NAME:TAG'``) and as the prefix of its architectures
+(``NAME/resnet50``). No other code depends on the name.
 """
 
 import importlib
@@ -23,16 +23,16 @@ from .classifier import Network
 
 
 class BackboneSource:
-    """Where backbones come from. A subclass implements what its library has.
+    """A source of backbones. A subclass implements what its library provides.
 
     Args:
         name: under which it is registered.
 
     Attributes:
-        names_body: whether ``body.type`` may be its name; the config then has ``name`` and the library's own options.
-        names_weights: whether ``weights`` may be its name, alone or before a colon and a tag.
+        names_body: whether ``body.type`` may be its name; the config then has ``name`` and the library's options.
+        names_weights: whether ``weights`` may be its name, optionally followed by a colon and a tag.
         weights_form: how its weights are written, for messages that list the known forms; empty: not listed.
-        preprocess: what its weights expect of the input of another library's backbone that says nothing itself.
+        preprocess: the input its weights expect, for backbones of other libraries that do not define it.
     """
 
     names_body = True
@@ -44,40 +44,40 @@ class BackboneSource:
         self.name = name
 
     def build(self, name: str, options: dict, strides: Sequence[int]) -> Body:
-        """A backbone with random weights, and the features that it gives.
+        """A backbone with random weights, and its features.
 
         Args:
-            name: of the model; of a source that `body.type` does not name, the type.
+            name: of the model; the type if `names_body` is False.
             options: the other keys of the config.
-            strides: wanted, ascending.
+            strides: wanted strides, ascending.
 
         Raises:
-            InputError: an unknown name, or a stride that the model does not have.
+            InputError: an unknown name, or an unavailable stride.
         """
         raise InputError(f"{self.name} has no backbones (model.backbone.body.type); give one of {body_types()}.")
 
     def names(self) -> list[str]:
-        """The models that it has, as :meth:`build` takes them."""
+        """The available models, as accepted by :meth:`build`."""
         return []
 
     def strides(self, name: str, options: dict) -> tuple[int | None, ...]:
-        """Stride of each feature in order of running, None for one that is no map of the image; arguments as above."""
+        """Stride of each feature in execution order, None for one that is not a map; arguments as :meth:`build`."""
         raise InputError(f"{self.name} has no backbones (model.backbone.body.type); give one of {body_types()}.")
 
     def classifier(self, name: str, options: dict, num_classes: int) -> Network:
         """A whole classifier with random weights.
 
         Raises:
-            InputError: an unknown name, an option that the library does not take, no classifiers here.
+            InputError: an unknown name, an option that the library does not accept, or no classifiers here.
         """
         raise InputError(f"{self.name} has no classifiers to train (model.backbone.type); give one of {body_types()}.")
 
     def load_pretrained(self, body_cfg: dict, tag: str) -> dict[str, Tensor]:
-        """The tensors that ``weights='NAME:TAG'`` stands for, under the library's names.
+        """The tensors of ``weights='NAME:TAG'``, with the library's names.
 
         Args:
-            body_cfg: the config of the backbone that they are for.
-            tag: behind the colon; empty without.
+            body_cfg: the config of the backbone to load them into.
+            tag: the part after the colon, or empty.
 
         Raises:
             InputError: another source's backbone, an unknown tag, or weights that cannot be fetched.
@@ -85,56 +85,56 @@ class BackboneSource:
         raise InputError(f"{self.name} has no weights to load (model.backbone.weights); give a file.")
 
     def weights_file(self, tag: str) -> Path | None:
-        """The local file that ``weights='NAME:TAG'`` stands for; None where it is no file."""
+        """The local file of ``weights='NAME:TAG'``; None if it is not a file."""
         return None
 
     def licence(self, architecture: str, tag: str) -> str | None:
-        """What is stated about the weights of an architecture (``NAME/resnet50``); None where nothing is."""
+        """The stated licence of the weights of an architecture (``NAME/resnet50``), or None."""
         return None
 
     def body_of(self, name: str) -> dict | None:
-        """The config of an architecture as cards name it; None where the name does not say enough."""
+        """The config of an architecture as named in weights cards; None if the name is not enough."""
         return dict(type=self.name, name=name)
 
     def fit_state(self, module: nn.Module, state: dict[str, Tensor], where: str) -> dict[str, Tensor]:
-        """A file's tensors under the names of `module`, where the library itself knows how to rename them.
+        """A file's tensors, renamed to fit `module` if the library has a conversion for them.
 
         Args:
-            module: what is to be filled.
+            module: the module to load them into.
             state: the file's tensors.
             where: the file, for messages.
 
         Raises:
-            InputError: tensors that must not go into this module.
+            InputError: tensors that must not be loaded into this module.
         """
         return state
 
     def first_difference(self, name: str, other: str) -> str | None:
-        """What tells two architectures with the same tensors apart, in words; None if nothing does, or is known to."""
+        """Description of a difference between two architectures with the same tensors; None if none is known."""
         return None
 
     def version(self) -> str:
-        """Version of the library, for weights cards: of the module of this name, else of the source's own package."""
+        """Version of the library, for weights cards: of the module of this name, else of the source's package."""
         found = importlib.util.find_spec(self.name.replace("-", "_"))
         package = type(self).__module__.partition(".")[0]
         module = sys.modules.get(package) if found is None else importlib.import_module(found.name)
         return str(getattr(module, "__version__", "unknown"))
 
     def require_own(self, body_cfg: dict) -> None:
-        """Raise for weights of this source on another source's backbone.
+        """Raise if weights of this source are used for another source's backbone.
 
         Raises:
-            InputError: it is another's.
+            InputError: the backbone is of another source.
         """
         if body_cfg.get("type") != self.name:
             article = "an" if self.name[:1] in "aeiou" else "a"
             raise InputError(
-                f"weights={self.name!r} fits {article} {self.name} body, got model.backbone.body={body_cfg}."
+                f"weights={self.name!r} fits {article} {self.name} backbone, got model.backbone.body={body_cfg}."
             )
 
 
 def source_named(name: str) -> BackboneSource | None:
-    """The source that is registered under a name; None if none is."""
+    """The source registered under a name, or None."""
     BACKBONE_SOURCES.import_from_location()
     found = BACKBONE_SOURCES.module_dict.get(name)
     return None if found is None else found(name)
@@ -148,8 +148,8 @@ def list_backbones(source: str = "timm", pattern: str = "*") -> list[str]:
         pattern: shell pattern that the whole name must match, e.g. ``convnext*``.
 
     Returns:
-        sorted names: of timm, torchvision and plugins what ``body=dict(type=SOURCE, name=NAME)`` takes, of mmdet and
-        frozen_det the ``type`` itself. What was measured of them stands in docs/backbones.md.
+        sorted names: for timm, torchvision and plugins the NAME in ``body=dict(type=SOURCE, name=NAME)``, for mmdet
+        and frozen_det the ``type`` itself. Measurements are in docs/backbones.md.
 
     Raises:
         InputError: no such source.
@@ -164,7 +164,7 @@ def list_backbones(source: str = "timm", pattern: str = "*") -> list[str]:
 
 
 def body_types() -> list[str]:
-    """The names of sources that ``body.type`` may be, beside the types that are registered in mmdet."""
+    """The names of sources allowed in ``body.type``, besides the types registered in mmdet."""
     return [one.name for one in _sources() if one.names_body]
 
 
@@ -174,7 +174,7 @@ def weights_forms() -> list[str]:
 
 
 def source_of_type(kind) -> BackboneSource:
-    """The source of a backbone's type: the one that it names, else that of types in the registries."""
+    """The source of a backbone's type: the one with this name, else the one of registered types."""
     found = source_named(kind) if isinstance(kind, str) else None
     if found is not None and found.names_body:
         return found
@@ -182,24 +182,24 @@ def source_of_type(kind) -> BackboneSource:
 
 
 def source_of_weights(weights: str) -> tuple[BackboneSource, str] | None:
-    """(source, tag) of weights that name a source, as ``timm:a1_in1k`` does; None for those that do not."""
+    """(source, tag) of weights that name a source, as in ``timm:a1_in1k``; None otherwise."""
     head, _, tag = weights.partition(":")
     found = source_named(head)
     return (found, tag) if found is not None and found.names_weights else None
 
 
 def source_of_architecture(architecture: str) -> tuple[BackboneSource | None, str]:
-    """(source, name) of an architecture as cards name it, as ``timm/resnet50``; None for a source that is not here."""
+    """(source, name) of an architecture such as ``timm/resnet50``; the source is None if unknown."""
     library, _, name = architecture.partition("/")
     return source_named(library), name
 
 
 @contextmanager
 def fetching(what: str) -> Iterator[None]:
-    """Read what is fetched as data; a failure becomes one line that says what to do without a network.
+    """Download safely (no code is run); a failure is one error with the remedy for use without a network.
 
     Args:
-        what: is fetched, for the message.
+        what: name of the download, for the message.
 
     Raises:
         InputError: it could not be fetched.

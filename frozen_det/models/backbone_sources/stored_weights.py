@@ -1,4 +1,4 @@
-"""Sources of weights alone: a file that an installed package carries, and addresses."""
+"""Sources that provide weights only: files in installed packages, and URLs."""
 
 import importlib.metadata
 from pathlib import Path
@@ -11,7 +11,7 @@ from ...registry import BACKBONE_SOURCES
 from ...weights.loading import state_dict_of
 from .source import BackboneSource, fetching
 
-#: How names of weights files end.
+#: Suffixes of weights files.
 SUFFIXES = (".pth", ".pt", ".safetensors", ".bin")
 
 
@@ -46,7 +46,7 @@ class PackageWeights(BackboneSource):
 
 @BACKBONE_SOURCES.register_module(name=["http", "https", "open-mmlab"])
 class WebWeights(BackboneSource):
-    """Weights at an address, read without running code from it."""
+    """Weights at a URL, read without running code from the file."""
 
     names_body = False
 

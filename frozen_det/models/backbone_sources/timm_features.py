@@ -1,4 +1,4 @@
-"""Backbones of timm: features by stride, by `forward_intermediates` where the family has it. Refuses unknown names."""
+"""Backbones of timm: features by stride, with `forward_intermediates` if the model has it. Refuses unknown names."""
 
 import inspect
 
@@ -21,7 +21,7 @@ def timm_body(name: str, options: dict, strides) -> Body:
         strides: wanted strides, ascending.
 
     Raises:
-        InputError: an unknown name, or a stride that the model does not have.
+        InputError: an unknown name, or an unavailable stride.
     """
     require_known(name)
     own, options = split_options(options)
@@ -51,7 +51,7 @@ def timm_body(name: str, options: dict, strides) -> Body:
 
 
 def timm_strides(name: str, options: dict) -> tuple[int | None, ...]:
-    """Stride of each feature of a model, in order of running.
+    """Stride of each feature of a model, in execution order.
 
     Raises:
         InputError: an unknown name, or a model that runs at none of the sizes tried.
@@ -65,7 +65,7 @@ def timm_strides(name: str, options: dict) -> tuple[int | None, ...]:
 
 
 def timm_preprocess(full: nn.Module, overlay: dict | None) -> Preprocess:
-    """What the card of a timm model, with the changes of `overlay`, says about the input."""
+    """The expected input from a timm model's `pretrained_cfg`, updated with `overlay`."""
     card = {**(getattr(full, "pretrained_cfg", None) or {}), **(overlay or {})}
     size = card.get("input_size")
     return Preprocess(
@@ -83,10 +83,10 @@ def require_known(name: str, key: str = "model.backbone.body.name") -> None:
 
     Args:
         name: of the model.
-        key: of the config that says it, for the message.
+        key: config key of the name, for the message.
 
     Raises:
-        InputError: unknown; the closest name is given.
+        InputError: an unknown name; the message gives the closest one.
     """
     import timm
 
@@ -98,7 +98,7 @@ def require_known(name: str, key: str = "model.backbone.body.name") -> None:
 
 
 def _pruned(name: str, options: dict, full: nn.Module, indices, prune_norm: bool = True):
-    """The model without what the features at `indices` do not need, and the state-dict keys that went."""
+    """The model pruned to what the features at `indices` need, and the state dict keys removed."""
     import timm
 
     module = timm.create_model(name, pretrained=False, num_classes=0, **options)
@@ -107,7 +107,7 @@ def _pruned(name: str, options: dict, full: nn.Module, indices, prune_norm: bool
 
 
 class _TimmFeatures:
-    """`forward_intermediates` at fixed indices; keeps no reference to the module, so copies of it stay whole."""
+    """`forward_intermediates` at fixed indices, without a reference to the module, so that it can be copied."""
 
     def __init__(self, indices):
         self.indices = list(indices)
@@ -117,12 +117,12 @@ class _TimmFeatures:
 
 
 def _on_meta(name: str, options: dict):
-    """The full architecture on meta tensors, and its options with free input sizes switched on where it can."""
+    """The full architecture on meta tensors, and its options with dynamic input sizes enabled if supported."""
     import timm
 
     full, device = on_meta(lambda: timm.create_model(name, pretrained=False, **options))
     accepted = inspect.signature(type(full).__init__).parameters
-    # Detection images have any size; transformers of timm insist on their training size unless told.
+    # Detection images have any size, but timm's transformers require their training size by default.
     if "dynamic_img_size" in accepted:
         options = {"dynamic_img_size": True, **options}
     elif "strict_img_size" in accepted:
@@ -134,7 +134,7 @@ def _on_meta(name: str, options: dict):
 
 
 def _measured(full: nn.Module, device: str, where: str, name: str, options: dict) -> Measured:
-    """All intermediate features; measured with values where meta tensors cannot tell what a size does."""
+    """Measure all intermediate features, on real tensors where meta tensors are not sufficient."""
     import timm
 
     own_hw = _own_hw(full)
@@ -160,15 +160,15 @@ def _measured(full: nn.Module, device: str, where: str, name: str, options: dict
 
 
 def _own_hw(model: nn.Module) -> tuple[int, int] | None:
-    """The size (height, width) in px that the card of a model of timm names."""
+    """The input size (height, width) in px in the `pretrained_cfg` of a timm model."""
     size = (getattr(model, "pretrained_cfg", None) or {}).get("input_size")
     return tuple(size[1:]) if size else None
 
 
 def _has_tables_of_size(full: nn.Module, name: str, options: dict, own_hw) -> bool:
-    """Whether parameters have other shapes where the model is made for another size, as tables of positions have.
+    """Whether shapes of parameters, such as position embeddings, depend on the model's image size.
 
-    Reading behind the end of a table is an error for values only; meta tensors let it pass.
+    Indexing beyond the end of a table raises on real tensors only, not on meta tensors.
     """
     import timm
 
@@ -184,7 +184,7 @@ def _has_tables_of_size(full: nn.Module, name: str, options: dict, own_hw) -> bo
 
 
 def _timm_features_only(name, options, strides, full, overlay) -> Body:
-    """Older timm families without `forward_intermediates`: timm's own list wrapper, under its own key names."""
+    """For timm models without `forward_intermediates`: `features_only=True`, with the keys of that wrapper."""
     import timm
 
     where = f"timm/{name}"
@@ -207,7 +207,7 @@ def _timm_features_only(name, options, strides, full, overlay) -> Body:
 
 
 def _list_measured(name: str, options: dict, where: str) -> tuple[nn.Module, Measured, bool]:
-    """timm's list wrapper, its features, and whether they come channels last."""
+    """The `features_only` model, its features, and whether they are channels last."""
     import timm
 
     probe, device = on_meta(lambda: timm.create_model(name, pretrained=False, features_only=True, **options))

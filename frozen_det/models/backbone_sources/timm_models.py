@@ -1,4 +1,4 @@
-"""The source `timm`: its models as backbones and classifiers, its pretrained weights, its renaming of foreign files."""
+"""The source `timm`: its models as backbones and classifiers, pretrained weights, and conversion of foreign files."""
 
 import sys
 from itertools import zip_longest
@@ -17,7 +17,7 @@ from .timm_features import require_known, timm_body, timm_preprocess, timm_strid
 
 @BACKBONE_SOURCES.register_module(name="timm")
 class TimmSource(BackboneSource):
-    """Models of `timm.list_models()`; ``name.tag`` is allowed. ``weights='timm:TAG'`` takes another tag's weights."""
+    """Models of `timm.list_models()`; ``name.tag`` is allowed. ``weights='timm:TAG'`` loads another tag's weights."""
 
     weights_form = "'timm' or 'timm:TAG'"
 
@@ -66,9 +66,9 @@ class TimmSource(BackboneSource):
         return getattr(timm.models.get_pretrained_cfg(f"{name}.{tag}" if tag else name), "license", None)
 
     def fit_state(self, module: nn.Module, state: dict[str, Tensor], where: str) -> dict[str, Tensor]:
-        """timm's own per-family renaming of foreign files, where timm has one for this family.
+        """Apply timm's `checkpoint_filter_fn` of the model, if there is one.
 
-        DINO, MAE, CLIP and first-release files use names that timm's families know how to read.
+        It converts files of DINO, MAE, CLIP and original releases.
         """
         refuse_other_grid(module, state, where)
         wanted = module.state_dict()
@@ -81,14 +81,14 @@ class TimmSource(BackboneSource):
             return state  # not a file of this family; the strict loader explains what does not fit
         if sum(name in wanted for name in renamed) <= sum(name in wanted for name in state):
             return state
-        # timm drops what served the pre-training alone; here it stays among the leftovers, which are counted.
+        # timm drops tensors used in pre-training only; here they are kept so that all unused tensors are counted.
         dropped = {name: value for name, value in state.items() if name not in wanted and is_training_only(name)}
         return {**dropped, **renamed}
 
     def first_difference(self, name: str, other: str) -> str | None:
-        """The first line in which the models' descriptions differ; None for names that timm does not know.
+        """The first line in which the models' `repr` differ; None for names that timm does not know.
 
-        Shapes cannot tell: `tf_efficientnet_b0` and `efficientnet_b0` share every name and shape.
+        Shapes are not sufficient: `tf_efficientnet_b0` and `efficientnet_b0` share every name and shape.
         """
         import timm
 

@@ -1,4 +1,4 @@
-"""The source `torchvision`: its classification models, as backbones traced at the ends of their stages; its weights."""
+"""The source `torchvision`: its classification models, traced at the ends of their stages, and its weights."""
 
 import math
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ from .classifier import Network, built, changing_names
 from .input_size import Measured, any_size, measure
 from .source import BackboneSource, fetching
 
-# How a stage gives its feature: (N, C, H, W), (N, H, W, C), or tokens (N, 1 + H * W, C) behind a class token.
+# Output layouts of a stage: (N, C, H, W), (N, H, W, C), or tokens (N, 1 + H * W, C) with a class token first.
 _LAYOUTS = ("NCHW", "NHWC", "NLC")
-# Cells that one halving without padding loses at most, as the size before it counts them.
+# Largest number of input cells lost by one unpadded downsampling.
 _ROUNDING = 4
 
 
 @BACKBONE_SOURCES.register_module(name="torchvision")
 class TorchvisionSource(BackboneSource):
-    """Models of `torchvision.models.list_models()`. ``weights='torchvision:IMAGENET1K_V2'`` takes those weights."""
+    """Models of `torchvision.models.list_models()`. ``weights='torchvision:IMAGENET1K_V2'`` loads those weights."""
 
     weights_form = "'torchvision' or 'torchvision:IMAGENET1K_V2'"
     preprocess = Preprocess()
@@ -76,7 +76,7 @@ class TorchvisionSource(BackboneSource):
     def load_pretrained(self, body_cfg: dict, tag: str) -> dict[str, Tensor]:
         import torchvision
 
-        # mmdet writes 'torchvision://resnet50' for its own ResNet, whose keys are torchvision's.
+        # mmdet uses 'torchvision://resnet50' for its own ResNet, which has the same keys as torchvision's.
         if tag.startswith("//"):
             name, tag = tag.removeprefix("//"), "IMAGENET1K_V1"
         else:
@@ -101,7 +101,7 @@ def _require_known(name: str, key: str) -> None:
 
 
 def torchvision_preprocess(name: str) -> Preprocess:
-    """What the default weights of a torchvision model expect of their input."""
+    """The input expected by the default weights of a torchvision model."""
     import torchvision
 
     weights = torchvision.models.get_model_weights(name)
@@ -151,17 +151,17 @@ def _as_map(shape, layout: str, size_hw) -> tuple[int, ...]:
 
 
 def _height(shape, size_hw) -> int:
-    """Height of an output of four dimensions: of its two layouts, the one nearer to the input's height by width."""
+    """Height of a four-dimensional output, in the layout whose aspect ratio is closer to the input's."""
     ratio = size_hw[0] / size_hw[1]
     return min((shape[2], shape[3]), (shape[1], shape[2]), key=lambda hw: abs(math.log(hw[0] / hw[1] / ratio)))[0]
 
 
 def _stages(name: str, options: dict) -> tuple[nn.Module, list[tuple[str, str]], Measured]:
-    """The model, on meta tensors where it can; (node, layout) of each stage that may be a map; what was measured.
+    """The model (on meta tensors if possible), (node, layout) of each stage that may be a map, and the measurements.
 
-    A stage is a child of the model; a Sequential that spans more than one halving is opened into its children, so
-    that what comes out is the end of a stage and never the inside of a block. The last stage of a stride is taken,
-    so that tokens behind their patch embedding go before it.
+    A stage is a child of the model. A Sequential with more than one downsampling is split into its children, so that
+    features are taken at the end of a stage and not inside a block. The last stage of a stride is used, so that
+    transformer blocks take precedence over their patch embedding.
     """
     import torchvision
 
@@ -180,7 +180,7 @@ def _stages(name: str, options: dict) -> tuple[nn.Module, list[tuple[str, str]],
 
 
 def _outputs(full: nn.Module, device: str, size_hw) -> dict[str, tuple[int, ...]]:
-    """Shape of the output of every stage, in order of running."""
+    """Shape of the output of every stage, in execution order."""
     shapes, spanning = {}, set()
 
     def visit(prefix: str, module: nn.Module):
@@ -212,7 +212,7 @@ def _outputs(full: nn.Module, device: str, size_hw) -> dict[str, tuple[int, ...]
     finally:
         for handle in handles:
             handle.remove()
-    # The last child is the classifier; SqueezeNet's gives a map too, of logits.
+    # The last child is the classifier; SqueezeNet's returns a map of logits.
     classifier = [name for name, _ in full.named_children()][-1]
     shapes = {path: shape for path, shape in shapes.items() if path.split(".")[0] != classifier}
     # A Sequential reports after its children. Keep it alone unless it spans several halvings; then keep the children.

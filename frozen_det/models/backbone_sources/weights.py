@@ -1,6 +1,6 @@
-"""Where a backbone's weights come from: a file, a source (:mod:`.source`), or (only when said) chance.
+"""Load a backbone's weights from a file or a source (:mod:`.source`); random weights only on request.
 
-Every way ends in :func:`frozen_det.weights.loading.load_strictly`: all of the backbone is loaded, or nothing.
+All of them use :func:`frozen_det.weights.loading.load_strictly`: the whole backbone is loaded, or nothing.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ from .stored_weights import SUFFIXES
 
 
 def known_forms() -> str:
-    """What ``model.backbone.weights`` may be, for messages."""
+    """Accepted values of ``model.backbone.weights``, for messages."""
     return (
         f"{', '.join(weights_forms())}, a .pth or .safetensors file, the work directory of a classifier's "
         "training, dict(path=..., key='state_dict_ema', prefix='encoder_q.') for an entry of a file or for names in "
@@ -33,12 +33,12 @@ def known_forms() -> str:
 
 @dataclass(frozen=True)
 class WeightsForm:
-    """What `model.backbone.weights` says, taken apart.
+    """The parsed value of `model.backbone.weights`.
 
     Attributes:
         path: a file, a work directory, a library or ``'random'``.
-        key: the entry of the file to take; None for the one that stands where weights usually do.
-        prefix: only names that begin with it, without it; ``''`` for names without one; None: whatever fits.
+        key: the entry of the file to use; None for the usual one.
+        prefix: use only names with this prefix, and strip it; ``''`` for names without one; None for whatever fits.
     """
 
     path: str
@@ -47,15 +47,15 @@ class WeightsForm:
 
     @property
     def is_part(self) -> bool:
-        """Whether a part of a file is named."""
+        """Whether a part of a file is selected."""
         return self.key is not None or self.prefix is not None
 
 
 def form_of(weights) -> WeightsForm:
-    """The parts of one of :func:`known_forms`.
+    """Parse one of :func:`known_forms`.
 
     Raises:
-        InputError: neither a text nor a dict with `path`, or keys that are not known.
+        InputError: neither a string nor a dict with `path`, or unknown keys.
     """
     if isinstance(weights, Mapping):
         known = [field.name for field in fields(WeightsForm)]
@@ -73,12 +73,12 @@ def form_of(weights) -> WeightsForm:
 
 
 def weights_file(weights) -> Path | None:
-    """The local file that `weights` names, or None if it names a library or chance.
+    """The local file given by `weights` (any of :func:`known_forms`), or None for a library or ``'random'``.
 
-    A work directory stands for its newest checkpoint. `weights` is any of :func:`known_forms`.
+    For a work directory this is its newest checkpoint.
 
     Raises:
-        InputError: a package that is not installed or carries no weights; a folder without a checkpoint.
+        InputError: a package that is not installed or has no weights; a folder without a checkpoint.
     """
     weights = form_of(weights).path
     if weights == "random":
@@ -88,8 +88,8 @@ def weights_file(weights) -> Path | None:
 
 
 def _newest(path: Path) -> Path:
-    """A file as it is; of a work directory, the checkpoint that was written last."""
-    if not os.path.isdir(path):  # False for a name that no system could have; Path.is_dir raises for some
+    """A file as given; the newest checkpoint of a work directory."""
+    if not os.path.isdir(path):  # False for an impossible file name, where Path.is_dir may raise
         return path
     from ...weights.kept_checkpoints import latest_checkpoint
 
@@ -111,7 +111,7 @@ def _newest(path: Path) -> Path:
 
 
 def load_weights(body: Body, body_cfg: dict, weights) -> LoadReport | None:
-    """Fill `body.module` with weights.
+    """Load weights into `body.module`.
 
     Args:
         body: from :func:`build_body`.
@@ -119,10 +119,10 @@ def load_weights(body: Body, body_cfg: dict, weights) -> LoadReport | None:
         weights: one of :func:`known_forms`.
 
     Returns:
-        What was loaded, or None for ``'random'``.
+        a report of what was loaded, or None for ``'random'``.
 
     Raises:
-        InputError: the source cannot be reached, or does not fit the body.
+        InputError: the source is not available, or does not fit the network.
     """
     if weights == "random":
         return None
@@ -132,7 +132,7 @@ def load_weights(body: Body, body_cfg: dict, weights) -> LoadReport | None:
 
 
 class StoredTensors(NamedTuple):
-    """What weights hold: where they are from, the tensors under the names they have, the class names they state."""
+    """Stored weights: their origin, the tensors under their stored names, and class names if stated."""
 
     where: str
     tensors: dict
@@ -153,7 +153,7 @@ def tensors_of(body: Body, body_cfg: dict, weights) -> StoredTensors:
         state = state_dict_of(checkpoint, where, form.key)
         refuse_unreadable(state, where)
         card = card_of(checkpoint, where)
-        if card is not None and not form.is_part:  # a card speaks of the weights that are taken by default
+        if card is not None and not form.is_part:  # a card describes the weights that are used by default
             verify(card, state, where)
             reason = refusal(card, body.architecture, where)
             if reason:
@@ -172,7 +172,7 @@ def tensors_of(body: Body, body_cfg: dict, weights) -> StoredTensors:
 
 
 def _log_averaged(checkpoint, key: str | None, where: str) -> None:
-    """Log which of two networks is taken, of a file that may hold both."""
+    """Log whether raw or averaged weights are used, if a file may contain both."""
     from mmengine.logging import print_log
 
     if is_averaged_by_host(checkpoint):

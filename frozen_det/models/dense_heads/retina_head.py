@@ -1,4 +1,4 @@
-"""RetinaNet head as the authors have it: towers shared by all levels with a norm per level, their normalisation.
+"""The authors' RetinaNet head: towers shared by all levels with a norm per level, and their loss normalisation.
 
 Sources in tensorflow/models: official/vision/modeling/heads/dense_prediction_heads.py, tasks/retinanet.py,
 configs/retinanet.py. Their losses in mmdet's terms: FocalLoss(alpha=0.25, gamma=1.5) over positives + 1, and

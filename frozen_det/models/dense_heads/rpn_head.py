@@ -1,8 +1,8 @@
-"""Region proposal network as the authors have it: shared convolutions, a norm per level, their loss normalisation.
+"""The authors' region proposal network: shared convolutions, a norm per level, and their loss normalisation.
 
 Sources in tensorflow/models: official/vision/modeling/heads/dense_prediction_heads.py, losses/maskrcnn_losses.py,
 ops/anchor.py, tasks/maskrcnn.py. mmdet's RPNHead has no norm, divides both losses by the sampled anchors and takes
-the box loss on sampled anchors only; each of these is a switch here.
+the box loss on sampled anchors only; each of these is an option here.
 """
 
 from collections.abc import Sequence

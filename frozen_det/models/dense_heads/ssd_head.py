@@ -1,4 +1,4 @@
-"""mmdet's SSD head, with the attribute that mmdet's prediction of every dense head reads and SSD's never sets."""
+"""mmdet's SSD head with the attribute `loss_cls`, which mmdet's prediction reads and SSDHead does not set."""
 
 from mmdet.models.dense_heads import SSDHead as HostSSDHead
 
@@ -7,9 +7,9 @@ from ...registry import MODELS
 
 @MODELS.register_module()
 class SSDHead(HostSSDHead):
-    """mmdet's SSDHead, which has its losses as functions; arguments, keys and numbers are the same.
+    """mmdet's SSDHead, with the same arguments, keys and results.
 
-    Without `loss_cls` the host's prediction ends in an AttributeError (mmdet 3.5.1).
+    Without `loss_cls`, prediction raises an AttributeError (mmdet 3.5.1).
     """
 
     loss_cls = None

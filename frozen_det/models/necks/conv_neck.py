@@ -1,10 +1,10 @@
-"""One or two convolutions in place of a pyramid: the paper's probe of how much decoder a frozen backbone needs.
+"""One or two convolutions instead of a pyramid: the paper's ablation of the decoder that a frozen backbone needs.
 
-The paper replaces the FPN by one or two convolutions and reports only directions (scratch falls, fine-tuned and
-frozen rise from one to two). Its exact form is not published; this is the form chosen here: every backbone map has
-a stack of its own, maps never meet, levels above the backbone's are max-pools (no parameters). So the number of
-convolutions is the only capacity, and every detector that takes a pyramid takes this neck. With a single map and
-``num_outs=1`` it is a single-stride neck.
+The paper replaces the FPN by one or two convolutions and reports the trend only (from one to two, scratch falls,
+fine-tuned and frozen rise). The exact architecture is not published. Here every backbone map has its own stack of
+convolutions, maps are not fused, and further levels are max-pools (no parameters). So capacity depends only on the
+number of convolutions, and the neck works in every detector with a pyramid. With a single map and ``num_outs=1`` it is
+a single-stride neck.
 """
 
 from collections.abc import Sequence
@@ -24,10 +24,10 @@ class ConvNeck(BaseModule):
     """Per map: ``num_convs`` 3x3 convolutions with norm, activation between them and none after the last.
 
     Args:
-        in_channels: channels of every map the backbone hands over, finest first.
+        in_channels: channels of every backbone map, finest first.
         out_channels: channels of every output map.
         num_convs: convolutions per map, at least 1 (the paper: 1 and 2).
-        num_outs: output maps; None gives as many as maps used. Further ones are 2x2 max-pools of the last.
+        num_outs: number of output maps; None for the number of maps used. Further ones are 2x2 max-pools of the last.
         start_level: index of the first map used.
         kernel_size: of every convolution, odd.
         act_cfg, norm_cfg: between and after the convolutions; None leaves them out.

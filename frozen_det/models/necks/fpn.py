@@ -1,8 +1,8 @@
-"""The feature pyramid as the authors' baseline has it: mmdet's FPN with a norm on every output and their extra levels.
+"""The FPN of the authors' baseline: mmdet's FPN with a norm on every output and the authors' extra levels.
 
-Source: official/vision/modeling/decoders/fpn.py of tensorflow/models. Against mmdet's FPN: batch norm on every
-output map, none on the laterals; extra levels are stride-2 convolutions on the last output before its norm, with
-the activation before every one of them but the first; stride-2 padding is TensorFlow's 'same'; biases stay.
+Source: official/vision/modeling/decoders/fpn.py of tensorflow/models. Differences to mmdet's FPN: batch norm on every
+output map, none on the laterals; extra levels are stride-2 convolutions on the last output before its norm, with an
+activation before all of them but the first; stride-2 padding is TensorFlow's 'same'; biases are kept.
 """
 
 from collections.abc import Sequence
@@ -21,10 +21,10 @@ from ..layers.conv_norm_act import AUTHORS_NORM, SWISH, apply_norm, build_activa
 class FPN(BaseModule):
     """1x1 laterals, top-down sum with nearest upsampling, 3x3 convolution per level, extra levels, norm per level.
 
-    Any input size passes: where a map is not exactly half the one before, upsampling goes to the finer one's size.
+    Any input size is accepted: maps are upsampled to the size of the next finer one.
 
     Args:
-        in_channels: channels of every map the backbone hands over, finest first.
+        in_channels: channels of every backbone map, finest first.
         out_channels: channels of every output map.
         num_outs: output maps; those beyond the backbone's come from stride-2 convolutions.
         start_level: index of the first map used (0 with strides (4, 8, 16, 32) gives the authors' levels 2-6).

@@ -1,12 +1,12 @@
-"""NAS-FPN as the authors of the frozen-backbone paper have it (arXiv 2204.00484; graph of arXiv 1904.07392).
+"""NAS-FPN of the authors of the frozen-backbone paper (arXiv 2204.00484; graph of arXiv 1904.07392).
 
 mmdet's neck of this name has the same graph with other operations (average gate, roles of the gate reversed, fixed
-ReLU, convolutions before levels 6 and 7); it stays reachable as ``type='mmdet.NASFPN'``.
+ReLU, convolutions before levels 6 and 7); it is available as ``type='mmdet.NASFPN'``.
 
 Every node combines two maps at its level, by sum or by attention (coarse + fine * sigmoid(global max of coarse),
 the coarse input being the one of the higher level), then activation -> 3x3 convolution with bias -> norm. An output
-node also adds earlier maps of its level that nothing else has read. Levels 6 and 7 start as max-pools of the
-projected level below. Nothing is shared between cells. It refuses sizes that the graph cannot meet at.
+node also adds earlier maps of its level that no other node uses. Levels 6 and 7 start as max-pools of the
+projected level below. Cells do not share weights. Input sizes whose maps cannot be combined are refused.
 """
 
 from collections.abc import Sequence
@@ -57,7 +57,7 @@ GRAPH = (
 
 
 class Step(NamedTuple):
-    """A node made ready to run: which map gates, which is gated, which further maps of its level are added."""
+    """A node prepared for execution: the gating map, the gated map, and further maps of its level that are added."""
 
     level: int
     attention: bool
@@ -96,7 +96,7 @@ def plan_steps(graph: Sequence[Node], combine: str = "attention") -> tuple[tuple
 
 
 class ConvBlock(nn.Module):
-    """What follows the combination in the authors' YAML files: 3x3 convolution (bias) -> norm."""
+    """The block after a combination in the authors' YAML files: 3x3 convolution (bias) -> norm."""
 
     def __init__(self, channels: int, norm_cfg: dict | None, separable: bool):
         super().__init__()
@@ -108,7 +108,7 @@ class ConvBlock(nn.Module):
 
 
 class BottleneckBlock(nn.Module):
-    """What follows it in the EfficientNet-B7 system: a residual bottleneck, C -> 4C channels, drop-connect.
+    """The block in the EfficientNet-B7 system: a residual bottleneck, C -> 4C channels, drop-connect.
 
     1x1 (C -> C), 3x3 (C -> C), 1x1 (C -> 4C), each with a norm and without bias, activation after the first two;
     the shortcut is a 1x1 convolution with norm; activation after the sum. First weights are TensorFlow's
@@ -134,7 +134,7 @@ class BottleneckBlock(nn.Module):
 
 
 class CellNode(nn.Module):
-    """One step of a cell: project where widths differ, resample, combine, activation, block."""
+    """One step of a cell: project if widths differ, resample, combine, activation, block."""
 
     def __init__(
         self,
@@ -218,10 +218,10 @@ class NASFPN(BaseModule):
     """The authors' NAS-FPN on any backbone: levels 3-7 out, from the levels that the backbone has.
 
     Args:
-        in_channels: channels of every map the backbone hands over, finest first.
+        in_channels: channels of every backbone map, finest first.
         out_channels: channels of every output map. With ``block='bottleneck'`` it is four times the width inside
             (the B7 system: 1024, width 256).
-        num_repeats: cells in a row, weights not shared.
+        num_repeats: number of cells, weights not shared.
         start_level: index of the map that becomes level 3. None takes the last three maps (a stride-4 map is
             left out). Missing levels above are max-pools of the level below.
         num_outs: 5, for the reader of a config.

@@ -1,10 +1,10 @@
-"""ViTDet's simple feature pyramid: every level straight from one map of one stride. Refuses more than one input map.
+"""ViTDet's simple feature pyramid: every level directly from one map of one stride. Refuses several input maps.
 
 Li et al., "Exploring Plain Vision Transformer Backbones for Object Detection" (arXiv 2203.16527), section 3 and
 appendix A.1: finer levels by 2x2 transposed convolutions of stride 2, norm and GELU between two of them, coarser ones
 by max-pooling, then on every level a 1x1 and a 3x3 convolution, each followed by LayerNorm over the channels, no
-activation. Levels never meet. Details that the paper leaves open follow the authors' code (`SimpleFeaturePyramid` and
-`LastLevelMaxPool` of detectron2): every transposed convolution halves the channels and has a bias, the other
+activation. Levels are not fused. Details that the paper leaves open follow the authors' code (`SimpleFeaturePyramid`
+and `LastLevelMaxPool` of detectron2): every transposed convolution halves the channels and has a bias, the other
 convolutions have none under a norm, LayerNorm's eps is 1e-6, levels beyond the pyramid take every second cell of the
 last.
 
@@ -107,7 +107,7 @@ class SimpleFeaturePyramid(BaseModule):
             raise InputError(
                 f"expected an input stride that scale_factors={self.scale_factors} divide into whole pixels, got "
                 f"{in_strides[0]}, which would give strides {strides}, in model.neck of type "
-                "frozen_det.SimpleFeaturePyramid. Ask a body of patch 14 for model.backbone.strides=(16,)."
+                "frozen_det.SimpleFeaturePyramid. With patches of 14 px set model.backbone.strides=(16,)."
             )
         strides = [int(stride) for stride in strides]
         return strides + [strides[-1] * 2 ** (i + 1) for i in range(self.num_outs - len(strides))]
@@ -117,8 +117,8 @@ class SimpleFeaturePyramid(BaseModule):
         shared = self.reduce(_only_map(inputs))
         maps = [level(shared) for level in self.levels]
         while len(maps) < self.num_outs:
-            maps.append(F.max_pool2d(maps[-1], 1, 2))  # a window of one cell: every second one
-        # The norms leave channels last in memory, and convolutions behind them keep that; heads of mmdet call view().
+            maps.append(F.max_pool2d(maps[-1], 1, 2))  # kernel size 1: every second cell
+        # The norms return channels-last memory, which convolutions keep; mmdet's heads call view().
         return tuple(level.contiguous() for level in maps)  # num_outs x (N, C, H_l, W_l)
 
 

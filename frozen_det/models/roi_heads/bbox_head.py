@@ -1,9 +1,9 @@
-"""Box head as the authors have it: norm and activation after every convolution and every linear layer.
+"""The authors' box head: norm and activation after every convolution and every linear layer.
 
-Source: official/vision/modeling/heads/instance_heads.py and losses/maskrcnn_losses.py of tensorflow/models. Against
-mmdet's ConvFCBBoxHead: the linear layers are followed by a norm, the activation is free, biases stay under norms,
-and the box loss is divided by what is counted in the sum (4 numbers per positive region) and not by all sampled
-regions, which weighs boxes more. Each is a switch; ``norm_cfg=None, act_cfg=dict(type='ReLU'),
+Source: official/vision/modeling/heads/instance_heads.py and losses/maskrcnn_losses.py of tensorflow/models. Differences
+to mmdet's ConvFCBBoxHead: linear layers have a norm, the activation is configurable, layers before a norm keep their
+bias, and the box loss is divided by the number of summed terms (4 per positive region) instead of all sampled
+regions, which gives boxes more weight. Each is an option; ``norm_cfg=None, act_cfg=dict(type='ReLU'),
 box_loss_divisor='sampled'`` is mmdet's head.
 """
 

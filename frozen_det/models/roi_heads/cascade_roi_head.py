@@ -1,10 +1,10 @@
-"""Cascade of box heads as the authors have it, every difference to mmdet's cascade a switch.
+"""The authors' cascade of box heads; every difference to mmdet's cascade is an option.
 
 Sources in tensorflow/models, official/vision: modeling/maskrcnn_model.py, modeling/factory.py,
-modeling/layers/{roi_sampler,mask_sampler}.py, tasks/maskrcnn.py. The points that differ (the authors' side is the
-default, but for masks, where mmdet's is):
+modeling/layers/{roi_sampler,mask_sampler}.py, tasks/maskrcnn.py. The options that differ (the authors' values are the
+default, except for masks, where mmdet's are):
 
-| switch | authors | mmdet |
+| option | authors | mmdet |
 |---|---|---|
 | ``iou_thresholds`` | 0.5, 0.7, 0.8 (EfficientNet-B7 system: 0.6, 0.7, 0.8) | 0.5, 0.6, 0.7 |
 | ``box_stds`` | 1/10, 1/20, 1/30 of the unit (sides: twice that) | 0.1, 0.05, 0.033 |
@@ -40,7 +40,7 @@ AUTHORS_BOX_STDS = tuple((1 / w, 1 / w, 2 / w, 2 / w) for w in (10, 20, 30))
 
 @MODELS.register_module()
 class CascadeRoIHead(HostCascadeRoIHead):
-    """mmdet's cascade with the switches of this module's table; state-dict keys are mmdet's.
+    """mmdet's cascade with the options in this module's table; state dict keys are mmdet's.
 
     Args:
         bbox_roi_extractor, mask_roi_extractor, mask_head, test_cfg: as in mmdet.
@@ -59,7 +59,7 @@ class CascadeRoIHead(HostCascadeRoIHead):
             EfficientNet-B7 system: 0.5, regions between are left out). Or a list, one per stage, used as it is.
 
     Raises:
-        InputError: a switch's value is unknown, a length is not num_stages, or a switch contradicts a list.
+        InputError: an unknown value, a length that is not num_stages, or an option that contradicts a list.
     """
 
     def __init__(

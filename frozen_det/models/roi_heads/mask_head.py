@@ -1,4 +1,4 @@
-"""Mask head as the authors have it: a norm after every convolution, the transposed one included, biases kept.
+"""The authors' mask head: a norm after every convolution including the transposed one, biases kept.
 
 Source: `MaskrcnnHead` in modeling/architecture/heads.py of the detection code of tensorflow/tpu (the same layers in
 official/vision/modeling/heads/instance_heads.py of tensorflow/models). mmdet's FCNMaskHead has no norm after its

@@ -1,4 +1,4 @@
-"""RoI features sampled where the authors sample them, from regions of any size, also below one cell.
+"""RoIAlign at the authors' sample positions, for regions of any size, also smaller than one cell.
 
 Source: `multilevel_crop_and_resize` in official/vision/ops/spatial_transform_ops.py of tensorflow/models. Sample i of n
 along a side lies at (start + (i + 0.5) * length / n) / stride in cells, cell 0 at coordinate 0. mmdet's RoIAlign with

@@ -300,7 +300,7 @@ def test_weights_of_another_grid_are_refused_with_the_size_to_say_and_load_uncha
     other = shaken(timm.create_model("vit_base_patch16_clip_224", num_classes=0, img_size=96, **SMALL))
     path = tmp_path / "clip96.pth"
     torch.save(other.state_dict(), path)
-    with pytest.raises(InputError, match=r"6 x 6 patches, the body has 4 x 4. Say img_size=96"):
+    with pytest.raises(InputError, match=r"6 x 6 patches, the model has 4 x 4. Set img_size=96"):
         FrozenBackbone(config("clip"), str(path), (16,)).init_weights()
     backbone = FrozenBackbone(dict(config("clip"), img_size=96), str(path), (16,))
     backbone.init_weights()
