@@ -105,7 +105,7 @@ def _newest(path: Path) -> Path:
             remedy = f"It holds {few(files)}: give that file." if files else "Train first, or give a file."
         raise InputError(
             f"expected a checkpoint (epoch_N.pth or iter_N.pth) in the work directory {path}, which "
-            f"stands for weights, but there is none. {remedy}"
+            f"is given as weights, but there is none. {remedy}"
         )
     return found
 

@@ -53,7 +53,7 @@ def test_a_deep_copy_runs_on_its_own_adapters(family, kind):
 
 
 @pytest.mark.parametrize("mode", [True, False], ids=["training", "evaluation"])
-def test_a_deep_copy_of_a_traced_body_keeps_its_modes(mode):
+def test_a_deep_copy_of_a_traced_backbone_keeps_its_modes(mode):
     backbone = small_backbone("torchvision-resnet", "series").train(mode)
     twin = copy.deepcopy(backbone)
     assert [n for n, module in twin.body.named_modules() if module.training] == []
@@ -107,7 +107,7 @@ def test_a_pickled_model_and_a_loaded_state_dict_compute_the_same(family, kind):
 
 
 @each
-def test_base_keys_are_those_of_the_plain_body_and_adapters_stand_under_their_sites(family, kind):
+def test_base_keys_are_those_of_the_plain_backbone_and_adapters_are_named_by_their_layers(family, kind):
     backbone = small_backbone(family, kind)
     keys = set(backbone.state_dict())
     assert {key for key in keys if key.startswith("body.")} == set(small_backbone(family, None).state_dict())

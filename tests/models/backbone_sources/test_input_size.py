@@ -25,7 +25,7 @@ def refusing(run, accepts):
     return refusing_run
 
 
-def test_a_body_of_any_size_gets_its_strides_and_no_wrapper():
+def test_a_network_of_any_size_gets_its_strides_and_no_wrapper():
     measured = measure(shapes_of([4, 8, 16, 32, 64]), (224, 224), "it")
     assert measured.strides == (4, 8, 16, 32, 64) and measured.rule == SizeRule()
     extract = object()
@@ -50,7 +50,7 @@ def test_the_smallest_multiple_that_serves_is_taken(multiple):
     assert measure(run, None, "it").rule == SizeRule(multiple=multiple)
 
 
-def test_a_body_of_one_size_runs_in_windows_of_it():
+def test_a_network_of_one_size_runs_in_windows_of_it():
     measured = measure(refusing(shapes_of([16]), lambda size_hw: size_hw == (240, 240)), (240, 240), "it")
     assert measured.strides == (16,) and measured.rule == SizeRule(window_hw=(240, 240))
 
@@ -71,7 +71,7 @@ def test_vectors_are_no_maps():
     assert measure(lambda _: [(1, 8), (1, 197, 8)], (224, 224), "it").strides == (None, None)
 
 
-def test_a_body_that_runs_at_no_size_is_refused_with_what_it_said():
+def test_a_network_that_runs_at_no_size_is_refused_with_its_error():
     with pytest.raises(InputError, match=r"it could not be measured at \(256, 320\).*not at \(256, 320\).*img_size"):
         measure(refusing(shapes_of([8]), lambda _: False), (224, 224), "it")
 
@@ -173,7 +173,7 @@ def test_a_model_with_tables_of_positions_is_measured_with_values():
         assert timm_bodies._has_tables_of_size(full, name, {}, (224, 224)) is has_tables, name
 
 
-def test_a_body_that_reads_values_says_so_on_meta_tensors_and_is_measured_with_values(monkeypatch):
+def test_a_network_that_reads_values_raises_on_meta_tensors_and_is_measured_with_values(monkeypatch):
     from frozen_det.models.backbone_sources import timm_features as timm_bodies
 
     class Reads(nn.Module):
@@ -203,7 +203,7 @@ def test_torchvision_families_with_a_map_of_logits_or_of_one_size_are_measured_f
     assert measured.rule == rule and 1000 not in measured.channels
 
 
-def test_a_body_is_measured_once_for_equal_options_and_anew_for_others():
+def test_a_network_is_measured_once_for_equal_options_and_again_for_others():
     from frozen_det.models.backbone_sources.input_size import remembered
 
     runs = []
@@ -219,7 +219,7 @@ def test_a_body_is_measured_once_for_equal_options_and_anew_for_others():
     assert len(runs) == 5  # of the two classes nobody knows whether they are equal
 
 
-def test_a_body_that_was_measured_before_draws_the_same_weights():
+def test_a_network_that_was_measured_before_draws_the_same_weights():
     from frozen_det.models.backbone_sources.build import build_body
 
     swin = dict(type="mmdet.SwinTransformer", embed_dims=24, depths=(1, 1, 1, 1), num_heads=(1, 1, 1, 1))

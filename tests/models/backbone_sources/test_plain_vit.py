@@ -191,7 +191,7 @@ def test_options_that_do_not_fit_are_refused_by_their_key(kind, options, said):
         build_body(config(kind, **options), (FAMILIES[kind][1],))
 
 
-def test_options_of_plain_vits_are_refused_for_other_bodies():
+def test_options_of_plain_vits_are_refused_for_other_models():
     for cfg in (
         dict(type="timm", name="resnet18", taps=(1,)),
         dict(type="timm", name="swin_tiny_patch4_window7_224", window=dict(size=64)),
@@ -278,7 +278,7 @@ def detector(kind, strides, neck, **options):
     )
 
 
-def test_a_detector_fills_the_pyramid_in_from_the_body():
+def test_a_detector_fills_the_pyramid_in_from_the_backbone():
     pyramid = dict(type="frozen_det.SimpleFeaturePyramid", out_channels=32)
     cfg = fill_blanks(detector("dinov2-registers", (16,), pyramid, taps=(0, 1, 2)))
     assert cfg["neck"]["in_channels"] == [144]

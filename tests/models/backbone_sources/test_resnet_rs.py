@@ -145,7 +145,7 @@ def test_a_checkpoint_of_another_depth_is_refused(network):
         load_strictly(ResNetRS(50), state, "a shorter one")
 
 
-def test_it_is_a_body_at_four_strides_and_an_unknown_depth_is_refused():
+def test_it_is_a_backbone_at_four_strides_and_an_unknown_depth_is_refused():
     backbone = FrozenBackbone(dict(type="frozen_det.ResNetRS", depth=50), weights="random")
     assert backbone.channels == (256, 512, 1024, 2048)
     assert sum(p.numel() for p in backbone.parameters()) == pytest.approx(33.64e6, abs=5e3)

@@ -89,7 +89,7 @@ def test_classes_come_from_an_annotation_file(detector, tmp_path):
         (("data_preprocessor",), dict(type="DetDataPreprocessor", mean=[1, 2, 3]), "weights were trained with"),
     ],
 )
-def test_what_contradicts_the_body_is_refused(detector, where, value, message):
+def test_a_value_that_contradicts_the_backbone_is_refused(detector, where, value, message):
     node = detector
     for key in where[:-1]:
         node = node[key]

@@ -13,7 +13,7 @@ def filled(classes, **parts):
     return parts
 
 
-def test_every_head_that_classifies_is_told_wherever_it_stands():
+def test_every_head_that_classifies_gets_the_number_of_classes():
     cfg = filled(
         Classes(3),
         bbox_head=dict(type="DINOHead", num_classes=80),

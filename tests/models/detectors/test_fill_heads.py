@@ -232,15 +232,15 @@ def test_images_of_a_detector_made_for_one_size_must_not_be_padded():
         ),
     ],
 )
-def test_what_contradicts_the_features_is_refused_where_it_stands(key, part, said):
+def test_a_value_that_contradicts_the_features_is_refused_with_its_config_key(key, part, said):
     with pytest.raises(InputError, match=said):
         filled(key, part)
 
 
-def test_a_teacher_brings_its_own_body_and_is_left_alone():
+def test_a_teacher_with_its_own_backbone_is_not_changed():
     teacher = dict(type="LADHead", num_classes=2, in_channels=99, anchor_generator=dict(ANCHORS, strides=[1]))
     assert filled("teacher_bbox_head", dict(teacher)) == teacher
 
 
-def test_types_that_nobody_knows_are_left_to_the_build():
+def test_unknown_types_are_left_to_the_build():
     assert filled("bbox_head", dict(type="NoHead", in_channels=3)) == dict(type="NoHead", in_channels=3)

@@ -34,7 +34,7 @@ def filled(neck, strides=RESNET[0], channels=RESNET[1]):
         (dict(type="frozen_det.ConvNeck", out_channels=8, num_outs=5), [8, 16, 32, 64], [4, 8, 16, 32, 64], [8] * 5),
     ],
 )
-def test_a_neck_takes_what_the_body_gives_in_its_own_form(neck, in_channels, strides, channels):
+def test_a_neck_gets_the_channels_of_the_backbone_in_its_own_form(neck, in_channels, strides, channels):
     neck, levels = filled(neck)
     assert neck["in_channels"] == in_channels
     assert (levels.strides, levels.channels) == (strides, channels)
@@ -55,7 +55,7 @@ def test_an_encoder_of_one_level_takes_a_number():
     assert neck["in_channels"] == 64 and (levels.strides, levels.channels) == ([32], [8])
 
 
-def test_ssds_neck_hands_on_the_bodys_own_widths_where_none_stands():
+def test_a_none_in_ssds_neck_means_the_width_of_the_backbone():
     neck, levels = filled(
         dict(
             type="SSDNeck",
@@ -94,7 +94,7 @@ def test_one_map_becomes_the_levels_that_the_next_neck_wants():
     assert necks[1]["in_channels"] == [8] * 4 and levels.strides == [4, 8, 16, 32, 64]
 
 
-def test_padding_follows_the_coarsest_stride_of_the_body_or_what_the_neck_asks_for():
+def test_padding_follows_the_coarsest_stride_of_the_backbone_or_the_size_divisor_of_the_neck():
     assert filled(dict(type="FPN", out_channels=8, num_outs=5))[1].divisor == 32
     nas_fpn = dict(type="frozen_det.NASFPN", out_channels=8, num_repeats=1)
     assert filled(nas_fpn, (8, 16, 32), (8, 16, 32))[1].divisor == 128

@@ -16,7 +16,7 @@ def stock(name):
     return Config.fromfile(str(config_folder() / f"{name}.py")).model.to_dict()
 
 
-def test_widths_strides_and_input_follow_the_new_body_and_the_rest_is_the_stock_detectors():
+def test_widths_strides_and_input_follow_the_new_backbone_and_the_rest_is_the_stock_detectors():
     cfg = fill_blanks(stock("vfnet/vfnet_r50_fpn_1x_coco"), num_classes=3, backbone=SMALL)
     assert cfg["backbone"]["strides"] == (4, 8, 16, 32) and cfg["backbone"]["body"]["name"] == "resnet10t"
     assert cfg["neck"]["in_channels"] == [64, 128, 256, 512] and cfg["neck"]["start_level"] == 1
@@ -37,7 +37,7 @@ def _on_random(model):
     return dict(model, backbone=dict(model["backbone"], init_cfg=dict(type="Pretrained", checkpoint="random")))
 
 
-def test_heads_that_stand_on_the_body_itself_follow_too():
+def test_heads_without_a_neck_follow_too():
     cfg = fill_blanks(stock("mask2former/mask2former_r50_8xb2-lsj-50e_coco"), backbone=SMALL)
     assert cfg["panoptic_head"]["in_channels"] == [64, 128, 256, 512]
     cfg = fill_blanks(stock("ssd/ssd300_coco"), backbone=SMALL)
@@ -70,7 +70,7 @@ def test_a_detector_inside_another_and_the_outer_preprocessor_are_swapped():
         assert preprocessor["bgr_to_rgb"] is True
 
 
-def test_what_the_stock_detector_needs_of_its_own_body_is_said():
+def test_a_stock_detector_that_needs_its_own_backbone_is_an_error():
     with pytest.raises(InputError, match="shared head that runs on regions of 256 channels .* another backbone leave"):
         fill_blanks(stock("faster_rcnn/faster-rcnn_r50-caffe_c4-1x_coco"), backbone=SMALL)
     with pytest.raises(InputError, match=r"strides \(1, 4, 8, 16, 32\).* but timm/resnet10t has strides"):

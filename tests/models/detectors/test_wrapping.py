@@ -90,7 +90,7 @@ def test_a_backbone_with_more_maps_in_training_cannot_be_frozen():
     assert FrozenBackbone(TRIDENT, weights="random", strides=(16,), freeze=False).is_frozen is False
 
 
-def test_a_detector_may_read_the_settings_of_its_body_and_nothing_else_of_it():
+def test_a_detector_may_read_the_settings_of_the_wrapped_network_and_nothing_else():
     backbone = FrozenBackbone(dict(TRIDENT, test_branch_idx=-1), weights="random", strides=(16,))
     assert (backbone.num_branch, backbone.test_branch_idx) == (3, -1)
     for name in ("init_cfg", "layer1", "no_such_setting"):
