@@ -5,9 +5,12 @@ its last validation where not every run was tested. Architecture and recipe are 
 """
 
 import json
+import math
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
+
+from scipy.stats import kendalltau
 
 from ..errors import InputError
 from .groups import Arm, mean_and_spread, share_words
@@ -245,14 +248,8 @@ def pairs_of(arms: list[Arm], baseline: Arm, stage: str) -> list[ArmPair]:
 
 
 def rank_agreement(first: list[float], second: list[float]) -> float | None:
-    """Kendall's tau-a of two lists of the same length: share of pairs in one order less those in the other, -1 to 1;
-    None for fewer than two."""
-    pairs = [(a, b) for a in range(len(first)) for b in range(a + 1, len(first))]
-    if not pairs:
+    """Kendall's tau-b of two lists of one length, -1 to 1; None for fewer than two or where all of one are equal."""
+    if len(first) < 2:
         return None
-    signs = [_sign(first[a] - first[b]) * _sign(second[a] - second[b]) for a, b in pairs]
-    return sum(signs) / len(pairs)
-
-
-def _sign(value: float) -> int:
-    return (value > 0) - (value < 0)
+    tau = float(kendalltau(first, second).statistic)
+    return None if math.isnan(tau) else tau

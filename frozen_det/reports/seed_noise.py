@@ -338,9 +338,11 @@ def second_test(arms: list[Arm], stage: str, file_name: str) -> list:
 
 
 def _rank_words(both: list[tuple]) -> str:
+    if len(both) < 2:
+        return "One arm alone has a number on the second test set: there is nothing to rank."
     tau = rank_agreement([row[1][0] for row in both], [row[2][0] for row in both])
     if tau is None:
-        return "One arm alone has a number on the second test set: there is nothing to rank."
+        return "All arms have the same number on one of the test sets: there is nothing to rank."
     swapped = [
         f"{a[0].label} and {b[0].label}"
         for place, a in enumerate(both)

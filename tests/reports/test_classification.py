@@ -153,7 +153,9 @@ def test_the_second_test_set_checks_the_ranks(tmp_path):
     assert "| cutmix | 75.25 ± 0.24 | 1 | 60.00 ± 0.00 | 3 | 15.25 | 1 → 3 |" in twin
     assert "τ = -0.33" in twin and "cutmix and near" in twin
     assert rank_agreement([1, 2, 3], [10, 20, 30]) == 1 and rank_agreement([1, 2], [2, 1]) == -1
-    assert rank_agreement([1], [1]) is None and rank_agreement([1, 2], [5, 5]) == 0
+    assert rank_agreement([1], [1]) is None and rank_agreement([1, 2], [5, 5]) is None
+    # By pairs: 5 in order, 0 against it, 1 tie in the second list: 5 / sqrt(6 * 5).
+    assert rank_agreement([1, 2, 3, 4], [1, 2, 2, 3]) == pytest.approx(5 / 30**0.5)
     assert "On a second test set" not in page(three_arms(tmp_path / "b"), tmp_path, second_test="none.json")
 
 
