@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 from mmdet.visualization import DetLocalVisualizer
@@ -109,8 +111,13 @@ def test_runs_together_end_as_they_do_one_by_one(config, tmp_path):
     outcomes = json.loads((folder / ".seed-0.together" / "together.json").read_text())
     assert outcomes == {str(folder / "seed-0"): None, str(folder / "seed-1"): None}
     alone = ["train", str(config), "--seed", "1", "--work-dir", str(tmp_path / "alone")]
-    torch.set_num_threads(os.cpu_count() or 1)  # as the sweep gives them: sums are cut by their number
-    assert main([*alone, "--cfg-options", "train_dataloader.sampler.seed=0"]) == 0
+    # As many threads as the sweep gives its processes: sums are cut by their number.
+    subprocess.run(
+        [sys.executable, "-m", "frozen_det.cli", *alone, "--cfg-options", "train_dataloader.sampler.seed=0"],
+        env={**os.environ, "OMP_NUM_THREADS": str(os.cpu_count() or 1)},
+        check=True,
+        capture_output=True,
+    )
     ends = [
         torch.load(one / "epoch_1.pth", weights_only=True)["state_dict"]
         for one in (tmp_path / "alone", folder / "seed-1")

@@ -183,7 +183,7 @@ def test_a_constant_goes_into_the_norms_mean_only_if_the_norm_is_the_sole_consum
 
     shared = body_of(PreActivationBody, dict(type="series", sites=("conv",)))
     assert [site.norm for site in shared.sites()] == [None, None]
-    with pytest.raises(InputError, match="neither a bias nor a BatchNorm"):
+    with pytest.raises(InputError, match="neither a bias nor a following BatchNorm"):
         shared.merge()
     without_norm = body_of(PreActivationBody, dict(type="series", sites=("conv",), norm=False))
     stir(without_norm.adapters)
