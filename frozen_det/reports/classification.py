@@ -5,21 +5,17 @@ Refuses a baseline that is none of the arms.
 
 from pathlib import Path
 
-from ..pages.blocks import KeyFigures, Page, Picture, Section, Text
+from ..pages.blocks import KeyFigures, Page, Picture, Text
 from ..pages.words import counted, duration
 from .classifier_runs import NUMBERS, baseline_of, best_minus_final, final, final_stage, name_shortly, pairs_of
-from .evidence import footer, missing, what_ran
+from .evidence import footer
 from .groups import Arm, describe_all, group_arms
-from .recipes import by_class, costs, grid, what_they_are
+from .recipes import what_they_are
 from .run_record import RunRecord
+from .sections import Facts, section, sections_of
 from .seed_noise import (
     STAGE_WORDS,
-    best_against_final,
-    curves,
     final_numbers,
-    second_test,
-    spread_along_epochs,
-    told_apart,
 )
 
 MAX_PICTURES = 8
@@ -49,27 +45,8 @@ def page_of_classifiers(
     arms = [base, *(arm for arm in arms if arm is not base)]
     describe_all(arms)
     stage = final_stage(runs)
-    pairs = pairs_of(arms, base, stage)
-    result = [what_they_are(arms), *final_numbers(arms, stage)]
-    if len(arms) == 1:
-        result.insert(0, _key_figures(arms[0], stage))
-    sections = [
-        Section("Final checkpoint", result),
-        Section("What can be told apart", told_apart(pairs, base, stage)),
-        Section("On a second test set", second_test(arms, stage, second_test_file)),
-        Section("Architectures under each other's recipes", grid(arms, stage)),
-        Section("Spread along the epochs", spread_along_epochs(arms)),
-        Section("Best epoch and last epoch", best_against_final(arms)),
-        Section("Training", curves(arms)),
-        Section("What it cost", costs(arms)),
-        Section("By class", by_class(arms, base, stage)),
-        Section("Training batches", _pictures(arms)),
-        Section("What ran", what_ran(runs)),
-        Section("Not found", missing(runs)),
-    ]
-    return Page(
-        _title(arms, runs), _subtitle(arms, base, stage), [section for section in sections if section.blocks], footer()
-    )
+    facts = Facts(runs, arms, stage, files, pairs_of(arms, base, stage), base, second_test_file)
+    return Page(_title(arms, runs), _subtitle(arms, base, stage), sections_of("classifiers", facts), footer())
 
 
 def _title(arms: list[Arm], runs: list[RunRecord]) -> str:
@@ -123,3 +100,14 @@ def _pictures(arms: list[Arm]) -> list:
         ),
         *(Picture(path, arm.label) for arm, path in found[:MAX_PICTURES]),
     ]
+
+
+@section("Final checkpoint", 10, "classifiers")
+def _result(facts: Facts) -> list:
+    figures = [_key_figures(facts.arms[0], facts.stage)] if len(facts.arms) == 1 else []
+    return [*figures, what_they_are(facts.arms), *final_numbers(facts.arms, facts.stage)]
+
+
+@section("Training batches", 100, "classifiers")
+def _batches(facts: Facts) -> list:
+    return _pictures(facts.arms)

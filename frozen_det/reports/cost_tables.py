@@ -8,6 +8,7 @@ from ..pages.blocks import Figure
 from ..pages.plots import COLORS, Curve, Plot, draw_svg
 from .detection_comparison import score, score_name
 from .groups import Arm, mean_and_spread
+from .sections import Facts, section
 
 # Squares train the backbone, circles do not; adapters are diamonds.
 _MARKERS = {
@@ -124,3 +125,8 @@ def _short(names: list[list[str]]) -> list[str]:
     if not any(differ):
         return [name[0] for name in names]
     return [", ".join(part for part, shown in zip(name, differ) if shown) for name in names]
+
+
+@section("What it costs", 30, "runs")
+def _costs(facts: Facts) -> list:
+    return trade_offs(facts.arms, facts.stage)

@@ -7,16 +7,15 @@ decimal, as papers print it; all digits stay in the JSON files that the report n
 import os
 from pathlib import Path
 
-from ..pages.blocks import Figure, KeyFigures, Page, Section, Table, Text
+from ..pages.blocks import Figure, KeyFigures, Page, Table, Text
 from ..pages.plots import COLORS, Curve, Plot, draw_svg
 from ..pages.words import duration, millions, percent
-from .cost_tables import trade_offs
-from .detection_by_class import by_class
-from .detection_comparison import AP_COLUMNS, KIND_WORDS, compared, comparisons, in_order, side_by_side, stage_of
-from .detection_images import best_and_worst
-from .evidence import footer, missing, own_data, pictures, proof, what_ran
+from . import cost_tables, detection_by_class, detection_images  # noqa: F401  their sections
+from .detection_comparison import AP_COLUMNS, KIND_WORDS, comparisons, in_order, stage_of
+from .evidence import footer
 from .groups import Arm, describe, describe_all, group_arms, share_words
 from .run_record import RunRecord
+from .sections import Facts, section, sections_of
 
 AR_COLUMNS = {
     "AR 1": ("AR@1",),
@@ -27,26 +26,14 @@ AR_COLUMNS = {
     "medium": ("AR_m@100", "ARm@300"),
     "large": ("AR_l@100", "ARl@300"),
 }
-NUM_PICTURES = 4  # of each arm, in a comparison
-MAX_ARMS_WITH_PICTURES = 6
 
 
 def page_of_one(run: RunRecord, files: Path) -> Page:
     """The report of a single run; pictures drawn for it go to the folder ``files``."""
     arm = Arm(run.name, [run])
     describe(arm)
-    sections = [
-        Section("Results", _results(run, arm)),
-        Section("Training", _curves([arm])),
-        Section("By class", by_class([arm])),
-        Section("Ground truth and predictions", pictures(run)),
-        Section("Best and worst images", best_and_worst(run, files, count=4)),
-        Section("The backbone stayed frozen", proof([run])),
-        Section("What ran", what_ran([run])),
-        Section("The same on your own data", own_data()),
-        Section("Not found", missing([run])),
-    ]
-    return Page(run.name, _sentence(run, arm), [section for section in sections if section.blocks], footer())
+    facts = Facts([run], [arm], stage_of([run]), files)
+    return Page(run.name, _sentence(run, arm), sections_of("run", facts), footer())
 
 
 def page_of_many(runs: list[RunRecord], files: Path) -> Page:
@@ -55,39 +42,15 @@ def page_of_many(runs: list[RunRecord], files: Path) -> Page:
     arms = group_arms(runs)
     describe_all(arms)
     arms = in_order(arms)
-    stage = stage_of(runs)
-    pairs = comparisons(arms)
-    shown = [
-        block
-        for arm in arms[:MAX_ARMS_WITH_PICTURES]
-        for block in pictures(
-            next((run for run in arm.runs if run.pictures), arm.runs[0]), arm.label, limit=NUM_PICTURES
-        )
-    ]
-    extremes = [
-        block
-        for arm in arms[:MAX_ARMS_WITH_PICTURES]
-        for block in best_and_worst(arm.runs[0], files, arm.label, count=2)
-    ]
-    sections = [
-        Section("Side by side", side_by_side(arms, stage)),
-        Section("What can be told apart", compared(pairs, arms, stage)),
-        Section("What it costs", trade_offs(arms, stage)),
-        Section("Training", _curves(arms)),
-        Section("By class", by_class(arms, stage, pairs)),
-        Section("Ground truth and predictions", shown),
-        Section("Best and worst images", extremes),
-        Section("What stayed frozen", proof(runs)),
-        Section("What ran", what_ran(runs)),
-        Section("Not found", missing(runs)),
-    ]
+    facts = Facts(runs, arms, stage_of(runs), files, comparisons(arms))
+    sections = sections_of("runs", facts)
     title = f"{len(arms)} arms, {len(runs)} runs" if len(arms) > 1 else f"{arms[0].label}, {len(runs)} runs"
     names = (
         "; ".join(arm.label for arm in arms)
         if len(arms) <= 4
         else "seeds " + ", ".join(map(str, sorted({run.seed for run in runs if run.seed is not None})))
     )
-    return Page(title, f"Side by side: {names}.", [section for section in sections if section.blocks], footer())
+    return Page(title, f"Side by side: {names}.", sections, footer())
 
 
 def name_apart(runs: list[RunRecord]) -> None:
@@ -257,3 +220,14 @@ def _points(lines: list[dict], name: str | None, factor: float = 1.0) -> tuple[l
 def _short(metric: str) -> str:
     kind, name = metric.split("/")[1].split("_", 1)
     return f"{KIND_WORDS[kind]} {name.replace('mAP', 'AP').replace('_', '')}"
+
+
+@section("Results", 10, "run")
+def _results_of_one(facts: Facts) -> list:
+    return _results(facts.runs[0], facts.arms[0])
+
+
+@section("Training", 20, "run")
+@section("Training", 40, "runs")
+def _training(facts: Facts) -> list:
+    return _curves(facts.arms)

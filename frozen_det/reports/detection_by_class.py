@@ -5,6 +5,7 @@ from ..pages.plots import draw_bars_svg
 from ..pages.words import percent
 from .detection_comparison import KIND_WORDS, Comparison, spread
 from .groups import Arm, mean_and_spread
+from .sections import Facts, section
 
 MAX_CLASSES = 120
 NUM_EXTREMES = 15
@@ -87,3 +88,13 @@ def _differences(pairs: list[Comparison], stage: str) -> list[Figure]:
                 )
             )
     return figures
+
+
+@section("By class", 30, "run")
+def _of_one(facts: Facts) -> list:
+    return by_class(facts.arms)
+
+
+@section("By class", 50, "runs")
+def _of_each(facts: Facts) -> list:
+    return by_class(facts.arms, facts.stage, facts.pairs)

@@ -9,6 +9,7 @@ from ..pages.blocks import MISSING, Table, Text
 from ..pages.words import counted, duration, millions, percent
 from .groups import Arm, mean_and_spread
 from .run_record import RunRecord, headline, metric_word
+from .sections import Facts, section
 from .statistics import FEWEST_SEEDS, PairedTest, correct, paired_test
 
 KIND_WORDS = {"bbox": "box", "segm": "mask"}
@@ -330,3 +331,13 @@ def spread(value) -> str:
         return MISSING
     mean, deviation = value
     return percent(mean) if deviation is None else f"{percent(mean)} ± {percent(deviation)}"
+
+
+@section("Side by side", 10, "runs")
+def _side_by_side(facts: Facts) -> list:
+    return side_by_side(facts.arms, facts.stage)
+
+
+@section("What can be told apart", 20, "runs")
+def _compared(facts: Facts) -> list:
+    return compared(facts.pairs, facts.arms, facts.stage)

@@ -17,7 +17,9 @@ from ..evaluation.stored_results import read_record, read_results
 from ..pages.blocks import Pair, Pairs, Text
 from ..pages.words import counted
 from ..weights.atomic_write import replacing
+from .evidence import MAX_ARMS_WITH_PICTURES
 from .run_record import RunRecord
+from .sections import Facts, section
 
 SCORE_THRESHOLD = 0.3
 IOU = 0.5
@@ -200,3 +202,17 @@ def _xyxy(boxes_xywh) -> np.ndarray:
     boxes = np.asarray(boxes_xywh, float).reshape(-1, 4).copy()
     boxes[:, 2:] += boxes[:, :2]
     return boxes
+
+
+@section("Best and worst images", 50, "run")
+def _of_one(facts: Facts) -> list:
+    return best_and_worst(facts.runs[0], facts.files, count=4)
+
+
+@section("Best and worst images", 70, "runs")
+def _of_each(facts: Facts) -> list:
+    return [
+        block
+        for arm in facts.arms[:MAX_ARMS_WITH_PICTURES]
+        for block in best_and_worst(arm.runs[0], facts.files, arm.label, count=2)
+    ]

@@ -5,6 +5,10 @@ from collections import Counter
 from ..pages.blocks import MISSING, Code, Pair, Pairs, Table, Text
 from ..pages.words import counted, duration, millions
 from .run_record import RunRecord
+from .sections import Facts, section
+
+NUM_PICTURES = 4  # of each arm, in a comparison
+MAX_ARMS_WITH_PICTURES = 6
 
 
 def pictures(run: RunRecord, label: str = "", limit: int | None = None) -> list:
@@ -167,3 +171,42 @@ def footer() -> str:
     from .. import __version__
 
     return f"Written by frozen_det {__version__}; one file, nothing is loaded from elsewhere."
+
+
+@section("Ground truth and predictions", 40, "run")
+def _pictures_of_one(facts: Facts) -> list:
+    return pictures(facts.runs[0])
+
+
+@section("Ground truth and predictions", 60, "runs")
+def _pictures_of_each(facts: Facts) -> list:
+    return [
+        block
+        for arm in facts.arms[:MAX_ARMS_WITH_PICTURES]
+        for block in pictures(next((run for run in arm.runs if run.pictures), arm.runs[0]), arm.label, NUM_PICTURES)
+    ]
+
+
+@section("The backbone stayed frozen", 60, "run")
+@section("What stayed frozen", 80, "runs")
+def _proof(facts: Facts) -> list:
+    return proof(facts.runs)
+
+
+@section("What ran", 70, "run")
+@section("What ran", 90, "runs")
+@section("What ran", 110, "classifiers")
+def _what_ran(facts: Facts) -> list:
+    return what_ran(facts.runs)
+
+
+@section("The same on your own data", 80, "run")
+def _own_data(facts: Facts) -> list:
+    return own_data()
+
+
+@section("Not found", 1000, "run")
+@section("Not found", 1000, "runs")
+@section("Not found", 1000, "classifiers")
+def _missing(facts: Facts) -> list:
+    return missing(facts.runs)

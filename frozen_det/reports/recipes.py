@@ -9,6 +9,7 @@ from ..pages.words import counted, duration, millions
 from .classifier_runs import architecture, class_accuracies, final, host_memory_mib, recipe, settings_tried
 from .groups import Arm, mean_and_spread, share_words
 from .run_record import RunRecord
+from .sections import Facts, section
 from .seed_noise import STAGE_WORDS
 
 MAX_CLASSES = 120
@@ -223,3 +224,18 @@ def _cell_of_class(value) -> str:
     if value is None:
         return MISSING
     return f"{value[0]:.1f}" + ("" if value[1] is None else f" ± {value[1]:.1f}")
+
+
+@section("Architectures under each other's recipes", 40, "classifiers")
+def _grid(facts: Facts) -> list:
+    return grid(facts.arms, facts.stage)
+
+
+@section("What it cost", 80, "classifiers")
+def _costs(facts: Facts) -> list:
+    return costs(facts.arms)
+
+
+@section("By class", 90, "classifiers")
+def _by_class(facts: Facts) -> list:
+    return by_class(facts.arms, facts.baseline, facts.stage)

@@ -23,6 +23,7 @@ from .classifier_runs import (
 )
 from .groups import Arm, mean_and_spread
 from .run_record import RunRecord
+from .sections import Facts, section
 from .statistics import FEWEST_SEEDS
 
 STAGE_WORDS = {"test": "in the test", "val": "at the last validation"}
@@ -369,3 +370,28 @@ def _plain(found: tuple[float, float | None]) -> str:
 def _short(label: str) -> str:
     """A label that leaves room for the drawing."""
     return label if len(label) <= 30 else f"{label[:14]}…{label[-15:]}"
+
+
+@section("What can be told apart", 20, "classifiers")
+def _told_apart(facts: Facts) -> list:
+    return told_apart(facts.pairs, facts.baseline, facts.stage)
+
+
+@section("On a second test set", 30, "classifiers")
+def _second_test(facts: Facts) -> list:
+    return second_test(facts.arms, facts.stage, facts.second_test_file)
+
+
+@section("Spread along the epochs", 50, "classifiers")
+def _spread(facts: Facts) -> list:
+    return spread_along_epochs(facts.arms)
+
+
+@section("Best epoch and last epoch", 60, "classifiers")
+def _best_against_final(facts: Facts) -> list:
+    return best_against_final(facts.arms)
+
+
+@section("Training", 70, "classifiers")
+def _curves(facts: Facts) -> list:
+    return curves(facts.arms)
