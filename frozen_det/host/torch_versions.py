@@ -1,4 +1,4 @@
-"""Differences between the supported versions of torch: its number, `is_compiling`."""
+"""Differences between the supported versions of torch: its number, `is_compiling`, autocast."""
 
 import sys
 
@@ -15,3 +15,12 @@ def is_compiling() -> bool:
     # Before torch 2.3 the tracer itself was asked. Who never imported it, as that takes seconds, is not traced by it.
     dynamo = sys.modules.get("torch._dynamo")
     return dynamo is not None and dynamo.is_compiling()
+
+
+def autocast_dtype(kind: str) -> torch.dtype | None:
+    """The dtype that autocast computes in on devices of a kind (``cpu``, ``cuda``); None while it is off."""
+    if TORCH >= (2, 4):
+        return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+    if kind == "cpu":
+        return torch.get_autocast_cpu_dtype() if torch.is_autocast_cpu_enabled() else None
+    return torch.get_autocast_gpu_dtype() if torch.is_autocast_enabled() else None

@@ -24,3 +24,11 @@ def test_without_a_tracer_nothing_is_traced(monkeypatch):
     monkeypatch.setattr(torch, "compiler", SimpleNamespace())
     monkeypatch.delitem(sys.modules, "torch._dynamo", raising=False)
     assert torch_versions.is_compiling() is False
+
+
+@pytest.mark.parametrize("version", [(2, 1), (2, 4)])
+def test_autocast_is_asked_in_the_way_of_the_version(version, monkeypatch):
+    monkeypatch.setattr(torch_versions, "TORCH", version)
+    assert torch_versions.autocast_dtype("cpu") is None
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch_versions.autocast_dtype("cpu") is torch.bfloat16 and torch_versions.autocast_dtype("cuda") is None

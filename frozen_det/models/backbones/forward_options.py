@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ...errors import InputError, closest
-from ...host.torch_versions import TORCH, is_compiling
+from ...host.torch_versions import TORCH, autocast_dtype, is_compiling
 from ..backbone_sources.build import Body
 from .inference_copy import InferenceCopy, Originals, require_equal
 
@@ -125,7 +125,7 @@ class FrozenForward:
             if not self.switches.names or _is_traced(images):
                 return tuple(body.extract(body.module, images))
             kind, name = images.device.type, self.switches.autocast
-            surrounded = _autocast_is_on(kind)
+            surrounded = autocast_dtype(kind) is not None
             images = self.laid_out(images)
             with torch.autocast(kind, enabled=False):
                 run = self._prepared(body, images)
@@ -260,13 +260,6 @@ def _compile_options(given) -> bool | dict:
 
 def _is_traced(images: Tensor) -> bool:
     return images.is_meta or torch.jit.is_tracing() or is_compiling()
-
-
-def _autocast_is_on(kind: str) -> bool:
-    try:
-        return torch.is_autocast_enabled(kind)
-    except TypeError:  # before torch 2.4
-        return torch.is_autocast_cpu_enabled() if kind == "cpu" else torch.is_autocast_enabled()
 
 
 @contextlib.contextmanager

@@ -6,16 +6,16 @@ these are shared. Tensors are compared by digest and inputs by value, and an out
 computed again. Results are bit-identical to those without sharing.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
-from ...weights.digest import canonical
+from ...host.torch_versions import autocast_dtype
+from ...weights.digest import Fingerprint, canonical
 from .bn_memory import lets_values_be
-
-_ABSENT = object()
 
 
 class LastResult:
@@ -79,6 +79,14 @@ class Remembered:
         return self.result(args[0], lambda given: (own(self.module, given),))[0]
 
 
+@dataclass(frozen=True)
+class _Member:
+    """A backbone that has joined: the key of its features if it is wholly frozen, and its frozen tensors by digest."""
+
+    whole: tuple | None
+    joined_as: Fingerprint
+
+
 class SharedFeatures:
     """Frozen tensors and features shared by several :class:`.frozen_backbone.FrozenBackbone`.
 
@@ -111,13 +119,14 @@ class SharedFeatures:
         """
         if backbone not in self._members:
             self._join(backbone)
-        whole = self._members[backbone]
+        whole = self._members[backbone].whole
         return compute(images) if whole is None else self._results[whole](images, compute)
 
     def leave(self, backbone) -> None:
         """Give a backbone its own copy of the tensors. Does nothing for one that has not joined."""
-        if self._members.pop(backbone, _ABSENT) is _ABSENT:
+        if backbone not in self._members:
             return
+        del self._members[backbone]
         for module in backbone.body.modules():
             if isinstance(vars(module).get("forward"), Remembered):
                 del module.forward
@@ -133,14 +142,13 @@ class SharedFeatures:
         whole = (*kind, backbone.strides, now.digest) if backbone.is_wholly_frozen else None
         if whole is not None:
             self._results.setdefault(whole, LastResult())
-        self._members[backbone] = whole
-        alike = [one for one in self._members if _kind(one) == kind]
-        if whole is None or len({self._members[one] for one in alike}) > 1:
-            for one in alike:
-                self._remember_modules(one, kind)
+        self._members[backbone] = _Member(whole, now)
+        alike = {one: member for one, member in self._members.items() if _kind(one) == kind}
+        if whole is None or len({member.whole for member in alike.values()}) > 1:
+            for one, member in alike.items():
+                self._remember_modules(one, kind, member.joined_as.tensors)
 
-    def _remember_modules(self, backbone, kind: tuple) -> None:
-        digests = backbone.frozen_fingerprint().tensors
+    def _remember_modules(self, backbone, kind: tuple, digests: Mapping[str, str]) -> None:
         for name, module in _outermost_frozen(backbone):
             if "forward" not in vars(module):
                 own = tuple(digests[canonical(f"{name}.{key}")] for key in module.state_dict())
@@ -199,5 +207,4 @@ def _put(body: nn.Module, name: str, tensor: Tensor) -> None:
 
 def _precision(given: Tensor) -> tuple:
     """What a result depends on besides the input's values."""
-    kind = given.device.type
-    return given.shape, given.dtype, given.device, torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind)
+    return given.shape, given.dtype, given.device, autocast_dtype(given.device.type)

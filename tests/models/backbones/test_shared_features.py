@@ -163,3 +163,13 @@ def test_a_copy_shares_equal_tensors_and_computes_alone_after_a_change():
             parameter.add_(1)
     assert not torch.equal(copied(IMAGES)[-1], wanted[-1])
     assert torch.equal(second(IMAGES)[-1], wanted[-1])
+
+
+def test_features_under_autocast_are_others_than_without():
+    first, second = _backbones({}, {})
+    wanted = first(IMAGES)
+    _share([first, second])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = first(IMAGES)
+    assert half[0].dtype == torch.bfloat16
+    assert all(torch.equal(a, b) for a, b in zip(wanted, second(IMAGES), strict=True))
