@@ -12,6 +12,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from ..errors import storage_error
+from ..host.signatures import subclasses_of
 from ..weights.atomic_write import make_folder
 from ..weights.kept_checkpoints import checkpoint_to_resume, latest_checkpoint, require_exists
 from ..weights.loading import read
@@ -161,9 +162,7 @@ def _stop_with(handler: logging.FileHandler, record: logging.LogRecord) -> None:
 def _forget_visualizer(name: str | None) -> None:
     from mmengine.visualization import Visualizer
 
-    kinds = [Visualizer]
-    for kind in kinds:  # grows: subclasses of subclasses
-        kinds += kind.__subclasses__()
+    for kind in subclasses_of(Visualizer):
         old = kind._instance_dict.pop(name, None)
         if old is not None:
             old.close()

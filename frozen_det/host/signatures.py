@@ -83,3 +83,11 @@ def _former_names(maker) -> set[str]:
 def argument_of(built, name: str) -> inspect.Parameter | None:
     """A constructor argument as the first class up the hierarchy that names it has it; None where none does."""
     return parameters_of(built).get(name)
+
+
+def subclasses_of(kind: type) -> list[type]:
+    """A class and all that inherit from it, at any depth."""
+    found = [kind]
+    for one in found:  # grows
+        found += one.__subclasses__()
+    return found

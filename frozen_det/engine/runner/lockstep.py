@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from ...host.signatures import subclasses_of
 from ...models.backbones.frozen_backbone import FrozenBackbone
 from ...models.backbones.shared_features import SharedFeatures
 
@@ -271,7 +272,4 @@ def _managers() -> list[type]:
     """mmengine's classes with a current instance."""
     from mmengine.utils import ManagerMixin
 
-    kinds = list(ManagerMixin.__subclasses__())
-    for kind in kinds:  # grows: subclasses of subclasses
-        kinds += kind.__subclasses__()
-    return [kind for kind in kinds if "_instance_dict" in vars(kind)]
+    return [kind for kind in subclasses_of(ManagerMixin)[1:] if "_instance_dict" in vars(kind)]
