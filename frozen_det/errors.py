@@ -54,12 +54,13 @@ def storage_error(error: OSError, path: object = None) -> StorageError:
     return StorageError(f"could not write {at if at is not None else 'a file'}: {words}. {remedy}.")
 
 
-def check_choice(key: str, value: str, known: tuple[str, ...]) -> None:
-    """Refuse a value of a dataset's config that is none of those known."""
+def check_choice(what: str, value: str, known: Collection[str], where: str = "") -> None:
+    """Refuse a value that is none of those known; `where` begins with a space and follows these in the message."""
     if value not in known:
         raise InputError(
-            f"expected {key} to be one of {', '.join(known)} in the dataset's config, got {value!r}; "
-            f"{closest(value, known)}".rstrip("; ")
+            f"expected {what} to be one of {', '.join(known)}{where}, got {value!r}; {closest(value, known)}".rstrip(
+                "; "
+            )
         )
 
 

@@ -82,8 +82,8 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
         allow_empty: bool = False,
         **kwargs,
     ) -> None:
-        check_choice("on_broken_image", on_broken_image, ("error", "skip"))
-        check_choice("on_outside_box", on_outside_box, ("error", "drop"))
+        check_choice("on_broken_image", on_broken_image, ("error", "skip"), " in the dataset's config")
+        check_choice("on_outside_box", on_outside_box, ("error", "drop"), " in the dataset's config")
         check_metainfo(kwargs.get("metainfo"))
         for key in filter_cfg or {}:
             if key not in _FILTERS:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError, closest
+from ..errors import check_choice
 from ..pages.blocks import Section
 from ..plugins import load_plugins
 from .groups import Arm
@@ -59,12 +59,7 @@ def section(title: str, place: int, page: str) -> Callable[[Builder], Builder]:
     Raises:
         InputError: no such page.
     """
-    if page not in PAGES:
-        raise InputError(
-            f"expected a section's page to be one of {', '.join(PAGES)}, got {page!r}; {closest(page, PAGES)}".rstrip(
-                "; "
-            )
-        )
+    check_choice("a section's page", page, PAGES)
 
     def register(build: Builder) -> Builder:
         _REGISTERED[page].append((place, title, build))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mmengine.logging import print_log
 
-from ...errors import InputError, closest
+from ...errors import InputError, check_choice
 from .coco_trees import find_coco
 from .conversion import USELESS_BOXES, Conversion, split_content
 from .voc_tree import find_voc
@@ -164,11 +164,7 @@ def user_split(split: str, ann_file: str, data_root: str, classes_from: str | No
             f"{split!r}); remove one."
         )
     splits = resolve_user_data(data_root)
-    if split not in splits:
-        raise InputError(
-            f"expected split to be one of {', '.join(splits)} (what {data_root} holds), got "
-            f"{split!r}; {closest(split, splits)}".rstrip("; ")
-        )
+    check_choice("split", split, splits, f" (what {data_root} holds)")
     annotations, images = splits[split]
     return (
         str(annotations.absolute()),
