@@ -18,8 +18,8 @@ def run_members(members: Sequence[dict], folder: Path) -> None:
             ``train`` and ``test`` (arguments of ``frozen-det``; the checkpoint follows the second argument of `test`).
     """
     from ..engine.runner.lockstep import Lockstep
-    from ..weights.kept_checkpoints import latest_checkpoint
     from ..workflows.sweep import OUTCOMES
+    from ..workflows.sweep_runs import with_checkpoint
     from . import main
 
     def command(arguments: list[str], what: str) -> None:
@@ -28,11 +28,7 @@ def run_members(members: Sequence[dict], folder: Path) -> None:
             raise RuntimeError(f"{what} ended with exit code {code}")
 
     def test(member: dict) -> None:
-        checkpoint = latest_checkpoint(member["folder"])
-        if checkpoint is None:
-            raise RuntimeError("training left no checkpoint (default_hooks.checkpoint)")
-        verb, config, *rest = member["test"]
-        command([verb, config, str(checkpoint), *rest], "the test")
+        command(with_checkpoint(member["test"], member["folder"]), "the test")
 
     with ExitStack() as files:
         logs = {

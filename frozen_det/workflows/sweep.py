@@ -19,7 +19,7 @@ from pathlib import Path
 from ..errors import InputError
 from ..reports.run_record import headline, metric_word
 from ..weights.atomic_write import write_json
-from .sweep_runs import BegunRun, SweepResult, SweepRun, alike
+from .sweep_runs import BegunRun, SweepResult, SweepRun, alike, with_checkpoint
 
 MEMORY = "sweep.json"
 LOG = "sweep.log"
@@ -129,15 +129,15 @@ class Sweep:
             self.log(f"{one.place}: started, log in {one.run.folder / LOG}")
         fresh = [one for one in unit if not one.is_tested]
         if len(fresh) > 1:
-            faults = self._train_and_test_together(fresh)
+            found = self._train_and_test_together(fresh)
         else:
-            faults = [self._train_and_test(one.run, one.lock) for one in fresh]
+            found = [self._train_and_test(one.run, one.lock) for one in fresh]
+        faults = {one.place: fault for one, fault in zip(fresh, found)}
         spent = (time.perf_counter() - start) / max(len(fresh), 1)
-        by_place = {one.place: fault for one, fault in zip(fresh, faults)}
         for one in unit:
             start = time.perf_counter()
-            fault = by_place.get(one.place) or self._second_test(one.run, one.lock)
-            seconds = time.perf_counter() - start + (spent if one in fresh else 0.0)
+            fault = faults.get(one.place) or self._second_test(one.run, one.lock)
+            seconds = time.perf_counter() - start + (spent if one.place in faults else 0.0)
             one.memory["seconds"] = round(one.memory.get("seconds", 0.0) + seconds, 1)
             one.memory["finished"] = one.is_tested or fault is None
             one.memory["second_test"] = one.run.second_test if fault is None else None
@@ -175,17 +175,16 @@ class Sweep:
 
     def _train_and_test(self, run: SweepRun, lock: int) -> str | None:
         """Run both commands. Returns None, or what went wrong in words."""
-        from ..weights.kept_checkpoints import latest_checkpoint
-
         train, test = self._commands(run)
         with open(run.folder / LOG, "ab") as log:
             code = self._call(train, log, [lock])
             if code:
                 return f"training ended with exit code {code}"
-            checkpoint = latest_checkpoint(run.folder)
-            if checkpoint is None:
-                return "training left no checkpoint (default_hooks.checkpoint)"
-            code = self._call([*test[:2], str(checkpoint), *test[2:]], log, [lock])
+            try:
+                test = with_checkpoint(test, run.folder)
+            except InputError as error:
+                return str(error)
+            code = self._call(test, log, [lock])
         return f"the test ended with exit code {code}" if code else None
 
     def _train_and_test_together(self, unit: list["BegunRun"]) -> list[str | None]:

@@ -5,6 +5,8 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..errors import InputError
+
 # Where a run's files lie, and whether it goes on from a checkpoint, does not make it another run.
 _NOT_SETTINGS = ("work_dir", "resume", "load_from", "launcher")
 
@@ -75,12 +77,14 @@ _OWN = ("adapters", "freeze", "norm_momentum", "strides")
 def alike(numbered: list[tuple[int, SweepRun]]) -> list[list[tuple[int, SweepRun]]]:
     """Units of runs whose backbone and data are the same by config. It decides about time alone: what turns out to
     differ between the runs of a unit is computed for each."""
+    from ..models.detectors.swapping import innermost
+
     units: dict[str, list[tuple[int, SweepRun]]] = {}
     for number, run in numbered:
         cfg = json.loads(run.settings)
-        backbone, loader = _backbone(cfg.get("model")), cfg.get("train_dataloader")
+        backbone, loader = innermost(cfg.get("model") or {}).get("backbone"), cfg.get("train_dataloader")
         kind = str(number)
-        if backbone is not None and isinstance(loader, dict):
+        if isinstance(backbone, dict) and isinstance(loader, dict):
             seed = (loader.get("sampler") or {}).get("seed", (cfg.get("randomness") or {}).get("seed"))
             shared = {key: value for key, value in backbone.items() if key not in _OWN}
             kind = json.dumps([shared, loader, seed, cfg.get("val_dataloader")], sort_keys=True)
@@ -88,13 +92,19 @@ def alike(numbered: list[tuple[int, SweepRun]]) -> list[list[tuple[int, SweepRun
     return list(units.values())
 
 
-def _backbone(cfg) -> dict | None:
-    """The first config under the key `backbone`, at any depth."""
-    if not isinstance(cfg, dict):
-        return None
-    if isinstance(cfg.get("backbone"), dict):
-        return cfg["backbone"]
-    return next((found for value in cfg.values() if (found := _backbone(value)) is not None), None)
+def with_checkpoint(test: list[str], folder: str | Path) -> list[str]:
+    """The arguments of a test with the newest checkpoint of the training in `folder` behind the config.
+
+    Raises:
+        InputError: the training left none.
+    """
+    from ..weights.kept_checkpoints import latest_checkpoint
+
+    checkpoint = latest_checkpoint(folder)
+    if checkpoint is None:
+        raise InputError("training left no checkpoint (default_hooks.checkpoint)")
+    verb, config, *rest = test
+    return [verb, config, str(checkpoint), *rest]
 
 
 def settings_text(cfg) -> str:
