@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 # Okabe and Ito's colours (jfly.uni-koeln.de/color), which most colour-blind readers can tell apart; the blue a
-# little lighter, so that all hold on white and on black; two more for many arms.
+# little lighter, so that all hold on white and on black; two more for many groups.
 COLORS = ("#1f83c6", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a63b8", "#8a8a8a")
 _DOT_BINS = 60  # over the whole range of a histogram of dots
 _MOST_IN_PLACE = 4  # names that find room inside the axes; more stand below
@@ -58,7 +58,7 @@ def draw_svg(plot: Plot, name: str, width_in: float = 4.6, height_in: float = 2.
         name: unique on the page; the ids inside the drawing carry it.
     """
     shown = [curve for curve in plot.curves if curve.x]
-    # Two seeds of an arm share a name; matplotlib leaves out those that start with a dash.
+    # Two seeds of a group share a name; matplotlib leaves out those that start with a dash.
     names = {curve.label for curve in shown if not curve.label.startswith("_")}
     below = len(names) > _MOST_IN_PLACE or any(curve.marker for curve in shown)
     with _figure(name, width_in, height_in + 0.17 * len(names) * below) as (axes, written):

@@ -1,1 +1,1 @@
-"""What finished runs and built models say: run records, comparisons of arms, descriptions."""
+"""What finished runs and built models say: run records, comparisons of run groups, descriptions."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from scipy.stats import kendalltau
 
 from ..errors import InputError
-from .groups import Arm, mean_and_spread, share_words
+from .groups import RunGroup, mean_and_spread, share_words
 from .run_record import RunRecord
 from .statistics import PairedTest, correct, paired_test
 
@@ -44,17 +44,17 @@ _RECIPE_KEYS = (
 
 
 @dataclass
-class ArmPair:
-    """Two arms, differences second minus first.
+class GroupPair:
+    """Two groups, differences second minus first.
 
     Attributes:
         test: the paired test on top-1 of the final checkpoints.
-        first_spread: sample standard deviation of the first arm; None below two seeds.
-        difference: of the arms' means over all their seeds; None where an arm has no number.
+        first_spread: sample standard deviation of the first group; None below two seeds.
+        difference: of the groups' means over all their seeds; None where a group has no number.
     """
 
-    first: Arm
-    second: Arm
+    first: RunGroup
+    second: RunGroup
     test: PairedTest
     first_spread: float | None
     difference: float | None
@@ -66,7 +66,7 @@ class ArmPair:
 
     @property
     def within_noise(self) -> bool | None:
-        """Whether the mean difference is below two standard deviations of the first arm; None where one is unknown."""
+        """Whether the mean difference is below two standard deviations of the first group; None where not known."""
         if self.first_spread is None or self.difference is None:
             return None
         return abs(self.difference) < 2 * self.first_spread
@@ -105,10 +105,11 @@ def moment(validation: dict) -> int:
     return validation.get("epoch") or validation["iter"]
 
 
-def along_epochs(arm: Arm, name: str = MAIN) -> list[tuple[int, float, float | None]]:
-    """(epoch, mean, sample standard deviation or None) over the arm's runs, at epochs that all its runs validated."""
+def along_epochs(group: RunGroup, name: str = MAIN) -> list[tuple[int, float, float | None]]:
+    """(epoch, mean, sample standard deviation or None) over the group's runs, at epochs that all its runs validated."""
     curves = [
-        {moment(one): value for one in run.validations if (value := number(one, name)) is not None} for run in arm.runs
+        {moment(one): value for one in run.validations if (value := number(one, name)) is not None}
+        for run in group.runs
     ]
     curves = [curve for curve in curves if curve]
     common = sorted(set.intersection(*(set(curve) for curve in curves))) if curves else []
@@ -171,12 +172,12 @@ def settings_tried(runs: list[RunRecord]) -> int:
     return len(tried)
 
 
-# -- arms -----------------------------------------------------------------------------------------------------------
+# -- groups ---------------------------------------------------------------------------------------------------------
 
 
-def architecture(arm: Arm) -> str:
+def architecture(group: RunGroup) -> str:
     """The network in words: ``resnet50``, ``CifarResNet depth=20``."""
-    backbone = ((arm.runs[0].config or {}).get("model") or {}).get("backbone") or {}
+    backbone = ((group.runs[0].config or {}).get("model") or {}).get("backbone") or {}
     name = backbone.get("name") or str(backbone.get("type", "not known")).rpartition(".")[2]
     more = [
         f"{key}={value}"
@@ -186,56 +187,56 @@ def architecture(arm: Arm) -> str:
     return " ".join([str(name), *more])
 
 
-def recipe(arm: Arm) -> str:
+def recipe(group: RunGroup) -> str:
     """The middle of a config's name ``ARCHITECTURE_RECIPE_DATA``; the whole name of one that is not made so."""
-    parts = arm.runs[0].name.split("_")
-    return parts[1] if len(parts) == 3 else arm.runs[0].name
+    parts = group.runs[0].name.split("_")
+    return parts[1] if len(parts) == 3 else group.runs[0].name
 
 
-def name_shortly(arms: list[Arm]) -> None:
-    """Label arms by the parts of ``ARCHITECTURE_RECIPE_DATA`` and the shares that they differ in, where that tells
+def name_shortly(groups: list[RunGroup]) -> None:
+    """Label groups by the parts of ``ARCHITECTURE_RECIPE_DATA`` and the shares that they differ in, where that tells
     them apart; otherwise labels stay."""
-    names = [arm.runs[0].name.split("_") for arm in arms]
-    if len(arms) < 2 or any(len(parts) != 3 for parts in names):
+    names = [group.runs[0].name.split("_") for group in groups]
+    if len(groups) < 2 or any(len(parts) != 3 for parts in names):
         return
     varied = [place for place in range(3) if len({parts[place] for parts in names}) > 1]
-    shares = [arm.runs[0].share or 1.0 for arm in arms]
+    shares = [group.runs[0].share or 1.0 for group in groups]
     labels = [" ".join(parts[place] for place in varied) for parts in names]
     if len(set(shares)) > 1:
         labels = [", ".join(filter(None, (label, share_words(share)))) for label, share in zip(labels, shares)]
     if len(set(labels)) == len(labels):
-        for arm, label in zip(arms, labels):
-            arm.label = label
+        for group, label in zip(groups, labels):
+            group.label = label
 
 
-def baseline_of(arms: list[Arm], wanted: str | None) -> Arm:
-    """The arm that others are compared with: of the config `wanted`, else of the recipe ``plain``, else the first.
+def baseline_of(groups: list[RunGroup], wanted: str | None) -> RunGroup:
+    """The group that others are compared with: of the config `wanted`, else of the recipe ``plain``, else the first.
 
     Raises:
-        InputError: no arm of that name.
+        InputError: no group of that name.
     """
     if wanted is not None:
-        found = [arm for arm in arms if wanted in (arm.runs[0].name, arm.label)]
+        found = [group for group in groups if wanted in (group.runs[0].name, group.label)]
         if not found:
             raise InputError(
-                f"expected --baseline as one of {sorted({arm.runs[0].name for arm in arms})}, got {wanted!r}."
+                f"expected --baseline as one of {sorted({group.runs[0].name for group in groups})}, got {wanted!r}."
             )
         return found[0]
-    return next((arm for arm in arms if recipe(arm) == "plain"), arms[0])
+    return next((group for group in groups if recipe(group) == "plain"), groups[0])
 
 
-def pairs_of(arms: list[Arm], baseline: Arm, stage: str) -> list[ArmPair]:
-    """Every arm against the baseline, and every other pair of up to four arms; p values corrected together."""
-    others = [arm for arm in arms if arm is not baseline]
-    chosen = [(baseline, arm) for arm in others]
-    if len(arms) <= 4:
+def pairs_of(groups: list[RunGroup], baseline: RunGroup, stage: str) -> list[GroupPair]:
+    """Every group against the baseline, and every other pair of up to four groups; p values corrected together."""
+    others = [group for group in groups if group is not baseline]
+    chosen = [(baseline, group) for group in others]
+    if len(groups) <= 4:
         chosen += [(a, b) for place, a in enumerate(others) for b in others[place + 1 :]]
     pairs = []
     for first, second in chosen:
-        tops = [arm.values(lambda run: final(run, stage)) for arm in (first, second)]
-        seeds = [arm.by_seed(lambda run: final(run, stage)) for arm in (first, second)]
+        tops = [group.values(lambda run: final(run, stage)) for group in (first, second)]
+        seeds = [group.by_seed(lambda run: final(run, stage)) for group in (first, second)]
         pairs.append(
-            ArmPair(
+            GroupPair(
                 first,
                 second,
                 paired_test(*seeds),

@@ -1,13 +1,13 @@
-"""Pictures of what an arm's score costs: against FLOPs of a training step, the trained share, the share of the data.
+"""Pictures of what a run group's score costs: against FLOPs of a training step, trained share, share of the data.
 
-The first is Figure 1 of arXiv 2204.00484, the second its Table 3 as a picture. An arm without the number it would stand
-at is left out; a picture of fewer than two points is not drawn.
+The first is Figure 1 of arXiv 2204.00484, the second its Table 3 as a picture. A group without the number it would
+stand at is left out; a picture of fewer than two points is not drawn.
 """
 
 from ..pages.blocks import Figure
 from ..pages.plots import COLORS, Curve, Plot, draw_svg
 from .detection_comparison import score, score_name
-from .groups import Arm, mean_and_spread
+from .groups import RunGroup, mean_and_spread
 from .sections import Facts, section
 
 # Squares train the backbone, circles do not; adapters are diamonds.
@@ -21,9 +21,9 @@ _MARKERS = {
 }
 
 
-def trade_offs(arms: list[Arm], stage: str) -> list[Figure]:
+def trade_offs(groups: list[RunGroup], stage: str) -> list[Figure]:
     """The pictures for which there are points."""
-    what = score_name(arms, stage)
+    what = score_name(groups, stage)
     title = what[0].upper() + what[1:]
     figures = []
     for name, x_label, of, caption in (
@@ -40,7 +40,7 @@ def trade_offs(arms: list[Arm], stage: str) -> list[Figure]:
             "against the share of the model that trains (the paper's Table 3)",
         ),
     ):
-        plot = _against(arms, stage, x_label, what, of)
+        plot = _against(groups, stage, x_label, what, of)
         if plot is not None:
             figures.append(
                 Figure(
@@ -49,7 +49,7 @@ def trade_offs(arms: list[Arm], stage: str) -> list[Figure]:
                     f"trade-{name}",
                 )
             )
-    plot = _against_fraction(arms, stage, what)
+    plot = _against_fraction(groups, stage, what)
     if plot is not None:
         figures.append(
             Figure(
@@ -61,26 +61,26 @@ def trade_offs(arms: list[Arm], stage: str) -> list[Figure]:
     return figures
 
 
-def _against(arms: list[Arm], stage: str, x_label: str, y_label: str, of) -> Plot | None:
-    """One point for each arm on the largest share of the data that has two: its decoder's colour, its training's
+def _against(groups: list[RunGroup], stage: str, x_label: str, y_label: str, of) -> Plot | None:
+    """One point for each group on the largest share of the data that has two: its decoder's colour, its training's
     shape."""
     points: dict[float, list[tuple]] = {}
-    for arm in arms:
-        found = mean_and_spread(arm.values(lambda run: score(run, stage)))
-        if arm.description is not None and found is not None:
-            points.setdefault(arm.facts.share if arm.facts else 1.0, []).append((arm, *found))
+    for group in groups:
+        found = mean_and_spread(group.values(lambda run: score(run, stage)))
+        if group.description is not None and found is not None:
+            points.setdefault(group.facts.share if group.facts else 1.0, []).append((group, *found))
     enough = [share for share, having in points.items() if len(having) > 1]
     if not enough:
         return None
     curves: list[Curve] = []
     colors: dict[str, str] = {}
-    for arm, mean, deviation in points[max(enough)]:
-        decoder, training = (arm.facts.decoder, arm.facts.training) if arm.facts else (arm.label, "")
+    for group, mean, deviation in points[max(enough)]:
+        decoder, training = (group.facts.decoder, group.facts.training) if group.facts else (group.label, "")
         color = colors.setdefault(decoder, COLORS[len(colors) % len(COLORS)])
         curves.append(
             Curve(
-                arm.label,
-                [of(arm.description)],
+                group.label,
+                [of(group.description)],
                 [mean],
                 color=color,
                 errors=[deviation or 0.0],
@@ -90,14 +90,14 @@ def _against(arms: list[Arm], stage: str, x_label: str, y_label: str, of) -> Plo
     return Plot(curves, x_label, y_label)
 
 
-def _against_fraction(arms: list[Arm], stage: str, what: str) -> Plot | None:
-    """One line for each kind of arm that was trained on several shares of the data."""
+def _against_fraction(groups: list[RunGroup], stage: str, what: str) -> Plot | None:
+    """One line for each kind of group that was trained on several shares of the data."""
     lines: dict[str, list] = {}
-    for arm in arms:
-        found = mean_and_spread(arm.values(lambda run: score(run, stage)))
-        if arm.facts is not None and found is not None:
-            parts = [arm.facts.training, arm.facts.backbone, arm.facts.decoder]
-            lines.setdefault("|".join(parts), []).append((100 * arm.facts.share, *found))
+    for group in groups:
+        found = mean_and_spread(group.values(lambda run: score(run, stage)))
+        if group.facts is not None and found is not None:
+            parts = [group.facts.training, group.facts.backbone, group.facts.decoder]
+            lines.setdefault("|".join(parts), []).append((100 * group.facts.share, *found))
     lines = {name: sorted(points) for name, points in lines.items() if len({one[0] for one in points}) > 1}
     if not lines:
         return None
@@ -129,4 +129,4 @@ def _short(names: list[list[str]]) -> list[str]:
 
 @section("What it costs", 30, "runs")
 def _costs(facts: Facts) -> list:
-    return trade_offs(facts.arms, facts.stage)
+    return trade_offs(facts.groups, facts.stage)

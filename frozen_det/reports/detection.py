@@ -13,7 +13,7 @@ from ..pages.words import duration, millions, percent
 from . import cost_tables, detection_by_class, detection_images  # noqa: F401  their sections
 from .detection_comparison import AP_COLUMNS, KIND_WORDS, comparisons, in_order, stage_of
 from .evidence import footer
-from .groups import Arm, describe, describe_all, group_arms, share_words
+from .groups import RunGroup, describe, describe_all, group_runs, share_words
 from .run_record import RunRecord
 from .sections import Facts, section, sections_of
 
@@ -30,24 +30,24 @@ AR_COLUMNS = {
 
 def page_of_one(run: RunRecord, files: Path) -> Page:
     """The report of a single run; pictures drawn for it go to the folder ``files``."""
-    arm = Arm(run.name, [run])
-    describe(arm)
-    facts = Facts([run], [arm], stage_of([run]), files)
-    return Page(run.name, _sentence(run, arm), sections_of("run", facts), footer())
+    group = RunGroup(run.name, [run])
+    describe(group)
+    facts = Facts([run], [group], stage_of([run]), files)
+    return Page(run.name, _sentence(run, group), sections_of("run", facts), footer())
 
 
 def page_of_many(runs: list[RunRecord], files: Path) -> Page:
-    """The report of several runs, arm by arm; pictures drawn for it go to the folder ``files``."""
+    """The report of several runs, group by group; pictures drawn for it go to the folder ``files``."""
     name_apart(runs)
-    arms = group_arms(runs)
-    describe_all(arms)
-    arms = in_order(arms)
-    facts = Facts(runs, arms, stage_of(runs), files, comparisons(arms))
+    groups = group_runs(runs)
+    describe_all(groups)
+    groups = in_order(groups)
+    facts = Facts(runs, groups, stage_of(runs), files, comparisons(groups))
     sections = sections_of("runs", facts)
-    title = f"{len(arms)} arms, {len(runs)} runs" if len(arms) > 1 else f"{arms[0].label}, {len(runs)} runs"
+    title = f"{len(runs)} runs in {len(groups)} groups" if len(groups) > 1 else f"{groups[0].label}, {len(runs)} runs"
     names = (
-        "; ".join(arm.label for arm in arms)
-        if len(arms) <= 4
+        "; ".join(group.label for group in groups)
+        if len(groups) <= 4
         else "seeds " + ", ".join(map(str, sorted({run.seed for run in runs if run.seed is not None})))
     )
     return Page(title, f"Side by side: {names}.", sections, footer())
@@ -64,7 +64,7 @@ def name_apart(runs: list[RunRecord]) -> None:
 # -- results ------------------------------------------------------------------------------------------------------
 
 
-def _sentence(run: RunRecord, arm: Arm) -> str:
+def _sentence(run: RunRecord, group: RunGroup) -> str:
     metric = run.main_metric()
     parts = []
     if metric:
@@ -81,21 +81,21 @@ def _sentence(run: RunRecord, arm: Arm) -> str:
         )
     if run.share not in (None, 1):
         parts.append(f"trained on {share_words(run.share)}")
-    if arm.description is not None:
-        parts.append(f"{100 * arm.description.trainable_share:.0f} % of the model trained")
+    if group.description is not None:
+        parts.append(f"{100 * group.description.trainable_share:.0f} % of the model trained")
     return "; ".join(parts) + "." if parts else ""
 
 
-def _results(run: RunRecord, arm: Arm) -> list:
+def _results(run: RunRecord, group: RunGroup) -> list:
     metric = run.main_metric()
     if metric is None:
         return [Text("No validation was logged yet.")]
     figures = [(percent(run.last(metric)), "box AP"), (percent(run.last(_at_iou(metric, 50))), "box AP50")]
-    if arm.description is not None:
+    if group.description is not None:
         figures.append(
             (
-                f"{millions(arm.description.trainable_params)} M",
-                f"of {millions(arm.description.total_params)} M parameters trained",
+                f"{millions(group.description.trainable_params)} M",
+                f"of {millions(group.description.total_params)} M parameters trained",
             )
         )
     if run.training_seconds():
@@ -161,9 +161,9 @@ def _first(values: dict, names: list[str]):
 # -- curves ---------------------------------------------------------------------------------------------------------
 
 
-def _curves(arms: list[Arm]) -> list:
-    alone = len(arms) == 1 and len(arms[0].runs) == 1
-    loss, scores = _curves_of_one(arms[0].runs[0]) if alone else _curves_of_many(arms)
+def _curves(groups: list[RunGroup]) -> list:
+    alone = len(groups) == 1 and len(groups[0].runs) == 1
+    loss, scores = _curves_of_one(groups[0].runs[0]) if alone else _curves_of_many(groups)
     figures = []
     if any(curve.x for curve in loss):
         figures.append(
@@ -196,12 +196,12 @@ def _curves_of_one(run: RunRecord) -> tuple[list[Curve], list[Curve]]:
     return loss, [Curve(_short(name), *_points(run.validations, name, 100), marks=True) for name in names if name]
 
 
-def _curves_of_many(arms: list[Arm]) -> tuple[list[Curve], list[Curve]]:
-    """One loss and one AP curve for each run, in its arm's colour; the arm is named once."""
+def _curves_of_many(groups: list[RunGroup]) -> tuple[list[Curve], list[Curve]]:
+    """One loss and one AP curve for each run, in its group's colour; the group is named once."""
     loss, scores = [], []
-    for number, arm in enumerate(arms):
-        for place, run in enumerate(arm.runs):
-            label, color = arm.label if place == 0 else "_", COLORS[number % len(COLORS)]
+    for number, group in enumerate(groups):
+        for place, run in enumerate(group.runs):
+            label, color = group.label if place == 0 else "_", COLORS[number % len(COLORS)]
             loss.append(Curve(label, *_points(run.train, "loss"), color=color))
             scores.append(Curve(label, *_points(run.validations, run.main_metric(), 100), marks=True, color=color))
     return loss, scores
@@ -224,10 +224,10 @@ def _short(metric: str) -> str:
 
 @section("Results", 10, "run")
 def _results_of_one(facts: Facts) -> list:
-    return _results(facts.runs[0], facts.arms[0])
+    return _results(facts.runs[0], facts.groups[0])
 
 
 @section("Training", 20, "run")
 @section("Training", 40, "runs")
 def _training(facts: Facts) -> list:
-    return _curves(facts.arms)
+    return _curves(facts.groups)

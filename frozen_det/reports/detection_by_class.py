@@ -1,10 +1,10 @@
-"""Class by class: the table of AP, and for pairs of arms the classes that gain and lose."""
+"""Class by class: the table of AP, and for pairs of groups the classes that gain and lose."""
 
 from ..pages.blocks import MISSING, Figure, Table
 from ..pages.plots import draw_bars_svg
 from ..pages.words import percent
 from .detection_comparison import KIND_WORDS, Comparison, spread
-from .groups import Arm, mean_and_spread
+from .groups import RunGroup, mean_and_spread
 from .sections import Facts, section
 
 MAX_CLASSES = 120
@@ -13,25 +13,27 @@ MAX_PICTURES = 4
 _STAGE_WORDS = {"test": "test", "val": "last validation"}
 
 
-def by_class(arms: list[Arm], stage: str = "val", pairs: list[Comparison] | None = None) -> list:
-    """All columns for one run; AP of each arm for several, then the differences of the pairs."""
+def by_class(groups: list[RunGroup], stage: str = "val", pairs: list[Comparison] | None = None) -> list:
+    """All columns for one run; AP of each group for several, then the differences of the pairs."""
     blocks = []
     for kind, word in KIND_WORDS.items():
-        tables = [[run.classes(stage)[kind] for run in arm.runs if kind in run.classes(stage)] for arm in arms]
+        tables = [[run.classes(stage)[kind] for run in group.runs if kind in run.classes(stage)] for group in groups]
         if any(tables):
-            blocks.append(_table(arms, tables, word, stage))
+            blocks.append(_table(groups, tables, word, stage))
     return blocks + _differences(pairs or [], stage)
 
 
-def _table(arms: list[Arm], tables: list, word: str, stage: str) -> Table:
-    if len(arms) == 1 and len(tables[0]) == 1:
+def _table(groups: list[RunGroup], tables: list, word: str, stage: str) -> Table:
+    if len(groups) == 1 and len(tables[0]) == 1:
         columns = [name for name in tables[0][0][0] if name not in ("name", "id", "frequency")]
         rows = [[row["name"], *(percent(row[column]) for column in columns)] for row in tables[0][0]]
     else:
-        columns = [arm.label for arm in arms]
-        means = [_class_means(of_arm) for of_arm in tables]
-        names = dict.fromkeys(name for of_arm in tables for table in of_arm for name in (row["name"] for row in table))
-        rows = [[name, *(spread(of_arm.get(name)) for of_arm in means)] for name in names]
+        columns = [group.label for group in groups]
+        means = [_class_means(of_group) for of_group in tables]
+        names = dict.fromkeys(
+            name for of_group in tables for table in of_group for name in (row["name"] for row in table)
+        )
+        rows = [[name, *(spread(of_group.get(name)) for of_group in means)] for name in names]
     caption = (
         f"{word.capitalize()} numbers of each class in percent, {_STAGE_WORDS[stage]}; a dash where its set "
         "holds no such object."
@@ -49,7 +51,7 @@ def _table(arms: list[Arm], tables: list, word: str, stage: str) -> Table:
 
 
 def _class_means(tables: list[list[dict]]) -> dict:
-    """Class name -> mean and spread of AP over the tables of an arm's runs."""
+    """Class name -> mean and spread of AP over the tables of a group's runs."""
     values: dict[str, list[float]] = {}
     for table in tables:
         for row in table:
@@ -64,8 +66,8 @@ def _differences(pairs: list[Comparison], stage: str) -> list[Figure]:
     for kind, word in KIND_WORDS.items():
         for pair in pairs:
             first, second = (
-                _class_means([run.classes(stage)[kind] for run in arm.runs if kind in run.classes(stage)])
-                for arm in (pair.first, pair.second)
+                _class_means([run.classes(stage)[kind] for run in group.runs if kind in run.classes(stage)])
+                for group in (pair.first, pair.second)
             )
             found = sorted(
                 ((name, 100 * (second[name][0] - first[name][0])) for name in first if name in second),
@@ -92,9 +94,9 @@ def _differences(pairs: list[Comparison], stage: str) -> list[Figure]:
 
 @section("By class", 30, "run")
 def _of_one(facts: Facts) -> list:
-    return by_class(facts.arms)
+    return by_class(facts.groups)
 
 
 @section("By class", 50, "runs")
 def _of_each(facts: Facts) -> list:
-    return by_class(facts.arms, facts.stage, facts.pairs)
+    return by_class(facts.groups, facts.stage, facts.pairs)

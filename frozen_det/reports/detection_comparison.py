@@ -1,4 +1,4 @@
-"""Arms side by side: what they are, their numbers over seeds, what can be told apart, and what each costs.
+"""Run groups side by side: what they are, their numbers over seeds, what can be told apart, and what each costs.
 
 Numbers are those of the test where every run has been tested, else of the last validation; the captions say which.
 """
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..pages.blocks import MISSING, Table, Text
 from ..pages.words import counted, duration, millions, percent
-from .groups import Arm, mean_and_spread
+from .groups import RunGroup, mean_and_spread
 from .run_record import RunRecord, headline, metric_word
 from .sections import Facts, section
 from .statistics import FEWEST_SEEDS, PairedTest, correct, paired_test
@@ -32,10 +32,10 @@ _STAGE_WORDS = {"test": "of the test", "val": "at the last validation"}
 
 @dataclass
 class Comparison:
-    """Two arms that differ in one thing; differences are second minus first."""
+    """Two groups that differ in one thing; differences are second minus first."""
 
-    first: Arm
-    second: Arm
+    first: RunGroup
+    second: RunGroup
     test: PairedTest | None = None
 
     @property
@@ -61,9 +61,9 @@ def score(run: RunRecord, stage: str) -> float | None:
     return None if name is None or numbers[name] == -1 else numbers[name] * scale(name)
 
 
-def score_name(arms: list[Arm], stage: str) -> str:
-    """What the headline number of the arms is called: 'box AP', or a classifier's metric."""
-    names = {headline(run.numbers(stage)) for arm in arms for run in arm.runs} - {None}
+def score_name(groups: list[RunGroup], stage: str) -> str:
+    """What the headline number of the groups is called: 'box AP', or a classifier's metric."""
+    names = {headline(run.numbers(stage)) for group in groups for run in group.runs} - {None}
     words = {"box AP" if metric_word(name) == "AP" else metric_word(name) for name in names}
     return " / ".join(sorted(words)) or "score"
 
@@ -76,55 +76,59 @@ def scale(name: str) -> float:
 # -- blocks ---------------------------------------------------------------------------------------------------------
 
 
-def side_by_side(arms: list[Arm], stage: str) -> list:
+def side_by_side(groups: list[RunGroup], stage: str) -> list:
     """Number tables of all kinds, of other metrics where there is no detector, and the costs."""
     kinds = [
         kind
         for kind in KIND_WORDS
-        if any(_number(run, stage, kind, AP_COLUMNS["AP"]) is not None for arm in arms for run in arm.runs)
+        if any(_number(run, stage, kind, AP_COLUMNS["AP"]) is not None for group in groups for run in group.runs)
     ]
-    blocks = [_numbers(arms, stage, kind) for kind in kinds] or [_other_numbers(arms, stage)]
-    return [block for block in [_unfinished(arms), _what_they_are(arms), *blocks, _costs(arms)] if block]
+    blocks = [_numbers(groups, stage, kind) for kind in kinds] or [_other_numbers(groups, stage)]
+    return [block for block in [_unfinished(groups), _what_they_are(groups), *blocks, _costs(groups)] if block]
 
 
-def in_order(arms: list[Arm]) -> list[Arm]:
-    """Arms of one decoder together, smaller models first, little data first, from scratch to frozen; as given where
+def in_order(groups: list[RunGroup]) -> list[RunGroup]:
+    """Groups of one decoder together, smaller models first, little data first, from scratch to frozen; as given where
     configs do not tell."""
-    if any(arm.facts is None for arm in arms):
-        return arms
+    if any(group.facts is None for group in groups):
+        return groups
     sizes: dict[tuple, int] = {}
-    for arm in arms:  # adapters belong to the arm, not to its decoder: the smallest counts
-        kind, size = (arm.facts.backbone, arm.facts.decoder), getattr(arm.description, "total_params", 0)
+    for group in groups:  # adapters belong to the group, not to its decoder: the smallest counts
+        kind, size = (group.facts.backbone, group.facts.decoder), getattr(group.description, "total_params", 0)
         sizes[kind] = min(sizes.get(kind, size), size)
     kinds = sorted(sizes, key=sizes.get)
     return sorted(
-        arms,
-        key=lambda arm: (kinds.index((arm.facts.backbone, arm.facts.decoder)), arm.facts.share, _training_rank(arm)),
+        groups,
+        key=lambda group: (
+            kinds.index((group.facts.backbone, group.facts.decoder)),
+            group.facts.share,
+            _training_rank(group),
+        ),
     )
 
 
-def comparisons(arms: list[Arm]) -> list[Comparison]:
-    """Pairs that differ in the training or in the decoder alone; all pairs of few arms whose configs do not tell."""
-    pairs = [(a, b) for number, a in enumerate(arms) for b in arms[number + 1 :]]
+def comparisons(groups: list[RunGroup]) -> list[Comparison]:
+    """Pairs that differ in the training or in the decoder alone; all pairs of few groups whose configs do not tell."""
+    pairs = [(a, b) for number, a in enumerate(groups) for b in groups[number + 1 :]]
     chosen = [Comparison(*_ordered(a, b)) for a, b in pairs if a.facts and b.facts and _one_difference(a, b)]
-    if not chosen and len(arms) <= 4:
+    if not chosen and len(groups) <= 4:
         chosen = [Comparison(*_ordered(a, b)) for a, b in pairs]
     chosen.sort(key=lambda pair: _same_training(pair))  # what is trained is the first question
     return chosen[:MAX_COMPARISONS]
 
 
-def compared(pairs: list[Comparison], arms: list[Arm], stage: str) -> list:
+def compared(pairs: list[Comparison], groups: list[RunGroup], stage: str) -> list:
     """The paired test of every pair, with a sentence that claims no more than the seeds carry."""
     if not pairs:
         return []
     for pair in pairs:
-        pair.test = paired_test(*(arm.by_seed(lambda run: score(run, stage)) for arm in (pair.first, pair.second)))
+        pair.test = paired_test(*(group.by_seed(lambda run: score(run, stage)) for group in (pair.first, pair.second)))
     correct([pair.test for pair in pairs])
-    what = score_name(arms, stage)
+    what = score_name(groups, stage)
     table = Table(
         ["difference", "n", what, "95 % interval", "p", "p corrected", "verdict"],
         [[pair.words, str(pair.test.num_seeds), *_test_cells(pair.test), pair.test.verdict] for pair in pairs],
-        f"Paired t test over the n seeds that both arms share, {_STAGE_WORDS[stage]}: mean difference with its 95 % "
+        f"Paired t test over the n seeds that both groups share, {_STAGE_WORDS[stage]}: mean difference with its 95 % "
         f"interval; p two-sided, corrected by Holm's method for the comparisons in this table. Below "
         f"{FEWEST_SEEDS} seeds nothing is claimed. Seeds vary initial weights and the order of samples, not the data.",
     )
@@ -137,7 +141,7 @@ def _sentence(pairs: list[Comparison]) -> str:
     few = max(pair.test.num_seeds for pair in pairs)
     if not enough:
         return (
-            f"Not distinguishable: with {counted(few, 'common seed')} a difference between arms cannot be told "
+            f"Not distinguishable: with {counted(few, 'common seed')} a difference between groups cannot be told "
             "from chance. The differences below are what was seen, not what is so."
         )
     parts = [
@@ -171,16 +175,16 @@ def _same_training(pair: Comparison) -> bool:
     return None not in facts and facts[0].training == facts[1].training
 
 
-def _ordered(a: Arm, b: Arm) -> tuple[Arm, Arm]:
+def _ordered(a: RunGroup, b: RunGroup) -> tuple[RunGroup, RunGroup]:
     return (a, b) if _training_rank(a) <= _training_rank(b) else (b, a)
 
 
-def _training_rank(arm: Arm) -> tuple[int, bool]:
-    word = arm.facts.training if arm.facts else ""
+def _training_rank(group: RunGroup) -> tuple[int, bool]:
+    word = group.facts.training if group.facts else ""
     return next((i for i, start in enumerate(_TRAINING_ORDER) if word.startswith(start)), 0), "with adapters" in word
 
 
-def _one_difference(a: Arm, b: Arm) -> bool:
+def _one_difference(a: RunGroup, b: RunGroup) -> bool:
     one, other = a.facts, b.facts
     differ = (one.training != other.training) + ((one.decoder, one.backbone) != (other.decoder, other.backbone))
     return differ == 1 and (one.share, one.schedule) == (other.share, other.schedule)
@@ -189,58 +193,63 @@ def _one_difference(a: Arm, b: Arm) -> bool:
 # -- tables ---------------------------------------------------------------------------------------------------------
 
 
-def _unfinished(arms: list[Arm]) -> Text | None:
+def _unfinished(groups: list[RunGroup]) -> Text | None:
     """A warning about runs that have not reached their end."""
-    young = [f"{arm.label}, seed {run.seed} ({words})" for arm in arms for run in arm.runs if (words := run.unfinished)]
+    young = [
+        f"{group.label}, seed {run.seed} ({words})"
+        for group in groups
+        for run in group.runs
+        if (words := run.unfinished)
+    ]
     return Text(f"Run not finished: intermediate results of {'; '.join(young)}.") if young else None
 
 
-def _what_they_are(arms: list[Arm]) -> Table | None:
-    if any(arm.facts is None for arm in arms):
+def _what_they_are(groups: list[RunGroup]) -> Table | None:
+    if any(group.facts is None for group in groups):
         return None
     rows = [
         [
-            arm.label,
-            arm.facts.training,
-            arm.facts.backbone,
-            arm.facts.neck,
-            arm.facts.detector,
-            percent(arm.facts.share).removesuffix(".0"),
-            arm.facts.schedule,
-            arm.runs[0].name,
+            group.label,
+            group.facts.training,
+            group.facts.backbone,
+            group.facts.neck,
+            group.facts.detector,
+            percent(group.facts.share).removesuffix(".0"),
+            group.facts.schedule,
+            group.runs[0].name,
         ]
-        for arm in arms
+        for group in groups
     ]
-    header = ["arm", "backbone is", "backbone", "neck", "detector", "data %", "schedule", "config"]
+    header = ["group", "backbone is", "backbone", "neck", "detector", "data %", "schedule", "config"]
     varied = [column for column in range(1, 7) if len({row[column] for row in rows}) > 1]
     same = [f"{header[column]} {rows[0][column]}" for column in range(1, 7) if column not in varied and rows[0][column]]
     # The labels are made of what differs; only what they leave out needs a column.
-    named = all(row[1] in arm.label or 1 not in varied for row, arm in zip(rows, arms))
+    named = all(row[1] in group.label or 1 not in varied for row, group in zip(rows, groups))
     keep = [0, *(column for column in varied if not named or column == 6), 7]
     return Table(
         [header[column] for column in keep],
         [[row[column] for column in keep] for row in rows],
-        f"The arms; the same for all: {', '.join(same)}." if same and len(arms) > 1 else "What was trained.",
+        f"The groups; the same for all: {', '.join(same)}." if same and len(groups) > 1 else "What was trained.",
         num_left=len(keep),
     )
 
 
-def _numbers(arms: list[Arm], stage: str, kind: str) -> Table:
+def _numbers(groups: list[RunGroup], stage: str, kind: str) -> Table:
     columns = [
         name
         for name, keys in AP_COLUMNS.items()
-        if any(_number(run, stage, kind, keys) is not None for arm in arms for run in arm.runs)
+        if any(_number(run, stage, kind, keys) is not None for group in groups for run in group.runs)
     ]
     values = [
         [
-            mean_and_spread(arm.values(lambda run, name=name: _number(run, stage, kind, AP_COLUMNS[name])))
+            mean_and_spread(group.values(lambda run, name=name: _number(run, stage, kind, AP_COLUMNS[name])))
             for name in columns
         ]
-        for arm in arms
+        for group in groups
     ]
     return Table(
-        ["arm", "seeds", *columns],
-        [[arm.label, arm.seeds, *(spread(value) for value in row)] for arm, row in zip(arms, values)],
+        ["group", "seeds", *columns],
+        [[group.label, group.seeds, *(spread(value) for value in row)] for group, row in zip(groups, values)],
         f"{KIND_WORDS[kind].capitalize()} AP in percent {_STAGE_WORDS[stage]}: mean ± sample standard "
         "deviation over seeds. The best mean of a column is bold, distinguishable or not.",
         num_left=2,
@@ -248,14 +257,14 @@ def _numbers(arms: list[Arm], stage: str, kind: str) -> Table:
     )
 
 
-def _other_numbers(arms: list[Arm], stage: str) -> Table | None:
+def _other_numbers(groups: list[RunGroup], stage: str) -> Table | None:
     """All metrics of runs that are no detectors."""
-    columns = list(dict.fromkeys(name for arm in arms for run in arm.runs for name in run.numbers(stage)))
+    columns = list(dict.fromkeys(name for group in groups for run in group.runs for name in run.numbers(stage)))
     if not columns:
         return None
     values = [
-        [mean_and_spread(arm.values(lambda run, name=name: run.numbers(stage).get(name))) for name in columns]
-        for arm in arms
+        [mean_and_spread(group.values(lambda run, name=name: run.numbers(stage).get(name))) for name in columns]
+        for group in groups
     ]
     shown = [
         [
@@ -265,8 +274,8 @@ def _other_numbers(arms: list[Arm], stage: str) -> Table | None:
         for row in values
     ]
     return Table(
-        ["arm", "seeds", *columns],
-        [[arm.label, arm.seeds, *row] for arm, row in zip(arms, shown)],
+        ["group", "seeds", *columns],
+        [[group.label, group.seeds, *row] for group, row in zip(groups, shown)],
         f"Numbers {_STAGE_WORDS[stage]}: mean ± sample standard deviation over seeds.",
         num_left=2,
     )
@@ -284,17 +293,17 @@ def _best(values: list[list]) -> set[tuple[int, int]]:
     return best
 
 
-def _costs(arms: list[Arm]) -> Table:
+def _costs(groups: list[RunGroup]) -> Table:
     return Table(
-        ["arm", "parameters M", "trained M", "trained %", "step GFLOPs", "step s", "peak GiB", "training"],
-        [_cost_row(arm) for arm in arms],
-        "What an arm costs: FLOPs of a training step on one image, median time of a step, peak memory of the "
+        ["group", "parameters M", "trained M", "trained %", "step GFLOPs", "step s", "peak GiB", "training"],
+        [_cost_row(group) for group in groups],
+        "What a group of runs costs: FLOPs of a training step on one image, median time of a step, peak memory of the "
         "accelerator (not logged on a CPU), time in training steps.",
     )
 
 
-def _cost_row(arm: Arm) -> list[str]:
-    d = arm.description
+def _cost_row(group: RunGroup) -> list[str]:
+    d = group.description
     sizes = (
         [MISSING] * 4
         if d is None
@@ -305,11 +314,11 @@ def _cost_row(arm: Arm) -> list[str]:
             f"{d.training_step_flops / 1e9:.1f}",
         ]
     )
-    step = mean_and_spread(arm.values(RunRecord.step_seconds))
-    memory = max(arm.values(RunRecord.peak_memory_mib), default=None)
-    training = mean_and_spread(arm.values(RunRecord.training_seconds))
+    step = mean_and_spread(group.values(RunRecord.step_seconds))
+    memory = max(group.values(RunRecord.peak_memory_mib), default=None)
+    training = mean_and_spread(group.values(RunRecord.training_seconds))
     return [
-        arm.label,
+        group.label,
         *sizes,
         MISSING if step is None else f"{step[0]:.2f}",
         MISSING if memory is None else f"{memory / 1024:.1f}",
@@ -318,7 +327,7 @@ def _cost_row(arm: Arm) -> list[str]:
 
 
 def _number(run: RunRecord, stage: str, kind: str, names) -> float | None:
-    """The first of the metric's names that the run has, as a share; None for none and for empty groups."""
+    """The first of the metric's names that the run has, as a share; None for none and for -1, an empty set's mark."""
     for full, value in run.numbers(stage).items():
         if any(full.rpartition("/")[2] == f"{kind}_{name}" for name in names):
             return None if value == -1 else value
@@ -335,9 +344,9 @@ def spread(value) -> str:
 
 @section("Side by side", 10, "runs")
 def _side_by_side(facts: Facts) -> list:
-    return side_by_side(facts.arms, facts.stage)
+    return side_by_side(facts.groups, facts.stage)
 
 
 @section("What can be told apart", 20, "runs")
 def _compared(facts: Facts) -> list:
-    return compared(facts.pairs, facts.arms, facts.stage)
+    return compared(facts.pairs, facts.groups, facts.stage)

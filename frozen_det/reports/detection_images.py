@@ -17,7 +17,7 @@ from ..evaluation.stored_results import read_record, read_results
 from ..pages.blocks import Pair, Pairs, Text
 from ..pages.words import counted
 from ..weights.atomic_write import replacing
-from .evidence import MAX_ARMS_WITH_PICTURES
+from .evidence import MAX_GROUPS_WITH_PICTURES
 from .run_record import RunRecord
 from .sections import Facts, section
 
@@ -213,6 +213,6 @@ def _of_one(facts: Facts) -> list:
 def _of_each(facts: Facts) -> list:
     return [
         block
-        for arm in facts.arms[:MAX_ARMS_WITH_PICTURES]
-        for block in best_and_worst(arm.runs[0], facts.files, arm.label, count=2)
+        for group in facts.groups[:MAX_GROUPS_WITH_PICTURES]
+        for block in best_and_worst(group.runs[0], facts.files, group.label, count=2)
     ]

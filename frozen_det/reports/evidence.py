@@ -7,8 +7,8 @@ from ..pages.words import counted, duration, millions
 from .run_record import RunRecord
 from .sections import Facts, section
 
-NUM_PICTURES = 4  # of each arm, in a comparison
-MAX_ARMS_WITH_PICTURES = 6
+NUM_PICTURES = 4  # of each group, in a comparison
+MAX_GROUPS_WITH_PICTURES = 6
 
 
 def pictures(run: RunRecord, label: str = "", limit: int | None = None) -> list:
@@ -182,8 +182,10 @@ def _pictures_of_one(facts: Facts) -> list:
 def _pictures_of_each(facts: Facts) -> list:
     return [
         block
-        for arm in facts.arms[:MAX_ARMS_WITH_PICTURES]
-        for block in pictures(next((run for run in arm.runs if run.pictures), arm.runs[0]), arm.label, NUM_PICTURES)
+        for group in facts.groups[:MAX_GROUPS_WITH_PICTURES]
+        for block in pictures(
+            next((run for run in group.runs if run.pictures), group.runs[0]), group.label, NUM_PICTURES
+        )
     ]
 
 

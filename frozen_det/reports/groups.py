@@ -1,7 +1,7 @@
-"""Runs grouped into arms: the same config with several seeds is one arm, with a mean and a spread.
+"""Run groups: the same config with several seeds is one group, with a mean and a spread.
 
-Two runs are of one arm when their configs differ in nothing but the seed and where files lie. Arms get short names from
-what they differ in (frozen or fine-tuned, neck, share of the data) where that tells them apart.
+Two runs are of one group when their configs differ in nothing but the seed and where files lie. Groups get short names
+from what they differ in (frozen or fine-tuned, neck, share of the data) where that tells them apart.
 """
 
 import re
@@ -12,7 +12,7 @@ from ..datasets.samplers.data_fraction import training_datasets
 from ..errors import InputError
 from .run_record import RunRecord
 
-# What may differ between two seeds of one arm: places, and what only looks on.
+# What may differ between two seeds of one group: places, and what only looks on.
 _PLACES = (
     "work_dir",
     "load_from",
@@ -38,12 +38,12 @@ _ONLOOKERS = (
 
 
 @dataclass
-class Arm:
+class RunGroup:
     """Runs of one config.
 
     Attributes:
-        label: what it differs in from the other arms, in words; where that is not known or not enough, the name of the
-            config with the share of the data, and with the work directory where two arms would still share a name.
+        label: what it differs in from the other groups, in words; where that is not known or not enough, the name of
+            the config with the share of the data, and with the work directory where two would still share a name.
         runs: its runs.
         facts: kind of training, decoder and so on, or None for a config that does not tell.
         description: the model's parameters and FLOPs, or None.
@@ -51,7 +51,7 @@ class Arm:
 
     label: str
     runs: list[RunRecord]
-    facts: "ArmFacts | None" = None
+    facts: "GroupFacts | None" = None
     description: object = None
 
     def values(self, of) -> list[float]:
@@ -73,8 +73,8 @@ class Arm:
 
 
 @dataclass(frozen=True)
-class ArmFacts:
-    """What a config says about its arm, in words; ``share`` is a number in (0, 1]."""
+class GroupFacts:
+    """What a config says about its group, in words; ``share`` is a number in (0, 1]."""
 
     training: str
     backbone: str
@@ -90,23 +90,23 @@ class ArmFacts:
         return self.neck + more
 
 
-def group_arms(runs: list[RunRecord]) -> list[Arm]:
-    """Arms in the order in which their first runs were given."""
-    groups: dict[tuple, list[RunRecord]] = {}
+def group_runs(runs: list[RunRecord]) -> list[RunGroup]:
+    """Groups in the order in which their first runs were given."""
+    alike: dict[tuple, list[RunRecord]] = {}
     for run in runs:
-        groups.setdefault((run.name, _essence(run)), []).append(run)
-    arms = [Arm(_label(group[0]), group, arm_facts(group[0])) for group in groups.values()]
-    short = _short_labels(arms)
-    labels = [arm.label for arm in arms]
-    for number, arm in enumerate(arms):
+        alike.setdefault((run.name, _essence(run)), []).append(run)
+    groups = [RunGroup(_label(same[0]), same, group_facts(same[0])) for same in alike.values()]
+    short = _short_labels(groups)
+    labels = [group.label for group in groups]
+    for number, group in enumerate(groups):
         if short is not None:
-            arm.label = short[number]
-        elif labels.count(arm.label) > 1:
-            arm.label = f"{arm.label} ({arm.runs[0].title})"
-    return arms
+            group.label = short[number]
+        elif labels.count(group.label) > 1:
+            group.label = f"{group.label} ({group.runs[0].title})"
+    return groups
 
 
-def arm_facts(run: RunRecord) -> ArmFacts | None:
+def group_facts(run: RunRecord) -> GroupFacts | None:
     """Read the facts from a detector's config; None for other models."""
     from ..models.detectors.trained_backbone import backbone_config
 
@@ -122,7 +122,7 @@ def arm_facts(run: RunRecord) -> ArmFacts | None:
     neck = detector.get("neck") or {}
     neck = neck[-1] if isinstance(neck, list | tuple) else neck
     convs = f" of {neck['num_convs']}" if neck.get("num_convs") else ""
-    return ArmFacts(
+    return GroupFacts(
         _training(backbone, cfg),
         str(body.get("name") or body.get("type") or backbone.get("type")),
         _plain(neck.get("type", "no neck")) + convs,
@@ -167,10 +167,10 @@ def _plain(name) -> str:
     return known.get(name, name)
 
 
-def _short_labels(arms: list[Arm]) -> list[str] | None:
-    """Labels by what differs; None where facts are unknown, do not tell all arms apart, or there is one arm."""
-    facts = [arm.facts for arm in arms]
-    if len(arms) < 2 or None in facts:
+def _short_labels(groups: list[RunGroup]) -> list[str] | None:
+    """Labels by what differs; None where facts are unknown, do not tell all groups apart, or there is one group."""
+    facts = [group.facts for group in groups]
+    if len(groups) < 2 or None in facts:
         return None
 
     def differ(attribute: str) -> bool:
@@ -193,30 +193,30 @@ def share_words(share: float) -> str:
     return "all data" if share == 1 else f"{100 * share:.3g} % data"
 
 
-def describe(arm: Arm) -> None:
-    """Build the arm's model without weights and note its parameters; what fails is named in ``missing``."""
+def describe(group: RunGroup) -> None:
+    """Build the group's model without weights and note its parameters; what fails is named in ``missing``."""
     from .describe import describe_model
 
-    run = arm.runs[0]
+    run = group.runs[0]
     if run.config is None:
         return
     try:
-        arm.description = describe_model(run.config)
+        group.description = describe_model(run.config)
     except Exception as error:  # foreign models may not build on meta tensors; the report goes on without
         run.missing.append(f"parameters and FLOPs ({type(error).__name__}: {str(error).splitlines()[0][:120]})")
 
 
-def describe_all(arms: list[Arm]) -> None:
-    """:func:`describe` for several arms; arms with the same model at the same size are described once."""
-    known: dict[str, Arm] = {}
-    for arm in arms:
-        cfg = arm.runs[0].config
+def describe_all(groups: list[RunGroup]) -> None:
+    """:func:`describe` for several groups; groups with the same model at the same size are described once."""
+    known: dict[str, RunGroup] = {}
+    for group in groups:
+        cfg = group.runs[0].config
         pipelines = [leaf.get("pipeline") for leaf in training_datasets(cfg)] if cfg is not None else []
-        like = known.setdefault(repr((cfg and cfg.get("model"), pipelines)), arm)
-        if like is arm:
-            describe(arm)
+        like = known.setdefault(repr((cfg and cfg.get("model"), pipelines)), group)
+        if like is group:
+            describe(group)
         else:
-            arm.description = like.description
+            group.description = like.description
 
 
 def mean_and_spread(values: list[float]) -> tuple[float, float | None] | None:

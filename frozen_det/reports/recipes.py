@@ -7,7 +7,7 @@ from ..pages.blocks import MISSING, Figure, Table, Text
 from ..pages.plots import draw_bars_svg
 from ..pages.words import counted, duration, millions
 from .classifier_runs import architecture, class_accuracies, final, host_memory_mib, recipe, settings_tried
-from .groups import Arm, mean_and_spread, share_words
+from .groups import RunGroup, mean_and_spread, share_words
 from .run_record import RunRecord
 from .sections import Facts, section
 from .seed_noise import STAGE_WORDS
@@ -21,52 +21,52 @@ WARNING = (
 )
 
 
-def what_they_are(arms: list[Arm]) -> Table:
-    """Architecture, recipe, data, schedule and batch of each arm."""
+def what_they_are(groups: list[RunGroup]) -> Table:
+    """Architecture, recipe, data, schedule and batch of each group."""
     rows = [
         [
-            arm.label,
-            architecture(arm),
-            recipe(arm),
-            share_words(arm.runs[0].share or 1.0),
-            *_schedule(arm),
-            arm.runs[0].name,
+            group.label,
+            architecture(group),
+            recipe(group),
+            share_words(group.runs[0].share or 1.0),
+            *_schedule(group),
+            group.runs[0].name,
         ]
-        for arm in arms
+        for group in groups
     ]
-    header = ["arm", "architecture", "recipe", "training data", "epochs", "images an update", "config"]
-    varied = [column for column in range(1, 6) if len({row[column] for row in rows}) > 1 or len(arms) == 1]
+    header = ["group", "architecture", "recipe", "training data", "epochs", "images an update", "config"]
+    varied = [column for column in range(1, 6) if len({row[column] for row in rows}) > 1 or len(groups) == 1]
     same = [f"{header[column]} {rows[0][column]}" for column in range(1, 6) if column not in varied and rows[0][column]]
     # What a label says already needs no column.
     keep = [0, *(column for column in varied if any(row[column] not in row[0] for row in rows)), 6]
     return Table(
         [header[column] for column in keep],
         [[row[column] for column in keep] for row in rows],
-        f"The same for all arms: {', '.join(same)}." if same else "What was trained.",
+        f"The same for all groups: {', '.join(same)}." if same else "What was trained.",
         num_left=len(keep),
     )
 
 
-def _schedule(arm: Arm) -> list[str]:
-    cfg = arm.runs[0].config
+def _schedule(group: RunGroup) -> list[str]:
+    cfg = group.runs[0].config
     loop, loader = cfg.get("train_cfg") or {}, cfg.get("train_dataloader") or {}
     batch = loader.get("batch_size", 0) * cfg.get("accumulate", 1)
     epochs = loop.get("max_epochs")
     return [str(epochs) if epochs else f"{loop.get('max_iters', '')} iterations", str(batch or MISSING)]
 
 
-def costs(arms: list[Arm]) -> list:
-    """Time and memory of each arm, and the number of settings tried."""
+def costs(groups: list[RunGroup]) -> list:
+    """Time and memory of each group, and the number of settings tried."""
     rows = []
-    for arm in arms:
+    for group in groups:
         step, training = (
-            mean_and_spread(arm.values(of)) for of in (RunRecord.step_seconds, RunRecord.training_seconds)
+            mean_and_spread(group.values(of)) for of in (RunRecord.step_seconds, RunRecord.training_seconds)
         )
-        device, host = (max(arm.values(of), default=None) for of in (RunRecord.peak_memory_mib, host_memory_mib))
-        size = arm.description
+        device, host = (max(group.values(of), default=None) for of in (RunRecord.peak_memory_mib, host_memory_mib))
+        size = group.description
         rows.append(
             [
-                arm.label,
+                group.label,
                 MISSING if size is None else millions(size.total_params),
                 MISSING if step is None else f"{step[0]:.3f}",
                 MISSING if training is None else duration(training[0]),
@@ -75,16 +75,16 @@ def costs(arms: list[Arm]) -> list:
             ]
         )
     table = Table(
-        ["arm", "parameters M", "step s", "training of a run", "GPU peak GiB", "host peak GiB"],
+        ["group", "parameters M", "step s", "training of a run", "GPU peak GiB", "host peak GiB"],
         rows,
         "Median time of a step and mean time in training steps over seeds; runs that shared a machine with "
         "others took longer than they would alone. Peak memory of the GPU (not logged on a CPU), and of the "
         "training process.",
     )
-    runs = [run for arm in arms for run in arm.runs]
+    runs = [run for group in groups for run in group.runs]
     seconds = sum(filter(None, (run.training_seconds() for run in runs)))
     tried = max(settings_tried(runs), len({(run.name, _settings(run)) for run in runs}))
-    shown = f", {counted(len(arms), 'arm')} of them on this page" if tried != len(arms) else ""
+    shown = f" (on this page: {counted(len(groups), 'group')} of runs)" if tried != len(groups) else ""
     words = (
         f"{counted(tried, 'configuration')} {'was' if tried == 1 else 'were'} tried{shown}, in "
         f"{counted(len(runs), 'run')} and {duration(seconds)} of training steps. The more are tried, the likelier "
@@ -98,12 +98,12 @@ def _settings(run: RunRecord) -> str:
     return repr(model)
 
 
-def grid(arms: list[Arm], stage: str) -> list:
+def grid(groups: list[RunGroup], stage: str) -> list:
     """Architectures (rows) under recipes (columns); a warning alone where architectures share too few recipes."""
-    found: dict[str, dict[str, list[Arm]]] = {}
-    for arm in arms:
-        if (arm.runs[0].share or 1.0) == max(one.runs[0].share or 1.0 for one in arms):
-            found.setdefault(architecture(arm), {}).setdefault(recipe(arm), []).append(arm)
+    found: dict[str, dict[str, list[RunGroup]]] = {}
+    for group in groups:
+        if (group.runs[0].share or 1.0) == max(one.runs[0].share or 1.0 for one in groups):
+            found.setdefault(architecture(group), {}).setdefault(recipe(group), []).append(group)
     if len(found) < 2:
         return []
     recipes = list(dict.fromkeys(name for row in found.values() for name in row))
@@ -111,7 +111,7 @@ def grid(arms: list[Arm], stage: str) -> list:
     twice = any(len(cell) > 1 for row in found.values() for cell in row.values())
     if twice or len(shared) < 2:
         reason = (
-            "several arms stand for one architecture and recipe"
+            "several groups stand for one architecture and recipe"
             if twice
             else f"the architectures here share {counted(len(shared), 'recipe')}"
         )
@@ -153,7 +153,7 @@ def _order_words(names: list[str], shared: list[str], found: dict, stage: str) -
     return ""
 
 
-def _mean(cell: list[Arm] | None, stage: str):
+def _mean(cell: list[RunGroup] | None, stage: str):
     return mean_and_spread(cell[0].values(lambda run: final(run, stage))) if cell else None
 
 
@@ -166,36 +166,36 @@ def _cell(value) -> str:
 # -- class by class -------------------------------------------------------------------------------------------------
 
 
-def by_class(arms: list[Arm], baseline: Arm, stage: str) -> list:
-    """Accuracy of every class, and the classes that one arm gains and loses against the baseline."""
-    means = [_class_means(arm, stage) for arm in arms]
-    names = list(dict.fromkeys(name for of_arm in means for name in of_arm))
+def by_class(groups: list[RunGroup], baseline: RunGroup, stage: str) -> list:
+    """Accuracy of every class, and the classes that one group gains and loses against the baseline."""
+    means = [_class_means(group, stage) for group in groups]
+    names = list(dict.fromkeys(name for of_group in means for name in of_group))
     if not names:
         return []
-    rows = [[name, *(_cell_of_class(of_arm.get(name)) for of_arm in means)] for name in names]
+    rows = [[name, *(_cell_of_class(of_group.get(name)) for of_group in means)] for name in names]
     caption = f"Accuracy of each class in percent {STAGE_WORDS[stage]}, mean ± sample standard deviation over seeds."
     rules: list[int] = []
     if len(rows) > MAX_CLASSES:
-        reference = means[arms.index(baseline)]
+        reference = means[groups.index(baseline)]
         ranked = sorted((row for row in rows if row[0] in reference), key=lambda row: reference[row[0]][0])
         caption += (
             f" Of {len(rows)} classes the {NUM_EXTREMES} best and the {NUM_EXTREMES} worst of "
             f"{baseline.label} are shown."
         )
         rows, rules = ranked[::-1][:NUM_EXTREMES] + ranked[:NUM_EXTREMES][::-1], [NUM_EXTREMES]
-    blocks = [Table(["class", *(arm.label for arm in arms)], rows, caption, rule_before=rules)]
-    return blocks + _differences(arms, means, baseline)
+    blocks = [Table(["class", *(group.label for group in groups)], rows, caption, rule_before=rules)]
+    return blocks + _differences(groups, means, baseline)
 
 
-def _differences(arms: list[Arm], means: list[dict], baseline: Arm) -> list[Figure]:
+def _differences(groups: list[RunGroup], means: list[dict], baseline: RunGroup) -> list[Figure]:
     figures = []
-    reference = means[arms.index(baseline)]
-    for place, (arm, of_arm) in enumerate(zip(arms, means)):
+    reference = means[groups.index(baseline)]
+    for place, (group, of_group) in enumerate(zip(groups, means)):
         found = sorted(
-            ((name, of_arm[name][0] - reference[name][0]) for name in of_arm if name in reference),
+            ((name, of_group[name][0] - reference[name][0]) for name in of_group if name in reference),
             key=lambda one: -one[1],
         )
-        if arm is baseline or not found or len(figures) == 4:
+        if group is baseline or not found or len(figures) == 4:
             continue
         note = ""
         if len(found) > 2 * NUM_EXTREMES:
@@ -205,16 +205,16 @@ def _differences(arms: list[Arm], means: list[dict], baseline: Arm) -> list[Figu
         figures.append(
             Figure(
                 draw_bars_svg(found, "difference of accuracy, points", name),
-                f"{arm.label} − {baseline.label}, class by class, means over seeds.{note}",
+                f"{group.label} − {baseline.label}, class by class, means over seeds.{note}",
                 name,
             )
         )
     return figures
 
 
-def _class_means(arm: Arm, stage: str) -> dict[str, tuple[float, float | None]]:
+def _class_means(group: RunGroup, stage: str) -> dict[str, tuple[float, float | None]]:
     values: dict[str, list[float]] = {}
-    for run in arm.runs:
+    for run in group.runs:
         for name, value in class_accuracies(run, stage).items():
             values.setdefault(name, []).append(value)
     return {name: mean_and_spread(found) for name, found in values.items()}
@@ -228,14 +228,14 @@ def _cell_of_class(value) -> str:
 
 @section("Architectures under each other's recipes", 40, "classifiers")
 def _grid(facts: Facts) -> list:
-    return grid(facts.arms, facts.stage)
+    return grid(facts.groups, facts.stage)
 
 
 @section("What it cost", 80, "classifiers")
 def _costs(facts: Facts) -> list:
-    return costs(facts.arms)
+    return costs(facts.groups)
 
 
 @section("By class", 90, "classifiers")
 def _by_class(facts: Facts) -> list:
-    return by_class(facts.arms, facts.baseline, facts.stage)
+    return by_class(facts.groups, facts.baseline, facts.stage)

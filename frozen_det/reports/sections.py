@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import check_choice
 from ..pages.blocks import Section
 from ..plugins import load_plugins
-from .groups import Arm
+from .groups import RunGroup
 from .run_record import RunRecord
 
 # A detector's run, several of them side by side, classifiers.
@@ -27,7 +27,7 @@ class Facts:
 
     Attributes:
         runs: all runs of the page.
-        arms: the same by group: those of one group differ in the seed alone.
+        groups: the same in groups: those of one group differ in the seed alone.
         stage: ``val`` or ``test``, where the numbers are from.
         files: folder for pictures that are drawn for the page.
         pairs: the comparisons of groups.
@@ -36,11 +36,11 @@ class Facts:
     """
 
     runs: list[RunRecord]
-    arms: list[Arm]
+    groups: list[RunGroup]
     stage: str
     files: Path
     pairs: list[Any] = field(default_factory=list)
-    baseline: Arm | None = None
+    baseline: RunGroup | None = None
     second_test_file: str = ""
 
 

@@ -1,7 +1,7 @@
 """How much a classifier's numbers move with the seed, and what may be said in spite of it.
 
 After "ResNet strikes back" (arXiv 2110.00476, section on the seed study): final checkpoints, mean with spread, least
-and most, every seed as a dot; differences below two standard deviations of the baseline are marked; the order of arms
+and most, every seed as a dot; differences below two standard deviations of the baseline are marked; the order of groups
 is checked on a second test set.
 """
 
@@ -11,7 +11,7 @@ from ..pages.words import counted
 from .classifier_runs import (
     MAIN,
     NUMBERS,
-    ArmPair,
+    GroupPair,
     along_epochs,
     best_minus_final,
     disagreement,
@@ -21,7 +21,7 @@ from .classifier_runs import (
     rank_agreement,
     second_numbers,
 )
-from .groups import Arm, mean_and_spread
+from .groups import RunGroup, mean_and_spread
 from .run_record import RunRecord
 from .sections import Facts, section
 from .statistics import FEWEST_SEEDS
@@ -30,37 +30,36 @@ STAGE_WORDS = {"test": "in the test", "val": "at the last validation"}
 MAX_DOTS = 24
 
 
-def final_numbers(arms: list[Arm], stage: str) -> list:
+def final_numbers(groups: list[RunGroup], stage: str) -> list:
     """The table of every number of the final checkpoint, and the dots of top-1."""
     rows, rules, best = [], [], set()
     for name, (words, digits, more_is_better) in NUMBERS.items():
-        found = [arm.values(lambda run, name=name: final(run, stage, name)) for arm in arms]
-        if not any(found) or (name == "mean_class" and _same_as_top1(arms, stage)):
+        found = [group.values(lambda run, name=name: final(run, stage, name)) for group in groups]
+        if not any(found) or (name == "mean_class" and _same_as_top1(groups, stage)):
             continue
         rules.append(len(rows))
         means = [sum(values) / len(values) for values in found if values]
         top = max(means) if more_is_better else min(means)
-        for arm, values in zip(arms, found):
+        for group, values in zip(groups, found):
             if len(means) > 1 and values and sum(values) / len(values) == top:
                 best.add((len(rows), 3))
-            rows.append([words, arm.label, str(len(values)), *_spread_cells(values, digits)])
+            rows.append([words, group.label, str(len(values)), *_spread_cells(values, digits)])
     if not rows:
         return [Text("No accuracy was measured yet.")]
     blocks = [
-        _doubts(arms),
+        _doubts(groups),
         Table(
-            ["number", "arm", "seeds", "mean", "std", "min", "max"],
+            ["number", "group", "seeds", "mean", "std", "min", "max"],
             rows,
             f"The final checkpoint {STAGE_WORDS[stage]}; no checkpoint was picked by it. std is the sample standard "
             "deviation over seeds. The best mean is bold, distinguishable or not. ECE, the expected calibration "
-            "error, is "
-            "in 0 to 1.",
+            "error, is in 0 to 1.",
             num_left=2,
             rule_before=rules[1:],
             best=best,
         ),
     ]
-    dots = [(_short(arm.label), arm.values(lambda run: final(run, stage))) for arm in arms[:MAX_DOTS]]
+    dots = [(_short(group.label), group.values(lambda run: final(run, stage))) for group in groups[:MAX_DOTS]]
     if any(values for _, values in dots):
         blocks.append(
             Figure(
@@ -72,9 +71,9 @@ def final_numbers(arms: list[Arm], stage: str) -> list:
     return [block for block in blocks if block]
 
 
-def _same_as_top1(arms: list[Arm], stage: str) -> bool:
+def _same_as_top1(groups: list[RunGroup], stage: str) -> bool:
     """Whether the mean over classes says nothing new, as on a test set with equally many images of each class."""
-    runs = [run for arm in arms for run in arm.runs]
+    runs = [run for group in groups for run in group.runs]
     return all(
         (a := final(run, stage, "mean_class")) is None or abs(a - (final(run, stage) or 0)) < 1e-6 for run in runs
     )
@@ -93,13 +92,18 @@ def _spread_cells(values: list[float], digits: int) -> list[str]:
     ]
 
 
-def _doubts(arms: list[Arm]) -> Text | None:
+def _doubts(groups: list[RunGroup]) -> Text | None:
     """Runs that are not at their end, and tests that were not of the final checkpoint."""
-    young = [f"{arm.label}, seed {run.seed} ({words})" for arm in arms for run in arm.runs if (words := run.unfinished)]
+    young = [
+        f"{group.label}, seed {run.seed} ({words})"
+        for group in groups
+        for run in group.runs
+        if (words := run.unfinished)
+    ]
     odd = [
-        f"{arm.label}, seed {run.seed} (test {found[0]:.2f}, last validation {found[1]:.2f})"
-        for arm in arms
-        for run in arm.runs
+        f"{group.label}, seed {run.seed} (test {found[0]:.2f}, last validation {found[1]:.2f})"
+        for group in groups
+        for run in group.runs
         if (found := disagreement(run))
     ]
     parts = [f"Run not finished: intermediate results of {'; '.join(young)}."] if young else []
@@ -117,12 +121,12 @@ def _doubts(arms: list[Arm]) -> Text | None:
 # -- along the epochs -----------------------------------------------------------------------------------------------
 
 
-def curves(arms: list[Arm]) -> list[Figure]:
+def curves(groups: list[RunGroup]) -> list[Figure]:
     """Training loss and validation top-1 of every run."""
     loss, scores = [], []
-    for place, arm in enumerate(arms):
-        for seed, run in enumerate(arm.runs):
-            label, color = (arm.label if seed == 0 else "_"), COLORS[place % len(COLORS)]
+    for place, group in enumerate(groups):
+        for seed, run in enumerate(group.runs):
+            label, color = (group.label if seed == 0 else "_"), COLORS[place % len(COLORS)]
             loss.append(Curve(label, *_points(run.train, "loss", "iter"), color=color))
             scores.append(Curve(label, *_points(run.validations, MAIN), marks=len(run.validations) < 30, color=color))
     figures = []
@@ -131,14 +135,14 @@ def curves(arms: list[Arm]) -> list[Figure]:
             Figure(
                 draw_svg(Plot(loss, "iteration", "training loss"), "loss"),
                 "Training loss of every run. With mixed batches it is the loss on mixed labels: not to "
-                "be compared between arms.",
+                "be compared between groups.",
                 "loss",
             )
         )
     if any(curve.x for curve in scores):
         figures.append(
             Figure(
-                draw_svg(Plot(scores, _axis(arms), "validation top-1, %"), "top1"),
+                draw_svg(Plot(scores, _axis(groups), "validation top-1, %"), "top1"),
                 "Top-1 at each validation of every run.",
                 "top1",
             )
@@ -146,19 +150,21 @@ def curves(arms: list[Arm]) -> list[Figure]:
     return figures
 
 
-def spread_along_epochs(arms: list[Arm]) -> list[Figure]:
+def spread_along_epochs(groups: list[RunGroup]) -> list[Figure]:
     """Mean with a band of one standard deviation, and the deviation itself; nothing below two seeds."""
     bands, deviations = [], []
-    for place, arm in enumerate(arms):
-        points = [one for one in along_epochs(arm) if one[2] is not None]
+    for place, group in enumerate(groups):
+        points = [one for one in along_epochs(group) if one[2] is not None]
         if not points:
             continue
         color, epochs = COLORS[place % len(COLORS)], [one[0] for one in points]
-        bands.append(Curve(arm.label, epochs, [one[1] for one in points], color=color, band=[one[2] for one in points]))
-        deviations.append(Curve(arm.label, epochs, [one[2] for one in points], color=color))
+        bands.append(
+            Curve(group.label, epochs, [one[1] for one in points], color=color, band=[one[2] for one in points])
+        )
+        deviations.append(Curve(group.label, epochs, [one[2] for one in points], color=color))
     if not bands:
         return []
-    axis = _axis(arms)
+    axis = _axis(groups)
     return [
         Figure(
             draw_svg(Plot(bands, axis, "validation top-1, %"), "band"),
@@ -173,11 +179,11 @@ def spread_along_epochs(arms: list[Arm]) -> list[Figure]:
     ]
 
 
-def best_against_final(arms: list[Arm]) -> list:
+def best_against_final(groups: list[RunGroup]) -> list:
     """What picking the best epoch by the validation set would have added."""
     rows = []
-    for arm in arms:
-        found = [one for run in arm.runs if (one := best_minus_final(run))]
+    for group in groups:
+        found = [one for run in group.runs if (one := best_minus_final(run))]
         if not found:
             continue
         gaps = [one[1] for one in found]
@@ -185,7 +191,7 @@ def best_against_final(arms: list[Arm]) -> list:
         best = sum(one[0] for one in found) / len(found)
         rows.append(
             [
-                arm.label,
+                group.label,
                 str(len(found)),
                 f"{last:.2f}",
                 f"{best:.2f}",
@@ -198,7 +204,7 @@ def best_against_final(arms: list[Arm]) -> list:
         return []
     return [
         Table(
-            ["arm", "seeds", "final", "best", "gap", "largest gap", f"best {_axis(arms)}"],
+            ["group", "seeds", "final", "best", "gap", "largest gap", f"best {_axis(groups)}"],
             rows,
             "Validation top-1 in percent, means over seeds. The gap is what reporting the best epoch would add "
             "without the recipe being any better; results that name their best epoch carry it.",
@@ -206,10 +212,9 @@ def best_against_final(arms: list[Arm]) -> list:
     ]
 
 
-def _axis(arms: list[Arm]) -> str:
-    return (
-        "epoch" if any(one.get("epoch") for arm in arms for run in arm.runs for one in run.validations) else "iteration"
-    )
+def _axis(groups: list[RunGroup]) -> str:
+    by_epoch = any(one.get("epoch") for group in groups for run in group.runs for one in run.validations)
+    return "epoch" if by_epoch else "iteration"
 
 
 def _points(lines: list[dict], name: str, x: str | None = None) -> tuple[list, list]:
@@ -217,11 +222,11 @@ def _points(lines: list[dict], name: str, x: str | None = None) -> tuple[list, l
     return [one[0] for one in having], [one[1] for one in having]
 
 
-# -- between arms ---------------------------------------------------------------------------------------------------
+# -- between groups -------------------------------------------------------------------------------------------------
 
 
-def told_apart(pairs: list[ArmPair], baseline: Arm, stage: str) -> list:
-    """Every pair: difference, whether it is below two standard deviations of its first arm, and the paired test."""
+def told_apart(pairs: list[GroupPair], baseline: RunGroup, stage: str) -> list:
+    """Every pair: difference, whether it is below two standard deviations of its first group, and the paired test."""
     if not pairs:
         return []
     rows = [
@@ -251,17 +256,16 @@ def told_apart(pairs: list[ArmPair], baseline: Arm, stage: str) -> list:
         Table(
             ["difference", "n", "top-1", "2 std", "95 % interval", "p", "p corrected", "verdict"],
             rows,
-            f"Points of top-1 {STAGE_WORDS[stage]}. “2 std”: the difference against two sample standard "
-            f"deviations of the "
-            "arm that is subtracted; ✗ marks one below. Interval and p: paired t test over the n seeds that both arms "
-            f"share, two-sided, corrected by Holm's method. Below {FEWEST_SEEDS} seeds nothing is claimed. Seeds vary "
-            "initial weights, order, augmentation and mixing, not the data.",
+            f"Points of top-1 {STAGE_WORDS[stage]}. “2 std”: the difference against two sample standard deviations of "
+            "the group that is subtracted; ✗ marks one below. Interval and p: paired t test over the n seeds that both "
+            f"groups share, two-sided, corrected by Holm's method. Below {FEWEST_SEEDS} seeds nothing is claimed. "
+            "Seeds vary initial weights, order, augmentation and mixing, not the data.",
             rule_before=_rule(pairs, baseline),
         ),
     ]
 
 
-def _rule(pairs: list[ArmPair], baseline: Arm) -> list[int]:
+def _rule(pairs: list[GroupPair], baseline: RunGroup) -> list[int]:
     return [
         place
         for place in range(1, len(pairs))
@@ -269,17 +273,17 @@ def _rule(pairs: list[ArmPair], baseline: Arm) -> list[int]:
     ]
 
 
-def _noise_mark(pair: ArmPair) -> str:
+def _noise_mark(pair: GroupPair) -> str:
     if pair.within_noise is None:
         return MISSING
     return f"{'✗ below' if pair.within_noise else 'above'} {2 * pair.first_spread:.2f}"
 
 
-def _claims(pairs: list[ArmPair]) -> str:
+def _claims(pairs: list[GroupPair]) -> str:
     few = max(pair.test.num_seeds for pair in pairs)
     if few < FEWEST_SEEDS:
         return (
-            f"Not distinguishable: with {counted(few, 'common seed')} a difference between arms cannot be told "
+            f"Not distinguishable: with {counted(few, 'common seed')} a difference between groups cannot be told "
             "from chance. The differences below are what was seen, not what is so."
         )
     told = [
@@ -299,15 +303,15 @@ def _signed(value: float | None) -> str:
 # -- the second test set --------------------------------------------------------------------------------------------
 
 
-def second_test(arms: list[Arm], stage: str, file_name: str) -> list:
+def second_test(groups: list[RunGroup], stage: str, file_name: str) -> list:
     """Both test sets side by side with the ranks on each; nothing where no run has a second one."""
 
     def on_second(run: RunRecord) -> float | None:
         return number(second_numbers(run, file_name), MAIN)
 
     rows = [
-        (arm, mean_and_spread(arm.values(lambda run: final(run, stage))), mean_and_spread(arm.values(on_second)))
-        for arm in arms
+        (group, mean_and_spread(group.values(lambda run: final(run, stage))), mean_and_spread(group.values(on_second)))
+        for group in groups
     ]
     both = [row for row in rows if row[1] and row[2]]
     if not both:
@@ -315,7 +319,7 @@ def second_test(arms: list[Arm], stage: str, file_name: str) -> list:
     ranks = [_ranks([row[column][0] for row in both]) for column in (1, 2)]
     cells = [
         [
-            arm.label,
+            group.label,
             _plain(first),
             str(a),
             _plain(second),
@@ -323,27 +327,26 @@ def second_test(arms: list[Arm], stage: str, file_name: str) -> list:
             f"{first[0] - second[0]:.2f}",
             MISSING if a == b else f"{a} → {b}",
         ]
-        for (arm, first, second), a, b in zip(both, *ranks)
+        for (group, first, second), a, b in zip(both, *ranks)
     ]
     return [
         Text(_rank_words(both)),
         Table(
-            ["arm", "first, %", "rank", "second, %", "rank", "drop", "moves"],
+            ["group", "first, %", "rank", "second, %", "rank", "drop", "moves"],
             cells,
             f"Top-1 of the final checkpoint: first {STAGE_WORDS[stage]}, second from {file_name} of each run; mean ± "
-            "sample standard deviation over seeds. Arms whose rank moves were tuned to the first set, or are too "
-            "close to "
-            "be ranked.",
+            "sample standard deviation over seeds. Groups whose rank moves were tuned to the first set, or are too "
+            "close to be ranked.",
         ),
     ]
 
 
 def _rank_words(both: list[tuple]) -> str:
     if len(both) < 2:
-        return "One arm alone has a number on the second test set: there is nothing to rank."
+        return "One group alone has a number on the second test set: there is nothing to rank."
     tau = rank_agreement([row[1][0] for row in both], [row[2][0] for row in both])
     if tau is None:
-        return "All arms have the same number on one of the test sets: there is nothing to rank."
+        return "All groups have the same number on one of the test sets: there is nothing to rank."
     swapped = [
         f"{a[0].label} and {b[0].label}"
         for place, a in enumerate(both)
@@ -351,7 +354,7 @@ def _rank_words(both: list[tuple]) -> str:
         if (a[1][0] - b[1][0]) * (a[2][0] - b[2][0]) < 0
     ]
     if not swapped:
-        return f"The order of the {len(both)} arms is the same on both test sets (Kendall's τ = {tau:.2f})."
+        return f"The order of the {len(both)} groups is the same on both test sets (Kendall's τ = {tau:.2f})."
     more = f" and {len(swapped) - 4} more pairs" if len(swapped) > 4 else ""
     return (
         f"The order is not the same on both test sets (Kendall's τ = {tau:.2f}): {'; '.join(swapped[:4])}{more} "
@@ -379,19 +382,19 @@ def _told_apart(facts: Facts) -> list:
 
 @section("On a second test set", 30, "classifiers")
 def _second_test(facts: Facts) -> list:
-    return second_test(facts.arms, facts.stage, facts.second_test_file)
+    return second_test(facts.groups, facts.stage, facts.second_test_file)
 
 
 @section("Spread along the epochs", 50, "classifiers")
 def _spread(facts: Facts) -> list:
-    return spread_along_epochs(facts.arms)
+    return spread_along_epochs(facts.groups)
 
 
 @section("Best epoch and last epoch", 60, "classifiers")
 def _best_against_final(facts: Facts) -> list:
-    return best_against_final(facts.arms)
+    return best_against_final(facts.groups)
 
 
 @section("Training", 70, "classifiers")
 def _curves(facts: Facts) -> list:
-    return curves(facts.arms)
+    return curves(facts.groups)

@@ -1,4 +1,4 @@
-"""Whether two arms differ, from their runs with the same seeds: the paired t test, in plain words.
+"""Whether two run groups differ, from their runs with the same seeds: the paired t test, in plain words.
 
 With fewer than three common seeds nothing is claimed: one degree of freedom tells chance from effect only by luck.
 Several comparisons on a page are corrected by Holm's method (Scandinavian Journal of Statistics 6, 1979, 65 to 70).
@@ -45,7 +45,7 @@ class PairedTest:
 
 
 def paired_test(first: dict[int, float], second: dict[int, float]) -> PairedTest:
-    """Compare two arms by their values at common seeds.
+    """Compare two groups by their values at common seeds.
 
     Args:
         first, second: seed -> value.

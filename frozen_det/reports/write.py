@@ -19,7 +19,7 @@ def write_report(work_dirs, out=None, baseline: str | None = None, second_test: 
     """Write a report.
 
     Args:
-        work_dirs: one work directory or several; runs whose configs differ in the seed alone become one arm.
+        work_dirs: one work directory or several; runs whose configs differ in the seed alone become one group.
         out: path of the HTML file; by default ``report.html`` in the (first) work directory. The Markdown page is
             written beside it with the suffix ``.md``, its pictures in ``<name>_files/``.
 

@@ -1,13 +1,13 @@
-"""Arms side by side: named by what they differ in, compared only where it is fair, unfinished runs said to be so."""
+"""Groups side by side: named by what they differ in, compared only where it is fair, unfinished runs said to be so."""
 
 import re
 from types import SimpleNamespace
 
 import pytest
 
-from frozen_det.reports import groups as run_arms
+from frozen_det.reports import groups as run_groups
 from frozen_det.reports.detection_comparison import comparisons, in_order, score, score_name
-from frozen_det.reports.groups import ArmFacts, group_arms
+from frozen_det.reports.groups import GroupFacts, group_runs
 from frozen_det.reports.run_record import RunRecord, read_run
 from frozen_det.reports.write import write_report
 
@@ -27,10 +27,10 @@ def config(backbone=FROZEN, neck="FPN", detector="FasterRCNN", share=1.0, epochs
     )
 
 
-def runs_of(tmp_path, *arms, seeds=(0, 1)) -> list[RunRecord]:
+def runs_of(tmp_path, *groups, seeds=(0, 1)) -> list[RunRecord]:
     """One run for each (config, AP shift) and seed; the folders end alike, as a sweep's do."""
     runs = []
-    for number, (text, shift) in enumerate(arms):
+    for number, (text, shift) in enumerate(groups):
         for seed in seeds:
             folder = tmp_path / f"arm{number}" / f"seed-{seed}"
             folder.parent.mkdir(exist_ok=True, parents=True)
@@ -41,18 +41,18 @@ def runs_of(tmp_path, *arms, seeds=(0, 1)) -> list[RunRecord]:
 
 @pytest.fixture
 def described(monkeypatch):
-    """Every arm's model described without being built: what is frozen costs less."""
+    """Every group's model described without being built: what is frozen costs less."""
 
-    def describe(arm):
-        tuned = arm.facts.training == "fine-tuned"
-        arm.description = SimpleNamespace(
+    def describe(group):
+        tuned = group.facts.training == "fine-tuned"
+        group.description = SimpleNamespace(
             total_params=10e6,
             trainable_params=10e6 if tuned else 4e6,
             trainable_share=1.0 if tuned else 0.4,
             training_step_flops=3e10 if tuned else 1e10,
         )
 
-    monkeypatch.setattr(run_arms, "describe", describe)
+    monkeypatch.setattr(run_groups, "describe", describe)
 
 
 @pytest.mark.parametrize(
@@ -68,10 +68,10 @@ def described(monkeypatch):
 )
 def test_the_kind_of_training_is_read_from_the_config(tmp_path, backbone, words):
     run = runs_of(tmp_path, (config(backbone, "NASFPN", "CascadeRCNN", 0.1), 0.0), seeds=(0,))[0]
-    assert run_arms.arm_facts(run) == ArmFacts(words, "r50", "NAS-FPN", "Cascade R-CNN", 0.1, "2 epochs")
+    assert run_groups.group_facts(run) == GroupFacts(words, "r50", "NAS-FPN", "Cascade R-CNN", 0.1, "2 epochs")
 
 
-def test_labels_name_what_differs_and_arms_stand_in_order(tmp_path):
+def test_labels_name_what_differs_and_groups_stand_in_order(tmp_path):
     runs = runs_of(
         tmp_path,
         (config(FROZEN, share=1), 0),
@@ -80,7 +80,7 @@ def test_labels_name_what_differs_and_arms_stand_in_order(tmp_path):
         (config(SCRATCH, share=0.1, epochs=20), 0),
         seeds=(0,),
     )
-    assert [arm.label for arm in in_order(group_arms(runs))] == [
+    assert [group.label for group in in_order(group_runs(runs))] == [
         "scratch, 10 % data, 20 epochs",
         "frozen, 10 % data, 2 epochs",
         "fine-tuned, all data, 2 epochs",
@@ -89,23 +89,23 @@ def test_labels_name_what_differs_and_arms_stand_in_order(tmp_path):
     stretched = runs_of(
         tmp_path / "b", (config(FROZEN, "NASFPN"), 0), (config(FROZEN, "FPN", share=0.1, epochs=20), 0), seeds=(0,)
     )
-    assert [arm.label for arm in group_arms(stretched)] == ["NAS-FPN, all data", "FPN, 10 % data"]
+    assert [group.label for group in group_runs(stretched)] == ["NAS-FPN, all data", "FPN, 10 % data"]
 
 
 def test_a_decoder_is_named_as_in_the_paper(tmp_path):
     runs = runs_of(tmp_path, (config(neck="NASFPN", detector="CascadeRCNN"), 0), (config(neck="FPN"), 0), seeds=(0,))
-    assert [arm.label for arm in group_arms(runs)] == ["NAS-FPN + Cascade", "FPN"]
+    assert [group.label for group in group_runs(runs)] == ["NAS-FPN + Cascade", "FPN"]
 
 
-def test_hooks_that_only_look_on_do_not_make_another_arm(tmp_path):
+def test_hooks_that_only_look_on_do_not_make_another_group(tmp_path):
     watched = "custom_hooks = [dict(type='frozen_det.NaNGuardHook'), dict(type='EMAHook')]\n"
     plain = "custom_hooks = [dict(type='EMAHook')]\ndefault_hooks = dict(logger=dict(interval=1))\n"
     runs = runs_of(tmp_path, (config(more=watched), 0), (config(more=plain), 0), (config(), 0), seeds=(0,))
-    assert [len(arm.runs) for arm in group_arms(runs)] == [2, 1]
+    assert [len(group.runs) for group in group_runs(runs)] == [2, 1]
 
 
 def test_pairs_differ_in_one_thing_and_read_later_minus_earlier(tmp_path):
-    arms = group_arms(
+    groups = group_runs(
         runs_of(
             tmp_path,
             *(
@@ -117,7 +117,7 @@ def test_pairs_differ_in_one_thing_and_read_later_minus_earlier(tmp_path):
             seeds=(0,),
         )
     )
-    words = [pair.words for pair in comparisons(arms)]
+    words = [pair.words for pair in comparisons(groups)]
     assert len(words) == 8 and words[0] == "frozen − fine-tuned (FPN, 10 % data)"
     assert "NAS-FPN − FPN (frozen, all data)" in words
 
@@ -153,7 +153,7 @@ def test_a_comparison_has_all_its_pictures_and_tables(tmp_path, described):
         for name in ("trade-flops", "trade-share", "trade-fraction", "loss", "ap", "classes-bbox-0", "classes-bbox-1")
     } <= set(links)
     pictures = [link for link in links if link.endswith(".jpg")]
-    assert len(set(pictures)) == 4  # one of each arm: the same image of several runs keeps several files
+    assert len(set(pictures)) == 4  # one of each group: the same image of several runs keeps several files
     assert all((tmp_path / link).is_file() for link in links)
     assert "| fine-tuned, all data | 10.00 | 10.00 | 100 | 30.0 | 0.50 | – |" in twin
     assert "| frozen, 10 % data | 10.00 | 4.00 | 40 | 10.0 |" in twin
@@ -189,8 +189,8 @@ def test_runs_that_are_no_detectors_show_the_numbers_they_have(tmp_path):
     runs = [read_run(tmp_path / f"c{seed}") for seed in (0, 1)]
     for run in runs:
         run.name = "classifier"
-    arms = group_arms(runs)
-    assert len(arms) == 1 and score(runs[0], "val") == 71.5 and score_name(arms, "val") == "top1"
+    groups = group_runs(runs)
+    assert len(groups) == 1 and score(runs[0], "val") == 71.5 and score_name(groups, "val") == "top1"
     (tmp_path / "c0" / "classifier.py").write_text("")
     (tmp_path / "c1" / "classifier.py").write_text("")
     twin = write_report([run.work_dir for run in runs], tmp_path / "page.html")[1].read_text()

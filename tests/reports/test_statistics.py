@@ -18,7 +18,7 @@ def test_the_interval_is_that_of_the_tables():
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=3, max_size=8), st.floats(-1, 1))
-def test_swapping_the_arms_turns_the_sign_and_nothing_else(values, shift):
+def test_swapping_the_groups_turns_the_sign_and_nothing_else(values, shift):
     first = dict(enumerate(values))
     second = {seed: value * 0.5 + shift for seed, value in first.items()}
     one, other = paired_test(first, second), paired_test(second, first)
@@ -56,10 +56,10 @@ def test_few_seeds_claim_nothing_however_large_the_difference(first, second, ver
 
 
 def test_many_comparisons_are_corrected_and_small_ones_do_not_count_among_them():
-    def arms(spread):
+    def groups(spread):
         return {0: 0.0, 1: 0.0, 2: 0.0, 3: 0.0}, {0: 1.0, 1: 1.0 + spread, 2: 1.0 - spread, 3: 1.0}
 
-    tests = [paired_test(*arms(spread)) for spread in (0.6, 0.1, 0.3)] + [paired_test({0: 0.0}, {0: 1.0})]
+    tests = [paired_test(*groups(spread)) for spread in (0.6, 0.1, 0.3)] + [paired_test({0: 0.0}, {0: 1.0})]
     single = [test.p for test in tests]
     correct(tests)
     assert tests[1].p_holm == pytest.approx(3 * single[1]) and tests[2].p_holm == pytest.approx(2 * single[2])

@@ -17,7 +17,7 @@ from frozen_det.pages.html import html_page
 from frozen_det.pages.markdown import markdown_page
 from frozen_det.pages.plots import Curve, Plot, draw_bars_svg, draw_dots_svg, draw_svg
 from frozen_det.pages.words import duration, percent
-from frozen_det.reports.groups import group_arms, mean_and_spread
+from frozen_det.reports.groups import group_runs, mean_and_spread
 from frozen_det.reports.run_record import read_run
 from frozen_det.reports.write import write_report
 
@@ -89,19 +89,19 @@ def test_the_markdown_page_links_files_that_are_there(one_page):
     assert all((markdown.parent / link).is_file() for link in links)
 
 
-def test_seeds_of_one_config_are_one_arm_and_another_config_is_another(tmp_path):
+def test_seeds_of_one_config_are_one_group_and_another_config_is_another(tmp_path):
     for number, (name, seed, shift, config) in enumerate(
         (("arm", 0, 0.0, ""), ("arm", 1, 0.02, ""), ("arm", 0, 0.3, "lr = 2\n"), ("other", 0, -0.1, ""))
     ):
         write_work_dir(tmp_path / f"run{number}", seed, shift, name, config)
     runs = [read_run(tmp_path / f"run{number}") for number in range(4)]
-    arms = group_arms(runs)
-    assert [(arm.label, len(arm.runs)) for arm in arms] == [("arm (run0)", 2), ("arm (run2)", 1), ("other", 1)]
+    groups = group_runs(runs)
+    assert [(group.label, len(group.runs)) for group in groups] == [("arm (run0)", 2), ("arm (run2)", 1), ("other", 1)]
     html, markdown = write_report([run.work_dir for run in runs], tmp_path / "all" / "page.html")
     twin = markdown.read_text()
     assert "| arm (run0) | 0, 1 | 41.0 ± 1.4 |" in twin
     assert "| arm (run2) | 0 | **70.0** |" in twin and "| other | 0 | 30.0 |" in twin
-    assert "3 arms, 4 runs" in html.read_text()
+    assert "4 runs in 3 groups" in html.read_text()
     assert "| &lt;zebra> | 41.0 ± 1.4 | 70.0 | 30.0 |" in twin
 
 
