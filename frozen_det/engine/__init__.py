@@ -11,6 +11,7 @@ from .hooks.split_overlap import SplitOverlapHook
 from .hooks.step_seed import StepSeedHook
 from .hooks.unfreeze import UnfreezeHook
 from .hooks.validation_pictures import ValidationPicturesHook
+from .hooks.views import ViewsHook
 from .optimizers.parameter_groups import RoleParameterGroups
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "StepSeedHook",
     "UnfreezeHook",
     "ValidationPicturesHook",
+    "ViewsHook",
 ]
 
 guard_host_runner()
