@@ -6,16 +6,15 @@ its last validation where not every run was tested. Architecture and recipe are 
 
 import json
 import math
-import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
 from scipy.stats import kendalltau
 
 from ..errors import InputError
+from .comparison import Comparison, paired_tests
 from .groups import RunGroup, mean_and_spread, share_words
 from .run_record import RunRecord
-from .statistics import PairedTest, correct, paired_test
 
 # Name of a number -> (its words, decimals, whether more is better). `top1` leads everywhere.
 NUMBERS = {
@@ -44,25 +43,16 @@ _RECIPE_KEYS = (
 
 
 @dataclass
-class GroupPair:
-    """Two groups, differences second minus first.
+class ClassifierComparison(Comparison):
+    """Two groups by top-1 of their final checkpoints.
 
     Attributes:
-        test: the paired test on top-1 of the final checkpoints.
         first_spread: sample standard deviation of the first group; None below two seeds.
         difference: of the groups' means over all their seeds; None where a group has no number.
     """
 
-    first: RunGroup
-    second: RunGroup
-    test: PairedTest
     first_spread: float | None
     difference: float | None
-
-    @property
-    def words(self) -> str:
-        """'second − first'."""
-        return f"{self.second.label} − {self.first.label}"
 
     @property
     def within_noise(self) -> bool | None:
@@ -225,26 +215,17 @@ def baseline_of(groups: list[RunGroup], wanted: str | None) -> RunGroup:
     return next((group for group in groups if recipe(group) == "plain"), groups[0])
 
 
-def pairs_of(groups: list[RunGroup], baseline: RunGroup, stage: str) -> list[GroupPair]:
-    """Every group against the baseline, and every other pair of up to four groups; p values corrected together."""
+def pairs_of(groups: list[RunGroup], baseline: RunGroup, stage: str) -> list[ClassifierComparison]:
+    """Every group against the baseline, and every other pair of up to four groups."""
     others = [group for group in groups if group is not baseline]
     chosen = [(baseline, group) for group in others]
     if len(groups) <= 4:
         chosen += [(a, b) for place, a in enumerate(others) for b in others[place + 1 :]]
     pairs = []
-    for first, second in chosen:
-        tops = [group.values(lambda run: final(run, stage)) for group in (first, second)]
-        seeds = [group.by_seed(lambda run: final(run, stage)) for group in (first, second)]
-        pairs.append(
-            GroupPair(
-                first,
-                second,
-                paired_test(*seeds),
-                statistics.stdev(tops[0]) if len(tops[0]) > 1 else None,
-                statistics.mean(tops[1]) - statistics.mean(tops[0]) if all(tops) else None,
-            )
-        )
-    correct([pair.test for pair in pairs])
+    for pair, test in zip(chosen, paired_tests(chosen, lambda run: final(run, stage))):
+        first, second = (mean_and_spread(group.values(lambda run: final(run, stage))) for group in pair)
+        difference = second[0] - first[0] if first and second else None
+        pairs.append(ClassifierComparison(*pair, test, first[1] if first else None, difference))
     return pairs
 
 

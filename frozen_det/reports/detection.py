@@ -42,7 +42,8 @@ def page_of_many(runs: list[RunRecord], files: Path) -> Page:
     groups = group_runs(runs)
     describe_all(groups)
     groups = in_order(groups)
-    facts = Facts(runs, groups, stage_of(runs), files, comparisons(groups))
+    stage = stage_of(runs)
+    facts = Facts(runs, groups, stage, files, comparisons(groups, stage))
     sections = sections_of("runs", facts)
     title = f"{len(runs)} runs in {len(groups)} groups" if len(groups) > 1 else f"{groups[0].label}, {len(runs)} runs"
     names = (

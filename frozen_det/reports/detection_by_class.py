@@ -3,7 +3,8 @@
 from ..pages.blocks import MISSING, Figure, Table
 from ..pages.plots import draw_bars_svg
 from ..pages.words import percent
-from .detection_comparison import KIND_WORDS, Comparison, spread
+from .comparison import Comparison
+from .detection_comparison import KIND_WORDS, spread
 from .groups import RunGroup, mean_and_spread
 from .sections import Facts, section
 

@@ -3,14 +3,13 @@
 Numbers are those of the test where every run has been tested, else of the last validation; the captions say which.
 """
 
-from dataclasses import dataclass
-
 from ..pages.blocks import MISSING, Table, Text
-from ..pages.words import counted, duration, millions, percent
+from ..pages.words import duration, millions, percent
+from .comparison import Comparison, claim, interval_and_p, paired_tests, signed, unfinished
 from .groups import RunGroup, mean_and_spread
 from .run_record import RunRecord, headline, metric_word
 from .sections import Facts, section
-from .statistics import FEWEST_SEEDS, PairedTest, correct, paired_test
+from .statistics import FEWEST_SEEDS
 
 KIND_WORDS = {"bbox": "box", "segm": "mask"}
 AP_COLUMNS = {
@@ -30,13 +29,8 @@ MAX_COMPARISONS = 24
 _STAGE_WORDS = {"test": "of the test", "val": "at the last validation"}
 
 
-@dataclass
-class Comparison:
-    """Two groups that differ in one thing; differences are second minus first."""
-
-    first: RunGroup
-    second: RunGroup
-    test: PairedTest | None = None
+class DetectorComparison(Comparison):
+    """Two groups that differ in one thing."""
 
     @property
     def words(self) -> str:
@@ -45,7 +39,7 @@ class Comparison:
         common = [part for part in first if part in second]
         rest = [[part for part in parts if part not in common] for parts in (second, first)]
         if not common or not all(rest):
-            return f"{self.second.label} − {self.first.label}"
+            return super().words
         return f"{', '.join(rest[0])} − {', '.join(rest[1])} ({', '.join(common)})"
 
 
@@ -84,7 +78,8 @@ def side_by_side(groups: list[RunGroup], stage: str) -> list:
         if any(_number(run, stage, kind, AP_COLUMNS["AP"]) is not None for group in groups for run in group.runs)
     ]
     blocks = [_numbers(groups, stage, kind) for kind in kinds] or [_other_numbers(groups, stage)]
-    return [block for block in [_unfinished(groups), _what_they_are(groups), *blocks, _costs(groups)] if block]
+    young = unfinished(groups)
+    return [block for block in [young and Text(young), _what_they_are(groups), *blocks, _costs(groups)] if block]
 
 
 def in_order(groups: list[RunGroup]) -> list[RunGroup]:
@@ -107,72 +102,44 @@ def in_order(groups: list[RunGroup]) -> list[RunGroup]:
     )
 
 
-def comparisons(groups: list[RunGroup]) -> list[Comparison]:
+def comparisons(groups: list[RunGroup], stage: str) -> list[DetectorComparison]:
     """Pairs that differ in the training or in the decoder alone; all pairs of few groups whose configs do not tell."""
-    pairs = [(a, b) for number, a in enumerate(groups) for b in groups[number + 1 :]]
-    chosen = [Comparison(*_ordered(a, b)) for a, b in pairs if a.facts and b.facts and _one_difference(a, b)]
+    pairs = [_ordered(a, b) for number, a in enumerate(groups) for b in groups[number + 1 :]]
+    chosen = [(a, b) for a, b in pairs if a.facts and b.facts and _one_difference(a, b)]
     if not chosen and len(groups) <= 4:
-        chosen = [Comparison(*_ordered(a, b)) for a, b in pairs]
-    chosen.sort(key=lambda pair: _same_training(pair))  # what is trained is the first question
-    return chosen[:MAX_COMPARISONS]
+        chosen = pairs
+    # What is trained is the first question.
+    chosen = sorted(chosen, key=lambda pair: _same_training(*pair))[:MAX_COMPARISONS]
+    tests = paired_tests(chosen, lambda run: score(run, stage))
+    return [DetectorComparison(*pair, test) for pair, test in zip(chosen, tests)]
 
 
-def compared(pairs: list[Comparison], groups: list[RunGroup], stage: str) -> list:
+def compared(pairs: list[DetectorComparison], groups: list[RunGroup], stage: str) -> list:
     """The paired test of every pair, with a sentence that claims no more than the seeds carry."""
     if not pairs:
         return []
-    for pair in pairs:
-        pair.test = paired_test(*(group.by_seed(lambda run: score(run, stage)) for group in (pair.first, pair.second)))
-    correct([pair.test for pair in pairs])
-    what = score_name(groups, stage)
+    rows = [
+        [
+            pair.words,
+            str(pair.test.num_seeds),
+            signed(pair.test.mean, 1),
+            *interval_and_p(pair.test, 1),
+            pair.test.verdict,
+        ]
+        for pair in pairs
+    ]
     table = Table(
-        ["difference", "n", what, "95 % interval", "p", "p corrected", "verdict"],
-        [[pair.words, str(pair.test.num_seeds), *_test_cells(pair.test), pair.test.verdict] for pair in pairs],
+        ["difference", "n", score_name(groups, stage), "95 % interval", "p", "p corrected", "verdict"],
+        rows,
         f"Paired t test over the n seeds that both groups share, {_STAGE_WORDS[stage]}: mean difference with its 95 % "
         f"interval; p two-sided, corrected by Holm's method for the comparisons in this table. Below "
         f"{FEWEST_SEEDS} seeds nothing is claimed. Seeds vary initial weights and the order of samples, not the data.",
     )
-    return [Text(_sentence(pairs)), table]
+    return [Text(claim(pairs)), table]
 
 
-def _sentence(pairs: list[Comparison]) -> str:
-    enough = [pair for pair in pairs if pair.test.num_seeds >= FEWEST_SEEDS]
-    told = [pair for pair in enough if pair.test.verdict in ("higher", "lower")]
-    few = max(pair.test.num_seeds for pair in pairs)
-    if not enough:
-        return (
-            f"Not distinguishable: with {counted(few, 'common seed')} a difference between groups cannot be told "
-            "from chance. The differences below are what was seen, not what is so."
-        )
-    parts = [
-        f"{pair.second.label} is {pair.test.verdict} than {pair.first.label} (n = {pair.test.num_seeds})"
-        for pair in told
-    ]
-    rest = len(pairs) - len(told)
-    parts += (
-        [
-            f"{counted(rest, 'other comparison')} not distinguishable"
-            if told
-            else f"{counted(rest, 'comparison')}, not distinguishable"
-        ]
-        if rest
-        else []
-    )
-    return f"{'; '.join(parts)}."
-
-
-def _test_cells(test: PairedTest) -> list[str]:
-    cells = [
-        MISSING if test.mean is None else f"{test.mean:+.1f}",
-        MISSING if test.interval is None else f"{test.interval[0]:+.1f} to {test.interval[1]:+.1f}",
-    ]
-    cells = [cell.replace("-", "−") for cell in cells]
-    return cells + [MISSING if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}" for p in (test.p, test.p_holm)]
-
-
-def _same_training(pair: Comparison) -> bool:
-    facts = pair.first.facts, pair.second.facts
-    return None not in facts and facts[0].training == facts[1].training
+def _same_training(a: RunGroup, b: RunGroup) -> bool:
+    return None not in (a.facts, b.facts) and a.facts.training == b.facts.training
 
 
 def _ordered(a: RunGroup, b: RunGroup) -> tuple[RunGroup, RunGroup]:
@@ -191,17 +158,6 @@ def _one_difference(a: RunGroup, b: RunGroup) -> bool:
 
 
 # -- tables ---------------------------------------------------------------------------------------------------------
-
-
-def _unfinished(groups: list[RunGroup]) -> Text | None:
-    """A warning about runs that have not reached their end."""
-    young = [
-        f"{group.label}, seed {run.seed} ({words})"
-        for group in groups
-        for run in group.runs
-        if (words := run.unfinished)
-    ]
-    return Text(f"Run not finished: intermediate results of {'; '.join(young)}.") if young else None
 
 
 def _what_they_are(groups: list[RunGroup]) -> Table | None:

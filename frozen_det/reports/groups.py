@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ..datasets.samplers.data_fraction import training_datasets
 from ..errors import InputError
+from ..pages.blocks import MISSING
 from .run_record import RunRecord
 
 # What may differ between two seeds of one group: places, and what only looks on.
@@ -224,6 +225,14 @@ def mean_and_spread(values: list[float]) -> tuple[float, float | None] | None:
     if not values:
         return None
     return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else None
+
+
+def spread_words(found: tuple[float, float | None] | None, digits: int) -> str:
+    """'41.0 ± 1.4' of :func:`mean_and_spread`, the mean alone where it has no deviation; an empty cell for None."""
+    if found is None:
+        return MISSING
+    mean, deviation = found
+    return f"{mean:.{digits}f}" + ("" if deviation is None else f" ± {deviation:.{digits}f}")
 
 
 def _label(run: RunRecord) -> str:

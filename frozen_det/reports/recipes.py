@@ -7,7 +7,7 @@ from ..pages.blocks import MISSING, Figure, Table, Text
 from ..pages.plots import draw_bars_svg
 from ..pages.words import counted, duration, millions
 from .classifier_runs import architecture, class_accuracies, final, host_memory_mib, recipe, settings_tried
-from .groups import RunGroup, mean_and_spread, share_words
+from .groups import RunGroup, mean_and_spread, share_words, spread_words
 from .run_record import RunRecord
 from .sections import Facts, section
 from .seed_noise import STAGE_WORDS
@@ -117,7 +117,7 @@ def grid(groups: list[RunGroup], stage: str) -> list:
         )
         return [Text(f"{WARNING} No table of one against the other is drawn, as {reason}.")]
     values = [[_mean(row.get(name), stage) for name in recipes] for row in found.values()]
-    cells = [[_cell(value) for value in row] for row in values]
+    cells = [[spread_words(value, 2) for value in row] for row in values]
     best = set()
     for column in range(len(recipes)):
         having = [row for row in range(len(values)) if values[row][column]]
@@ -157,12 +157,6 @@ def _mean(cell: list[RunGroup] | None, stage: str):
     return mean_and_spread(cell[0].values(lambda run: final(run, stage))) if cell else None
 
 
-def _cell(value) -> str:
-    if value is None:
-        return MISSING
-    return f"{value[0]:.2f}" + ("" if value[1] is None else f" ± {value[1]:.2f}")
-
-
 # -- class by class -------------------------------------------------------------------------------------------------
 
 
@@ -172,7 +166,7 @@ def by_class(groups: list[RunGroup], baseline: RunGroup, stage: str) -> list:
     names = list(dict.fromkeys(name for of_group in means for name in of_group))
     if not names:
         return []
-    rows = [[name, *(_cell_of_class(of_group.get(name)) for of_group in means)] for name in names]
+    rows = [[name, *(spread_words(of_group.get(name), 1) for of_group in means)] for name in names]
     caption = f"Accuracy of each class in percent {STAGE_WORDS[stage]}, mean ± sample standard deviation over seeds."
     rules: list[int] = []
     if len(rows) > MAX_CLASSES:
@@ -218,12 +212,6 @@ def _class_means(group: RunGroup, stage: str) -> dict[str, tuple[float, float | 
         for name, value in class_accuracies(run, stage).items():
             values.setdefault(name, []).append(value)
     return {name: mean_and_spread(found) for name, found in values.items()}
-
-
-def _cell_of_class(value) -> str:
-    if value is None:
-        return MISSING
-    return f"{value[0]:.1f}" + ("" if value[1] is None else f" ± {value[1]:.1f}")
 
 
 @section("Architectures under each other's recipes", 40, "classifiers")

@@ -7,11 +7,10 @@ is checked on a second test set.
 
 from ..pages.blocks import MISSING, Figure, Table, Text
 from ..pages.plots import COLORS, Curve, Plot, draw_dots_svg, draw_svg
-from ..pages.words import counted
 from .classifier_runs import (
     MAIN,
     NUMBERS,
-    GroupPair,
+    ClassifierComparison,
     along_epochs,
     best_minus_final,
     disagreement,
@@ -21,7 +20,8 @@ from .classifier_runs import (
     rank_agreement,
     second_numbers,
 )
-from .groups import RunGroup, mean_and_spread
+from .comparison import claim, interval_and_p, signed, unfinished
+from .groups import RunGroup, mean_and_spread, spread_words
 from .run_record import RunRecord
 from .sections import Facts, section
 from .statistics import FEWEST_SEEDS
@@ -94,28 +94,20 @@ def _spread_cells(values: list[float], digits: int) -> list[str]:
 
 def _doubts(groups: list[RunGroup]) -> Text | None:
     """Runs that are not at their end, and tests that were not of the final checkpoint."""
-    young = [
-        f"{group.label}, seed {run.seed} ({words})"
-        for group in groups
-        for run in group.runs
-        if (words := run.unfinished)
-    ]
     odd = [
         f"{group.label}, seed {run.seed} (test {found[0]:.2f}, last validation {found[1]:.2f})"
         for group in groups
         for run in group.runs
         if (found := disagreement(run))
     ]
-    parts = [f"Run not finished: intermediate results of {'; '.join(young)}."] if young else []
-    parts += (
-        [
+    parts = [unfinished(groups)]
+    if odd:
+        parts.append(
             f"Tested on the data of the validation with another result, so not the final checkpoint was tested: "
             f"{'; '.join(odd)}."
-        ]
-        if odd
-        else []
-    )
-    return Text(" ".join(parts)) if parts else None
+        )
+    words = " ".join(filter(None, parts))
+    return Text(words) if words else None
 
 
 # -- along the epochs -----------------------------------------------------------------------------------------------
@@ -225,7 +217,7 @@ def _points(lines: list[dict], name: str, x: str | None = None) -> tuple[list, l
 # -- between groups -------------------------------------------------------------------------------------------------
 
 
-def told_apart(pairs: list[GroupPair], baseline: RunGroup, stage: str) -> list:
+def told_apart(pairs: list[ClassifierComparison], baseline: RunGroup, stage: str) -> list:
     """Every pair: difference, whether it is below two standard deviations of its first group, and the paired test."""
     if not pairs:
         return []
@@ -233,19 +225,15 @@ def told_apart(pairs: list[GroupPair], baseline: RunGroup, stage: str) -> list:
         [
             pair.words,
             str(pair.test.num_seeds),
-            _signed(pair.difference),
+            signed(pair.difference, 2),
             _noise_mark(pair),
-            MISSING if pair.test.interval is None else " to ".join(map(_signed, pair.test.interval)),
-            *(
-                MISSING if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
-                for p in (pair.test.p, pair.test.p_holm)
-            ),
+            *interval_and_p(pair.test, 2),
             pair.test.verdict.split(" with")[0],
         ]
         for pair in pairs
     ]
     small = [pair for pair in pairs if pair.within_noise and pair.first is baseline]
-    parts = [_claims(pairs)]
+    parts = [claim(pairs)]
     if small:
         parts.append(
             f"Below two standard deviations of {baseline.label}, so of the size of noise: "
@@ -265,7 +253,7 @@ def told_apart(pairs: list[GroupPair], baseline: RunGroup, stage: str) -> list:
     ]
 
 
-def _rule(pairs: list[GroupPair], baseline: RunGroup) -> list[int]:
+def _rule(pairs: list[ClassifierComparison], baseline: RunGroup) -> list[int]:
     return [
         place
         for place in range(1, len(pairs))
@@ -273,31 +261,10 @@ def _rule(pairs: list[GroupPair], baseline: RunGroup) -> list[int]:
     ]
 
 
-def _noise_mark(pair: GroupPair) -> str:
+def _noise_mark(pair: ClassifierComparison) -> str:
     if pair.within_noise is None:
         return MISSING
     return f"{'✗ below' if pair.within_noise else 'above'} {2 * pair.first_spread:.2f}"
-
-
-def _claims(pairs: list[GroupPair]) -> str:
-    few = max(pair.test.num_seeds for pair in pairs)
-    if few < FEWEST_SEEDS:
-        return (
-            f"Not distinguishable: with {counted(few, 'common seed')} a difference between groups cannot be told "
-            "from chance. The differences below are what was seen, not what is so."
-        )
-    told = [
-        f"{pair.second.label} is {pair.test.verdict} than {pair.first.label} (n = {pair.test.num_seeds})"
-        for pair in pairs
-        if pair.test.verdict in ("higher", "lower")
-    ]
-    rest = len(pairs) - len(told)
-    words = f"{counted(rest, 'other comparison' if told else 'comparison')} not distinguishable"
-    return "; ".join(told + ([words] if rest else [])) + "."
-
-
-def _signed(value: float | None) -> str:
-    return MISSING if value is None else f"{value:+.2f}".replace("-", "−")
 
 
 # -- the second test set --------------------------------------------------------------------------------------------
@@ -320,9 +287,9 @@ def second_test(groups: list[RunGroup], stage: str, file_name: str) -> list:
     cells = [
         [
             group.label,
-            _plain(first),
+            spread_words(first, 2),
             str(a),
-            _plain(second),
+            spread_words(second, 2),
             str(b),
             f"{first[0] - second[0]:.2f}",
             MISSING if a == b else f"{a} → {b}",
@@ -364,10 +331,6 @@ def _rank_words(both: list[tuple]) -> str:
 
 def _ranks(values: list[float]) -> list[int]:
     return [1 + sum(other > value for other in values) for value in values]
-
-
-def _plain(found: tuple[float, float | None]) -> str:
-    return f"{found[0]:.2f}" + ("" if found[1] is None else f" ± {found[1]:.2f}")
 
 
 def _short(label: str) -> str:

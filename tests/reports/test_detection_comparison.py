@@ -117,7 +117,7 @@ def test_pairs_differ_in_one_thing_and_read_later_minus_earlier(tmp_path):
             seeds=(0,),
         )
     )
-    words = [pair.words for pair in comparisons(groups)]
+    words = [pair.words for pair in comparisons(groups, "val")]
     assert len(words) == 8 and words[0] == "frozen − fine-tuned (FPN, 10 % data)"
     assert "NAS-FPN − FPN (frozen, all data)" in words
 
