@@ -29,12 +29,12 @@ class RetinaHead(HostRetinaHead):
     Args:
         num_classes: object classes.
         in_channels: channels of every pyramid map.
-        stacked_convs: convolutions in each of the two towers.
+        stacked_convs: number of convolutions in each of the two towers.
         norm_cfg, act_cfg: after every convolution; the norm is one per level. The authors' RetinaNet keeps eps 1e-3
             and momentum 0.99 (0.01 here) and ReLU.
         separable: depthwise-separable convolutions.
         extra_positives: added to the number of positives that losses are divided by (authors: 1, mmdet: 0).
-        prior_prob: score every anchor starts with.
+        prior_prob: initial score of every anchor.
         kwargs: as in mmdet's RetinaHead.
     """
 

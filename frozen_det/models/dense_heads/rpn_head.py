@@ -24,21 +24,21 @@ _AUTHORS_BOX_LOSS = dict(type="frozen_det.HuberLoss", delta=1.0 / 9.0)
 
 @MODELS.register_module()
 class RPNHead(HostRPNHead):
-    """mmdet's RPNHead with the authors' trunk and losses.
+    """mmdet's RPNHead with the authors' shared tower and losses.
 
     Args:
         in_channels: channels of every pyramid map.
         num_convs: shared 3x3 convolutions (authors: 1; EfficientNet-B7 system: 2).
-        norm_cfg, act_cfg: after every convolution; the norm is one per level. None leaves it out.
+        norm_cfg, act_cfg: after every convolution; the norm is one per level. None for no norm.
         separable: depthwise-separable convolutions.
-        score_anchors_per_image: number that the summed objectness loss is divided by, per image. None is the number
+        score_anchors_per_image: divisor of the summed objectness loss, per image. None is the number
             of anchors sampled (mmdet). The authors' code passes the number of *regions* of the second stage here
-            (512, though 256 anchors are sampled), so their objectness loss weighs half of what the configuration
-            suggests: 512 reproduces that.
+            (512, though 256 anchors are sampled), so their objectness loss has half the weight that the configuration
+            suggests; 512 reproduces that.
         box_loss: 'matched_per_level' (authors): on every anchor that matches an object, sampled or not, averaged
             over the 4 numbers per positive of each level, and summed over levels. 'sampled' (mmdet): on sampled
             positives, summed, divided by the number of sampled anchors.
-        output_std: standard deviation of the two output layers' first weights (tensorflow/models: 1e-5;
+        output_std: standard deviation of the two output layers' initial weights (tensorflow/models: 1e-5;
             tensorflow/tpu, the EfficientNet-B7 systems: 0.01).
         loss_bbox: authors: Huber of delta 1/9 without mmdet's division by beta.
         kwargs: as in mmdet's RPNHead (anchor_generator, bbox_coder, train_cfg, ...).
@@ -149,5 +149,5 @@ class RPNHead(HostRPNHead):
         if self.score_anchors_per_image is not None:
             score = score * (avg_factor / (self.score_anchors_per_image * len(labels)))
         if self.box_loss == "matched_per_level":
-            box = box * (avg_factor / (bbox_weights.sum() + 0.01))  # 0.01 as the authors have it
+            box = box * (avg_factor / (bbox_weights.sum() + 0.01))  # 0.01 as in the authors' code
         return score, box

@@ -1,1 +1,1 @@
-"""Layers of the decoders, activation checkpointing."""
+"""Layers of necks and heads; activation checkpointing."""

@@ -1,7 +1,7 @@
-"""Activation checkpointing that leaves running statistics as one forward would: memory for time, nothing else.
+"""Activation checkpointing that updates BatchNorm statistics once, as a plain forward pass does.
 
-``torch.utils.checkpoint`` runs a module twice, so a batch norm would fold the same batch into its running mean and
-variance twice. Here the second run does not touch them.
+``torch.utils.checkpoint`` runs a module twice, so a BatchNorm would update its running mean and variance twice with
+the same batch. Here the recomputation does not update them.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from ...host.torch_versions import TORCH
 
 @contextlib.contextmanager
 def running_statistics_kept(module: nn.Module):
-    """Inside, batch norms of ``module`` normalise as always but change neither running statistics nor counters."""
+    """Context in which BatchNorms of ``module`` use batch statistics but do not update running statistics."""
     norms = [
         m
         for m in module.modules()
@@ -25,7 +25,7 @@ def running_statistics_kept(module: nn.Module):
     ]
     before = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]
     for norm in norms:
-        # Momentum 0 folds nothing in. The buffers must still be passed: checkpoint counts the saved tensors.
+        # Momentum 0 updates nothing. The buffers must still be passed: checkpoint counts the saved tensors.
         norm.momentum = 0.0
     try:
         yield
@@ -36,19 +36,22 @@ def running_statistics_kept(module: nn.Module):
 
 
 def checkpointed(function: Callable, *args, owner: nn.Module | None = None, early_stop: bool = False):
-    """``function(*args)``, its inner activations dropped and recomputed in backward.
+    """``function(*args)`` with activation checkpointing: inner activations are recomputed in backward.
 
-    Outputs, gradients, random draws and running statistics are those of a plain call. Without gradients it is a
-    plain call.
+    Outputs, gradients, random numbers and running statistics equal those of a plain call. With gradients disabled it
+    is a plain call.
 
     Args:
-        function: a module, or a function of modules inside ``owner``.
-        args: its tensors; these are kept.
-        owner: holds the batch norms that ``function`` runs; by default ``function`` itself.
-        early_stop: end the recomputation with the last tensor that backward needs.
+        function: a module, or a function that runs submodules of ``owner``.
+        args: input tensors; stored for backward.
+        owner: module with the BatchNorms that ``function`` runs; ``function`` itself by default.
+        early_stop: stop the recomputation at the last tensor that backward needs.
+
+    Returns:
+        The output of ``function``.
 
     Raises:
-        InputError: meta tensors, with a torch that cannot recompute on them.
+        InputError: meta tensors with torch below 2.4, which cannot recompute on them.
     """
     if not torch.is_grad_enabled():
         return function(*args)
@@ -58,22 +61,26 @@ def checkpointed(function: Callable, *args, owner: nn.Module | None = None, earl
 
     if TORCH < (2, 4) and any(isinstance(arg, torch.Tensor) and arg.is_meta for arg in args):
         raise InputError(
-            f"expected torch 2.4 or newer to count what recomputed layers keep without running them, got "
-            f"{torch.__version__}. Give real tensors, or leave recomputation out."
+            f"expected torch 2.4 or newer for activation checkpointing on meta tensors, got {torch.__version__}. "
+            "Use real tensors, or turn activation checkpointing off."
         )
     with set_checkpoint_early_stop(early_stop):  # an argument of checkpoint() in newer versions alone
         return checkpoint(function, *args, use_reentrant=False, context_fn=contexts)
 
 
 def run_keeping_convolutions_only(layers: Sequence[nn.Module], x: torch.Tensor) -> torch.Tensor:
-    """``layers`` one after the other on ``x`` (N, C, H, W); for backward, only outputs of convolutions are kept.
+    """Run ``layers`` in sequence; only the outputs of convolutions are stored for backward.
 
-    Of conv -> norm -> activation three maps are kept in a plain run (the norm's input, the activation's, the next
-    convolution's). Here norm and activation, cheap beside a 3x3 convolution, run again in backward; no convolution
-    does.
+    A plain run of conv -> norm -> activation stores three maps: the inputs of the norm, of the activation and of the
+    next convolution. Here norms and activations, which are cheap next to a 3x3 convolution, are recomputed in
+    backward; convolutions are not.
 
     Args:
         layers: modules with ``conv`` and ``norm_act``, such as ConvNormAct.
+        x: (N, C_in, H, W).
+
+    Returns:
+        (N, C_out, H, W).
     """
     if not layers:
         return x
@@ -84,6 +91,6 @@ def run_keeping_convolutions_only(layers: Sequence[nn.Module], x: torch.Tensor) 
             y = layer.norm_act(y)
             return y if following is None else following.conv(y)
 
-        # The convolution's input is the last tensor needed, so stopping there spares the convolution itself.
+        # The convolution's input is the last tensor needed, so stopping there skips the convolution itself.
         x = checkpointed(rest, x, owner=layer, early_stop=True)
     return x

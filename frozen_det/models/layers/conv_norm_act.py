@@ -1,7 +1,7 @@
-"""Layers of the authors' decoders: convolution or linear layer, norm, activation, with the bias kept under a norm.
+"""Convolution or linear layer, norm and activation as in the authors' decoders; a bias before a norm is kept.
 
-mmcv's ConvModule drops the bias where a norm follows; the authors' Keras layers keep it (it is redundant, but it
-is counted in the paper's Table 3). Initialisation is He, fan-out, as in the authors' decoders.
+mmcv's ConvModule drops the bias before a norm; the authors' Keras layers keep it (redundant, but counted in Table 3 of
+arXiv 2204.00484). Weights are initialised with He fan-out, as in the authors' decoders.
 """
 
 import math
@@ -13,16 +13,16 @@ from torch import nn
 from ...errors import InputError
 
 AUTHORS_NORM = dict(type="BN", eps=1e-4, momentum=0.003)
-"""Norm of the authors' two-stage decoders: eps 1e-4 and momentum 0.997 in TensorFlow's sense."""
+"""Norm of the authors' two-stage decoders: eps 1e-4 and momentum 0.997 in TensorFlow, which is 0.003 in PyTorch."""
 
 SWISH = dict(type="Swish")
 RELU = dict(type="ReLU")
 
 
 def build_activation(act_cfg: dict | None) -> nn.Module:
-    """The activation of ``act_cfg`` (``dict(type='ReLU' | 'Swish' | ...)``), never in place; None gives identity.
+    """Build the activation of ``act_cfg`` (``dict(type='ReLU' | 'Swish' | ...)``), never in place; None: identity.
 
-    'Swish' becomes ``nn.SiLU``: the same function in one kernel that keeps one tensor for backward, not two.
+    'Swish' becomes ``nn.SiLU``: the same function in one kernel, which stores one tensor for backward instead of two.
     """
     if act_cfg is None:
         return nn.Identity()
@@ -32,15 +32,15 @@ def build_activation(act_cfg: dict | None) -> nn.Module:
 
 
 def build_norm(norm_cfg: dict | None, num_features: int, one_dimensional: bool = False) -> nn.Module:
-    """The norm layer of ``norm_cfg`` over ``num_features`` channels; None gives identity.
+    """Build the norm layer of ``norm_cfg`` for ``num_features`` channels; None: identity.
 
     Args:
-        norm_cfg: as mmcv has it: type BN, SyncBN, GN (with num_groups), LN2d, ...
-        num_features: channels.
-        one_dimensional: the input is (N, C): a batch norm becomes its 1d kind, other types stay.
+        norm_cfg: mmcv's norm config; type BN, SyncBN, GN (with num_groups), LN2d, ...
+        num_features: number of channels.
+        one_dimensional: the input is (N, C), so BN becomes BN1d; other types are unchanged.
 
     Raises:
-        InputError: the groups of GN do not divide the channels.
+        InputError: num_groups of GN does not divide the channels.
     """
     if norm_cfg is None:
         return nn.Identity()
@@ -57,14 +57,14 @@ def build_norm(norm_cfg: dict | None, num_features: int, one_dimensional: bool =
 
 
 def he_normal_(weight: torch.Tensor, fan_out: int) -> None:
-    """Fill ``weight`` with N(0, sqrt(2 / fan_out)): Keras VarianceScaling(2, 'fan_out', 'untruncated_normal')."""
+    """Initialise from N(0, sqrt(2 / fan_out)): Keras VarianceScaling(2, 'fan_out', 'untruncated_normal')."""
     nn.init.normal_(weight, 0.0, math.sqrt(2.0 / fan_out))
 
 
 def keras_default_init_(layer: nn.Conv2d) -> None:
-    """Fill the kernel as Keras' ``VarianceScaling()`` does, the bias with zero.
+    """Initialise the kernel as Keras' ``VarianceScaling()`` does, and the bias with zero.
 
-    Normal of variance 1 / fan_in after truncation at two standard deviations, which the divisor makes up for.
+    A normal distribution truncated at two standard deviations, scaled to variance 1 / fan_in after truncation.
     """
     fan_in = layer.weight[0].numel()
     std = math.sqrt(1.0 / fan_in) / 0.87962566103423978
@@ -82,10 +82,15 @@ def build_conv(
     bias: bool = True,
     std: float | None = None,
 ) -> nn.Module:
-    """A stride-1 convolution that keeps the size, He fan-out initialised (or N(0, std)), bias zero.
+    """Build a convolution of stride 1 with padding ``kernel // 2`` and zero bias.
 
-    ``separable`` gives a depthwise convolution without bias and then a 1x1 one with the bias. The fan-out of the
-    depthwise kernel counts one output channel, as Keras counts it (PyTorch's own counts all of them).
+    Args:
+        in_channels, out_channels: number of channels.
+        kernel: odd kernel size.
+        separable: a depthwise convolution without bias, then a 1x1 convolution. The fan-out of the depthwise kernel is
+            that of one output channel, as in Keras (PyTorch uses all channels).
+        bias: whether the (last) convolution has a bias.
+        std: standard deviation of the initial weights; None is He fan-out, sqrt(2 / fan_out).
     """
     if separable:
         depthwise = nn.Conv2d(in_channels, in_channels, kernel, padding=kernel // 2, groups=in_channels, bias=False)
@@ -103,21 +108,21 @@ def build_conv(
 
 
 def apply_norm(norm: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """``norm(x)`` for x (N, C) or (N, C, H, W), also where a batch norm in training has no statistics to take.
+    """``norm(x)`` for x (N, C) or (N, C, H, W), also where a BatchNorm in train mode cannot compute statistics.
 
-    No region (N = 0) or a single row (1, C) is normalised by the running statistics, which stay as they are.
-    SyncBN is applied as it is: its statistics are those of all processes.
+    For N = 0 and for a single row (1, C) the running statistics are used and not updated. SyncBN is applied
+    unchanged: its statistics are those of all processes.
 
     Raises:
-        InputError: a batch norm in training over a 1x1 map at batch 1: the image is too small for the pyramid.
+        InputError: a BatchNorm in train mode on a 1x1 map at batch size 1: the image is too small for the pyramid.
     """
     batch_norm = isinstance(norm, nn.modules.batchnorm._BatchNorm) and not isinstance(norm, nn.SyncBatchNorm)
     if not batch_norm or not norm.training or x.numel() > norm.num_features:
         return norm(x)
     if x.dim() == 4 and len(x):
         raise InputError(
-            "expected more than one value per channel under a batch norm in training, got a 1x1 map "
-            "at batch 1, in the coarsest level of a neck or dense head. Use larger images "
+            "expected more than one value per channel for a BatchNorm in train mode, got a 1x1 map "
+            "at batch size 1, in the coarsest level of a neck or dense head. Use larger images "
             "(data_preprocessor.pad_size_divisor), a batch of 2 or more, or norm_cfg type GN."
         )
     return nn.functional.batch_norm(
@@ -126,13 +131,17 @@ def apply_norm(norm: nn.Module, x: torch.Tensor) -> torch.Tensor:
 
 
 class ConvNormAct(nn.Module):
-    """conv (bias kept) -> norm -> activation: (N, C_in, H, W) -> (N, C_out, H, W).
+    """Convolution -> norm -> activation: (N, C_in, H, W) -> (N, C_out, H, W).
 
     Args:
-        in_channels, out_channels: channels.
-        kernel: odd kernel size; the size of the map is kept.
-        norm_cfg, act_cfg: as mmcv has them; None leaves the layer out.
-        separable: depthwise and 1x1 in place of the full convolution.
+        in_channels, out_channels: number of channels.
+        kernel: odd kernel size; padding keeps height and width.
+        norm_cfg, act_cfg: configs as in mmcv; None for no such layer.
+        separable: depthwise-separable convolution.
+        bias: whether the convolution has a bias, also before a norm.
+
+    Raises:
+        InputError: see :func:`build_norm` and, in forward, :func:`apply_norm`.
     """
 
     def __init__(
@@ -154,12 +163,17 @@ class ConvNormAct(nn.Module):
         return self.norm_act(self.conv(x))  # (N, C_out, H, W)
 
     def norm_act(self, x: torch.Tensor) -> torch.Tensor:
-        """What follows the convolution, (N, C_out, H, W) -> the same."""
+        """Norm and activation, without the convolution: (N, C_out, H, W) -> the same shape."""
         return self.act(apply_norm(self.norm, x))
 
 
 class LinearNormAct(nn.Linear):
-    """linear (bias kept) -> norm -> activation: (N, C_in) -> (N, C_out). The linear layer keeps its own keys."""
+    """Linear layer -> norm -> activation: (N, C_in) -> (N, C_out). State dict keys of the linear layer are nn.Linear's.
+
+    Args:
+        in_features, out_features: number of channels.
+        norm_cfg, act_cfg: configs as in mmcv; None for no such layer. BN becomes BN1d.
+    """
 
     def __init__(self, in_features: int, out_features: int, norm_cfg: dict | None = None, act_cfg: dict | None = None):
         super().__init__(in_features, out_features)

@@ -1,4 +1,4 @@
-"""Convolutions shared by all pyramid levels, a norm per level: the trunk of the authors' dense heads."""
+"""Convolutions shared by all pyramid levels, with separate norms per level, as in the authors' dense heads."""
 
 import torch
 from torch import nn
@@ -7,15 +7,16 @@ from .conv_norm_act import apply_norm, build_activation, build_conv, build_norm
 
 
 class SharedTower(nn.Module):
-    """``num_convs`` times: 3x3 convolution (one for all levels, bias kept) -> norm of the level -> activation.
+    """``num_convs`` times: 3x3 convolution (shared by all levels) -> norm of the level -> activation.
 
-    Levels differ in statistics, so a shared batch norm would average them away. N(0, 0.01) initial kernels.
+    Activation statistics differ between levels, so each level has its own norms. Kernels are initialised from
+    N(0, 0.01), separable ones with He fan-out.
 
     Args:
         in_channels, channels: channels of the input and of every convolution.
-        num_convs: convolutions.
-        num_levels: pyramid levels, each with its own norms.
-        norm_cfg, act_cfg: None leaves the layer out.
+        num_convs: number of convolutions.
+        num_levels: number of pyramid levels.
+        norm_cfg, act_cfg: configs as in mmcv; None for no such layer.
         separable: depthwise-separable convolutions.
     """
 
@@ -41,7 +42,7 @@ class SharedTower(nn.Module):
         )
         self.act = build_activation(act_cfg)
 
-    def forward(self, x: torch.Tensor, level: int) -> torch.Tensor:  # (N, C_in, H, W)
+    def forward(self, x: torch.Tensor, level: int) -> torch.Tensor:  # (N, C_in, H, W), index of the level from 0
         for conv, norm in zip(self.convs, self.norms[level]):
             x = self.act(apply_norm(norm, conv(x)))
         return x  # (N, C, H, W)

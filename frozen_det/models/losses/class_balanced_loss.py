@@ -1,10 +1,10 @@
-"""Class weights by effective number of samples, and the softmax loss that uses them: for the long tail's second stage.
+"""Class-balanced softmax loss (effective number of samples) for the second training stage on long-tailed data.
 
 Cui et al., "Class-Balanced Loss Based on Effective Number of Samples" (arXiv 1901.05555), section 4; numbers as in
 "Simple Copy-Paste" (arXiv 2012.07177), the system of Table 5 of arXiv 2204.00484: n counts instances, beta 0.999,
-weights divided by their mean, then clipped to [0.01, 5]. The background is no class of the long tail: it keeps
-weight 1 and stays out of the mean, as in the code of Balanced Group Softmax (arXiv 2006.10408) that Copy-Paste
-follows. The loss refuses an annotation file whose classes are not those of the head.
+weights divided by their mean, then clipped to [0.01, 5]. Background has weight 1 and is excluded from the mean, as in
+the code of Balanced Group Softmax (arXiv 2006.10408) that Copy-Paste follows. An annotation file whose classes differ
+from the head's is an error.
 """
 
 import json
@@ -31,13 +31,13 @@ def effective_number_weights(
     """(1 - beta) / (1 - beta^n) of every class, divided by the mean over classes, clipped.
 
     Args:
-        num_instances: (C,) whole numbers n >= 0.
-        beta: in [0, 1). 0 weighs all classes alike; towards 1 the weights approach 1 / n.
+        num_instances: (C,) instances n >= 0 of each class.
+        beta: in [0, 1). 0 gives all classes the same weight; towards 1 the weights approach 1 / n.
         clip: lowest and highest weight.
 
     Returns:
-        (C,) float64. Never rising with n. A class without instances, for which the formula divides by zero, has the
-        weight of one with a single instance and is left out of the mean: no region ever bears its label.
+        (C,) float64, non-increasing in n. A class without instances, for which the formula divides by zero, gets the
+        weight of a class with one instance and is excluded from the mean; no region has its label.
 
     Raises:
         InputError: beta or clip out of range, or a negative count.
@@ -52,7 +52,7 @@ def effective_number_weights(
         )
     if (counts < 0).any() or not np.isfinite(counts).all():
         raise InputError(
-            f"expected counts of instances from 0 on, got {counts.min()} (ClassBalancedLoss.num_instances)."
+            f"expected instance counts of 0 or more, got {counts.min()} (ClassBalancedLoss.num_instances)."
         )
     present = counts > 0
     with np.errstate(divide="ignore"):
@@ -63,12 +63,15 @@ def effective_number_weights(
 
 
 def count_instances(ann_file) -> dict[str, int]:
-    """Instances of every category of a COCO or LVIS json, by name, in the order of the json.
+    """Number of instances of every category of a COCO or LVIS json, by name, in the order of the json.
 
-    Crowd regions are not counted: no region is ever trained to be one.
+    Crowd annotations are not counted: they are never training targets.
+
+    Args:
+        ann_file: path; a relative one starts at the working directory.
 
     Raises:
-        InputError: no such file, not such a json, or no instances at all.
+        InputError: a missing file, a json of another format, or no instances.
     """
     path = Path(ann_file)
     if not path.is_file():
@@ -87,7 +90,7 @@ def count_instances(ann_file) -> dict[str, int]:
         ) from error
     if not any(named.values()):
         raise InputError(
-            f"expected instances to count in {path} (ClassBalancedLoss.ann_file), got none. Give the "
+            f"expected annotated instances in {path} (ClassBalancedLoss.ann_file), got none. Give the "
             "training set's file."
         )
     return named
@@ -95,24 +98,24 @@ def count_instances(ann_file) -> dict[str, int]:
 
 @MODELS.register_module()
 class ClassBalancedLoss(nn.Module):
-    """Softmax cross-entropy with a weight per class, for any box head of mmdet or frozen_det.
+    """Softmax cross-entropy with class weights, for any box head of mmdet or frozen_det.
 
-    Each region's loss is multiplied by its label's weight and the sum divided by the number of regions, as in the
-    host's weighted cross-entropy. The weights are read when training starts (``init_weights``), not when the model
-    is built: testing needs no training annotations. They are in no state dict.
+    The loss of each region is multiplied by the weight of its label, and the sum is divided by the number of regions,
+    as in mmdet's weighted cross-entropy. Weights are computed when training starts (``init_weights``), not when the
+    model is built, so testing needs no training annotations. They are not in the state dict.
 
     Args:
         ann_file: the training set's COCO or LVIS json.
-        num_instances: counts in label order, instead of ``ann_file``.
-        classes: names in label order; None takes the json's order, as frozen_det's data sets do.
+        num_instances: instances per class in label order, instead of ``ann_file``.
+        classes: names in label order; None is the order of the json, as in frozen_det's data sets.
         beta, clip: see :func:`effective_number_weights`.
-        background_weight: of the last label. 1: background regions weigh what they weighed in stage one.
-        loss_weight: factor of the whole.
+        background_weight: weight of the last label; 1 as in the first stage.
+        loss_weight: factor on the result.
         reduction: 'mean', 'sum' or 'none'.
 
     Raises:
-        InputError: both or neither of ``ann_file`` and ``num_instances``; what the functions above refuse; a number
-            of classes that is not the head's.
+        InputError: both or neither of ``ann_file`` and ``num_instances``; see also the functions above; a number of
+            classes other than the head's.
     """
 
     use_sigmoid = False
@@ -137,11 +140,11 @@ class ClassBalancedLoss(nn.Module):
         self.ann_file, self.num_instances, self.classes = ann_file, num_instances, classes
         self.beta, self.clip = beta, tuple(clip)
         self.background_weight, self.loss_weight, self.reduction = background_weight, loss_weight, reduction
-        effective_number_weights([1], beta, self.clip)  # refuses wrong settings at once
+        effective_number_weights([1], beta, self.clip)  # checks the arguments
         self.register_buffer("class_weights", None, persistent=False)
 
     def init_weights(self) -> None:
-        """Work out the class weights, once. The host calls this before training, not before testing."""
+        """Compute the class weights, once. mmengine calls this before training only."""
         if self.class_weights is not None:
             return
         counts = self._counts()
@@ -176,14 +179,20 @@ class ClassBalancedLoss(nn.Module):
         reduction_override: str | None = None,
         **kwargs,
     ) -> torch.Tensor:
-        """Loss of a batch of regions.
+        """Loss of R regions.
 
         Args:
             cls_score: (R, C + 1) logits, background last.
             label: (R,) int64 in [0, C]; C is background.
-            weight: (R,) of regions, or None.
-            avg_factor: what the sum is divided by; None is R.
+            weight: (R,) weights of regions, or None.
+            avg_factor: divisor of the sum; None is R.
             reduction_override: instead of ``reduction``.
+
+        Returns:
+            A scalar, or (R,) with reduction 'none'.
+
+        Raises:
+            InputError: C differs from the number of classes that were counted.
         """
         self.init_weights()
         if len(self.class_weights) != cls_score.size(1):
@@ -193,7 +202,7 @@ class ClassBalancedLoss(nn.Module):
                 "(model: loss_cls of type frozen_det.ClassBalancedLoss). Give the annotation file that "
                 "the model trains on."
             )
-        # Half precision would round the weights of 0.01.
+        # Weights of 0.01 would be rounded in half precision.
         return self.loss_weight * cross_entropy(
             cls_score.float(),
             label,

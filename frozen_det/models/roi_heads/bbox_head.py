@@ -19,20 +19,20 @@ from ..layers.conv_norm_act import AUTHORS_NORM, SWISH, ConvNormAct, LinearNormA
 
 @MODELS.register_module()
 class ConvFCBBoxHead(HostConvFCBBoxHead):
-    """mmdet's head with the authors' layers; defaults are the authors': 4 convolutions, 2 linear layers, no class box.
+    """mmdet's head with the authors' layers and defaults: 4 convolutions, 2 linear layers, class-agnostic boxes.
 
     Args:
         num_shared_convs, num_shared_fcs, conv_out_channels, fc_out_channels, ...: as in mmdet's ConvFCBBoxHead.
-        norm_cfg: after every convolution and linear layer; None leaves it out.
+        norm_cfg: after every convolution and linear layer; None for no norm.
         act_cfg: after every norm.
         separable: depthwise-separable convolutions.
         box_loss_divisor: 'positives' divides the summed box loss by 4 x positives + 0.01 (authors), 'sampled' by
             the number of sampled regions (mmdet).
-        fc_init: first weights of the hidden linear layers. 'fan_out' (tensorflow/models) is Keras'
+        fc_init: initial weights of the hidden linear layers. 'fan_out' (tensorflow/models) is Keras'
             VarianceScaling(1/3, 'fan_out', 'uniform'), 'glorot' (tensorflow/tpu, the EfficientNet-B7 systems) uniform
             within sqrt(6 / (inputs + outputs)).
         with_checkpoint: keep only the shared convolutions' outputs for backward and recompute norms and activations:
-            a third of the memory of this part, no convolution runs twice.
+            a third of the activation memory of this head; no convolution runs twice.
         reg_class_agnostic: one box per region (the authors' cascade) or one per class.
         init_cfg: mmengine's; None keeps the authors' initial weights.
 
@@ -164,6 +164,6 @@ class ConvFCBBoxHead(HostConvFCBBoxHead):
         )
         if self.box_loss_divisor == "positives" and "loss_bbox" in losses and reduction_override in (None, "mean"):
             positives = ((labels >= 0) & (labels < self.num_classes)).sum()
-            # The loss is a sum over a divisor, so changing the divisor is a factor. 0.01 as the authors have it.
+            # The loss is a sum over a divisor, so changing the divisor is a factor. 0.01 as in the authors' code.
             losses["loss_bbox"] = losses["loss_bbox"] * (len(labels) / (4.0 * positives + 0.01))
         return losses

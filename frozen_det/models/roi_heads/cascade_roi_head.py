@@ -8,9 +8,9 @@ default, except for masks, where mmdet's are):
 |---|---|---|
 | ``iou_thresholds`` | 0.5, 0.7, 0.8 (EfficientNet-B7 system: 0.6, 0.7, 0.8) | 0.5, 0.6, 0.7 |
 | ``box_stds`` | 1/10, 1/20, 1/30 of the unit (sides: twice that) | 0.1, 0.05, 0.033 |
-| ``resample`` | False: later stages keep every region of the first | True: 512 drawn anew |
-| ``add_gt_later`` | False: object boxes are mixed in before the first stage only | True |
-| ``keep_gt_rois`` | True: mixed-in object boxes go on as regions | False: dropped after their stage |
+| ``resample`` | False: later stages use every region of the first | True: 512 are sampled again |
+| ``add_gt_later`` | False: ground truth boxes are added to the proposals of the first stage only | True |
+| ``keep_gt_rois`` | True: added ground truth boxes stay in later stages | False: dropped after their stage |
 | ``stage_loss_weights`` | 'mean': losses averaged over stages | (1, 0.5, 0.25) |
 | ``test_average`` | 'logits' of all stages averaged | 'logits' |
 | ``mask_stages`` | 'last': one mask head, on the last stage's regions | 'all': one per stage |
@@ -44,22 +44,23 @@ class CascadeRoIHead(HostCascadeRoIHead):
 
     Args:
         bbox_roi_extractor, mask_roi_extractor, mask_head, test_cfg: as in mmdet.
-        bbox_head: heads that predict box deltas as one tensor. One config is given to every stage with its
-            ``box_stds``; a list, one per stage, is used as it is.
-        num_stages: heads in the cascade.
-        iou_thresholds: per stage, above which a region is an object's. None: the authors' three.
-        box_stds: per stage, the four numbers by which box targets are divided. None: the authors' three.
+        bbox_head: heads that predict box deltas as one tensor. One config is used for every stage with its
+            ``box_stds``; a list has one per stage and is not changed.
+        num_stages: number of heads in the cascade.
+        iou_thresholds: per stage, IoU from which a region is positive. None: the authors' three.
+        box_stds: per stage, four standard deviations that box targets (dx, dy, dw, dh) are divided by. None: the
+            authors' three.
         stage_loss_weights: 'mean', or one weight per stage.
         resample, add_gt_later, keep_gt_rois: see the table.
         test_average: 'logits' or 'scores' averaged over stages, or 'last': the last stage alone.
         mask_stages: 'all' or 'last'.
-        max_mask_rois: most positive regions per image that train a mask (authors: 128, the first ones); None: all.
-        train_cfg: one config (assigner, sampler, ...), given to every stage with its IoU threshold and, where later
-            stages keep all regions, without a sampler; a lower ``neg_iou_thr`` stays for the first stage (the
-            EfficientNet-B7 system: 0.5, regions between are left out). Or a list, one per stage, used as it is.
+        max_mask_rois: number of positive regions per image, from the first, that train a mask (authors: 128), or None.
+        train_cfg: one config (assigner, sampler, ...), used for every stage with its IoU threshold and, if later stages
+            use all regions, without a sampler; a lower ``neg_iou_thr`` applies to the first stage (the EfficientNet-B7
+            system: 0.5, regions between are ignored). Or a list, one per stage, not changed.
 
     Raises:
-        InputError: an unknown value, a length that is not num_stages, or an option that contradicts a list.
+        InputError: an unknown value, a length other than num_stages, or an option that contradicts a list.
     """
 
     def __init__(
@@ -131,7 +132,7 @@ class CascadeRoIHead(HostCascadeRoIHead):
         Args:
             x: pyramid maps, each (N, C, H_l, W_l).
             rpn_results_list: per image proposals with ``bboxes`` (P, 4), xyxy in pixels of the padded input.
-            batch_data_samples: per image ground truth, as mmdet has it.
+            batch_data_samples: DetDataSample per image, with ground truth.
         """
         gt_list, ignored_list, metas = unpack_gt_instances(batch_data_samples)
         losses = {}
@@ -152,7 +153,7 @@ class CascadeRoIHead(HostCascadeRoIHead):
         return losses
 
     def _sample(self, stage: int, index: int, proposals, gt, ignored, x):
-        """The regions of one image that stage ``stage`` trains on, with what they are assigned to."""
+        """The sampled regions of one image that stage ``stage`` trains on, with their assignment."""
         proposals.priors = proposals.pop("bboxes")
         assigned = self.bbox_assigner[stage].assign(proposals, gt, ignored)
         return self.bbox_sampler[stage].sample(assigned, proposals, gt, feats=[m[index][None] for m in x])
@@ -164,7 +165,7 @@ class CascadeRoIHead(HostCascadeRoIHead):
 
     @torch.no_grad()
     def _refined(self, stage: int, samples, results: dict, metas):
-        """The regions of the next stage, detached; None when there is none."""
+        """The regions of the next stage, detached; None if there are none."""
         if self.keep_gt_rois:
             # mmdet drops a region that came from the ground truth by this flag.
             samples = [SimpleNamespace(pos_is_gt=torch.zeros_like(s.pos_is_gt)) for s in samples]
@@ -183,7 +184,7 @@ class CascadeRoIHead(HostCascadeRoIHead):
         return dict(mask_preds=self.mask_head[index](extractor(x[: extractor.num_inputs], rois)))
 
     def mask_loss(self, stage: int, x, sampling_results, batch_gt_instances) -> dict:
-        """mmdet's, with the one mask head where ``mask_stages`` is 'last'."""
+        """Mask loss of a stage as in mmdet, with the single mask head if ``mask_stages`` is 'last'."""
         results = self._mask_forward(stage, x, bbox2roi([s.pos_priors for s in sampling_results]))
         head = self.mask_head[stage if self.mask_stages == "all" else 0]
         results.update(
@@ -230,7 +231,7 @@ class CascadeRoIHead(HostCascadeRoIHead):
         return torch.cat([rois[:, :1], get_box_tensor(boxes)], dim=1)
 
     def predict_mask(self, x, batch_img_metas, results_list, rescale: bool = False):
-        """mmdet's: masks of the detections, averaged over the mask heads there are."""
+        """Masks of the detections as in mmdet, averaged over the mask heads."""
         rois = bbox2roi([r.bboxes for r in results_list])
         if not len(rois):
             return empty_instances(
@@ -259,7 +260,7 @@ class CascadeRoIHead(HostCascadeRoIHead):
         return [merge_aug_masks([masks[i] for masks in per_head], meta) for i, meta in enumerate(metas)]
 
     def forward(self, x, rpn_results_list, batch_data_samples) -> tuple:
-        """Raw outputs (mode 'tensor'): class logits and boxes per image, and mask probabilities where there are."""
+        """Raw outputs (mode 'tensor'): class logits and boxes per image, and mask probabilities if there are masks."""
         metas = [sample.metainfo for sample in batch_data_samples]
         proposals = [r.bboxes for r in rpn_results_list]
         counts = [len(p) for p in proposals]
@@ -270,7 +271,7 @@ class CascadeRoIHead(HostCascadeRoIHead):
 
 
 def stage_heads(bbox_head, box_stds, num_stages: int) -> list:
-    """One head config per stage: a list as it is, a single one with the ``box_stds`` of each stage."""
+    """One head config per stage: a list unchanged, a single one with the ``box_stds`` of each stage."""
     if isinstance(bbox_head, (list, tuple)):
         _require(box_stds is None, "no box_stds beside a list of bbox_head", box_stds)
         _require(len(bbox_head) == num_stages, f"{num_stages} entries in bbox_head", len(bbox_head))
@@ -285,7 +286,7 @@ def stage_heads(bbox_head, box_stds, num_stages: int) -> list:
 
 
 def stage_train_cfgs(train_cfg, iou_thresholds, resample: bool, add_gt_later: bool, num_stages: int):
-    """One training config per stage: a list as it is, a single one with each stage's IoU threshold and sampler."""
+    """One training config per stage: a list unchanged, else with the IoU threshold and sampler of each stage."""
     if train_cfg is None:
         return None
     if isinstance(train_cfg, (list, tuple)):

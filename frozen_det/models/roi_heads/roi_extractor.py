@@ -20,12 +20,12 @@ class RoIExtractor(SingleRoIExtractor):
     """mmdet's SingleRoIExtractor with the authors' sample positions.
 
     Args:
-        roi_layer: ``dict(type='RoIAlign', output_size=7, sampling_ratio=1)``: one sample a cell as the authors have
-            it. `aligned` is not a choice here.
-        out_channels, featmap_strides, finest_scale: as in mmdet; `frozen_det.Detector` fills them in.
+        roi_layer: ``dict(type='RoIAlign', output_size=7, sampling_ratio=1)``: one sample per bin as in the
+            authors' code. `aligned` cannot be set.
+        out_channels, featmap_strides, finest_scale: as in mmdet; set by `frozen_det.Detector`.
 
     Raises:
-        InputError: another layer than RoIAlign, or `aligned=False`.
+        InputError: a layer other than RoIAlign, or `aligned=False`.
     """
 
     def build_roi_layers(self, layer_cfg: dict, featmap_strides: list[int]) -> nn.ModuleList:

@@ -1,10 +1,10 @@
-"""Which anchors learn which object, as the authors' matcher has it: by IoU, and one forced anchor for each object.
+"""Anchor assignment of the authors' code: by IoU, plus the best anchor of every object whatever its IoU.
 
 Source: `BoxMatcher` in official/vision/ops/box_matcher.py of tensorflow/models (the same rule in the detection code of
 tensorflow/tpu, utils/object_detection/argmax_matcher.py), as `AnchorLabeler` in ops/anchor.py uses it for the RPN and
 RetinaNet. mmdet's MaxIoUAssigner forces every anchor that ties for the best IoU (`gt_max_assign_all=True`): an object
-smaller than an anchor's cell grid has dozens of such ties, nearly all of them of low IoU, and they crowd out the
-positives of good IoU when 128 of them are sampled.
+smaller than the anchor spacing has dozens of such ties, most of low IoU, which crowd out positives of high IoU when 128
+positives are sampled.
 """
 
 import torch
@@ -15,11 +15,11 @@ from ...registry import TASK_UTILS
 
 @TASK_UTILS.register_module()
 class ForcedMatchAssigner(MaxIoUAssigner):
-    """Positive from ``pos_iou_thr`` on, negative below ``neg_iou_thr``, and each object's first best anchor is its own.
+    """Anchors from ``pos_iou_thr`` are positive, below ``neg_iou_thr`` negative; each object also gets its best anchor.
 
-    The forced anchor is taken whatever its IoU, zero included. An anchor that is the best of several objects goes to
-    the first of them in the annotation. Both as the authors' code decides; mmdet with `gt_max_assign_all=False` gives
-    such an anchor to the last one.
+    The best anchor (the first of equals) is assigned whatever its IoU, zero included. An anchor that is the best of
+    several objects is assigned to the first of them in the annotation, as in the authors' code; mmdet with
+    `gt_max_assign_all=False` assigns it to the last one.
 
     Args:
         pos_iou_thr: IoU from which an anchor is positive (authors: 0.7 in the RPN, 0.5 in RetinaNet).
@@ -33,14 +33,14 @@ class ForcedMatchAssigner(MaxIoUAssigner):
         )
 
     def assign_wrt_overlaps(self, overlaps: torch.Tensor, gt_labels: torch.Tensor) -> AssignResult:
-        """Assignment from IoUs, without a loop over objects and without a read-back from the device.
+        """Assignment from IoUs, without a loop over objects or a device synchronisation.
 
         Args:
-            overlaps: (K, N) IoU of K objects with N anchors; -1 for anchors that ignored regions cover.
-            gt_labels: (K,).
+            overlaps: (K, N) IoUs of K objects with N anchors; -1 for anchors covered by ignored regions.
+            gt_labels: (K,) int64.
 
         Returns:
-            mmdet's result: `gt_inds` (N,) is 0 for negative, -1 for ignored, else the object's number from 1 on.
+            AssignResult; `gt_inds` (N,) is 0 for negative, -1 for ignored, else 1 + index of the object.
         """
         num_gts, num_anchors = overlaps.shape
         if num_gts == 0 or num_anchors == 0:

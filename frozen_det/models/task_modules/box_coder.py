@@ -1,8 +1,8 @@
-"""Box coder of boxes that include their last pixel (w = x2 - x1 + 1), as tensorflow/tpu's detection code counts them.
+"""Box coder for boxes that include their last pixel (w = x2 - x1 + 1), as in the detection code of tensorflow/tpu.
 
-Source: `encode_boxes` and `decode_boxes` in utils/box_utils.py there. tensorflow/models dropped the 1, so only the
-EfficientNet-B7 systems have it. A delta of zero gives back the prior in both conventions; at 1280 px a region of 32 px
-differs by a thirty-third of the delta.
+Source: `encode_boxes` and `decode_boxes` in utils/box_utils.py there. tensorflow/models has no such 1, so only
+the EfficientNet-B7 systems use it. A delta of zero decodes to the prior in both conventions; otherwise a side of 32 px
+differs by 1/33 of the delta.
 """
 
 import torch
@@ -14,11 +14,11 @@ from ...registry import TASK_UTILS
 
 @TASK_UTILS.register_module()
 class InclusiveBoxCoder(DeltaXYWHBBoxCoder):
-    """mmdet's DeltaXYWHBBoxCoder over sides that are one pixel longer.
+    """mmdet's DeltaXYWHBBoxCoder for boxes whose last pixel is included: each side is one pixel longer.
 
     Args:
-        inclusive_targets: False encodes training targets without the 1, as the RPN of tensorflow/tpu does, whose
-            targets come from another coder (utils/object_detection/faster_rcnn_box_coder.py) than its proposals.
+        inclusive_targets: False encodes training targets without the extra pixel, as the RPN of tensorflow/tpu does: it
+            encodes with utils/object_detection/faster_rcnn_box_coder.py and decodes with box_utils.py.
         kwargs: as in mmdet (target_means, target_stds, ...).
     """
 
@@ -27,15 +27,25 @@ class InclusiveBoxCoder(DeltaXYWHBBoxCoder):
         self.inclusive_targets = inclusive_targets
 
     def encode(self, bboxes, gt_bboxes) -> torch.Tensor:
-        """(N, 4) deltas of ``gt_bboxes`` against ``bboxes``, both (N, 4) xyxy."""
+        """(N, 4) deltas from ``bboxes`` to ``gt_bboxes``, both (N, 4) xyxy in px."""
         if not self.inclusive_targets:
             return super().encode(bboxes, gt_bboxes)
         return super().encode(_longer(bboxes), _longer(gt_bboxes))
 
     def decode(self, bboxes, pred_bboxes: torch.Tensor, max_shape=None, wh_ratio_clip: float = 16 / 1000):
-        """(N, 4) boxes from (N, 4) or (N, 4 * classes) deltas, clipped to ``max_shape`` (height, width) if given."""
+        """Boxes from deltas.
+
+        Args:
+            bboxes: (N, 4) priors, xyxy in px.
+            pred_bboxes: (N, 4) or (N, 4 * classes) deltas.
+            max_shape: (height, width) in px to clip to, or None.
+            wh_ratio_clip: smallest ratio of a side to that of the prior; the largest is its inverse.
+
+        Returns:
+            The shape of ``pred_bboxes``, xyxy in px.
+        """
         boxes = get_box_tensor(super().decode(_longer(bboxes), pred_bboxes, None, wh_ratio_clip))
-        # Every second corner of each four numbers is the included one.
+        # x2 and y2 are the last included pixel.
         last = boxes.new_tensor([0.0, 0.0, 1.0, 1.0]).repeat(boxes.shape[-1] // 4)
         boxes = boxes - last
         if max_shape is not None and self.clip_border:

@@ -95,7 +95,7 @@ def test_nothing_but_absent_classes_weighs_one_and_no_class_gives_no_weight():
         (dict(beta=1.0), "beta from 0 to below 1, got 1.0"),
         (dict(beta=-0.1), "got -0.1"),
         (dict(clip=(5.0, 0.01)), "lowest <= highest"),
-        (dict(num_instances=[3, -1]), "from 0 on, got -1"),
+        (dict(num_instances=[3, -1]), "counts of 0 or more, got -1"),
     ],
 )
 def test_settings_out_of_range_are_refused(options, said):

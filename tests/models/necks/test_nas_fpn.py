@@ -108,7 +108,7 @@ def test_other_sizes_are_refused_with_the_multiple_that_is_needed(sizes):
 
 def test_a_1x1_level_at_batch_1_is_refused_under_batch_norm_and_taken_under_group_norm():
     inputs = maps([4, 4, 4], 16)
-    with pytest.raises(InputError, match="1x1 map at batch 1"):
+    with pytest.raises(InputError, match="1x1 map at batch size 1"):
         NASFPN([4, 4, 4], out_channels=8, num_repeats=1)(inputs)
     out = NASFPN([4, 4, 4], out_channels=8, num_repeats=1, norm_cfg=dict(type="GN", num_groups=2))(inputs)
     assert all(x.isfinite().all() for x in out)
