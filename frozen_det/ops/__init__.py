@@ -1,1 +1,1 @@
-"""Pure functions on tensors and arrays: no config, no host, no state."""
+"""Pure functions on tensors and arrays: no config, no mmdet, no state."""

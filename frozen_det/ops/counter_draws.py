@@ -1,9 +1,9 @@
-"""Random numbers as a pure function of (seed, epoch, index): whole batches of draws without a generator per sample.
+"""Random numbers as a pure function of (seed, epoch, index): a whole batch without a generator per sample.
 
-numpy's SeedSequence and a generator cost some 30 microseconds a sample, as much as augmenting a 32 x 32 image. Here
-each sample's words come from SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators",
-OOPSLA 2014, figure 16; finaliser "Mix13" of Stafford), started from a key that mixes the three numbers one after the
-other. The words of a sample depend on nothing else in its batch.
+numpy's SeedSequence and a generator cost some 30 microseconds a sample, as much as augmenting a 32 x 32 image. Here the
+64-bit words of a sample come from SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators",
+OOPSLA 2014, figure 16; finaliser "Mix13" of Stafford), seeded with a hash of the three numbers. They do not depend on
+the rest of the batch.
 """
 
 import numpy as np
@@ -16,11 +16,11 @@ def counter_words(seeds: np.ndarray, epochs: np.ndarray, indices: np.ndarray, co
 
     Args:
         seeds, epochs, indices: (N,) integers each; taken modulo 2**64.
-        count: Words per sample, from 0 on.
+        count: number of words per sample, 0 or more.
 
     Returns:
-        (N, count) uint64, uniform on [0, 2**64). Row i follows from the i-th (seed, epoch, index) alone, and the
-        first words are the same whatever ``count`` is.
+        (N, count) uint64, uniform on [0, 2**64). Row i depends on the i-th (seed, epoch, index) alone, and its
+        first words do not depend on ``count``.
     """
     with np.errstate(over="ignore"):
         key = np.zeros(len(indices), dtype=np.uint64)

@@ -1,8 +1,8 @@
-"""Boxes from score maps and their IoUs as clovaai/wsolevaluation counts MaxBoxAcc and MaxBoxAccV2.
+"""Boxes from score maps and their IoUs, for MaxBoxAcc and MaxBoxAccV2 as in clovaai/wsolevaluation.
 
-Choe et al., "Evaluating Weakly Supervised Object Localization Methods Right", CVPR 2020 (arXiv 2001.07437), in the
-details of the released evaluation.py: maps in 256 levels, contours, boxes with inclusive ends. Refuses maps that are
-not finite.
+Choe et al., "Evaluating Weakly Supervised Object Localization Methods Right", CVPR 2020 (arXiv 2001.07437), with the
+details of the released evaluation.py: maps in 256 levels, contours, boxes with inclusive ends. Non-finite maps are an
+error.
 """
 
 from collections.abc import Sequence
@@ -18,9 +18,9 @@ NUM_LEVELS = 256
 
 
 def score_map(map_hw: np.ndarray, size: int = SIZE) -> np.ndarray:
-    """A class activation map -> (size, size) float64, enlarged by cubic interpolation, then from 0 to 1.
+    """Resize a class activation map to (size, size) float64 by cubic interpolation and scale it to [0, 1].
 
-    Negative values count: the least value becomes 0. A constant map becomes zeros.
+    The minimum, also a negative one, becomes 0. A constant map becomes zeros.
 
     Raises:
         InputError: a map that is not finite or not (h, w).
@@ -33,15 +33,15 @@ def score_map(map_hw: np.ndarray, size: int = SIZE) -> np.ndarray:
 
 
 def contour_boxes(scores: np.ndarray, level: int) -> np.ndarray:
-    """Boxes around the contours of the pixels above a level, the contour of the largest area first.
+    """Bounding boxes of the contours of the pixels above a level, that of the largest area first.
 
     Args:
         scores: (H, W) uint8.
         level: pixels above it are inside, 0..255.
 
     Returns:
-        (K, 4) x1, y1, x2, y2, ends inclusive as the evaluation takes them: one more than the last pixel, at most the
-        map's last. Contours of holes count as their own. Without any contour one box of zeros.
+        (K, 4) x1, y1, x2, y2 in px, ends inclusive as in the evaluation: one more than the last pixel, at most the
+        last of the map. Contours of holes are included. Without contours a single box of zeros.
     """
     height, width = scores.shape
     contours = cv2.findContours((scores > level).astype(np.uint8), cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)[-2]
@@ -56,7 +56,7 @@ def contour_boxes(scores: np.ndarray, level: int) -> np.ndarray:
 
 
 def inclusive_ious(first_xyxy: np.ndarray, second_xyxy: np.ndarray) -> np.ndarray:
-    """(N, M) IoUs of (N, 4) and (M, 4) boxes whose last pixel belongs to them."""
+    """(N, M) IoUs of (N, 4) and (M, 4) boxes xyxy in px, last pixel included."""
     first, second = np.asarray(first_xyxy)[:, None], np.asarray(second_xyxy)[None]
     sides = np.minimum(first[..., 2:], second[..., 2:]) - np.maximum(first[..., :2], second[..., :2]) + 1
     inside = np.maximum(sides, 0).prod(-1)
@@ -65,7 +65,7 @@ def inclusive_ious(first_xyxy: np.ndarray, second_xyxy: np.ndarray) -> np.ndarra
 
 
 def resized_box(box_xyxy: Sequence[float], size_hw: tuple[int, int], size: int = SIZE) -> tuple[int, int, int, int]:
-    """An annotated box in the image squashed to a square, cut to whole pixels towards zero."""
+    """An annotated box after resizing the image to a square, truncated to whole pixels."""
     height, width = size_hw
     x1, y1, x2, y2 = box_xyxy
     return int(x1 * size / width), int(y1 * size / height), int(x2 * size / width), int(y2 * size / height)
@@ -74,7 +74,7 @@ def resized_box(box_xyxy: Sequence[float], size_hw: tuple[int, int], size: int =
 def ious_along_thresholds(
     scores: np.ndarray, truths_xyxy: np.ndarray, num_thresholds: int = NUM_THRESHOLDS
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What one map is worth at thresholds 0, 1 / n, 2 / n, ... of its maximum.
+    """IoUs of one map at thresholds 0, 1 / n, 2 / n, ... of its maximum.
 
     Args:
         scores: (H, W) in 0..1, of :func:`score_map`.
@@ -82,7 +82,7 @@ def ious_along_thresholds(
         num_thresholds: n.
 
     Returns:
-        two (n,) arrays: IoU of the box around the largest contour with the best truth (MaxBoxAcc), and the best IoU of
+        Two (n,) arrays: IoU of the box around the largest contour with the best truth (MaxBoxAcc), and the best IoU of
         any box with any truth (MaxBoxAccV2).
     """
     levels = (scores * (NUM_LEVELS - 1)).astype(np.uint8)

@@ -1,8 +1,8 @@
-"""Folding linear side branches into the weights they stand beside. Exact algebra on float64; refuses other dtypes.
+"""Merge linear branches into the weights of the layers they are added to: exact algebra on float64, no other dtype.
 
-Every function takes and returns float64 tensors and changes none of its arguments. A 1x1 branch beside a k x k
-convolution is its centre tap (Rebuffi et al., CVPR 2018, section 3.2: "parallel adapters"); a 1x1 layer after it is a
-product of matrices, as is a low-rank branch (Hu et al., LoRA, ICLR 2022, section 4.1).
+Every function takes and returns float64 tensors and changes none of its arguments. A 1x1 branch parallel to a k x k
+convolution is added to the centre element of the kernel (Rebuffi et al., CVPR 2018, section 3.2: "parallel adapters");
+a 1x1 layer after it is a matrix product, as is a low-rank branch (Hu et al., LoRA, ICLR 2022, section 4.1).
 """
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def fold_parallel(weight: Tensor, pointwise: Tensor) -> Tensor:
-    """Weight of `x -> weight * x + pointwise * x`, the branch reading the input under the kernel's centre.
+    """Weight of `x -> weight * x + pointwise * x`, where the 1x1 branch is aligned with the kernel's centre.
 
     Args:
         weight: (out, in / groups, k, k) with odd k, or (out, in) of a linear layer; float64.
@@ -22,7 +22,7 @@ def fold_parallel(weight: Tensor, pointwise: Tensor) -> Tensor:
     if weight.ndim == 2:
         return folded.add_(pointwise)
     height, width = weight.shape[2:]
-    assert height % 2 and width % 2, f"a kernel of {height} x {width} has no centre tap"
+    assert height % 2 and width % 2, f"a kernel of {height} x {width} has no centre element"
     folded[:, :, height // 2, width // 2] += pointwise[:, :, 0, 0]
     return folded
 
@@ -30,16 +30,16 @@ def fold_parallel(weight: Tensor, pointwise: Tensor) -> Tensor:
 def fold_series(
     weight: Tensor, bias: Tensor | None, mix: Tensor, scale: Tensor | None = None, shift: Tensor | None = None
 ) -> tuple[Tensor, Tensor | None]:
-    """Weight and added constant of `z -> z + mix (scale z + shift)` after `z = weight * x + bias`.
+    """Weight and additional bias of `z -> z + mix (scale z + shift)` after `z = weight * x + bias`.
 
     Args:
         weight: (out, in / groups, k, k) or (out, in); float64. Groups must be 1 unless `mix` is diagonal.
         bias: (out,) or None.
         mix: (out, out), the 1x1 layer.
-        scale, shift: (out,) each, what a norm in between does to every channel; None for no norm.
+        scale, shift: (out,) each, the per-channel affine map of a norm in between; None for no norm.
 
     Returns:
-        The new weight, and the constant (out,) that the output gains beyond `bias` (None if it gains none).
+        The new weight, and the (out,) constant to add to `bias` (None for none).
     """
     _assert_float64(weight, mix)
     scaled = mix if scale is None else mix * scale  # (out, out): columns times scale
@@ -60,6 +60,9 @@ def fold_low_rank(weight: Tensor, down: Tensor, up: Tensor, scaling: float) -> T
         down: (rank, in[, 1, 1]).
         up: (out, rank[, 1, 1]).
         scaling: alpha / rank.
+
+    Returns:
+        The shape of `weight`; float64.
     """
     _assert_float64(weight, down, up)
     return weight + scaling * (up.flatten(1) @ down.flatten(1)).reshape(weight.shape)

@@ -1,12 +1,12 @@
 """Batch mixing as arithmetic: CutMix, Mixup and Cutout on the tensors' device, from one explicit draw.
 
-A batch has one mixing ratio, one box and one random permutation of partners. The label weight is what was really
-pasted: the box is clipped at the borders, pixels are counted, an odd side keeps its last one. Random numbers come from
-a CPU generator as Python numbers, and partners reach a GPU by an unblocking copy, so nothing waits for the device.
+A batch has one mixing ratio, one box and one random permutation of partners. The label weight is the
+pasted share of pixels after the box is clipped at the borders. Random numbers come from a CPU generator as Python
+numbers, and partners are copied to a GPU without blocking, so nothing synchronises with the device.
 
 Sources: CutMix (arXiv 1905.04899, eq. 1 and 2, algorithm A1 and the authors' code, whose truncation of the box's sides
 is kept); Mixup (arXiv 1710.09412, eq. 1); Cutout (arXiv 1708.04552, section 3.2: a hole may lie partly outside).
-Departure: the authors' code pastes `2 * (side // 2)` pixels; here all of `side`.
+Difference: the authors' code pastes `2 * (side // 2)` pixels, here it is `side`.
 """
 
 import math
@@ -22,11 +22,11 @@ from ..errors import InputError
 
 @dataclass(frozen=True)
 class Mixed:
-    """A mixed batch and what its images show.
+    """A mixed batch and its labels.
 
     Attributes:
-        images: (N, 3, H, W), the mixed images (those that entered the network, where a feature map was mixed).
-        labels_a: (N,) int64, classes of the images themselves.
+        images: (N, 3, H, W), the mixed images; the unmixed input if a feature map was mixed.
+        labels_a: (N,) int64, classes of the images.
         labels_b: (N,) int64, classes of their partners.
         lam: weight of ``labels_a`` in [0, 1]; ``labels_b`` weighs ``1 - lam``. 1.0 for a batch that was not mixed.
     """
@@ -42,7 +42,7 @@ class MixingDraw:
     """The random part of one mixing, independent of the size of what is mixed.
 
     Attributes:
-        lam: share that images keep, in [0, 1], before a box is clipped.
+        lam: share of each image that is kept, in [0, 1], before a box is clipped.
         centre_uv: centre of the box as shares of width and height, in [0, 1).
         partners: (N,) int64 on the CPU, a permutation: image i is mixed with image ``partners[i]``.
     """
@@ -60,9 +60,9 @@ def draw_mixing(
     Args:
         num_images: images in the batch.
         alpha: lam is drawn from Beta(alpha, alpha); above 0.
-        generator: a CPU generator; None for torch's own.
+        generator: a CPU generator; None for torch's default.
         centre_spread: None for centres uniform over the image (the paper); else the standard deviation, as a share of
-            the side, of a normal distribution about the middle, clipped to the image (the paper's centre-Gaussian).
+            the side, of a normal distribution around the middle, clipped to the image (the paper's centre-Gaussian).
     """
     if alpha <= 0:
         raise InputError(f"expected alpha above 0 for Beta(alpha, alpha), got {alpha}.")
@@ -103,11 +103,11 @@ def mixup(
 def cutout(
     images: Tensor, size_px: int, generator: torch.Generator | None = None, fill: float = 0.0, in_place: bool = False
 ) -> Tensor:
-    """Erase a square hole from every image, each at its own place.
+    """Erase a square hole from every image, at independent positions.
 
     Args:
         images: (N, C, H, W), any type; normalised ones for a hole of the mean colour.
-        size_px: side of the hole, from 1 on. It is centred on a uniform pixel and clipped at the borders.
+        size_px: side of the hole, 1 or more. It is centred on a uniform pixel and clipped at the borders.
         generator: a CPU generator.
         fill: value inside the hole.
         in_place: write into ``images`` instead of a copy.
@@ -123,7 +123,7 @@ def cutout(
 
 
 def clipped_box(size_hw, centre_uv, cut_hw) -> tuple[int, int, int, int]:
-    """A box of whole pixels about a pixel, clipped at the borders.
+    """A box of whole pixels around a pixel, clipped at the borders.
 
     Args:
         size_hw: height and width of the image, at least 1.
@@ -145,7 +145,7 @@ def cutmix_box(size_hw, draw: MixingDraw) -> tuple[int, int, int, int]:
 
 
 def kept_share(size_hw, box_xyxy) -> float:
-    """The share of pixels outside a box, in [0, 1]: the lam that a pasted box really means."""
+    """The share of pixels outside a box, in [0, 1]: lam after clipping."""
     x1, y1, x2, y2 = box_xyxy
     return 1 - (x2 - x1) * (y2 - y1) / (size_hw[0] * size_hw[1])
 
@@ -158,11 +158,11 @@ def cutmix_drawn(
     Args:
         maps: (N, C, H, W), images or feature maps of any type.
         draw: the random part, for N images.
-        cut_hw: size of the box before clipping; None for the one that ``draw.lam`` means.
+        cut_hw: size of the box before clipping; None: from ``draw.lam``.
         in_place: write into ``maps``. Only the box is touched then.
 
     Returns:
-        (N, C, H, W) and lam: the share of pixels that stayed.
+        (N, C, H, W) and lam: the share of pixels that was kept.
     """
     size_hw = maps.shape[-2:]
     box_xyxy = cutmix_box(size_hw, draw) if cut_hw is None else clipped_box(size_hw, draw.centre_uv, cut_hw)
@@ -170,7 +170,7 @@ def cutmix_drawn(
 
 
 def mixup_drawn(maps: Tensor, draw: MixingDraw, in_place: bool = False) -> Tensor:
-    """``lam * map + (1 - lam) * partner's map``; (N, ...) of any type, whole levels where it is an integer type."""
+    """``lam * map + (1 - lam) * partner's map``; (N, ...) of any type, rounded for integer types."""
     partners, weight = draw.partners, 1 - draw.lam
     if weight == 0:
         return maps if in_place else maps.clone()
@@ -189,7 +189,7 @@ def paste_partners(maps: Tensor, partners: Tensor, box_xyxy, in_place: bool = Fa
         maps: (N, C, H, W).
         partners: (N,) int64 on the CPU, a permutation.
         box_xyxy: whole pixels; may be empty.
-        in_place: write into ``maps``. On a CPU one map is then kept aside, not all.
+        in_place: write into ``maps``. On a CPU a single map is then buffered, not all.
 
     Returns:
         (N, C, H, W).
@@ -215,7 +215,7 @@ def erase_boxes(images: Tensor, boxes_xyxy, fill: float = 0.0) -> Tensor:
 
 
 def partners_on(device: torch.device, partners: Tensor) -> Tensor:
-    """A CPU tensor on a device; to a GPU from pinned memory, so that the host does not wait."""
+    """A CPU tensor on a device; to a GPU from pinned memory, so that the CPU does not wait."""
     if device.type != "cuda":
         return partners.to(device)
     return partners.pin_memory().to(device, non_blocking=True)
@@ -237,19 +237,19 @@ def soft_targets(
         (len(labels_a), num_classes), label_smoothing / num_classes, dtype=torch.float32, device=labels_a.device
     )
     weight = 1 - label_smoothing
-    # Two steps of one element per row: a single one with both would add in an order of its own on a GPU.
+    # Two steps of one element per row: a single step with both would add in undefined order on a GPU.
     targets.scatter_add_(1, labels_a[:, None], targets.new_full((len(labels_a), 1), weight * lam))
     return targets.scatter_add_(1, labels_b[:, None], targets.new_full((len(labels_b), 1), weight * (1 - lam)))
 
 
 def _beta(alpha: float, generator: torch.Generator | None) -> float:
-    """From Beta(alpha, alpha). numpy draws it (torch has no public one with a generator), seeded from ours."""
+    """From Beta(alpha, alpha) by numpy, seeded from the generator (torch's public one takes no generator)."""
     seed = int(torch.randint(2**62, (), generator=generator))
     return float(np.random.default_rng(seed).beta(alpha, alpha))
 
 
 def _map_by_map(maps: Tensor) -> bool:
-    """Whether to mix one map after the other: on a CPU, for its caches; not on a GPU, nor where autograd watches."""
+    """Whether to mix map by map: on a CPU, for its caches; not on a GPU, nor if autograd records."""
     return maps.device.type == "cpu" and not (maps.requires_grad and torch.is_grad_enabled())
 
 
@@ -258,8 +258,8 @@ def _each(
 ) -> Tensor:
     """Call ``write(mixed[i], maps[partners[i]])`` for all i, on a part of each map; mixed[i] is map i or a copy.
 
-    In place, the order is that of the permutation's cycles: no map is read after it was written, one map per cycle is
-    kept aside, and each is written right after it was read, while it is still in the processor's cache.
+    In place, the order is that of the permutation's cycles: no map is read after it was written, one map per cycle
+    is buffered, and each is written right after it was read, while it is still in the processor's cache.
     """
     sources = maps[part].unbind(0)
     if not in_place:
@@ -276,7 +276,7 @@ def _each(
 
 
 def _cycles(partners: list[int]) -> Iterator[list[int]]:
-    """The cycles of a permutation. Those of one element are left out: mixed with itself, a map stays what it is."""
+    """The cycles of a permutation. Those of one element are left out: a map mixed with itself is unchanged."""
     seen = [False] * len(partners)
     for start in range(len(partners)):
         cycle, index = [], start
@@ -284,7 +284,7 @@ def _cycles(partners: list[int]) -> Iterator[list[int]]:
             seen[index] = True
             cycle.append(index)
             index = partners[index]
-        assert index == start, "partners are no permutation"
+        assert index == start, "partners are not a permutation"
         if len(cycle) > 1:
             yield cycle
 

@@ -1,8 +1,8 @@
-"""Copy-Paste on arrays: paste pixels, take covered pixels out of masks, decide which objects survive.
+"""Copy-Paste on arrays: paste pixels, remove covered pixels from masks, decide which objects are kept.
 
-All in uint8 and only inside the objects' boxes. Source of the rules: arXiv 2012.07177, section 3, and the authors'
-parser (tensorflow/tpu, detection/dataloader/maskrcnn_parser_with_copy_paste.py). Its blur, which the paper found to
-change nothing, is left out.
+All in uint8 and only inside the objects' boxes. Source: arXiv 2012.07177, section 3, and the authors'
+parser (tensorflow/tpu, detection/dataloader/maskrcnn_parser_with_copy_paste.py). Its blur, which had no effect in
+the paper, is left out.
 """
 
 import cv2
@@ -10,7 +10,7 @@ import numpy as np
 
 # An object whose box moved by more than so many pixels needs more than so many visible ones.
 _BOX_PX, _AREA_PX = 10, 300
-# From this size on a sweep by numpy pays; below, the call costs more than cv2's search.
+# Above this size numpy's reduction is faster; below, its overhead exceeds cv2's search.
 _LARGE_PX = 2**15
 
 
@@ -20,7 +20,7 @@ def tight_box(mask: np.ndarray) -> tuple[int, int, int, int] | None:
         return None
     first = 0
     if mask.size >= _LARGE_PX:
-        # One sweep over all rows finds the columns, three times faster than cv2, which then sees only these.
+        # One reduction over rows finds the columns, three times faster than cv2, which then reads only these.
         columns = np.flatnonzero(np.bitwise_or.reduce(mask, axis=0))
         if not len(columns):
             return None
@@ -36,21 +36,21 @@ def cover(covered: np.ndarray, mask: np.ndarray, left: int, top: int) -> None:
     Args:
         covered: (H, W) uint8, 0 or 1, of the whole image.
         mask: (h, w) uint8, 0 or 1, of the object.
-        left, top: Place of ``mask`` in the image; it lies inside.
+        left, top: Position of ``mask`` in the image, in px; it is inside.
     """
     view = covered[top : top + mask.shape[0], left : left + mask.shape[1]]
     np.bitwise_or(view, mask, out=view)
 
 
 def uncovered(mask: np.ndarray, covered: np.ndarray, left: int, top: int) -> np.ndarray | None:
-    """What pasted objects leave of a mask.
+    """The part of a mask that pasted objects do not cover.
 
     Args:
         mask: (h, w) uint8, 0 or 1, of one object, at ``left``, ``top`` of the image; may be (0, 0).
         covered: (H, W) uint8, 0 or 1: pixels of pasted objects.
 
     Returns:
-        (h, w) uint8, 0 or 1; None if nothing of the object was covered, so that it need not be looked at again.
+        (h, w) uint8, 0 or 1; None if nothing of the object was covered.
     """
     if mask.size == 0:
         return None
@@ -62,9 +62,9 @@ def uncovered(mask: np.ndarray, covered: np.ndarray, left: int, top: int) -> np.
 def surviving(old_boxes_xyxy: np.ndarray, new_boxes_xyxy: np.ndarray, areas_px: np.ndarray) -> np.ndarray:
     """Which objects are still annotated after others were pasted over them.
 
-    An object goes if a side of its box moved by more than 10 px and at most 300 px of it are left, and in any case if
+    An object is removed if a side of its box moved by more than 10 px and at most 300 px of its area are left, or if
     nothing is left. The authors' parser tests the first condition over all objects at once (a ``reduce_any`` without
-    an axis), so that one occluded object takes every small object of the image with it; here each is judged by itself.
+    an axis), so that one occluded object removes every small object of the image; here each is tested separately.
 
     Args:
         old_boxes_xyxy, new_boxes_xyxy: (N, 4) tight boxes before and after.
@@ -86,7 +86,7 @@ def paste(canvas: np.ndarray, pixels: np.ndarray, mask: np.ndarray, left: int, t
         canvas: (H, W, 3) uint8, contiguous.
         pixels: (h, w, 3) uint8.
         mask: (h, w) uint8, non-zero where to copy.
-        left, top: Place in the canvas; the object lies inside.
+        left, top: Position in the canvas, in px; the object is inside.
     """
     height, width = mask.shape
     cv2.copyTo(pixels, mask, canvas[top : top + height, left : left + width])

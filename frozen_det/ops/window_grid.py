@@ -1,13 +1,13 @@
-"""Cutting a length into windows of one size, and which part of each window a stitched result keeps.
+"""Split an axis into windows of equal size, with the part of each window that is used in the stitched result.
 
-Pure arithmetic on whole cells; nothing here touches tensors.
+Integer arithmetic on cells, without tensors.
 """
 
 from typing import NamedTuple
 
 
 class WindowSpan(NamedTuple):
-    """A window along one axis, in cells: it reads [start, stop) and gives [keep_start, keep_stop) to the result."""
+    """A window along one axis, in cells: reads [start, stop) and contributes [keep_start, keep_stop)."""
 
     start: int
     stop: int
@@ -19,14 +19,14 @@ def window_spans(length: int, size: int, overlap: int = 0) -> list[WindowSpan]:
     """Windows that cover ``length`` cells, in order.
 
     All have ``size`` cells (or ``length``, where that is less) and neighbours share at least ``overlap``: they start
-    every ``size - overlap`` cells, but the last one ends where the axis ends. Of what two neighbours share, each
-    gives the half that is nearer to its own middle, so the kept parts follow one another without gap or overlap and
-    every cell has at least ``overlap // 2`` cells of context on either side, or ends the axis.
+    every ``size - overlap`` cells, but the last one ends where the axis ends. Of the cells that two neighbours
+    share, each contributes the half nearer to its centre, so the used parts have neither gaps nor overlap, and every
+    cell has at least ``overlap // 2`` cells of context on either side, except at the ends of the axis.
 
     Args:
         length: cells of the axis, at least 1.
         size: cells of a window, above ``overlap``.
-        overlap: cells that neighbours share at least, 0 or more.
+        overlap: least number of cells that neighbours share, 0 or more.
     """
     assert length >= 1 and 0 <= overlap < size, (length, size, overlap)
     if length <= size:

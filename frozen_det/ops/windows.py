@@ -1,9 +1,9 @@
-"""Scale jitter as arithmetic: from a draw to a window on the source image, and from source to window coordinates.
+"""Geometry of scale jitter: from random parameters to a crop of the source image, and source to crop coordinates.
 
-Nothing here touches pixels or draws numbers. The draw is large-scale jitter as the authors of Copy-Paste
+Neither pixels nor random numbers are handled here. The draw is large-scale jitter as the authors of Copy-Paste
 (arXiv 2012.07177, section 3; `resize_and_crop_image` of TF Vision) use it: one scale, fit, random crop.
-One departure: a crop begins at a whole source pixel instead of a whole output pixel, so that the window can be
-cut out before it is resampled and boxes, polygons and pixels follow one exact mapping.
+One difference: a crop starts at a whole source pixel instead of a whole output pixel, so that the window can be
+cropped before it is resampled, and boxes, polygons and pixels share one exact mapping.
 """
 
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ class JitterDraw:
 
     Attributes:
         scale: Size of the box that the image is fitted into, relative to the output size; above 0.
-        top, left: Place of the crop, as a share of the room there is, in [0, 1).
+        top, left: Position of the crop, as a share of the possible range, in [0, 1).
         flip: Whether to mirror left and right.
     """
 
@@ -79,7 +79,7 @@ def jpeg_reduction(scale_xy: tuple[float, float]) -> int:
 def jitter_window(
     draw: JitterDraw, source_hw: tuple[int, int], output_hw: tuple[int, int], reduce: bool = True
 ) -> Window:
-    """The window that a draw means on an image of a given size.
+    """The window of a draw on an image of a given size.
 
     Args:
         draw: The random part.
@@ -101,25 +101,25 @@ def jitter_window(
     return Window((source_hw[0], source_hw[1]), scale_xy, origin_xy, size_hw, bool(draw.flip), reduction)
 
 
-def _origin(share: float, room_px: int, scale: float, step: int) -> int:
+def _origin(share: float, range_px: int, scale: float, step: int) -> int:
     """First source pixel of a crop: uniform over the multiples of ``step`` that leave a full output."""
-    last = int(room_px / scale) // step
+    last = int(range_px / scale) // step
     return step * min(int(share * (last + 1)), last)
 
 
 def object_window(window: Window, extent_xyxy, bounds_xyxy=None) -> tuple[Window, int, int] | None:
     """The part of a window around one object, as a window of its own.
 
-    Its origin is a whole source pixel and its place a whole output pixel, so the object lies up to half an output
-    pixel away from where the full window shows it; pixels and mask taken through it agree exactly.
+    Its origin is a whole source pixel and its position a whole output pixel, so the object is up to half an output
+    pixel away from its position in the full window; pixels and mask cropped with it agree exactly.
 
     Args:
         window: The full window.
         extent_xyxy: The object's extent in source coordinates.
-        bounds_xyxy: The part of the source whose pixels are at hand; None for all of it.
+        bounds_xyxy: The part of the source whose pixels are available; None for all of it.
 
     Returns:
-        The window, and the left and top of its place in the full window; None if the object lies outside.
+        The window, and its left and top in the full window; None if the object is outside.
     """
     bounds_xyxy = (0, 0, window.source_hw[1], window.source_hw[0]) if bounds_xyxy is None else bounds_xyxy
     across, down = (_span(extent_xyxy[axis::2], bounds_xyxy[axis::2], window, axis) for axis in (0, 1))
@@ -139,7 +139,7 @@ def _span(extent, bounds, window: Window, axis: int) -> tuple[int, int, int] | N
     end = min(bounds[1], window.source_hw[1 - axis])
     if high <= origin or (low - origin) * scale >= size or low >= end:
         return None
-    # One source pixel more than asked for: bilinear sampling at the rim looks at the neighbour.
+    # One source pixel more: bilinear sampling at the edge reads the neighbour.
     first = max(origin, bounds[0], int(np.floor(low - 1)) // step * step)
     place = round((first - origin) * scale)
     wanted = int(np.ceil((high + 1 - first) * scale))
