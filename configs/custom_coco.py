@@ -1,10 +1,10 @@
-"""One's own data: Faster R-CNN on a frozen ImageNet EfficientNet-Lite0. Point data_root at a folder and train.
+"""Custom data: Faster R-CNN on a frozen ImageNet EfficientNet-Lite0. Set data_root to a folder and train.
 
     frozen-det train custom_coco --cfg-options data_root=my/data
 
 data_root holds annotations/train.json, annotations/val.json and images/ (COCO json); or a single json (split by seed),
 or a Pascal VOC or YOLO folder, which are converted. Class names, their number, strides, channels, mean and std follow
-from the data and the body. expected: not published; it depends on the data.
+from the data and the backbone. expected: not published; it depends on the data.
 """
 _base_ = ["_base_/default_runtime.py", "_base_/models/faster_rcnn_fpn_small.py"]
 

@@ -17,7 +17,7 @@ default_hooks = dict(
 custom_hooks = [
     dict(type="frozen_det.StepSeedHook"),
     dict(type="frozen_det.NaNGuardHook"),
-    dict(type="frozen_det.MixedPicturesHook"),  # mixed/batch.png: what training is fed
+    dict(type="frozen_det.MixedPicturesHook"),  # mixed/batch.png: a batch as the network gets it
     dict(type="frozen_det.HostMemoryHook"),
 ]
 # Averaged weights: --cfg-options is not enough; add dict(type="frozen_det.EMAHook", ema_type="ExponentialMovingAverage",

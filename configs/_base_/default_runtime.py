@@ -1,4 +1,4 @@
-"""What every run shares: hooks, logging, reproducible steps. Two levels of `_base_` at most stand on this."""
+"""Settings of every run: hooks, logging, reproducible steps. At most two levels of `_base_` build on this."""
 default_scope = "mmdet"
 custom_imports = dict(imports=["frozen_det"], allow_failed_imports=False)
 
@@ -25,7 +25,7 @@ randomness = dict(seed=0)
 env_cfg = dict(cudnn_benchmark=False, mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),
                dist_cfg=dict(backend="nccl"))
 
-# W&B is a switch: --cfg-options visualizer.vis_backends.1.type=WandbVisBackend
+# To log to W&B: --cfg-options visualizer.vis_backends.1.type=WandbVisBackend
 vis_backends = [dict(type="LocalVisBackend"), dict(type="TensorboardVisBackend")]
 visualizer = dict(type="DetLocalVisualizer", vis_backends=vis_backends, name="visualizer")
 log_processor = dict(type="LogProcessor", window_size=20, by_epoch=True)

@@ -1,4 +1,4 @@
-"""Every stage of the road: train a CIFAR-10 classifier at 24 px, fix it at 32, export, freeze, detect blood cells.
+"""Every stage of the chain: train a CIFAR-10 classifier at 24 px, apply FixRes at 32, export, freeze, detect blood cells.
 
 Command: frozen-det chain chain/train-fixres-cifarresnet20_faster-rcnn-fpn_bccd \
              --cfg-options upstream.options.data_root=DIR detector.options.data_root=DIR2

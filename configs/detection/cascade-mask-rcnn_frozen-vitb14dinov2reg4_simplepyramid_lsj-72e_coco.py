@@ -1,10 +1,10 @@
 """Cascade Mask R-CNN, simple feature pyramid, on a frozen DINOv2 ViT-B/14 with registers (arXiv 2304.07193, 2309.16588): 72 epochs, 1280 x 1280.
 
 Papers: Vasconcelos et al., "Proper Reuse of Image Classification Features Improves Object Detection", CVPR 2022
-(arXiv 2204.00484), where ResNet-RS and EfficientNet stand; Li et al., ViTDet (arXiv 2203.16527), which fine-tunes.
+(arXiv 2204.00484), which uses ResNet-RS and EfficientNet; Li et al., ViTDet (arXiv 2203.16527), which fine-tunes.
 expected: not published. Not run on COCO here.
-Four blocks are tapped behind the final norm, as DINOv2's dense evaluations do, and narrowed to 768 channels. Patches
-are 14 px: stride 16 comes from the image resized inside the body. The weights stand under Apache 2.0.
+Features of four blocks, after the final norm as in DINOv2's dense evaluations, are used and reduced to 768 channels. Patches
+are 14 px: stride 16 comes from the image resized inside the backbone. The weights are under Apache 2.0.
     frozen-det train cascade-mask-rcnn_frozen-vitb14dinov2reg4_simplepyramid_lsj-72e_coco
 """
 _base_ = [

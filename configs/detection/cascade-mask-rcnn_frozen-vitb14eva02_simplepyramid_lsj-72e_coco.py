@@ -1,9 +1,9 @@
 """Cascade Mask R-CNN, simple feature pyramid, on a frozen EVA-02 ViT-B/14 (arXiv 2303.11331): 72 epochs, 1280 x 1280.
 
 Papers: Vasconcelos et al., "Proper Reuse of Image Classification Features Improves Object Detection", CVPR 2022
-(arXiv 2204.00484), where ResNet-RS and EfficientNet stand; Li et al., ViTDet (arXiv 2203.16527), which fine-tunes.
+(arXiv 2204.00484), which uses ResNet-RS and EfficientNet; Li et al., ViTDet (arXiv 2203.16527), which fine-tunes.
 expected: not published. Not run on COCO here.
-Patches are 14 px: stride 16 comes from the image resized inside the body. The weights stand under the MIT licence.
+Patches are 14 px: stride 16 comes from the image resized inside the backbone. The weights are under the MIT licence.
     frozen-det train cascade-mask-rcnn_frozen-vitb14eva02_simplepyramid_lsj-72e_coco
 """
 _base_ = [

@@ -1,9 +1,9 @@
 """Cascade Mask R-CNN, simple feature pyramid, on a frozen CLIP ViT-B/16 of OpenCLIP, LAION-2B (arXiv 2212.07143): 72 epochs, 1280 x 1280.
 
 Papers: Vasconcelos et al., "Proper Reuse of Image Classification Features Improves Object Detection", CVPR 2022
-(arXiv 2204.00484), where ResNet-RS and EfficientNet stand; Li et al., ViTDet (arXiv 2203.16527), which fine-tunes.
+(arXiv 2204.00484), which uses ResNet-RS and EfficientNet; Li et al., ViTDet (arXiv 2203.16527), which fine-tunes.
 expected: not published. Not run on COCO here.
-The last block is taken, before the final norm. timm states Apache 2.0 for the weights.
+Features of the last block are used, before the final norm. timm states Apache 2.0 for the weights.
     frozen-det train cascade-mask-rcnn_frozen-vitb16clip_simplepyramid_lsj-72e_coco
 """
 _base_ = [

@@ -1,9 +1,9 @@
 """Cascade Mask R-CNN, simple feature pyramid, on a frozen DINOv3 ViT-B/16 (arXiv 2508.10104): 72 epochs, 1280 x 1280.
 
 Papers: Vasconcelos et al., "Proper Reuse of Image Classification Features Improves Object Detection", CVPR 2022
-(arXiv 2204.00484), where ResNet-RS and EfficientNet stand; Li et al., ViTDet (arXiv 2203.16527), which fine-tunes.
+(arXiv 2204.00484), which uses ResNet-RS and EfficientNet; Li et al., ViTDet (arXiv 2203.16527), which fine-tunes.
 expected: not published. Not run on COCO here.
-Four blocks are tapped behind the final norm and narrowed to 768 channels. The weights stand under the DINOv3 licence,
+Features of four blocks, after the final norm, are used and reduced to 768 channels. The weights are under the DINOv3 licence,
 which restricts some uses.
     frozen-det train cascade-mask-rcnn_frozen-vitb16dinov3_simplepyramid_lsj-72e_coco
 """

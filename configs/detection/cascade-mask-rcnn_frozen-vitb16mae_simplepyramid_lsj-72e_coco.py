@@ -1,9 +1,9 @@
 """Cascade Mask R-CNN, simple feature pyramid, on a frozen MAE ViT-B/16 (arXiv 2111.06377): 72 epochs, 1280 x 1280.
 
 Papers: Vasconcelos et al., "Proper Reuse of Image Classification Features Improves Object Detection", CVPR 2022
-(arXiv 2204.00484), where ResNet-RS and EfficientNet stand; Li et al., ViTDet (arXiv 2203.16527), which fine-tunes.
+(arXiv 2204.00484), which uses ResNet-RS and EfficientNet; Li et al., ViTDet (arXiv 2203.16527), which fine-tunes.
 expected: not published. Not run on COCO here.
-The last block is taken, before the final norm, as in ViTDet. The weights stand under CC BY-NC 4.0: no commercial use.
+Features of the last block are used, before the final norm, as in ViTDet. The weights are under CC BY-NC 4.0: no commercial use.
     frozen-det train cascade-mask-rcnn_frozen-vitb16mae_simplepyramid_lsj-72e_coco
 """
 _base_ = [

@@ -1,7 +1,7 @@
 """Cascade R-CNN, NAS-FPN, on a frozen ConvNeXt-T (arXiv 2201.03545): 72 epochs, 1280 x 1280.
 
 Paper: Vasconcelos et al., "Proper Reuse of Image Classification Features Improves Object Detection", CVPR 2022
-(arXiv 2204.00484), where ResNet-RS and EfficientNet stand. expected: not published. Not run on COCO here.
+(arXiv 2204.00484), which uses ResNet-RS and EfficientNet. expected: not published. Not run on COCO here.
     frozen-det train cascade-rcnn_frozen-convnexttiny_nasfpn_lsj-72e_coco
 """
 _base_ = [

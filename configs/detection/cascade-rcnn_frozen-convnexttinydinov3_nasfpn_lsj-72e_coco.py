@@ -1,8 +1,8 @@
 """Cascade R-CNN, NAS-FPN, on a frozen DINOv3 ConvNeXt-T (arXiv 2508.10104): 72 epochs, 1280 x 1280.
 
 Paper: Vasconcelos et al., "Proper Reuse of Image Classification Features Improves Object Detection", CVPR 2022
-(arXiv 2204.00484), where ResNet-RS and EfficientNet stand. expected: not published. Not run on COCO here.
-The weights stand under the DINOv3 licence, which restricts some uses.
+(arXiv 2204.00484), which uses ResNet-RS and EfficientNet. expected: not published. Not run on COCO here.
+The weights are under the DINOv3 licence, which restricts some uses.
     frozen-det train cascade-rcnn_frozen-convnexttinydinov3_nasfpn_lsj-72e_coco
 """
 _base_ = [

@@ -1,8 +1,8 @@
 """Cascade R-CNN, NAS-FPN, on a frozen ResNet-50 of the RSB-A1 recipe (arXiv 2110.00476): 72 epochs, 1280 x 1280.
 
 Paper: Vasconcelos et al., "Proper Reuse of Image Classification Features Improves Object Detection", CVPR 2022
-(arXiv 2204.00484), where ResNet-RS and EfficientNet stand. expected: not published. Not run on COCO here.
-Set it beside resnet50tv: the same body with a plain recipe.
+(arXiv 2204.00484), which uses ResNet-RS and EfficientNet. expected: not published. Not run on COCO here.
+Set it beside resnet50tv: the same backbone with a plain recipe.
     frozen-det train cascade-rcnn_frozen-resnet50rsba1_nasfpn_lsj-72e_coco
 """
 _base_ = [

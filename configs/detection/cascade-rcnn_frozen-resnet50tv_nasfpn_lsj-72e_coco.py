@@ -1,8 +1,8 @@
 """Cascade R-CNN, NAS-FPN, on torchvision's first ResNet-50, frozen: 72 epochs, 1280 x 1280.
 
 Paper: Vasconcelos et al., "Proper Reuse of Image Classification Features Improves Object Detection", CVPR 2022
-(arXiv 2204.00484), where ResNet-RS and EfficientNet stand. expected: not published. Not run on COCO here.
-A plain recipe, to set beside resnet50rsba1: what a better recipe of the same body gives a frozen detector.
+(arXiv 2204.00484), which uses ResNet-RS and EfficientNet. expected: not published. Not run on COCO here.
+A plain recipe, to set beside resnet50rsba1: what a better recipe of the same backbone gives a frozen detector.
     frozen-det train cascade-rcnn_frozen-resnet50tv_nasfpn_lsj-72e_coco
 """
 _base_ = [

@@ -1,7 +1,7 @@
 """Cascade R-CNN, NAS-FPN, on a frozen ImageNet ResNet-RS-101, standard jitter: 72 epochs, 1280 x 1280.
 
 Paper: Vasconcelos et al., "Proper Reuse of Image Classification Features Improves Object Detection", CVPR 2022
-(arXiv 2204.00484), but for the jitter: 0.8 to 1.25 in place of 0.1 to 2.0, an ablation of its `_lsj-` sibling that the
+(arXiv 2204.00484), but for the jitter: 0.8 to 1.25 in place of 0.1 to 2.0, an ablation of its `_lsj-` config that the
 paper does not have. expected: not published. Not run on COCO here.
 The authors' files are of a Swish ResNet-RS. timm's weights are of a ReLU one (norms of eps 1e-5): another network of
 the same shape. The authors' checkpoint, converted, loads into frozen_det.ResNetRS.

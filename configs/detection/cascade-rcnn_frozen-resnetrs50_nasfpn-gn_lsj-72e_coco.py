@@ -1,7 +1,7 @@
 """Cascade R-CNN, NAS-FPN with GroupNorm for batches of 1 or 2, frozen ResNet-RS-50: 72 epochs, 1280 x 1280.
 
 Paper: Vasconcelos et al., "Proper Reuse of Image Classification Features Improves Object Detection", CVPR 2022
-(arXiv 2204.00484), where ResNet-RS and EfficientNet stand. expected: not published. Not run on COCO here.
+(arXiv 2204.00484), which uses ResNet-RS and EfficientNet. expected: not published. Not run on COCO here.
 Batch norms that train need several images a process; groups of one image's channels do not.
     frozen-det train cascade-rcnn_frozen-resnetrs50_nasfpn-gn_lsj-72e_coco
 """

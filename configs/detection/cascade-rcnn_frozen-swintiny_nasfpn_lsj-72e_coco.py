@@ -1,8 +1,8 @@
 """Cascade R-CNN, NAS-FPN, on a frozen Swin-T (arXiv 2103.14030): 72 epochs, 1280 x 1280.
 
 Paper: Vasconcelos et al., "Proper Reuse of Image Classification Features Improves Object Detection", CVPR 2022
-(arXiv 2204.00484), where ResNet-RS and EfficientNet stand. expected: not published. Not run on COCO here.
-Maps are padded to whole windows of 7 inside the body. The weights stand under the MIT licence.
+(arXiv 2204.00484), which uses ResNet-RS and EfficientNet. expected: not published. Not run on COCO here.
+Maps are padded to whole windows of 7 inside the backbone. The weights are under the MIT licence.
     frozen-det train cascade-rcnn_frozen-swintiny_nasfpn_lsj-72e_coco
 """
 _base_ = [

@@ -2,7 +2,7 @@
 
 Paper: Vasconcelos et al., "Proper Reuse of Image Classification Features Improves Object Detection", CVPR 2022
 (arXiv 2204.00484), not a row of its tables. expected: not published. Not run on COCO here.
-The body has the authors' operations, Swish among them; its first weights are drawn as timm draws them.
+The backbone has the authors' operations, Swish among them; its initial weights are timm's.
     frozen-det train cascade-rcnn_scratch-resnetrs50_nasfpn_lsj-72e_coco
 """
 _base_ = ["cascade-rcnn_frozen-resnetrs50_nasfpn_lsj-72e_coco.py"]

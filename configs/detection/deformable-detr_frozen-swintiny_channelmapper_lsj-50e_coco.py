@@ -3,7 +3,7 @@
 Paper: Vasconcelos et al., "Proper Reuse of Image Classification Features Improves Object Detection", CVPR 2022
 (arXiv 2204.00484), which has no such decoder. expected: not published. Not run on COCO here; one step on random weights
 is tested. A fine-tuned ResNet-50 gives 45.4 box AP in 50 epochs at 800 px (Deformable DETR, arXiv 2010.04159).
-Maps are padded to whole windows of 7 inside the body. The weights stand under the MIT licence.
+Maps are padded to whole windows of 7 inside the backbone. The weights are under the MIT licence.
     frozen-det train deformable-detr_frozen-swintiny_channelmapper_lsj-50e_coco
 """
 _base_ = "./deformable-detr_frozen-resnet50tv_channelmapper_lsj-50e_coco.py"

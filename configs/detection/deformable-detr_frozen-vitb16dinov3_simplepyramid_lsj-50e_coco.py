@@ -3,8 +3,8 @@
 Paper: Vasconcelos et al., "Proper Reuse of Image Classification Features Improves Object Detection", CVPR 2022
 (arXiv 2204.00484), which has no such decoder. expected: not published. Not run on COCO here; one step on random weights
 is tested. A fine-tuned ResNet-50 gives 45.4 box AP in 50 epochs at 800 px (Deformable DETR, arXiv 2010.04159).
-Four levels from one stride by ViTDet's pyramid (arXiv 2203.16527); four blocks are tapped behind the final norm. The
-weights stand under the DINOv3 licence, which restricts some uses.
+Four levels from one stride by ViTDet's pyramid (arXiv 2203.16527); features of four blocks after the final norm. The
+weights are under the DINOv3 licence, which restricts some uses.
     frozen-det train deformable-detr_frozen-vitb16dinov3_simplepyramid_lsj-50e_coco
 """
 _base_ = [

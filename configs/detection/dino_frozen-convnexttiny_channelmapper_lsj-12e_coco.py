@@ -3,7 +3,7 @@
 Paper: Vasconcelos et al., "Proper Reuse of Image Classification Features Improves Object Detection", CVPR 2022
 (arXiv 2204.00484), which has no such decoder. expected: not published. Not run on COCO here; one step on random weights
 is tested. A fine-tuned ResNet-50 gives 49.0 box AP in 12 epochs at 800 px (DINO, arXiv 2203.03605).
-Pre-trained on ImageNet-22k; the weights stand under the Apache-2.0 licence.
+Pre-trained on ImageNet-22k; the weights are under the Apache-2.0 licence.
     frozen-det train dino_frozen-convnexttiny_channelmapper_lsj-12e_coco
 """
 _base_ = "./dino_frozen-resnet50tv_channelmapper_lsj-12e_coco.py"

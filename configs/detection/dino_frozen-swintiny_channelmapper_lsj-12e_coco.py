@@ -3,7 +3,7 @@
 Paper: Vasconcelos et al., "Proper Reuse of Image Classification Features Improves Object Detection", CVPR 2022
 (arXiv 2204.00484), which has no such decoder. expected: not published. Not run on COCO here; one step on random weights
 is tested. A fine-tuned ResNet-50 gives 49.0 box AP in 12 epochs at 800 px (DINO, arXiv 2203.03605).
-Maps are padded to whole windows of 7 inside the body. The weights stand under the MIT licence.
+Maps are padded to whole windows of 7 inside the backbone. The weights are under the MIT licence.
     frozen-det train dino_frozen-swintiny_channelmapper_lsj-12e_coco
 """
 _base_ = "./dino_frozen-resnet50tv_channelmapper_lsj-12e_coco.py"

@@ -1,4 +1,4 @@
-"""Blood cells (BCCD), the adapter arm: parallel 1x1 adapters beside a frozen body; else its `frozen` sibling.
+"""Blood cells (BCCD), adapter variant: parallel 1x1 adapters on a frozen backbone; otherwise as the `frozen` config.
 
 expected: not published; measured numbers with two seeds: docs/results.md.
     frozen-det train CONFIG --seed 0 --cfg-options data_root=DIR

@@ -1,4 +1,4 @@
-"""Blood cells (BCCD), fine-tuned with parallel 1x1 adapters: body and adapters train; else its `frozen` sibling.
+"""Blood cells (BCCD), fine-tuned with parallel 1x1 adapters: backbone and adapters train; otherwise as the `frozen` config.
 
 expected: not published; measured numbers with two seeds: docs/results.md.
     frozen-det train CONFIG --seed 0 --cfg-options data_root=DIR

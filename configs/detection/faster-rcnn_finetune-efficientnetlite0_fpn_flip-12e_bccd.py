@@ -1,4 +1,4 @@
-"""Blood cells (BCCD), the fine-tuned arm: everything trains, norm statistics too; else its `frozen` sibling.
+"""Blood cells (BCCD), fine-tuned variant: everything trains, norm statistics too; otherwise as the `frozen` config.
 
 expected: not published; measured numbers with two seeds: docs/results.md.
     frozen-det train CONFIG --seed 0 --cfg-options data_root=DIR

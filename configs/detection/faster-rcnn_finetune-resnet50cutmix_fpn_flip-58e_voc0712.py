@@ -1,4 +1,4 @@
-"""Faster R-CNN with an FPN on Pascal VOC, fine-tuned: ResNet-50 that was trained with CutMix; else its `frozen` sibling.
+"""Faster R-CNN with an FPN on Pascal VOC, fine-tuned: ResNet-50 that was trained with CutMix; otherwise as the `frozen` config.
 
 As in jwyang/faster-rcnn.pytorch stem, first stage and all norms stay. Yun et al., "CutMix", arXiv 1905.04899, Table 10.
 expected: 76.7 mAP with the paper's detector (75.6 from a plain ResNet-50, 73.9 Mixup, 75.0 Cutout). Not run on VOC here.

@@ -2,7 +2,7 @@
 
 Body: 0.27 M parameters, one feature at stride 4; the levels above it are the neck's own convolutions. A fixed budget of
 3 epochs of 360 images at 160 px (CIFAR's objects fill 32 px), batches of 4, the same for every candidate: 1 to 2
-minutes on one core. expected: not published; AP 9, AP50 20 measured here with a fifth of CIFAR-10 behind the body.
+minutes on one core. expected: not published; AP 9, AP50 20 measured here with a fifth of CIFAR-10 behind the backbone.
     frozen-det train CONFIG --cfg-options model.detector.backbone.weights=FILE
     frozen-det analyze transfer upstream/resnet20_plain_cifar10 FILE --detector CONFIG --cfg-options data_root=DIR
 """

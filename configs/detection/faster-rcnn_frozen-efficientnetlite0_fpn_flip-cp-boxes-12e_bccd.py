@@ -1,4 +1,4 @@
-"""Blood cells (BCCD), Copy-Paste without masks: whole boxes of another image are pasted; else the `_flip-12e_` sibling.
+"""Blood cells (BCCD), Copy-Paste without masks: whole boxes of another image are pasted; otherwise as the `_flip-12e_` config.
 
 What to copy for data with boxes only: with_mask=False in both jitters and paste_by_box=True. The scale is fixed at 1
 here, so that the paste is the only difference. expected: not published; Copy-Paste's paper has masks.

@@ -1,8 +1,8 @@
 """Faster R-CNN with an FPN on Pascal VOC, frozen: ResNet-50 that was trained with CutMix.
 
-Yun et al., "CutMix", arXiv 1905.04899, Table 10 and appendix C, which fine-tunes (the `finetune` sibling): batch 8, SGD at
+Yun et al., "CutMix", arXiv 1905.04899, Table 10 and appendix C, which fine-tunes (the `finetune` config): batch 8, SGD at
 0.01, 120,000 steps (58 epochs of 16,551 images), a tenth at 100,000. Its detector is jwyang/faster-rcnn.pytorch's, layer 4
-behind the pooling; here mmdet's with an FPN (faster-rcnn_r50_fpn_1x_voc0712), because a frozen body gives its features
+behind the pooling; here mmdet's with an FPN (faster-rcnn_r50_fpn_1x_voc0712), because a frozen backbone gives its features
 once. expected: not published (frozen). Not run on VOC here.
     frozen-det train CONFIG --cfg-options data_root=DIR model.detector.backbone.weights=work_dirs/resnet50_cutmix_imagenet1k
 """

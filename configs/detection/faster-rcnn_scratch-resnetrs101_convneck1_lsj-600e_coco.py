@@ -4,7 +4,7 @@ Paper: Vasconcelos et al., "Proper Reuse of Image Classification Features Improv
 (arXiv 2204.00484), the probe of decoder capacity. expected: not published. Not run on COCO here.
 From 1 to 2 convolutions the paper reports directions: scratch falls, fine-tuned and frozen rise, frozen most.
 The probe's exact form and input size are not published: see frozen_det.ConvNeck.
-The body has the authors' operations, Swish among them; its first weights are drawn as timm draws them.
+The backbone has the authors' operations, Swish among them; its initial weights are timm's.
     frozen-det train faster-rcnn_scratch-resnetrs101_convneck1_lsj-600e_coco
 """
 _base_ = ["faster-rcnn_frozen-resnetrs101_convneck1_lsj-600e_coco.py"]

@@ -2,7 +2,7 @@
 
 Paper: Vasconcelos et al., "Proper Reuse of Image Classification Features Improves Object Detection", CVPR 2022
 (arXiv 2204.00484), Table 4, without Copy-Paste. expected: 37.2 box AP, 34.7 mask AP. Not run on LVIS here.
-freeze=False says that the backbone comes from the first stage and stays in the checkpoints; in this stage it is frozen
+With freeze=False the backbone comes from the first stage and stays in the checkpoints; in this stage it is frozen
 like everything else. Weights by effective number of instances, beta 0.999, clipped to [0.01, 5]; 3x schedule. The
 learning rate is not published: optim_wrapper.optimizer.lr is our guess. First stage:
 mask-rcnn_finetune-efficientnetb7_nasfpn_lsj-1280-230e_lvis.

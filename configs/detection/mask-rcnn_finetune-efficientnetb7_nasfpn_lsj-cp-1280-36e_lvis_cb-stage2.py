@@ -2,7 +2,7 @@
 
 Paper: Vasconcelos et al., "Proper Reuse of Image Classification Features Improves Object Detection", CVPR 2022
 (arXiv 2204.00484), Table 5, stage 2. expected: 41.6 box AP (r/c/f 31.5/39.8/48.0), 38.1 mask AP (32.1/37.1/41.9).
-Not run on LVIS here. freeze=False says that the backbone comes from the first stage and stays in the checkpoints; in
+Not run on LVIS here. With freeze=False the backbone comes from the first stage and stays in the checkpoints; in
 this stage it is frozen like everything else. The learning rate is not published: optim_wrapper.optimizer.lr is our
 guess. First stage: mask-rcnn_finetune-efficientnetb7_nasfpn_lsj-cp-1280-460e_lvis.
     frozen-det train mask-rcnn_finetune-efficientnetb7_nasfpn_lsj-cp-1280-36e_lvis_cb-stage2 \

@@ -2,7 +2,7 @@
 
 Paper: Vasconcelos et al., "Proper Reuse of Image Classification Features Improves Object Detection", CVPR 2022
 (arXiv 2204.00484), the authors' YAML files from scratch. expected: not published. Not run on COCO here.
-The body has the authors' operations, Swish among them; its first weights are drawn as timm draws them.
+The backbone has the authors' operations, Swish among them; its initial weights are timm's.
     frozen-det train retinanet_scratch-resnetrs101_fpn_lsj-600e_coco
 """
 _base_ = ["retinanet_frozen-resnetrs101_fpn_lsj-600e_coco.py"]

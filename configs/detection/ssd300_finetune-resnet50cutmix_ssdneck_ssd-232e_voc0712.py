@@ -1,4 +1,4 @@
-"""SSD300 on Pascal VOC, fine-tuned: ResNet-50 that was trained with CutMix; else its `frozen` sibling.
+"""SSD300 on Pascal VOC, fine-tuned: ResNet-50 that was trained with CutMix; otherwise as the `frozen` config.
 
 Yun et al., "CutMix", arXiv 1905.04899, Table 10. expected: 77.6 mAP (76.7 from a plain ResNet-50, 76.6 Mixup, 76.8 Cutout).
 Not run on VOC here.

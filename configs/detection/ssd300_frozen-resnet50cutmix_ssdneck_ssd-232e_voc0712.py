@@ -1,8 +1,8 @@
 """SSD300 on Pascal VOC, frozen: ResNet-50 that was trained with CutMix, features of layers 2 and 3.
 
-Yun et al., "CutMix", arXiv 1905.04899, Table 10 and appendix C, which fine-tunes (the `finetune` sibling): batch 32, SGD
+Yun et al., "CutMix", arXiv 1905.04899, Table 10 and appendix C, which fine-tunes (the `finetune` config): batch 32, SGD
 at 0.001, 120,000 steps (232 epochs of 16,551 images), a tenth at 80,000 and 100,000; heads, priors and augmentation are
-mmdet's ssd300_voc0712. expected: not published (frozen). Not run on VOC here. Other bodies: weights=torchvision and
+mmdet's ssd300_voc0712. expected: not published (frozen). Not run on VOC here. Other backbones: weights=torchvision and
 body.type=torchvision for plain ones, or the run of upstream/resnet50_{mixup,cutout}_imagenet1k.
     frozen-det train CONFIG --cfg-options data_root=DIR model.detector.backbone.weights=work_dirs/resnet50_cutmix_imagenet1k
 """

@@ -1,7 +1,7 @@
 """Noisy Student on CIFAR-10 with 4,000 labels, 400 of each class: two rounds, soft labels, ratio 3.
 
 Xie et al., arXiv 1911.04252. Data: an image folder data_root/{train,test}/CLASS/*; the labels of all other training
-images are forgotten. expected: no published number for this network; measured arms in docs/noisy_student.md.
+images are forgotten. expected: no published number for this network; measured variants in docs/noisy_student.md.
     frozen-det noisy_student noisy_student/resnet20_cifar10 --cfg-options data_root=DIR
 """
 data_root = "data/cifar10"

@@ -1,11 +1,11 @@
-"""resnet20_short_cifar10 with one round, for its arms.
+"""resnet20_short_cifar10 with one round, for its variants.
 
 expected: docs/noisy_student.md.
     frozen-det noisy_student CONFIG --cfg-options data_root=DIR rounds.0.labels=hard          hard pseudo-labels
     ... rounds.0.config=noisy_student/resnet20_plain_cifar10                                   a student without noise
     ... rounds.0.ratio=0 rounds.0.options.train_dataloader.batch_size=64 rounds.0.options.train_cfg.max_epochs=24 \
         rounds.0.options.auto_scale_lr.base_batch_size=64 rounds.0.options.param_scheduler.0.T_max=24   no pseudo-labels
-    ... teacher.weights=FIRST/teacher/epoch_20.pth                         the teacher of another arm of the same seed
+    ... teacher.weights=FIRST/teacher/epoch_20.pth                         the teacher of another variant with the same seed
 """
 _base_ = ["./resnet20_short_cifar10.py"]
 

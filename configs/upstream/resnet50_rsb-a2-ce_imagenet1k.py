@@ -1,7 +1,7 @@
-"""ResNet-50 by RSB A2 with cross entropy in place of BCE: the paper's ablation, one switch.
+"""ResNet-50 by RSB A2 with cross entropy in place of BCE: the paper's ablation, which changes one option.
 
 Wightman et al., "ResNet strikes back", arXiv 2110.00476.
-expected: below A2's 79.83: the paper says the loss costs clearly, its figure was not seen. Not run on ImageNet here.
+expected: below A2's 79.83: the paper says the loss costs clearly, its figure is not known to us. Not run on ImageNet here.
     frozen-det train CONFIG --amp --cfg-options data_root=DIR
 """
 _base_ = ["../_base_/recipes/rsb-a2.py"]

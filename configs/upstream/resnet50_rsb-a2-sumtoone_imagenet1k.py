@@ -1,4 +1,4 @@
-"""ResNet-50 by RSB A2 with BCE with targets that sum to 1: the paper's ablation, one switch.
+"""ResNet-50 by RSB A2 with BCE with targets that sum to 1: the paper's ablation, which changes one option.
 
 Wightman et al., "ResNet strikes back", arXiv 2110.00476.
 expected: slightly below A2's 79.83; the paper's figure was not seen. Not run on ImageNet here.

@@ -1,4 +1,4 @@
-"""RSB's ResNet-50 (A1) fine-tuned on Flowers-102, DeiT's way.
+"""RSB's ResNet-50 (A1) fine-tuned on Flowers-102, as in DeiT.
 
 Wightman et al., "ResNet strikes back", arXiv 2110.00476, Table 5, one of its sets; other beginnings:
 --cfg-options model.weights.path=timm:a2_in1k, timm:a3_in1k, or timm:tv_in1k for PyTorch's own.

@@ -3,7 +3,7 @@ data_root = "data/cifar10"
 _collate = dict(type="frozen_det.collate_images")
 
 train_dataloader = dict(
-    # In memory and transformed a batch at a time: worker processes would only copy.
+    # In memory and transformed in batches: worker processes would only add copies.
     batch_size=128, num_workers=0, drop_last=False, collate_fn=_collate,
     sampler=dict(type="frozen_det.EpochSampler", shuffle=True),
     dataset=dict(type="frozen_det.ImageFolder", data_root=data_root, split="train", in_memory=True,

@@ -1,4 +1,4 @@
-"""COCO val2017 as the authors evaluate: the image fitted into 1280 x 1280 (mmdet's way: coco_eval_1333.py).
+"""COCO val2017 as the authors evaluate: the image fitted into 1280 x 1280 (as mmdet does: coco_eval_1333.py).
 """
 data_root = "data/coco"
 

@@ -5,7 +5,7 @@ Copy-Paste", arXiv 2012.07177), which the paper builds on. A region between IoU 
 first stage. Norms are plain BN; mmengine makes them SyncBN where there are several processes (`sync_bn`).
 """
 sync_bn = "torch"
-_relu = dict(type="ReLU")  # their `activation`; only the NAS-FPN is told otherwise
+_relu = dict(type="ReLU")  # their `activation`; except in NAS-FPN
 model = dict(type="frozen_det.Detector", num_classes=80, detector=dict(
     type="CascadeRCNN",
     data_preprocessor=dict(

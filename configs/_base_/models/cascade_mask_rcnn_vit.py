@@ -1,8 +1,8 @@
-"""Cascade Mask R-CNN as ViTDet (arXiv 2203.16527, appendix A.2) builds it, for a frozen plain ViT; a config adds the body.
+"""Cascade Mask R-CNN as ViTDet (arXiv 2203.16527, appendix A.2) builds it, for a frozen plain ViT; a config adds the backbone.
 
 Simple feature pyramid, two convolutions in the RPN, four convolutions and one linear layer in the box heads, LayerNorm
 over channels after every convolution of necks and RoI heads, IoU 0.5, 0.6, 0.7, every stage's loss at full weight
-(`cascade_mask_rcnn_vitdet_b_100ep.py` of detectron2). Departures: the body is frozen and runs with its own global
+(`cascade_mask_rcnn_vitdet_b_100ep.py` of detectron2). Differences: the backbone is frozen and runs with its own global
 attention, without ViTDet's windows and relative positions; one mask head, on the last stage's regions.
 """
 _base_ = ["cascade_rcnn.py"]

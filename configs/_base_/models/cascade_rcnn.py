@@ -3,7 +3,7 @@
 The numbers are those of `maskrcnn.py` in official/vision/configs of tensorflow/models and of the paper's YAML files;
 a config adds the backbone and the neck. Norms are plain BN; mmengine makes them SyncBN where there are several
 processes (`sync_bn`). Padding comes after normalisation, so it is the mean colour, up to the full square.
-The cascade's switches against mmdet's: `frozen_det.CascadeRoIHead`.
+How the cascade differs from mmdet's: `frozen_det.CascadeRoIHead`.
 """
 sync_bn = "torch"
 model = dict(type="frozen_det.Detector", num_classes=80, detector=dict(

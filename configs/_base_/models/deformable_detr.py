@@ -1,6 +1,6 @@
 """Deformable DETR (Zhu et al., arXiv 2010.04159) with refined boxes, as mmdet has it.
 
-A config adds the body and the neck. Four levels, 300 queries. `_base_` of DINO, which changes numbers only.
+A config adds the backbone and the neck. Four levels, 300 queries. `_base_` of DINO, which changes numbers only.
 """
 _width, _levels = 256, 4
 _attention = dict(embed_dims=_width, num_levels=_levels, dropout=0.1)

@@ -1,6 +1,6 @@
 """DINO with four levels (Zhang et al., arXiv 2203.03605) as mmdet has it: 900 queries, 100 of denoising; no dropout.
 
-A config adds the body and a neck of four levels.
+A config adds the backbone and a neck of four levels.
 """
 _base_ = ["deformable_detr.py"]
 

@@ -1,6 +1,6 @@
 """Faster R-CNN with mmdet's FPN and heads, 128 channels wide: a decoder for a few hundred small images on a CPU.
 
-Strides, input channels, class counts, mean and std stand nowhere: `frozen_det.Detector` fills them in.
+Strides, input channels, class counts, mean and std are not set here: `frozen_det.Detector` fills them in.
 """
 _channels = 128
 model = dict(type="frozen_det.Detector", detector=dict(

@@ -6,7 +6,7 @@ widths as in its COCO system (`cascade_mask_rcnn_b7.py`); box targets as the aut
 each class. Norms are plain BN; mmengine makes them SyncBN where there are several processes (`sync_bn`).
 """
 sync_bn = "torch"
-_relu = dict(type="ReLU")  # their `activation`; only the NAS-FPN is told otherwise
+_relu = dict(type="ReLU")  # their `activation`; except in NAS-FPN
 model = dict(type="frozen_det.Detector", num_classes=1203, detector=dict(
     type="MaskRCNN",
     data_preprocessor=dict(

@@ -1,4 +1,4 @@
-"""RSB A2: 300 epochs; a class is present above 0.2, repeated augmentation, stochastic depth.
+"""RSB A2: 300 epochs; a class is a target above 0.2, repeated augmentation, stochastic depth.
 
 Wightman, Touvron, Jegou, "ResNet strikes back", arXiv 2110.00476, Table 2. Losses, targets: frozen_det.BinaryCrossEntropy.
 """

@@ -2,7 +2,7 @@
 
 Touvron in facebookresearch/deit, issue 45 (CIFAR-10, Cars): 224 px, batch 768, SGD at 0.01, weight decay 1e-4, no random
 erasing, no stochastic depth, the rest as in DeiT's training. "ResNet strikes back" (arXiv 2110.00476, Table 5) tunes rate
-and length for each set; what it found was not seen. Folders: `data_root/{train,val}/CLASS/*`.
+and length for each set; the values found are not known to us. Folders: `data_root/{train,val}/CLASS/*`.
 """
 _base_ = ["../classifier_runtime.py", "../datasets/imagenet1k.py"]
 

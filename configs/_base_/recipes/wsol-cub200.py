@@ -1,7 +1,7 @@
 """CutMix's localisation on CUB-200-2011: ResNet-50 whose last stage does not stride, a new head, from ImageNet's weights.
 
 Yun et al., "CutMix", arXiv 1905.04899, appendix B and B.1: 256 x 256, a random 224 x 224; 600 epochs of 32 images, SGD, a
-tenth every 150. Whether its momentum is Nesterov's, and which weights each arm began with, is not said: here plain, all
+tenth every 150. Whether its momentum is Nesterov's, and which weights each variant starts from, is not published: here plain, all
 torchvision's. Then: frozen-det analyze wsol CONFIG CHECKPOINT --wsol-data DIR --wsol-protocol cutmix
 """
 _base_ = ["../classifier_runtime.py"]

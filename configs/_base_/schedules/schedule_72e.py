@@ -1,6 +1,6 @@
 """72 epochs as the authors train two-stage detectors: batch 64, SGD, drops after epochs 48 and 68.
 
-The authors' YAML files say 0.16 for 64 images; a reader of the paper's text reports 0.08. For that:
+The authors' YAML files have 0.16 for 64 images; others report 0.08 from the text of the paper. For that:
     --cfg-options optim_wrapper.optimizer.lr=0.08
 mmengine scales either to the batch in use and prints the factor.
 """

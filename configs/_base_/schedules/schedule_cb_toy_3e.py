@@ -1,6 +1,6 @@
 """The class-balanced second stage on toy scenes: 3 epochs, about 135 updates of 8 images by AdamW.
 
-The authors' learning rate is not published and would not fit so few steps; this one was chosen by eye.
+The authors' learning rate is not published and would not fit so few steps; this one was chosen by hand.
 """
 optim_wrapper = dict(
     type="OptimWrapper",

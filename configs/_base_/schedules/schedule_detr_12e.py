@@ -1,6 +1,6 @@
 """12 epochs as DINO's authors train: batch 16, AdamW 1e-4, a drop after epoch 11.
 
-No smaller rate for the body: it is frozen. mmengine scales the learning rate to the batch in use and prints the factor.
+No smaller rate for the backbone: it is frozen. mmengine scales the learning rate to the batch in use and prints the factor.
 """
 optim_wrapper = dict(
     type="OptimWrapper",

@@ -1,7 +1,7 @@
 """72 epochs as ViTDet (arXiv 2203.16527, appendix A.2) trains: batch 64, AdamW, drops after 8/9 and 26/27 of the run.
 
 Its decoder has LayerNorm and no batch norm, for which the authors' SGD at 0.16 is not made. No layer-wise decay: the
-body is frozen. mmengine scales the learning rate to the batch in use and prints the factor.
+backbone is frozen. mmengine scales the learning rate to the batch in use and prints the factor.
 """
 optim_wrapper = dict(
     type="OptimWrapper",
