@@ -7,6 +7,7 @@ It raises if forward() is called before weights are loaded, unless ``weights='ra
 
 import copy
 from collections.abc import Sequence
+from functools import partial
 
 from mmengine.logging import print_log
 from torch import Tensor, nn
@@ -25,7 +26,6 @@ from .description import is_described
 from .forward_options import ForwardSwitches, FrozenForward
 from .freezing import FrozenPart, frozen_part, set_norm_momentum
 from .settings_record import BodyRecord, body_record
-from .shared_features import SharedFeatures
 from .sync_bn import guard_host_sync_bn
 
 
@@ -51,7 +51,8 @@ class FrozenBackbone(nn.Module):
     Attributes:
         strides, channels: of the feature maps.
         source: where the loaded weights came from; None before loading.
-        shared: tensors and features shared with other backbones, or None.
+        shared: a :class:`.shared_features.SharedFeatures` that shares tensors and features with others, or None.
+        stored: features on disk, see :func:`.stored_features.read_features_from`; None for none.
 
     Raises:
         InputError: unknown network, stride, weights, pattern or option.
@@ -92,7 +93,7 @@ class FrozenBackbone(nn.Module):
         self._loaded: Fingerprint | None = None
         self._attachable: Fingerprint | None = None
         self.adapters = None
-        self.shared: SharedFeatures | None = None
+        self.shared = self.stored = None
         self._set_part(frozen_part(built.module, built.extract, len(built.strides), freeze))
         if self.is_frozen and built.maps_in_training > 1:
             raise InputError(
@@ -364,12 +365,14 @@ class FrozenBackbone(nn.Module):
         return run(images) if self.shared is None or merged else self.shared.features(self, images, run)
 
     def _whole_features(self, images: Tensor) -> tuple[Tensor, ...]:
-        return self._frozen_forward(self._built, images)
+        run = partial(self._frozen_forward, self._built)
+        return run(images) if self.stored is None else self.stored(images, run)
 
     def _features(self, images: Tensor) -> tuple[Tensor, ...]:
         return tuple(self._built.extract(self.body, self._frozen_forward.laid_out(images)))
 
     def _leave_shared(self) -> None:
+        self.stored = None
         if self.shared is not None:
             self.shared.leave(self)
 

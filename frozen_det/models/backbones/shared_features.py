@@ -139,7 +139,7 @@ class SharedFeatures:
             key = (backbone.architecture, name, now.tensors[canonical(name)], tensor.device)
             _put(backbone.body, name, self._tensors.setdefault(key, tensor.detach()))
         kind = _kind(backbone)
-        whole = (*kind, backbone.strides, now.digest) if backbone.is_wholly_frozen else None
+        whole = whole_function(backbone, now) if backbone.is_wholly_frozen else None
         if whole is not None:
             self._results.setdefault(whole, LastResult())
         self._members[backbone] = _Member(whole, now)
@@ -156,6 +156,15 @@ class SharedFeatures:
 
     def __deepcopy__(self, memo: dict) -> "SharedFeatures":
         return self
+
+
+def whole_function(backbone, now: Fingerprint) -> tuple:
+    """What the feature maps of a wholly frozen backbone follow from besides images and precision.
+
+    Args:
+        now: fingerprint of its frozen tensors.
+    """
+    return (*_kind(backbone), backbone.strides, now.digest)
 
 
 def _kind(backbone) -> tuple:
