@@ -59,6 +59,7 @@ def _table(path, d) -> str:
         ),
         f"kept for backward: about {d.bytes_kept_for_backward / 2**20:.0f} MiB an image in float32; weights, "
         f"gradients and two optimiser moments: {(4 * d.total_params + 12 * d.trainable_params) / 2**20:.0f} MiB",
+        *([d.cache.words()] if d.cache else []),
     ]
     return "\n".join(lines)
 

@@ -5,6 +5,7 @@ FLOPs count a multiply-add as two operations (see flop_count.py); RoIAlign, NMS 
 """
 
 import copy
+import math
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -18,6 +19,7 @@ from ..errors import InputError
 from ..models.backbone_sources.build import on_meta
 from ..models.backbones.description import describing
 from ..models.detectors.swapping import innermost
+from .cache_estimate import CacheEstimate, cache_estimate
 from .flop_count import flop_counter
 from .one_pass import VALUES_NEEDED, run_once
 
@@ -51,6 +53,7 @@ class ModelDescription:
         levels, neck_levels: ``stride`` and ``channels`` of the features.
         parts: counts of each stage, neck and head.
         not_run: parts that did not run, since they wait for objects that were found: their FLOPs are left out.
+        cache: what a feature cache could save; None unless the backbone is a wholly frozen ``FrozenBackbone``.
     """
 
     total_params: int
@@ -67,6 +70,7 @@ class ModelDescription:
     neck_levels: list[dict] = field(default_factory=list)
     parts: list[PartRow] = field(default_factory=list)
     not_run: list[str] = field(default_factory=list)
+    cache: CacheEstimate | None = None
 
     def to_dict(self) -> dict:
         """Plain values, for JSON."""
@@ -137,7 +141,15 @@ def describe_model(cfg, size_hw: tuple[int, int] | None = None) -> ModelDescript
             for name, part in _named_parts(model)
             if any(True for _ in part.parameters()) and not part_flops.ran(part)
         ],
+        _cache(cfg, model, part_flops, step.get_total_flops(), size_hw, levels),
     )
+
+
+def _cache(cfg, model, part_flops, step_flops: int, size_hw, levels) -> CacheEstimate | None:
+    if not getattr(model.backbone, "is_wholly_frozen", False):
+        return None
+    values = sum(row["channels"] * math.prod(-(-side // row["stride"]) for side in size_hw) for row in levels)
+    return cache_estimate(cfg, part_flops.of(model.backbone), step_flops, values)
 
 
 def _counted(model, size_hw, rois_training: int, rois_inference: int):
