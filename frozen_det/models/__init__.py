@@ -9,7 +9,9 @@ from .dense_heads.ssd_head import SSDHead
 from .detectors.detector import Detector, fill_blanks
 from .detectors.second_stage import ClassifierStage
 from .losses.class_balanced_loss import ClassBalancedLoss
+from .losses.eqlv2_loss import EQLV2Loss
 from .losses.huber_loss import HuberLoss
+from .losses.logit_adjusted_loss import LogitAdjustedLoss
 from .necks.conv_neck import ConvNeck
 from .necks.fpn import FPN
 from .necks.nas_fpn import NASFPN
@@ -23,6 +25,7 @@ from .task_modules.box_coder import InclusiveBoxCoder
 
 __all__ = [
     "FPN",
+    "EQLV2Loss",
     "NASFPN",
     "CascadeRoIHead",
     "CifarResNet",
@@ -36,6 +39,7 @@ __all__ = [
     "FrozenBackbone",
     "HuberLoss",
     "InclusiveBoxCoder",
+    "LogitAdjustedLoss",
     "RPNHead",
     "ResNetRS",
     "RetinaHead",

@@ -1,1 +1,1 @@
-"""Huber loss, class-balanced loss."""
+"""Losses of box regression, and of classes with few examples."""

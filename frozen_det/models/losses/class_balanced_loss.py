@@ -7,19 +7,16 @@ the code of Balanced Group Softmax (arXiv 2006.10408) that Copy-Paste follows. A
 from the head's is an error.
 """
 
-import json
-from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 from mmdet.models.losses.cross_entropy_loss import cross_entropy
 from mmengine.logging import print_log
-from torch import nn
 
-from ...errors import InputError, closest
+from ...errors import InputError
 from ...registry import MODELS
+from .counted_loss import CountedLoss
 
 BETA = 0.999
 CLIP = (0.01, 5.0)
@@ -62,63 +59,23 @@ def effective_number_weights(
     return np.clip(weights / mean, low, high)
 
 
-def count_instances(ann_file) -> dict[str, int]:
-    """Number of instances of every category of a COCO or LVIS json, by name, in the order of the json.
-
-    Crowd annotations are not counted: they are never training targets.
-
-    Args:
-        ann_file: path; a relative one starts at the working directory.
-
-    Raises:
-        InputError: a missing file, a json of another format, or no instances.
-    """
-    path = Path(ann_file)
-    if not path.is_file():
-        raise InputError(
-            f"expected the training set's annotation file in ClassBalancedLoss.ann_file, but {path} does "
-            "not exist. Give the path (a relative one starts at the working directory)."
-        )
-    try:
-        content = json.loads(path.read_bytes())
-        counts = Counter(a["category_id"] for a in content["annotations"] if not a.get("iscrowd", 0))
-        named = {category["name"]: counts[category["id"]] for category in content["categories"]}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"expected COCO or LVIS json with `annotations` and `categories` in {path} "
-            f"(ClassBalancedLoss.ann_file), got {type(error).__name__}: {error}."
-        ) from error
-    if not any(named.values()):
-        raise InputError(
-            f"expected annotated instances in {path} (ClassBalancedLoss.ann_file), got none. Give the "
-            "training set's file."
-        )
-    return named
-
-
 @MODELS.register_module()
-class ClassBalancedLoss(nn.Module):
+class ClassBalancedLoss(CountedLoss):
     """Softmax cross-entropy with class weights, for any box head of mmdet or frozen_det.
 
     The loss of each region is multiplied by the weight of its label, and the sum is divided by the number of regions,
-    as in mmdet's weighted cross-entropy. Weights are computed when training starts (``init_weights``), not when the
-    model is built, so testing needs no training annotations. They are not in the state dict.
+    as in mmdet's weighted cross-entropy.
 
     Args:
-        ann_file: the training set's COCO or LVIS json.
-        num_instances: instances per class in label order, instead of ``ann_file``.
-        classes: names in label order; None is the order of the json, as in frozen_det's data sets.
+        ann_file, num_instances, classes, loss_weight, reduction: see
+            :class:`frozen_det.models.losses.counted_loss.CountedLoss`.
         beta, clip: see :func:`effective_number_weights`.
         background_weight: weight of the last label; 1 as in the first stage.
-        loss_weight: factor on the result.
-        reduction: 'mean', 'sum' or 'none'.
 
     Raises:
-        InputError: both or neither of ``ann_file`` and ``num_instances``; see also the functions above; a number of
-            classes other than the head's.
+        InputError: see :class:`frozen_det.models.losses.counted_loss.CountedLoss` and
+            :func:`effective_number_weights`.
     """
-
-    use_sigmoid = False
 
     def __init__(
         self,
@@ -131,44 +88,19 @@ class ClassBalancedLoss(nn.Module):
         loss_weight: float = 1.0,
         reduction: str = "mean",
     ):
-        super().__init__()
-        if (ann_file is None) == (num_instances is None):
-            raise InputError(
-                "expected one of ann_file and num_instances in ClassBalancedLoss, got "
-                f"{'neither' if ann_file is None else 'both'}. Keep ann_file: the training set's json."
-            )
-        self.ann_file, self.num_instances, self.classes = ann_file, num_instances, classes
-        self.beta, self.clip = beta, tuple(clip)
-        self.background_weight, self.loss_weight, self.reduction = background_weight, loss_weight, reduction
+        super().__init__(ann_file, num_instances, classes, loss_weight, reduction)
+        self.beta, self.clip, self.background_weight = beta, tuple(clip), background_weight
         effective_number_weights([1], beta, self.clip)  # checks the arguments
-        self.register_buffer("class_weights", None, persistent=False)
 
-    def init_weights(self) -> None:
-        """Compute the class weights, once. mmengine calls this before training only."""
-        if self.class_weights is not None:
-            return
-        counts = self._counts()
+    def values_of(self, counts: list[int]) -> torch.Tensor:
+        """The weights of classes and background."""
         weights = effective_number_weights(counts, self.beta, self.clip)
         print_log(
             f"class-balanced loss: {len(weights)} classes, {min(counts)} to {max(counts)} instances, weights "
             f"{weights.max():.3g} to {weights.min():.3g}, background {self.background_weight:g}",
             "current",
         )
-        self.class_weights = torch.tensor([*weights, self.background_weight], dtype=torch.float32)
-
-    def _counts(self) -> list[int]:
-        if self.num_instances is not None:
-            return list(self.num_instances)
-        named = count_instances(self.ann_file)
-        if self.classes is None:
-            return list(named.values())
-        unknown = [name for name in self.classes if name not in named]
-        if unknown:
-            raise InputError(
-                f"expected the classes of the model in {self.ann_file} (ClassBalancedLoss.ann_file), but "
-                f"it has no {unknown[0]!r}; {closest(unknown[0], named)}"
-            )
-        return [named[name] for name in self.classes]
+        return torch.tensor([*weights, self.background_weight], dtype=torch.float32)
 
     def forward(
         self,
@@ -194,14 +126,6 @@ class ClassBalancedLoss(nn.Module):
         Raises:
             InputError: C differs from the number of classes that were counted.
         """
-        self.init_weights()
-        if len(self.class_weights) != cls_score.size(1):
-            raise InputError(
-                f"expected counts of {cls_score.size(1) - 1} classes, as the head has, got "
-                f"{len(self.class_weights) - 1} from {self.ann_file or 'num_instances'} "
-                "(model: loss_cls of type frozen_det.ClassBalancedLoss). Give the annotation file that "
-                "the model trains on."
-            )
         # Weights of 0.01 would be rounded in half precision.
         return self.loss_weight * cross_entropy(
             cls_score.float(),
@@ -209,5 +133,5 @@ class ClassBalancedLoss(nn.Module):
             weight,
             reduction=reduction_override or self.reduction,
             avg_factor=avg_factor,
-            class_weight=self.class_weights.to(cls_score.device),
+            class_weight=self.checked_values(cls_score),
         )

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frozen_det.errors import InputError
-from frozen_det.models.losses.class_balanced_loss import ClassBalancedLoss, count_instances, effective_number_weights
+from frozen_det.models.losses.class_balanced_loss import ClassBalancedLoss, effective_number_weights
+from frozen_det.models.losses.counted_loss import count_instances
 
 COUNTS = st.lists(st.integers(1, 10**6), min_size=1, max_size=30)
 BETAS = st.sampled_from([0.0, 0.5, 0.9, 0.999, 0.9999])
@@ -148,7 +149,7 @@ def test_half_precision_keeps_the_weights_digits(ann_file):
 def test_names_in_another_order_than_the_json_take_their_own_counts(ann_file):
     loss = ClassBalancedLoss(ann_file=str(ann_file), classes=("bird", "dog", "cat"))
     loss.init_weights()
-    assert loss.class_weights.tolist() == pytest.approx([*effective_number_weights([1, 3, 0]), 1.0])
+    assert loss.class_values.tolist() == pytest.approx([*effective_number_weights([1, 3, 0]), 1.0])
 
 
 def test_nothing_is_read_before_training_and_nothing_enters_the_state_dict(tmp_path, ann_file):
