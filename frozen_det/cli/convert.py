@@ -1,8 +1,10 @@
-"""Convert checkpoints: lean to full, full to lean, with other class names, or (only with --trust) a pickle with code.
+"""Convert checkpoints: lean to full, full to lean, with other class names, a final layer that favours rare classes, or
+(only with --trust) a pickle with code.
 
 frozen-det convert lean.pth -o full.pth --config quickstart
 frozen-det convert full.pth -o lean.pth --config quickstart
 frozen-det convert foreign.pth -o named.pth --classes-from my/data/annotations/train.json
+frozen-det convert detector.pth -o rescaled.pth --tau-norm 0.7
 frozen-det convert --trust old_pickle.pth -o weights.safetensors
 """
 
@@ -18,13 +20,21 @@ def add_arguments(parser) -> None:
     parser.add_argument("--config", help="config that trained the checkpoint (lean to full, full to lean)")
     add_cfg_options(parser, "overrides of the config")
     parser.add_argument("--to", choices=["lean", "full"], help="what to make (default: the other of the two)")
-    parser.add_argument(
+    one = parser.add_mutually_exclusive_group()
+    one.add_argument(
         "--classes-from",
         metavar="JSON",
         help="annotation file (COCO json) of the data it was trained on: its categories, in their "
         "order, become the checkpoint's class names",
     )
-    parser.add_argument(
+    one.add_argument(
+        "--tau-norm",
+        type=float,
+        metavar="TAU",
+        help="rescale a two-stage detector's final classification layer by the norms of its classes to this power "
+        "(0 to 1), for rare classes; see docs/long_tail.md",
+    )
+    one.add_argument(
         "--trust",
         action="store_true",
         help="run the code that the file asks for, in a process of its own; only for files whose author you trust",
@@ -36,10 +46,13 @@ def run(args) -> int:
         return _trusted(args)
     if args.classes_from is not None:
         return _named(args)
+    if args.tau_norm is not None:
+        return _rescaled(args)
     if args.config is None:
         raise InputError(
             "expected --config with the config that trained the checkpoint (lean to full, full to lean), "
-            "--classes-from for its class names, or --trust for a pickle that needs code, got none."
+            "--classes-from for its class names, --tau-norm for its final layer, or --trust for a pickle that needs "
+            "code, got none."
         )
     from ..models.backbones.frozen_backbone import FrozenBackbone
     from ..models.detectors.trained_backbone import backbone_config
@@ -98,7 +111,7 @@ def _write(made: dict, out: str) -> None:
 
 
 def _named(args) -> int:
-    """Write the class names of the training data into a checkpoint; only their number is checked."""
+    """Write the class names of the training data into a checkpoint; the user's word, checked by their number alone."""
     from ..datasets.readers.annotation_check import read_classes
     from ..weights.class_names import LABEL_CLASSES, shown, stated_classes
 
@@ -114,6 +127,16 @@ def _named(args) -> int:
     checkpoint["meta"] = {**meta, LABEL_CLASSES: list(classes), "dataset_meta": {**dataset, "classes": classes}}
     _write(checkpoint, args.out)
     print(f"{args.out}: the labels are {shown(classes)} (were {shown(known) if known else 'without names'})")
+    return 0
+
+
+def _rescaled(args) -> int:
+    from ..weights.tau_norm import tau_normalise
+
+    checkpoint = _checkpoint(args)
+    count = tau_normalise(checkpoint["state_dict"], args.tau_norm, args.checkpoint)
+    _write(checkpoint, args.out)
+    print(f"{args.out}: {count} final layer{'s' if count > 1 else ''} rescaled by tau-normalisation, {args.tau_norm:g}")
     return 0
 
 
