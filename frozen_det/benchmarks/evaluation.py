@@ -1,4 +1,4 @@
-"""Time and memory of evaluation against pycocotools and faster-coco-eval, including loading and conversion.
+"""Time and memory of evaluation against pycocotools and faster-coco-eval, loading and hand-over counted.
 
 Every tool starts in a process of its own with the same annotation json and the same detections in memory (arrays
 and run-length masks, as a detector leaves them). Its clock runs from there to the numbers; peak memory is what the
@@ -110,7 +110,7 @@ def measure(engine_name: str, folder: Path, iou_type: str, federated: bool) -> d
 
 
 def _timed(engine, stages: dict):
-    """Measure how long passing detections to the engine takes."""
+    """Note how long the engine's hand-over takes."""
     load = engine.load
 
     def timed_load(*args):

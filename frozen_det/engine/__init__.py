@@ -7,6 +7,7 @@ from .hooks.frozen_proof import FrozenProofHook
 from .hooks.lean_checkpoint import LeanCheckpointHook
 from .hooks.nan_guard import NaNGuardHook
 from .hooks.norm_statistics import NormStatisticsHook
+from .hooks.region_cache import RegionCacheHook
 from .hooks.second_stage import SecondStageHook
 from .hooks.split_overlap import SplitOverlapHook
 from .hooks.step_seed import StepSeedHook
@@ -23,6 +24,7 @@ __all__ = [
     "LeanCheckpointHook",
     "NaNGuardHook",
     "NormStatisticsHook",
+    "RegionCacheHook",
     "RoleParameterGroups",
     "SecondStageHook",
     "SplitOverlapHook",

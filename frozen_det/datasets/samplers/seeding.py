@@ -103,7 +103,7 @@ class RankSampler(Sampler):
         return self.num_samples
 
     def set_epoch(self, epoch: int) -> None:
-        """Set the epoch, from 0; called by the training loop."""
+        """Tell the epoch, from 0; the training loop does."""
         self.epoch = epoch
 
 

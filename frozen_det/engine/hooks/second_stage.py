@@ -8,23 +8,35 @@ from pathlib import Path
 
 import torch
 from mmengine.hooks import Hook
+from mmengine.model import bias_init_with_prob
 
 from ...errors import InputError
+from ...models.detectors.regions import box_heads
 from ...models.detectors.second_stage import HOW
 from ...registry import HOOKS
 from ...weights.whole_checkpoint import unwrapped
 from ..runner.run_guard import is_training
+
+FIRST_PROBABILITY = 0.001  # of every class, where each has a sigmoid of its own
 
 
 @HOOKS.register_module()
 class SecondStageHook(Hook):
     """Check the first stage's checkpoint before training, and log what trains.
 
+    Args:
+        new_layer: the final layers start anew instead of from the first stage's, whose may then have any shape (a loss
+            with other outputs). With class-balanced sampling this is "cRT" of arXiv 1910.09217, section 4. Of a loss
+            by sigmoids the layer begins with all probabilities at 0.001, as the authors of EQLv2 have it.
+
     Raises:
         InputError: see the module's docstring.
     """
 
     priority = "NORMAL"
+
+    def __init__(self, new_layer: bool = False):
+        self.new_layer = new_layer
 
     def before_run(self, runner) -> None:
         """Refuse training without a first stage, before the model is initialised."""
@@ -37,6 +49,7 @@ class SecondStageHook(Hook):
             raise InputError(
                 f"expected the checkpoint of a finished first stage in load_from, but {given} does not exist: {HOW}."
             )
+        unwrapped(runner.model).new_layer = self.new_layer
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Compare the classes and the backbone with the first stage's, before anything is loaded."""
@@ -50,10 +63,17 @@ class SecondStageHook(Hook):
 
     def before_train(self, runner) -> None:
         """Say what trains."""
-        trained = {name: p.numel() for name, p in unwrapped(runner.model).named_parameters() if p.requires_grad}
+        model = unwrapped(runner.model)
+        trained = {name: p.numel() for name, p in model.named_parameters() if p.requires_grad}
+        anew = self.new_layer and not runner._resume
+        if anew:
+            for head in box_heads(model.roi_head):
+                if getattr(head.loss_cls, "use_sigmoid", False):
+                    torch.nn.init.constant_(head.fc_cls.bias, bias_init_with_prob(FIRST_PROBABILITY))
         runner.logger.info(
             f"second stage from {runner._load_from}: {sum(trained.values()):,} parameters train "
-            f"({', '.join(trained)}); everything else is frozen, norm statistics too"
+            f"{'from new values ' if anew else ''}({', '.join(trained)}); "
+            "everything else is frozen, norm statistics too"
         )
 
 

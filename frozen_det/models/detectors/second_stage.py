@@ -6,8 +6,7 @@ CascadeRCNN in a config (with the same state dict keys). Training requires a fir
 tensor fits.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
 from mmdet.models.detectors import TwoStageDetector
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from ...errors import InputError
 from ...registry import MODELS
 from ...weights.digest import BASE_DIGEST
+from .regions import box_heads, caught_regions, regions_in, without_mask_head
 
 HOW = "--cfg-options load_from=work_dirs/STAGE_ONE/epoch_N.pth"
 
@@ -32,6 +32,8 @@ class ClassifierStage(TwoStageDetector):
 
     Attributes:
         trained_layers: names of the final layers, e.g. ``('roi_head.bbox_head.fc_cls',)``.
+        new_layer: whether loading a checkpoint leaves the final layers as they are, whatever it holds for them.
+        keep_regions: called with each batch's regions that were computed; None: they are not kept.
 
     Raises:
         InputError: a box head without ``fc_cls``; a checkpoint that lacks a tensor or has one of another shape;
@@ -60,7 +62,8 @@ class ClassifierStage(TwoStageDetector):
             init_cfg=init_cfg,
         )
         self.trained_layers = final_layers(self)
-        self.stage_one_loaded = False
+        self.stage_one_loaded = self.new_layer = False
+        self.keep_regions: Callable[[dict[str, Tensor]], None] | None = None
         for name, parameter in self.named_parameters():
             parameter.requires_grad_(self._is_trained(name))
         self.train(self.training)
@@ -111,12 +114,50 @@ class ClassifierStage(TwoStageDetector):
                 "expected a finished first stage to start from, but no checkpoint was loaded into "
                 f"frozen_det.ClassifierStage: give one by {HOW}."
             )
-        with torch.no_grad():
-            features = self.extract_feat(batch_inputs)
-            proposals = self._proposals(features, batch_data_samples)
-        with without_mask_head(self.roi_head):
-            losses = self.roi_head.loss(features, proposals, batch_data_samples)
-        return {name: value for name, value in losses.items() if "loss" not in name or "loss_cls" in name}
+        regions = regions_in(batch_data_samples)
+        if regions is None:
+            regions = self.regions(batch_inputs, batch_data_samples)
+            if self.keep_regions is not None:
+                self.keep_regions(regions)
+        return self.loss_of_regions(regions)
+
+    @torch.no_grad()
+    def regions(self, batch_inputs: Tensor, batch_data_samples: list) -> dict[str, Tensor]:
+        """What the final layers train on, of each box head i: all that the frozen rest of the detector gives them.
+
+        Args:
+            batch_inputs, batch_data_samples: see :meth:`loss`.
+
+        Returns:
+            ``{i}.features`` (R, D), ``{i}.labels`` (R,) int64 in [0, classes], background last, and
+            ``{i}.label_weights`` (R,).
+        """
+        features = self.extract_feat(batch_inputs)
+        proposals = self._proposals(features, batch_data_samples)
+        with without_mask_head(self.roi_head), caught_regions(self.roi_head) as regions:
+            self.roi_head.loss(features, proposals, batch_data_samples)
+        return regions
+
+    def loss_of_regions(self, regions: dict[str, Tensor]) -> dict:
+        """Classification losses (and accuracies), with the names and stage weights of the RoI head.
+
+        Args:
+            regions: see :meth:`regions`.
+        """
+        cascade = isinstance(self.roi_head.bbox_head, nn.ModuleList)
+        losses = {}
+        for number, head in enumerate(box_heads(self.roi_head)):
+            if f"{number}.features" not in regions:  # a cascade that ran out of regions
+                break
+            scores = head.fc_cls(regions[f"{number}.features"])
+            found = head.loss(
+                scores, None, None, regions[f"{number}.labels"], regions[f"{number}.label_weights"], None, None
+            )
+            for name, value in found.items():
+                if "loss" in name and cascade:
+                    value = value * self.roi_head.stage_loss_weights[number]
+                losses[f"s{number}.{name}" if cascade else name] = value
+        return losses
 
     def _proposals(self, features, batch_data_samples) -> list:
         """Regions as in training of the first stage, without the RPN's losses."""
@@ -131,9 +172,11 @@ class ClassifierStage(TwoStageDetector):
 
     def _load_from_state_dict(self, state_dict, prefix, *args):
         """Check a checkpoint, strict or not: it holds the whole detector, or nothing is loaded."""
+        own = self.state_dict()
+        if self.new_layer:
+            state_dict.update({f"{prefix}{name}": value for name, value in own.items() if self._is_trained(name)})
         refuse_misfit(
-            {name.removeprefix(prefix): value for name, value in state_dict.items() if name.startswith(prefix)},
-            self.state_dict(),
+            {name.removeprefix(prefix): value for name, value in state_dict.items() if name.startswith(prefix)}, own
         )
         self.stage_one_loaded = True
         super()._load_from_state_dict(state_dict, prefix, *args)
@@ -201,7 +244,8 @@ def refuse_misfit(state: dict, wanted: dict) -> None:
         name, found = classes
         detail = (
             f"{name} has {len(found)} outputs in the file, {len(wanted[name])} in the model: another number of "
-            "classes (or another kind of classification loss). Set model.num_classes to the first stage's"
+            "classes (or another kind of classification loss). Set model.num_classes to the first stage's, or "
+            "default_hooks.second_stage.new_layer=True for a layer that starts anew"
         )
     elif missing:
         detail = f"{missing[0]} is missing. Give the checkpoint that the first stage's config wrote"
@@ -215,17 +259,3 @@ def refuse_misfit(state: dict, wanted: dict) -> None:
         f"the checkpoint (load_from) does not fit this second stage: {len(missing)} of {len(wanted)} "
         f"tensors missing, {len(reshaped)} of another shape; {detail}."
     )
-
-
-@contextmanager
-def without_mask_head(roi_head: nn.Module) -> Iterator[None]:
-    """Within this context `roi_head` has no mask head, so that its ``loss`` computes no masks."""
-    held = roi_head._modules.get("mask_head")
-    if held is None:
-        yield
-        return
-    roi_head._modules["mask_head"] = None
-    try:
-        yield
-    finally:
-        roi_head._modules["mask_head"] = held

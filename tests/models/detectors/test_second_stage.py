@@ -142,7 +142,7 @@ def test_the_class_weights_are_in_the_loss():
     softmax = detector(loss_cls=SOFTMAX)
     softmax.load_state_dict(balanced.state_dict())
     assert balanced.loss(*batch())["loss_cls"].item() != pytest.approx(softmax.loss(*batch())["loss_cls"].item())
-    assert balanced.roi_head.bbox_head.loss_cls.class_weights.tolist() == pytest.approx(
+    assert balanced.roi_head.bbox_head.loss_cls.class_values.tolist() == pytest.approx(
         [*effective_number_weights([500, 40, 3]), 1.0]
     )
 
@@ -184,7 +184,7 @@ def test_it_predicts_what_the_first_stage_predicts():
 
 @pytest.mark.parametrize(
     "loss_cls",
-    [dict(type="mmdet.SeesawLoss", num_classes=3), dict(type="mmdet.EQLV2Loss", num_classes=3)],
+    [dict(type="mmdet.SeesawLoss", num_classes=3), dict(type="frozen_det.EQLV2Loss", num_classes=3)],
     ids=["seesaw", "eqlv2"],
 )
 @pytest.mark.parametrize("kind", ["ours", "ours_cascade", "hosts_cascade"])
@@ -202,6 +202,19 @@ def test_the_hosts_long_tail_losses_train_both_stages(kind, loss_cls):
     counted = [name for name in second.state_dict() if ".loss_cls." in name]
     assert counted and not set(counted) & set(held)
     assert all(torch.equal(value, held[name]) for name, value in second.frozen_tensors().items())
+
+
+def test_a_new_layer_takes_no_values_and_no_shape_from_the_first_stage():
+    first, _ = stages()
+    second = detector(loss_cls=dict(type="mmdet.SeesawLoss", num_classes=3))
+    with pytest.raises(InputError, match="has 4 outputs in the file, 5 in the model.*second_stage.new_layer=True"):
+        second.load_state_dict(first.state_dict(), strict=False)
+    second.new_layer, before = True, second.roi_head.bbox_head.fc_cls.weight.clone()
+    second.load_state_dict(first.state_dict(), strict=False)
+    assert torch.equal(second.roi_head.bbox_head.fc_cls.weight, before)
+    assert torch.equal(
+        second.neck.state_dict()[name := next(iter(first.neck.state_dict()))], first.neck.state_dict()[name]
+    )
 
 
 def test_training_without_a_first_stage_is_refused():

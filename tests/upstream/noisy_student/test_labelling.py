@@ -1,4 +1,4 @@
-"""Labelling: equal files from any number of processes; whole parts survive a kill; broken images are named."""
+"""Labelling: the same files under any number of processes; whole parts survive a kill; what does not decode is told."""
 
 import os
 import signal
