@@ -34,7 +34,7 @@ is first asked for; `import frozen_det` alone loads no torch. Whatever a user ca
 # In this order on the page; every public name stands in one of them.
 GROUPS = {
     "Train and measure": ["train", "evaluate", "evaluate_stored", "describe", "ModelDescription"],
-    "Detect": ["load_detector", "LoadedDetector", "load_family", "LoadedFamily", "Detections"],
+    "Detect": ["load_detector", "LoadedDetector", "load_family", "DetectorFamily", "Detections"],
     "Backbones": ["FrozenBackbone", "Detector", "list_backbones", "load_backbone", "export_backbone", "export_program"],
     "Weights and configs": ["read_card", "WeightsCard", "list_configs", "load_config", "InputError"],
 }

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .export.programs import export_program
     from .export.weights_file import export_backbone
     from .inference.detector import Detections, LoadedDetector, load_backbone, load_detector
-    from .inference.family import LoadedFamily, load_family
+    from .inference.family import DetectorFamily, load_family
     from .models.backbone_sources.source import list_backbones
     from .models.backbones.frozen_backbone import FrozenBackbone
     from .models.detectors.detector import Detector
@@ -38,10 +38,10 @@ __version__ = "0.1.0"
 __all__ = [
     "Detections",
     "Detector",
+    "DetectorFamily",
     "FrozenBackbone",
     "InputError",
     "LoadedDetector",
-    "LoadedFamily",
     "ModelDescription",
     "WeightsCard",
     "__version__",
@@ -64,9 +64,9 @@ __all__ = [
 _WITH_HOST = {
     "Detections": "inference.detector",
     "Detector": "models.detectors.detector",
+    "DetectorFamily": "inference.family",
     "FrozenBackbone": "models.backbones.frozen_backbone",
     "LoadedDetector": "inference.detector",
-    "LoadedFamily": "inference.family",
     "ModelDescription": "reports.describe",
     "describe": "reports.describe",
     "evaluate": "engine.testing",

@@ -37,11 +37,11 @@ def run(args) -> int:
     names = {folder: _names(files, folder) for folder in folders.values()}
     configs = dict.fromkeys(checkpoints, args.config) if args.config else None
     family = load_family(checkpoints, configs, args.device, options_of(args))
-    reader = next(iter(family.members.values())).reader
+    reader = next(iter(family.values())).reader
     left_out, undrawn = [], []
     with ExitStack() as stack:
         written = {
-            name: stack.enter_context(PredictionsFile(folder / "predictions.json", family.members[name].classes))
+            name: stack.enter_context(PredictionsFile(folder / "predictions.json", family[name].classes))
             for name, folder in folders.items()
         }
         for file in tqdm(files, desc="detecting", unit="image"):

@@ -113,7 +113,7 @@ def export_program(
 
 def _program_copy(backbone, fold_norms: bool):
     """A copy to trace: adapters merged where they can be, beside the backbone where not; norms folded if asked for."""
-    taken = copy.deepcopy(backbone).cpu().eval().requires_grad_(False)
+    taken = copy.deepcopy(backbone).stand_alone().cpu().eval().requires_grad_(False)
     if taken.adapters is not None:
         with suppress(InputError):  # a program can hold them beside the backbone, unlike a weights file
             taken.merge()

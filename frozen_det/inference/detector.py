@@ -198,6 +198,35 @@ def load_detector(
     return LoadedDetector(model.to(device).eval(), _pipelines(cfg), classes)
 
 
+def new_detector(config, backbone: Mapping[str, Any] | None = None, device: str | None = None) -> LoadedDetector:
+    """Build the detector of a config as at the start of training: backbone loaded, decoder initialised.
+
+    Args:
+        config: path, name of a config that ships, or mmengine's Config.
+        backbone: config of a :class:`frozen_det.FrozenBackbone` in place of the detector's own, whose `adapters` and
+            `freeze` stay where it does not give them.
+        device: by default the GPU where there is one.
+
+    Raises:
+        InputError: a config that cannot be built, weights that do not fit, no such device.
+    """
+    from mmdet.registry import MODELS
+    from mmdet.utils import register_all_modules
+
+    from ..config import load_config
+    from ..models.detectors.swapping import with_backbone
+
+    device = device_of(device)
+    register_all_modules(init_default_scope=True)
+    cfg = copy.deepcopy(config) if hasattr(config, "test_dataloader") else load_config(config)
+    model = cfg.model if backbone is None else with_backbone(cfg.model, backbone)
+    model = MODELS.build(model)
+    model.init_weights()
+    data = _test_data(cfg)
+    classes = () if data is None else data.metainfo.get("classes", ())
+    return LoadedDetector(model.to(device).eval(), _pipelines(cfg), tuple(classes))
+
+
 def load_backbone(config: str | Path, checkpoint: str | Path, options: Mapping[str, Any] | None = None) -> nn.Module:
     """Build the backbone of a config's model alone, and fill it from a checkpoint of the whole model.
 

@@ -1,76 +1,136 @@
-"""Several trained detectors on one frozen backbone as one function: one pass, results by member."""
+"""Several detectors on one frozen backbone as one function: one pass, results by member."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
 from ..models.backbones.frozen_backbone import FrozenBackbone
 from ..models.backbones.shared_features import SharedFeatures
-from .detector import Detections, LoadedDetector, load_detector
+from ..weights.digest import Fingerprint
+from .detector import Detections, LoadedDetector, load_detector, new_detector
 
 
-class LoadedFamily:
-    """Detectors that share a frozen backbone and the preparation of images; call it with images as one detector.
+class DetectorFamily(Mapping[str, LoadedDetector]):
+    """Detectors by name that share a frozen backbone and the preparation of images; called as one detector is.
 
-    The frozen tensors are held once, and of an image they are run once. What a member finds is, bit by bit, what it
-    finds alone.
+    The frozen tensors are held once, and of an image they are run once; where a member has adapters or trained stages,
+    what comes before these is shared. What a member finds is, bit by bit, what it finds alone. Trained detectors come
+    by :func:`frozen_det.load_family` or :meth:`add`.
 
-    Attributes:
-        members: the detectors by name.
+    Args:
+        backbone: config of the :class:`frozen_det.FrozenBackbone` of members that are given as configs, in place of
+            their own; `strides`, `adapters` and `freeze` are the members' own where it does not give them. None: each
+            uses its own.
+        members: by name a detector that was loaded, or the config (path, name of one that ships, or mmengine's Config)
+            of one to build, whose decoder is initialised.
+        device: of those that are built; by default the GPU where there is one.
+
+    Raises:
+        InputError: as :meth:`add`.
     """
 
-    def __init__(self) -> None:
-        self.members: dict[str, LoadedDetector] = {}
+    def __init__(
+        self,
+        backbone: Mapping[str, Any] | None = None,
+        members: Mapping[str, Any] | None = None,
+        device: str | None = None,
+    ) -> None:
+        self._backbone, self._device = backbone, device
+        self._members: dict[str, LoadedDetector] = {}
         self._shared = SharedFeatures()
+        for name, member in (members or {}).items():
+            self.add(name, member)
 
-    def add(self, name: str, detector: LoadedDetector) -> None:
-        """Let a detector join.
+    def __getitem__(self, name: str) -> LoadedDetector:
+        return self._members[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def add(self, name: str, member: Any) -> None:
+        """Add a detector.
+
+        Args:
+            name: by which its results are given.
+            member: the detector, or the config of one to build.
 
         Raises:
-            InputError: a name that is taken, another frozen base, or images prepared in another way.
+            InputError: a name that is taken, a config that cannot be built, another frozen base, or images prepared in
+                another way.
         """
-        if name in self.members:
+        if name in self._members:
             raise InputError(f"expected members of different names, got {name!r} twice; name one otherwise.")
-        if self.members:
-            other = next(iter(self.members))
-            _require_alike(other, self.members[other], name, detector)
-        for backbone in _backbones(detector):
-            backbone.shared = self._shared
-        self.members[name] = detector
+        if not isinstance(member, LoadedDetector):
+            member = new_detector(member, self._backbone, self._device)
+        digests = {backbone: backbone.frozen_fingerprint() for backbone in _backbones(member)}
+        if self._members:
+            self._require_alike(name, member, next(iter(digests.values()), None))
+        for backbone, digest in digests.items():
+            self._shared.join(backbone, digest)
+        self._members[name] = member
 
     def remove(self, name: str) -> LoadedDetector:
-        """Let a member go; it is a detector of its own again, and the others stay as they are."""
-        if name not in self.members:
-            raise InputError(f"expected one of {sorted(self.members)} to remove, got {name!r}.")
-        detector = self.members.pop(name)
-        for backbone in _backbones(detector):
-            self._shared.leave(backbone)
-            backbone.shared = None
-        return detector
+        """Remove a member and return it; it no longer shares anything, and the others are unchanged."""
+        _require_known([name], self._members, "to remove")
+        member = self._members.pop(name)
+        for backbone in _backbones(member):
+            backbone.stand_alone()
+        return member
 
-    def __call__(self, images: Sequence) -> list[dict[str, Detections]]:
+    def __call__(self, images: Sequence, only: Sequence[str] | None = None) -> list[dict[str, Detections]]:
         """Detect.
 
         Args:
             images: image files, or (H, W, 3) uint8 arrays in BGR order as cv2 gives them.
+            only: names of the members to ask; None asks all.
 
         Returns:
             for each image what each member found, by its name.
 
         Raises:
-            InputError: no member; an image that is missing, cannot be decoded or has another form.
+            InputError: no member, or none of such a name; an image that is missing, cannot be decoded or has another
+                form.
         """
-        if not self.members:
+        if not self._members:
             raise InputError("expected a family with members, got one without; add() one.")
-        first = next(iter(self.members.values()))
+        _require_known(only or (), self._members, "in `only`")
+        asked = self._members if only is None else {name: self._members[name] for name in only}
+        prepare = next(iter(self._members.values())).prepared
         found = []
         for number, image in enumerate(images):
-            data = first.prepared(image, number)
-            found.append({name: one.found(copy.deepcopy(data)) for name, one in self.members.items()})
-        self._shared.forget()
+            data = prepare(image, number)
+            try:
+                found.append({name: one.found(copy.deepcopy(data)) for name, one in asked.items()})
+            finally:
+                self._shared.forget()
         return found
+
+    def _require_alike(self, name: str, member: LoadedDetector, digest: Fingerprint | None) -> None:
+        first, one = next(iter(self._members.items()))
+        known = [self._shared.fingerprint_of(backbone) for backbone in _backbones(one)]
+        if digest is None or not known:
+            without = name if known else first
+            raise InputError(f"expected members with a frozen_det.FrozenBackbone, got {without} without one.")
+        a, b = known[0], digest
+        common = a.tensors.keys() & b.tensors.keys()
+        differing = sorted(tensor for tensor in common if a.tensors[tensor] != b.tensors[tensor])
+        if not common or differing:
+            what = f"first in {differing[0]}" if differing else "which have no tensor in common"
+            raise InputError(
+                f"expected members on one frozen base, got {first} on sha256 {a.digest[:12]} and {name} on "
+                f"{b.digest[:12]}, {what}. Train both on the same backbone and weights, or load them one by one."
+            )
+        if one.preparation != member.preparation:
+            raise InputError(
+                f"expected members that prepare an image in the same way, got {first} with {one.preparation} and "
+                f"{name} with {member.preparation}. Test both with one pipeline (test_dataloader.dataset.pipeline), or "
+                "load them one by one."
+            )
 
 
 def load_family(
@@ -78,7 +138,7 @@ def load_family(
     configs: Mapping[str, str | Path] | None = None,
     device: str | None = None,
     options: Mapping[str, Any] | None = None,
-) -> LoadedFamily:
+) -> DetectorFamily:
     """Load detectors that were trained on the same frozen backbone.
 
     Args:
@@ -96,7 +156,8 @@ def load_family(
         InputError: a member that does not load, or two that do not share base and preparation of images.
     """
     named = dict(checkpoints) if isinstance(checkpoints, Mapping) else member_names(checkpoints)
-    family = LoadedFamily()
+    _require_known(configs or (), named, "in `configs`")
+    family = DetectorFamily()
     for name, checkpoint in named.items():
         family.add(name, load_detector((configs or {}).get(name), checkpoint, device, options))
     return family
@@ -114,26 +175,10 @@ def member_names(checkpoints: Sequence[str | Path]) -> dict[str, Path]:
     return {"-".join(one[-count:]): path for one, path in zip(ends, paths)}
 
 
-def _require_alike(first: str, one: LoadedDetector, second: str, other: LoadedDetector) -> None:
-    digests = [[backbone.frozen_fingerprint() for backbone in _backbones(each)] for each in (one, other)]
-    if not all(digests):
-        without = first if not digests[0] else second
-        raise InputError(f"expected members with a frozen_det.FrozenBackbone, got {without} without one.")
-    a, b = digests[0][0], digests[1][0]
-    common = a.tensors.keys() & b.tensors.keys()
-    differing = sorted(name for name in common if a.tensors[name] != b.tensors[name])
-    if not common or differing:
-        what = f"first in {differing[0]}" if differing else "which have no tensor in common"
-        raise InputError(
-            f"expected members on one frozen base, got {first} on sha256 {a.digest[:12]} and {second} on "
-            f"{b.digest[:12]}, {what}. Train both on the same backbone and weights, or load them one by one."
-        )
-    if one.preparation != other.preparation:
-        raise InputError(
-            f"expected members that prepare an image in the same way, got {first} with {one.preparation} and {second} "
-            f"with {other.preparation}. Test both with one pipeline (test_dataloader.dataset.pipeline), or load them "
-            "one by one."
-        )
+def _require_known(names, members: Mapping, where: str) -> None:
+    for name in names:
+        if name not in members:
+            raise InputError(f"expected names among {sorted(members)} {where}, got {name!r}.")
 
 
 def _backbones(detector: LoadedDetector) -> list[FrozenBackbone]:

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 
 from frozen_det.errors import InputError
-from frozen_det.inference.detector import load_detector
-from frozen_det.inference.family import load_family, member_names
+from frozen_det.inference.detector import load_detector, new_detector
+from frozen_det.inference.family import DetectorFamily, load_family, member_names
 from frozen_det.weights.kept_checkpoints import latest_checkpoint
 from tests.training_runs import tiny_config, tiny_scenes, train
 
@@ -40,12 +41,12 @@ def _equal(one, other) -> bool:
 def test_a_family_finds_what_its_members_find_alone(trained, images):
     family = load_family({name: trained[name] for name in ("first", "adapters")})
     found = family(images)
-    for name in family.members:
+    for name in family:
         alone = load_detector(None, trained[name])(images)
         assert all(len(one.scores) and _equal(one, both[name]) for one, both in zip(alone, found, strict=True))
     pointers = [
         next(p for n, p in one.model.named_parameters() if n.endswith("conv_stem.weight")).data_ptr()
-        for one in family.members.values()
+        for one in family.values()
     ]
     assert pointers[0] == pointers[1]
 
@@ -58,6 +59,92 @@ def test_a_member_joins_and_goes_and_the_others_stay_as_they_are(trained, images
     gone = family.remove("first")
     assert list(family(images)[0]) == ["adapters"]
     assert all(_equal(a["first"], b) for a, b in zip(before, gone(images), strict=True))
+
+
+def test_the_base_is_hashed_once_for_each_member_and_only_those_asked_for_answer(trained, images, monkeypatch):
+    from frozen_det.models.backbones.frozen_backbone import FrozenBackbone
+
+    members = {str(number): load_detector(None, trained["first"]) for number in range(3)}
+    asked, hashed = [], FrozenBackbone.frozen_fingerprint
+    monkeypatch.setattr(FrozenBackbone, "frozen_fingerprint", lambda self: asked.append(self) or hashed(self))
+    family = DetectorFamily(members=members)
+    found = family(images)
+    assert len(asked) == 3
+    some = family(images, only=["2"])
+    assert [list(one) for one in some] == [["2"], ["2"]]
+    assert all(_equal(a["0"], b["2"]) for a, b in zip(found, some, strict=True))
+
+
+_ONE_STAGE = dict(
+    type="RetinaNet",
+    neck=dict(type="FPN", out_channels=8, num_outs=4),
+    bbox_head=dict(
+        type="RetinaHead",
+        stacked_convs=1,
+        feat_channels=8,
+        anchor_generator=dict(type="AnchorGenerator", octave_base_scale=4, scales_per_octave=1, ratios=[1.0]),
+        bbox_coder=dict(type="DeltaXYWHBBoxCoder"),
+    ),
+    test_cfg=dict(nms_pre=50, score_thr=0.0, max_per_img=5, nms=dict(type="nms", iou_threshold=0.5)),
+)
+_LAYER = dict(self_attn_cfg=dict(embed_dims=16, num_heads=2), ffn_cfg=dict(embed_dims=16, feedforward_channels=16))
+_QUERIES = dict(
+    type="DETR",
+    num_queries=5,
+    neck=dict(type="ChannelMapper", kernel_size=1, out_channels=16, act_cfg=None, num_outs=1),
+    encoder=dict(num_layers=1, layer_cfg=_LAYER),
+    decoder=dict(num_layers=1, layer_cfg=_LAYER | dict(cross_attn_cfg=dict(embed_dims=16, num_heads=2))),
+    positional_encoding=dict(num_feats=8, normalize=True),
+    bbox_head=dict(  # the loss is given, for mmdet's head changes its own default
+        type="DETRHead", embed_dims=16, loss_cls=dict(type="CrossEntropyLoss", bg_cls_weight=0.1, class_weight=1.0)
+    ),
+    test_cfg=dict(max_per_img=5),
+)
+
+
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory):
+    """Configs: two stages, one stage, queries, and two stages with adapters from the third stage on."""
+    root = tmp_path_factory.mktemp("kinds")
+    scenes = tiny_scenes(root / "scenes")
+    found = {name: tiny_config(scenes, root) for name in ("two", "one", "queries", "adapters")}
+    for name, decoder in (("one", _ONE_STAGE), ("queries", _QUERIES)):
+        found[name].model.detector = dict(backbone=found[name].model.detector.backbone, **decoder)
+    found["queries"].model.detector.backbone.strides = (32,)
+    found["adapters"].model.detector.backbone.adapters = dict(type="parallel", start_stage=2)
+    for cfg in found.values():
+        cfg.model.detector.data_preprocessor = dict(type="DetDataPreprocessor", pad_size_divisor=32)
+    return found
+
+
+def test_detectors_of_every_kind_share_one_pass_of_a_backbone(kinds, images, monkeypatch):
+    """One of them has adapters; what comes before these is run once as well."""
+    singles = {name: new_detector(cfg) for name, cfg in kinds.items()}
+    with torch.no_grad():
+        for parameter in singles["adapters"].model.backbone.adapters.parameters():
+            parameter.normal_(std=0.1)
+    alone = {name: one(images) for name, one in singles.items()}
+    family = DetectorFamily(members=singles)
+    stems = [one.model.backbone.body.conv_stem for one in family.values()]
+    passes, run = [], type(stems[0]).forward
+    monkeypatch.setattr(type(stems[0]), "forward", lambda self, x: passes.append(self in stems) or run(self, x))
+    found = family(images)
+    for name in kinds:
+        assert all(len(a.scores) and _equal(a, b[name]) for a, b in zip(alone[name], found, strict=True))
+    assert sum(passes) == len(images)
+
+
+def test_members_are_built_from_configs_on_the_backbone_that_is_given(kinds, images):
+    """Adapters and strides are the member's own."""
+    backbone = dict(kinds["two"].model.detector.backbone, forward=dict(memory_format="channels_last"))
+    backbone.pop("strides")
+    family = DetectorFamily(backbone, {"queries": kinds["queries"], "adapters": kinds["adapters"]}, device="cpu")
+    bodies = [one.model.backbone for one in family.values()]
+    assert [one.switches.memory_format for one in bodies] == ["channels_last"] * 2
+    assert [one.strides for one in bodies] == [(32,), (4, 8, 16, 32)]
+    assert [one.adapters is not None for one in bodies] == [False, True]
+    assert family["queries"].classes == family["adapters"].classes
+    assert [list(one) for one in family(images)] == [["queries", "adapters"]] * 2
 
 
 def test_another_base_is_refused_with_both_named(trained):
@@ -78,9 +165,13 @@ def test_names_twice_none_and_unknown_are_refused(trained, images):
         family(images)
     family.add("a", load_detector(None, trained["first"]))
     with pytest.raises(InputError, match="'a' twice"):
-        family.add("a", family.members["a"])
-    with pytest.raises(InputError, match=r"expected one of \['a'\] to remove, got 'b'"):
+        family.add("a", family["a"])
+    with pytest.raises(InputError, match=r"expected names among \['a'\] to remove, got 'b'"):
         family.remove("b")
+    with pytest.raises(InputError, match=r"expected names among \['a'\] in `only`, got 'b'"):
+        family(images, only=["a", "b"])
+    with pytest.raises(InputError, match=r"expected names among \['a'\] in `configs`, got 'b'"):
+        load_family({"a": trained["first"]}, {"b": "quickstart"})
     with pytest.raises(InputError, match="got one twice"):
         member_names(["x/best.pth", "x/best.pth"])
 

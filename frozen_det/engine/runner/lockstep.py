@@ -151,7 +151,7 @@ class Member:
                 setattr(runner, key, _SharedLoader(self, runner, self.lockstep.feed(loader, runner), key))
         for module in runner.model.modules():
             if isinstance(module, FrozenBackbone):
-                module.shared = self.lockstep.features
+                self.lockstep.features.expect(module)
 
     def batch(self, runner, feed: "_Feed", key: str, epoch: int, index: int):
         """The batch at a place of the data; raises StopIteration behind the last."""

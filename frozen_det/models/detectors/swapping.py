@@ -5,6 +5,7 @@ transformer), ViTDet's simple feature pyramid at these strides is inserted befor
 """
 
 import copy
+from collections.abc import Mapping
 
 from ..backbone_sources.build import body_strides, feature_strides
 from .typed_parts import walk
@@ -53,6 +54,15 @@ def swap_backbone(detector: dict, backbone: dict) -> dict:
         for key in _OF_THE_INPUT:
             preprocessor.pop(key, None)
     return detector
+
+
+def with_backbone(model: dict, backbone: Mapping) -> dict:
+    """A run's ``cfg.model`` with another backbone; what is trained of the own one stays where `backbone` is silent."""
+    model = dict(model) if isinstance(model.get("detector"), dict) else dict(type="frozen_det.Detector", detector=model)
+    swapped = model.get("backbone")  # in place of the detector's own, as this one will be
+    own, kept = swapped or innermost(model["detector"])["backbone"], ("adapters", "freeze", "strides")
+    stays = {key: own[key] for key in (kept if swapped else kept[:2]) if is_wrapped(own) and key in own}
+    return {**model, "backbone": {**stays, **as_frozen_backbone(dict(backbone))}}
 
 
 def innermost(model: dict) -> dict:

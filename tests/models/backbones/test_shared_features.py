@@ -1,6 +1,7 @@
 """Backbones that share a frozen pass give the same bits as each one alone."""
 
 import copy
+import weakref
 
 import pytest
 import torch
@@ -32,7 +33,7 @@ def _backbones(*settings: dict, body=BODY) -> list[FrozenBackbone]:
 def _share(backbones) -> SharedFeatures:
     shared = SharedFeatures()
     for backbone in backbones:
-        backbone.shared = shared
+        shared.expect(backbone)
     return shared
 
 
@@ -106,27 +107,92 @@ def test_stages_before_the_trained_ones_are_shared_and_gradients_do_not_change(o
     assert sum(one.computed - before[id(one)] for one in shared.results) < 8
 
 
+class _Consumer:
+    pass
+
+
+def _asked_by(count: int) -> tuple[LastResult, list[_Consumer]]:
+    result, consumers = LastResult(), [_Consumer() for _ in range(count)]
+    result.consumers.update(consumers)
+    return result, consumers
+
+
 def test_a_result_that_a_consumer_changes_in_place_is_intact_for_the_next():
-    result, calls = LastResult(), []
+    (result, consumers), calls = _asked_by(3), []
 
     def double(given):
         calls.append(1)
         return (given * 2,)
 
-    for _ in range(3):
-        given = torch.ones(2)
-        found = result(given, double)[0]
-        assert torch.equal(found, torch.full((2,), 2.0))
-        found.add_(5)
-    assert len(calls) == 2  # the second time it is seen; from then on copies are handed out
+    for _ in range(2):
+        for consumer in consumers:
+            found = result(consumer, torch.ones(2), double)[0]
+            assert torch.equal(found, torch.full((2,), 2.0))
+            found.add_(5)
+    assert len(calls) == 3  # the second time it is seen; from then on copies are handed out
 
 
 def test_an_input_that_was_changed_in_place_is_a_new_input():
-    result = LastResult()
+    result, (first, second) = _asked_by(2)
     given = torch.ones(2)
-    result(given, lambda x: (x * 2,))
+    result(first, given, lambda x: (x * 2,))
     given.add_(1)
-    assert torch.equal(result(given, lambda x: (x * 2,))[0], torch.full((2,), 4.0))
+    assert torch.equal(result(second, given, lambda x: (x * 2,))[0], torch.full((2,), 4.0))
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_result_is_released_when_the_last_consumer_has_it(count):
+    result, consumers = _asked_by(count)
+    for number, consumer in enumerate(consumers, 1):
+        held = weakref.ref(result(consumer, torch.ones(2), lambda x: (x * 2,))[0])
+        assert (held() is None) == (number == count)
+
+
+def test_results_that_nobody_reuses_are_mostly_not_held_until_one_is_reused_again():
+    result, (first, second) = _asked_by(2)
+    held = []
+    for number in range(30):
+        result(first, torch.full((2,), float(number)), lambda x: (x * 2,))
+        held.append(bool(result._found))
+    assert held[:8] == [True] * 8 and held.count(True) == 8 + len([n for n in range(9, 31) if n % 7 == 0])
+    for number in range(30, 50):
+        for consumer in (first, second):
+            result(consumer, torch.full((2,), float(number)), lambda x: (x * 2,))
+    assert result.reused > 10
+
+
+def test_maps_after_the_first_adapters_are_not_held_for_those_without_any():
+    plain, adapted = _backbones({}, dict(adapters=dict(type="parallel", start_stage=2)))
+    shared = _share([plain, adapted])
+    for backbone in (plain, adapted, plain, adapted):
+        backbone(IMAGES)
+    late = plain.body.layer4[1].register_forward_hook(lambda module, given, found: seen.append(weakref.ref(found)))
+    seen = []
+    plain(IMAGES + 1)
+    late.remove()
+    assert seen[0]() is None and any(result._found for result in shared.results)
+    adapted(IMAGES + 1)
+    assert not any(result._found for result in shared.results)
+
+
+def test_a_copy_that_loads_other_weights_computes_with_them():
+    first, second = _backbones({}, dict(adapters=dict(type="parallel", start_stage=2)))
+    _share([first, second])
+    wanted = [second(IMAGES) for _ in (1, 2)][-1]
+    copied = copy.deepcopy(second)
+    copied.load_state_dict({name: value * 1.5 for name, value in second.state_dict().items()})
+    second(IMAGES), first(IMAGES + 1), first(IMAGES)
+    assert not torch.equal(copied(IMAGES)[0], wanted[0])
+    assert torch.equal(second(IMAGES)[0], wanted[0])
+
+
+def test_one_that_stands_alone_holds_its_own_tensors():
+    first, second = _backbones({}, {})
+    _share([first, second])
+    wanted = first(IMAGES)
+    second(IMAGES)
+    assert second.stand_alone().body.conv1.weight.data_ptr() != first.body.conv1.weight.data_ptr()
+    assert second.shared is None and all(torch.equal(a, b) for a, b in zip(wanted, second(IMAGES), strict=True))
 
 
 def test_loading_other_weights_does_not_change_the_others():
