@@ -18,6 +18,7 @@ from ..errors import InputError
 from ..host.torch_versions import TORCH
 from ..models.backbones.bn_folding import fold_away
 from ..models.backbones.frozen_backbone import FrozenBackbone
+from ..models.backbones.shared_features import stand_alone
 from ..weights.atomic_write import replacing
 from ..weights.card import KEY, WeightsCard, first_known
 from ..weights.digest import fingerprint
@@ -113,7 +114,7 @@ def export_program(
 
 def _program_copy(backbone, fold_norms: bool):
     """A copy to trace: adapters merged where they can be, beside the backbone where not; norms folded if asked for."""
-    taken = copy.deepcopy(backbone).stand_alone().cpu().eval().requires_grad_(False)
+    taken = stand_alone(copy.deepcopy(backbone)).cpu().eval().requires_grad_(False)
     if taken.adapters is not None:
         with suppress(InputError):  # a program can hold them beside the backbone, unlike a weights file
             taken.merge()

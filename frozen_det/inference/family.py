@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..models.backbones.frozen_backbone import FrozenBackbone
-from ..models.backbones.shared_features import SharedFeatures
+from ..models.backbones.shared_features import SharedFeatures, stand_alone
 from ..weights.digest import Fingerprint
 from .detector import Detections, LoadedDetector, load_detector, new_detector
 
@@ -79,7 +79,7 @@ class DetectorFamily(Mapping[str, LoadedDetector]):
         _require_known([name], self._members, "to remove")
         member = self._members.pop(name)
         for backbone in _backbones(member):
-            backbone.stand_alone()
+            stand_alone(backbone)
         return member
 
     def __call__(self, images: Sequence, only: Sequence[str] | None = None) -> list[dict[str, Detections]]:

@@ -371,12 +371,6 @@ class FrozenBackbone(nn.Module):
     def _features(self, images: Tensor) -> tuple[Tensor, ...]:
         return tuple(self._built.extract(self.body, self._frozen_forward.laid_out(images)))
 
-    def stand_alone(self) -> "FrozenBackbone":
-        """Share nothing any more; the frozen tensors are copied. Returns itself."""
-        self._leave_shared()
-        self.shared = None
-        return self
-
     def _leave_shared(self) -> None:
         self.stored = None
         if self.shared is not None:

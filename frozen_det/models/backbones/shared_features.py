@@ -200,6 +200,14 @@ class SharedFeatures:
         return self
 
 
+def stand_alone(backbone):
+    """Make a backbone, or a copy of one, share nothing; its frozen tensors are copied. Returns it."""
+    if backbone.shared is not None:
+        backbone.shared.leave(backbone)
+    backbone.shared = None
+    return backbone
+
+
 def whole_function(backbone, now: Fingerprint) -> tuple:
     """What the feature maps of a wholly frozen backbone follow from besides images and precision.
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from frozen_det.models.backbones.frozen_backbone import FrozenBackbone
-from frozen_det.models.backbones.shared_features import LastResult, SharedFeatures
+from frozen_det.models.backbones.shared_features import LastResult, SharedFeatures, stand_alone
 
 BODY = dict(type="timm", name="resnet18")
 IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -191,7 +191,7 @@ def test_one_that_stands_alone_holds_its_own_tensors():
     _share([first, second])
     wanted = first(IMAGES)
     second(IMAGES)
-    assert second.stand_alone().body.conv1.weight.data_ptr() != first.body.conv1.weight.data_ptr()
+    assert stand_alone(second).body.conv1.weight.data_ptr() != first.body.conv1.weight.data_ptr()
     assert second.shared is None and all(torch.equal(a, b) for a, b in zip(wanted, second(IMAGES), strict=True))
 
 
