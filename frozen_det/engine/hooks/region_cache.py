@@ -21,7 +21,7 @@ from torch import Tensor
 from ... import __version__
 from ...errors import InputError
 from ...host.torch_versions import autocast_dtype
-from ...models.detectors.regions import regions_in
+from ...models.detectors.regions import let_regions_pass, regions_in
 from ...models.detectors.second_stage import ClassifierStage
 from ...registry import HOOKS
 from ...weights.digest import fingerprint
@@ -69,6 +69,7 @@ class RegionCacheHook(ViewsHook):
         self.store = FeatureStore(self.folder, self.limit)
         loader, draws = runner.train_loop.dataloader, (runner.seed, runner.rank, runner.world_size)
         runner.train_loop.dataloader = region_loader(loader, self.store, function_digest(runner, model), draws)
+        let_regions_pass(model.data_preprocessor)
         model.keep_regions = self._keep
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:

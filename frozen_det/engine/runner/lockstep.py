@@ -25,6 +25,8 @@ from ...models.backbones.shared_features import SharedFeatures
 
 _CURRENT = threading.local()
 _LOADERS = ("_train_dataloader", "_val_dataloader", "_test_dataloader")
+_OF_LOADER = "dataset batch_size batch_sampler collate_fn worker_init_fn num_workers persistent_workers prefetch_factor"
+_ASKED_OF_LOADER = (*_OF_LOADER.split(), "pin_memory", "timeout", "generator")
 
 
 def current_member() -> "Member | None":
@@ -221,7 +223,7 @@ class _SharedLoader(DataLoader):
             index += 1
 
     def __getattr__(self, name: str):
-        if name in ("dataset", "batch_size", "num_workers", "collate_fn", "batch_sampler", "worker_init_fn"):
+        if name in _ASKED_OF_LOADER:
             return getattr(self._feed.loader, name)
         raise AttributeError(name)
 

@@ -14,7 +14,6 @@ _KEPT = (
     "pin_memory",
     "timeout",
     "worker_init_fn",
-    "multiprocessing_context",
     "generator",
     "prefetch_factor",
     "persistent_workers",

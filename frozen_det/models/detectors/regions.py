@@ -1,19 +1,16 @@
 """What a two-stage detector's final layers see of a batch: caught on its way, and as a batch of its own.
 
-A batch of stored regions holds no image. It passes data preprocessor, wrappers and autocast like any other, for it is
-one: an image of a few pixels whose sample carries the regions.
+A batch of stored regions holds no image; one sample carries them. Wrappers and autocast treat it like any other batch.
 """
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-import torch
 from mmdet.structures import DetDataSample
-from mmengine.structures import BaseDataElement, InstanceData
+from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 _FIELD = "regions"
-_SIDE = 8  # pixels of the image that stands in
 
 
 def box_heads(roi_head: nn.Module) -> list[nn.Module]:
@@ -68,19 +65,33 @@ def without_mask_head(roi_head: nn.Module) -> Iterator[None]:
 
 
 def batch_of_regions(regions: Mapping[str, Tensor]) -> dict:
-    """A batch as a data loader gives it that carries regions in place of images.
+    """A batch as a data loader gives it that carries regions and no image.
 
     Args:
         regions: see :meth:`frozen_det.models.detectors.second_stage.ClassifierStage.regions`.
     """
-    size = (_SIDE, _SIDE)
-    sample = DetDataSample(metainfo=dict(img_shape=size, ori_shape=size))
-    sample.gt_instances = InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long))
+    sample = DetDataSample()
     sample.set_data({_FIELD: BaseDataElement(**regions)})
-    return dict(inputs=[torch.zeros(3, *size, dtype=torch.uint8)], data_samples=[sample])
+    return dict(inputs=[], data_samples=[sample])
 
 
 def regions_in(batch_data_samples: list) -> dict[str, Tensor] | None:
     """The regions that a batch carries; None if it holds images."""
     held = batch_data_samples[0].get(_FIELD) if batch_data_samples else None
     return None if held is None else dict(held.items())
+
+
+def let_regions_pass(preprocessor: nn.Module) -> None:
+    """Let a data preprocessor move batches of regions to its device and do nothing else to them.
+
+    Args:
+        preprocessor: changed in place; batches of images pass as before.
+    """
+    images = preprocessor.forward
+
+    def forward(data: dict, training: bool = False) -> dict:
+        if regions_in(data["data_samples"]) is None:
+            return images(data, training)
+        return preprocessor.cast_data(data)
+
+    preprocessor.forward = forward

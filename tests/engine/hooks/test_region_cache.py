@@ -11,6 +11,7 @@ from mmengine.config import ConfigDict
 from mmengine.hooks import Hook
 
 from frozen_det.engine.hooks.region_cache import RegionCacheHook
+from frozen_det.engine.runner.lockstep import Lockstep
 from frozen_det.engine.runs import new_runner
 from frozen_det.errors import InputError
 from frozen_det.models.detectors.regions import batch_of_regions, regions_in
@@ -139,6 +140,16 @@ def test_a_broken_file_is_computed_again_and_what_does_not_fit_is_computed_each_
     assert seen.read.count(False) == 1 and seen.losses == losses[: BATCHES * VIEWS]
     _, seen = run(scenes, first, tmp_path / "full", cache(tmp_path / "small", views=1, limit="1KB"), epochs=2)
     assert not any(seen.read) and seen.losses[:BATCHES] == losses[:BATCHES]
+
+
+def test_side_by_side_each_ends_with_the_weights_it_has_alone_and_the_later_ones_read(runs, scenes, first, tmp_path):
+    def member(name):
+        return lambda: run(scenes, first, tmp_path / name, cache(tmp_path / "kept"))
+
+    found = Lockstep({name: [member(name)] for name in ("one", "other")}).run()
+    (one, seen), (other, later) = found["one"][0], found["other"][0]
+    assert same(one, runs[0]["computed"][0]) and same(other, one)
+    assert seen.read.count(False) == BATCHES * VIEWS and all(later.read)
 
 
 def checked(kind, change=lambda regions: regions):
