@@ -20,6 +20,7 @@ from .measurement import (
     machine,
     number,
     peak_resident_bytes,
+    resident_bytes,
     text_table,
 )
 
@@ -269,18 +270,9 @@ def _resident_growth_mib(arm: str, setting: Setting) -> float:
     from .measured_step import DetectorStep
 
     step = DetectorStep(arm_model(arm, setting), setting)
-    before = _resident_bytes() or peak_resident_bytes()
+    before = resident_bytes() or peak_resident_bytes()
     step.step()
     return max(0, peak_resident_bytes() - before) / 2**20
-
-
-def _resident_bytes() -> int | None:
-    """The resident set now, where the system says it (Linux)."""
-    import resource
-    from pathlib import Path
-
-    status = Path("/proc/self/statm")
-    return int(status.read_text().split()[1]) * resource.getpagesize() if status.exists() else None
 
 
 if __name__ == "__main__":  # the process that `_peak_in_fresh_process` starts

@@ -18,6 +18,7 @@ WHAT = {
     "detectors": "detectors",
     "evaluation": "evaluation",
     "export": "export",
+    "family": "family",
     "frozen-forward": "forward_options",
     "labelling": "labelling",
     "mixing": "mixing",

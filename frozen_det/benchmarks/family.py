@@ -1,0 +1,298 @@
+"""Detectors on one frozen backbone against the same detectors one by one: time and memory, in use and in training.
+
+Every member is Faster R-CNN with a pyramid of 128 channels on a backbone with random weights. Both arms do the same
+work in turns in one process: k passes of one image, or one training step each. With a share f of the backbone in the
+time of the separate passes, sharing can reach (f + k (1 - f)) / k of it; f is measured in the same calls. Memory is the
+peak of a separate process for each arm with all k detectors loaded.
+"""
+
+import contextlib
+import copy
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+
+from ..engine.runner.lockstep import Lockstep
+from ..inference.family import DetectorFamily
+from .detector_batch import synthetic_batch
+from .measurement import (
+    add_output,
+    add_timm_backbones,
+    in_fresh_process,
+    in_turns,
+    machine,
+    number,
+    peak_resident_bytes,
+    require_from_one,
+    resident_bytes,
+    text_table,
+)
+
+BODIES = ("vit_base_patch16_224", "resnet50", "tf_efficientnet_lite0")
+WORK = ("use", "training")
+_DECODER = {
+    "model.detector.neck.out_channels": 128,
+    "model.detector.rpn_head.feat_channels": 128,
+    "model.detector.roi_head.bbox_head.fc_out_channels": 512,
+}
+
+
+@dataclass
+class Row:
+    """One backbone, in use or in training.
+
+    Attributes:
+        share: of the backbone in the time of the separate passes.
+        alone_ms, together_ms: median wall time of all k.
+        ratio, bound: together over alone, and what sharing can reach by the share; medians over the rounds.
+        of_bound: ratio over bound in each round, by wall time.
+        cpu_of_bound: their median by process time.
+        peak_mib: alone and together; None where it was not measured.
+        peak_of_bound: the ratio of the two over that of one backbone and k decoders to k of both.
+    """
+
+    body: str
+    work: str
+    share: float
+    alone_ms: float
+    together_ms: float
+    ratio: float
+    bound: float
+    of_bound: list[float]
+    cpu_of_bound: float
+    peak_mib: tuple[float, float] | None = None
+    peak_of_bound: float | None = None
+
+
+def add_arguments(parser) -> None:
+    add_timm_backbones(parser, BODIES)
+    parser.set_defaults(size=(384, 384))
+    parser.add_argument("--members", type=int, default=8, help="detectors k (default 8)")
+    parser.add_argument("--rounds", type=int, default=3, help="measured rounds of both arms (default 3)")
+    parser.add_argument("--no-peak", action="store_true", help="leave the memory out: four processes a backbone")
+    add_output(parser, device=False)
+
+
+def run(args) -> int:
+    require_from_one(args, "members", "rounds")
+    rows = []
+    for body in args.bodies:
+        rows += measure(body, tuple(args.size), args.members, args.rounds, peak=not args.no_peak)
+    if args.json:
+        print(json.dumps([asdict(row) for row in rows], indent=1))
+        return 0
+    size = f"{args.members} members, {args.size[0]} x {args.size[1]}, {args.rounds} rounds in turns"
+    print(f"{size}, {machine(on_gpu=False)}", table(rows), sep="\n")
+    return 0
+
+
+def measure(body: str, size_hw: tuple[int, int], k: int, rounds: int, peak: bool = True) -> list[Row]:
+    """One backbone, in use and in training; see :class:`Row`."""
+    first = _detector(body, size_hw)
+    rows = []
+    for work in WORK:
+        calls = {arm: _prepared(copy.deepcopy(first), work, arm, k, size_hw) for arm in ("alone", "together")}
+        alone, together, backbone = _times(calls, work, rounds)
+        found = {
+            kind: [
+                _against_bound(a, b, inside[place], k)
+                for a, b, inside in zip(getattr(alone, kind), getattr(together, kind), backbone)
+            ]
+            for place, kind in enumerate(("walls", "cpus"))
+        }
+        share, ratio, bound = (statistics.median(one[place] for one in found["walls"]) for place in range(3))
+        row = Row(
+            body,
+            work,
+            share,
+            alone.wall_ms,
+            together.wall_ms,
+            ratio,
+            bound,
+            [ratio / bound for _, ratio, bound in found["walls"]],
+            statistics.median(ratio / bound for _, ratio, bound in found["cpus"]),
+        )
+        rows.append(_with_peak(row, first, size_hw, k) if peak else row)
+    return rows
+
+
+def _times(calls: dict, work: str, rounds: int):
+    """Times of both arms, and of each round the seconds that the backbones took alone."""
+    for arm in calls.values():
+        arm.members[0].do(work)  # the first pass of a process is slower
+    clocks = [one.clock for one in calls["alone"].members]
+    clocks[0].taken()
+    backbone: list[tuple[float, ...]] = []
+    times = in_turns(calls, rounds, warm_up=0, after=lambda arm: arm == "alone" and backbone.append(_summed(clocks)))
+    return times["alone"], times["together"], backbone
+
+
+def table(rows: list[Row]) -> str:
+    """The measurements as text."""
+    cells = [
+        [
+            row.body,
+            row.work,
+            f"{row.share:.2f}",
+            f"{row.alone_ms:.0f}",
+            f"{row.together_ms:.0f}",
+            f"{row.ratio:.3f}",
+            f"{row.bound:.3f}",
+            f"{statistics.median(row.of_bound):.3f}",
+            f"{min(row.of_bound):.3f}..{max(row.of_bound):.3f}",
+            f"{row.cpu_of_bound:.3f}",
+            *(number(value, ".0f") for value in row.peak_mib or (None, None)),
+            number(row.peak_of_bound, ".3f"),
+        ]
+        for row in rows
+    ]
+    header = (
+        "backbone|work|share|alone ms|together ms|ratio|bound|/ bound|from..to|CPU / bound|"
+        "alone MiB|together MiB|memory / bound"
+    )
+    return text_table(header, cells, left=2)
+
+
+def _against_bound(alone: float, together: float, backbone: float, k: int) -> tuple[float, float, float]:
+    share = backbone / alone
+    return share, together / alone, (share + k * (1 - share)) / k
+
+
+class _Clock:
+    """Sums the time of a module's forward passes."""
+
+    def __init__(self, module):
+        self.wall = self.cpu = 0.0
+        module.register_forward_pre_hook(lambda *_: self._add(-1))
+        module.register_forward_hook(lambda *_: self._add(1))
+
+    def taken(self) -> tuple[float, float]:
+        """Wall and process seconds; begins again at 0."""
+        found, self.wall, self.cpu = (self.wall, self.cpu), 0.0, 0.0
+        return found
+
+    def _add(self, sign: int) -> None:
+        self.wall += sign * time.perf_counter()
+        self.cpu += sign * time.process_time()
+
+
+def _summed(clocks: list[_Clock]) -> tuple[float, ...]:
+    return tuple(map(sum, zip(*(one.taken() for one in clocks))))
+
+
+class _Member:
+    """A detector with what one step of training needs."""
+
+    def __init__(self, detector, size_hw: tuple[int, int]):
+        self.detector, self.clock = detector, _Clock(detector.model.backbone)
+        trained = [one for one in detector.model.parameters() if one.requires_grad]
+        self.optimizer = torch.optim.AdamW(trained, lr=1e-6)
+        self.image = np.random.default_rng(0).integers(0, 256, (*size_hw, 3), dtype=np.uint8)
+        self.batch = synthetic_batch(max(size_hw), num_classes=10, images=1, with_masks=False)
+
+    def do(self, work: str) -> None:
+        """Detect in an image, or take a step."""
+        self.step() if work == "training" else self.detector([self.image])
+
+    def step(self) -> None:
+        """One step of training."""
+        model = self.detector.model
+        data = model.data_preprocessor(copy.deepcopy(self.batch), training=True)
+        loss, _ = model.parse_losses(model(**data, mode="loss"))
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.optimizer.param_groups[0]["params"], 10.0)
+        self.optimizer.step()
+
+
+@dataclass
+class _Arm:
+    """The work of k detectors as a call."""
+
+    members: list[_Member]
+    call: Callable[[], object]
+
+    def __call__(self) -> None:
+        self.call()
+
+
+def _prepared(first, work: str, arm: str, k: int, size_hw) -> _Arm:
+    """A detector and k - 1 copies of it, and what they do in an arm."""
+    family = DetectorFamily() if arm == "together" else None
+    found = [first.model.train(work == "training") and first]
+    for number_ in range(k):
+        if number_:
+            found.append(copy.deepcopy(first))
+        if family is not None:
+            family.add(str(number_), found[-1])
+    members = {str(number_): _Member(one, size_hw) for number_, one in enumerate(found)}
+    if family is None:
+        return _Arm(list(members.values()), lambda: [one.do(work) for one in members.values()])
+    if work == "use":
+        return _Arm(list(members.values()), lambda: family([members["0"].image]))
+    steps = {name: [one.step] for name, one in members.items()}
+    return _Arm(list(members.values()), lambda: _require_done(Lockstep(steps).run()))
+
+
+def _require_done(outcomes: dict) -> None:
+    for found in outcomes.values():
+        if isinstance(found, BaseException):
+            raise found
+
+
+def _detector(body: str, size_hw):
+    from ..config import load_config
+    from ..inference.detector import new_detector
+    from .measured_step import quiet_host
+
+    cfg = load_config("quickstart", _DECODER)
+    pipeline = cfg.test_dataloader.dataset.pipeline
+    cfg.test_dataloader.dataset = dict(type="frozen_det.CocoDataset", ann_file="none.json", pipeline=pipeline)
+    for step in pipeline:
+        if step["type"].split(".")[-1] == "Resize":
+            step.update(scale=size_hw[::-1], keep_ratio=False)
+    cfg.model.detector.data_preprocessor = dict(type="DetDataPreprocessor", pad_size_divisor=32)
+    torch.manual_seed(0)
+    with quiet_host():
+        return new_detector(
+            cfg, dict(type="frozen_det.FrozenBackbone", body=dict(type="timm", name=body), weights="random"), "cpu"
+        )
+
+
+# -- memory ------------------------------------------------------------------------------------------------------------
+
+
+def _with_peak(row: Row, first, size_hw, k: int) -> Row:
+    alone, together = (
+        in_fresh_process(
+            __spec__.name,
+            json.dumps([row.body, row.work, arm, k, size_hw]),
+            what=f"{k} detectors on {row.body} in {row.work}",
+        )
+        for arm in ("alone", "together")
+    )
+    backbone = first.model.backbone
+    shared = sum(one.nbytes for one in backbone.frozen_tensors().values()) / 2**20
+    # What each member but the first could save is its backbone.
+    row.peak_mib = alone, together
+    row.peak_of_bound = together / (alone - (k - 1) * shared)
+    return row
+
+
+def _peak_mib(body: str, work: str, arm: str, k: int, size_hw) -> float:
+    first = _detector(body, size_hw)
+    before = (resident_bytes() or peak_resident_bytes()) - sum(one.nbytes for one in first.model.state_dict().values())
+    _prepared(first, work, arm, k, tuple(size_hw))()
+    return (peak_resident_bytes() - before) / 2**20
+
+
+if __name__ == "__main__":  # the process that `_with_peak` starts
+    with contextlib.redirect_stdout(sys.stderr):
+        found_peak = _peak_mib(*json.loads(sys.argv[1]))
+    print(json.dumps(found_peak))
