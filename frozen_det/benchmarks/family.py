@@ -9,6 +9,7 @@ peak of a separate process for each arm with all k detectors loaded.
 import contextlib
 import copy
 import json
+import os
 import statistics
 import sys
 import time
@@ -19,6 +20,7 @@ import numpy as np
 import torch
 
 from ..engine.runner.lockstep import Lockstep
+from ..host.processes import ONE_HEAP
 from ..inference.family import DetectorFamily
 from .detector_batch import synthetic_batch
 from .measurement import (
@@ -274,6 +276,7 @@ def _with_peak(row: Row, first, size_hw, k: int) -> Row:
             __spec__.name,
             json.dumps([row.body, row.work, arm, k, size_hw]),
             what=f"{k} detectors on {row.body} in {row.work}",
+            env={**ONE_HEAP, **os.environ},  # as a sweep does
         )
         for arm in ("alone", "together")
     )

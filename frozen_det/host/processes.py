@@ -1,8 +1,11 @@
-"""Whether the process that wrote a file still runs. Process ids are reused, so its start time counts too."""
+"""Whether the process that wrote a file still runs (ids are reused, so its start time counts too); one heap for all."""
 
 import os
 from functools import cache
 from pathlib import Path
+
+# For a process whose threads take turns: glibc's heap for each thread would keep what another could use.
+ONE_HEAP = {"MALLOC_ARENA_MAX": "1"}
 
 
 def is_alive(pid: int, written_at: float) -> bool:

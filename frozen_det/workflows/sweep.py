@@ -12,11 +12,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ..errors import InputError
+from ..host.processes import ONE_HEAP
 from ..reports.run_record import headline, metric_word
 from ..weights.atomic_write import write_json
 from .sweep_runs import BegunRun, SweepResult, SweepRun, alike, with_checkpoint
@@ -201,7 +202,8 @@ class Sweep:
         plan = folder / "members.json"
         plan.write_text(json.dumps(members), encoding="utf-8")
         with open(folder / LOG, "ab") as log:
-            code = self._call([str(plan)], log, [one.lock for one in unit], "frozen_det.cli.together")
+            locks = [one.lock for one in unit]
+            code = self._call([str(plan)], log, locks, "frozen_det.cli.together", ONE_HEAP)
         if not (folder / OUTCOMES).is_file():
             return [f"the shared process ended with exit code {code}; see {folder / LOG}"] * len(unit)
         told = json.loads((folder / OUTCOMES).read_text(encoding="utf-8"))
@@ -221,7 +223,9 @@ class Sweep:
             code = self._call(["test", run.config, str(checkpoint), *self._where(run), *out], log, [lock])
         return f"the second test ended with exit code {code}" if code else None
 
-    def _call(self, arguments: list[str], log, locks: list[int], module: str = "frozen_det.cli") -> int:
+    def _call(
+        self, arguments: list[str], log, locks: list[int], module: str = "frozen_det.cli", env: Mapping | None = None
+    ) -> int:
         launch = [sys.executable, "-m", module]
         if self.processes > 1:
             torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(self.processes)]
@@ -236,7 +240,7 @@ class Sweep:
             stderr=subprocess.STDOUT,
             start_new_session=True,
             pass_fds=locks,
-            env={**os.environ, "OMP_NUM_THREADS": str(self.threads)},
+            env={**(env or {}), **os.environ, "OMP_NUM_THREADS": str(self.threads)},
         )
         with self._lock:
             self._children.add(child)

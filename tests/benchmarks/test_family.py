@@ -1,0 +1,42 @@
+"""The benchmark of a family compares the same work with and without sharing, and says what sharing can reach."""
+
+import pytest
+
+from frozen_det.benchmarks import family as benchmark_family
+from frozen_det.cli import main
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return {row.work: row for row in benchmark_family.measure("test_resnet", (64, 96), 2, 2, peak=False)}
+
+
+def test_both_kinds_of_work_are_measured_against_their_own_bound(rows):
+    assert list(rows) == ["use", "training"]
+    for row in rows.values():
+        assert 0 < row.share < 1 and len(row.of_bound) == 2 and row.peak_mib is None
+
+
+@pytest.mark.parametrize(("backbone", "bound"), [(0.0, 1.0), (4.0, 0.25), (2.0, 0.625)])
+def test_the_bound_counts_the_backbone_once_and_the_rest_k_times(backbone, bound):
+    share, ratio, found = benchmark_family._against_bound(4.0, 3.0, backbone, 4)
+    assert (share, ratio, found) == (backbone / 4, 0.75, bound)
+
+
+def test_the_memory_bound_counts_the_backbone_once(monkeypatch):
+    detector = benchmark_family._detector("test_resnet", (64, 96))
+    monkeypatch.setattr(benchmark_family, "in_fresh_process", lambda *given, **_: 10.0 if "alone" in given[1] else 8.0)
+    row = benchmark_family._with_peak(benchmark_family.Row("", "use", 0, 0, 0, 0, 0, [], 0), detector, (64, 96), 3)
+    backbone = sum(one.nbytes for one in detector.model.backbone.state_dict().values()) / 2**20
+    assert row.peak_mib == (10.0, 8.0) and row.peak_of_bound == pytest.approx(8 / (10 - 2 * backbone))
+
+
+def test_the_table_has_a_line_for_each(rows, monkeypatch, capsys):
+    monkeypatch.setattr(benchmark_family, "measure", lambda *_, **__: list(rows.values()))
+    assert main(["benchmark", "family", "--bodies", "test_resnet"]) == 0
+    assert capsys.readouterr().out.count("test_resnet") == 2
+
+
+def test_no_members_is_one_line(capsys):
+    assert main(["benchmark", "family", "--members", "0"]) == 2
+    assert "expected --members and --rounds from 1 on, got 0 and 3" in capsys.readouterr().err
