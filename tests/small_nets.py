@@ -1,4 +1,4 @@
-"""A tiny body for tests of the one door: two levels of names, a norm that counts steps."""
+"""A tiny backbone for tests of checkpoint loading: two levels of names, a norm that counts steps."""
 
 import torch
 from torch import nn

@@ -163,7 +163,7 @@ def _literal(node):
 
 
 def test_the_model_index_holds_measured_results_of_configs_that_ship():
-    """Each number stands, as a share of 1, in the lab log's line of the same arm's mean."""
+    """Each number stands, as a share of 1, in the lab log's line of the same variant's mean."""
     import yaml
 
     root = DOCS.parent

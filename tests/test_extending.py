@@ -69,7 +69,7 @@ def test_a_config_may_have_the_source_of_the_page(example):
         check_nodes(dict(type="frozen_det.FrozenBackbone", body=dict(type="tinyy", name="two_maps")), "here")
 
 
-def test_a_classifier_of_the_source_of_the_page_trains_and_names_its_body(example, tmp_path):
+def test_a_classifier_of_the_source_of_the_page_trains_and_names_its_backbone(example, tmp_path):
     from frozen_det.models.backbone_sources.build import build_network
     from frozen_det.models.backbone_sources.provenance import body_of
 

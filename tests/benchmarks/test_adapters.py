@@ -58,7 +58,7 @@ def test_bytes_kept_are_those_of_distinct_activations():
     assert kept_bytes(loss, own) == 0
 
 
-def test_the_table_relates_times_to_the_frozen_body_of_the_same_name(rows):
+def test_the_table_relates_times_to_the_frozen_backbone_of_the_same_name(rows):
     lines = benchmark_adapters.table(list(rows.values())).splitlines()
     assert lines[2].split()[-2:] == ["1.00", "-"]
     wanted = rows["parallel"].cpu_ms / rows["frozen"].cpu_ms

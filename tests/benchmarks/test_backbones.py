@@ -1,4 +1,4 @@
-"""The sweep runs what it counts: every promise of a body is checked, and a family that breaks is a row, not an end."""
+"""The sweep counts what it ran: every check of a backbone runs, and a failing family is a row, not an end."""
 
 import argparse
 import json
@@ -67,7 +67,7 @@ def backbone():
     return FrozenBackbone(SMALL, weights="random", strides=(8, 32))
 
 
-def test_a_sound_backbone_keeps_its_promises(backbone):
+def test_a_sound_backbone_passes_every_check(backbone):
     check_backbone(backbone, SIZES_HW)
 
 
@@ -136,7 +136,7 @@ def test_a_small_family_of_each_library_passes(library, family, models):
     assert all(r["strides"] and len(r["strides"]) == len(r["channels"]) and r["millions"] > 0.5 for r in rows)
 
 
-def test_a_family_that_breaks_is_a_row_with_its_own_words(monkeypatch):
+def test_a_family_that_breaks_is_a_row_with_its_own_message(monkeypatch):
     def broken(cfg):
         raise KeyError("no such\nthing")
 
@@ -168,7 +168,7 @@ def test_every_library_names_its_families():
     assert not any(name.startswith("test_") for name in backbone_candidates.timm_models("resnet"))
 
 
-def test_rules_are_told_in_words():
+def test_rules_are_described():
     assert backbone_check.in_words(SizeRule()) == "any"
     assert backbone_check.in_words(SizeRule(multiple=256)) == "padded to multiples of 256"
     assert backbone_check.in_words(SizeRule(fill=True)) == "any, border filled"

@@ -1,4 +1,4 @@
-"""The benchmark of Copy-Paste measures both arms on the same draws and says which allocator they ran under."""
+"""The benchmark of Copy-Paste measures both variants on the same draws and says which allocator they ran under."""
 
 import argparse
 import json
@@ -43,7 +43,7 @@ def test_whole_samples_are_timed_by_both_clocks_with_and_without_a_cache(scenes)
         assert 0.1 < row["mmdet"] < 1e5 and 0.1 < row["frozen_det"] < 1e5
 
 
-def test_both_arms_see_the_same_images_in_the_same_order_and_repeat(scenes):
+def test_both_variants_see_the_same_images_in_the_same_order_and_repeat(scenes):
     data = copy_paste_arms.coco_data(scenes)
     for arm in copy_paste_arms.ARMS:
         dataset = copy_paste_arms.copy_paste_samples(arm, data, 96)

@@ -1,4 +1,4 @@
-"""The sweep over mmdet's detectors: what a row promises is checked by running, rows are kept, the page counts them."""
+"""The sweep over mmdet's detectors: what a row states is checked by running, rows are kept, the page counts them."""
 
 import json
 
@@ -50,7 +50,7 @@ def test_a_wrapped_detector_has_the_plain_ones_losses_bit_by_bit(plain):
     assert row == dict(status="passed", reason="", parity=True, strides=(4, 8, 16, 32))
 
 
-def test_matrices_that_a_wrapped_body_multiplies_without_gradients_are_multiplied_so_by_the_plain_one():
+def test_matrices_that_a_wrapped_backbone_multiplies_without_gradients_are_multiplied_so_by_the_plain_one():
     # torch folds the batch of a product with a weight that trains, and not of one that does not: other last bits.
     pvt = dict(type="PyramidVisionTransformer", num_layers=[1, 1, 1, 1])
     neck = dict(TINY["neck"], in_channels=[64, 128, 320, 512])
@@ -64,7 +64,7 @@ def test_a_loss_that_differs_in_its_last_bit_is_no_parity(plain):
     assert row["parity"] is False and row["reason"].startswith("its losses are not those of the plain detector")
 
 
-def test_a_body_that_learns_is_told(plain):
+def test_a_backbone_that_learns_is_reported(plain):
     row = detector_check.check_detector(plain.cfg, plain.batch(), backbone=FREE)
     assert row["status"] == "failed" and "parameters of the backbone got a gradient" in row["reason"]
 

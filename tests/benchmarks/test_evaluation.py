@@ -1,4 +1,4 @@
-"""The made sets hold what they promise, and the measurement compares the numbers it times."""
+"""Synthetic sets have the requested contents, and the measurement compares the numbers it times."""
 
 import argparse
 import json
@@ -11,7 +11,7 @@ from frozen_det.benchmarks.synthetic_evaluation_sets import SETS, read_detection
 
 
 @pytest.mark.parametrize("name", ["coco", "lvis"])
-def test_a_made_set_has_the_asked_size_and_comes_back_from_disk(tmp_path, name):
+def test_a_synthetic_set_has_the_requested_size_and_comes_back_from_disk(tmp_path, name):
     size = SETS[name].part(0.0008)  # 4 images
     write_set(size, tmp_path, with_masks=True)
     truth = json.loads((tmp_path / "truth.json").read_text())

@@ -1,4 +1,4 @@
-"""The benchmark of exports measures what was written, all arms in turns, against eager."""
+"""The benchmark of exports measures what was written, all variants in turns, against eager."""
 
 import json
 
@@ -18,7 +18,7 @@ def rows():
 
 
 @needs_programs
-def test_each_arm_has_its_file_its_times_and_its_ratio(rows):
+def test_each_variant_has_its_file_its_times_and_its_ratio(rows):
     assert list(rows) == ["eager", "onnxruntime", "torch.export"]
     eager = rows["eager"]
     assert eager.difference is None and (eager.wall_ratio, eager.cpu_ratio) == (1.0, 1.0) and eager.open_size
@@ -38,7 +38,7 @@ def eager_values() -> int:
 
 
 @needs_programs
-def test_the_table_and_the_json_name_every_arm(rows, monkeypatch, capsys):
+def test_the_table_and_the_json_name_every_variant(rows, monkeypatch, capsys):
     monkeypatch.setattr(benchmark_export, "measure", lambda *_: list(rows.values()))
     assert main(["benchmark", "export", "--bodies", "test_resnet"]) == 0
     printed = capsys.readouterr().out

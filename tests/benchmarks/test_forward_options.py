@@ -1,4 +1,4 @@
-"""The benchmark of the frozen forward: arms, bytes counted by hand, ratios, and arms that cannot run."""
+"""The benchmark of the frozen forward: variants, bytes counted by hand, ratios, and variants that cannot run."""
 
 import argparse
 import json
@@ -30,7 +30,7 @@ def run(*options):
     return bench.run(parser.parse_args(["--device", "cpu", "--size", "64", "--batch", "1", *options]))
 
 
-def test_arms_are_measured_beside_eager_with_what_they_hold_and_change(capsys):
+def test_variants_are_measured_beside_eager_with_what_they_hold_and_change(capsys):
     run("--bodies", "timm/test_resnet", "--arms", "fold", "bf16", "--rounds", "2", "--json")
     printed = capsys.readouterr()
     rows = {row["arm"]: row for row in json.loads(printed.out)["rows"]}
@@ -46,7 +46,7 @@ def test_arms_are_measured_beside_eager_with_what_they_hold_and_change(capsys):
     assert "timm/test_resnet: 100%" in printed.err
 
 
-def test_an_arm_that_cannot_run_says_why_and_leaves_the_others(capsys, monkeypatch):
+def test_a_variant_that_cannot_run_says_why_and_leaves_the_others(capsys, monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
     run("--bodies", "timm/test_resnet", "--arms", "compile", "channels_last", "--rounds", "1")
     lines = capsys.readouterr().out.splitlines()

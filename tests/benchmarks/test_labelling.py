@@ -1,4 +1,4 @@
-"""The labelling benchmark: what the measurements do, the share they allow, and rows that hold what they promise."""
+"""The labelling benchmark: what the measurements do, the share they allow, and rows with the stated contents."""
 
 import argparse
 import json
@@ -51,7 +51,7 @@ def test_two_processes_label_all_images_between_them(tmp_path, capsys):
     assert math.isclose(row["of_best"], row["labelling"] / best, rel_tol=1e-9)
 
 
-def test_made_rows_are_a_labelled_pool_with_vectors_for_the_stated_share(tmp_path):
+def test_synthetic_rows_are_a_labelled_pool_with_vectors_for_the_stated_share(tmp_path):
     bench.make_labels(tmp_path / "made", num_rows=4000, num_classes=7, rows_per_part=500, vectors_share=0.25)
     records = [part_record(tmp_path / "made", number) for number in range(8)]
     assert [record["num_images"] for record in records] == [500] * 8

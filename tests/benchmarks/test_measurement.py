@@ -64,6 +64,6 @@ def test_options_below_one_and_unknown_families_are_named():
     refuse_unknown_families(None, [], "timm")
 
 
-def test_a_process_that_fails_is_told_with_its_last_words():
+def test_a_process_that_fails_is_reported_with_its_last_output():
     with pytest.raises(InputError, match="expected the thing to be done, got:(.|\n)*No module named"):
         in_fresh_process("no_such_module_anywhere", what="the thing to be done")

@@ -1,4 +1,4 @@
-"""The mixing benchmark: every arm does the same work, and ratios are those of the times."""
+"""The mixing benchmark: every variant does the same work, and ratios are those of the times."""
 
 import argparse
 import json
@@ -17,7 +17,7 @@ def run(*options):
 
 
 @pytest.mark.parametrize("kind", ["cutmix", "mixup"])
-def test_every_arm_mixes_images_and_builds_targets_that_sum_to_one(kind):
+def test_every_variant_mixes_images_and_builds_targets_that_sum_to_one(kind):
     images, labels = torch.rand(8, 3, 16, 16), torch.arange(8)
     found = bench.variants(kind, 10, 1.0)
     assert list(found) == [bench.IN_PLACE, bench.COPY, bench.TIMM, bench.TORCHVISION]
@@ -58,7 +58,7 @@ def test_ratios_are_to_the_faster_library_by_the_time_that_counts():
     assert [row.of_library for row in rows] == [3.0, 2.0, 1.0]
 
 
-def test_the_table_names_every_arm(capsys):
+def test_the_table_names_every_variant(capsys):
     run("--batch-size", "2", "--size", "8", "--repeats", "1", "--device", "cpu", "--dtypes", "uint8")
     text = capsys.readouterr().out
     assert text.count("refuses uint8") == 2 and text.count("cutmix") == 5 and "float32" not in text

@@ -1,4 +1,4 @@
-"""The benchmark of a training step: arms that differ in what they should, counts that hold, ratios by hand."""
+"""The benchmark of a training step: variants that differ in what they should, counts that hold, ratios by hand."""
 
 import argparse
 import json
@@ -29,14 +29,14 @@ def differing(models, a, b):
     return {k for k in models[a].keys() | models[b].keys() if models[a].get(k) != models[b].get(k)}
 
 
-def test_arms_differ_in_backbone_and_neck_alone(models):
+def test_variants_differ_in_backbone_and_neck_alone(models):
     assert differing(models, bench.FROZEN, bench.FINE_TUNED) == {".backbone.freeze"}
     assert differing(models, bench.FROZEN, bench.CHECKPOINTED) == {".neck.with_checkpoint"}
     assert differing(models, bench.HOST_STAGE_1, bench.HOST_FROZEN) == {".backbone.frozen_stages"}
     assert {key.split(".")[1] for key in differing(models, bench.FROZEN, bench.HOST_FROZEN)} == {"backbone", "neck"}
 
 
-def test_every_arm_has_the_repeats_the_rois_and_the_box_heads_asked_for(models):
+def test_every_variant_has_the_repeats_the_rois_and_the_box_heads_asked_for(models):
     for arm, model in models.items():
         assert model[".neck.stack_times" if "mmdet" in arm else ".neck.num_repeats"] == "2"
         assert model[".train_cfg.rcnn.sampler.num"] == "64"
@@ -50,7 +50,7 @@ def counted():
 
 @pytest.mark.slow
 @recomputes_on_meta
-def test_at_1024_pixels_frozen_keeps_what_was_promised(counted):
+def test_at_1024_pixels_frozen_keeps_at_most_the_stated_memory(counted):
     found = bench.ratios(counted, on_gpu=False)
     assert found[bench.FROZEN]["meta_kept_of_fine_tuned"] <= 0.55
     assert found[bench.CHECKPOINTED]["meta_kept_of_fine_tuned"] <= 0.35

@@ -1,4 +1,4 @@
-"""`analyze` from the command line: one classifier on real files, read back the second time, bad words in one line."""
+"""`analyze` from the command line: one classifier on real files, read back the second time, bad input is one line."""
 
 import json
 
@@ -90,6 +90,6 @@ def test_a_folder_is_probed_and_trained_on_and_both_are_read_back(data, capsys, 
         (lambda one: ["wsol", *one[1:]], "--wsol-data"),
     ],
 )
-def test_bad_words_are_one_line_and_exit_code_two(data, capsys, change, said):
+def test_bad_arguments_are_one_line_and_exit_code_two(data, capsys, change, said):
     assert run_command("analyze", change(words(data, "ood"))) == 2
     assert said in capsys.readouterr().err.strip().splitlines()[-1]

@@ -1,4 +1,4 @@
-"""browse writes the pictures it names, draws what the loader would, and tells the stations; bad input is one line."""
+"""browse writes the pictures it names, draws as the loader would, prints the pipeline steps; bad input is one line."""
 
 import cv2
 import pytest
@@ -70,7 +70,7 @@ def test_with_copy_paste_a_second_picture_shows_which_objects_came_from_where(co
     assert main(["browse", str(tmp_path / "pasting.py"), "-o", str(tmp_path / "out"), "--num", "2"]) == 0
     pictures = [cv2.imread(str(path)) for path in sorted((tmp_path / "out").glob("*_copy_paste.png"))]
     assert len(pictures) == 2 and len(list((tmp_path / "out").iterdir())) == 5
-    # Image, donor, jittered and composed image, 512 px each, 8 px apart.
+    # Image, paste source, jittered and composed image, 512 px each, 8 px apart.
     assert all(picture.shape[1] == 4 * 512 + 3 * 8 for picture in pictures)
     for kind in ("own", "pasted"):
         assert all((abs(picture[..., ::-1].astype(int) - COLOURS[kind]).max(axis=2) <= 2).any() for picture in pictures)
@@ -78,7 +78,7 @@ def test_with_copy_paste_a_second_picture_shows_which_objects_came_from_where(co
     assert not list((tmp_path / "plain").glob("*_copy_paste.png"))
 
 
-def test_stations_end_with_what_the_network_gets(config, capsys):
+def test_pipeline_steps_end_with_what_the_network_gets(config, capsys):
     assert main(["browse", config, "--stations", "2"]) == 0
     out = capsys.readouterr().out
     for part in (

@@ -1,4 +1,4 @@
-"""The commands as a user calls them: exit codes, one line for bad input, results where they are promised."""
+"""The commands as a user calls them: exit codes, one line for bad input, results where they are documented."""
 
 import json
 
@@ -43,8 +43,8 @@ def test_describe_shows_what_freezing_saves(capsys):
     frozen = step()
     tuned = step("--cfg-options", "model.detector.backbone.freeze=False")
     assert frozen["forward_flops"] == tuned["forward_flops"]
-    # Two of the three passes through the body (here mostly depthwise convolutions), but for the images' gradient, which
-    # nothing asks for, and that of a frozen body's features.
+    # Two of the three passes through the backbone (here mostly depthwise convolutions), without the gradients of
+    # the images and of a frozen backbone's features, which are not needed.
     body = sum(part["flops"] for part in tuned["parts"] if part["name"].startswith("backbone.body"))
     stem = 2 * (112 * 112) * 32 * 3 * 9
     laterals = 2 * (56 * 56 * 24 + 28 * 28 * 40 + 14 * 14 * 112 + 7 * 7 * 320) * 64

@@ -1,4 +1,4 @@
-"""Every command on three detectors that share nothing but the frozen body: a DETR, a one-stage and a panoptic one.
+"""Every command on three detectors that share nothing but the frozen backbone: a DETR, a one-stage and a panoptic one.
 
 Each is a stock config on timm's resnet10t, made small, and trained for one step with adapters and lean checkpoints.
 """

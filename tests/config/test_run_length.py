@@ -1,4 +1,4 @@
-"""The schedule follows the run's length, once, by whatever road the length is changed."""
+"""The schedule follows the run's length, once, however the length is changed."""
 
 import pytest
 

@@ -55,7 +55,7 @@ def test_a_config_builds_its_model_and_its_pipelines_without_weights_and_data(pa
     cfg = load_config(path)
     model = build_without_weights(cfg.model)
     state = NAME.fullmatch(path.stem).group(1)
-    # Names: a part of the body that stays while the rest is fine-tuned.
+    # Names: a part of the backbone that stays while the rest is fine-tuned.
     part = not isinstance(cfg.model.detector.backbone.get("freeze", True), bool)
     assert model.backbone.is_frozen == (state in ("frozen", "adapters") or part)
     assert (model.backbone.adapters is not None) == ("adapters" in state)
@@ -82,7 +82,7 @@ def test_every_state_of_a_setup_differs_in_its_backbone_alone():
         frozen = load_config(path.with_name(path.name.replace(f"_{state}-", "_frozen-"))).to_dict()
         other = load_config(path).to_dict()
         for cfg in (frozen, other):
-            # From scratch there are no weights of timm's to fit: the body is the authors' own.
+            # From scratch there are no weights of timm's to fit: the backbone is the authors' own.
             for key in ("weights", "freeze", "adapters", *(("body",) if state == "scratch" else ())):
                 cfg["model"]["detector"]["backbone"].pop(key, None)
         assert other == frozen, path.stem
@@ -96,7 +96,7 @@ def test_the_learning_rate_of_the_papers_text_is_one_option_away():
     assert cfg.auto_scale_lr == dict(enable=True, base_batch_size=64)
 
 
-def test_where_the_authors_body_trains_its_norms_and_drop_connect_are_theirs():
+def test_where_the_authors_backbone_trains_its_norms_and_drop_connect_are_theirs():
     def backbone(name):
         return load_config(name).model.detector.backbone
 
@@ -148,5 +148,5 @@ def test_without_cascade_the_published_layers_fall_short_of_the_papers_count_by_
     )
     # 80 classes; with the authors' 90 the gap is 0.64 and 1.99, whose cause is not known.
     assert paper[1] - d.trainable_params / 1e6 == pytest.approx(missing, abs=0.02)
-    # Both numbers of the paper are rounded to 0.1 M; its three rows give 61.6, 61.7 and 61.6 M for the same body.
+    # Both numbers of the paper are rounded to 0.1 M; its three rows give 61.6, 61.7 and 61.6 M for the same backbone.
     assert paper[0] - paper[1] == pytest.approx(d.frozen_params / 1e6, abs=0.15)

@@ -1,4 +1,4 @@
-"""Decoders of today on frozen bodies: every shipped config takes a step on random weights, only the decoder moves."""
+"""Recent decoders on frozen backbones: every shipped config takes a step on random weights, only decoders change."""
 
 from pathlib import Path
 
@@ -12,8 +12,8 @@ CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "detection"
 KINDS = ("dino", "deformable-detr", "mask2former", "rtmdet", "atss")
 FILES = sorted(path for kind in KINDS for path in CONFIGS.glob(f"{kind}_frozen-*.py"))
 
-# Small bodies of the same kinds, few queries and layers: what is tested is how the parts fit.
-BODIES = {
+# Small backbones of the same kinds, few queries and layers: what is tested is how the parts fit.
+BACKBONES = {
     "resnet50tv": {},
     "swintiny": dict(embed_dim=24, depths=(1, 1, 1, 1), num_heads=(1, 2, 2, 2)),
     "convnexttiny": dict(dims=(24, 48, 96, 192), depths=(1, 1, 1, 1)),
@@ -33,7 +33,7 @@ SMALL = {
 
 def small(path):
     kind, state = path.stem.split("_")[:2]
-    body = BODIES[state.removeprefix("frozen-")]
+    body = BACKBONES[state.removeprefix("frozen-")]
     options = {
         **SMALL.get(kind, {}),
         "backbone.weights": "random",
@@ -67,7 +67,7 @@ def batch_of_two(with_masks, size_hw=(96, 128)):
 
 
 @pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
-def test_a_step_trains_the_decoder_and_leaves_the_body_and_a_prediction_follows(path):
+def test_a_step_trains_the_decoder_and_leaves_the_backbone_and_a_prediction_follows(path):
     from mmdet.registry import MODELS
 
     model, with_masks = MODELS.build(small(path).model), path.stem.startswith("mask2former")
@@ -91,7 +91,7 @@ def test_a_step_trains_the_decoder_and_leaves_the_body_and_a_prediction_follows(
     assert len(found) == 2 and {"bboxes", "scores", "labels"} <= set(found[0].pred_instances.keys())
 
 
-def test_every_decoder_stands_on_every_body_that_is_promised():
+def test_every_decoder_has_a_config_for_every_stated_backbone():
     names = {path.stem.rsplit("_", 2)[0] for path in FILES}
     for kind in ("dino", "deformable-detr"):
         for body in ("resnet50tv", "swintiny", "convnexttiny"):

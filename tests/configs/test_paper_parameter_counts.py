@@ -72,7 +72,7 @@ def test_the_eighty_classes_of_coco_give_the_same_to_a_tenth_of_a_million_but_ro
     assert trainable == 71_234_830
 
 
-def test_the_frozen_body_is_the_papers_difference_of_total_and_trainable():
+def test_the_frozen_backbone_is_the_papers_difference_of_total_and_trainable():
     assert count(body()) / 1e6 == pytest.approx(61.57, abs=0.01)
 
 

@@ -256,7 +256,7 @@ def test_ablations_of_the_loss_differ_from_a2_in_the_loss_alone():
         assert other == {**a2, "model": {key: value for key, value in a2["model"].items() if key != "loss"}}
 
 
-def test_the_arms_of_cutmix_differ_in_model_alone_and_have_its_settings():
+def test_the_variants_of_cutmix_differ_in_model_alone_and_have_its_settings():
     def config(name):
         return load_config(CONFIGS / "upstream" / f"{name}.py").to_dict()
 

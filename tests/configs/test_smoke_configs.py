@@ -84,7 +84,7 @@ def test_every_kind_of_head_takes_a_step_and_predicts_what_validation_loads(path
     from mmengine.logging import MessageHub
 
     model, samples, shown = built(path, scenes)
-    for counter in ("iter", "epoch"):  # which a Runner tells; TOOD and CondInst ask
+    for counter in ("iter", "epoch"):  # which a Runner sets; TOOD and CondInst ask
         MessageHub.get_current_instance().update_info(counter, 0)
     body_before = [p.clone() for p in model.backbone.parameters()]
     loss = loss_of(model, samples)

@@ -28,7 +28,7 @@ LEVELS = [
     {"ops", "plugins", "text_files"},
     {"_moved"},
 ]
-MOST_MODULES = 22  # of a folder: more than that nobody reads at a glance
+MOST_MODULES = 22  # of a folder: more cannot be read at a glance
 ANYWHERE = {"errors", "__init__", "frozen_det"}
 
 

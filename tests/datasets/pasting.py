@@ -48,7 +48,7 @@ def image_of(index: int, height: int, width: int, instances: list[dict], **furth
     )
 
 
-def made_scenes(seed: int) -> Scenes:
+def synthetic_scenes(seed: int) -> Scenes:
     """Four images of different sizes with 0 to 6 triangles, about one in five a crowd, some of a pixel."""
     generator = np.random.default_rng(seed)
     scenes = []

@@ -1,4 +1,4 @@
-"""Copy-Paste on the samples of a data set: which donors, how many objects, the same samples whatever runs beside."""
+"""Copy-Paste on the samples of a data set: which paste sources, how many objects, samples that repeat anywhere."""
 
 import cv2
 import numpy as np
@@ -19,7 +19,7 @@ from frozen_det.errors import InputError
 from .pasting import Scenes, bound, image_of, loaded, pasted, square
 
 
-def test_donors_go_through_any_other_pipeline_too():
+def test_paste_sources_go_through_any_other_pipeline_too():
     class Dimmed:
         def __call__(self, info):
             return loaded(objects=[(5, 5, 15, 15)], colour=77) if info["sample_idx"] == 0 else None
@@ -31,7 +31,7 @@ def test_donors_go_through_any_other_pipeline_too():
     for seed in range(12):
         with seeded(seed):
             boxes.append(paste(loaded())["gt_bboxes"].tensor.tolist())
-    # The second donor is refused by its pipeline.
+    # The second paste source is refused by its pipeline.
     assert [[85, 5, 95, 15]] in boxes and [] in boxes
 
 
@@ -45,7 +45,7 @@ def test_labelled_objects_are_pasted_onto_pseudo_labelled_images_and_not_the_oth
     assert results["gt_bboxes"].tensor.tolist() == [[0, 0, 9, 9], [10, 10, 30, 40]]
 
 
-def test_inside_multi_image_mix_dataset_it_takes_the_donor_it_is_given(toy_root):
+def test_inside_multi_image_mix_dataset_it_takes_the_paste_source_it_is_given(toy_root):
     with DefaultScope.overwrite_default_scope("mmdet"):
         inner = CocoDataset("annotations/train.json", data_root=str(toy_root), pipeline=[LargeScaleJitter(96)])
         mixed = MultiImageMixDataset(
@@ -132,7 +132,7 @@ def test_what_the_cache_holds_changes_no_sample(toy_root):
     assert_same(first, samples_by(toy_root, num_workers=2, donor_cache_mb=64))
 
 
-def test_a_cached_donor_gives_the_objects_of_an_uncached_one_also_at_small_scales(toy_root):
+def test_a_cached_paste_source_gives_the_objects_of_an_uncached_one_also_at_small_scales(toy_root):
     draws = {}
     for cache_mb in (0, 64):
         dataset = paste_config(toy_root, objects="all", donor_cache_mb=cache_mb)
@@ -150,7 +150,7 @@ def test_a_cached_donor_gives_the_objects_of_an_uncached_one_also_at_small_scale
     assert len(colours) > 20 and np.abs(np.diff(colours)).mean() < 6
 
 
-def test_donors_of_a_subset_come_from_the_subset(toy_root):
+def test_paste_sources_of_a_subset_come_from_the_subset(toy_root):
     whole = paste_config(toy_root, donor_cache_mb=64)
     for _ in range(20):
         whole[0]
@@ -159,7 +159,7 @@ def test_donors_of_a_subset_come_from_the_subset(toy_root):
     expected = {subset.get_data_info(i)["img_id"]: len(subset.get_data_info(i)["instances"]) for i in range(2)}
     assert {sample.donor_img_id for sample in samples} - {None} == set(expected)
     assert len(whole.pipeline.transforms[1].sources.dataset) == 12
-    # The cache knows files, not places: a donor never gives another image's pixels for its own objects.
+    # The cache knows files, not places: a paste source never gives another image's pixels for its own objects.
     assert all(sample.num_pasted <= expected.get(sample.donor_img_id, 0) for sample in samples)
     path = subset.get_data_info(0)["img_path"]
     cached = subset.pipeline.transforms[1].sources.cache.get(path)

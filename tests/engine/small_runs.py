@@ -17,7 +17,7 @@ BODY = dict(type="frozen_det.CifarResNet", depth=8)
 
 @MODELS.register_module(force=True)
 class SmallModel(BaseModel):
-    """A frozen body and a linear layer that is to give 1."""
+    """A frozen backbone and a linear layer that is to give 1."""
 
     def __init__(self, weights, **options):
         super().__init__()
@@ -42,8 +42,8 @@ class SmallPictures(torch.utils.data.Dataset):
         return dict(images=torch.randn(3, 16, 16, generator=torch.Generator().manual_seed(index)))
 
 
-def write_body(path, seed: int = 0) -> Path:
-    """Random weights of the body as a file."""
+def write_weights(path, seed: int = 0) -> Path:
+    """Random weights of the backbone as a file."""
     torch.manual_seed(seed)
     torch.save(FrozenBackbone(body=dict(BODY), weights="random", strides=(4,)).body.state_dict(), path)
     return Path(path)

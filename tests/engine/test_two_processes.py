@@ -21,7 +21,7 @@ from ..training_runs import tiny_config, tiny_scenes
 from .train_in_turn import train_in_turn
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-BODIES = {
+BACKBONES = {
     "timm-resnet": dict(type="timm", name="resnet10t"),
     "timm-swin": dict(
         type="timm", name="swin_tiny_patch4_window7_224", embed_dim=24, depths=(1, 1, 1, 1), num_heads=(1, 2, 4, 8)
@@ -59,8 +59,8 @@ MMDET_INPUT = dict(
 
 
 def write_weights(folder: Path) -> None:
-    """Random weights of every body, once: all runs load the same file."""
-    for number, (name, body) in enumerate(BODIES.items()):
+    """Random weights of every backbone, once: all runs load the same file."""
+    for number, (name, body) in enumerate(BACKBONES.items()):
         torch.manual_seed(number)
         torch.save(FrozenBackbone(body=dict(body), weights="random").body.state_dict(), folder / f"{name}.pth")
 
@@ -75,7 +75,7 @@ def write_config(folder: Path, name: str, body: str, batch_size: int, detector: 
         train_cfg__max_epochs=3,
         train_cfg__val_begin=99,
     )
-    backbone = dict(type="frozen_det.FrozenBackbone", body=BODIES[body], weights=str(folder / f"{body}.pth"))
+    backbone = dict(type="frozen_det.FrozenBackbone", body=BACKBONES[body], weights=str(folder / f"{body}.pth"))
     if detector is not None:
         cfg.model = dict(type="frozen_det.Detector", num_classes=10, detector=copy.deepcopy(detector))
     cfg.model.detector.backbone = backbone
@@ -100,13 +100,13 @@ def write_config(folder: Path, name: str, body: str, batch_size: int, detector: 
 
 @pytest.fixture(scope="module")
 def ends(tmp_path_factory):
-    """What the ranks of all runs ended with, by name and rank; the file of each body, by its name."""
+    """What the ranks of all runs ended with, by name and rank; the file of each backbone, by its name."""
     folder = tmp_path_factory.mktemp("two_processes")
     tiny_scenes(folder / "scenes")
     write_weights(folder)
-    two = [write_config(folder, f"two-{body}", body, 2, FCOS) for body in BODIES]
+    two = [write_config(folder, f"two-{body}", body, 2, FCOS) for body in BACKBONES]
     two.append(write_config(folder, "two-faster-rcnn", "timm-resnet", 2, None))
-    one = [write_config(folder, f"one-{body}", body, 4, FCOS) for body in BODIES]
+    one = [write_config(folder, f"one-{body}", body, 4, FCOS) for body in BACKBONES]
     launch = [
         sys.executable,
         "-m",
@@ -135,14 +135,14 @@ def ends(tmp_path_factory):
     torch.set_num_threads(1)
     assert train_in_turn("none", one) == 0
     torch.set_num_threads(threads)
-    files = {body: folder / f"{body}.pth" for body in BODIES}
+    files = {body: folder / f"{body}.pth" for body in BACKBONES}
     files |= {file.parent.name + file.stem[-1]: file for file in folder.glob("*/rank*.pth")}
     return {name: torch.load(file) for name, file in files.items()}
 
 
 @pytest.mark.slow
 @pytest.mark.distributed
-@pytest.mark.parametrize("run", [*BODIES, "faster-rcnn"])
+@pytest.mark.parametrize("run", [*BACKBONES, "faster-rcnn"])
 def test_both_processes_end_with_the_same_bits(ends, run):
     """All parameters and all buffers, those of the norms in Faster R-CNN's FPN included."""
     first, second = ends[f"two-{run}0"], ends[f"two-{run}1"]
@@ -153,7 +153,7 @@ def test_both_processes_end_with_the_same_bits(ends, run):
 
 @pytest.mark.slow
 @pytest.mark.distributed
-@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize("body", BACKBONES)
 def test_two_processes_equal_one_with_the_doubled_batch(ends, body):
     first, second, alone = ends[f"two-{body}0"], ends[f"two-{body}1"], ends[f"one-{body}0"]
     assert [sorted(a + b) for a, b in zip(first["images"], second["images"])] == [sorted(c) for c in alone["images"]]
@@ -171,8 +171,8 @@ def test_two_processes_equal_one_with_the_doubled_batch(ends, body):
 
 @pytest.mark.slow
 @pytest.mark.distributed
-@pytest.mark.parametrize("body", BODIES)
-def test_the_frozen_body_is_the_file_it_was_loaded_from(ends, body):
+@pytest.mark.parametrize("body", BACKBONES)
+def test_the_frozen_backbone_is_the_file_it_was_loaded_from(ends, body):
     for run in (f"two-{body}0", f"two-{body}1", f"one-{body}0"):
         inside = {
             name.removeprefix("backbone.body."): value

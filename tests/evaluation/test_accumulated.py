@@ -15,7 +15,7 @@ from frozen_det.evaluation.accumulated import (
 )
 
 
-def made_counts(num_classes=3, limits=(1, 10, 100), thresholds=(0.5, 0.75)) -> Accumulated:
+def synthetic_counts(num_classes=3, limits=(1, 10, 100), thresholds=(0.5, 0.75)) -> Accumulated:
     rng = np.random.default_rng(0)
     precision = rng.random((len(thresholds), 101, num_classes, 4, len(limits)))
     recall = rng.random((len(thresholds), num_classes, 4, len(limits)))
@@ -32,7 +32,7 @@ def test_the_mean_passes_over_missing_entries(values, num_missing):
 
 
 def test_the_coco_numbers_are_the_named_slices():
-    counts = made_counts()
+    counts = synthetic_counts()
     numbers = coco_numbers(counts)
     p, r = counts.precision[..., -1], counts.recall
     assert list(numbers) == [
@@ -58,7 +58,7 @@ def test_the_coco_numbers_are_the_named_slices():
 
 
 def test_a_frequency_group_without_classes_is_minus_one():
-    counts = made_counts(limits=(300,))
+    counts = synthetic_counts(limits=(300,))
     numbers = lvis_numbers(counts, {10: "r", 11: "f", 12: "f"})
     np.testing.assert_allclose(numbers["APr"], counts.precision[:, :, 0, 0].mean())
     np.testing.assert_allclose(numbers["APf"], counts.precision[:, :, 1:, 0].mean())
@@ -73,7 +73,7 @@ def test_groups_follow_from_image_counts_where_none_is_written(count, group):
 
 
 def test_each_class_has_its_own_row_in_the_order_of_the_file():
-    counts = made_counts()
+    counts = synthetic_counts()
     rows = per_class_numbers(counts, [{"id": 12, "name": "c"}, {"id": 11, "name": "b", "frequency": "r"}])
     assert [row["name"] for row in rows] == ["c", "b"] and rows[1]["frequency"] == "r"
     np.testing.assert_allclose(rows[0]["AP50"], counts.precision[0, :, 2, 0, -1].mean())
@@ -85,5 +85,5 @@ def test_each_class_has_its_own_row_in_the_order_of_the_file():
 
 
 def test_one_threshold_leaves_out_the_numbers_it_cannot_give():
-    numbers = coco_numbers(made_counts(thresholds=(0.6,)))
+    numbers = coco_numbers(synthetic_counts(thresholds=(0.6,)))
     assert "mAP_50" not in numbers and "mAP_75" not in numbers and numbers["mAP"] > 0

@@ -22,7 +22,7 @@ def square(x: int, y: int, side: int) -> list[list[int]]:
     return [[x, y, x + side, y, x + side, y + side, x, y + side]]
 
 
-def made_truth(ids=(1, 2, 3), categories=(1, 2)) -> dict:
+def synthetic_truth(ids=(1, 2, 3), categories=(1, 2)) -> dict:
     """An object of each category in each of three images, one larger than 32 px."""
     annotations = []
     for row, image in enumerate(ids):
@@ -106,8 +106,8 @@ def numbers(truth: dict, engine: str, **settings) -> dict:
     ],
 )
 def test_ids_of_any_kind_give_the_numbers_of_small_ones(engine, ids, categories):
-    expected = numbers(made_truth(), engine)
-    assert numbers(made_truth(ids, categories), engine) == expected
+    expected = numbers(synthetic_truth(), engine)
+    assert numbers(synthetic_truth(ids, categories), engine) == expected
     # Five of six objects, in order of score: class 0 whole, class 1 two thirds of the recall steps.
     np.testing.assert_allclose(expected["bbox_mAP"], (1 + 67 / 101) / 2)
     np.testing.assert_allclose(expected["segm_mAP"], expected["bbox_mAP"])
@@ -115,15 +115,15 @@ def test_ids_of_any_kind_give_the_numbers_of_small_ones(engine, ids, categories)
 
 @pytest.mark.parametrize("engine", ENGINES[:2])
 def test_lvis_takes_ids_of_any_kind_too(engine):
-    expected = numbers(made_truth(), engine, federated=True)
-    assert numbers(made_truth(("q", "p", "o"), (2**60 + 1, 2**60 + 2)), engine, federated=True) == expected
+    expected = numbers(synthetic_truth(), engine, federated=True)
+    assert numbers(synthetic_truth(("q", "p", "o"), (2**60 + 1, 2**60 + 2)), engine, federated=True) == expected
     np.testing.assert_allclose([expected["bbox_APr"], expected["bbox_APf"]], [1, 67 / 101])
 
 
 @pytest.mark.parametrize("engine", ENGINES[:2])
 def test_lvis_counts_crowds_as_objects_and_passes_over_what_is_ignored(engine):
     """lvis-api 0.5.3: its IoU has no crowds; an object with `ignore` is like one outside the area range."""
-    plain, crowd, ignored = made_truth(), made_truth(), made_truth()
+    plain, crowd, ignored = synthetic_truth(), synthetic_truth(), synthetic_truth()
     for ann in crowd["annotations"][::2]:
         ann["iscrowd"] = 1
     ignored["annotations"][-1]["ignore"] = 1  # the one that is missed
@@ -135,16 +135,16 @@ def test_lvis_counts_crowds_as_objects_and_passes_over_what_is_ignored(engine):
 @pytest.mark.parametrize("engine", ENGINES)
 def test_ignore_means_nothing_to_coco_and_a_crowd_is_one(engine):
     """pycocotools overwrites `ignore` by `iscrowd`."""
-    ignored, crowd = made_truth(), made_truth()
+    ignored, crowd = synthetic_truth(), synthetic_truth()
     ignored["annotations"][-1]["ignore"] = 1
     crowd["annotations"][-1]["iscrowd"] = 1
-    assert numbers(ignored, engine) == numbers(made_truth(), engine)
+    assert numbers(ignored, engine) == numbers(synthetic_truth(), engine)
     np.testing.assert_allclose(numbers(crowd, engine)["bbox_mAP"], 1)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_proposals_of_some_categories_are_judged_by_their_objects_alone(engine):
-    truth = made_truth()
+    truth = synthetic_truth()
     result = evaluate_detections(
         open_engine(truth, name=engine), found_in(truth), iou_types=("proposal",), category_ids=[2]
     )
@@ -181,7 +181,7 @@ REFUSED = {
 @pytest.mark.parametrize("kind", REFUSED)
 def test_what_engines_would_count_wrongly_is_refused_with_its_entry(tmp_path, kind):
     damage, message = REFUSED[kind]
-    truth = made_truth()
+    truth = synthetic_truth()
     text = damage(truth)
     path = tmp_path / "truth.json"
     path.write_text(text if isinstance(text, str) else json.dumps(truth))
@@ -203,7 +203,7 @@ def test_what_engines_would_count_wrongly_is_refused_with_its_entry(tmp_path, ki
     ],
 )
 def test_lvis_asks_for_both_lists_of_every_image_and_a_group_of_every_category(damage, message):
-    truth = made_truth()
+    truth = synthetic_truth()
     damage(truth)
     with pytest.raises(InputError, match=message):
         read_truth(truth, federated=True)
@@ -211,7 +211,7 @@ def test_lvis_asks_for_both_lists_of_every_image_and_a_group_of_every_category(d
 
 
 def test_objects_without_masks_and_foreign_detections_are_refused():
-    truth = made_truth()
+    truth = synthetic_truth()
     engine = open_engine(copy.deepcopy(truth))
     found = found_in(truth)
     with pytest.raises(InputError, match="ids among the images of the given dict, got 1 others, the first 5"):
@@ -223,7 +223,7 @@ def test_objects_without_masks_and_foreign_detections_are_refused():
         evaluate_detections(engine, found, iou_types=("segm",))
     del truth["annotations"][3]["segmentation"]
     with pytest.raises(InputError, match="1 without, the first a 'class 1' in image 2"):
-        evaluate_detections(open_engine(truth), found_in(made_truth()), iou_types=("segm",))
+        evaluate_detections(open_engine(truth), found_in(synthetic_truth()), iou_types=("segm",))
 
 
 @pytest.mark.parametrize(
@@ -238,6 +238,6 @@ def test_objects_without_masks_and_foreign_detections_are_refused():
     ],
 )
 def test_settings_that_fit_nothing_are_refused(settings, message):
-    truth = made_truth()
+    truth = synthetic_truth()
     with pytest.raises(InputError, match=message):
         evaluate_detections(open_engine(truth), found_in(truth), **settings)

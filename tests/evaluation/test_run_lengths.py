@@ -1,4 +1,4 @@
-"""Masks that would be read beyond their end, or for ever, are told from good ones, one by one and many at once."""
+"""Masks that would be read beyond their end, or for ever, are told from valid ones, singly and many at once."""
 
 import numpy as np
 import pytest

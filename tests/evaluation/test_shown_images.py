@@ -1,4 +1,4 @@
-"""Images are told apart by id and file: joined data sets give the AP over their union, foreign files are refused."""
+"""Images are distinguished by id and file: joined data sets give the AP over their union, foreign files are refused."""
 
 import copy
 import json

@@ -7,7 +7,7 @@ from frozen_det.errors import InputError
 from frozen_det.export.detector_program import export_detector
 
 from ..torch_versions import needs_programs
-from .small_bodies import BODIES
+from .small_backbones import BACKBONES
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def retina():
     from frozen_det.models import Detector
 
     torch.manual_seed(0)
-    body, _ = BODIES["convnext"]
+    body, _ = BACKBONES["convnext"]
     return Detector(
         dict(
             type="RetinaNet",
@@ -72,7 +72,7 @@ def test_a_two_stage_detector_is_refused_by_the_op_that_chooses_proposals(tmp_pa
 
     base = find_config("quickstart").parent / "_base_" / "models" / "faster_rcnn_fpn_small.py"
     cfg = Config.fromfile(str(base)).model.detector
-    cfg.backbone = dict(type="frozen_det.FrozenBackbone", body=BODIES["convnext"][0], weights="random")
+    cfg.backbone = dict(type="frozen_det.FrozenBackbone", body=BACKBONES["convnext"][0], weights="random")
     model = Detector(cfg, num_classes=3).eval()
     with pytest.raises(InputError, match=r"FasterRCNN cannot be exported.*it calls torchvision::.*--part backbone"):
         export_detector(model, tmp_path / "a.onnx", "onnx")

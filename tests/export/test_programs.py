@@ -16,7 +16,7 @@ from frozen_det.models import FrozenBackbone
 from frozen_det.weights.card import KEY
 
 from ..torch_versions import needs_programs
-from .small_bodies import BODIES, filled
+from .small_backbones import BACKBONES, filled
 
 
 @pytest.fixture
@@ -94,8 +94,8 @@ def test_torch_export_is_read_back_with_its_card_and_refuses_sizes_it_cannot_do(
 
 
 @needs_programs
-def test_a_body_with_windows_needs_a_fixed_size_and_says_so(tmp_path):
-    backbone = FrozenBackbone(BODIES["swin"][0], weights="random").eval()
+def test_a_backbone_with_windows_needs_a_fixed_size_and_says_so(tmp_path):
+    backbone = FrozenBackbone(BACKBONES["swin"][0], weights="random").eval()
     with pytest.raises(InputError, match=r"windows.*Give the one size it will run at, for example --size 512 512"):
         export_program(backbone, tmp_path / "a.pt2", "torch-export")
     assert list(tmp_path.iterdir()) == []
@@ -131,9 +131,9 @@ def test_folded_norms_leave_the_program_and_not_the_function(tmp_path):
 
 
 @needs_programs
-def test_adapters_that_cannot_be_merged_stay_beside_the_body_in_a_program(tmp_path):
+def test_adapters_that_cannot_be_merged_stay_beside_the_backbone_in_a_program(tmp_path):
     backbone = FrozenBackbone(
-        BODIES["resnet"][0], weights="random", adapters=dict(type="conv_adapter", init="normal")
+        BACKBONES["resnet"][0], weights="random", adapters=dict(type="conv_adapter", init="normal")
     ).eval()
     report = export_program(backbone, tmp_path / "a.pt2", "torch-export", size_hw=(64, 64))
     assert report.largest_difference == 0.0
@@ -144,7 +144,7 @@ def test_onnx_without_its_packages_is_one_line_with_the_remedy(tmp_path, monkeyp
     import sys
 
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    backbone = FrozenBackbone(BODIES["convnext"][0], weights="random").eval()
+    backbone = FrozenBackbone(BACKBONES["convnext"][0], weights="random").eval()
     with pytest.raises(InputError, match=r"onnxruntime is not installed. Remedy: pip install 'frozen-det\[export\]'"):
         export_program(backbone, tmp_path / "a.onnx", "onnx", size_hw=(64, 64))
 

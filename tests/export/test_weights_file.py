@@ -14,12 +14,12 @@ from frozen_det.models import FrozenBackbone
 from frozen_det.weights.card import KEY, WeightsCard, read_card
 from frozen_det.weights.digest import fingerprint
 
-from .small_bodies import BODIES, classifier, filled
+from .small_backbones import BACKBONES, classifier, filled
 
 
-@pytest.mark.parametrize("family", BODIES)
+@pytest.mark.parametrize("family", BACKBONES)
 def test_classifier_to_detector_to_classifier_keeps_every_bit(family, tmp_path):
-    body, strides = BODIES[family]
+    body, strides = BACKBONES[family]
     upstream = classifier(family)
     torch.save({"state_dict": upstream.state_dict()}, tmp_path / "upstream.pth")
     first = FrozenBackbone(body, weights=str(tmp_path / "upstream.pth"), strides=strides).eval()
@@ -84,7 +84,7 @@ def test_timm_itself_builds_a_feature_extractor_from_the_file(tmp_path):
 
 
 @pytest.mark.parametrize("layout", ["torchvision", "mmdet", "mmpretrain"])
-def test_a_layout_is_run_in_its_library_and_read_back_by_the_door(tmp_path, layout):
+def test_a_layout_is_run_in_its_library_and_read_back_by_the_loader(tmp_path, layout):
     body = dict(type="timm", name="resnet18")
     backbone = FrozenBackbone(body, weights="random").eval()
     export_backbone(backbone, tmp_path / "out.pth", layout=layout)
@@ -112,7 +112,7 @@ def test_folded_norms_give_the_same_features_under_the_same_names(tmp_path):
     for norm in (m for m in backbone.modules() if isinstance(m, torch.nn.BatchNorm2d)):
         torch.nn.init.uniform_(norm.weight, 0.5, 1.5)  # untrained, a branch's last norm would fold into zeros
     export_backbone(backbone, tmp_path / "folded.safetensors", fold_norms=True)
-    folded = FrozenBackbone(BODIES["resnet"][0], weights=str(tmp_path / "folded.safetensors")).eval()
+    folded = FrozenBackbone(BACKBONES["resnet"][0], weights=str(tmp_path / "folded.safetensors")).eval()
     folded.init_weights()
     state = folded.body.state_dict()
     assert torch.equal(state["layer1.0.bn1.running_mean"], torch.zeros(64))
@@ -123,7 +123,7 @@ def test_folded_norms_give_the_same_features_under_the_same_names(tmp_path):
 
 
 def test_adapters_are_merged_into_a_copy_or_refused(tmp_path):
-    body = BODIES["resnet"][0]
+    body = BACKBONES["resnet"][0]
     backbone = FrozenBackbone(body, weights="random", adapters=dict(type="parallel", init="normal")).eval()
     images = torch.randn(1, 3, 64, 64)
     wanted, before = backbone(images), backbone.frozen_fingerprint()
@@ -143,7 +143,7 @@ def test_adapters_are_merged_into_a_copy_or_refused(tmp_path):
 
 
 def test_a_backbone_that_nothing_was_loaded_into_is_refused(tmp_path):
-    backbone = FrozenBackbone(BODIES["resnet"][0], weights=str(tmp_path / "later.pth"))
+    backbone = FrozenBackbone(BACKBONES["resnet"][0], weights=str(tmp_path / "later.pth"))
     with pytest.raises(InputError, match="nothing was loaded into timm/resnet10t"):
         export_backbone(backbone, tmp_path / "out.safetensors")
 
@@ -151,14 +151,14 @@ def test_a_backbone_that_nothing_was_loaded_into_is_refused(tmp_path):
 @pytest.mark.parametrize("name", ["out", "out.bin", "out.onnx"])
 def test_another_suffix_is_refused(tmp_path, name):
     with pytest.raises(InputError, match=r"ends in \.safetensors or \.pth"):
-        export_backbone(FrozenBackbone(BODIES["resnet"][0], weights="random"), tmp_path / name)
+        export_backbone(FrozenBackbone(BACKBONES["resnet"][0], weights="random"), tmp_path / name)
 
 
 def test_a_failing_check_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     from frozen_det.export import weights_file
 
     (tmp_path / "out.safetensors").write_bytes(b"old")
-    backbone = FrozenBackbone(BODIES["resnet"][0], weights="random")
+    backbone = FrozenBackbone(BACKBONES["resnet"][0], weights="random")
     write = weights_file._write
 
     def broken(path, tensors, card):  # a disk that changes one number
@@ -197,7 +197,7 @@ def load_into(body, path):
 
 
 def test_a_card_that_lies_about_its_hash_is_refused_in_both_kinds_of_file(tmp_path):
-    body = BODIES["resnet"][0]
+    body = BACKBONES["resnet"][0]
     backbone = FrozenBackbone(body, weights="random").eval()
     export_backbone(backbone, tmp_path / "a.safetensors")
     export_backbone(backbone, tmp_path / "a.pth")
@@ -237,18 +237,18 @@ def test_a_card_with_unknown_fields_is_refused(tmp_path, change, message):
     ],
 )
 def test_weights_of_another_depth_or_width_are_refused_and_change_nothing(tmp_path, other, message):
-    export_backbone(FrozenBackbone(BODIES["resnet"][0], weights="random"), tmp_path / "a.safetensors")
+    export_backbone(FrozenBackbone(BACKBONES["resnet"][0], weights="random"), tmp_path / "a.safetensors")
     with pytest.raises(InputError, match=message):
         load_into(other, tmp_path / "a.safetensors")
 
 
 def test_half_a_file_is_refused_and_changes_nothing(tmp_path):
-    export_backbone(FrozenBackbone(BODIES["resnet"][0], weights="random"), tmp_path / "a.safetensors")
+    export_backbone(FrozenBackbone(BACKBONES["resnet"][0], weights="random"), tmp_path / "a.safetensors")
     tensors = load_file(tmp_path / "a.safetensors")
     save_file(dict(list(tensors.items())[::2]), tmp_path / "half.safetensors")
     with pytest.raises(InputError, match="tensors missing"):
-        load_into(BODIES["resnet"][0], tmp_path / "half.safetensors")
+        load_into(BACKBONES["resnet"][0], tmp_path / "half.safetensors")
     data = (tmp_path / "a.safetensors").read_bytes()
     (tmp_path / "cut.safetensors").write_bytes(data[: len(data) // 2])
     with pytest.raises(InputError, match="broken or incomplete"):
-        load_into(BODIES["resnet"][0], tmp_path / "cut.safetensors")
+        load_into(BACKBONES["resnet"][0], tmp_path / "cut.safetensors")

@@ -41,7 +41,7 @@ def seeded(seed=0):
 
 
 def numbered(num, size_hw, dtype=torch.float32):
-    """Images of constant value, the image's own index: a pixel tells where it comes from."""
+    """Images of constant value, the image's own index: a pixel shows which image it comes from."""
     return torch.arange(num, dtype=dtype)[:, None, None, None].expand(num, 3, *size_hw).clone()
 
 

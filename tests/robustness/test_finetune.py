@@ -69,7 +69,7 @@ def weights(classifier):
     return torch.cat([value.double().flatten() for value in classifier.network.state_dict().values()])
 
 
-def test_a_new_head_and_all_of_the_body_learn_and_the_result_is_read_back(given, tmp_path, monkeypatch):
+def test_a_new_head_and_all_of_the_backbone_learn_and_the_result_is_read_back(given, tmp_path, monkeypatch):
     monkeypatch.setattr(study_finetune, "BATCH_SIZE", 8)
     monkeypatch.setattr(study_finetune, "LEARNING_RATE", 0.05)
     candidate, root = given

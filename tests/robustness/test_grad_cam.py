@@ -138,7 +138,7 @@ def test_channels_last_are_laid_out_too():
     assert layer.to_maps(torch.zeros(2, 4, 4, 16)).shape == (2, 16, 4, 4)
 
 
-def test_a_body_without_global_mean_is_mapped_by_gradients_and_the_table_says_so(tmp_path):
+def test_a_backbone_without_global_mean_is_mapped_by_gradients_and_the_table_says_so(tmp_path):
     root = data(tmp_path)
     found = study_wsol(classifier(Corners()), seen(("red", "green")), root, log=lambda line: None)
     assert found.notes["map"] == "Grad-CAM++ at late" and found.numbers["top-1 localisation"].value == 100

@@ -57,7 +57,7 @@ def unformatted(monkeypatch):
 
 
 def body_of(work_dir):
-    """The body's tensors in the last checkpoint; empty where it is lean."""
+    """The backbone's tensors in the last checkpoint; empty where it is lean."""
     state = read(work_dir / "detector" / "epoch_1.pth")["state_dict"]
     return {name.split("body.")[1]: value for name, value in state.items() if "body." in name}
 

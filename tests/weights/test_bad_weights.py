@@ -103,7 +103,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("make", "message"), BAD, ids=[make.__name__ for make, _ in BAD])
-def test_a_bad_file_is_one_error_and_leaves_the_body_unused(good, tmp_path, make, message):
+def test_a_bad_file_is_one_error_and_leaves_the_backbone_unused(good, tmp_path, make, message):
     path = make(good, tmp_path)
     backbone = FrozenBackbone(BODY, str(path), STRIDES)
     before = backbone.frozen_fingerprint()

@@ -225,7 +225,7 @@ def test_the_hierarchy_of_open_images_is_an_array_of_numbers(tmp_path):
     assert not (tmp_path / "mark").exists()
 
 
-def test_timms_reader_of_checkpoints_is_the_one_door(tmp_path, monkeypatch):
+def test_timm_reads_checkpoints_by_our_loader(tmp_path, monkeypatch):
     import timm
 
     path = in_zip(gadgets(tmp_path / "mark")["exec"], tmp_path / "bad.pth")

@@ -43,7 +43,7 @@ def test_the_same_tensors_under_two_prefixes_are_one_network():
     assert len(report.unused) == 9
 
 
-def test_a_second_network_that_does_not_fill_the_body_is_counted_and_left_out():
+def test_a_second_network_that_does_not_fill_the_backbone_is_counted_and_left_out():
     state, other = state_of(Net()), state_of(Net(width=6))
     target = Net()
     assert len(load_strictly(target, {**behind("net.", state), **behind("small.", other)}, "file").unused) == 9

@@ -81,7 +81,7 @@ def test_a_network_wrapped_for_adapters_is_refused_with_the_remedy():
 
 
 def dinov2(body, registers: bool) -> dict:
-    """The body's own tensors under the names of the official DINOv2 files, with their mask token."""
+    """The backbone's own tensors under the names of the official DINOv2 files, with their mask token."""
     state = state_of(body)
     if registers:
         position = state["pos_embed"]

@@ -298,7 +298,7 @@ def test_a_message_hub_survives_being_written_as_plain_numbers(tmp_path):
 
 @pytest.fixture(scope="module")
 def packaged_lite0():
-    """The ImageNet weights that a package carries: their file, and timm's full model filled through the door."""
+    """The ImageNet weights that a package carries: their file, and timm's full model filled through the loader."""
     timm = pytest.importorskip("timm")
     from frozen_det.models.backbone_sources.weights import weights_file
 

@@ -87,7 +87,7 @@ def test_zeros_that_are_ordinary_pass():
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-def test_other_precisions_of_a_file_come_in_as_the_bodys(dtype):
+def test_other_precisions_of_a_file_become_the_backbones(dtype):
     state = {k: v.to(dtype) for k, v in state_of(Net()).items()}  # the step count of the norm too
     target = Net()
     load_strictly(target, state, "file")

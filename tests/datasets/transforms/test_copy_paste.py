@@ -19,7 +19,7 @@ from frozen_det.datasets.transforms.cropped_masks import BoxedMasks
 from frozen_det.datasets.transforms.large_scale_jitter import LargeScaleJitter
 from frozen_det.errors import InputError
 
-from ..pasting import FILL, WHOLE, Scenes, bound, image_of, loaded, made_scenes, pasted, patch, square
+from ..pasting import FILL, WHOLE, Scenes, bound, image_of, loaded, pasted, patch, square, synthetic_scenes
 
 
 @given(
@@ -28,8 +28,8 @@ from ..pasting import FILL, WHOLE, Scenes, bound, image_of, loaded, made_scenes,
     st.sampled_from([0, 1.0]),
 )
 @settings(max_examples=150, deadline=None)
-def test_a_composed_image_keeps_every_promise(seed, objects, cache_mb):
-    dataset = made_scenes(seed)
+def test_a_composed_image_has_every_documented_property(seed, objects, cache_mb):
+    dataset = synthetic_scenes(seed)
     generator = np.random.default_rng(seed)
     jitter = LargeScaleJitter(64)
     paste = bound(dataset, objects=objects, donor_cache_mb=cache_mb)
@@ -49,7 +49,7 @@ def test_a_composed_image_keeps_every_promise(seed, objects, cache_mb):
     num_pasted = len(donation.patches)
     full = after["gt_masks"].masks.astype(bool)
     covered = full[num - num_pasted :].any(axis=0) if num_pasted else np.zeros(after["img_shape"], bool)
-    # Pixels of pasted objects are the donor's, all others the target's, or the fill where there was no image.
+    # Pixels of pasted objects are the paste source's, all others the target's, or the fill where there was no image.
     if num_pasted:
         assert (after["img"][covered] == 40 * (donation.data_info["sample_idx"] + 1)).all()
         assert not after["gt_ignore_flags"][num - num_pasted :].any()
@@ -156,7 +156,7 @@ def test_objects_keep_their_origin_when_further_ones_are_pasted():
     assert results["gt_origins"].tolist() == [-1, 5, 5, 8]
 
 
-def test_an_empty_target_receives_and_an_empty_donor_gives_nothing():
+def test_an_empty_target_receives_and_an_empty_paste_source_gives_nothing():
     results = pasted(loaded(), patch(10, 10, 20, 30))
     assert results["gt_bboxes"].tensor.tolist() == [[10, 10, 20, 30]]
     untouched = loaded(objects=[(0, 0, 9, 9)])
@@ -225,7 +225,7 @@ def test_boxes_are_not_pasted_as_masks_onto_an_image_with_masks():
         pasted(loaded(), patch(0, 0, 9, 9, made_up_mask=True))
 
 
-def test_pasted_pixels_carry_the_donors_segmentation():
+def test_pasted_pixels_carry_the_paste_sources_segmentation():
     donor = image_of(1, 80, 80, [square(20, 30, 50, 60)], gt_seg_map=np.full((80, 80), 3, np.uint8))
     donor["gt_seg_map"][30:60, 20:50] = 8
     jitter = LargeScaleJitter(80, (1.0, 1.0), flip_prob=0)

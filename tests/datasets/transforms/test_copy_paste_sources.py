@@ -1,4 +1,4 @@
-"""Which donor gives which objects."""
+"""Which paste source gives which objects."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def test_a_random_subset_has_every_size_equally_often():
     assert len(counts) == 5 and np.abs(counts / 5000 - 0.2).max() < 0.02
 
 
-def test_a_donor_of_which_nothing_is_chosen_is_not_decoded(tmp_path):
+def test_a_paste_source_of_which_nothing_is_chosen_is_not_decoded(tmp_path):
     class OnDisk(Labelled):
         def get_data_info(self, index):
             info = super().get_data_info(index)
@@ -69,7 +69,7 @@ def test_the_cache_drops_what_was_not_used_for_longest():
     assert cache.get("b") is None and cache.get("a") is images[0] and len(cache) == 3
 
 
-def test_a_donor_is_cut_to_its_objects_unless_that_is_more_than_the_image():
+def test_a_paste_source_is_cut_to_its_objects_unless_that_is_more_than_the_image():
     dataset = Labelled([[0, 1], [0] * 7])
     few = cropped_source(dataset.get_data_info(0)["img"], source_objects(dataset.get_data_info(0), True))
     assert [(tile.shape, place) for tile, place in few.tiles] == [((8, 8, 3), (0, 0)), ((8, 10, 3), (6, 0))]

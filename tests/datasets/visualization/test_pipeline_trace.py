@@ -1,4 +1,4 @@
-"""The stations tell what each transform changed, with the draws that the data loader would make."""
+"""The pipeline steps tell what each transform changed, with the draws that the data loader would make."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def _dataset(root, pipeline):
         return ToyScenes("train", str(root), dict(num_train=12, num_val=6), pipeline=pipeline)
 
 
-def test_each_transform_is_a_station_and_the_last_result_is_the_loaders_sample(toy_root):
+def test_each_transform_is_a_pipeline_step_and_the_last_result_is_the_loaders_sample(toy_root):
     dataset = _dataset(toy_root, PIPELINE)
     stations = list(trace_steps(dataset, SampleIndex(3, 1, 0)))
     assert [station.name for station in stations] == [

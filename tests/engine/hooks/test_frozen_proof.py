@@ -10,12 +10,12 @@ from torch import nn
 from frozen_det.errors import InputError
 from frozen_det.weights.loading import read
 
-from ..small_runs import Act, run, small_config, write_body
+from ..small_runs import Act, run, small_config, write_weights
 
 
 @pytest.fixture(scope="module")
-def body(tmp_path_factory):
-    return write_body(tmp_path_factory.mktemp("body") / "body.pth")
+def weights(tmp_path_factory):
+    return write_weights(tmp_path_factory.mktemp("weights") / "backbone.pth")
 
 
 def _norm(runner):
@@ -28,12 +28,12 @@ def _move(runner):
 
 
 @pytest.mark.parametrize("moment", ["before_train", "after_load_checkpoint"])
-def test_a_body_that_moved_before_training_began_is_refused(body, tmp_path, moment):
-    if moment == "after_load_checkpoint":  # of weights that do not hold the body, loaded after it was filled
+def test_a_backbone_that_changed_before_training_is_refused(weights, tmp_path, moment):
+    if moment == "after_load_checkpoint":  # of weights that do not hold the backbone, loaded after it was filled
         torch.save({"state_dict": {"head.bias": torch.ones(1)}, "meta": {}}, tmp_path / "head.pth")
     cfg = small_config(
         tmp_path / "run",
-        body,
+        weights,
         hooks=[Act(moment, _move, "VERY_HIGH")],
         load_from=str(tmp_path / "head.pth") if moment == "after_load_checkpoint" else None,
     )
@@ -42,12 +42,12 @@ def test_a_body_that_moved_before_training_began_is_refused(body, tmp_path, mome
     assert not list((tmp_path / "run").glob("*.pth"))
 
 
-def test_without_the_proof_a_lean_checkpoint_of_a_moved_body_is_refused_all_the_same(body, tmp_path):
-    cfg = small_config(tmp_path, body, hooks=[Act("before_train", _move, "VERY_HIGH")])
+def test_without_the_proof_a_lean_checkpoint_of_a_changed_backbone_is_refused(weights, tmp_path):
+    cfg = small_config(tmp_path, weights, hooks=[Act("before_train", _move, "VERY_HIGH")])
     cfg.custom_hooks.pop(0)
     with pytest.raises(InputError, match="layer1.0.bn1.weight moved before training began"):
         run(cfg)
-    cfg = small_config(tmp_path, body, hooks=[Act("before_train_iter", _move)])
+    cfg = small_config(tmp_path, weights, hooks=[Act("before_train_iter", _move)])
     cfg.custom_hooks.pop(0)
     with pytest.raises(InputError, match="layer1.0.bn1.weight moved before a checkpoint was written"):
         run(cfg)
@@ -55,15 +55,15 @@ def test_without_the_proof_a_lean_checkpoint_of_a_moved_body_is_refused_all_the_
 
 
 @pytest.mark.parametrize("moment", ["after_train", "after_run"])
-def test_what_the_last_hook_of_all_moves_at_the_end_is_seen(body, tmp_path, moment):
+def test_what_the_last_hook_of_all_moves_at_the_end_is_seen(weights, tmp_path, moment):
     with pytest.raises(InputError, match=r"layer1.0.bn1.weight moved .* \(end\)"):
-        run(small_config(tmp_path, body, hooks=[Act(moment, _move, "LOWEST")]))
+        run(small_config(tmp_path, weights, hooks=[Act(moment, _move, "LOWEST")]))
     checks = json.loads((tmp_path / "frozen_proof.json").read_text())["checks"]
     assert (checks[-1]["when"], checks[-1]["unchanged"]) == ("end", False)
     assert (tmp_path / "epoch_2.pth").exists()
 
 
-def test_a_file_that_a_hook_changes_while_it_is_written_is_refused(body, tmp_path):
+def test_a_file_that_a_hook_changes_while_it_is_written_is_refused(weights, tmp_path):
     class Change(Act):
         def __init__(self):
             self.priority = "LOWEST"
@@ -72,7 +72,7 @@ def test_a_file_that_a_hook_changes_while_it_is_written_is_refused(body, tmp_pat
             checkpoint["state_dict"]["backbone.body.conv1.weight"] += 1
 
     with pytest.raises(InputError, match="conv1.weight has other values there: a hook's before_save_checkpoint"):
-        run(small_config(tmp_path, body, hooks=[Change()], checkpoint=dict(full=True)))
+        run(small_config(tmp_path, weights, hooks=[Change()], checkpoint=dict(full=True)))
     assert not list(tmp_path.glob("*.pth"))
 
 
@@ -103,16 +103,16 @@ def _replace_forward(runner):
     ],
     ids=["eps", "momentum", "forward", "stride", "class"],
 )
-def test_changed_settings_of_a_frozen_module_stop_the_run_by_name(body, tmp_path, moment, change, named):
+def test_changed_settings_of_a_frozen_module_stop_the_run_by_name(weights, tmp_path, moment, change, named):
     if "Sync" in named or "stride" in named:  # neither runs afterwards
         moment = {"before_train_iter": "after_train_epoch"}.get(moment, moment)
     with pytest.raises(InputError, match=f"the frozen module backbone changed .*layer1.0.{named}"):
-        run(small_config(tmp_path, body, epochs=1, hooks=[Act(moment, change, "VERY_HIGH")]))
+        run(small_config(tmp_path, weights, epochs=1, hooks=[Act(moment, change, "VERY_HIGH")]))
     assert not list(tmp_path.glob("*.pth"))
 
 
 @pytest.mark.parametrize("register", ["register_forward_hook", "register_forward_pre_hook"])
-def test_a_forward_hook_on_the_body_is_named_once_and_does_not_stop_the_run(body, tmp_path, register, caplog):
+def test_a_forward_hook_on_the_backbone_is_named_once_and_does_not_stop_the_run(weights, tmp_path, register, caplog):
     def look(*args):
         return None
 
@@ -120,7 +120,7 @@ def test_a_forward_hook_on_the_body_is_named_once_and_does_not_stop_the_run(body
         run(
             small_config(
                 tmp_path,
-                body,
+                weights,
                 hooks=[Act("before_train", lambda runner: getattr(_norm(runner), register)(look), "VERY_HIGH")],
             )
         )
@@ -133,13 +133,13 @@ def test_a_forward_hook_on_the_body_is_named_once_and_does_not_stop_the_run(body
     assert len(said) == 1 and kind in said[0] and "look on layer1.0.bn1" in said[0]
 
 
-def test_a_body_loaded_over_its_weights_is_kept_whole_in_lean_checkpoints(body, tmp_path):
+def test_a_backbone_loaded_over_its_weights_is_kept_whole_in_lean_checkpoints(weights, tmp_path):
     """They would ask for a base that `weights` does not give."""
-    other = write_body(tmp_path / "other.pth", seed=7)
+    other = write_weights(tmp_path / "other.pth", seed=7)
     state = {f"backbone.body.{name}": value for name, value in torch.load(other).items()}
     torch.save({"state_dict": state, "meta": {}}, tmp_path / "tuned.pth")
-    run(small_config(tmp_path / "run", body, load_from=str(tmp_path / "tuned.pth")))
+    run(small_config(tmp_path / "run", weights, load_from=str(tmp_path / "tuned.pth")))
     checkpoint = read(tmp_path / "run" / "epoch_2.pth")
     assert "lean" not in checkpoint["meta"]
     assert all(torch.equal(checkpoint["state_dict"][name], value) for name, value in state.items())
-    assert run(small_config(tmp_path / "run", body, epochs=3), tmp_path / "run" / "epoch_2.pth").epoch == 3
+    assert run(small_config(tmp_path / "run", weights, epochs=3), tmp_path / "run" / "epoch_2.pth").epoch == 3

@@ -20,7 +20,7 @@ from frozen_det.errors import InputError
 
 
 class Brittle(nn.Module):
-    """The identity, until told to divide by zero."""
+    """The identity, until it is set to divide by zero."""
 
     broken = False
 

@@ -19,7 +19,7 @@ from frozen_det.weights.loading import read
 
 
 class Regressor(BaseModel):
-    """A frozen body with adapters and a head that predicts one number an image."""
+    """A frozen backbone with adapters and a head that predicts one number an image."""
 
     def __init__(self, weights="random"):
         super().__init__()
@@ -61,7 +61,7 @@ class StopHook(Hook):
 
 
 class Recorder(Hook):
-    """Notes, after each epoch, the learning rates of all groups and which body parameters have moved."""
+    """Notes, after each epoch, the learning rates of all groups and which backbone parameters have moved."""
 
     def __init__(self):
         self.rates, self.moved, self.start = [], [], None

@@ -71,7 +71,7 @@ def test_norms_of_every_part_but_the_adapters_form_the_role_norms_where_it_is_as
     assert set(apart["norms"]) - set(together["neck"]) == set(together["backbone"])
 
 
-def test_a_fine_tuned_body_is_the_role_backbone():
+def test_a_fine_tuned_backbone_has_the_role_backbone():
     groups = groups_of(Detector(None, freeze=False), dict(backbone=dict(lr_mult=0.1)))
     assert list(groups) == ["backbone", "neck", "heads"]
     assert groups["backbone"]["lr"] == pytest.approx(0.01)

@@ -53,7 +53,7 @@ def test_512_images_have_half_of_the_rate_of_2048():
     )
 
 
-def test_without_a_word_the_rate_is_linear_in_the_batch_as_in_mmengine():
+def test_by_default_the_rate_is_linear_in_the_batch_as_in_mmengine():
     given = dict(enable=True, base_batch_size=1024)
     assert scaled(0.5, given, 256) == pytest.approx(by_timm(0.5, 256, 1024, "sgd")) == 0.125
     assert scaled(0.5, dict(enable=False, base_batch_size=1024, scaling="sqrt"), 256) == 0.5

@@ -50,7 +50,7 @@ def small_backbone(family: str, kind: str | None) -> FrozenBackbone:
 
 
 def lively(backbone: FrozenBackbone) -> FrozenBackbone:
-    """Fill the body from a fixed seed. Libraries start some scales at zero, which would hide the blocks."""
+    """Fill the backbone from a fixed seed. Libraries start some scales at zero, which would hide the blocks."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, value in backbone.body.state_dict().items():

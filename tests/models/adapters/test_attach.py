@@ -76,7 +76,7 @@ def test_target_layers_are_chosen_by_role_or_by_name():
     ],
 )
 def test_an_error_in_the_config_is_reported_with_a_remedy(adapters, message):
-    if message is None:  # a role without sites in this body is no error as long as another has some
+    if message is None:  # a role without sites in this backbone is no error as long as another has some
         assert adapted_names("timm-resnet", **adapters)
         return
     with pytest.raises(InputError, match=message):

@@ -12,7 +12,7 @@ from .families import images, lively, stir
 
 
 def detector(adapters=None):
-    """The quickstart's detector, small, on a tiny body; the same weights for every config of adapters."""
+    """The quickstart's detector, small, on a tiny backbone; the same weights for every config of adapters."""
     cfg = load_config(
         "quickstart",
         {

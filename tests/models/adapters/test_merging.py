@@ -22,7 +22,7 @@ from .families import (
 )
 
 # In float32 the folded weight is rounded once, then every layer rounds in another order: a few units in the last
-# place per layer: at most 9.3e-7 of the largest value over these bodies (3.2e-15 in float64).
+# place per layer: at most 9.3e-7 of the largest value over these backbones (3.2e-15 in float64).
 FLOAT32_TOLERANCE = 1e-5
 # The first is divided by every stride (timm's transformers take no other); then even and odd on various levels,
 # where TensorFlow's SAME pads differently.
@@ -93,7 +93,7 @@ def test_one_adapter_that_cannot_be_merged_keeps_all_the_others_unmerged():
     assert torch.equal(kernel, before)
 
 
-def body_of(module: type, adapters: dict):
+def wrapped(module: type, adapters: dict):
     from mmdet.registry import MODELS
 
     from frozen_det.models import FrozenBackbone
@@ -102,7 +102,7 @@ def body_of(module: type, adapters: dict):
     return lively(FrozenBackbone(dict(type=f"mmdet.{module.__name__}"), "random", (2,), adapters=adapters))
 
 
-class GroupedBody(BaseModule):
+class GroupedBackbone(BaseModule):
     """A stem and a convolution in two groups."""
 
     def __init__(self):
@@ -116,7 +116,7 @@ class GroupedBody(BaseModule):
 
 @pytest.mark.parametrize("groups", ["same", "dense"])
 def test_a_grouped_convolution_takes_a_branch_of_its_own_groups(groups):
-    backbone = body_of(GroupedBody, dict(type="parallel", groups=groups))
+    backbone = wrapped(GroupedBackbone, dict(type="parallel", groups=groups))
     stir(backbone.adapters)
     wanted = features_of(backbone, images())
     if groups == "dense":
@@ -127,7 +127,7 @@ def test_a_grouped_convolution_takes_a_branch_of_its_own_groups(groups):
     assert largest_difference(wanted, features_of(backbone, images())) < FLOAT32_TOLERANCE
 
 
-class StandardisedBody(BaseModule):
+class StandardisedBackbone(BaseModule):
     """A convolution that standardises its weight, as in NFNet and BiT."""
 
     def __init__(self):
@@ -142,12 +142,12 @@ class StandardisedBody(BaseModule):
 
 
 def test_a_layer_that_computes_its_weight_is_refused():
-    backbone = body_of(StandardisedBody, dict(type="parallel", sites=("conv2",)))
+    backbone = wrapped(StandardisedBackbone, dict(type="parallel", sites=("conv2",)))
     with pytest.raises(InputError, match="StdConv2d may compute another weight"):
         backbone.merge()
 
 
-class PreActivationBody(BaseModule):
+class PreActivationBackbone(BaseModule):
     """A convolution whose output goes to a norm and past it, as in pre-activation residual networks."""
 
     def __init__(self, shared: bool = True):
@@ -162,7 +162,7 @@ class PreActivationBody(BaseModule):
         return [z + self.norm(z).relu()] if self.shared else [self.norm(z).relu()]
 
 
-class PostActivationBody(PreActivationBody):
+class PostActivationBackbone(PreActivationBackbone):
     """The same without the path past the norm."""
 
     def __init__(self):
@@ -170,7 +170,7 @@ class PostActivationBody(PreActivationBody):
 
 
 def test_a_constant_goes_into_the_norms_mean_only_if_the_norm_is_the_sole_consumer():
-    alone = body_of(PostActivationBody, dict(type="series", sites=("conv",)))
+    alone = wrapped(PostActivationBackbone, dict(type="series", sites=("conv",)))
     assert [site.norm for site in alone.sites()] == [None, "norm"]
     stir(alone.adapters)
     wanted = features_of(alone, images())
@@ -181,11 +181,11 @@ def test_a_constant_goes_into_the_norms_mean_only_if_the_norm_is_the_sole_consum
     alone.unmerge()
     assert torch.equal(mean, alone.body.norm.running_mean)
 
-    shared = body_of(PreActivationBody, dict(type="series", sites=("conv",)))
+    shared = wrapped(PreActivationBackbone, dict(type="series", sites=("conv",)))
     assert [site.norm for site in shared.sites()] == [None, None]
     with pytest.raises(InputError, match="neither a bias nor a following BatchNorm"):
         shared.merge()
-    without_norm = body_of(PreActivationBody, dict(type="series", sites=("conv",), norm=False))
+    without_norm = wrapped(PreActivationBackbone, dict(type="series", sites=("conv",), norm=False))
     stir(without_norm.adapters)
     wanted = features_of(without_norm, images())
     without_norm.merge()

@@ -1,4 +1,4 @@
-"""Small residual networks: published checkpoints load through the one door and classify real images."""
+"""Small residual networks: published checkpoints are loaded strictly and classify real images."""
 
 import io
 import tarfile

@@ -77,7 +77,7 @@ def test_a_network_that_runs_at_no_size_is_refused_with_its_error():
 
 
 class Pools(nn.Module):
-    """A body whose cells are means of their own pixels, at sizes that `accepts` allows."""
+    """A backbone whose cells are means of their own pixels, at sizes that `accepts` allows."""
 
     def __init__(self, accepts):
         super().__init__()

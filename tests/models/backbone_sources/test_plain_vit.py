@@ -1,4 +1,4 @@
-"""Plain ViTs of timm as bodies: against timm's own untouched models, at any size, from any blocks, in windows."""
+"""Plain ViTs of timm as backbones: against timm's own untouched models, at any size, from any blocks, in windows."""
 
 import copy
 
@@ -54,7 +54,7 @@ def run(body, images):
 
 
 def untouched(kind, body, size_hw):
-    """timm's own model, built for that size, with the body's weights; position embeddings resampled by timm."""
+    """timm's own model, built for that size, with the backbone's weights; position embeddings resampled by timm."""
     name, patch, side, prefix, _ = FAMILIES[kind]
     model = timm.create_model(name, num_classes=0, img_size=size_hw, **SMALL).eval()
     state = dict(body.module.state_dict())
@@ -63,7 +63,7 @@ def untouched(kind, body, size_hw):
         state["pos_embed"] = resample_abs_pos_embed(
             state["pos_embed"], [s // patch for s in size_hw], [side // patch] * 2, num_prefix_tokens=entries
         )
-    # MAE's and EVA's pooling leaves norms behind the map, which the body has not.
+    # MAE's and EVA's pooling leaves norms behind the map, which the backbone has not.
     missing = model.load_state_dict(state, strict=False)
     assert not missing.unexpected_keys and all("norm" in key or "attn_pool" in key for key in missing.missing_keys)
     return model
@@ -98,7 +98,7 @@ def test_an_image_of_any_size_is_padded_with_the_mean_colour_to_whole_patches(ki
 
 
 def silenced(body):
-    """The body with attention that adds nothing and without position embeddings: every patch by itself."""
+    """The backbone with attention that adds nothing and without position embeddings: every patch by itself."""
     with torch.no_grad():
         for name, p in body.module.named_parameters():
             if ".attn.proj." in name or name == "pos_embed":
@@ -145,7 +145,7 @@ def test_strides_far_from_the_patches_are_refused_with_the_neck_that_makes_them(
         build_body(config(kind), strides)
 
 
-def test_taps_give_blocks_side_by_side_or_averaged_and_blocks_behind_the_last_go():
+def test_selected_blocks_are_concatenated_or_averaged_and_blocks_after_the_last_are_pruned():
     images = torch.randn(1, 3, 32, 48)
     singles = [run(body_of("clip", taps=i), images) for i in range(3)]
     both = body_of("clip", taps=(0, -2))
@@ -158,7 +158,7 @@ def test_taps_give_blocks_side_by_side_or_averaged_and_blocks_behind_the_last_go
     assert torch.allclose(run(mean, images), sum(singles) / 3, atol=1e-6)
 
 
-def test_the_final_norm_is_applied_to_every_tap_where_asked_and_kept_among_the_weights():
+def test_the_final_norm_is_applied_to_every_selected_block_where_asked_and_kept_among_the_weights():
     body = body_of("dinov3", taps=(0, 2), tap_norm=True)
     images = torch.randn(1, 3, 32, 48)
     raw = body_of("dinov3", taps=(0, 2))
@@ -257,7 +257,7 @@ def test_a_backbone_freezes_copies_and_names_it_as_any_other(kind, freeze):
     assert torch.equal(features, backbone(images)[0])
 
 
-def test_low_rank_adapters_train_beside_taps_and_windows():
+def test_low_rank_adapters_train_with_selected_blocks_and_windows():
     cfg = config("dinov3", taps=(0, 2), window=dict(size=64))
     backbone = FrozenBackbone(cfg, "random", (16,), adapters=dict(type="lora")).train()
     backbone(torch.randn(1, 3, 96, 64))[0].square().sum().backward()
@@ -296,7 +296,7 @@ def test_the_raw_stride_of_14_is_exact_where_cells_are_whole_pixels_and_refused_
         fill_blanks(detector("dinov2", (14,), dict(type="frozen_det.SimpleFeaturePyramid")))
 
 
-def test_weights_of_another_grid_are_refused_with_the_size_to_say_and_load_unchanged_with_it(tmp_path):
+def test_weights_of_another_grid_are_refused_with_the_size_to_set_and_load_unchanged_with_it(tmp_path):
     other = shaken(timm.create_model("vit_base_patch16_clip_224", num_classes=0, img_size=96, **SMALL))
     path = tmp_path / "clip96.pth"
     torch.save(other.state_dict(), path)

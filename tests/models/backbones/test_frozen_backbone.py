@@ -47,14 +47,14 @@ def test_two_training_forwards_give_equal_bits_and_move_no_statistics(backbone):
     assert before.first_difference(backbone.frozen_fingerprint()) is None
 
 
-def test_features_have_the_promised_strides_channels_and_no_history(backbone):
+def test_features_have_the_stated_strides_channels_and_no_history(backbone):
     features = backbone(torch.rand(1, 3, 64, 96))
     for feature, stride, channels in zip(features, (4, 8, 16, 32), backbone.channels, strict=True):
         assert feature.shape == (1, channels, 64 // stride, 96 // stride)
         assert not feature.requires_grad
 
 
-def test_keys_are_the_librarys_own_under_body():
+def test_keys_are_the_librarys_with_the_prefix_body():
     own = set(timm.create_model("resnet10t", num_classes=0).state_dict())
     assert {f"body.{k}" for k in own} == set(FrozenBackbone(TIMM, weights="random").state_dict())
 

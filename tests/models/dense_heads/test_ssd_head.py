@@ -1,4 +1,4 @@
-"""SSD on a frozen body, as the shipped config has it: it learns and it predicts."""
+"""SSD on a frozen backbone, as the shipped config has it: it learns and it predicts."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def ssd():
     (path,) = CONFIGS.glob("ssd300_frozen-*.py")
     small = {"body.name": "resnet10t", "weights": "random"}
     cfg = load_config(path, {f"model.detector.backbone.{key}": value for key, value in small.items()})
-    cfg.model.detector.neck.out_channels = [128, 256, 64, 32, 32, 32]  # those of the body, then narrow ones
+    cfg.model.detector.neck.out_channels = [128, 256, 64, 32, 32, 32]  # those of the backbone, then narrow ones
     model = MODELS.build(cfg.model)
     model.init_weights()
     return model

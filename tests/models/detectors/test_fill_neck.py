@@ -130,6 +130,6 @@ def test_padding_follows_the_coarsest_stride_of_the_backbone_or_the_size_divisor
         ),
     ],
 )
-def test_a_neck_that_does_not_run_on_the_features_is_refused_with_its_own_words(neck, said):
+def test_a_neck_that_does_not_run_on_the_features_is_refused_with_its_own_message(neck, said):
     with pytest.raises(InputError, match=said):
         filled(neck)

@@ -357,7 +357,7 @@ def _stop_at(steps, last):
         raise KeyboardInterrupt
 
 
-def test_the_hand_over_says_when_a_detector_will_notice_nothing():
+def test_the_summary_says_when_the_backbone_features_do_not_change():
     assert "nothing changes" in hand_over_words(dict(moved=[], same=[4, 8, 16, 32]))
     assert "stride 32 differ" in hand_over_words(dict(moved=[32], same=[4, 8, 16]))
 

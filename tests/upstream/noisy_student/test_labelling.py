@@ -1,4 +1,4 @@
-"""Labelling: the same files under any number of processes; whole parts survive a kill; what does not decode is told."""
+"""Labelling: equal files from any number of processes; whole parts survive a kill; broken images are named."""
 
 import os
 import signal

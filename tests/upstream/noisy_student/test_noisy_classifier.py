@@ -11,7 +11,7 @@ SOFT = torch.softmax(torch.randn(6, CLASSES, generator=torch.Generator().manual_
 IS_PSEUDO = torch.tensor([False, False, True, True, True, True])
 
 
-def made(**options):
+def noisy_classifier(**options):
     torch.manual_seed(0)
     return NoisyClassifier(
         dict(type="frozen_det.CifarResNet", depth=8),
@@ -35,7 +35,7 @@ def cross_entropy(logits, targets):
 
 
 def test_soft_labels_are_not_smoothed_and_labels_are():
-    model = made()
+    model = noisy_classifier()
     logits = model(IMAGES)
     found = losses(model)
     assert found["part_labelled"].item() == pytest.approx(cross_entropy(logits[:2], smoothed(LABELS[:2])).item(), 1e-5)
@@ -43,7 +43,7 @@ def test_soft_labels_are_not_smoothed_and_labels_are():
 
 
 def test_hard_labels_are_smoothed_and_soft_vectors_do_not_matter():
-    model = made(pseudo=dict(labels="hard"))
+    model = noisy_classifier(pseudo=dict(labels="hard"))
     found = losses(model, soft_labels=torch.zeros_like(SOFT))
     expected = cross_entropy(model(IMAGES)[2:], smoothed(LABELS[2:]))
     assert found["part_pseudo"].item() == pytest.approx(expected.item(), 1e-5)
@@ -51,21 +51,21 @@ def test_hard_labels_are_smoothed_and_soft_vectors_do_not_matter():
 
 @pytest.mark.parametrize("weighting, weights", [("sum", (1, 2)), ("mean", (1 / 3, 2 / 3))])
 def test_the_loss_weighs_by_the_images_of_the_batch(weighting, weights):
-    found = losses(made(pseudo=dict(weighting=weighting)))
+    found = losses(noisy_classifier(pseudo=dict(weighting=weighting)))
     parts = found["part_labelled"].item(), found["part_pseudo"].item()
     assert found["loss"].item() == pytest.approx(weights[0] * parts[0] + weights[1] * parts[1], 1e-5)
     assert not found["part_labelled"].requires_grad and not found["part_pseudo"].requires_grad
 
 
 def test_without_pseudo_labels_it_is_an_ordinary_classifier():
-    model = made()
+    model = noisy_classifier()
     expected = cross_entropy(model(IMAGES), smoothed(LABELS)).item()
     assert model(IMAGES, dict(label=LABELS), mode="loss")["loss"].item() == pytest.approx(expected, 1e-5)
     assert losses(model, is_pseudo=torch.zeros(6, dtype=torch.bool))["loss"].item() == pytest.approx(expected, 1e-5)
 
 
 def test_accuracy_is_of_labelled_images_and_agreement_of_the_others():
-    model = made()
+    model = noisy_classifier()
     said = model(IMAGES).argmax(1)
     labels = said.clone()
     labels[0] = (said[0] + 1) % CLASSES
@@ -74,7 +74,7 @@ def test_accuracy_is_of_labelled_images_and_agreement_of_the_others():
 
 
 def test_a_student_in_training_sees_noise_and_the_same_network_as_teacher_does_not():
-    model = made(noise=dict(dropout=0.5, stochastic_depth=0.5))
+    model = noisy_classifier(noise=dict(dropout=0.5, stochastic_depth=0.5))
     assert torch.equal(model(IMAGES), model(IMAGES))
     model.train()
     torch.manual_seed(0)
@@ -92,4 +92,4 @@ def test_a_student_in_training_sees_noise_and_the_same_network_as_teacher_does_n
 )
 def test_what_the_source_does_not_have_is_refused(wrong, said):
     with pytest.raises(InputError, match=said):
-        made(**wrong)
+        noisy_classifier(**wrong)

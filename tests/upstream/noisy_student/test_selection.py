@@ -35,7 +35,7 @@ def released_rule(labels, confidences, hashes, num_classes, per_class, floor, se
     return copies, thresholds
 
 
-def made(rng, count, num_classes=NUM_CLASSES):
+def synthetic_pool(rng, count, num_classes=NUM_CLASSES):
     labels = rng.integers(-1, num_classes, count)
     # Many on the grid itself and beside it, where a product that rounds would put them into the wrong bin.
     on_grid = rng.integers(0, 101, count) / 100 + rng.choice([0, 0, 1e-7, -1e-7], count)
@@ -49,7 +49,7 @@ def rows_of(path):
 
 @pytest.mark.parametrize(("count", "per_class"), [(300, 20), (300, 200), (10_000, 700)])
 def test_the_manifest_is_that_of_the_released_rule(tmp_path, count, per_class):
-    labels, confidences, hashes = made(np.random.default_rng(count), count)
+    labels, confidences, hashes = synthetic_pool(np.random.default_rng(count), count)
     parts = write_parts(tmp_path / "labels", labels, confidences, part_size=count // 3, hashes=hashes)
     found = select(parts, tmp_path / "m.parquet", num_classes=NUM_CLASSES, per_class=per_class, seed=3, log=str)
     exact = confidences.astype(np.float64)
@@ -86,7 +86,7 @@ def test_a_class_has_its_copies_in_expectation_and_a_small_one_is_repeated(tmp_p
 
 @pytest.mark.parametrize("balanced", ["none", "cut"])
 def test_without_balance_or_repeats_every_image_that_is_sure_enough_comes_once(tmp_path, balanced):
-    labels, confidences, hashes = made(np.random.default_rng(5), 400)
+    labels, confidences, hashes = synthetic_pool(np.random.default_rng(5), 400)
     parts = write_parts(tmp_path / "labels", labels, confidences, hashes=hashes)
     chosen = dict(per_class=None if balanced == "none" else 10_000, balanced=balanced)
     found = select(parts, tmp_path / "m.parquet", num_classes=NUM_CLASSES, log=str, **chosen)
@@ -96,7 +96,7 @@ def test_without_balance_or_repeats_every_image_that_is_sure_enough_comes_once(t
 
 
 def test_a_large_class_is_cut_as_with_repeats_and_another_balance_is_refused(tmp_path):
-    labels, confidences, hashes = made(np.random.default_rng(6), 2000)
+    labels, confidences, hashes = synthetic_pool(np.random.default_rng(6), 2000)
     parts = write_parts(tmp_path / "labels", labels, confidences, hashes=hashes)
     both = [
         select(
@@ -134,7 +134,7 @@ def test_copies_are_the_ratio_in_expectation(ratio, seed):
 
 
 def test_order_and_cutting_into_parts_do_not_matter_and_the_seed_does(tmp_path):
-    labels, confidences, hashes = made(np.random.default_rng(1), 400)
+    labels, confidences, hashes = synthetic_pool(np.random.default_rng(1), 400)
     order = np.random.default_rng(2).permutation(400)
     kept = []
     for name, take, size, seed in (("a", np.arange(400), 400, 0), ("b", order, 37, 0), ("c", order, 37, 1)):
@@ -145,7 +145,7 @@ def test_order_and_cutting_into_parts_do_not_matter_and_the_seed_does(tmp_path):
 
 
 def test_images_that_are_also_in_a_validation_set_are_left_out_and_counted(tmp_path):
-    labels, confidences, hashes = made(np.random.default_rng(4), 300)
+    labels, confidences, hashes = synthetic_pool(np.random.default_rng(4), 300)
     parts = write_parts(tmp_path / "labels", labels, confidences, hashes=hashes)
     said, guarded = [], [hashes[row] for row in range(0, 300, 7)]
     found = select(
@@ -164,7 +164,7 @@ def test_images_that_are_also_in_a_validation_set_are_left_out_and_counted(tmp_p
 
 
 def test_soft_labels_are_the_teachers_distributions(tmp_path):
-    labels, confidences, hashes = made(np.random.default_rng(5), 200)
+    labels, confidences, hashes = synthetic_pool(np.random.default_rng(5), 200)
     parts = write_parts(tmp_path / "labels", labels, confidences, 50, hashes=hashes)
     found = select(parts, tmp_path / "m.parquet", num_classes=NUM_CLASSES, per_class=5, log=str)
     rows = read_manifest(found.manifest, soft=True)

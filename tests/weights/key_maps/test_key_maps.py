@@ -71,7 +71,7 @@ def test_a_whole_torchvision_classifier_fills_timms_with_its_head():
 
 
 @pytest.mark.parametrize("layout", ["torchvision", "mmdet", "mmpretrain"])
-def test_the_door_reads_every_layout_into_timms_body(model, layout):
+def test_the_loader_reads_every_layout_into_timms_backbone(model, layout):
     title, net = model
     try:
         renamed, _ = rename(net.state_dict(), "timm", layout, title)
@@ -174,7 +174,7 @@ def test_mmdets_efficientnet_has_exactly_the_renamed_names_and_shapes(arch):
     assert {k: v.shape for k, v in renamed.items()} == {k: v.shape for k, v in theirs.items()}
 
 
-def test_the_authors_swin_and_convnext_files_fill_a_torchvision_body():
+def test_the_authors_swin_and_convnext_files_fill_a_torchvision_backbone():
     swin = timm.create_model("swin_tiny_patch4_window7_224", **SWIN).state_dict()
     official = {}
     for name, value in swin.items():

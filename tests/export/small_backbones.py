@@ -1,11 +1,11 @@
-"""Small bodies of five families, as configs and as timm's classifiers with random weights and lively statistics."""
+"""Small backbones of five families: configs, and timm's classifiers with random weights and norm statistics."""
 
 import timm
 import torch
 
 from frozen_det.models import FrozenBackbone
 
-BODIES = {
+BACKBONES = {
     "resnet": (dict(type="timm", name="resnet10t"), (4, 8, 16, 32)),
     "efficientnet": (dict(type="timm", name="efficientnet_lite0"), (4, 8, 16, 32)),
     "convnext": (dict(type="timm", name="convnext_atto", depths=(1, 1, 1, 1), dims=(8, 16, 24, 32)), (4, 8, 16, 32)),
@@ -20,14 +20,14 @@ BODIES = {
 
 
 def classifier(family: str, seed: int = 0):
-    """timm's full model, in eval mode, with norms that do something; ready for images of any size."""
-    options = {k: v for k, v in BODIES[family][0].items() if k not in ("type", "name")}
+    """timm's full model, in eval mode, with norms that are not the identity; ready for images of any size."""
+    options = {k: v for k, v in BACKBONES[family][0].items() if k not in ("type", "name")}
     if family == "vit":
         options["dynamic_img_size"] = True
     if family == "swin":
         options["strict_img_size"] = False
     torch.manual_seed(seed)
-    model = timm.create_model(BODIES[family][0]["name"], **options).eval()
+    model = timm.create_model(BACKBONES[family][0]["name"], **options).eval()
     for name, value in model.state_dict().items():
         if name.endswith("running_var"):
             value.uniform_(0.5, 2)
@@ -38,7 +38,7 @@ def classifier(family: str, seed: int = 0):
 
 def filled(family: str, folder) -> FrozenBackbone:
     """A frozen backbone, filled from a file `upstream.pth` of the classifier."""
-    body, strides = BODIES[family]
+    body, strides = BACKBONES[family]
     torch.save({"state_dict": classifier(family).state_dict()}, folder / "upstream.pth")
     backbone = FrozenBackbone(body, weights=str(folder / "upstream.pth"), strides=strides).eval()
     backbone.init_weights()
