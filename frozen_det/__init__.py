@@ -1,9 +1,9 @@
 """frozen_det: frozen pretrained backbones for MMDetection 3.x. Importing it builds nothing and loads no torch.
 
-Public are the names in ``__all__`` (``frozen_det.X``, imported when they are first asked for), the types of configs
+Public are the names in ``__all__`` (``frozen_det.X``, imported when first used), the types of configs
 (``type="frozen_det.X"``) and the commands. All else, every module below, is private and may change without notice.
 
-It promises two side effects: a stand-in for ``mmcv._ext`` becomes importable where the compiled ops are absent (see
+Importing it has two side effects: a stand-in for ``mmcv._ext`` is importable where the compiled ops are absent (see
 :mod:`frozen_det.host.mmcv_ops`), and what the host reads from files is read as data (see
 :mod:`frozen_det.weights.host_guard`). Without a host (mmdet, mmengine, mmcv) it can be imported, and says what to type
 where one is needed.
@@ -93,7 +93,7 @@ host_guard.install()
 
 
 def __getattr__(name: str):
-    """A public name, imported when it is first asked for."""
+    """A public name, imported when first used."""
     if name in _WITH_HOST:
         presence.require_host(f"frozen_det.{name}")
     elif name not in _WITHOUT_HOST:

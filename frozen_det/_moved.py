@@ -6,7 +6,7 @@ import warnings
 from importlib.machinery import ModuleSpec
 
 UNTIL = "2027-06-30"
-PACKAGES = {"analysis"}  # that are no more; their modules stand below
+PACKAGES = {"analysis"}  # that are no more; their modules are below
 MOVED = {
     "analysis.backbone_candidates": "benchmarks.backbone_candidates",
     "analysis.backbone_check": "benchmarks.backbone_check",
@@ -275,7 +275,7 @@ class _Finder:  # importlib.abc takes twice as long to import as all of this
 
 
 class _Loader:
-    """Puts the moved module in place of the one that was asked for."""
+    """Puts the moved module in place of the one that was requested."""
 
     def create_module(self, spec):
         """An ordinary one, replaced below."""

@@ -1,6 +1,6 @@
 """Which backbones a sweep takes: of each timm module file the smallest, torchvision's classifiers, mmdet's backbones.
 
-The libraries are asked for what they have; only what a constructor cannot do without is written down here.
+The libraries are requested what they have; only what a constructor cannot do without is written down here.
 """
 
 import inspect
@@ -13,7 +13,7 @@ from ..models.backbone_sources.build import on_meta
 
 # The smallest of a family is taken up to here: 2 GB of weights in float32.
 MOST_MILLIONS_OF_A_FAMILY = 500.0
-# Words and numbers in names that tell small models of a family from large ones; in order.
+# Words and numbers in names that distinguish small models of a family from large ones; in order.
 _SIZE_WORDS = (
     "zepto",
     "atto",
@@ -173,7 +173,7 @@ def _mmdet_options(kind: type) -> dict:
             own = inspect.signature(base.__init__).parameters
             parameters = {**own, **parameters}
             if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in own.values()):
-                break  # else what it does not name goes on to the next class
+                break  # else keys that it does not name pass to the next class
     options = dict(_MMDET_OPTIONS.get(kind.__name__, {}))
     for key in ("depth", "arch"):
         if key not in options and key in parameters and parameters[key].default is inspect.Parameter.empty:

@@ -36,7 +36,7 @@ def check_body(cfg: dict, sizes_hw: Sequence[tuple[int, int]] = SIZES_HW, seed: 
 
     Returns:
         ``status`` (:data:`PASSED`, :data:`FAILED` or :data:`NO_MAP`), ``strides``, ``channels``, ``millions`` (of
-        parameters), ``sizes`` (how it takes any size, in words), ``reason`` (empty where it passed), ``seconds``.
+        parameters), ``sizes`` (how it takes any size, as text), ``reason`` (empty where it passed), ``seconds``.
     """
     start = time.perf_counter()
     row = dict(status=FAILED, strides=(), channels=(), millions=None, sizes="", reason="")
@@ -52,7 +52,7 @@ def check_body(cfg: dict, sizes_hw: Sequence[tuple[int, int]] = SIZES_HW, seed: 
             row["status"] = PASSED
         else:
             row.update(status=NO_MAP, reason="none of its features is a map of the image")
-    except Exception as error:  # whatever it is, it is this backbone's row, and the sweep goes on
+    except Exception as error:  # whatever it is, it is this backbone's row, and the sweep continues
         row["reason"] = f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")[:300]
     return row | dict(seconds=round(time.perf_counter() - start, 2))
 

@@ -87,7 +87,7 @@ def sweep_family(library: str, family: str, cap: float, seed: int) -> list[dict]
     empty = dict(strides=(), channels=(), millions=None, sizes="", reason="", seconds=0.0)
     try:
         bodies = bodies_of_family(library, family, cap)
-    except Exception as error:  # this family's row, and the sweep goes on
+    except Exception as error:  # this family's row, and the sweep continues
         return [head | empty | dict(model="", status=FAILED, reason=f"{type(error).__name__}: {error}"[:300])]
     rows = []
     for model, cfg, millions in bodies:

@@ -18,7 +18,7 @@ CONFIGS = (
     "cascade-rcnn_adapters-resnetrs101_nasfpn_lsj-600e_coco",
 )
 LEAN, FULL, HOST = "lean", "full", "mmengine"
-# What the requirements ask for: at most this much of the model's bytes beyond the share that trains.
+# What the requirements allow: at most this much of the model's bytes beyond the share that trains.
 _BEYOND_TRAINABLE = 0.01
 
 

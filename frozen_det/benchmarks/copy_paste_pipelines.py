@@ -65,7 +65,7 @@ def copy_paste_samples(arm: str, data: dict, size: int, donor_cache_mb: float = 
     inner = _built(data, [*jitter, dict(type="Pad", size=(size, size))])
     with DefaultScope.overwrite_default_scope("mmdet"):
         mixed = MultiImageMixDataset(inner, [dict(type="CopyPaste", max_num_pasted=100), _PACK])
-    # As it stands it draws 0 .. len, and the last of these does not exist.
+    # Unchanged, it draws 0 .. len, and the last of these does not exist.
     mixed.pipeline[0].get_indexes = _any_index
     return mixed
 

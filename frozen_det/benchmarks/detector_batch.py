@@ -1,4 +1,4 @@
-"""Synthetic images with all that a detector of mmdet may ask for in training: boxes, masks, a semantic map, proposals.
+"""Synthetic images with all that a detector of mmdet may need in training: boxes, masks, a semantic map, proposals.
 
 Images and objects are fixed by a seed and carry no meaning. A detector that learns from unlabelled images beside
 labelled ones gets the same images in each of its branches.

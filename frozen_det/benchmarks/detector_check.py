@@ -25,11 +25,11 @@ from .detector_batch import in_branches, synthetic_batch
 from .stock_detectors import config_folder
 
 PASSED, FAILED = "passed", "failed"
-# Sides of the images in px: the second for what asks for more cells than 128 px have (900 queries, SSD's last level).
+# Sides of the images in px: the second for detectors that need more cells (900 queries, SSD's last level).
 SIZES = (128, 320)
-# Of detectors on another backbone, which are told the number; labels of the synthetic images are below it.
+# Of detectors on another backbone, which are given the number; labels of the synthetic images are below it.
 NUM_CLASSES = 3
-# Regions of an image that samplers draw and proposal heads hand on, of detectors that have more: enough to see.
+# Regions of an image that samplers draw and proposal heads return, of detectors that have more: enough to see.
 _MOST_REGIONS = 64
 
 
@@ -43,7 +43,7 @@ class PlainDetector:
 
     Attributes:
         cfg: its config, without downloads, made light.
-        num_classes: of the labels that it was given, to be told to a detector on another backbone; None where a teacher
+        num_classes: of the labels that it was given, to be set in a detector on another backbone; None where a teacher
             knows its own number, which the student must share.
         size: side of the images in px: the first of :data:`SIZES` at which it has losses and predicts.
         state: its weights before that, and those of a teacher that it hides from its own.
@@ -115,7 +115,7 @@ def check_detector(
             _require(row["parity"], "its losses are not those of the plain detector with equal weights")
         predict(detector, batch)
         row["status"] = PASSED
-    except Exception as error:  # whatever it is, it is this detector's row, and the sweep goes on
+    except Exception as error:  # whatever it is, it is this detector's row, and the sweep continues
         row["reason"] = said(error)
     return row
 
@@ -153,7 +153,7 @@ def losses_of(detector: nn.Module, batch: dict, seed: int) -> dict:
     from mmengine.logging import MessageHub
 
     _seeded(seed)
-    for counter in ("iter", "epoch"):  # which a Runner tells; BoxInst and TOOD ask
+    for counter in ("iter", "epoch"):  # which a Runner sets; BoxInst and TOOD ask
         MessageHub.get_current_instance().update_info(counter, 0)
     batch = copy.deepcopy(batch)
     if hasattr(detector, "student"):

@@ -1,9 +1,9 @@
 """Every family of mmdet's stock detectors, frozen: its own backbone, timm's resnet18, a plain vision transformer.
 
 Of each family one config is built at random weights, takes a training step and predicts, on two synthetic images of 128
-px (320 px where mmdet's own detector asks for more). It runs if the losses are finite, the decoder gets gradients and
+px (320 px where mmdet's own detector needs more). It runs if the losses are finite, the decoder gets gradients and
 the backbone none, and the frozen digest stays. With its own backbone, its losses must be those of mmdet's plain
-detector with the same weights, bit by bit. Where it does not run, the reason is told. Nothing is downloaded.
+detector with the same weights, bit by bit. Where it does not run, the reason is reported. Nothing is downloaded.
 
     frozen-det benchmark detectors --rows rows.jsonl --output table.md
     frozen-det benchmark detectors --only dino yolox
@@ -91,7 +91,7 @@ def _row(family: str, bodies, seed: int) -> dict:
             plain = PlainDetector(stock.model, stock.semantic_scale, seed, stock.with_masks)
             row.update(config=stock.config, size=plain.size)
             break
-        except Exception as error:  # the host's own; the first is told if no config of the family runs
+        except Exception as error:  # the host's own; the first is reported if no config of the family runs
             if bodies[0] not in row:
                 row |= _all_bodies(bodies, DOES_NOT, f"mmdet's own detector does not run: {said(error)}")
     for body in bodies if plain is not None else ():

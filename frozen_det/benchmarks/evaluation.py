@@ -1,4 +1,4 @@
-"""Time and memory of evaluation against pycocotools and faster-coco-eval, loading and hand-over counted.
+"""Time and memory of evaluation against pycocotools and faster-coco-eval, including loading and conversion.
 
 Every tool starts in a process of its own with the same annotation json and the same detections in memory (arrays
 and run-length masks, as a detector leaves them). Its clock runs from there to the numbers; peak memory is what the
@@ -110,7 +110,7 @@ def measure(engine_name: str, folder: Path, iou_type: str, federated: bool) -> d
 
 
 def _timed(engine, stages: dict):
-    """Note how long the engine's hand-over takes."""
+    """Measure how long passing detections to the engine takes."""
     load = engine.load
 
     def timed_load(*args):

@@ -1,4 +1,4 @@
-"""Switches of the frozen forward against plain eager: time, memory, difference of the features.
+"""Options of the frozen forward against plain eager: time, memory, difference of the features.
 
 Variants of a backbone share weights and images and take their turns. Weights are random, norms get drawn statistics (so
 that folding is no identity): neither time nor memory depends on them. A variant that cannot run on this machine says

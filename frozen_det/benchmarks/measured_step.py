@@ -1,7 +1,7 @@
 """One training step on synthetic images, as it is timed: forward, losses, backward, optimiser.
 
 Images and objects are fixed by a seed and carry no meaning; the number of regions in the second stage is what the
-config's sampler asks for, since noise gives more proposals than that.
+config's sampler needs, since noise gives more proposals than that.
 """
 
 import contextlib

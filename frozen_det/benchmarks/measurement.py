@@ -226,7 +226,7 @@ def text_table(header: str, rows: Sequence[Sequence[str]], left: int) -> str:
 
     Args:
         header: of the columns, separated by ``|``.
-        rows: their cells; a row with fewer of them ends in words that may be longer than a column.
+        rows: their cells; a row with fewer of them ends in text that may be longer than a column.
         left: so many columns begin at the left, the others end at the right.
     """
     table = [header.split("|"), *rows]

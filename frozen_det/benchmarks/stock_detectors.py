@@ -1,7 +1,7 @@
-"""mmdet's stock configs by family: which folders hold a detector of images, and the one config that stands for each.
+"""mmdet's stock configs by family: which folders hold a detector of images, and the one config that represents each.
 
 A family is a folder of mmdet's configs with a ``metafile.yml``: the methods of its model zoo. Folders without one hold
-data sets, experiments and parts of configs. What stands for it is the config with the shortest name, which is the
+data sets, experiments and parts of configs. It is represented by the config with the shortest name, which is the
 plainest variant; among equally short ones that whose backbone has the fewest parameters; the next where mmdet itself
 does not run it. Left out by kind, each with its reason: trackers of videos, and detectors that read text beside the
 image.
@@ -17,7 +17,7 @@ from ..models.detectors.swapping import innermost
 
 @dataclass(frozen=True)
 class StockDetector:
-    """A family and the config that stands for it.
+    """A family and the config that represents it.
 
     Attributes:
         family: the folder's name.
@@ -62,7 +62,7 @@ def families() -> list[str]:
 
 
 def stock_detectors(family: str, most: int = 3) -> list[StockDetector]:
-    """The configs that may stand for a family, the first one first; see the module's words.
+    """The configs that may represent a family, the first one first; see the module's docstring.
 
     Args:
         family: a folder of mmdet's configs.

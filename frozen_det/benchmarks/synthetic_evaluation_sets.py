@@ -2,7 +2,7 @@
 
 Boxes are drawn over the sizes that COCO has, objects are polygons of 24 corners, detections are moved objects,
 objects of another class and false alarms in the shares a trained detector gives. Everything follows from the seed.
-It promises sets to time evaluators on, not to compare detectors on.
+The sets are for timing evaluators, not for comparing detectors.
 """
 
 import json

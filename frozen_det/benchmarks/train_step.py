@@ -29,7 +29,7 @@ FINE_TUNED, FROZEN, CHECKPOINTED = "ours fine-tuned", "ours frozen", "ours froze
 HOST_STAGE_1, HOST_FROZEN = "mmdet frozen_stages=1", "mmdet frozen_stages=4"
 ARMS = (FINE_TUNED, FROZEN, CHECKPOINTED, HOST_STAGE_1, HOST_FROZEN)
 
-# What the requirements ask for, printed beside what was found.
+# What the requirements allow, printed beside what was found.
 _KEPT_AT_MOST = {FROZEN: 0.55, CHECKPOINTED: 0.35}
 _TIME_OVER_FLOPS_AT_MOST = 1.1
 

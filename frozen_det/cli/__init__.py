@@ -62,7 +62,7 @@ def run_command(verb: str, argv: list[str] | None = None) -> int:
 
 
 def _shown(text: str) -> str:
-    """Names in files may hold characters that tell a terminal what to do; they are shown, not sent."""
+    """Names in files may hold control characters of terminals; they are escaped."""
     return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
 
 

@@ -111,7 +111,7 @@ def _write(made: dict, out: str) -> None:
 
 
 def _named(args) -> int:
-    """Write the class names of the training data into a checkpoint; the user's word, checked by their number alone."""
+    """Write the class names of the training data into a checkpoint; only their number is checked."""
     from ..datasets.readers.annotation_check import read_classes
     from ..weights.class_names import LABEL_CLASSES, shown, stated_classes
 

@@ -22,7 +22,7 @@ class Stack(NamedTuple):
     how: str
 
 
-# Newest first. What ran on each is told in docs/hosts.md.
+# Newest first. What ran on each is listed in docs/hosts.md.
 TESTED = (
     Stack("2.15.", "0.10.12", "2.3.6", "3.5.1", "onedl", "`make test-newest`"),
     Stack("2.11.", "0.10.12", "2.3.6", "3.5.1", "onedl", "`make test`"),
@@ -214,7 +214,7 @@ def diagnose(installed: Mapping[str, str], requirements: Callable[[str], Sequenc
         requirements: distribution's name -> what its metadata requires, e.g. ``["torch==2.11.0", ...]``.
     """
     yield from _host(installed)
-    if find_spec("packaging") is None:  # it compares versions; what is absent can be told without it
+    if find_spec("packaging") is None:  # it compares versions; what is absent is found without it
         yield from _absent(installed, requirements("frozen-det"))
         return
     yield from _ranges_of_mmdet(installed)

@@ -1,7 +1,7 @@
 """Noisy Student: a teacher labels a pool, a student learns from it and becomes teacher; any number of rounds.
 
 frozen-det noisy_student noisy_student/resnet20_cifar10 --cfg-options data_root=my/cifar10
-frozen-det noisy_student my_loop.py --work-dir runs/loop        (again: goes on where it stopped)
+frozen-det noisy_student my_loop.py --work-dir runs/loop        (again: continues where it stopped)
 """
 
 from .config_arguments import add_config, config_of, work_dir_of

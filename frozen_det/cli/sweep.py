@@ -2,7 +2,7 @@
 
     frozen-det sweep frozen.py finetune.py --seeds 0 1 --fractions 0.1 1.0 --work-dir work_dirs/comparison
     frozen-det sweep upstream/resnet20_plain_cifar10 upstream/resnet20_cutmix_cifar10 --seeds 0 1 2
-Each run lies in WORK_DIR/CONFIG/fraction-F/seed-S. Called again, it goes on where it was.
+Each run is in WORK_DIR/CONFIG/fraction-F/seed-S. Called again, it continues where it was.
 """
 
 import argparse

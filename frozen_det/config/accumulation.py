@@ -1,7 +1,7 @@
 """One number, `accumulate`, sets gradient accumulation and keeps the learning rate right for the whole batch.
 
 mmengine's own key, `optim_wrapper.accumulative_counts`, means the same here. Refuses two numbers that differ. A sampler
-of repeated augmentation is told the batches of an update, so that each can be one rank's.
+of repeated augmentation gets the batches of an update, so that each can be one rank's.
 """
 
 from collections.abc import Mapping

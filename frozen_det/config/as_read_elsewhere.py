@@ -1,7 +1,7 @@
 """Checks a config that mmengine read without this package, as mmdet's own tools do.
 
 There a child's `data_root` or an `image_size` on the command line does not reach what a base has already computed. It
-cannot be put right any more when a Runner stands; it is refused, with the keys to set.
+cannot be put right any more once a Runner is built; it is refused, with the keys to set.
 """
 
 from pathlib import Path
@@ -68,8 +68,8 @@ def _check_own_names(cfg, path: Path, unused: tuple[str, ...]) -> None:
             }
         )
         raise InputError(
-            f"{path}: {', '.join(names)} set anew reaches nothing here, for mmengine alone computes a "
-            "base before its child and its overrides. Run it by `frozen-det`, or set "
+            f"{path}: setting {', '.join(names)} has no effect here: mmengine evaluates a base before its "
+            "child and its overrides. Run it with `frozen-det`, or set "
             f"{', '.join(f'{key}={after.get(key)}' for key in stale[:6])} as well."
         )
     _check_length(cfg, plain, files)

@@ -1,4 +1,4 @@
-"""Finds a config by path or by the name of one that ships; tells shipped and stock configs from a user's own.
+"""Finds a config by path or by the name of one that ships; distinguishes shipped and stock configs from a user's own.
 
 Refuses a name that no config has, with the closest ones.
 """

@@ -13,7 +13,7 @@ from .source_reads import HOSTS
 from .top_level import live_keys
 from .untyped_keys import known_keys, read_before_the_build, settings_reads, stock_words
 
-_NEAR, _NEAR_SHORT = 0.8, 0.75  # one letter in four
+_NEAR, _NEAR_SHORT = 0.8, 0.75  # one character in four
 # Checked by the commands that read them.
 _OF_OTHERS = ("upstream", "detector", "teacher", "rounds", "fixres", "split", "pool", "labelling", "guards", "test")
 

@@ -116,7 +116,7 @@ def check_config(
 
 
 def with_own_names(cfg, files: list[ConfigFile], options: Mapping[str, object]):
-    """The config and its files, evaluated again with the names of its own that overrides or a child set anew.
+    """The config and its files, evaluated again with the names of its own that overrides or a child set again.
 
     Raises:
         InputError: nothing follows from such a name.
@@ -126,7 +126,7 @@ def with_own_names(cfg, files: list[ConfigFile], options: Mapping[str, object]):
             merge_options(cfg, {key: options[key]})  # refuses it with the closest name
     wanted = merged({name: cfg[name] for name in own_names(cfg)}, options)
     again, files_again, pins = cfg, files, {}
-    # In turn, for one name may be made of another: the overrides, then each file's names, the last file first.
+    # In turn, for one name may be computed from another: the overrides, then each file's names, the last file first.
     for names in ({key.split(".")[0] for key in options}, *(file.sets for file in reversed(files))):
         more = pins_of(again, files_again, options, names)
         if any(name not in pins.get(path, {}) for path, of_file in more.items() for name in of_file):

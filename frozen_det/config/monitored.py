@@ -44,9 +44,9 @@ def check_monitored(cfg, where: str, options: Mapping[str, object]) -> None:
 
 
 def reported_names(evaluator) -> set[str] | None:
-    """Names of the numbers that an evaluator gives, `*` in one stands for any text; None where they cannot be known.
+    """Names of the numbers that an evaluator gives, `*` matches any text; None where they cannot be known.
 
-    Of a metric that does not tell its names, its prefix is known.
+    Of a metric that does not list its names, its prefix is known.
     """
     found: set[str] = set()
     for metric in evaluator if isinstance(evaluator, list | tuple) else [evaluator]:

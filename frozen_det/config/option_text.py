@@ -88,7 +88,7 @@ def _scalar(text: str):
 
 
 def _split(text: str, item: str) -> list[str]:
-    """The parts between commas that stand in no bracket and no quotes; a comma at the end ends the last one."""
+    """The parts between commas that are in no bracket and no quotes; a comma at the end ends the last one."""
     parts, open_brackets, quote, start = [], [], "", 0
     for place, char in enumerate(text):
         if quote:

@@ -30,7 +30,7 @@ class ConfigFile:
     uses: set[str] = field(default_factory=set)
     sets_in_base: set[str] = field(default_factory=set)  # by _base_.x = ... or _base_.x.y = ...
     uses_of_base: set[str] = field(default_factory=set)  # by _base_.x or {{_base_.x}}
-    uses_of_base_for_others: set[str] = field(default_factory=set)  # for more than to set the name itself anew
+    uses_of_base_for_others: set[str] = field(default_factory=set)  # for more than to set the name itself again
     values: dict = field(default_factory=dict)
 
 
@@ -111,7 +111,7 @@ def _watched(files: list[ConfigFile], pinned: Mapping) -> Iterator[None]:
 
 
 def _check_bases(tree: ast.Module, path: str) -> None:
-    """mmengine takes the first `_base_ = ...` at the top level, and drops any other without a word."""
+    """mmengine takes the first `_base_ = ...` at the top level, and silently drops any other."""
     named = [
         node
         for node in ast.walk(tree)

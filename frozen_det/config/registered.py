@@ -27,7 +27,7 @@ _NODES = (
     "WEIGHT_INITIALIZERS",
     "FUNCTIONS",
 )
-# What stands below these keys is built from that registry and from no other.
+# What is below these keys is built from that registry and from no other.
 _NODE_OF_KEY = {
     "model": "MODELS",
     "detector": "MODELS",
@@ -83,7 +83,7 @@ def resolve(name, key: str, where: str):
     """The class or function of a type.
 
     Args:
-        name: the type; a class stands for itself.
+        name: the type; or a class itself.
         key: the key whose dict names it, e.g. ``optimizer``; entries of a list have the list's.
         where: its dotted place, for the message.
 

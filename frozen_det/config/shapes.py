@@ -8,7 +8,7 @@ from .top_level import in_short, live_keys
 
 
 def check_top(cfg, where: str) -> None:
-    """Compare what stands at the top with what mmengine takes there.
+    """Compare the top-level keys with those that mmengine takes.
 
     Args:
         cfg: the config; where: its file, for messages.
@@ -93,7 +93,7 @@ _AT_TOP = {
     "tta_model": _or_none(_TYPED),
     "default_hooks": _or_none(("a dict of dicts", _dict_of(lambda one: one is None or _dict(one)))),
 }
-# Keys that hold a part, whatever they stand in.
+# Keys that hold a part, at any place.
 _ANYWHERE = {
     "pipeline": ("a list of dicts, each with a type, at least one", _list_of(_typed, 1)),
     **dict.fromkeys(("dataset", "optimizer", "backbone", "iou_calculator"), _TYPED),
@@ -119,6 +119,6 @@ _ANYWHERE = {
     "clip_grad": _or_none(_DICT),
     "custom_keys": ("a dict of dicts", _dict_of(_dict)),
 }
-_FOREIGN = "Detectron2Wrapper"  # what stands in it is Detectron2's config, which has other names
-# Below them stand names that the user chooses, and options, which are merged into a config first.
+_FOREIGN = "Detectron2Wrapper"  # its content is Detectron2's config, which has other names
+# Below them are names that the user chooses, and options, which are merged into a config first.
 _FREE = ("custom_keys", "metainfo", "keymap", "path_mapping", "init_kwargs", "options")

@@ -1,4 +1,4 @@
-"""Lets a value that a config names (`image_size`, `epochs`, `data_root`) reach all that is made of it.
+"""Propagates a value that a config names (`image_size`, `epochs`, `data_root`) to all that is computed from it.
 
 An override on the command line, and a child config that sets the name again, count as if the files had said so: the
 files are evaluated once more with the new value. A base of this package sees a child's value always; another base
@@ -28,7 +28,7 @@ def pins_of(cfg, files: list[ConfigFile], options: Mapping[str, object], names) 
         cfg: the config as the files make it.
         files: its chain, bases first.
         options: the overrides of names of the config's own, ``{"image_size": 256, "train_pipeline.0.scale": 4}``.
-        names: which of the config's own names are asked for.
+        names: which of the config's own names are requested.
 
     Returns:
         file -> name -> value; empty where everything is as the files alone make it.
@@ -87,7 +87,7 @@ def changed(before, after) -> list[str]:
 
 
 def move_root(before, after, old: str, new: str) -> None:
-    """Give a new `data_root` to the paths below the old one that were written out instead of made of it, in place."""
+    """Set a new `data_root` in the paths below the old one that were written out instead of computed, in place."""
     written = dict(leaves(before))
 
     def visit(node, path: str) -> None:

@@ -41,7 +41,7 @@ def stretch_length(cfg, factor: float) -> list[str]:
         factor: above 0.
 
     Returns:
-        What was changed, in words, e.g. ``["max_epochs 8 -> 80", ...]``; empty for a run in iterations.
+        What was changed, as text, e.g. ``["max_epochs 8 -> 80", ...]``; empty for a run in iterations.
     """
     notes: list[str] = []
     if not counts_epochs(cfg):

@@ -115,7 +115,7 @@ def check_names(cfg, files: list[ConfigFile]) -> None:
                     f"{file.path}: {name} = {in_short(cfg[name])} at the top level has no effect: nothing "
                     "uses it. Put it where it belongs."
                 )
-            print(f"{file.path}: nothing uses {name} = {in_short(cfg[name])}; taken for a note.", file=sys.stderr)
+            print(f"{file.path}: nothing uses {name} = {in_short(cfg[name])}; treated as a note.", file=sys.stderr)
     if not read & set(cfg):
         raise InputError(
             f"{files[-1].path if files else 'the config'} sets nothing that a run reads; expected model, "
@@ -133,7 +133,7 @@ def _meant(name: str, cfg, keys: dict[str, list[tuple[str, object]]], useful: se
         return f"mmdet 3 does not read it; {f'write {place}.' if place else 'take it out.'}"
     if name in keys:
         if any(value == cfg[name] for _, value in keys[name]):
-            return None  # a written-out config: the value stands where it is used, too
+            return None  # a written-out config: the value is where it is used, too
         places = [path for path, _ in keys[name]]
         return f"did you mean {', '.join(repr(place) for place in places[:4])}?"
     if keys and (place := _argument_of(name, cfg)):

@@ -14,7 +14,7 @@ from .finding import stock_folder
 from .registered import registered
 from .source_reads import reads_of_settings, reads_of_variable
 
-# mmdet's two-stage detectors hand each part to its head; a key in the wrong part has no effect.
+# mmdet's two-stage detectors pass each part to its head; a key in the wrong part has no effect.
 _PROPOSALS = {"nms_pre", "nms_post", "max_per_img", "nms", "min_bbox_size"}
 _PARTS = {
     ("train_cfg", "rpn"): {
@@ -81,7 +81,7 @@ class Known:
 
     names: frozenset[str]
     all_of_them: bool = True
-    or_stock: bool = False  # what mmdet's own configs write anywhere may stand here, too
+    or_stock: bool = False  # keys of mmdet's own configs are allowed here, too
     elsewhere: dict = field(default_factory=dict)  # names that are read in another part of the same settings: where
 
 
@@ -95,7 +95,7 @@ def known_keys(cfg, node, owner, keys: list[str], settings: frozenset[str] | Non
         settings: what the classes of the model read of any settings; None outside a model.
 
     Returns:
-        None where anything may stand.
+        None where anything is allowed.
     """
     if any(key in _FREE for key in keys[:-1]) and "custom_keys" not in keys:
         return None
@@ -122,7 +122,7 @@ def known_keys(cfg, node, owner, keys: list[str], settings: frozenset[str] | Non
 
 
 def read_before_the_build(keys: list[str], owner) -> set[str]:
-    """Keys that whoever builds a typed dict takes out of it first."""
+    """Keys that the builder of a typed dict removes first."""
     last = keys[-1]
     found = {"priority"} if keys[0] in ("custom_hooks", "default_hooks") else set()
     if last.endswith("norm_cfg") or last == "_norm":

@@ -1,6 +1,6 @@
 """Refuses numbers and texts that cannot be right, by the name of their key and by the type that the constructor wants.
 
-A key's name means the same wherever it stands (`batch_size`, `prob`, `lr`), so its range is written once.
+A key's name means the same everywhere (`batch_size`, `prob`, `lr`), so its range is written once.
 """
 
 import math

@@ -157,8 +157,8 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
 
     def parse_data_info(self, raw_data_info: dict) -> dict:
         """mmdet's dict of one image. Rules for the boxes as in mmdet: at least 1 px wide and high, on the image, of a
-        class asked for; crowds stay with ``ignore_flag`` 1, boxes that stick out stay whole. An area of 0 or less is
-        one that the file does not tell (mmdet drops the object)."""
+        class requested; crowds stay with ``ignore_flag`` 1, boxes that stick out stay whole. An area of 0 or less is
+        one that the file does not state (mmdet drops the object)."""
         image, annotations = raw_data_info["raw_img_info"], raw_data_info["raw_ann_info"]
         name = self.image_name(image)
         data_info = super().parse_data_info({"raw_img_info": {**image, "file_name": name}, "raw_ann_info": []})
@@ -262,7 +262,7 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
     def _look_at_images(self, data_list: list[dict]) -> None:
         """Refuse or name already here what a sample of the images shows."""
         if not self._local or not list(transforms_of(self.pipeline)):
-            return  # nobody reads pixels
+            return  # pixels are not read
         found = self._image_check.look([(info["img_path"], (info["height"], info["width"])) for info in data_list])
         if found is not None and not self._may_skip:
             raise InputError(
@@ -326,7 +326,7 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
         return self.classes_from
 
     def _unusable(self, annotation: dict, image: dict, path: str) -> str | None:
-        """Why an annotation is left out, in words; None if it is used. In test mode every object of the classes stays:
+        """Why an annotation is left out, as text; None if it is used. In test mode every object of the classes stays:
         what it counts for is the metric's to say."""
         if annotation.get("ignore", False) and not self.test_mode:
             return "boxes marked ignore"

@@ -1,6 +1,6 @@
 """LVIS v0.5 and v1 (arXiv 1908.03195) on the COCO reader: images by ``coco_url``, frequency groups, federated lists.
 
-Nothing of lvis-api is needed. It refuses a json whose categories tell neither ``frequency`` nor ``image_count``,
+Nothing of lvis-api is needed. It refuses a json whose categories have neither ``frequency`` nor ``image_count``,
 federated lists that are none, and all that :class:`~frozen_det.datasets.coco.CocoDataset` refuses.
 """
 
@@ -47,7 +47,7 @@ class LVISDataset(CocoDataset):
         data_info = super().parse_data_info(raw_data_info)
         kinds = set(map(type, self.cat2label))
         for name in FEDERATED_LISTS:
-            listed = raw_data_info["raw_img_info"].get(name)  # None: not told, which LVISMetric refuses
+            listed = raw_data_info["raw_img_info"].get(name)  # None: unknown, which LVISMetric refuses
             if listed is not None and not (type(listed) is list and kinds.issuperset(map(type, listed))):
                 raise InputError(
                     f"{self.ann_file}: expected a list of category ids as {name} of image "

@@ -42,8 +42,8 @@ def training_folder(
 
     Args:
         cfg: of a training; `resume` and `load_from` are set if it goes on.
-        resume: ``"auto"`` goes on from the newest checkpoint of the work directory, if it has one; a path from that
-            file or folder; None begins anew.
+        resume: ``"auto"`` continues from the newest checkpoint of the work directory, if it has one; a path from that
+            file or folder; None begins again.
         log: takes each line of progress.
         how: text that says what resumes it after an interruption.
 
@@ -92,7 +92,7 @@ def train(cfg, experiment_name: str, resume: bool, log: Callable[[str], None] = 
     Args:
         cfg: of a training.
         experiment_name: of the run's log.
-        resume: go on from the newest checkpoint of the work directory, if it has one.
+        resume: continue from the newest checkpoint of the work directory, if it has one.
         log: takes each line of progress.
 
     Returns:

@@ -35,7 +35,7 @@ def settings_of(cfg) -> dict:
 
 
 def data_files(cfg) -> list[Path]:
-    """Annotation files that a training config names or that lie in its data sets' folders; images are not looked at."""
+    """Annotation files named by a training config or in its data sets' folders; images are not read."""
     found = set()
     for split in ("train", "val", "test"):
         dataset = (cfg.get(f"{split}_dataloader") or {}).get("dataset") or {}

@@ -34,15 +34,15 @@ def train(
         config: path, or name of a config that ships.
         options: overrides of the config, ``{"optim_wrapper.optimizer.lr": 0.01}``.
         work_dir: where checkpoints, logs and the proof go; by default the config's, else ``work_dirs/NAME``.
-        resume: ``"auto"`` goes on from the newest checkpoint of `work_dir`, if it has one; a path from that file or
-            folder; None begins anew.
+        resume: ``"auto"`` continues from the newest checkpoint of `work_dir`, if it has one; a path from that file or
+            folder; None begins again.
         seed: of the run; by default the config's.
         amp: automatic mixed precision (GPUs only).
         launcher: how the processes were started: ``none``, ``pytorch`` (torchrun), ``slurm`` or ``mpi``.
         fraction: share of the training images, in (0, 1]; every class keeps at least one image. None takes all.
         fraction_seed: seed of the draw of the fraction; the run's seed does not change it.
         same_updates: with a fraction F, 1/F times the epochs, so that the number of updates stays the same.
-        log: takes each line that tells how the run begins.
+        log: called with each line about how the run begins.
 
     Returns:
         the newest checkpoint at the end; None if the config keeps none.

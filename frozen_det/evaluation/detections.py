@@ -235,7 +235,7 @@ _NUMBERS = (int, float)
 
 
 def _result_fault(result, with_masks: bool) -> str | None:
-    """What keeps an entry from being a COCO result, in words."""
+    """What keeps an entry from being a COCO result, as text."""
     if not isinstance(result, dict):
         return f"{result!r:.40}"
     for key in ("image_id", "category_id"):

@@ -101,7 +101,7 @@ class HotcocoEngine:
         return f"hotcoco {_version('hotcoco')}"
 
     def load(self, detections: Detections, per_image_limit: int | None = None):
-        """Hand over numbered detections, the best of each image where there is a limit."""
+        """Pass numbered detections to the engine, the best of each image where there is a limit."""
         if per_image_limit is not None:
             detections = detections.best_per_image(per_image_limit)
         loaded = self._from_columns(detections)
@@ -160,7 +160,7 @@ class PycocotoolsEngine:
         return f"{self.name} {_version(self.name)}"
 
     def load(self, detections: Detections, per_image_limit: int | None = None):
-        """Hand over numbered detections, the best of each image where there is a limit."""
+        """Pass numbered detections to the engine, the best of each image where there is a limit."""
         if per_image_limit is not None:
             detections = detections.best_per_image(per_image_limit)
         if len(detections) == 0:  # loadRes raises on an empty list

@@ -36,7 +36,7 @@ class Entries:
         """Refuse the first entry whose value under ``key`` is not good.
 
         Args:
-            all_good: values of all entries -> bool, quicker than asking for each; False where it cannot tell.
+            all_good: values of all entries -> bool, quicker than asking for each; False if undecided.
         """
         if all_good is not None and all_good([one.get(key, default) for one in self.entries]):
             return

@@ -1,6 +1,6 @@
 """From detections to numbers: COCO's twelve, LVIS's thirteen, the class-wise table, and what needs to be known.
 
-It promises a number for every name: 0 where nothing was detected, -1 where the ground truth holds no object of
+Every name gets a number: 0 where nothing was detected, -1 where the ground truth holds no object of
 the group, and says which in ``Evaluation.notes``. It refuses detections in images and of categories that the ground
 truth lacks, and masks of another size than their image.
 """

@@ -58,7 +58,7 @@ class GroundTruth:
         return self.images[self._number_of_image[image_id] - 1]
 
     def size_hw(self, image_id) -> tuple[int, int] | None:
-        """Height and width of an image in px; None where the file does not tell."""
+        """Height and width of an image in px; None where the file does not state it."""
         image = self.image(image_id)
         return (image["height"], image["width"]) if image.get("height") else None
 
@@ -140,7 +140,7 @@ def read_truth(ground_truth, federated: bool = False) -> GroundTruth:
 
     Args:
         ground_truth: path of a COCO or LVIS json, or its content as a dict.
-        federated: by LVIS's rules: lists and frequency groups are asked for, crowds are ordinary objects, ``ignore``
+        federated: by LVIS's rules: lists and frequency groups are requested, crowds are ordinary objects, ``ignore``
             holds (as in lvis-api). By COCO's, crowds are crowds and ``ignore`` means nothing (as in pycocotools).
 
     Raises:

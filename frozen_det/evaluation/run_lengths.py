@@ -34,7 +34,7 @@ def annotation_area(ann: dict, size_hw: tuple[int, int]) -> float:
 
 
 def segmentation_fault(segmentation, size_hw: tuple[int, int] | None) -> str | None:
-    """What is wrong with polygons or run lengths, in words; None for a mask that can be used.
+    """What is wrong with polygons or run lengths, as text; None for a mask that can be used.
 
     Args:
         size_hw: the image's size in px; None where it is not known.

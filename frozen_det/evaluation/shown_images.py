@@ -16,7 +16,7 @@ def distinct(results: list[dict], notes: list[str]) -> list[dict]:
     """The results without repetitions, in their order.
 
     Args:
-        results: dicts with ``img_id``, ``img_path`` (None where the samples do not tell) and ``truth`` (None where it
+        results: dicts with ``img_id``, ``img_path`` (None if unknown) and ``truth`` (None where it
             comes from a file).
         notes: gets a sentence where images were repeated.
 

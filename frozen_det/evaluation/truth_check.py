@@ -78,7 +78,7 @@ def check_truth(content: dict, where: str, federated: bool) -> None:
         "correct it or add the category",
         all_good=lambda values: _are_ids(values) and category_ids.issuperset(values),
     )
-    if any("id" in one for one in annotations.entries):  # they are numbered anew; without any, nothing is lost
+    if any("id" in one for one in annotations.entries):  # they are renumbered; without any, nothing is lost
         annotations.unique_ids()
     _check_objects(
         annotations,

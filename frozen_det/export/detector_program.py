@@ -1,6 +1,6 @@
 """Whole detectors as programs, up to the raw outputs of their heads; refuses those whose ops a program cannot hold.
 
-Boxes are decoded and suppressed afterwards by whoever runs the program. Two-stage detectors choose proposals inside
+Boxes are decoded and suppressed afterwards by the program's user. Two-stage detectors choose proposals inside
 the network; how many there are depends on the image, and the op that does it is named in the refusal.
 """
 

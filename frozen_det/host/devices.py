@@ -1,4 +1,4 @@
-"""The device to run on: the one that is asked for, or the GPU where there is one."""
+"""The device to run on: the one that is requested, or the GPU where there is one."""
 
 from ..errors import InputError
 

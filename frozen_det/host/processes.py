@@ -28,7 +28,7 @@ def is_alive(pid: int, written_at: float) -> bool:
 
 
 def _begun(pid: int) -> float | None:
-    """When a process began, in seconds since the epoch; None where the system does not tell (/proc is Linux's)."""
+    """When a process began, in seconds since the epoch; None where the system does not report it (/proc is Linux's)."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
         ticks = int(text.rpartition(")")[2].split()[19])

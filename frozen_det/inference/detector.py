@@ -250,7 +250,7 @@ def load_backbone(config: str | Path, checkpoint: str | Path, options: Mapping[s
 
 
 def _recorded(loaded: Mapping, checkpoint, classes: tuple[str, ...] | None, options: Mapping | None):
-    """The config in a checkpoint; its training data are not asked for the number of classes."""
+    """The config in a checkpoint; its training data are not read for the number of classes."""
     from ..config.load import load_recorded_text
 
     text = (loaded.get("meta") or {}).get("cfg")

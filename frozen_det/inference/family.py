@@ -164,7 +164,7 @@ def load_family(
 
 
 def member_names(checkpoints: Sequence[str | Path]) -> dict[str, Path]:
-    """Checkpoints by the shortest ends of their paths, without suffix, that tell all of them apart."""
+    """Checkpoints by the shortest ends of their paths, without suffix, that distinguish all of them."""
     paths = [Path(one) for one in checkpoints]
     if len({one.resolve() for one in paths}) < len(paths):
         raise InputError(f"expected different checkpoints, got one twice: {', '.join(map(str, checkpoints))}.")

@@ -57,7 +57,7 @@ def image(caption: str, folder: Path, name: str) -> str:
 
 
 def copied(path: Path, folder: Path) -> str:
-    """Name of the picture below ``folder``, copied there unless it lies there."""
+    """Name of the picture below ``folder``, copied there unless it is there."""
     if folder in path.parents:
         return path.relative_to(folder).as_posix()
     # Runs draw the same images: the digest of the whole path keeps their pictures apart.

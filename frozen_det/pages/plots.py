@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-# Okabe and Ito's colours (jfly.uni-koeln.de/color), which most colour-blind readers can tell apart; the blue a
+# Okabe and Ito's colours (jfly.uni-koeln.de/color), which most colour-blind readers can distinguish; the blue a
 # little lighter, so that all hold on white and on black; two more for many groups.
 COLORS = ("#1f83c6", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a63b8", "#8a8a8a")
 _DOT_BINS = 60  # over the whole range of a histogram of dots

@@ -1,4 +1,4 @@
-"""What lies before a classifier's head: pooled features, the map they are the mean of, a last stage at stride 1.
+"""The inputs of a classifier's head: pooled features, the map they are the mean of, a last stage at stride 1.
 
 The map is found by its value: its mean over all positions is the head's input. Refuses networks without one linear
 layer behind a global mean, for which class activation maps are not defined.

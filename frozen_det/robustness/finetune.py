@@ -2,7 +2,7 @@
 
 The same for every candidate: a new head, random resized crops and flips at the candidate's own test size, SGD with
 momentum 0.9 and a cosine, learning rate 0.01 for batches of 64. The last epoch counts. Nothing is tuned per candidate,
-so a number tells candidates apart and is no best one.
+so the numbers compare candidates and are not the best ones.
 """
 
 import os

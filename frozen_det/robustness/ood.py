@@ -32,7 +32,7 @@ _WORDS = {"tnr_at_tpr95": "TNR at TPR 95", "auroc": "AUROC", "detection_accuracy
 
 @STUDIES.register_module(name="ood")
 class OutOfDistribution(Study):
-    """Test images told from noise and from images of other data sets."""
+    """Separate test images from noise and from images of other data sets."""
 
     title = "Out of distribution"
     axes = ("", "AUROC, %")

@@ -71,7 +71,7 @@ def _arms(results: StudyResults) -> dict[str, list[str]]:
 
 
 def short_names(names: list[str]) -> list[str]:
-    """What tells names of the form ``ARCHITECTURE_RECIPE_DATA [seed]`` apart; other names as they are."""
+    """The part in which names of the form ``ARCHITECTURE_RECIPE_DATA [seed]`` differ; other names as they are."""
     split = [name.partition(" ") for name in names]
     parts = [head.split("_") for head, _, _ in split]
     if len(names) < 2 or any(len(one) != 3 for one in parts):

@@ -106,7 +106,7 @@ class _Column:
 
 
 def _correlations(columns: list[_Column], targets: list[_Column]) -> Table:
-    """Every number against every target but itself; the same run's AP50 tells nothing about it."""
+    """Every number against every target but itself; the same run's AP50 says nothing about it."""
     rows = []
     for column in columns:
         others = [target for target in targets if target is not column]

@@ -1,6 +1,6 @@
 """Studies x candidates, each stored as it is done: called again, what has the same inputs is read back.
 
-A result lies in ``OUT/STUDY/LABEL.json`` with the digest of everything it depends on: settings, images, weights.
+A result is stored in ``OUT/STUDY/LABEL.json`` with the digest of everything it depends on: settings, images, weights.
 """
 
 import hashlib

@@ -164,7 +164,7 @@ def chosen_studies(words: str, options: StudyOptions | None = None) -> tuple[str
 
     Args:
         words: a name, several with commas between them, or ``all``.
-        options: tell which data are given.
+        options: which data are given.
 
     Raises:
         InputError: an unknown name.

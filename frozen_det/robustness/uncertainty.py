@@ -1,4 +1,4 @@
-"""Scores of certainty, how well a score tells in- from out-of-distribution images, calibration.
+"""Scores of certainty, how well a score separates in- and out-of-distribution images, calibration.
 
 In-distribution is the positive class everywhere, and a higher score means "more like the training data". Refuses empty
 sets and values that are not finite, on which every measure here would be a number without a meaning.

@@ -36,9 +36,9 @@ class BatchMixing(nn.Module):
         cutout_size: side in pixels of a hole in every image, cut before mixing; 0 for none.
         prob: probability that a batch is mixed. The CutMix authors use 0.5 for CIFAR and 1.0 elsewhere.
         switch_prob: probability of CutMix rather than Mixup.
-        level: "image", or "feature": at a layer drawn anew for each batch (Feature CutMix, Manifold Mixup).
+        level: "image", or "feature": at a layer drawn for each batch (Feature CutMix, Manifold Mixup).
         layers: names of modules whose output may be mixed, "image" for the input; None for the image and the
-            output of each stage, where the network tells them. For CutMix they put out (N, C, H, W). A layer inside
+            output of each stage, where the network lists them. For CutMix they put out (N, C, H, W). A layer inside
             activation checkpointing cannot be used: its second run would not be mixed.
         target: "mixed" weighs labels as pixels are; "one_hot" gives all to the larger share; "complete" gives half
             to each.
@@ -95,7 +95,7 @@ class BatchMixing(nn.Module):
         self.progress = 0.0 if prob_schedule else 1.0
 
     def set_progress(self, progress: float) -> None:
-        """Tell which share of the run is over, in [0, 1]; only a probability with a schedule depends on it."""
+        """Set the share of the run that is over, in [0, 1]; only a probability with a schedule depends on it."""
         assert 0 <= progress <= 1, progress
         self.progress = float(progress)
 

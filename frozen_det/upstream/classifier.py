@@ -1,6 +1,6 @@
 """`frozen_det.ImageClassifier`: any classifier on mmengine's Runner, with mixed batches and soft targets.
 
-It promises that pretrained weights are loaded whole and strictly, that nothing the host does re-initialises them,
+Guarantees that pretrained weights are loaded whole and strictly, that nothing the host does re-initialises them,
 and that a checkpoint that does not hold this network is refused. Mixing acts in training alone.
 """
 
@@ -37,7 +37,7 @@ class ImageClassifier(BaseModel):
             :func:`frozen_det.models.backbone_sources.build.build_network`.
         num_classes: number of classes.
         weights: None for random initialisation; else a form that ``FrozenBackbone`` takes, loaded with the head, or
-            ``dict(path=..., head='new')`` to begin with a new head.
+            ``dict(path=..., head='new')`` to start with a new head.
         mixing: config of a batch mixing (``frozen_det.BatchMixing``), or None.
         loss: config of a loss on soft targets.
         data_preprocessor: ``dict(mean=..., std=...)`` in 0..255 units, RGB; by default what the weights' card or the
@@ -52,7 +52,7 @@ class ImageClassifier(BaseModel):
         stated_classes: the class names that `weights` state for the head that came with them, or None.
 
     Raises:
-        InputError: an unknown name or option, or a mean and std that nobody states.
+        InputError: an unknown name or option, or an unknown mean and std.
     """
 
     # Files of classifiers seldom name their classes: ImageNet's have an order that everyone keeps.
@@ -222,7 +222,7 @@ def _predictions(logits: Tensor, samples: Mapping) -> list[dict]:  # (N, C)
 
 
 def _progress() -> float:
-    """The share of the run that is over, as the Runner tells it, in 0..1; 0 without one."""
+    """The share of the run that is over, as set by the Runner, in 0..1; 0 without one."""
     hub = MessageHub.get_current_instance()
     known = hub.runtime_info
     return min(1.0, known["iter"] / known["max_iters"]) if known.get("max_iters") and "iter" in known else 0.0

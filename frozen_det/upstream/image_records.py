@@ -23,7 +23,7 @@ class ImageRecords:
     """Paths and labels of N images.
 
     Attributes:
-        root: Folder that the paths are relative to; "" for paths that stand alone.
+        root: Folder that the paths are relative to; "" for paths without a root.
         paths: (N,) bytes, relative to ``root``. One array, so that forked workers share it.
         labels: (N,) int64 in [0, num_classes).
         classes: Names, in the order of the labels.
@@ -83,7 +83,7 @@ def read_folder(
 
     Args:
         root: Folder of the data set.
-        split: Folder of this split in it; "" where the class folders lie in the root.
+        split: Folder of this split in it; "" where the class folders are in the root.
         classes: Class names in the order of the labels, or a file of them. None: the folders of ``classes_from``,
             sorted.
         classes_from: The split whose folders give the classes to all splits; None takes the split's own.

@@ -57,7 +57,7 @@ class ClassificationMetric(BaseMetric):
 
     @staticmethod
     def reported_names(settings: Mapping) -> set[str]:
-        """Names of the numbers that a metric with these arguments gives; `*` stands for a class's name."""
+        """Names of the numbers that a metric with these arguments gives; `*` matches the name of a class."""
         return {
             *(f"top{k}" for k in settings.get("topk", (1, 5))),
             "mean_class",

@@ -27,7 +27,7 @@ _GAP_PX = 8
 
 
 class _Watched(nn.Module):
-    """Stands in for the network: keeps the images that it would have seen."""
+    """Replaces the network: keeps the images that it would have seen."""
 
     def __init__(self):
         super().__init__()
@@ -107,7 +107,7 @@ def montage(pictures: Sequence[tuple[np.ndarray, str]], columns: int = 4) -> np.
 
 
 def _lines(words: str, font) -> list[str]:
-    """Broken before the plus where one line has no room; at most two lines, cut to the cell."""
+    """Broken before the plus where one line is too short; at most two lines, cut to the cell."""
     lines = [words] if font.getlength(words) <= _CELL_PX else words.replace(" + ", "\n+ ", 1).split("\n")
     cut = []
     for line in lines[:2]:
@@ -166,7 +166,7 @@ class MixedPicturesHook(Hook):
 class HostMemoryHook(Hook):
     """Writes the training process' peak memory in MiB to ``host_memory.json`` after every epoch, and at the end.
 
-    The log has a GPU's peak alone. Where the system does not tell (Windows), nothing is written.
+    The log has a GPU's peak alone. Where the system does not report it (Windows), nothing is written.
     """
 
     def after_train_epoch(self, runner) -> None:

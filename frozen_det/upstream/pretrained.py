@@ -50,7 +50,7 @@ def split_head(weights) -> tuple[object, str]:
     """(the form that strict loading takes, ``keep`` or ``new``).
 
     Raises:
-        InputError: another word for the head, or a dict without `path`.
+        InputError: an unknown value for the head, or a dict without `path`.
     """
     if not isinstance(weights, dict):
         return weights, "keep"

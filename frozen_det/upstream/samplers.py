@@ -2,7 +2,7 @@
 
 Seeded by run seed and epoch. It refuses an empty dataset and fewer than one repeat. Without repeats, and for data to
 measure on, the sampler is :class:`frozen_det.datasets.samplers.epoch.EpochSampler`: its padding (at most one image a
-rank) carries indices that were there before, so a metric can tell.
+rank) carries indices that were there before, so that a metric can see it.
 """
 
 import math
@@ -20,7 +20,7 @@ class RepeatAugSampler(RankSampler):
     """Repeated augmentation (Hoffer et al., arXiv 1901.09335; Berman et al., arXiv 1902.05509), as in DeiT and RSB.
 
     An epoch has as many samples as the dataset, so it shows ``N / num_repeats`` distinct images: with three repeats,
-    300 epochs show each image 100 times three. Repeats stand next to each other in the order that all ranks share, and
+    300 epochs show each image 100 times three. Repeats are next to each other in the order that all ranks share, and
     rank r of W takes every W-th: they spread over the ranks, and a rank's batch shows each image once (for W from
     ``num_repeats`` on). Where batches are added up, each is a rank's: with ``batches_of_update=8`` one process takes in
     turn what eight would.

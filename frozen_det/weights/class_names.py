@@ -29,7 +29,7 @@ def stated_classes(checkpoint, where: str) -> tuple[str, ...] | None:
         the names, or None where it states none.
 
     Raises:
-        InputError: something stands there that is no list of names.
+        InputError: a value that is not a list of names.
     """
     meta = checkpoint.get("meta") if isinstance(checkpoint, Mapping) else None
     if not isinstance(meta, Mapping):

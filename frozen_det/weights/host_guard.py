@@ -49,7 +49,7 @@ class _Finder:
 
 @contextmanager
 def reading_safely():
-    """Within it, `torch.load` (of this thread) reads by :mod:`.loading`, whoever calls it with whatever options."""
+    """Within it, `torch.load` (of this thread) reads by :mod:`.loading`, whatever the caller and its options."""
     import torch
 
     if not hasattr(torch.load, "reads_safely"):
@@ -223,7 +223,7 @@ def _guard_registry(module) -> None:
 
 
 def _guard_numpy(module) -> None:
-    """A module that asks numpy to unpickle: its `np.load` does not, whatever it is told."""
+    """A module that asks numpy to unpickle: its `np.load` does not, whatever its arguments."""
     numpy = module.np
 
     class Numpy:

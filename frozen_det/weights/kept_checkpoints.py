@@ -1,4 +1,4 @@
-"""Which checkpoint of a work directory is the newest, and which one a run may go on from.
+"""Which checkpoint of a work directory is the newest, and which one a run may continue from.
 
 Checkpoints are counted by their number, never by their date: a copied or touched file is no newer for it. One that is
 not whole is refused with the name of the next that is; what dead writers left half written is removed.
@@ -21,7 +21,7 @@ def latest_checkpoint(work_dir) -> Path | None:
     """The checkpoint with the highest number in a work directory, or None.
 
     Names are the host's, ``epoch_N.pth`` and ``iter_N.pth``, and those of its own template (`filename_tmpl`,
-    `out_dir`) that a run's ``last_checkpoint`` tells.
+    `out_dir`) that a run's ``last_checkpoint`` names.
     """
     found = numbered_checkpoints(work_dir)
     return found[0] if found else None
@@ -33,7 +33,7 @@ def numbered_checkpoints(work_dir) -> list[Path]:
     pointed = _pointed(work_dir)
     stems = {"epoch_", "iter_"} | ({_split(pointed)[0]} if pointed else set())
     found = _numbered(work_dir, stems)
-    # With `out_dir` the checkpoints lie elsewhere; another work directory has a pointer of its own.
+    # With `out_dir` the checkpoints are elsewhere; another work directory has a pointer of its own.
     if not found and pointed and not (pointed.parent / POINTER).exists():
         found = _numbered(pointed.parent, stems)
     if len({stem for stem, _, _ in found}) > 1:
@@ -43,7 +43,7 @@ def numbered_checkpoints(work_dir) -> list[Path]:
 
 
 def checkpoint_to_resume(work_dir, wanted: str | None = None) -> Path | None:
-    """The checkpoint that a run goes on from.
+    """The checkpoint that a run continues from.
 
     Args:
         work_dir: of the run.
@@ -53,7 +53,7 @@ def checkpoint_to_resume(work_dir, wanted: str | None = None) -> Path | None:
         its path; None if `work_dir` never had one.
 
     Raises:
-        InputError: nothing where something is named, a broken file, or one that no run can go on from.
+        InputError: nothing where something is named, a broken file, or one that no run can continue from.
     """
     folder = Path(work_dir if wanted is None else wanted)
     if wanted is not None:
@@ -119,7 +119,7 @@ def remove_leftovers(work_dir) -> list[Path]:
 
 
 def _fault(path: Path) -> str | None:
-    """What is wrong with a checkpoint file, in words; None if every number in it can be read and has its check sum."""
+    """What is wrong with a checkpoint file, as text; None if every number in it can be read and has its check sum."""
     try:
         read(path)
     except InputError as error:
@@ -168,7 +168,7 @@ def _pointed(work_dir: Path) -> Path | None:
 
 
 def _iteration(path: Path) -> int:
-    """The iteration that a checkpoint was written at; -1 if it does not tell."""
+    """The iteration that a checkpoint was written at; -1 if unknown."""
     try:
         return int((read(path).get("meta") or {}).get("iter", -1))
     except (InputError, AttributeError, TypeError, ValueError):

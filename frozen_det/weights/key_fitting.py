@@ -1,7 +1,7 @@
 """The names of a weights file brought under a backbone's names: by the prefix that fits, then by known renamings.
 
 A file in which two different sets of tensors fill the backbone whole (a network and its average, student and teacher,
-`encoder_q` and `encoder_k`) is refused: which one is meant is the user's word, never a matter of order.
+`encoder_q` and `encoder_k`) is refused: which one is meant is for the user to state, never a matter of order.
 """
 
 import re
@@ -24,7 +24,7 @@ class Mapped:
     Attributes:
         tensors: name -> tensor, with what the backbone does not want too.
         prefix: what was removed in front of every name.
-        how: the mapping in words.
+        how: the mapping as text.
         outside: names of the file that do not begin with the prefix that was removed.
         fits: how many of the backbone's entries are filled in the right shape.
     """
@@ -74,7 +74,7 @@ def under_prefix(state: Mapping, prefix: str, where: str) -> dict:
 
     Args:
         state: name -> tensor.
-        prefix: as the user gave it, with or without its final dot; ``''`` for the names that stand without one, where
+        prefix: as the user gave it, with or without its final dot; ``''`` for the names without one, where
             the same names appear behind prefixes too.
         where: the file, for messages.
 
@@ -96,7 +96,7 @@ def under_prefix(state: Mapping, prefix: str, where: str) -> dict:
 
 
 def _copies(state: Mapping) -> tuple[str, ...]:
-    """Prefixes behind which the names that stand without one appear again. A block whose few names are also those of
+    """Prefixes behind which the names without one appear again. A block whose few names are also those of
     the stem (`layer1.0.conv1.weight`, `conv1.weight`) is none: it is small beside a network."""
     behind: dict[str, list[str]] = {}
     for name in state:

@@ -32,11 +32,11 @@ def is_training_only(name: str) -> bool:
 
 
 def adapter_hint(names) -> str:
-    """What to do about a file that holds adapters (LoRA and its kin); an empty string if it holds none."""
+    """What to do about a file that holds adapters (such as LoRA); an empty string if it holds none."""
     found = [name for name in names if _ADAPTERS.search(name)]
     if not found:
         return ""
     return (
-        f"It holds {len(found)} tensors of adapters (LoRA or its kin: {few(found)}): merge them into their base "
+        f"It holds {len(found)} tensors of adapters (LoRA or similar: {few(found)}): merge them into their base "
         "first (peft: model.merge_and_unload(), then save its state_dict())."
     )

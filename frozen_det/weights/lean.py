@@ -101,7 +101,7 @@ def make_lean(model, checkpoint: dict) -> dict:
     """Take the frozen tensors of every frozen backbone out of `state_dict` (and `ema_state_dict`), in place.
 
     Returns:
-        module name -> what stands for them: digest, source, architecture and number of tensors. Empty if the model
+        module name -> what replaces them: digest, source, architecture and number of tensors. Empty if the model
         freezes nothing or runs on random weights (there would be nothing to attach again).
     """
     described = {}

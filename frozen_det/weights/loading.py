@@ -276,6 +276,6 @@ def _mismatch_message(where, wanted, mapped, missing, unexpected, shapes, mappin
 
 
 def _what_it_is(state: Mapping, where: str) -> str:
-    """What a file that does not fit may be, where its names tell; with a space in front."""
+    """What a file that does not fit may be, as far as its names show; with a space in front."""
     hint = adapter_hint(state) or (SHARDS if re.search(r"-\d{5}-of-\d{5}\.", where) else "")
     return f" {hint.strip()}" if hint else ""

@@ -2,7 +2,7 @@
 
 Run as ``python -m frozen_det.weights.unsafe_pickle FILE OUT``: that process, and nothing else, unpickles FILE with
 whatever code it names. It ends with its work; the caller reads back what it wrote, without running code. The code
-in the file has the user's rights while it runs: the flag `--trust` is the user's word that this is fine.
+in the file has the user's rights while it runs: the flag `--trust` is the user's consent.
 """
 
 import subprocess

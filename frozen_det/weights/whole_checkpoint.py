@@ -24,7 +24,7 @@ class Fit:
         given: number of tensors in the checkpoint.
         missing: entries of the model that it lacks.
         unexpected: its tensors that the model has no place for.
-        reshaped: of both, in another shape: the name and both shapes, in words.
+        reshaped: of both, in another shape: the name and both shapes, as text.
     """
 
     wanted: int
@@ -72,7 +72,7 @@ def load_whole(model, checkpoint, where: str, counts_may_lack: bool = True) -> N
         checkpoint: what :func:`.loading.read` gave.
         where: the file, for messages.
         counts_may_lack: whether what a loss counts for itself (Seesaw, EQLv2) may be missing or left over: testing
-            does not ask for it, resuming does.
+            does not need it, resuming does.
 
     Raises:
         InputError: a tensor is missing, left over, of another shape, or cannot be right.

@@ -156,7 +156,7 @@ def _trained(cfg, work_dir: Path, stages: Stages) -> _Trained:
 
 
 def _fixed(cfg, source, work_dir: Path, stages: Stages) -> _Trained:
-    """Tune the classifier at its test resolution: its report, and what moved, lie in `work_dir`."""
+    """Tune the classifier at its test resolution: its report, and what changed, are in `work_dir`."""
     from ..upstream.fixres.run import Request, run_fixres, tuning_config
     from ..weights.kept_checkpoints import latest_checkpoint
 

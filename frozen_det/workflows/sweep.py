@@ -1,6 +1,6 @@
 """Configs x fractions x seeds, each a run of its own processes: train, test, and at the end one report over all.
 
-A finished run with the same settings is not repeated, a half one goes on from its newest checkpoint, one with other
+A finished run with the same settings is not repeated, a half one continues from its newest checkpoint, one with other
 settings is moved aside. A run that fails is counted and named; the others go on.
 """
 
@@ -165,7 +165,7 @@ class Sweep:
         return ["--work-dir", str(run.folder), *(["--launcher", "pytorch"] if self.processes > 1 else [])]
 
     def _commands(self, run: SweepRun) -> tuple[list[str], list[str]]:
-        """Arguments that train, and that test; the checkpoint stands behind the test's second."""
+        """Arguments that train, and that test; the checkpoint follows the test's second."""
         where = self._where(run)
         options = ["--cfg-options", *run.options] if run.options else []
         kept = ["--out", str(run.folder / RESULT), "--detections", str(run.folder / DETECTIONS)]
@@ -175,7 +175,7 @@ class Sweep:
         )
 
     def _train_and_test(self, run: SweepRun, lock: int) -> str | None:
-        """Run both commands. Returns None, or what went wrong in words."""
+        """Run both commands. Returns None, or what went wrong as text."""
         train, test = self._commands(run)
         with open(run.folder / LOG, "ab") as log:
             code = self._call(train, log, [lock])
@@ -310,7 +310,7 @@ def _remember(folder: Path, memory: dict) -> None:
 
 
 def _score(run: SweepRun) -> str:
-    """The headline number of the test in words."""
+    """The headline number of the test as text."""
     metrics = json.loads((run.folder / RESULT).read_text(encoding="utf-8"))
     name = headline(metrics, run.save_best)
     return "no number" if name is None else f"{metric_word(name)} {metrics[name]:.3f}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import InputError
 
-# Where a run's files lie, and whether it goes on from a checkpoint, does not make it another run.
+# Where a run's files are, and whether it continues from a checkpoint, does not make it another run.
 _NOT_SETTINGS = ("work_dir", "resume", "load_from", "launcher")
 
 

@@ -59,7 +59,7 @@ def test_a_part_that_nothing_uses_is_no_note(child, line):
 @pytest.mark.parametrize("line", ["author = 'me'", "learning_rate = 0.1", "amp = True"])
 def test_a_note_passes_and_is_said(child, line, capsys):
     child("custom_coco", line)
-    assert f"nothing uses {line}; taken for a note" in capsys.readouterr().err
+    assert f"nothing uses {line}; treated as a note" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

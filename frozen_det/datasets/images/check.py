@@ -47,7 +47,7 @@ class ImageCheck:
         self._named: set[str] = set()
 
     def fault(self, path: str, declared_hw: tuple[int, int]) -> str | None:
-        """What keeps a file from being used as it is annotated, in words; None (and it is among :attr:`seen`) if
+        """What keeps a file from being used as it is annotated, as text; None (and it is among :attr:`seen`) if
         nothing does.
 
         Args:
@@ -116,7 +116,7 @@ def size_fault(path, declared_hw: tuple[int, int], found_hw: tuple[int, int]) ->
 
 
 def decoded_size_fault(sample, data_info: dict) -> str | None:
-    """The size fault of an image, where the packed sample tells what it was decoded to: of a file elsewhere, or of one
+    """The size fault of an image, where the packed sample states what it was decoded to: of a file elsewhere, or of one
     whose EXIF data the decoder reads in another way than :func:`.head.read_head`."""
     packed = sample.get("data_samples") if isinstance(sample, dict) else None
     found_hw, declared_hw = getattr(packed, "ori_shape", None), (data_info["height"], data_info["width"])

@@ -13,7 +13,7 @@ _ENDINGS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND\xaeB`\x82"}
 
 
 def image_fault(path: str | os.PathLike) -> str | None:
-    """What keeps the image file from being decoded to its last row, in words; None if nothing does."""
+    """What keeps the image file from being decoded to its last row, as text; None if nothing does."""
     fault = "OpenCV cannot decode it (Pillow can: save it again)"
     try:
         with Image.open(path) as image:
@@ -42,7 +42,7 @@ def ends_early(path: str | os.PathLike) -> bool:
 
 
 def image_size_hw(path: str | os.PathLike) -> tuple[int, int]:
-    """Height and width in px as detectors decode the file, upright where it is marked as lying on its side.
+    """Height and width in px as detectors decode the file, upright if EXIF marks it as rotated.
 
     Read from the head of the file, but for turned files other than JPEG, of which OpenCV turns some only. Raises
     OSError if it is no image.

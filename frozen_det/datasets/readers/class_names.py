@@ -9,7 +9,7 @@ from .refusals import few
 
 
 def as_seen(name: str) -> str:
-    """A name as it looks: composed, without characters that take no room, blanks of any kind and number as one."""
+    """A name as it looks: composed, without characters that take no space, blanks of any kind and number as one."""
     shown = "".join(c for c in unicodedata.normalize("NFC", name) if unicodedata.category(c) != "Cf")
     return " ".join(shown.split())
 

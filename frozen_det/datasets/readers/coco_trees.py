@@ -1,4 +1,4 @@
-"""Where COCO json lies: one file for each split, as COCO, CVAT and Roboflow name them, or a single one.
+"""Where COCO json is found: one file for each split, as COCO, CVAT and Roboflow name them, or a single one.
 
 Refused: two files that would be the same split. A json without a list of images is none of them.
 """

@@ -31,7 +31,7 @@ class Conversion:
     """Data that have to become COCO json.
 
     Attributes:
-        sources: Files that the json is made from; it is made anew when one of them changes.
+        sources: Files that the json is made from; it is made again when one of them changes.
         images_dir: Folder that file names are relative to.
         contents: Gives the COCO content of each split; that of "" is to be split into ``train`` and ``val``.
     """

@@ -1,4 +1,4 @@
-"""A user's data, in whatever known tree they lie: found, converted to COCO json where needed, split by seed.
+"""A user's data, in any known tree: found, converted to COCO json where needed, split by seed.
 
 Converted json is written beside the data, as a whole or not at all, and again only when the data have changed; no file
 of the user's is written over. Any other tree is refused with the trees that are known.
@@ -141,7 +141,7 @@ def _log_conversion(root: Path, contents: dict[str, dict]) -> None:
 
 
 def _write_whole(path: Path, content: dict) -> None:
-    """Write a json under another name and rename it: nobody ever reads half a file."""
+    """Write a json under another name and rename it: no half-written file is ever read."""
     try:
         with tempfile.NamedTemporaryFile(
             "w", dir=path.parent, prefix=f".{path.name}-", delete=False, encoding="utf-8"

@@ -40,7 +40,7 @@ class LoadPanopticAnnotations(HostLoadPanopticAnnotations):
         imdecode_backend: str = "cv2",
         backend_args: dict | None = None,
     ):
-        # Past mmdet's own, which asks for panopticapi to turn colours into ids.
+        # Past mmdet's own, which needs panopticapi to turn colours into ids.
         LoadAnnotations.__init__(
             self,
             with_bbox=with_bbox,

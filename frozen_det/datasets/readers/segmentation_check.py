@@ -2,7 +2,7 @@
 their image.
 
 Refused: polygons that are none, an object without a single one, run lengths that are negative or do not add up to the
-image, masks that are empty or lie elsewhere than their boxes. A part of fewer than three points beside a whole polygon
+image, masks that are empty or outside their boxes. A part of fewer than three points beside a whole polygon
 is left out and counted.
 """
 

@@ -134,7 +134,7 @@ def _flag(box: ElementTree.Element, key: str, path: Path) -> bool:
 
 
 def _voc_corners(box: ElementTree.Element, path: Path) -> list[float]:
-    """xmin, ymin, xmax, ymax as they stand in the file."""
+    """xmin, ymin, xmax, ymax as in the file."""
     texts = [box.findtext(f"bndbox/{key}") for key in ("xmin", "ymin", "xmax", "ymax")]
     if len(box.findall("bndbox")) > 1:
         raise InputError(

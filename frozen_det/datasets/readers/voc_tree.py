@@ -1,4 +1,4 @@
-"""Where Pascal VOC lies: the development kit's folders, or xml beside the images, in one folder or one for each split.
+"""Where Pascal VOC is found: the development kit's folders, or xml beside the images, in one folder or one per split.
 
 Refused: xml without images, lists that name files which are not there, lists of one class in place of those of a split.
 """

@@ -1,7 +1,7 @@
 """YOLO label files to COCO content: boxes and outlines in shares of the image's size.
 
 Refused, with file and line: class numbers without a name, pixels where shares belong, another number of columns; and
-images of which not one has a label file, for then the files lie elsewhere.
+images of which not one has a label file, which means that the files are elsewhere.
 """
 
 import math

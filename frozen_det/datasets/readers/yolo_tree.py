@@ -1,4 +1,4 @@
-"""Where YOLO data lie: a data.yaml, or classes.txt beside images/ and labels/ (Label Studio's export).
+"""Where YOLO data are found: a data.yaml, or classes.txt beside images/ and labels/ (Label Studio's export).
 
 Refused: names that are no list of distinct texts, a count that disagrees, class numbers that are none, lists of images
 that are not there.

@@ -82,7 +82,7 @@ def fraction_record(ids: list, share: float, seed: int, num_images: int, source,
     """What is written beside a run: the draw, the images it was drawn from, and the ids it gave.
 
     Args:
-        source: the annotation file; content: what stands for it where there is none.
+        source: the annotation file; content: its replacement where there is none.
     """
     digest = hashlib.sha256(Path(source).read_bytes() if content is None else content).hexdigest()
     return {

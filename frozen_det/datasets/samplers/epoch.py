@@ -17,7 +17,7 @@ from .seeding import SampleIndex
 class EpochSampler(DefaultSampler):
     """mmengine's DefaultSampler, yielding :class:`~frozen_det.datasets.samplers.seeding.SampleIndex`.
 
-    The epoch is the one that the training loop sets by ``set_epoch``, so a resumed run goes on with it.
+    The epoch is the one that the training loop sets by ``set_epoch``, so a resumed run continues with it.
 
     Args:
         dataset, shuffle, seed, round_up: As in mmengine. The Runner passes its own seed.

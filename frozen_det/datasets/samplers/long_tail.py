@@ -1,6 +1,6 @@
 """Samplers for long-tailed classes: repeat-factor (LVIS) and class-aware. Both follow from (run seed, epoch).
 
-An image that comes several times in an epoch is augmented anew each time. They refuse a dataset without objects.
+An image that comes several times in an epoch is augmented again each time. They refuse a dataset without objects.
 """
 
 import math

@@ -103,7 +103,7 @@ class RankSampler(Sampler):
         return self.num_samples
 
     def set_epoch(self, epoch: int) -> None:
-        """Tell the epoch, from 0; the training loop does."""
+        """Set the epoch, from 0; called by the training loop."""
         self.epoch = epoch
 
 

@@ -1,7 +1,7 @@
 """Toy scenes, the data set that the package writes itself: real digits on real photographs, COCO and LVIS fields.
 
-Deterministic by its parameters. What lies there already with the same parameters is verified and reused; with
-others it is written anew. A folder that holds anything else is refused.
+Deterministic by its parameters. What exists there already with the same parameters is verified and reused; with
+others it is written again. A folder that holds anything else is refused.
 """
 
 import hashlib

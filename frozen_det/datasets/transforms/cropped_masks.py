@@ -20,7 +20,7 @@ class BoxedMasks(BitmapMasks):
     """Masks of N objects, each a crop, cut to its non-zero pixels, and the place of the crop.
 
     Everything that BitmapMasks offers works; what has no shorter way goes through :attr:`masks`, the full bitmaps,
-    which are built when asked for and not kept.
+    which are built on access and not kept.
 
     Args:
         crops: N arrays (h, w), uint8, 0 or 1, non-zero in each rim row and column; (0, 0) if empty.
@@ -62,7 +62,7 @@ class BoxedMasks(BitmapMasks):
 
     @property
     def masks(self) -> np.ndarray:
-        """(N, H, W) uint8: the full bitmaps, built anew at each access."""
+        """(N, H, W) uint8: the full bitmaps, rebuilt at each access."""
         full = np.zeros((len(self), self.height, self.width), np.uint8)
         for bitmap, crop, (left, top, right, bottom) in zip(full, self.crops, self.boxes_xyxy):
             bitmap[top:bottom, left:right] = crop

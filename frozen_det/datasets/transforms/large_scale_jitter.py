@@ -1,6 +1,6 @@
 """Large-scale jitter as one transform: scale and window first, then only the pixels that survive.
 
-It stands for LoadImageFromFile, LoadAnnotations, RandomResize, RandomCrop, FilterAnnotations and RandomFlip of
+It replaces LoadImageFromFile, LoadAnnotations, RandomResize, RandomCrop, FilterAnnotations and RandomFlip of
 mmdet's LSJ chain, with the authors' draw (arXiv 2012.07177: one scale, uniform in 0.1 to 2.0; 0.8 to 1.25 is the
 standard jitter). It does not pad: the model's preprocessor pads after normalisation, which makes the padding exactly
 the mean colour, as the authors have it.
@@ -45,7 +45,7 @@ class LargeScaleJitter(BaseTransform):
         flip_prob: Probability of mirroring left and right.
         with_mask: Whether to load masks; False for data with boxes only.
         reduced_decoding: Whether JPEGs may be decoded at a fraction of their size. Off, the pixels are mmdet's.
-        planar: Hand the image on as three planes. PackDetInputs then need not copy it, which saves about 1 ms at
+        planar: Return the image as three planes. PackDetInputs then need not copy it, which saves about 1 ms at
             1024 x 1024; a transform in between that writes into the image by cv2 cannot use it.
         imdecode_backend, backend_args: As in mmcv's LoadImageFromFile.
     """

@@ -2,7 +2,7 @@
 
 Read from the dataset's ``instances`` or from what LoadAnnotations made of them. Polygons, both kinds of COCO RLE and
 bitmaps are moved to the window first and rasterised there, only inside the object's box. Refused: objects without
-masks where masks are asked for.
+masks where masks are requested.
 """
 
 from dataclasses import dataclass, replace

@@ -1,6 +1,6 @@
 """Ground truth beside predictions as one crisp picture: boxes, names, scores, masks. Pure functions on arrays.
 
-Names never hide each other: one that finds no room is left out, the colour tells the class. Small images are enlarged
+Names never hide each other: one that does not fit is left out, the colour shows the class. Small images are enlarged
 so that lines and names leave the objects in sight. It refuses nothing: an image without objects is drawn as it is.
 """
 

@@ -1,4 +1,4 @@
-"""What each transform of a pipeline does to one sample, step by step, in words."""
+"""What each transform of a pipeline does to one sample, step by step, as text."""
 
 import hashlib
 import pickle
@@ -37,7 +37,7 @@ def innermost(dataset):
 
 
 def trace_steps(dataset, index: SampleIndex) -> Iterator[PipelineStep]:
-    """Run the pipeline of ``dataset`` on one sample as the data loader would, and tell of each transform.
+    """Run the pipeline of ``dataset`` on one sample as the data loader would, and describe each transform.
 
     Args:
         dataset: A dataset with ``get_data_info`` and ``pipeline.transforms``.
@@ -104,7 +104,7 @@ def _described(sample: dict) -> dict[str, tuple[str, str]]:
 def _digest(value) -> str:
     array = getattr(value, "tensor", value)
     try:
-        # Numbers alone: a pickled tensor also tells of its storage, which a clone changes.
+        # Numbers alone: a pickled tensor also depends on its storage, which a clone changes.
         numbers = np.ascontiguousarray(array) if hasattr(array, "dtype") else None
         return hashlib.sha1(pickle.dumps(value) if numbers is None else numbers.tobytes()).hexdigest()
     except Exception:  # not everything pickles; its description then has to do

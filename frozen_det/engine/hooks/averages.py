@@ -1,6 +1,6 @@
 """Averaged weights: `frozen_det.WarmUpAverage` follows closely at first, `frozen_det.EMAHook` counts updates.
 
-With a plain average of decay 0.9999 a run of a few thousand steps would hand over mostly its random initialisation.
+With a plain average of decay 0.9999 a run of a few thousand steps would consist mostly of its random initialisation.
 """
 
 from mmengine.hooks import EMAHook as HostEMAHook

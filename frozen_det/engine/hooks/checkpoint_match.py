@@ -3,7 +3,7 @@
 Testing, validation and resuming load every tensor or refuse, and compare the checkpoint's classes with the data's:
 another order is matched by name while the model is evaluated, anything else is refused with both lists. Training from
 other weights (`load_from`) takes what fits and says so in one line. No config has to list the hook:
-:func:`guard_host_runner` lets every Runner have it from the first frozen_det type on that is asked for.
+:func:`guard_host_runner` lets every Runner have it from the first frozen_det type on that is requested.
 """
 
 import torch

@@ -1,7 +1,7 @@
 """`frozen_det.FractionRecordHook` writes which images a run with a data fraction was trained on.
 
 ``fraction_ids.json`` in the work directory: share, seed, the annotation file with its SHA-256, and the image ids. It
-refuses to go on with a run whose images would be others now.
+refuses to continue with a run whose images would be others now.
 """
 
 import json

@@ -92,7 +92,7 @@ class FrozenProofHook(Hook):
     # -- the proof ----------------------------------------------------------------------------------------------
 
     def rebase(self, runner, reason: str) -> None:
-        """Take the digests anew because what is frozen changed on purpose (`reason` goes into the record)."""
+        """Take the digests again because what is frozen changed on purpose (`reason` goes into the record)."""
         watched = self._watched(runner)
         if self._recorded:
             self._compare_with_checkpoint(watched)

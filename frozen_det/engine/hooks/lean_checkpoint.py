@@ -1,6 +1,6 @@
 """`frozen_det.LeanCheckpointHook`: checkpoints that hold what was trained, load without pickled objects, never half.
 
-It is mmengine's CheckpointHook with three promises more: a file is whole or absent and the previous one goes only
+It is mmengine's CheckpointHook with three more guarantees: a file is whole or absent and the previous one goes only
 after it (:mod:`frozen_det.weights.atomic_files`); log history is plain numbers, so `torch.load(weights_only=True)`
 reads the file; and, unless ``full=True``, frozen base weights are left out and replaced by their digest. Loading a
 lean file loads the base strictly from `weights` and refuses another base (see
@@ -59,7 +59,7 @@ class LeanCheckpointHook(CheckpointHook):
         check_run(runner)
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Refuse to go on with another run."""
+        """Refuse to continue with another run."""
         self.guard.after_load_checkpoint(runner, checkpoint)
 
     def before_train(self, runner) -> None:

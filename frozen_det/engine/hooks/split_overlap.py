@@ -14,7 +14,7 @@ from mmengine.hooks import Hook
 
 from ...registry import HOOKS
 
-_NUM_BY_SIZE = 5000  # up to here a copy is found under any name: the sizes of all files are asked for
+_NUM_BY_SIZE = 5000  # up to here a copy is found under any name: the sizes of all files are requested
 _PROBE_BYTES = 2**14
 
 

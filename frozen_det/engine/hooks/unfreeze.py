@@ -2,7 +2,7 @@
 
 The group is added at that epoch, not before: until then nothing differs from a frozen run. A checkpoint written
 later says so, and resuming from it adds the group before the optimiser's state is loaded. The frozen proof checks
-the base a last time, then goes on with what stays frozen.
+the base a last time, then continues with what stays frozen.
 """
 
 from mmengine.hooks import Hook
@@ -75,7 +75,7 @@ class UnfreezeHook(Hook):
             proof.rebase(runner, f"unfroze {self.label}")
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Write into the checkpoint that this step lies behind it."""
+        """Write into the checkpoint that this step is done."""
         if self.done:
             checkpoint["meta"].setdefault(META_KEY, {})[self.label] = self.epoch
 
@@ -150,7 +150,7 @@ def _schedulers(runner) -> list:
 
 
 def _wrap_again(runner) -> None:
-    """A distributed wrapper reduces the gradients of what trained when it was made: make it anew."""
+    """A distributed wrapper reduces the gradients of what trained when it was made: rebuild it."""
     if is_model_wrapper(runner.model):
         inner = runner.model.module
         runner.model = inner  # the old wrapper's gradient hooks go with it

@@ -130,7 +130,7 @@ class ValidationPicturesHook(Hook):
 
 
 def _image_of(info: dict) -> tuple:
-    """What tells an image from others; the members of a joined data set may have the same ids."""
+    """What identifies an image; the members of a joined data set may have the same ids."""
     return info.get("img_id"), info.get("img_path")
 
 

@@ -16,7 +16,7 @@ def scaling_of(auto_scale_lr) -> str:
     """``linear`` or ``sqrt``.
 
     Raises:
-        InputError: another word.
+        InputError: an unknown value.
     """
     scaling = (auto_scale_lr or {}).get("scaling", "linear")
     if scaling not in SCALINGS:

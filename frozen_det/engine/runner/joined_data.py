@@ -1,6 +1,6 @@
 """Joined training data (ConcatDataset) whose members list other classes are refused before the first step.
 
-A label would mean one class in one member and another in the next. mmdet joins them without a word.
+A label would mean one class in one member and another in the next. mmdet joins them silently.
 """
 
 from mmengine.hooks import Hook

@@ -53,7 +53,7 @@ def order_for(
             been trained by the order of the file.
 
     Raises:
-        InputError: other classes, or an order that nothing tells.
+        InputError: other classes, or an unknown order.
     """
     order = order_of(stated, label_classes(dataset), where, name_of_data(dataset), optional)
     if order is None or marked:

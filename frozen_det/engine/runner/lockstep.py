@@ -172,7 +172,7 @@ class _Feed:
 
     @property
     def loader(self):
-        """The loader, built when it is first asked for."""
+        """The loader, built when first used."""
         if self._build is not None:
             self._loader, self._build = self._build(), None
         return self._loader

@@ -12,7 +12,7 @@ from ...errors import InputError
 
 
 def replay_schedule(runner) -> list[float]:
-    """Build the schedulers of the config anew and step them up to ``runner.iter``.
+    """Build the schedulers of the config again and step them up to ``runner.iter``.
 
     Args:
         runner: resumed, before training begins; optimiser and schedulers are changed in place.

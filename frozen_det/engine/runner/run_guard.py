@@ -35,7 +35,7 @@ class RunGuard(Hook):
             runner.logger.info(f"removed {path}, which a process that is gone left half written")
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Refuse to go on with another run; list what differs."""
+        """Refuse to continue with another run; list what differs."""
         if not is_training(runner) or not runner._resume:
             return
         self._resumed = True

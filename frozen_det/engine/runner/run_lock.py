@@ -98,7 +98,7 @@ class _Lock:
             raise storage_error(error, self.path) from error
 
     def end(self) -> None:
-        """Remove the file, then let go of the lock."""
+        """Remove the file, then release the lock."""
         with suppress(OSError):  # the lock ends with the file's closing all the same
             self.path.unlink(missing_ok=True)
         os.close(self.file)

@@ -2,7 +2,7 @@
 
 What a stage read is recorded as SHA-256 of its settings and of its input files, what it wrote as SHA-256 of its output
 files. Anything that differs makes the stage run again, and with it only those later ones whose inputs
-then differ. A stage that was interrupted under the same settings and inputs may go on where it stopped.
+then differ. A stage that was interrupted under the same settings and inputs may continue where it stopped.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ class Stages:
     """The record of a work directory's stages.
 
     Args:
-        work_dir: where the record lies, and what relative names in it refer to.
+        work_dir: where the record is, and what relative names in it refer to.
         memory: name of the record's file.
         times: file for names and seconds of the stages, as reports read them; by default ``stages.json`` in `work_dir`.
         log: takes each line of progress.

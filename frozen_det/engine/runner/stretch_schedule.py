@@ -15,7 +15,7 @@ def stretch_schedule(cfg, factor: float) -> list[str]:
         factor: Above 0; 1 / share of the data.
 
     Returns:
-        What was changed, in words, e.g. ``["max_epochs 8 -> 80", ...]``; empty for a schedule in iterations.
+        What was changed, as text, e.g. ``["max_epochs 8 -> 80", ...]``; empty for a schedule in iterations.
     """
     if not counts_epochs(cfg):
         return []

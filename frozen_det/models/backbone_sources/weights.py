@@ -98,7 +98,7 @@ def _newest(path: Path) -> Path:
         files = sorted(file.name for file in path.iterdir() if file.suffix in SUFFIXES)
         if (path / "adapter_config.json").is_file():
             remedy = (
-                "It holds adapters (LoRA or its kin): merge them into their base first (peft: "
+                "It holds adapters (LoRA or similar): merge them into their base first (peft: "
                 "model.merge_and_unload()) and give the merged file."
             )
         else:

@@ -36,7 +36,7 @@ class Measured:
         right: (N,) bool, in the order of the images.
         pooled: of the pooled activations: ``mean``, ``deviation`` (over all values), ``share_near_zero`` (values below
             0.05), ``quantiles`` (5, 25, 50, 75, 95 %), ``frechet`` (mu and sigma, see :mod:`.equalisation`).
-        statistics: norm's name -> (mean (C,), variance (C,)) of its inputs, where asked for.
+        statistics: norm's name -> (mean (C,), variance (C,)) of its inputs, where requested.
     """
 
     numbers: dict[str, float]

@@ -22,7 +22,7 @@ from .resolution_sweep import adapt_halves, adapt_on, load_model, sizes_and_rati
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of :func:`run_fixres`; see the command's help.
+    """The request to :func:`run_fixres`; see the command's help.
 
     Attributes:
         checkpoint: of the finished classifier; None takes ``model.weights``.
@@ -33,7 +33,7 @@ class Request:
         statistics_only, parametric: adapting without gradients: the last norm's statistics, or the distribution of the
             pooled activations.
         split_half, fraction, split_seed: which images for it.
-        resume: go on with the tuning.
+        resume: continue with the tuning.
         command: as typed, for the page.
     """
 
@@ -53,15 +53,15 @@ class Request:
 
 
 def run_fixres(cfg, request: Request, log: Callable[[str], None] = print) -> Path:
-    """Do what is asked and write the report.
+    """Run the requested steps and write the report.
 
     Args:
         cfg: a loaded classifier's config.
-        request: what is asked.
+        request: the request.
         log: prints a line.
 
     Returns:
-        the HTML page; ``fixres.json`` and ``fixres.md`` lie beside it.
+        the HTML page; ``fixres.json`` and ``fixres.md`` are beside it.
 
     Raises:
         InputError: a config of something else, options that contradict each other, or a frozen tensor that moved.
@@ -112,7 +112,7 @@ def tune(
         checkpoint: to start from; None takes ``model.weights``.
         work_dir: of the Runner.
         settings: see :class:`FixResSettings`.
-        resume: go on from the newest checkpoint of `work_dir`.
+        resume: continue from the newest checkpoint of `work_dir`.
         images: the test images; built from `cfg` by default.
         log: prints a line.
 
@@ -250,7 +250,7 @@ def _sweep(cfg, images: SizedImages, request: Request, record: dict, sections: l
 
 
 def _trained_at(path, record: dict) -> int:
-    """Training size of a checkpoint: of the config beside it, where it lies in a work directory."""
+    """Training size of a checkpoint: of the config beside it, if it is in a work directory."""
     if path is None or not Path(path).exists():
         return record["train_size"]
     folder = Path(path) if Path(path).is_dir() else Path(path).parent

@@ -88,14 +88,14 @@ class PaperRandAugment:
         self.operations += [None] * cutout
 
     def set_progress(self, share: float) -> None:
-        """Tell the share of training that is over, in 0..1: the joint data set does."""
+        """Set the share of training that is over, in 0..1; called by the joint data set."""
         self.progress = share
 
     def draw_magnitude(self) -> float:
         """The magnitude of one operation.
 
         Raises:
-            InputError: a rising schedule, and nobody told how far training is.
+            InputError: a rising schedule, and the progress of training was not set.
         """
         bound = self.magnitude
         if self.schedule.endswith("rising"):
@@ -171,7 +171,7 @@ class NoisyTrain:
             self.before = [v2.Resize(size, interpolation=bicubic), v2.CenterCrop(size)]
 
     def set_progress(self, share: float) -> None:
-        """Tell the share of training that is over, in 0..1."""
+        """Set the share of training that is over, in 0..1."""
         if self.augment is not None:
             self.augment.set_progress(share)
 

@@ -1,8 +1,8 @@
 """Batches of B labelled and ratio * B pseudo-labelled images: `frozen_det.JointDataset` with `frozen_det.JointSampler`.
 
 An epoch is one pass over the labelled images; both streams go through permutations of their own without end, so over
-many epochs every image comes equally often, and where a stream stands follows from the epoch alone: a resumed run goes
-on as the uninterrupted one. Refuses class lists that differ.
+many epochs every image comes equally often, and the position of a stream follows from the epoch alone: a resumed run
+continues as the uninterrupted one. Refuses class lists that differ.
 """
 
 import math

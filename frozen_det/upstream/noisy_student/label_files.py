@@ -96,7 +96,7 @@ def part_record(folder, number: int) -> dict | None:
 
 
 def read_vectors(folder, number: int, num_classes: int) -> np.ndarray:
-    """(n, num_classes) float16, memory-mapped: only the rows that are asked for are read."""
+    """(n, num_classes) float16, memory-mapped: only the rows that are requested are read."""
     path = vectors_path(folder, number)
     try:
         size = path.stat().st_size

@@ -47,7 +47,7 @@ def write_split(
         seed: of the draws.
 
     Raises:
-        InputError: fewer images than asked for.
+        InputError: fewer images than requested.
     """
     records = read_folder(os.path.abspath(data_root), split)
     rng = np.random.default_rng(seed)

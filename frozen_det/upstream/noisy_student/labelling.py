@@ -57,7 +57,7 @@ def load_teacher(config, checkpoint=None, device=None) -> tuple[nn.Module, objec
     """A classifier as a teacher, and the transform of its own evaluation.
 
     Averaged weights are taken where the checkpoint holds them: mmengine's ``state_dict`` is the average once its EMA
-    hook ran (the raw weights lie in ``ema_state_dict``), other tools keep it in ``state_dict_ema`` or ``model_ema``.
+    hook ran (the raw weights are in ``ema_state_dict``), other tools keep it in ``state_dict_ema`` or ``model_ema``.
 
     Args:
         config: Path, shipped name or loaded config of the classifier.
@@ -141,7 +141,7 @@ def label_pool(
         transform: PIL image (RGB) in, (3, H, W) uint8 of one size out. By default :func:`own_transform`.
         device: By default where the model is.
         min_vector_confidence: Soft vectors are kept from this confidence on, 0..1.
-        teacher: Text that stands for the teacher in the parts' inputs; by default the digest of its weights.
+        teacher: Text that identifies the teacher in the parts' inputs; by default the digest of its weights.
         noise: Dropout and stochastic depth act while it labels, and draws of `transform` and of both follow from the
             images: the paper's ablation of a noised teacher. Norms keep their running statistics.
 

@@ -1,7 +1,7 @@
 """The Noisy Student loop: a teacher labels a pool, a student learns from labels and pseudo-labels, and becomes teacher.
 
 Xie et al., "Self-training with Noisy Student improves ImageNet classification", arXiv 1911.04252, Algorithm 1. Every
-stage is reused while its settings and inputs stay the same, and goes on where it was killed
+stage is reused while its settings and inputs stay the same, and continues where it was killed
 (:mod:`frozen_det.engine.runner.stages`). Refuses, before anything runs, keys that it does not know.
 """
 

@@ -1,6 +1,6 @@
 """A manifest of pseudo-labels, read at random (:class:`ManifestRecords`).
 
-For that it is written once more as an Arrow file, which is mapped into memory, not loaded. An index stands for one copy
+For that it is written once more as an Arrow file, which is mapped into memory, not loaded. An index is one copy
 of an image; which image it is, is found in the running sum of the copies, which is a column of the file. What is held
 in memory is one entry for each 65,536 images.
 """
@@ -22,7 +22,7 @@ META = b"frozen_det"
 
 
 class ManifestRecords:
-    """The copies of a manifest's images, by number; it stands where :class:`~.image_records.ImageRecords` would.
+    """The copies of a manifest's images, by number; used in place of :class:`~.image_records.ImageRecords`.
 
     Args:
         manifest: Parquet file that :func:`~.selection.select` wrote. The Arrow file goes beside it.
@@ -133,9 +133,9 @@ def mapped_manifest(manifest) -> Path:
             if json.loads(pa.ipc.open_file(file).schema.metadata[META])["manifest"] == stamp:
                 return target
     except (OSError, KeyError, TypeError, ValueError, pa.ArrowInvalid):
-        pass  # not there, or not ours: it is written anew
+        pass  # not there, or not ours: it is written again
     with pa.parquet.ParquetFile(manifest) as file:
-        # The schema, which tells the batches' first copies, stands before the rows: copies are summed up first.
+        # The schema, which tells the batches' first copies, comes before the rows: copies are summed up first.
         sums = [0]
         for batch in file.iter_batches(_ROWS, columns=["copies"]):
             sums.append(sums[-1] + pa.compute.sum(batch.column("copies")).as_py())

@@ -33,7 +33,7 @@ class PoolItem:
         id: In [0, 2**63), from `path` and `key`: the same whatever else is in the pool.
         path: File, or shard, as an address that opens from here.
         key: Name of the member in its shard; "" for a file.
-        offset, size: Where the image's bytes lie in the shard; -1 and their number for a file.
+        offset, size: Offset of the image's bytes in the shard; -1 and their number for a file.
         content: The file's bytes; None where it cannot be read.
         error: Why not; "" otherwise.
     """
@@ -53,7 +53,7 @@ class Part:
 
     Attributes:
         number: From 0, over the whole pool.
-        path: The shard, or the file with one path a line that the part's run of lines lies in.
+        path: The shard, or the file with one path a line that has the part's lines.
         offset: Where the run begins in that file, in bytes.
         num_files: Length of the run; 0 for a shard, which is read to its end.
         digest: Of the names, sizes and times of change of its files.
@@ -216,7 +216,7 @@ def open_image(row: dict) -> Image.Image:
 
 
 def image_id(path: str, key: str = "") -> int:
-    """Number of an image in [0, 2**63), from where it lies."""
+    """Number of an image in [0, 2**63), from its location."""
     name = os.fsencode(f"{path}\0{key}")
     return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big") >> 1
 
@@ -332,7 +332,7 @@ def _name(source: dict) -> str:
 
 
 def _stated(path: str) -> bytes:
-    """A file's name with its size and time of change, where they can be told without opening it."""
+    """A file's name with its size and time of change, where they can be read without opening it."""
     try:
         if _is_address(path):
             system, inner = _file_system(path)

@@ -68,7 +68,7 @@ def select(
         parts_dir: Folder of finished labels (:func:`~.labelling.label_pool`).
         out: Manifest to write, ``.parquet``; its summary goes beside it, ``.json``.
         num_classes: C; an image's class is its most probable one.
-        per_class: N, the copies that each class has in expectation; not asked for ``balanced="none"``.
+        per_class: N, the copies that each class has in expectation; not used with ``balanced="none"``.
         min_confidence: Images below are never kept.
         seed: Of the draws.
         balanced: One of :data:`BALANCES`.

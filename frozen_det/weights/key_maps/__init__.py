@@ -1,6 +1,6 @@
 """Key layouts: the same tensors under timm's, torchvision's, mmdet's and mmpretrain's names.
 
-It promises that renaming there and back gives the same bits. An architecture whose names are not known is refused,
+Renaming there and back gives the same bits. An architecture whose names are not known is refused,
 never guessed.
 """
 

@@ -1,6 +1,6 @@
 """Names of EfficientNet B0 to B8: blocks are counted by stage in timm and torchvision, by resolution in mmdet.
 
-What a block's layers are called depends on whether it widens first, so a name alone does not tell; whole states do.
+The names of a block's layers depend on whether it widens first, so a single name is ambiguous; a state dict is not.
 """
 
 from collections import Counter
@@ -188,7 +188,7 @@ def _split_layers(entries: dict[str, _Entry], state: Mapping) -> dict[str, _Entr
 
 
 def _name(layout: str, entry: _Entry, depths: Mapping[int, int]) -> str | None:
-    """`depths`: number of blocks of each stage; only layers of several stages ask for it."""
+    """`depths`: number of blocks of each stage; only needed by layers of several stages."""
     if entry.stage < 0:
         module = _ENDS[layout].get(entry.part)
         return None if module is None else f"{module}.{entry.leaf}"

@@ -1,6 +1,6 @@
 """What a file is by its first bytes, whatever its name says; files that can be no weights are refused with their kind.
 
-Downloads that went wrong (an error page, a Git LFS pointer, nothing at all) and files of other programs lie under the
+Downloads that went wrong (an error page, a Git LFS pointer, nothing at all) and files of other programs have the
 names of weights; torch and safetensors call all of them broken.
 """
 

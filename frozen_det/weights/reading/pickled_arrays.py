@@ -15,7 +15,7 @@ _MODULES = ("numpy", "numpy.core.multiarray", "numpy._core.multiarray", "numpy.c
 
 
 def array_calls() -> dict:
-    """(module, name) -> function that stands for it, for :class:`.safe_pickle.PlainUnpickler`."""
+    """(module, name) -> function that replaces it, for :class:`.safe_pickle.PlainUnpickler`."""
     functions = {
         "dtype": _dtype,
         "_reconstruct": _empty,
@@ -27,7 +27,7 @@ def array_calls() -> dict:
 
 
 def array_values() -> dict:
-    """numpy's scalar types, which stand for themselves: (module, name) -> type."""
+    """numpy's scalar types, which are used as they are: (module, name) -> type."""
     import numpy
 
     kinds = (numpy.number, numpy.bool_, numpy.str_, numpy.bytes_)

@@ -98,7 +98,7 @@ class TensorUnpickler(PlainUnpickler):
     Args:
         file: binary.
         storages: f(kind, key, location, numel, view=None) -> :class:`Storage`.
-        embedded: f(bytes) -> Storage, for storages that stand within the pickle; None where there are none.
+        embedded: f(bytes) -> Storage, for storages within the pickle; None where there are none.
         encoding: of texts that Python 2 wrote.
     """
 
@@ -244,7 +244,7 @@ def _tensor_calls() -> dict:
 
 
 def _tensor_values() -> dict:
-    """dtypes, which stand for themselves."""
+    """dtypes, which are used as they are."""
     import torch
 
     return {("torch", name): value for name, value in vars(torch).items() if isinstance(value, torch.dtype)}

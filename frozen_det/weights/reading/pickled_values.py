@@ -10,7 +10,7 @@ from .safe_pickle import Name, Refused, checked_key
 
 
 def plain_calls() -> dict:
-    """(module, name) -> function that stands for it, for :class:`.safe_pickle.PlainUnpickler`."""
+    """(module, name) -> function that replaces it, for :class:`.safe_pickle.PlainUnpickler`."""
     return {
         **{("builtins", kind.__name__): _collect(kind) for kind in (list, tuple, set, frozenset)},
         ("builtins", "dict"): _mapping(dict),

@@ -32,7 +32,7 @@ def read_recorded(path):
 
 
 def parse_recorded(text: str, path):
-    """As :func:`read_recorded`, of a text that lies in the file `path`."""
+    """As :func:`read_recorded`, of the text of the file `path`."""
     from mmengine.config import Config
 
     try:

@@ -2,8 +2,8 @@
 
 An ordinary unpickler calls whatever the file names, and sets attributes and items on whatever lies on its stack. This
 one knows the operations that build numbers, texts and containers. A name gives a :class:`Name`; calling it means
-running the function of ours that stands for it, which checks its arguments. Items are set on plain containers alone.
-Harmless classes of the host become :class:`Inert`. All else is refused by name. A file of a few bytes cannot ask for
+running the function of ours that replaces it and checks its arguments. Items are set on plain containers alone.
+Harmless classes of the host become :class:`Inert`. All else is refused by name. A file of a few bytes cannot request
 much memory or time, nor for containers in containers without end.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from ...errors import InputError
 
 _MOST_LEVELS = 200  # of containers in containers
-_MOST_ITEMS = 50_000_000  # of containers, one that stands in several places counted for each
+_MOST_ITEMS = 50_000_000  # of containers, one in several places counted for each
 _ATOMS = frozenset({int, float, str, bool, bytes, type(None)})
 
 
@@ -30,7 +30,7 @@ class Name:
 
 
 class Inert:
-    """Stands for an object of a class that is not imported: keeps constructor arguments and state, does nothing."""
+    """Inert placeholder for an object of a class that is not imported: keeps constructor arguments and state."""
 
     def __init__(self, origin: str, args: tuple = ()):
         self.origin, self.args, self.state = origin, args, None
@@ -44,7 +44,7 @@ class Refused(Exception):
 
 
 # Harmless classes seen in checkpoints of mmengine, timm, FixRes and friends: data only, and never imported here. Of the
-# host's packages every class (a capital letter first) passes, no function.
+# host's packages every class (an upper-case name) passes, no function.
 _INERT = {
     ("builtins", "getattr"),
     ("argparse", "Namespace"),
@@ -68,7 +68,7 @@ class PlainUnpickler(pickle._Unpickler):
 
     Args:
         file: binary, at the first byte of a pickle; afterwards at the byte behind it.
-        calls: functions that stand for names: (module, name) -> f(*args).
+        calls: functions that replace names: (module, name) -> f(*args).
         values: names that are values: (module, name) -> object.
         builds: type -> f(object, state), for objects that a call gave and whose state follows.
         encoding: of texts that Python 2 wrote.
@@ -262,7 +262,7 @@ def _children(node):
 
 def refusal(where, error: Refused, converter: bool) -> InputError:
     """The one line for a user. `converter`: whether the file is one of weights, for which there is one."""
-    asked = str(error).encode("unicode_escape").decode()[:200]  # the file's own words: on one line, and few
+    asked = str(error).encode("unicode_escape").decode()[:200]  # the file's own text: on one line, and few
     line = (
         f"expected tensors, numbers and plain containers, but {where} asks for `{asked}` while it is read, which "
         "could run code. Nothing was run."

@@ -135,7 +135,7 @@ def _load_zip(file, map_location):
 
 
 class _ZipStorages:
-    """The storages of a zip archive, read when a tensor first asks for them."""
+    """The storages of a zip archive, read when a tensor first needs them."""
 
     def __init__(self, file, archive, entries, folder: str, map_location):
         self.file, self.archive, self.entries = file, archive, entries
@@ -178,7 +178,7 @@ def _load_stream(file, map_location, level: int = 0):
     """Magic number, protocol, the writer's system, the object, keys of storages, their counts and bytes."""
     at = file.tell()
     left = file.seek(0, os.SEEK_END) - file.seek(at)
-    # Only the object holds tensors; what stands around it is plain.
+    # Only the object holds tensors; what is around it is plain.
     if TensorUnpickler(file, _no_storages, _embedded(level + 1)).load() != _MAGIC:
         raise _NotATorchFile(
             "a pickle of something else. If it holds the weights as arrays, load it where you trust "
@@ -236,7 +236,7 @@ def _no_storages(*_):
 
 
 def _embedded(level: int):
-    """The function that stands for torch's reader of bytes within a pickle."""
+    """The function that replaces torch's reader of bytes within a pickle."""
 
     def read(content):
         if type(content) not in (bytes, bytearray) or level > _MOST_NESTED:
