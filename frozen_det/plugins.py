@@ -1,4 +1,4 @@
-"""Parts of other packages: the entry-point group ``frozen_det.plugins``, loaded when a registry is first asked.
+"""Parts of other packages: the entry-point group ``frozen_det.plugins``, loaded when a registry is first used.
 
 A package declares modules whose import registers its parts (backbone sources, adapters, studies, any registered type):
 

@@ -1,6 +1,6 @@
 """The registry nodes of frozen_det: children of mmengine's root, so `frozen_det.X` resolves in any config.
 
-Only nodes that are used stand here. Each names the package that mmengine imports when a type is first asked for.
+Only nodes that are used are here. Each names the package that mmengine imports when a type is first requested.
 """
 
 from .host.presence import require_host
@@ -11,7 +11,7 @@ from mmengine import registry as root  # noqa: E402  without a host the line abo
 
 
 class Registry(root.Registry):
-    """A registry that holds what plugins register too, from the first time that it is asked."""
+    """A registry that holds what plugins register too, from its first use on."""
 
     def import_from_location(self) -> None:
         """Import the modules that register: of this package, then of plugins (:mod:`frozen_det.plugins`)."""

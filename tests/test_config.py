@@ -91,7 +91,7 @@ def test_a_name_that_a_child_sets_and_nothing_uses_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("monitor", ["monitor='bbox_mAP', ", ""])
-def test_a_schedule_that_follows_a_number_that_nobody_reports_is_refused(tmp_path, monitor):
+def test_a_schedule_that_follows_an_unreported_number_is_refused(tmp_path, monitor):
     path = tmp_path / "c.py"
     path.write_text(
         f"_base_ = [{str(find_config('custom_coco'))!r}]\n"

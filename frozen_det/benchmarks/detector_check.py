@@ -195,7 +195,7 @@ def without_downloads(model: dict) -> dict:
 
 
 def made_light(node, key: str = ""):
-    """A model config whose samplers draw few regions, whose RPN hands on few, and which leaves batches as they are.
+    """A model config whose samplers draw few regions, whose RPN returns few, and which leaves batches as they are.
 
     Mask2Former's batches are padded to 1024 px, whatever the images. mmcv's own synchronised norms are plain ones:
     there is one process, and mmengine turns them back only where mmcv's ops are compiled.

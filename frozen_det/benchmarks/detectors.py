@@ -56,7 +56,7 @@ def sweep_family(family: str, bodies=BODIES, seed: int = 0) -> dict:
 
     Args:
         family: a folder of mmdet's configs.
-        bodies: of :data:`BODIES`, those to be tried.
+        bodies: keys of :data:`BODIES`: the backbones to test.
         seed: of weights, images and draws.
 
     Returns:

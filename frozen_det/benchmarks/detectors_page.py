@@ -12,7 +12,7 @@ _REMEDIES = {
     "convnext": "Its backbone is mmpretrain's, which is not installed. timm's runs in cascade_rcnn's config: "
     "backbone.body=dict(type='timm', name='convnext_small').",
     "detectors": "Its neck takes the image beside the features and runs a backbone of its own on them again, so it "
-    "stands on DetectoRS_ResNet alone. Take the config of cascade_rcnn or htc for another backbone.",
+    "runs on DetectoRS_ResNet alone. Take the config of cascade_rcnn or htc for another backbone.",
     "nas_fcos": "Its backbone.norm_cfg says eps=0, which torch refuses: eps=1e-5 runs, on all three backbones.",
     "queryinst": "It has losses. At random weights it predicts boxes wholly outside the image, and on a CPU the host "
     "pastes each mask into the part of the image around its box, which is empty there. Pasted into the whole image, as "
@@ -31,7 +31,7 @@ def page(rows: list[dict], bodies) -> str:
 
     Args:
         rows: of :func:`.detectors.sweep_family`.
-        bodies: keys of the rows that are shown.
+        bodies: keys of the backbones that are shown.
     """
     import mmdet
 
@@ -40,7 +40,7 @@ def page(rows: list[dict], bodies) -> str:
         "",
         "Made by `frozen-det benchmark detectors`, with the stock "
         f"configs of mmdet {mmdet.__version__}. A family is a folder of its model zoo; the config with the "
-        "shortest name stands for it.",
+        "shortest name represents it.",
         "",
         _HOW,
         "",
@@ -79,7 +79,7 @@ _HOW = (
     "gradients, the backbone gets none, and the frozen digest is what it was. resnet18 and the ViT take the place "
     "of the stock backbone: what followed from that one is left out and filled in again, and the number of "
     "classes is 3 (1 where the stock detector has one, the teacher's where there is one). The ViT has one "
-    "map, of stride 16; `frozen_det.SimpleFeaturePyramid` makes the strides that the detector asks for. "
+    "map, of stride 16; `frozen_det.SimpleFeaturePyramid` makes the strides that the detector needs. "
     "Samplers draw at most 64 regions an image, batches are not augmented, and synchronised norms are plain "
     "ones, since there is one process (`MMSyncBN` needs several and mmcv's compiled ops: write `BN`). Losses are "
     "compared with those of a plain detector whose backbone has the same weights, is in eval mode and does not train "

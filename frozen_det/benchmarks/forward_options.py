@@ -107,8 +107,8 @@ def measure(body: dict, arms, size: int, batch: int, rounds: int, device: str) -
     """Every variant of one backbone, eager first; see :class:`Row`.
 
     Args:
-        body: ``dict(type=..., name=...)``.
-        arms: names among :data:`ARMS`.
+        body: the backbone, ``dict(type=..., name=...)``.
+        arms: names of variants, of :data:`ARMS`.
         size, batch: images (batch, 3, size, size), noise.
         rounds: measured forwards of every variant, in turns.
         device: cpu or cuda.

@@ -183,7 +183,7 @@ def _accepts(mix: Variant, images: Tensor, labels: Tensor) -> bool:
 
 
 def _host_waits(mix: Variant, images: Tensor, labels: Tensor) -> bool | None:
-    """Whether a step of this variant makes the host wait for the device, as CUDA's debug mode tells."""
+    """Whether a step of this variant synchronises with the device, by CUDA's sync debug mode."""
     if not images.is_cuda:
         return None
     before = torch.cuda.get_sync_debug_mode()

@@ -117,7 +117,7 @@ def _other_kind(model: dict) -> str:
     kind = MODELS.get(str(model.get("type")))
     if kind is None or not issubclass(kind, BaseDetector):
         base = "" if kind is None else next((c.__name__ for c in kind.__mro__ if c.__name__.startswith("Base")), "")
-        return {"BaseMOTModel": "tracks through videos", "BaseReID": "tells persons apart"}.get(
+        return {"BaseMOTModel": "tracks through videos", "BaseReID": "re-identifies persons"}.get(
             base, f"{model.get('type')} is no detector of mmdet"
         )
     if "language_model" in model:

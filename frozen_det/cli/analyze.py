@@ -4,7 +4,7 @@
     frozen-det analyze ood work_dirs/plain work_dirs/cutmix --ood cells=DIR
     frozen-det analyze fgsm upstream/efficientnet-lite0_given_imagenet1k --cfg-options data_root=DIR
 
-A config counts for the checkpoints behind it; a work directory brings its own; a config alone stands for the weights
+A config applies to the checkpoints after it; a work directory has its own; a config alone means the weights
 it names. Called again, studies that are done with the same inputs are read back.
 """
 

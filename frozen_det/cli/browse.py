@@ -26,7 +26,7 @@ def add_arguments(parser) -> None:
         "--stations",
         type=int,
         metavar="INDEX",
-        help="tell what each transform does to this sample, in place of pictures",
+        help="print what each transform does to this sample instead of writing pictures",
     )
 
 
@@ -175,7 +175,7 @@ def _picture(sample: dict, classes):
 
 
 def _print_stations(cfg, dataset, number: int, seed: int, epoch: int) -> None:
-    """Print all stations of one sample, and what the network gets in the end."""
+    """Print all pipeline steps of one sample, and the input of the network."""
     from ..datasets.samplers.seeding import SampleIndex
     from ..datasets.visualization.pipeline_trace import innermost, trace_steps
 

@@ -37,7 +37,7 @@ def add_arguments(parser) -> None:
     one.add_argument(
         "--trust",
         action="store_true",
-        help="run the code that the file asks for, in a process of its own; only for files whose author you trust",
+        help="run the code that the file needs, in a separate process; only for files whose author you trust",
     )
 
 

@@ -125,7 +125,7 @@ def examine() -> dict:
     if tested is None and line != "incomplete":
         findings.append(
             Finding(
-                "this combination was never run; those that were stand in docs/hosts.md",
+                "this combination was never run; docs/hosts.md lists those that were",
                 INSTALL.get(line, INSTALL["onedl"]),
             )
         )
@@ -336,7 +336,7 @@ def _ops(line: str) -> tuple[str, list[Finding]]:
         again = "onedl-mmcv" if line != "openmmlab" else "mmcv-lite==2.1.0"
         return f"mmcv's ops cannot be imported: {error}", [
             Finding(
-                "mmcv's ops do not load; the wheel without ops and our stand-ins serve",
+                "mmcv's ops do not load; install the wheel without ops to use our replacements",
                 f"pip install --no-cache-dir --force-reinstall --no-deps {again}",
                 broken=True,
             )

@@ -89,7 +89,7 @@ def _of_package(name: str) -> str:
         except HostMissingError as error:
             return str(error)
     return (
-        f"expected the package {name}, but it is not installed in {sys.prefix}. `frozen-det doctor` tells what is "
+        f"expected the package {name}, but it is not installed in {sys.prefix}. `frozen-det doctor` lists what is "
         "missing and what to type; a module that a config names in custom_imports must be on PYTHONPATH."
     )
 
@@ -124,7 +124,7 @@ def _of_system(error: OSError) -> str:
     if _IN_WORKER.match(text):
         text = text.strip().splitlines()[-1]
         missing = _NO_FILE.search(text)
-        return _missing(missing[1]) if missing else f"a data worker could not go on: {text}."
+        return _missing(missing[1]) if missing else f"a data worker failed: {text}."
     if isinstance(error, FileNotFoundError) and error.filename is not None:
         return _missing(error.filename)
     if error.filename is not None or error.errno in (28, 122):

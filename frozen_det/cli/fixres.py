@@ -41,7 +41,7 @@ def add_arguments(parser) -> None:
     tuning.add_argument("--epochs", type=int, help="of the tuning (default: the config's, or 11)")
     tuning.add_argument("--lr", type=float, help="learning rate for 64 images (default: the config's, or 1e-3)")
     tuning.add_argument("--label-smoothing", type=float, metavar="EPS", help="of the loss, in [0, 1)")
-    tuning.add_argument("--resume", action="store_true", help="go on from the newest checkpoint of the work directory")
+    tuning.add_argument("--resume", action="store_true", help="resume from the newest checkpoint of the work directory")
     tuning.add_argument("--seed", type=int, help="run seed (default: the config's)")
     study = parser.add_argument_group("test sizes")
     study.add_argument(

@@ -17,7 +17,7 @@ def add_arguments(parser) -> None:
         const="auto",
         default=None,
         metavar="CHECKPOINT",
-        help="go on from the newest checkpoint of the work directory, or from the file or folder named",
+        help="resume from the newest checkpoint of the work directory, or from the file or folder named",
     )
     parser.add_argument("--amp", action="store_true", help="automatic mixed precision")
     parser.add_argument(

@@ -1,7 +1,7 @@
 """Walks a config and refuses keys that nothing reads, at every depth, with the nearest name that is read.
 
 A dict with a `type` takes what its type's constructor takes. One without is looked up by its place: what mmengine's
-Runner hands on, or what the classes that receive it read of it. Where neither is known, only a near miss is refused.
+Runner passes on, or what the classes that receive it read of it. Where neither is known, only a near miss is refused.
 """
 
 from difflib import get_close_matches

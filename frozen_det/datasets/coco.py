@@ -331,7 +331,7 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
         if annotation.get("ignore", False) and not self.test_mode:
             return "boxes marked ignore"
         if annotation["category_id"] not in self.cat2label:
-            return "boxes of classes not asked for"
+            return "boxes of other classes"
         x, y, width, height = annotation["bbox"]
         if not self.test_mode and (width < 1 or height < 1):
             return BELOW_1_PX
@@ -373,7 +373,7 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
         dropped = ", ".join(f"{n} {what}" for what, n in self._dropped.items() if n and what != "boxes")
         return InputError(
             f"{self.ann_file}: expected at least one usable image, got none of {len(self._read()['images'])}. "
-            f"The file holds: {held}{', ...' if len(counts) > 20 else ''}. The config asked for the classes "
+            f"The file holds: {held}{', ...' if len(counts) > 20 else ''}. The config has the classes "
             f"{few_names(self._metainfo['classes'])} and filter_cfg={filters}. Dropped: {dropped or 'nothing'}."
         )
 

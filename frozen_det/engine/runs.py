@@ -65,7 +65,7 @@ def training_folder(
             if path is not None:
                 check_resumable(read(path), cfg, str(path))
                 cfg.resume, cfg.load_from = True, str(path)
-            log(f"resuming from {path}" if path else f"nothing to resume in {work_dir}: starting anew")
+            log(f"resuming from {path}" if path else f"nothing to resume in {work_dir}: starting from scratch")
         try:
             yield
         except BaseException as error:
@@ -83,7 +83,7 @@ def _on_disk(work_dir: Path, how: str) -> str:
     newest = latest_checkpoint(work_dir)
     if newest is None:
         return f"No checkpoint had been written to {work_dir} yet."
-    return f"On disk: {newest}; {how} goes on from it."
+    return f"On disk: {newest}; {how} resumes from it."
 
 
 def train(cfg, experiment_name: str, resume: bool, log: Callable[[str], None] = lambda line: None) -> Path | None:

@@ -86,7 +86,7 @@ def training_config(
     same_updates: bool = False,
     log: Callable[[str], None] = print,
 ) -> "Config":
-    """The config of a training run with all that :func:`train` is told, but for `resume`; arguments as there.
+    """The config of a training run with all arguments of :func:`train` but `resume`; arguments as there.
 
     Raises:
         InputError: see :func:`train`.
@@ -116,7 +116,7 @@ def _set_amp(cfg) -> None:
 
 
 def _set_fraction(cfg, share: float | None, seed: int, same_updates: bool, log) -> None:
-    """Give the training data their fraction, record which images it is, and stretch the schedule if asked."""
+    """Give the training data their fraction, record which images it is, and stretch the schedule if requested."""
     from ..datasets.samplers.data_fraction import fraction_of, put_fraction
     from .runner.stretch_schedule import stretch_schedule
 

@@ -56,7 +56,7 @@ class CocoMetric(BaseMetric):
             :func:`frozen_det.evaluation.evaluate_stored`.
         label_order: 'classes': label i is the i-th name of the data set's classes, as in frozen_det's data sets;
             'file': the i-th category of the json among them, as mmdet's CocoDataset counts. The two differ only
-            where the classes stand in another order than in the json; a note then says so.
+            where the classes are in another order than in the json; a note then says so.
         engine: 'auto' (hotcoco, else a fall-back), 'hotcoco', 'faster-coco-eval' or 'pycocotools'.
         backend_args, collect_device, prefix, collect_dir: as in mmengine's BaseMetric and mmdet.
     """
@@ -164,7 +164,7 @@ class CocoMetric(BaseMetric):
         if self.ann_file is None and (self._ids_are_paths or share_ids(results)):
             self._ids_are_paths = True
             results = with_paths_as_ids(results)
-            notes.append("images of joined data sets have the same ids and are told apart by their files")
+            notes.append("images of joined data sets have the same ids and are distinguished by their files")
         engine = self._opened(results)
         image_ids = self._evaluated_images(engine, results, notes)
         category_ids = self._category_ids(engine, notes)
@@ -225,7 +225,7 @@ class CocoMetric(BaseMetric):
             )
         elif ids != category_ids_of_labels(classes, categories, str(self.ann_file), "file"):
             notes.append(
-                "the classes stand in another order than in the annotation file: label i is taken as the "
+                "the classes are in another order than in the annotation file: label i is taken as the "
                 "i-th class; with mmdet's own CocoDataset set label_order='file'"
             )
         return ids

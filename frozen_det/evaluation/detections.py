@@ -130,7 +130,7 @@ class Detections:
         if found:
             raise InputError(
                 f"expected a list of COCO results (image_id, category_id, score, and bbox or "
-                f"segmentation), got {found[1]} in entry {found[0]} of {where}; store them anew"
+                f"segmentation), got {found[1]} in entry {found[0]} of {where}; store them again"
             )
         return cls(
             image_ids=id_column([result["image_id"] for result in results]),

@@ -176,7 +176,7 @@ class PycocotoolsEngine:
     def accumulate(self, loaded, protocol: Protocol) -> Accumulated:
         with contextlib.redirect_stdout(io.StringIO()):
             truth = self._truth
-            if not protocol.with_categories:  # the reference then counts every category, asked for or not
+            if not protocol.with_categories:  # the reference then counts every category, requested or not
                 truth, loaded = self._restricted(truth, protocol), self._restricted(loaded, protocol)
             evaluator = self._evaluator(truth, loaded, protocol)
             params = evaluator.params

@@ -30,7 +30,7 @@ class GroundTruth:
         where: the file, for messages.
         images, categories: the entries as the file has them; image number i is ``images[i - 1]``, likewise categories.
         dataset: a COCO dict with ids from 1, for engines.
-        notes: what was made up or left out, in sentences.
+        notes: what was assumed or left out, in sentences.
     """
 
     where: str

@@ -1,6 +1,6 @@
 """The names that a metric's numbers will have, known before there is a result to evaluate.
 
-They come from the very functions that make the numbers, asked with nothing counted.
+They come from the very functions that make the numbers, called without any counts.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ def reported_names(settings: Mapping, federated: bool = False) -> set[str]:
         settings: arguments of the metric; federated: whether it counts as LVIS does.
 
     Returns:
-        the names; `*` in one stands for the name of a class.
+        the names; `*` matches the name of a class.
     """
     if settings.get("format_only"):
         return set()

@@ -158,7 +158,7 @@ def _polygon_fault(polygons: list) -> str | None:
 
 
 def _runs(counts) -> list[int] | None:
-    """The runs that a list, bytes or text of counts stands for; None where it stands for none."""
+    """The runs that a list, bytes or text of counts encodes; None if it encodes none."""
     if isinstance(counts, list):
         return counts if all(type(one) is int for one in counts) else None
     if isinstance(counts, str):

@@ -2,7 +2,7 @@
 
 Joined data sets (ConcatDataset) may number their images alike, samplers of distributed runs show an image twice, and an
 annotation file may belong to other data that happen to have the same ids. An image is its id and its file; where both
-agree, so must the objects. It refuses what cannot be told apart.
+agree, so must the objects. It refuses what cannot be distinguished.
 """
 
 import re
@@ -30,7 +30,7 @@ def distinct(results: list[dict], notes: list[str]) -> list[dict]:
         if same_id and any(other["img_path"] is None for other in [one, *same_id]):
             raise InputError(
                 f"expected every image once, got id {one['img_id']!r} several times and no 'img_path' in "
-                "the data samples to tell images apart; add 'img_path' to meta_keys of PackDetInputs in "
+                "the data samples to distinguish images; add 'img_path' to meta_keys of PackDetInputs in "
                 "the test pipeline"
             )
         if not any(other["img_path"] == one["img_path"] and other["truth"] == one["truth"] for other in same_id):

@@ -1,7 +1,7 @@
 """Models as programs: ONNX and `torch.export`, with named outputs, compared with eager after reading back.
 
 A program is kept only if the file gives what the model itself gives, at three input sizes and batch sizes. A model
-whose size cannot be left open is refused with the reason, unless a fixed size was asked for.
+whose size cannot be left open is refused with the reason, unless a fixed size is requested.
 """
 
 import copy
@@ -85,7 +85,7 @@ def export_program(
 
     Args:
         backbone: a :class:`frozen_det.FrozenBackbone` with weights in it. Its input is normalised images
-            (N, 3, H, W), float32; mean, std and channel order stand on the card in the file.
+            (N, 3, H, W), float32; mean, std and channel order are on the card in the file.
         path: `.onnx` or `.pt2`; whole or absent.
         kind: ``onnx`` or ``torch-export``.
         size_hw: fix the input size; None leaves batch, height and width open.
@@ -113,7 +113,7 @@ def export_program(
 
 
 def _program_copy(backbone, fold_norms: bool):
-    """A copy to trace: adapters merged where they can be, beside the backbone where not; norms folded if asked for."""
+    """A copy to trace: adapters merged where they can be, beside the backbone where not; norms folded if requested."""
     taken = stand_alone(copy.deepcopy(backbone)).cpu().eval().requires_grad_(False)
     if taken.adapters is not None:
         with suppress(InputError):  # a program can hold them beside the backbone, unlike a weights file
@@ -223,7 +223,7 @@ def _must_be_fixed(where: str, reason: str) -> InputError:
 
 
 def _has_windows(model: nn.Module) -> bool:
-    """Window attention (Swin and kin): tracing it with open sizes does not end in reasonable time."""
+    """Window attention (Swin and similar): tracing it with open sizes does not end in reasonable time."""
     kinds = {type(part).__name__.lower() for part in model.modules()}
     return any("windowattention" in kind or "windowmsa" in kind for kind in kinds)
 

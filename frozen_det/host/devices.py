@@ -7,7 +7,7 @@ def device_of(asked: str | None):
     """A torch device that can hold numbers here.
 
     Args:
-        asked: ``cpu``, ``cuda``, ``cuda:1``, ...; None takes the GPU where there is one, else the CPU.
+        asked: the device, ``cpu``, ``cuda``, ``cuda:1``, ...; None is the GPU if there is one, else the CPU.
 
     Raises:
         InputError: no such device, or not on this machine.

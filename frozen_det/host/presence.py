@@ -31,5 +31,5 @@ def require_host(what: str = "this part of frozen_det") -> None:
         raise HostMissingError(
             f"expected MMDetection 3.x, which {what} needs, but {', '.join(missing)} cannot be found in {sys.prefix}. "
             "Type: pip install 'frozen-det[onedl]' (the maintained packages) or pip install 'frozen-det[openmmlab]' "
-            "(the original ones); `frozen-det doctor` tells what is installed."
+            "(the original ones); `frozen-det doctor` lists what is installed."
         )

@@ -12,7 +12,7 @@ def is_compiling() -> bool:
     """Whether `torch.compile` or `torch.export` is tracing this code."""
     if hasattr(torch.compiler, "is_compiling"):
         return torch.compiler.is_compiling()
-    # Before torch 2.3 the tracer itself was asked. Who never imported it, as that takes seconds, is not traced by it.
+    # Before torch 2.3 only the tracer knows. Importing it takes seconds; if it is not imported, nothing is traced.
     dynamo = sys.modules.get("torch._dynamo")
     return dynamo is not None and dynamo.is_compiling()
 

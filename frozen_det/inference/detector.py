@@ -63,7 +63,7 @@ class LoadedDetector:
         classes: names, in the order of the labels.
 
     Attributes:
-        reader: opens files as the pipeline does, with the same turns: boxes lie on what it gives.
+        reader: opens files as the pipeline does, with the same EXIF rotation: boxes refer to its output.
     """
 
     def __init__(self, model: nn.Module, pipeline: Mapping[str, Any], classes: tuple[str, ...]):

@@ -88,7 +88,7 @@ def html_page(page: Page) -> str:
 
 
 def _blocks(blocks: list[Block]) -> str:
-    """Blocks in their order; figures that follow each other stand side by side where there is room."""
+    """Blocks in their order; consecutive figures are side by side where there is space."""
     parts = []
     for side_by_side, some in groupby(blocks, lambda block: block.side_by_side):
         texts = [block.html() for block in some]

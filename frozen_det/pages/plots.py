@@ -15,7 +15,7 @@ from typing import Any
 # little lighter, so that all hold on white and on black; two more for many groups.
 COLORS = ("#1f83c6", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a63b8", "#8a8a8a")
 _DOT_BINS = 60  # over the whole range of a histogram of dots
-_MOST_IN_PLACE = 4  # names that find room inside the axes; more stand below
+_MOST_IN_PLACE = 4  # names that fit inside the axes; more are placed below
 _INK = "#010203"
 
 

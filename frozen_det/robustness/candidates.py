@@ -26,7 +26,7 @@ class Candidate:
 
     Attributes:
         label: unique, for tables and file names.
-        arm: name of its config; candidates of one arm are seeds of it.
+        arm: name of its config; candidates with the same name are seeds of it.
         cfg: its loaded config.
         checkpoint: file or work directory; None for the weights that the config names.
     """
@@ -134,7 +134,7 @@ def read_candidates(words: Sequence[str], options: dict | None = None) -> list[C
 
     Args:
         words: configs (path or shipped name), checkpoint files, work directories with their own config, or
-            ``CONFIG:CHECKPOINT``. A config without a checkpoint behind it stands for the weights that it names.
+            ``CONFIG:CHECKPOINT``. A config without a checkpoint after it means the weights that it names.
         options: overrides for all configs.
 
     Raises:

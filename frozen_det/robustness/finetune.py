@@ -32,7 +32,7 @@ def finetune(
     """The candidate with a new head, trained on other images; a finished training is read back, a begun one goes on.
 
     Args:
-        candidate: whose body and weights training begins with.
+        candidate: whose backbone and weights training starts from.
         images: its own test images, for their size.
         records: :class:`~frozen_det.upstream.image_records.ImageRecords` to train on.
         work_dir: of the training.

@@ -1,4 +1,4 @@
-"""Where a class is seen, by gradients: Grad-CAM++ for bodies without global average pooling before one linear layer.
+"""Where a class is seen, by gradients: Grad-CAM++ for backbones without global average pooling before one linear layer.
 
 Chattopadhay et al., WACV 2018, eq. 10 to 19, by the library `grad-cam` (`pytorch_grad_cam`), on logits.
 The map's layer is the last one whose output varies over places and has a gradient of the class at most of them; tokens
@@ -74,7 +74,7 @@ def gradient_layer(network: nn.Module, head: str, probe: Tensor) -> GradientLaye
 
 
 def _layout(name: str, out, size_hw: tuple[int, int], width: int) -> GradientLayer | None:
-    """How an output lies on the image; None for what is no map: attention matrices, vectors, single places."""
+    """How an output is aligned with the image; None if it is not a map: attention matrices, vectors, single places."""
     if not isinstance(out, Tensor) or not out.requires_grad:
         return None
     if out.dim() == 4:

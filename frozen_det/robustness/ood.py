@@ -37,7 +37,7 @@ class OutOfDistribution(Study):
     title = "Out of distribution"
     axes = ("", "AUROC, %")
     about = (
-        "Images of no known class told from test images by the classifier's own scores; more is better. An "
+        "Images of no known class separated from test images by the classifier's own scores; more is better. An "
         "AUROC below 50 means surer of the unknown."
     )
     rows = (

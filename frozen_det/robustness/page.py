@@ -56,12 +56,12 @@ def study_page(results: StudyResults) -> Page:
         f"What the features are worth: {len(results.candidates)} classifiers",
         f"{names}.",
         sections,
-        "Numbers in percent unless a unit stands beside them; ± half of a 95 % bootstrap interval over images.",
+        "Numbers in percent unless a unit is given; ± half of a 95 % bootstrap interval over images.",
     )
 
 
 def _arms(results: StudyResults) -> dict[str, list[str]]:
-    """Arm -> labels of its candidates, in the order in which they were given."""
+    """Recipe -> labels of its candidates, in the given order."""
     arms = defaultdict(list)
     for candidate in results.candidates:
         one_of_many = sum(other.arm == candidate.arm for other in results.candidates) > 1
@@ -182,7 +182,7 @@ def direction(differences: list[Estimate], expected: float) -> str:
     """``same``, ``opposite`` or ``not distinguishable``; see the module's first lines.
 
     Args:
-        differences: of each seed, arm minus plain.
+        differences: of each seed, recipe minus plain.
         expected: the paper's, whose sign counts.
     """
     if len(differences) < 2:
@@ -196,7 +196,7 @@ def direction(differences: list[Estimate], expected: float) -> str:
 
 
 def compare(found: dict[str, Measured], plain: list[str], arm: list[str], name: str) -> list[Estimate]:
-    """Differences arm minus plain of one number, seed by seed in the order given."""
+    """Differences recipe minus plain of one number, seed by seed in the order given."""
     pairs = [[found.get(label, Measured()).numbers.get(name) for label in pair] for pair in zip(plain, arm)]
     return [difference(first, second) for first, second in pairs if first and second]
 

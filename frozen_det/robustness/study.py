@@ -51,7 +51,7 @@ class Setting:
 
     Attributes:
         candidate: whose classifier it is.
-        num_images: test images asked for; None: all.
+        num_images: number of test images; None: all.
         seed: of images, noise, pairs and resamples.
         out: folder of all results, for what a study writes besides its numbers.
         log: takes a line about the progress.
@@ -76,7 +76,7 @@ class Study:
         rows: numbers that get a row in the table, in this order, ``*`` at the start for any beginning; None: all. The
             others are in the JSON files.
         ranked: (number, whether more is better) of those that the ranking of candidates counts.
-        leads_ranking: whether they stand first there: numbers of unchanged images.
+        leads_ranking: whether they come first there: numbers of unchanged images.
         targets: number -> what to call it, of those that the ranking correlates all others with.
         published: number -> recipe -> difference from the plain recipe that a paper reports.
     """

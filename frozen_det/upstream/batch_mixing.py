@@ -224,7 +224,7 @@ def stage_layers(network: nn.Module) -> tuple[str, ...]:
     names = [name for name in modules if _STAGE_NAME.search(name)]
     if not names:
         raise InputError(
-            f"expected a network that tells its stages, got {type(network).__name__}; name them in "
+            f"expected a network that lists its stages, got {type(network).__name__}; name them in "
             f"mixing.layers, from {', '.join(name for name, _ in network.named_children())}."
         )
     return (IMAGE, *names)

@@ -164,11 +164,11 @@ class ImageClassifier(BaseModel):
             mode: ``tensor``, ``loss`` or ``predict``.
 
         Raises:
-            InputError: weights that were asked for and not loaded.
+            InputError: weights that were requested and not loaded.
         """
         if self.weights is not None and self.source is None:
             raise InputError(
-                f"model.weights={self.weights!r} were asked for, but nothing was loaded into "
+                f"model.weights={self.weights!r} were requested, but nothing was loaded into "
                 f"{self.architecture}. Call model.init_weights() (training does), or load a checkpoint."
             )
         if mode == "tensor":

@@ -1,4 +1,4 @@
-"""Pretrained weights of a whole classifier, loaded strictly: all of it, or all but a head that was asked to be new.
+"""Pretrained weights of a whole classifier, loaded strictly: all of it, or all but a head that is replaced on request.
 
 Refuses a head of another number of classes unless ``head='new'`` says that it is to be replaced.
 """

@@ -92,7 +92,7 @@ def read_shards(data_root, shards, classes: tuple[str, ...]) -> ShardRecords:
                 images, found = _members(archive, path, len(classes))
         except (tarfile.TarError, OSError, EOFError) as error:
             raise InputError(
-                f"expected a plain tar file, whole, got {path}: {error} (dataset.shards); fetch it anew, "
+                f"expected a plain tar file, whole, got {path}: {error} (dataset.shards); fetch it again, "
                 "or unpack compressed shards."
             ) from error
         odd = sorted(images.keys() ^ found.keys())

@@ -108,7 +108,7 @@ def order_of(
         return None
     if model is None:
         raise InputError(
-            f"expected the class names in the meta of {model_where}, got none, so nothing tells whether "
+            f"expected the class names in the meta of {model_where}, got none, so it is unknown whether "
             f"its labels are those of {data_where} ({shown(data)}). {RENAME}."
         )
     model, data = tuple(model), tuple(data)
@@ -144,7 +144,7 @@ def refuse_other_order(
     if order_of(model, data, model_where, data_where, optional) is not None:
         raise InputError(
             f"expected the classes of {model_where} in their order ({shown(model)}), got another one in "
-            f"{data_where} ({shown(data)}): each label would stand for another's. Give the data the first "
+            f"{data_where} ({shown(data)}): each label would mean another class. Give the data the first "
             "order, for training and for evaluation: metainfo=dict(classes=(...)), classes=(...) of "
             "classification data."
         )

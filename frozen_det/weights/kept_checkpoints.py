@@ -95,7 +95,9 @@ def require_whole(path: Path, others=()) -> None:
     if fault is None:
         return
     good = next((other for other in others if _fault(other) is None), None)
-    remedy = f"The next whole one is {good}: --resume {good}" if good else "There is no other whole one: begin anew"
+    remedy = (
+        f"The next whole one is {good}: --resume {good}" if good else "There is no other whole one: start a new run"
+    )
     raise InputError(
         f"expected a whole checkpoint to resume from, got {path}, which is broken: {fault} {remedy}, "
         "and move the broken file away."

@@ -89,8 +89,8 @@ def under_prefix(state: Mapping, prefix: str, where: str) -> dict:
     if not found:
         roots = sorted({name.split(".")[0] + "." for name in state if "." in name})
         raise InputError(
-            f"expected names that begin with {prefix!r} (prefix) in {where}, got none; "
-            f"{closest(prefix, roots) or f'its names begin with {few(roots, 8)}'}"
+            f"expected names that start with {prefix!r} (prefix) in {where}, got none; "
+            f"{closest(prefix, roots) or f'its names start with {few(roots, 8)}'}"
         )
     return found
 

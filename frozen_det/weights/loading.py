@@ -271,7 +271,7 @@ def _mismatch_message(where, wanted, mapped, missing, unexpected, shapes, mappin
             f"first shape: {name} is {tuple(mapped[name].shape)} in the file, {tuple(wanted[name].shape)} in the "
             "backbone."
         )
-    lines.append("Nothing was loaded. Give weights of this architecture, or change `body` to the one the file is of.")
+    lines.append("Nothing was loaded. Give weights of this architecture, or change `body` to that of the file.")
     return " ".join(lines)
 
 

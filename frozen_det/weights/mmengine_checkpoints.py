@@ -2,7 +2,7 @@
 
 mmengine pickles `HistoryBuffer` objects into every checkpoint, which is why its files need the unsafe loader. Here
 the message hub is written as lists of numbers (:func:`plain_message_hub`). What mmengine loads goes through the one
-door (:mod:`.host_guard`), and :func:`for_host` gives the host its own objects back.
+loader (:mod:`.host_guard`), and :func:`for_host` gives the host its own objects back.
 """
 
 from ..errors import InputError

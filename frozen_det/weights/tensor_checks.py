@@ -71,8 +71,8 @@ def refuse_impossible(tensors: Mapping, wanted: Mapping, where: str, body: bool 
         tensors: name -> tensor, readable and of the shapes of `wanted`.
         wanted: name -> the module's own tensor, whose kind of number (float or integer) counts.
         where: the file or library, for messages.
-        body: whether these are a pretrained backbone's, of which no convolution or linear layer may be all zero. Heads
-            and adapters begin with zeros on purpose.
+        body: whether these are tensors of a pretrained backbone, in which no convolution or linear layer may be all
+            zero. Heads and adapters start with zeros on purpose.
 
     Raises:
         InputError: with the number of such tensors, the first names and what to do.

@@ -109,7 +109,7 @@ def load_part(model, checkpoint, where: str) -> str:
         )
     new = [name for name in fit.missing if not may_lack(name)]
     left = [*fit.unexpected, *fit.reshaped]
-    line = f"weights to begin with, from {where}: {used} tensors loaded"
+    line = f"initial weights from {where}: {used} tensors loaded"
     line += f"; {len(new) + len(fit.reshaped)} of the model are new" if new or fit.reshaped else "; nothing is new"
     line += f" ({few(new)})" if new else ""
     line += f"; {len(left)} of the file left out ({few(left)})" if left else "; nothing is left out"

@@ -81,7 +81,7 @@ class Sweep:
                     self._stop()
                     error.on_disk = (  # type: ignore[attr-defined]
                         f"{len(self.result.done)} of {len(self.runs)} runs are finished; the same command "
-                        "goes on with the rest."
+                        "continues with the rest."
                     )
                     raise
         finally:

@@ -69,7 +69,7 @@ def test_a_backbone_that_learns_is_reported(plain):
     assert row["status"] == "failed" and "parameters of the backbone got a gradient" in row["reason"]
 
 
-def test_a_detector_of_the_host_that_does_not_predict_stands_for_nothing(monkeypatch):
+def test_a_detector_of_the_host_that_does_not_predict_is_not_a_reference(monkeypatch):
     def broken(*_):
         raise AttributeError("no loss_cls")
 
@@ -101,7 +101,7 @@ def test_samplers_and_proposals_are_capped_batches_stay_norms_are_of_one_process
     )
 
 
-def test_the_plainest_config_stands_for_a_family_and_other_kinds_are_left_out():
+def test_the_plainest_config_represents_a_family_and_other_kinds_are_left_out():
     assert stock_detectors("atss")[0].config == "atss_r50_fpn_1x_coco" and not stock_detectors("atss")[0].with_masks
     assert stock_detectors("ms_rcnn")[0].with_masks
     assert stock_detectors("bytetrack")[0].left_out == "tracks through videos"
@@ -138,7 +138,7 @@ def test_families_whose_rows_are_kept_are_not_run_again(tmp_path, monkeypatch, c
     assert capsys.readouterr().out.startswith((tmp_path / "page.md").read_text())
 
 
-def test_the_page_counts_what_runs_and_tells_why_the_rest_does_not():
+def test_the_page_counts_what_runs_and_states_why_the_rest_does_not():
     films = dict(status="not counted", reason="films")
     rows = [
         _row("atss"),

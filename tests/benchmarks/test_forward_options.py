@@ -10,7 +10,7 @@ from frozen_det.benchmarks import forward_options as bench
 from frozen_det.errors import InputError
 
 
-def test_the_peak_is_what_lies_side_by_side_and_not_the_sum():
+def test_the_peak_is_what_is_held_at_once_and_not_the_sum():
     images = torch.zeros(1000)
 
     def call():

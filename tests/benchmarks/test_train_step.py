@@ -36,7 +36,7 @@ def test_variants_differ_in_backbone_and_neck_alone(models):
     assert {key.split(".")[1] for key in differing(models, bench.FROZEN, bench.HOST_FROZEN)} == {"backbone", "neck"}
 
 
-def test_every_variant_has_the_repeats_the_rois_and_the_box_heads_asked_for(models):
+def test_every_variant_has_the_repeats_the_rois_and_the_box_heads_requested(models):
     for arm, model in models.items():
         assert model[".neck.stack_times" if "mmdet" in arm else ".neck.num_repeats"] == "2"
         assert model[".train_cfg.rcnn.sampler.num"] == "64"

@@ -28,7 +28,7 @@ def config(tmp_path):
     return str(tmp_path / "scenes.py")
 
 
-def test_pictures_and_a_sheet_are_written_where_asked(config, tmp_path, capsys):
+def test_pictures_and_a_sheet_are_written_where_requested(config, tmp_path, capsys):
     assert main(["browse", config, "-o", str(tmp_path / "out"), "--num", "3"]) == 0
     files = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert len(files) == 4 and files[-1] == "train_sheet.png"

@@ -78,7 +78,7 @@ def test_the_light_mmcv_beside_the_full_one_is_a_part_installed_twice():
     assert "mmcv and mmcv-lite are both installed" in found.what
 
 
-def test_a_host_of_two_lines_is_told_which_to_leave():
+def test_a_host_of_two_lines_gets_advice_which_to_remove():
     mixed = {name: version for name, version in ONEDL.items() if name != "onedl-mmengine"} | {"mmengine": "0.10.7"}
     found = [one for one in findings(mixed) if "mixes onedl-*" in one.what]
     assert the_only(found).type_this.startswith("pip uninstall -y mmengine && pip install")

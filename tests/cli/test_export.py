@@ -39,7 +39,7 @@ def test_a_checkpoint_of_another_model_is_one_line(run, tmp_path, capsys):  # no
     torch.save({"state_dict": {"neck.weight": torch.ones(1)}}, tmp_path / "other.pth")
     command = ["export", str(run / "config.py"), str(tmp_path / "other.pth"), "-o", str(tmp_path / "a.pth")]
     assert main(command) == 2
-    assert "has no entry that begins with 'backbone.'" in capsys.readouterr().err
+    assert "has no entry that starts with 'backbone.'" in capsys.readouterr().err
     state = torch.load(run / "full.pth", weights_only=True)["state_dict"]
     del state["backbone.body.layer1.0.conv1.weight"]
     torch.save({"state_dict": state}, tmp_path / "other.pth")

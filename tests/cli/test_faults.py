@@ -29,7 +29,7 @@ def command(monkeypatch):
 
 
 def _left(error):
-    error.on_disk = "On disk: epoch_3.pth; --resume goes on from it."
+    error.on_disk = "On disk: epoch_3.pth; --resume resumes from it."
     return error
 
 
@@ -44,7 +44,7 @@ def test_ctrl_c_and_sigterm_end_with_what_is_on_disk_and_the_shells_codes(comman
     before = signal.getsignal(signal.SIGTERM)
     assert command(interrupted) == 130
     assert capsys.readouterr().err == (
-        "frozen-det train: stopped by Ctrl-C. On disk: epoch_3.pth; --resume goes on from it.\n"
+        "frozen-det train: stopped by Ctrl-C. On disk: epoch_3.pth; --resume resumes from it.\n"
     )
     assert command(terminated) == 143
     said = capsys.readouterr().err
@@ -60,7 +60,7 @@ def test_a_fault_of_the_program_keeps_its_traceback(command):
         command(broken)
 
 
-def test_the_traceback_can_be_asked_for(command, monkeypatch):
+def test_the_traceback_can_be_requested(command, monkeypatch):
     monkeypatch.setenv("FROZEN_DET_TRACEBACK", "1")
 
     def interrupted():
@@ -85,7 +85,7 @@ def _worker_error(kind, text):
             _left(storage_error(OSError(errno.ENOSPC, "x"), "w/epoch_4.pth")),
             "could not write w/epoch_4.pth: No space left on device. Free space there, or name a folder on "
             "another disk. "
-            "On disk: epoch_3.pth; --resume goes on from it.",
+            "On disk: epoch_3.pth; --resume resumes from it.",
             2,
         ),
         (

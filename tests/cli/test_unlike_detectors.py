@@ -246,7 +246,7 @@ def test_describe_counts_every_part(run, capsys):
     assert found["training_step_flops"] > found["forward_flops"] > 0
 
 
-def test_browse_draws_what_the_network_sees_and_tells_its_input(run, tmp_path, capsys):
+def test_browse_draws_what_the_network_sees_and_prints_its_input(run, tmp_path, capsys):
     assert main(["browse", str(run.config), "-o", str(tmp_path), "--num", "2"]) == 0
     assert (tmp_path / "train_sheet.png").exists()
     assert main(["browse", str(run.config), "--stations", "0"]) == 0

@@ -68,7 +68,7 @@ def test_what_has_its_effect_passes(by_mmengine, text, options):
     check_read_elsewhere(by_mmengine("custom_coco", text, **options))
 
 
-def test_what_this_package_read_is_not_asked_again(write):
+def test_what_this_package_read_is_not_read_again(write):
     cfg = load_config(write(f"_base_ = {str(find_config('custom_coco'))!r}\ndata_root = 'my/data'"))
     check_read_elsewhere(cfg)
     check_read_elsewhere(cfg.copy())

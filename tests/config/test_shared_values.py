@@ -19,7 +19,7 @@ def roots(cfg):
     }
 
 
-def test_options_reach_every_place_that_is_made_of_them():
+def test_options_reach_every_value_computed_from_them():
     cfg = with_options("custom_coco", "image_size=256", "epochs=3", "data_root=my data/x")
     assert sizes(cfg) == {(256, 256)} and roots(cfg) == {"my data/x"}
     assert (cfg.train_cfg.max_epochs, cfg.param_scheduler[1].T_max, cfg.param_scheduler[1].end) == (3, 3, 3)
@@ -48,7 +48,7 @@ def test_a_chain_of_children_ends_with_the_last(write, child):
     assert sizes(cfg) == {(192, 192)} and cfg.param_scheduler[1].end == 4
 
 
-def test_a_name_of_which_another_is_made_reaches_through_it(write, child):
+def test_a_name_from_which_another_is_computed_reaches_through_it(write, child):
     child("custom_coco", "side = 128\nimage_size = 2 * side")
     assert sizes(with_options(write("_base_ = 'child.py'", "last.py"), "side=64")) == {(128, 128)}
     assert sizes(with_options(write("_base_ = 'child.py'\nside = 96", "last.py"))) == {(192, 192)}
@@ -119,7 +119,7 @@ def test_a_name_from_which_nothing_follows_is_refused_with_the_names_that_can_be
         child("custom_coco", "note = 3", "note=4")
 
 
-def test_a_key_that_stands_below_is_named_with_its_place():
+def test_a_key_that_belongs_below_is_named_with_its_place():
     with pytest.raises(InputError, match="no key 'num_classes'; did you mean 'model.num_classes'"):
         with_options("resnet20_cutmix_cifar10", "num_classes=50")
 

@@ -88,7 +88,7 @@ def test_another_fc_init_is_refused():
         ConvFCBBoxHead(in_channels=4, num_classes=3, fc_init="he")
 
 
-def test_rpn_outputs_start_with_the_deviation_asked_for():
+def test_rpn_outputs_start_with_the_deviation_requested():
     head = MODELS.build(
         ConfigDict(
             type="frozen_det.RPNHead",
@@ -110,7 +110,7 @@ def test_bottlenecks_start_fan_in_and_their_projections_as_glorot_has_it():
     assert 0.97 * limit < neck.projections[0].conv.weight.abs().max().item() <= limit
 
 
-def test_norms_of_the_backbone_take_the_momentum_asked_for_and_a_backbone_without_norms_refuses_it():
+def test_norms_of_the_backbone_take_the_momentum_requested_and_a_backbone_without_norms_refuses_it():
     body = dict(type="timm", name="resnet10t")
     backbone = FrozenBackbone(body, weights="random", freeze=False, norm_momentum=0.003)
     norms = [m for m in backbone.body.modules() if isinstance(m, torch.nn.BatchNorm2d)]

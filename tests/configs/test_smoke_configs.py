@@ -58,7 +58,7 @@ def without_objects(sample):
 
 
 @pytest.mark.parametrize("path", FILES, ids=[f.stem for f in FILES])
-def test_a_decoder_learns_two_images_and_stands_a_single_one_without_objects(path, scenes):
+def test_a_decoder_learns_two_images_and_accepts_a_single_one_without_objects(path, scenes):
     model, samples, _ = built(path, scenes)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=3e-3)
     body_before = [p.clone() for p in model.backbone.parameters()]

@@ -74,7 +74,7 @@ def test_every_requirement_is_among_the_tested_versions(project):
     assert sorted(wanted - pinned) == []
 
 
-def test_the_version_stands_in_the_package_alone(project):
+def test_the_version_is_in_the_package_alone(project):
     assert "version" in project["dynamic"] and "version" not in project
     texts = [(ROOT / name).read_text(encoding="utf-8") for name in ("setup.py", "pyproject.toml")]
     assert not any(re.search(r"^version *= *[\"']", text, flags=re.M) for text in texts)

@@ -41,7 +41,7 @@ def test_classes_and_labels_follow_the_order_of_the_json(coco_root):
     assert dataset.cat_ids == [7, 3]
 
 
-def test_labels_follow_the_classes_asked_for_by_name(coco_root):
+def test_labels_follow_the_classes_requested_by_name(coco_root):
     dataset = _dataset(coco_root(), metainfo=dict(classes=("dog", "cat")))
     assert [i["bbox_label"] for i in dataset.get_data_info(0)["instances"]] == [1, 0]
     assert dataset.get_cat_ids(1) == [0]
@@ -144,7 +144,7 @@ def test_an_unknown_filter_is_refused(coco_root):
         _dataset(coco_root(), filter_cfg=dict(filter_empty=True))
 
 
-def test_no_image_left_shows_what_was_held_and_asked_for(coco_root, coco_content):
+def test_no_image_left_shows_what_was_held_and_requested(coco_root, coco_content):
     coco_content["annotations"] = coco_content["annotations"][1:]
     with pytest.raises(InputError) as error:
         _dataset(coco_root(coco_content), metainfo=dict(classes=("cat",)), filter_cfg=dict(filter_empty_gt=True))
@@ -153,7 +153,7 @@ def test_no_image_left_shows_what_was_held_and_asked_for(coco_root, coco_content
         "holds: cat 0, dog 2",
         "classes 'cat'",
         "'filter_empty_gt': True",
-        "2 boxes of classes not asked for",
+        "2 boxes of other classes",
         "2 images without an object",
     ):
         assert part in str(error.value)

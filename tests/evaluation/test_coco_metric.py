@@ -259,7 +259,7 @@ def test_all_digits_and_the_classes_are_written_into_the_run_folder(small_truth,
     assert record["engine"].startswith("hotcoco") and record["num_images_without_detections"] == 1
 
 
-def test_validations_of_a_run_are_told_apart_by_their_iteration(small_truth, tmp_path):
+def test_validations_of_a_run_are_distinguished_by_their_iteration(small_truth, tmp_path):
     folder = tmp_path / "20260101_000000"
     folder.mkdir()
     logger = MMLogger.get_instance("told-apart", log_file=str(folder / "run.log"))

@@ -33,7 +33,7 @@ def test_joined_data_with_the_same_ids_are_judged_by_their_union(small_truth, tm
     numbers = evaluate(metric, samples, small_truth)
     # Two of four zebras (51 of 101 recall steps), one of two ants.
     np.testing.assert_allclose([numbers["coco/bbox_mAP"], numbers["coco/segm_mAP"]], 51 / 101)
-    assert "told apart by their files" in " ".join(metric._notes_given)
+    assert "distinguished by their files" in " ".join(metric._notes_given)
     again = evaluate_stored(tmp_path / "run").flat()
     np.testing.assert_allclose(list(again.values()), [numbers[f"coco/{name}"] for name in again], atol=1e-12)
     assert evaluate(metric, samples, small_truth) == numbers  # the next validation

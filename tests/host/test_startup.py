@@ -128,7 +128,7 @@ def test_a_start_up_file_is_written_and_deleted_by_doctor_alone(with_mmcv):
 
 
 @pytest.mark.parametrize("room", ["frozen_det", "frozen_det.host"])
-def test_a_start_up_file_of_an_earlier_release_works_without_a_word_and_doctor_tells_how_to_delete_it(with_mmcv, room):
+def test_a_start_up_file_of_an_earlier_release_works_silently_and_doctor_states_how_to_delete_it(with_mmcv, room):
     (with_mmcv.packages / "frozen_det_ops.pth").write_text(
         f'import sys; exec("try:\\n    from {room} import mmcv_ops\\n    mmcv_ops.install()\\nexcept ImportError:\\n'
         '    pass")\n'

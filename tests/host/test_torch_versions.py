@@ -14,7 +14,7 @@ def test_the_number_is_the_one_in_use():
 
 
 @pytest.mark.parametrize("answer", [True, False])
-def test_a_torch_that_cannot_be_asked_is_asked_through_its_tracer(monkeypatch, answer):
+def test_an_old_torch_is_queried_through_its_tracer(monkeypatch, answer):
     monkeypatch.setattr(torch, "compiler", SimpleNamespace())
     monkeypatch.setitem(sys.modules, "torch._dynamo", SimpleNamespace(is_compiling=lambda: answer))
     assert torch_versions.is_compiling() is answer
@@ -27,7 +27,7 @@ def test_without_a_tracer_nothing_is_traced(monkeypatch):
 
 
 @pytest.mark.parametrize("version", [(2, 1), (2, 4)])
-def test_autocast_is_asked_in_the_way_of_the_version(version, monkeypatch):
+def test_autocast_is_queried_in_the_way_of_the_version(version, monkeypatch):
     monkeypatch.setattr(torch_versions, "TORCH", version)
     assert torch_versions.autocast_dtype("cpu") is None
     with torch.autocast("cpu", dtype=torch.bfloat16):

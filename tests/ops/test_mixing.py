@@ -94,7 +94,7 @@ def test_the_mean_pasted_share_is_that_of_clipped_boxes():
     assert np.mean(pasted) == pytest.approx(closed_form, abs=2 / 224 + 3 * np.std(pasted) / 100)
 
 
-def test_lam_is_from_the_beta_distribution_asked_for():
+def test_lam_is_from_the_beta_distribution_requested():
     for alpha in (0.1, 0.2, 1.0, 4.0):
         generator = seeded(3)
         lams = [draw_mixing(2, alpha, generator).lam for _ in range(4000)]

@@ -86,7 +86,7 @@ def test_points_boxes_and_the_matrix_agree(draw, height, width, seed):
 
 @given(draws, st.integers(30, 700), st.integers(30, 700), st.integers(0, 2**32 - 1))
 @settings(max_examples=300, deadline=None)
-def test_an_object_seen_by_itself_lies_within_half_a_pixel_of_where_the_full_window_shows_it(draw, height, width, seed):
+def test_an_object_seen_by_itself_is_within_half_a_pixel_of_where_the_full_window_shows_it(draw, height, width, seed):
     window = jitter_window(draw, (height, width), (256, 256))
     generator = np.random.default_rng(seed)
     (x1, x2), (y1, y2) = np.sort(generator.uniform(0, width, 2)), np.sort(generator.uniform(0, height, 2))

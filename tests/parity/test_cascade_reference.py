@@ -158,7 +158,7 @@ def test_every_region_of_the_first_stage_reaches_the_last_without_gradient():
 
 
 @pytest.mark.parametrize("how", ["logits", "scores", "last"])
-def test_class_scores_at_test_are_averaged_as_asked_and_boxes_are_the_last_stages(how):
+def test_class_scores_at_test_are_averaged_as_requested_and_boxes_are_the_last_stages(how):
     cascade = authors_cascade(test_average=how).eval()
     for head in cascade.bbox_head:
         torch.nn.init.normal_(head.fc_reg.weight, 0, 0.05)

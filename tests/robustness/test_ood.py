@@ -22,7 +22,7 @@ def test_noise_is_seeded_and_in_range():
         noise_images("pink", 1, (8, 8))
 
 
-def test_grey_noise_is_told_from_dark_and_light_images():
+def test_grey_noise_is_separated_from_dark_and_light_images():
     images = images_of(flat([0.0, 1.0, 0.1, 0.9]), [0, 1, 0, 1])
     found = study_ood(classifier(Brightness()), images, log=lambda line: None)
     assert found.numbers["uniform, max-softmax, auroc"].value == 100

@@ -75,7 +75,7 @@ def test_in_and_out_are_not_exchangeable():
     assert average_precision(inside, outside) != pytest.approx(average_precision(-outside, -inside))
 
 
-def test_sets_apart_are_told_apart_and_equal_ones_are_not():
+def test_separate_sets_are_separated_and_equal_ones_are_not():
     apart = detection_measures(np.array([2.0, 3.0]), np.array([0.0, 1.0]))
     assert set(apart.values()) == {100.0, 0.0} and apart["fpr_at_tpr95"] == 0
     same = detection_measures(np.ones(4), np.ones(4))

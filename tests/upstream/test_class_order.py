@@ -107,7 +107,7 @@ def test_a_kept_head_trains_on_its_own_classes_alone(trained, tmp_path):
     cfg = copy.deepcopy(cfg)
     cfg.model.weights, cfg.work_dir = path, str(tmp_path / "work")
     cfg.train_dataloader.dataset.classes = ("cedar", "ash", "birch")
-    with pytest.raises(InputError, match="each label would stand for another's"):
+    with pytest.raises(InputError, match="each label would mean another class"):
         run(cfg)
     cfg.model.weights = dict(path=path, head="new")
     cfg.train_cfg.max_epochs, cfg.val_dataloader.dataset.classes = 1, ("cedar", "ash", "birch")
@@ -126,5 +126,5 @@ def test_a_sweep_of_test_sizes_refuses_another_order(trained):
     assert measure(model, SizedImages(cfg).batches(12, 1.0)).numbers["num_images"] == 7
     for loader in (cfg.val_dataloader, cfg.test_dataloader):
         loader.dataset.classes = ("cedar", "ash", "birch")
-    with pytest.raises(InputError, match="each label would stand for another's"):
+    with pytest.raises(InputError, match="each label would mean another class"):
         measure(model, SizedImages(cfg).batches(12, 1.0))

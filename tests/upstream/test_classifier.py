@@ -166,7 +166,7 @@ def test_the_host_does_not_initialise_pretrained_children_again(name, tmp_path):
     assert all(torch.equal(value, wanted[name]) for name, value in model.network.state_dict().items())
 
 
-def test_a_head_of_other_classes_is_refused_and_replaced_when_asked(stored):
+def test_a_head_of_other_classes_is_refused_and_replaced_when_requested(stored):
     module, path = stored
     with pytest.raises(InputError, match=r"head of 7 classes .*got one of 3.*head='new'"):
         ImageClassifier(CIFAR, 7, weights=path).init_weights()

@@ -80,7 +80,7 @@ def test_two_positives_are_as_frequent_as_measured_with_timm(kind, alpha, expect
     assert np.mean(two) == pytest.approx(expected, abs=0.02)
 
 
-def test_the_reduction_is_a_mean_over_classes_unless_a_sum_is_asked_for():
+def test_the_reduction_is_a_mean_over_classes_unless_a_sum_is_requested():
     labels, logits = torch.arange(8), torch.zeros(8, 1000)
     losses = [BinaryCrossEntropy(target_threshold=0.2, sum_classes=s) for s in (False, True)]
     values = [loss(logits, loss.targets(labels, labels, 1.0, 1000)).item() for loss in losses]

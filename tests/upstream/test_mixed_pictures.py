@@ -43,7 +43,7 @@ def test_without_mixing_a_picture_is_the_image_with_its_class():
     assert [np.unique(image).tolist() for image, _ in pictures] == [[0], [40], [80]]
 
 
-def test_the_words_of_a_cutmix_picture_are_the_shares_of_its_pixels():
+def test_the_caption_of_a_cutmix_picture_states_the_shares_of_its_pixels():
     model = classifier(dict(type="frozen_det.BatchMixing", cutmix_alpha=1.0))
     found = 0
     for seed in range(6):
@@ -72,7 +72,7 @@ def test_mixing_of_features_is_shown_on_the_image_and_said_to_be():
     assert model.mixing.level == "feature"  # the model's own mixing stays as it is
 
 
-def test_a_montage_holds_all_pictures_and_breaks_long_words():
+def test_a_montage_holds_all_pictures_and_wraps_long_captions():
     image = np.full((8, 8, 3), (7, 90, 200), np.uint8)
     sheet = montage([(image, "a" * 90 + " 0.50 + " + "b" * 90)] * 5)
     assert sheet.shape[1] == 4 * 232 + 8 and sheet.shape[0] == 2 * 272 + 8

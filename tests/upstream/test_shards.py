@@ -144,7 +144,7 @@ def test_the_order_of_shards_is_for_shards(root):
         ShardSampler(make(root), window=0, seed=0)
 
 
-def test_a_pickled_dataset_opens_its_shards_anew(root):
+def test_a_pickled_dataset_opens_its_shards_again(root):
     import pickle
 
     dataset = ImageShards(str(root), num_classes=3)

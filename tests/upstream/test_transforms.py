@@ -27,7 +27,7 @@ def picture():
 
 
 @pytest.mark.parametrize("rounding, short_side", [("floor", 235), ("round", 236)])
-def test_the_crop_ratio_of_rsb_resizes_to_235_pixels_or_236_where_asked(rounding, short_side):
+def test_the_crop_ratio_of_rsb_resizes_to_235_pixels_or_236_where_requested(rounding, short_side):
     assert EvalTransform(224, crop_ratio=0.95, rounding=rounding).resize == short_side
     assert EvalTransform(224, crop_ratio=0.875).resize == 256
     assert EvalTransform(224, resize=232, interpolation="bilinear").resize == 232

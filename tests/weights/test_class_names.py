@@ -76,7 +76,7 @@ def test_long_lists_are_shortened_and_what_differs_is_named():
     assert "only in the data: 'other'" in str(raised.value) and "'thing 40'" not in str(raised.value)
 
 
-def test_a_name_that_stands_twice_cannot_be_matched():
+def test_a_repeated_name_cannot_be_matched():
     with pytest.raises(InputError, match="expected the same classes"):
         order_of(("a", "a", "b"), ("a", "b", "a"), "m", "d")
     assert order_of(("a", "a", "b"), ("a", "a", "b"), "m", "d") is None

@@ -74,7 +74,7 @@ def test_two_processes_keep_one_limit(tmp_path):
     assert used <= 20_000
 
 
-def test_what_a_killed_writer_left_is_removed_and_the_count_made_anew(tmp_path):
+def test_what_a_killed_writer_left_is_removed_and_the_count_made_again(tmp_path):
     store = FeatureStore(tmp_path)
     store.write(KEY, {"a": torch.zeros(60)})
     (path,) = _files(tmp_path)

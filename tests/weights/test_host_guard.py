@@ -140,7 +140,7 @@ def test_what_cannot_be_fetched_is_one_clear_error(evil, server, monkeypatch, pa
     assert path in str(raised.value) and "\n" not in str(raised.value)
 
 
-def test_torchs_own_reader_is_as_it_was_for_everybody_else(evil):
+def test_torchs_own_reader_is_unchanged_for_other_callers(evil):
     from mmengine.runner.checkpoint import CheckpointLoader
 
     CheckpointLoader.load_checkpoint(str(evil[0] / "good.pth"))
@@ -287,7 +287,7 @@ def test_an_inferencer_reads_the_config_in_its_weights_as_data(tmp_path):
         "module_of_a_stranger",
     ],
 )
-def test_a_type_that_nobody_registered_is_no_python_object(tmp_path, monkeypatch, kind):
+def test_an_unregistered_type_is_not_a_python_object(tmp_path, monkeypatch, kind):
     from mmdet.registry import DATASETS, MODELS
 
     from frozen_det.weights.host_guard import registered_types_alone

@@ -106,7 +106,7 @@ def test_where_no_whole_one_is_left_that_is_said(tmp_path):
         checkpoint_to_resume(tmp_path)
 
 
-def test_a_folder_stands_for_its_newest_and_an_empty_one_is_refused_if_it_is_named(tmp_path):
+def test_a_folder_means_its_newest_and_an_empty_one_is_refused_if_it_is_named(tmp_path):
     (tmp_path / "empty").mkdir()
     assert checkpoint_to_resume(tmp_path / "empty") is None
     with pytest.raises(InputError, match=r"expected a checkpoint epoch_N.pth or iter_N.pth in .*empty"):
@@ -118,7 +118,7 @@ def test_a_folder_stands_for_its_newest_and_an_empty_one_is_refused_if_it_is_nam
 
 
 @pytest.mark.parametrize("trace", ["last_checkpoint", "best_epoch_2.pth"])
-def test_a_folder_that_lost_its_checkpoints_does_not_begin_anew_in_silence(tmp_path, trace):
+def test_a_folder_that_lost_its_checkpoints_does_not_silently_start_again(tmp_path, trace):
     (tmp_path / trace).write_text("gone/epoch_2.pth")
     with pytest.raises(InputError, match=trace):
         checkpoint_to_resume(tmp_path)

@@ -34,7 +34,7 @@ def test_the_chain_goes_on_where_it_was_stopped_and_ends_with_proof_numbers_and_
         assert main(command) == 130
     said, line = capsys.readouterr()
     assert line.splitlines()[-1].startswith("frozen-det chain: stopped by Ctrl-C. On disk: ")
-    assert "epoch_1.pth; the same command again goes on from it." in line
+    assert "epoch_1.pth; the same command again resumes from it." in line
     assert "[export] " in said and "[train] ..." in said and "[evaluate]" not in said
     assert (folder / "work" / "detector" / "epoch_1.pth").exists()
 

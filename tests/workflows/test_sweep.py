@@ -139,7 +139,7 @@ def test_two_sweeps_of_one_folder_share_the_work(tmp_path, monkeypatch):
     assert commands.verbs == ["train", "test"] and "left to another sweep" in lines[0] and not result.done
 
 
-def test_the_time_left_is_told_by_what_the_finished_runs_took(tmp_path, monkeypatch):
+def test_the_time_left_is_estimated_from_what_the_finished_runs_took(tmp_path, monkeypatch):
     Commands(monkeypatch)
     clock = iter([0.0, 36.0, 36.0, 36.0, 100.0, 100.0, 100.0, 100.0])
     monkeypatch.setattr("frozen_det.workflows.sweep.time.perf_counter", lambda: next(clock))

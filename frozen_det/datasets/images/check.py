@@ -1,6 +1,6 @@
 """The images of a data set against its annotations: the decoded size is the declared one, and pixels mean something.
 
-Each file's head is read once in a process, when the file is first asked for; a seeded sample of them already when the
+Each file's head is read once in a process, when the file is first used; a seeded sample of them already when the
 data set is made, so that most faults come before the first step. What is odd but may be meant is named once: turns that
 a size cannot confirm, transparency, further frames, pictures that are nearly black.
 """

@@ -88,8 +88,8 @@ def _holds_bools(annotation: dict) -> bool:
 
 
 def _check_places(annotations: list[dict], path) -> None:
-    """Refuse masks without a pixel, and masks in other units than the boxes (shares beside px, another size): a sample
-    tells."""
+    """Refuse masks without a pixel, and masks in other units than the boxes (shares beside px, another size), by a
+    sample."""
     numbers = [number for number, annotation in enumerate(annotations) if annotation.get("segmentation")]
     chosen = [numbers[i] for i in np.linspace(0, len(numbers) - 1, min(len(numbers), _NUM_COMPARED)).astype(int)]
     apart = [number for number in chosen if _lies_apart(annotations[number])]

@@ -121,7 +121,7 @@ def _checked(names: dict, where: Path) -> dict[int, str]:
     twice = next((name for name in names.values() if list(names.values()).count(name) > 1), None)
     if twice is not None:
         raise InputError(
-            f"{where}: expected each class name once, got {twice!r} twice; class numbers cannot be told apart by it."
+            f"{where}: expected each class name once, got {twice!r} twice; class numbers would be ambiguous."
         )
     return names
 

@@ -95,7 +95,7 @@ class CheckpointMatchHook(Hook):
         if stated is not None and classes is not None and stated != classes:
             runner.logger.warning(
                 f"{self.where} was trained for other classes or another order of them ({shown(stated)}) than these "
-                f"data ({shown(classes)}): a classification layer of the same shape begins with those classes' weights"
+                f"data ({shown(classes)}): a classification layer of the same shape starts with those classes' weights"
             )
 
     def _order(self, dataset, model):
@@ -109,7 +109,7 @@ class CheckpointMatchHook(Hook):
         order = self._order(dataset, model)
         if order is not None:
             runner.logger.info(
-                f"the classes of {name_of_data(dataset)} stand in another order than those of "
+                f"the classes of {name_of_data(dataset)} are in another order than those of "
                 f"{self.where}: labels are matched by name"
             )
             self._matching = model.register_forward_hook(MatchedLabels(order))

@@ -22,7 +22,7 @@ class FeatureCacheHook(ViewsHook):
 
     Args:
         folder: of the cache; several runs and processes may share one.
-        views: number of epochs whose draws are repeated in turn; None draws anew in every epoch.
+        views: number of epochs whose draws are repeated in turn; None draws again in every epoch.
         dtype: of the stored values, ``"float32"`` or ``"bfloat16"``; in bfloat16, training sees the rounded features
             whether they were read or computed. Validation reads from a float32 cache only, so that results are never
             those of rounded features.
@@ -54,7 +54,7 @@ class FeatureCacheHook(ViewsHook):
             super().before_train(runner)
 
     def before_train_epoch(self, runner) -> None:
-        """Tell the sampler which epoch's samples come."""
+        """Set the sampler's epoch."""
         if self.repeats:
             super().before_train_epoch(runner)
 

@@ -251,7 +251,7 @@ class FrozenProofHook(Hook):
 
 
 class _LastCheck(Hook):
-    """Stands behind all other hooks of a run: what they change is seen."""
+    """Runs after all other hooks of a run, so that it sees what they change."""
 
     def __init__(self, proof: FrozenProofHook):
         self.proof = proof

@@ -52,7 +52,7 @@ class ViewsHook(Hook):
             hook.period = period
 
     def before_train_epoch(self, runner) -> None:
-        """Tell the sampler which epoch's samples come."""
+        """Set the sampler's epoch."""
         loader = runner.train_loop.dataloader
         own = getattr(loader, "sampler", None)
         sampler = own if hasattr(own, "set_epoch") else loader.batch_sampler.sampler

@@ -1,6 +1,6 @@
 """The learning rate for another batch: in proportion to it, as mmengine has it, or to its square root.
 
-timm scales so for Lamb and Adam's kin (huggingface/pytorch-image-models, train.py, `--lr-base-scale`): 5e-3 for 2048
+timm scales so for Lamb, Adam and similar (huggingface/pytorch-image-models, train.py, `--lr-base-scale`): 5e-3 for 2048
 images is 2.5e-3 for 512. No config has to name a hook: every Runner reads ``auto_scale_lr=dict(..., scaling="sqrt")``
 from the first frozen_det type on that is built.
 """

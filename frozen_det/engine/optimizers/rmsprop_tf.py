@@ -1,6 +1,6 @@
 """`frozen_det.RMSpropTF`: TensorFlow's RMSProp (timm's), which EfficientNets are trained with.
 
-PyTorch's differs: epsilon stands outside the root there, and squared gradients begin at zero instead of one.
+PyTorch's differs: epsilon is outside the root there, and squared gradients start at zero instead of one.
 """
 
 from ...registry import OPTIMIZERS

@@ -63,7 +63,7 @@ def order_for(
         raise InputError(
             f"expected the classes of {name_of_data(dataset)} in the order of metainfo.classes, "
             f"{shown(listed)}, got another one, by which mmdet's CocoDataset counts labels; whether "
-            f"{where} was trained so nothing tells. Use frozen_det.CocoDataset, which counts by name, or "
+            f"{where} was trained is unknown. Use frozen_det.CocoDataset, which counts by name, or "
             f"write the order of its labels into it: {RENAME}."
         )
     return order

@@ -229,7 +229,7 @@ class _SharedLoader(DataLoader):
 
 
 class _Epoch:
-    """Stands as a loader's sampler: takes the number of the pass."""
+    """Used as the sampler of a loader: gets the number of the pass."""
 
     epoch = 0
 

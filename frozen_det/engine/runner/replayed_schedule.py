@@ -1,4 +1,4 @@
-"""The schedule of a resumed run whose config gives it another one: rebuilt, and led to the step where the run stands.
+"""The schedule of a resumed run whose config gives it another one: rebuilt, and stepped to the current iteration.
 
 A checkpoint holds the states of its schedulers, and the host puts them in the place of the new ones: a run made longer
 would stay at the rate where the short one had ended. Replayed, the rate at step n is that of a run which had the new

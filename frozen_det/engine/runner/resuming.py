@@ -68,7 +68,7 @@ def check_resumable(checkpoint, cfg, where: str) -> list[str]:
     if checkpoint.get("ema_state_dict") is not None and not any("EMAHook" in kind for kind in _hook_types(cfg)):
         raise InputError(
             f"expected an EMAHook in custom_hooks to resume from {where}, whose `state_dict` is an "
-            f"average: without the hook the run would go on from that. {_remedy(where)}"
+            f"average: without the hook the run would continue from that. {_remedy(where)}"
         )
     text = (checkpoint["meta"] or {}).get("cfg")
     before = settings_of_text(text) if isinstance(text, str) else None
@@ -160,7 +160,7 @@ def _same_epochs(meta: dict, runner, where: str) -> list[str]:
     if within == 0:
         return []
     if 0 < within < steps:
-        return [f"the checkpoint lies {within} steps inside epoch {meta['epoch'] + 1}, which is begun again"]
+        return [f"the checkpoint lies {within} steps inside epoch {meta['epoch'] + 1}, which starts again"]
     raise InputError(
         f"expected epochs of {meta['iter'] / meta['epoch']:g} steps, as in {where} ({meta['iter']} iterations in "
         f"{meta['epoch']} epochs), got {steps}: the training images, the batch or the number of processes changed, and "

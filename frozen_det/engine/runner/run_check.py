@@ -1,4 +1,4 @@
-"""What can be checked of a config only when its Runner stands: names of parameters, configs that mmdet's tools read.
+"""What can be checked of a config only when its Runner is built: names of parameters, configs that mmdet's tools read.
 
 Refuses settings of the optimiser for parameters that the model does not have.
 """
@@ -8,7 +8,7 @@ from mmengine.model import is_model_wrapper
 from ...config.as_read_elsewhere import check_read_elsewhere
 from ...errors import InputError, closest
 
-# Keys of mmdet's own configs that stand there whether a model has such parameters or not.
+# Keys of mmdet's own configs that are there whether a model has such parameters or not.
 _CUSTOMARY = {
     "absolute_pos_embed",
     "relative_position_bias_table",

@@ -98,5 +98,5 @@ def refuse_used_folder(work_dir, how: str) -> None:
         raise InputError(
             f"expected a folder without checkpoints to begin a run in, but {work_dir} holds those of an "
             f"earlier one ({found[0].name}{f' and {len(found) - 1} more' if len(found) > 1 else ''}). "
-            f"{how} goes on with that run; for a new one take another --work-dir, or move this one away."
+            f"{how} resumes that run; for a new one use another --work-dir, or move this one away."
         )

@@ -1,7 +1,7 @@
 """One run at a time in a work directory: a lock that ends with its process, however that ends.
 
 The lock is the system's own (POSIX record locks: not inherited by data workers, kept by NFS for all its machines).
-Where a file system has none, a record of machine, process and time stands for it, and counts for nothing once that
+Where a file system has none, a record of machine, process and time replaces it, which is void once that
 process is gone. A second run is refused, with the number of the first.
 """
 

@@ -85,7 +85,7 @@ class Stages:
             yield stage
             ended = True
         except BaseException as error:
-            error.on_disk = getattr(error, "on_disk", f"Stopped in the stage {name!r}; the same command goes on there.")
+            error.on_disk = getattr(error, "on_disk", f"Stopped in the stage {name!r}; the same command resumes there.")
             raise
         finally:
             entry = self.done[name]

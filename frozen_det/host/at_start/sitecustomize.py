@@ -17,6 +17,6 @@ try:
     import frozen_det  # noqa: F401
 except ImportError as error:
     print(
-        f"frozen-det run: {sys.executable} cannot import frozen_det ({error}); mmcv's ops have no stand-in there.",
+        f"frozen-det run: {sys.executable} cannot import frozen_det ({error}); mmcv's ops have no replacement there.",
         file=sys.stderr,
     )

@@ -46,7 +46,7 @@ class _StandIn(types.ModuleType):
         def missing(*args, **kwargs):
             raise NotImplementedError(
                 f"mmcv's compiled operator `{name}` was called, but mmcv is installed without its compiled ops. "
-                "frozen_det stands in for those of detectors with upright boxes, and not for this one. Remedy: install "
+                "frozen_det replaces those of detectors with upright boxes, but not this one. Remedy: install "
                 "mmcv with ops for your torch version, or choose a model that does not use this operator."
             )
 

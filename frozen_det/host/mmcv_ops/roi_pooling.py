@@ -69,7 +69,7 @@ def roi_align_backward(
 def _only_average(pool_mode: int) -> None:
     if pool_mode != 1:
         raise NotImplementedError(
-            "mmcv's RoIAlign was asked for pool_mode='max', which torchvision does not have. "
+            "mmcv's RoIAlign has pool_mode='max', which torchvision does not have. "
             "Use pool_mode='avg', or install mmcv with its compiled ops."
         )
 

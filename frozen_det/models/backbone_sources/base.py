@@ -73,7 +73,7 @@ def select_by_stride(
     """
     have, wanted = Counter(stride for stride in found if stride is not None), Counter(strides)
     if wanted - have:
-        hint = " A stride named twice asks for two maps of it." if max(wanted.values()) > 1 else ""
+        hint = " A stride given twice requests two maps." if max(wanted.values()) > 1 else ""
         if len(have) == 1 and set(have) != set(wanted):
             hint = " All its features have one stride, as in plain vision transformers; ask for that stride alone."
         raise InputError(

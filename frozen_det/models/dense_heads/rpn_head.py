@@ -99,7 +99,7 @@ class RPNHead(HostRPNHead):
     def _get_targets_single(
         self, flat_anchors, valid_flags, gt_instances, img_meta, gt_instances_ignore=None, unmap_outputs: bool = True
     ) -> tuple:
-        """mmdet's targets of one image; with 'matched_per_level' box targets stand on all matched anchors.
+        """mmdet's targets of one image; with 'matched_per_level' all matched anchors have box targets.
 
         Returns labels (A,), label weights (A,), box targets (A, 4), box weights (A, 4), indices of sampled
         positives and negatives, and the sampling result, for A anchors of all levels.

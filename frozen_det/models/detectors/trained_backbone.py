@@ -76,7 +76,7 @@ def trained_backbone(model: dict, checkpoint, where: str) -> FrozenBackbone:
     state = {name.removeprefix(prefix): value for name, value in entries.items() if name.startswith(prefix)}
     if not state:
         raise InputError(
-            f"expected a checkpoint of the model in {where}, but {path} has no entry that begins with {PREFIX!r}."
+            f"expected a checkpoint of the model in {where}, but {path} has no entry that starts with {PREFIX!r}."
         )
     try:
         backbone.load_state_dict(state, strict=True)

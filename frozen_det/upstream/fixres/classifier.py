@@ -29,7 +29,7 @@ class FixResClassifier(ImageClassifier):
         backbone, num_classes: as there.
         weights: what to start from, as there; required for training.
         norm: name of the norm whose running statistics move, relative to the network (``layer4.2.bn3``), or several; a
-            container stands for the batch norms in it. None: the batch norm that runs last, found by one run on meta
+            container means the BatchNorms in it. None: the batch norm that runs last, found by one run on meta
             tensors. ``()``: none, only the classifier is tuned.
         affine: whether the norm's scale and shift train as well.
         whole: names of modules that train altogether, statistics included (released for PNASNet: cells 9 to 11).

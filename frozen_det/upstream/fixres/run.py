@@ -208,7 +208,7 @@ def hand_over_words(strides: dict[str, list[int]]) -> str:
     if not strides["moved"]:
         return (
             f"Handed over to a detector nothing changes: the features of strides {strides['same']} are bit for bit "
-            "those before. What moved lies behind them."
+            "those before. What changed comes after them."
         )
     return (
         f"Handed over to a detector, the features of stride {', '.join(map(str, strides['moved']))} differ "

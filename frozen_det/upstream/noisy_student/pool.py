@@ -150,7 +150,7 @@ def sources_of(dataset: dict) -> list[dict]:
         return sources_of(dataset["dataset"])
     raise InputError(
         f"expected a data set whose images are files or members of shards, got type={kind!r}: its images "
-        "cannot be told from those of a pool by their bytes. Name folders, lists or shards instead "
+        "cannot be compared with those of a pool by their bytes. Name folders, lists or shards instead "
         "(guards)."
     )
 

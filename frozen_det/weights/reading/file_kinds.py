@@ -102,4 +102,4 @@ def _json_kind(path: Path) -> tuple[str, str]:
             f"the index of weights in {len(names)} parts",
             "join them into one file first (transformers: model.save_pretrained(FOLDER, max_shard_size='100GB'))",
         )
-    return "a JSON text", "give the file of the weights, which lies beside it"
+    return "a JSON text", "give the file of the weights, which is next to it"

@@ -60,7 +60,7 @@ def _dtype(code, align=False, copy=False):
 
 
 def _set_dtype(dtype, state) -> None:
-    """Set the byte order; all else in a state follows from the code, or could lie."""
+    """Set the byte order; all else in a state follows from the code, or could be forged."""
     if type(state) is not tuple or len(state) < 2 or state[1] not in ("<", ">", "|", "="):
         raise Refused("a state of a numpy dtype")
     if any(part is not None for part in state[2:5]):

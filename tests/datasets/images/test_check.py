@@ -92,7 +92,7 @@ def test_a_turn_that_the_size_confirms_is_not_named(tmp_path):
     assert check.look([(_saved(tmp_path / "x.jpg", 6), (80, 60))]) is None and not check._named
 
 
-def test_a_file_outside_the_sample_is_named_when_it_is_asked_for(tmp_path, log_lines):
+def test_a_file_outside_the_sample_is_named_when_it_is_used(tmp_path, log_lines):
     check = _check()
     for name in "ab":
         assert check.fault(_saved(tmp_path / f"{name}.jpg", 3), (60, 80)) is None

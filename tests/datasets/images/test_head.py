@@ -44,7 +44,7 @@ def test_broken_exif_is_none(tmp_path):
         ("hdr", COLOUR.astype(np.float32) / 255, "floating-point", False),
     ],
 )
-def test_depths_are_told_apart(tmp_path, suffix, pixels, fault, is_deep):
+def test_depths_are_distinguished(tmp_path, suffix, pixels, fault, is_deep):
     path = tmp_path / f"x.{suffix}"
     cv2.imwrite(str(path), pixels)
     head = read_head(path)

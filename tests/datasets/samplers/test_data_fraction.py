@@ -107,7 +107,7 @@ def ids_of(data) -> list:
     return [data.get_data_info(i)["img_id"] for i in range(len(data))]
 
 
-def test_a_dataset_holds_its_fraction_and_tells_which_images(root):
+def test_a_dataset_holds_its_fraction_and_records_which_images(root):
     data = dataset(root, fraction=dict(share=0.1, seed=3))
     assert len(data) == 2 and 7 in ids_of(data) and data.metainfo["classes"] == ("ant", "bee")
     record = data.fraction_record

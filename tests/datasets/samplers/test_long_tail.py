@@ -65,7 +65,7 @@ def test_every_class_comes_equally_often_and_its_images_in_turn():
 
 
 @pytest.mark.parametrize("kind", ["RepeatFactorSampler", "ClassAwareSampler"])
-def test_epochs_differ_seeds_repeat_and_repeats_are_augmented_anew(kind):
+def test_epochs_differ_seeds_repeat_and_repeats_are_augmented_again(kind):
     built = [DATA_SAMPLERS.build(dict(type=f"frozen_det.{kind}", dataset=TAIL, seed=5)) for _ in range(2)]
     first, again = ([(int(i), i.seed, i.epoch) for i in sampler] for sampler in built)
     assert first == again
@@ -74,7 +74,7 @@ def test_epochs_differ_seeds_repeat_and_repeats_are_augmented_anew(kind):
 
 
 @pytest.mark.parametrize("kind, settings", [("RepeatFactorSampler", {"threshold": 0.5}), ("ClassAwareSampler", {})])
-def test_an_image_that_repeats_within_an_epoch_is_augmented_anew(kind, settings):
+def test_an_image_that_repeats_within_an_epoch_is_augmented_again(kind, settings):
     sampler = DATA_SAMPLERS.build(dict(type=f"frozen_det.{kind}", dataset=TAIL, seed=5, **settings))
     draws = [(int(index), index.seed) for index in sampler]
     assert len(set(draws)) == len(draws) > len({index for index, _ in draws})

@@ -86,7 +86,7 @@ def test_the_pixels_of_a_mask_are_the_ones_that_were_painted():
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32), st.tuples(st.integers(64, 200), st.integers(64, 200)))
-def test_scenes_of_any_size_hold_digits_of_the_length_asked_for(seed, size_hw):
+def test_scenes_of_any_size_hold_digits_of_the_length_requested(seed, size_hw):
     scene = draw_scene(np.random.default_rng(seed), load_sources()["val"], [seed % 10], size_hw, (20, 64))
     assert scene.image.shape == (*size_hw, 3) and scene.image.dtype == np.uint8
     assert 18.5 <= max(mask_box_xywh(scene.masks[0])[2:]) <= 65
@@ -150,7 +150,7 @@ def test_a_second_call_reuses_what_is_there(tmp_path):
         lambda root: (root / "annotations" / "val.json").write_text("{"),
     ],
 )
-def test_damaged_data_are_written_anew(tmp_path, damage):
+def test_damaged_data_are_written_again(tmp_path, damage):
     root = write_toy_scenes(tmp_path / "s", **SMALL)
     whole = _files(root)
     damage(root)
@@ -159,7 +159,7 @@ def test_damaged_data_are_written_anew(tmp_path, damage):
     assert _files(root) == whole
 
 
-def test_other_parameters_write_anew_and_leave_nothing_behind(tmp_path):
+def test_other_parameters_write_again_and_leave_nothing_behind(tmp_path):
     root = write_toy_scenes(tmp_path / "s", **SMALL)
     write_toy_scenes(root, **{**SMALL, "num_train": 5})
     assert len(_content(root)["images"]) == 5 and len(list((root / "images").iterdir())) == 7

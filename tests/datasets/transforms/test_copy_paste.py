@@ -195,7 +195,7 @@ def boxes_only(sample: dict) -> dict:
     return {key: value for key, value in sample.items() if key != "gt_masks"}
 
 
-def test_boxes_are_pasted_where_that_is_asked_for():
+def test_boxes_are_pasted_where_that_is_requested():
     target = boxes_only(loaded(objects=[(0, 0, 40, 40), (60, 60, 80, 80)]))
     target["gt_bboxes"].tensor[1] += 0.25
     donor = boxes_only(loaded(objects=[(0, 0, 25, 40)], colour=90))

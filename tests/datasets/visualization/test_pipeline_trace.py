@@ -36,7 +36,7 @@ def test_each_transform_is_a_pipeline_step_and_the_last_result_is_the_loaders_sa
     assert torch.equal(stations[-1].result["inputs"], dataset[SampleIndex(3, 1, 0)]["inputs"])
 
 
-def test_dropped_objects_and_changed_shapes_are_told(toy_root):
+def test_dropped_objects_and_changed_shapes_are_reported(toy_root):
     dataset = _dataset(toy_root, PIPELINE)
     crops = [list(trace_steps(dataset, SampleIndex(i, 1, 0)))[3].lines for i in range(12)]
     assert all("~ img_shape: (224, 224) -> (60, 60)" in lines for lines in crops)
@@ -47,7 +47,7 @@ def test_dropped_objects_and_changed_shapes_are_told(toy_root):
     assert any(counts[i] != kept[i] for i in range(12))
 
 
-def test_what_stays_and_what_goes_is_told(toy_root):
+def test_kept_and_removed_objects_are_reported(toy_root):
     stations = list(
         trace_steps(_dataset(toy_root, [lambda s: s, lambda s: {"img_id": s["img_id"]}]), SampleIndex(0, 0, 0))
     )

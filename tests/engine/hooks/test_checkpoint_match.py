@@ -101,7 +101,7 @@ def test_other_classes_are_refused_with_both_lists(tmp_path, data, how):
 
 def test_a_resumed_run_keeps_the_order_of_its_classes(tmp_path):
     runner = toy_runner(tmp_path, train=AB[::-1], load_from=save(tmp_path / "a.pth", AB), resume=True)
-    with pytest.raises(InputError, match="each label would stand for another's"):
+    with pytest.raises(InputError, match="each label would mean another class"):
         runner.train()
 
 
@@ -142,7 +142,7 @@ def test_checkpoints_say_which_class_each_label_is(tmp_path):
     assert torch.load(tmp_path / "epoch_1.pth", weights_only=False)["meta"]["label_classes"] == ["kiwi", "plum"]
 
 
-# ---- weights to begin with -----------------------------------------------------------------------------------------
+# ---- initial weights -----------------------------------------------------------------------------------------
 
 
 def begin(tmp_path, caplog, path, classes=("a", "b", "c")):
@@ -150,7 +150,7 @@ def begin(tmp_path, caplog, path, classes=("a", "b", "c")):
     runner.logger.addHandler(caplog.handler)
     with caplog.at_level(logging.INFO):
         runner.train()
-    return runner, [r.getMessage() for r in caplog.records if "weights to begin with" in r.getMessage()]
+    return runner, [r.getMessage() for r in caplog.records if "initial weights" in r.getMessage()]
 
 
 class Wide(ToyDetector):
@@ -165,7 +165,7 @@ def test_load_from_goes_across_class_counts_and_counts_what_it_took(tmp_path, ca
     path = save(tmp_path / "a.pth", AB, model=Wide(), change=lambda s: {**s, "old.weight": torch.ones(1)})
     _, said = begin(tmp_path, caplog, path)
     assert said == [
-        f"weights to begin with, from the checkpoint {path}: 2 tensors loaded; 2 of the model are new; 3 "
+        f"initial weights from the checkpoint {path}: 2 tensors loaded; 2 of the model are new; 3 "
         "of the file left out (old.weight, head.weight: (2, 3) in the file, (3, 3) in the model, "
         "head.bias: (2) in the file, (3) in the model), 2 of them of another shape"
     ]
@@ -175,7 +175,7 @@ def test_load_from_that_fits_says_so_and_warns_of_other_classes(tmp_path, caplog
     path = save(tmp_path / "a.pth", AB)
     _, said = begin(tmp_path, caplog, path, ("plum", "kiwi"))
     assert said == [
-        f"weights to begin with, from the checkpoint {path}: 4 tensors loaded; nothing is new; nothing is left out"
+        f"initial weights from the checkpoint {path}: 4 tensors loaded; nothing is new; nothing is left out"
     ]
     assert any("another order of them ('kiwi', 'plum')" in r.getMessage() for r in caplog.records)
 

@@ -258,7 +258,7 @@ def test_a_base_that_moved_before_the_step_is_caught_at_the_step(tmp_path):
         runner.train()
 
 
-def test_a_distributed_wrapper_is_made_anew_so_that_new_gradients_are_reduced(tmp_path, monkeypatch):
+def test_a_distributed_wrapper_is_made_again_so_that_new_gradients_are_reduced(tmp_path, monkeypatch):
     import torch.distributed as dist
 
     monkeypatch.setenv("LOCAL_RANK", "0")

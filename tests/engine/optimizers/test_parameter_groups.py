@@ -60,7 +60,7 @@ def test_each_role_has_its_own_rate_and_decay():
     }
 
 
-def test_norms_of_every_part_but_the_adapters_form_the_role_norms_where_it_is_asked_for():
+def test_norms_of_every_part_but_the_adapters_form_the_role_norms_where_it_is_requested():
     model = Detector(dict(type="series", train_norms=True))
     apart, together = parameter_roles(model, norms_apart=True), parameter_roles(model)
     assert set(apart) == {"adapters", "norms", "neck", "heads"}

@@ -65,7 +65,7 @@ def test_within_a_process_it_is_one_lock_and_the_last_release_ends_it(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_lock_that_nobody_refers_to_is_given_free(tmp_path):
+def test_an_unreferenced_lock_is_released(tmp_path):
     RunLock(tmp_path)
     assert list(tmp_path.iterdir()) == []
 

@@ -1,4 +1,4 @@
-"""Bodies made for some sizes run at any: padded to a multiple, or in windows of the one size, cell by cell in place."""
+"""Backbones of fixed size run at any: padded to a multiple, or in windows of the one size, cell by cell in place."""
 
 import pytest
 import torch

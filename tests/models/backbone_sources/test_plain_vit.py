@@ -158,7 +158,7 @@ def test_selected_blocks_are_concatenated_or_averaged_and_blocks_after_the_last_
     assert torch.allclose(run(mean, images), sum(singles) / 3, atol=1e-6)
 
 
-def test_the_final_norm_is_applied_to_every_selected_block_where_asked_and_kept_among_the_weights():
+def test_the_final_norm_is_applied_to_every_selected_block_where_requested_and_kept_among_the_weights():
     body = body_of("dinov3", taps=(0, 2), tap_norm=True)
     images = torch.randn(1, 3, 32, 48)
     raw = body_of("dinov3", taps=(0, 2))

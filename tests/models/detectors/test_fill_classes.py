@@ -82,7 +82,7 @@ def test_weights_that_differ_between_classes_are_the_users():
     assert cfg["bbox_head"]["loss_cls"] == loss
 
 
-def test_a_teacher_and_what_is_not_told_stay():
+def test_a_teacher_and_unset_values_are_unchanged():
     teacher = dict(type="LADHead", num_classes=80)
     assert filled(Classes(3), teacher_bbox_head=dict(teacher)) == dict(teacher_bbox_head=teacher)
     assert filled(Classes(), bbox_head=dict(teacher)) == dict(bbox_head=teacher)

@@ -46,7 +46,7 @@ def test_a_detr_with_several_levels_learns_their_number():
         fill_heads(dict(cfg, num_feature_levels=4), PYRAMID)
 
 
-def test_mask_heads_of_one_stage_detectors_are_asked_too():
+def test_mask_heads_of_one_stage_detectors_are_inspected_too():
     assert filled("mask_head", dict(type="YOLACTProtonet", num_classes=2))["in_channels"] == 8
     condinst = dict(type="CondInstMaskHead", mask_feature_head=dict(in_channels=8, feat_channels=8, out_channels=8))
     assert filled("mask_head", dict(condinst)) == condinst  # it takes neither channels nor strides

@@ -53,7 +53,7 @@ def test_levels_above_the_backbone_are_max_pools_also_at_odd_sizes():
     assert torch.equal(b[0, :, 3, 2], a[0, :, 6, 4])
 
 
-def test_a_single_map_gives_a_single_stride_neck_and_strides_are_told():
+def test_a_single_map_gives_a_single_stride_neck_and_strides_are_reported():
     assert ConvNeck([8], out_channels=8).out_strides((16,)) == [16]
     assert ConvNeck([8] * 4, out_channels=8, start_level=1, num_outs=5).out_strides((4, 8, 16, 32)) == [
         8,

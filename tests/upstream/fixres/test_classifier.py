@@ -171,7 +171,7 @@ def test_a_config_without_weights_training_images_or_a_classifier_is_refused(con
         fixres_config(config, "a.pth", FixResSettings(test_size=16))
 
 
-def test_pseudo_labelled_images_are_mixed_in_when_asked_and_only_then(config, tmp_path):
+def test_pseudo_labelled_images_are_mixed_in_when_requested_and_only_then(config, tmp_path):
     run = fixres_config(config, "a.pth", FixResSettings(test_size=16))
     assert run.train_dataloader.dataset.type == "frozen_det.ImageFolder"
     pseudo = dict(type="frozen_det.ImageFolder", data_root=str(tmp_path / "trees"), split="test")

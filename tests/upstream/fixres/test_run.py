@@ -102,7 +102,7 @@ def test_what_moved_is_named_and_the_rest_is_the_parents_bit_for_bit(small, tune
     assert record["moved_strides"]["moved"] == [4] and record["moved_strides"]["same"] == [1, 2]
 
 
-def test_the_card_tells_the_new_size_and_the_parent(small, tuned):
+def test_the_card_has_the_new_size_and_the_parent(small, tuned):
     from frozen_det.weights.digest import fingerprint
 
     card = read_card(tuned[0] / "epoch_2.pth")

@@ -95,7 +95,7 @@ def test_ranks_share_an_epoch_without_overlap(joint, monkeypatch):
     assert sorted(shares[0] + shares[1]) == sorted(int(i) for i in alone)
 
 
-def test_transforms_are_told_how_far_training_is(joint):
+def test_transforms_get_the_progress_of_training(joint):
     class Rising:
         share = None
 

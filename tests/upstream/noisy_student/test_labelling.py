@@ -97,7 +97,7 @@ def test_labels_are_not_finished_before_the_last_rank(pool, tmp_path):
         finish_labels(tmp_path / "out")
 
 
-def test_whole_parts_are_skipped_and_others_made_anew(pool, tmp_path):
+def test_whole_parts_are_skipped_and_others_made_again(pool, tmp_path):
     out = tmp_path / "out"
     label_pool(Teacher(), pool, out, **SETTINGS)
     before = contents(out)

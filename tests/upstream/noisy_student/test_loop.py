@@ -102,7 +102,7 @@ def test_the_checkpoint_is_the_average_and_the_next_teacher_labels_with_it(whole
     assert not model.training and not any(p.requires_grad for p in model.parameters()) and transform.size == 12
 
 
-def test_a_fresh_student_starts_anew_and_a_warm_one_from_its_teacher(whole):
+def test_a_fresh_student_starts_again_and_a_warm_one_from_its_teacher(whole):
     fresh, warm = whole[0].models[1].cfg, whole[0].models[2].cfg
     assert fresh.model.weights is None and warm.model.weights == str(whole[0].models[1].checkpoint)
     assert fresh.model.pseudo.labels == "soft" and warm.model.pseudo.labels == "hard"
@@ -220,7 +220,7 @@ def test_a_changed_config_redoes_what_depends_on_it_and_says_what_changed(whole,
 
 
 @pytest.mark.slow
-def test_a_new_image_in_the_pool_labels_it_anew(whole, data, tmp_path):
+def test_a_new_image_in_the_pool_labels_it_again(whole, data, tmp_path):
     work_dir, pool = tmp_path / "loop", tmp_path / "pool"
     shutil.copytree(whole[0].report.parent, work_dir)
     shutil.copytree(data / "pool", pool)

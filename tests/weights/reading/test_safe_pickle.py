@@ -159,7 +159,7 @@ def test_depth_is_bounded():
             read(whole(b")" + b"\x85" * levels))
 
 
-def test_the_hash_of_a_deep_key_is_never_asked_for():
+def test_the_hash_of_a_deep_key_is_never_computed():
     with pytest.raises(InputError, match="a key of type tuple"):
         read(whole(b"})" + b"\x85" * 100_000 + b"Ns"))
 

@@ -137,7 +137,7 @@ def test_map_location_is_as_in_torch_load(tmp_path, where, zipped):
     assert load(path, where)["w"].device == torch.load(path, where, weights_only=True)["w"].device
 
 
-def test_no_reader_of_torch_is_asked_on_any_version(tmp_path, monkeypatch):
+def test_no_reader_of_torch_is_called_on_any_version(tmp_path, monkeypatch):
     def exploited(*_, **__):
         raise AssertionError("a reader with known holes was asked")
 
