@@ -126,7 +126,7 @@ def test_names_of_a_block_that_the_stem_has_too_are_no_copy():
 
 
 def test_a_prefix_that_no_name_has_is_refused_with_the_nearest():
-    with pytest.raises(InputError, match=r"begin with 'encoder_p\.' .*did you mean 'encoder_q\.'"):
+    with pytest.raises(InputError, match=r"start with 'encoder_p\.' .*did you mean 'encoder_q\.'"):
         under_prefix(behind("encoder_q.", state_of(Net())), "encoder_p", "file")
 
 
