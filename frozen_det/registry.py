@@ -3,11 +3,14 @@
 Only nodes that are used are here. Each names the package that mmengine imports when a type is first requested.
 """
 
+from .host.noise import silence_prints
 from .host.presence import require_host
 from .plugins import load_plugins
 
 require_host()
 from mmengine import registry as root  # noqa: E402  without a host the line above says what to type
+
+silence_prints()
 
 
 class Registry(root.Registry):

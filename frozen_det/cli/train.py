@@ -5,6 +5,8 @@ frozen-det train configs/custom_coco.py --cfg-options data_root=my/data --resume
 frozen-det train quickstart --fraction 0.1 --same-updates --seed 1
 """
 
+from pathlib import Path
+
 from .config_arguments import add_config, options_of
 
 
@@ -27,6 +29,8 @@ def add_arguments(parser) -> None:
         help="how several processes were started; pytorch is torchrun",
     )
     parser.add_argument("--seed", type=int, help="run seed (default: the config's)")
+    parser.add_argument("--no-report", action="store_true", help="leave out the page that is written at the end")
+    parser.add_argument("--verbose", action="store_true", help="the whole log on the console, as mmengine writes it")
     add_fraction(parser)
 
 
@@ -60,9 +64,10 @@ def add_fraction_details(parser) -> None:
 
 
 def run(args) -> int:
+    from ..engine.runs import is_first_process
     from ..engine.training import train
 
-    train(
+    newest = train(
         args.config,
         options=options_of(args),
         work_dir=args.work_dir,
@@ -73,5 +78,28 @@ def run(args) -> int:
         fraction=args.fraction,
         fraction_seed=args.fraction_seed,
         same_updates=args.same_updates,
+        verbose=args.verbose,
     )
+    if newest is not None and is_first_process():
+        _print_next(newest, args)
     return 0
+
+
+def _print_next(newest: Path, args) -> None:
+    """Write the report of a finished run, and say what can be done with it."""
+    import contextlib
+    import sys
+
+    from ..errors import InputError
+    from ..reports.write import write_report
+
+    work_dir = newest.parent
+    best = max(work_dir.glob("best_*.pth"), key=lambda path: path.stat().st_mtime_ns, default=newest)
+    if not args.no_report:
+        try:
+            with contextlib.redirect_stdout(sys.stderr):
+                print(f"report {write_report([work_dir])[0]}")
+        except InputError as error:
+            print(f"no report: {error}", file=sys.stderr)
+    test = f"frozen-det test {args.config} {best}"
+    print(f"next   {test}\n       frozen-det predict IMAGES --checkpoint {best}", file=sys.stderr)

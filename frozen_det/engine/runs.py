@@ -16,6 +16,7 @@ from ..host.signatures import subclasses_of
 from ..weights.atomic_write import make_folder
 from ..weights.kept_checkpoints import checkpoint_to_resume, latest_checkpoint, require_exists
 from ..weights.loading import read
+from .console import ConciseRunner, ConsoleHook
 from .hooks.lean_checkpoint import LeanCheckpointHook
 from .runner.joined_data import JoinedDataHook
 from .runner.lockstep import current_member
@@ -108,8 +109,12 @@ def train(cfg, experiment_name: str, resume: bool, log: Callable[[str], None] = 
     return latest_checkpoint(run.work_dir)
 
 
-def new_runner(cfg):
+def new_runner(cfg, concise: bool = False):
     """mmengine's Runner for a config.
+
+    Args:
+        cfg: of a training or test.
+        concise: the console says what a person needs; otherwise all that the log file holds.
 
     mmengine keeps one visualizer for each name, and configs give all theirs the same name: a second run in one
     process (training, then its evaluation; the stages of a chain) would write its log, curves and config into the
@@ -128,11 +133,13 @@ def new_runner(cfg):
     while Path(cfg.get("work_dir") or "work_dirs", time.strftime("%Y%m%d_%H%M%S")).exists():
         time.sleep(0.05)
     with _logs_that_stop():
-        runner = Runner.from_cfg(cfg)
+        runner = (ConciseRunner if concise else Runner).from_cfg(cfg)
     member = current_member()
     if member is not None:
         member.adopt(runner)
     runner.register_hook(JoinedDataHook(), priority="VERY_HIGH")
+    if concise:
+        runner.register_hook(ConsoleHook())
     if not any(isinstance(hook, LeanCheckpointHook) for hook in runner.hooks):
         runner.register_hook(RunGuard())
     for handler in runner.logger.handlers:

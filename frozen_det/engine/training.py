@@ -26,6 +26,7 @@ def train(
     fraction: float | None = None,
     fraction_seed: int = 0,
     same_updates: bool = False,
+    verbose: bool = False,
     log: Callable[[str], None] = print,
 ) -> Path | None:
     """Train a detector or a classifier by config; what `frozen-det train` does.
@@ -42,6 +43,7 @@ def train(
         fraction: share of the training images, in (0, 1]; every class keeps at least one image. None takes all.
         fraction_seed: seed of the draw of the fraction; the run's seed does not change it.
         same_updates: with a fraction F, 1/F times the epochs, so that the number of updates stays the same.
+        verbose: show the whole log on the console, as mmengine does; it is in the log file in any case.
         log: called with each line about how the run begins.
 
     Returns:
@@ -66,7 +68,7 @@ def train(
     )
     resume = str(resume) if resume is not None else None
     with training_folder(cfg, resume, log, "the same with --resume (resume='auto')"), host_scope():
-        runner = new_runner(cfg)
+        runner = new_runner(cfg, concise=not verbose)
         if cfg.get("accumulate", 1) > 1 and runner.rank == 0:
             log(describe_accumulation(cfg, runner.world_size))
         runner.train()

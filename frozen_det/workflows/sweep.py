@@ -170,7 +170,7 @@ class Sweep:
         options = ["--cfg-options", *run.options] if run.options else []
         kept = ["--out", str(run.folder / RESULT), "--detections", str(run.folder / DETECTIONS)]
         return (
-            ["train", run.config, *where, "--resume", *run.arguments, *options],
+            ["train", run.config, *where, "--resume", "--no-report", *run.arguments, *options],
             ["test", run.config, *where, *kept, *options],
         )
 

@@ -63,6 +63,7 @@ def test_each_run_is_trained_then_tested_on_its_final_checkpoint(tmp_path, monke
         "--work-dir",
         str(run.folder),
         "--resume",
+        "--no-report",  # the sweep writes one over all
         "--seed",
         "0",
         "--cfg-options",

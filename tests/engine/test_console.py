@@ -1,0 +1,65 @@
+"""The console of a training holds what a person needs; the log file holds everything."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from frozen_det.engine.console import _duration, scores
+from frozen_det.engine.runs import new_runner
+from frozen_det.host.noise import leave_out
+from tests.training_runs import tiny_config, tiny_scenes
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """(lines of the console, text of the log file, folder) of a training."""
+    folder = tmp_path_factory.mktemp("concise")
+    cfg = tiny_config(tiny_scenes(folder / "toy"), folder / "run", train_cfg__max_epochs=1)
+    with pytest.MonkeyPatch.context() as patch:
+        lines = []
+        patch.setattr("builtins.print", lambda *words, **options: lines.append(" ".join(map(str, words))))
+        runner = new_runner(cfg, concise=True)
+        runner.train()
+    return lines, Path(runner.log_dir, f"{runner.timestamp}.log").read_text(), Path(runner.work_dir)
+
+
+def test_before_the_first_step_it_says_data_model_proof_and_where_the_log_is(run):
+    lines, _, folder = run
+    first = next(number for number, line in enumerate(lines) if ", step " in line)
+    said = [line for line in lines[:first] if line]
+    assert len(said) < 40
+    assert "train  8 images, 10 classes (zero, one, two, three, four, ...), 4 steps of 2 an epoch, 1 epochs" in said
+    assert any(line.startswith("model  FasterRCNN on timm/tf_efficientnet_lite0: ") for line in said)
+    assert any(line.startswith("frozen backbone: 288 tensors, sha256 ") for line in said)
+    assert any(line.startswith(f"log    {folder}") for line in said)
+
+
+def test_then_steps_with_the_time_left_scores_and_the_best_checkpoint(run):
+    lines, _, folder = run
+    assert any(line.startswith("epoch 1 of 1, step 2 of 4, loss ") and line.endswith(" s left") for line in lines)
+    assert any(line.startswith("epoch 1 of 1: bbox_mAP ") for line in lines)
+    assert lines[-1].startswith("best   bbox_mAP ") and lines[-1].endswith(str(next(folder.glob("best_*.pth"))))
+
+
+def test_the_log_file_keeps_everything(run):
+    log = run[1]
+    assert "Config:" in log and "Hooks will be executed" in log and "Epoch(train)" in log and "frozen proof" in log
+
+
+def test_scores_begin_with_the_monitored_one_and_leave_out_what_is_not_there():
+    found = {"coco/bbox_mAP_50": 0.5, "coco/bbox_mAP_s": -1.0, "coco/bbox_mAP": 0.25, "name": "x"}
+    assert scores(found, "coco/bbox_mAP") == "bbox_mAP 0.250, bbox_mAP_50 0.500"
+    assert scores({}) == "no scores"
+
+
+@pytest.mark.parametrize("seconds, words", [(0.4, "0 s"), (59.4, "59 s"), (60, "1 min 0 s"), (7384, "2 h 3 min")])
+def test_durations(seconds, words):
+    assert _duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    "text, kept", [('"FileClient" will be deprecated in future.', False), ('loss of "FileClient"', True)]
+)
+def test_only_lines_that_nobody_can_act_on_are_left_out(text, kept):
+    assert leave_out(logging.LogRecord("", logging.WARNING, "", 0, text, (), None)) == kept
