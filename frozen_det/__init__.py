@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .engine.training import train
     from .errors import InputError
     from .evaluation.stored_results import evaluate_stored
+    from .export.family_programs import export_family
     from .export.programs import export_program
     from .export.weights_file import export_backbone
     from .inference.detector import Detections, LoadedDetector, load_backbone, load_detector
@@ -49,6 +50,7 @@ __all__ = [
     "evaluate",
     "evaluate_stored",
     "export_backbone",
+    "export_family",
     "export_program",
     "list_backbones",
     "list_configs",
@@ -72,6 +74,7 @@ _WITH_HOST = {
     "evaluate": "engine.testing",
     "evaluate_stored": "evaluation.stored_results",
     "export_backbone": "export.weights_file",
+    "export_family": "export.family_programs",
     "export_program": "export.programs",
     "list_backbones": "models.backbone_sources.source",
     "load_backbone": "inference.detector",

@@ -2,6 +2,7 @@
 
 frozen-det export quickstart work_dirs/quickstart/epoch_10.pth -o backbone.safetensors
 frozen-det export quickstart work_dirs/quickstart/epoch_10.pth -o backbone.onnx
+With --with, several detectors on one frozen backbone: -o is a folder that gets backbone.onnx and one file a detector.
 """
 
 from pathlib import Path
@@ -18,6 +19,13 @@ def add_arguments(parser) -> None:
     parser.add_argument("checkpoint", help="checkpoint that the config trained, lean or full")
     parser.add_argument(
         "-o", "--out", required=True, metavar="FILE", help=f"what to write, by suffix: {', '.join(FORMATS)}"
+    )
+    parser.add_argument(
+        "--with",
+        dest="others",
+        nargs="+",
+        metavar="CHECKPOINT",
+        help="more detectors on the same backbone, by the configs in their checkpoints; all become ONNX programs",
     )
     parser.add_argument(
         "--format",
@@ -45,6 +53,8 @@ def add_arguments(parser) -> None:
 def run(args) -> int:
     from ..inference.detector import load_backbone
 
+    if args.others:
+        return _export_family(args)
     kind = _format(args)
     if args.part == "detector":
         return _export_detector(args, kind)
@@ -104,6 +114,25 @@ def _export_program(args, backbone, kind: str) -> None:
         f"{args.out}: {report.card.architecture}, input `images` ({size}), outputs {', '.join(report.outputs)}\n"
         f"differs from eager by at most {report.largest_difference:.1e} of the largest magnitude on {checked}"
     )
+
+
+def _export_family(args) -> int:
+    from ..export import export_family
+    from ..inference.family import load_family, member_names
+
+    if Path(args.out).suffix in FORMATS or args.part == "detector" or args.fold_bn or args.layout != "plain":
+        raise InputError(
+            f"expected a folder after -o for --with, and none of --part, --fold-bn, --layout; got {args.out}."
+        )
+    checkpoints = member_names([args.checkpoint, *args.others])
+    configs = {next(iter(checkpoints)): args.config}
+    family = load_family(checkpoints, configs, "cpu", options_of(args))
+    for name, report in export_family(family, args.out, "onnx", _size(args)).items():
+        print(
+            f"{Path(args.out) / name}.onnx: outputs {', '.join(report.outputs)}, differ from eager by at most "
+            f"{report.largest_difference:.1e} of the largest magnitude"
+        )
+    return 0
 
 
 def _export_detector(args, kind: str) -> int:

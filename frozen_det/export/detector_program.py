@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..errors import InputError
+from ..models.backbones.frozen_backbone import FrozenBackbone
+from ..models.backbones.shared_features import stand_alone
 from ..weights.card import WeightsCard
 from ..weights.digest import fingerprint
 from .programs import ProgramReport, write_program
@@ -29,29 +31,37 @@ def export_detector(model: nn.Module, path, kind: str, size_hw: tuple[int, int] 
     Raises:
         InputError: an op that a program cannot hold, by name; otherwise as `export_program`.
     """
-    _refuse_data_dependent(model, size_hw or (256, 320))
+    refuse_data_dependent(model, size_hw or (256, 320))
     backbone, where = model.backbone, type(model).__name__
-    card = WeightsCard(
-        architecture=f"{where} on {getattr(backbone, 'architecture', type(backbone).__name__)}",
-        digest=fingerprint(dict(model.state_dict())).digest,
-        **_preprocessing(model),
-    )
     # An independent copy: tracing may leave marks on the modules it runs.
     network = RawOutputs(copy.deepcopy(model).eval().requires_grad_(False))
+    for part in network.modules():
+        if isinstance(part, FrozenBackbone):
+            stand_alone(part)
     with torch.no_grad():
         names = tuple(network(torch.zeros(1, 3, *(size_hw or (256, 320)))))
     unit = max(getattr(backbone, "strides", (32,)))
-    return write_program(network, RawOutputs(model), path, kind, size_hw, unit, names, card, where)
+    return write_program(network, RawOutputs(model), path, kind, size_hw, unit, names, card_of(model), where)
+
+
+def card_of(model: nn.Module) -> WeightsCard:
+    """The card of a whole detector: its type, backbone, digest and preprocessing."""
+    backbone = model.backbone
+    return WeightsCard(
+        architecture=f"{type(model).__name__} on {getattr(backbone, 'architecture', type(backbone).__name__)}",
+        digest=fingerprint(dict(model.state_dict())).digest,
+        **_preprocessing(model),
+    )
 
 
 class RawOutputs(nn.Module):
-    """A single-stage detector as a function from images to the maps of its head, by kind and level."""
+    """A single-stage detector as a function from what its backbone takes to the maps of its head, by kind and level."""
 
     def __init__(self, detector: nn.Module):
         super().__init__()
         self.detector = detector
 
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
+    def forward(self, images) -> dict[str, Tensor]:
         outputs = self.detector(images, None, mode="tensor")
         return {
             f"{kind}_level{level}": value for kind, values in zip(_KINDS, outputs) for level, value in enumerate(values)
@@ -70,7 +80,7 @@ def _preprocessing(model: nn.Module) -> dict:
     )
 
 
-def _refuse_data_dependent(model: nn.Module, size_hw) -> None:
+def refuse_data_dependent(model: nn.Module, size_hw) -> None:
     """Run once in eager and raise if an op ran whose number of results depends on values."""
     from mmdet.structures import DetDataSample
 

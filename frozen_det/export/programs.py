@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,8 +32,8 @@ TOLERANCE = 1e-4
 INSTALL = "pip install 'frozen-det[export]'"
 NEEDED_TORCH = (2, 6)
 
-# A function from images (N, 3, H, W) to named outputs.
-Named = Callable[[Tensor], dict[str, Tensor]]
+# A function from images (N, 3, H, W), or from a tuple of feature maps, to named outputs.
+Named = Callable[[Any], dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,8 @@ def write_program(
     names: Sequence[str],
     card: WeightsCard,
     where: str,
+    given: Callable[[Tensor], Any] = lambda images: images,
+    inputs: Sequence[str] = (INPUT,),
 ) -> ProgramReport:
     """Trace a model, write it, read it back and compare it.
 
@@ -142,6 +145,8 @@ def write_program(
         path, kind, size_hw, card: as :func:`export_program`.
         unit: largest stride.
         where: the model's name, for messages.
+        given: what the model takes instead of images, made from them: a tuple of feature maps.
+        inputs: names of what it takes.
 
     Raises:
         InputError: as :func:`export_program`.
@@ -156,17 +161,17 @@ def write_program(
             ".safetensors file), or pip install --upgrade torch torchvision."
         )
     attempts = _attempts(eager, size_hw, unit)
-    for inputs, step in attempts:
+    for images, step in attempts:
         try:
-            with replacing(path) as partial:
-                program = _trace(model.eval(), inputs[0], size_hw, step, where)
-                read = _write(program, partial, kind, names, card, where, step)
-                largest = _compare(read, eager, inputs, path)
+            with replacing(path) as partial, torch.no_grad():
+                program = _trace(model.eval(), given(images[0]), size_hw, step, where)
+                read = _write(program, partial, kind, inputs, names, card, where, step)
+                largest = _compare(read, given, eager, images, path)
             break
         except InputError:
             if step == attempts[-1][1]:
                 raise
-    return ProgramReport(card, tuple(names), size_hw, step, tuple((n.shape[0], *n.shape[2:]) for n in inputs), largest)
+    return ProgramReport(card, tuple(names), size_hw, step, tuple((n.shape[0], *n.shape[2:]) for n in images), largest)
 
 
 # ---- tracing -------------------------------------------------------------------------------------------------------
@@ -195,12 +200,12 @@ def _attempts(eager: Named, size_hw, unit: int) -> list[tuple[list[Tensor], int]
     return [([*divided[:2], odd], 1), (divided, unit)]
 
 
-def _trace(model: nn.Module, example: Tensor, size_hw, step: int, where: str):
+def _trace(model: nn.Module, example, size_hw, step: int, where: str):
     """`torch.export` of the model with open batch, height and width, or with an open batch alone."""
     dim = torch.export.Dim
     if size_hw is not None:
         free = {0: dim.DYNAMIC}
-    elif step == 1:
+    elif step == 1 or not isinstance(example, Tensor):
         free = {0: dim.DYNAMIC, 2: dim.DYNAMIC, 3: dim.DYNAMIC}
     else:
         free = {0: dim.DYNAMIC, 2: step * dim("rows", min=1), 3: step * dim("columns", min=1)}
@@ -208,7 +213,8 @@ def _trace(model: nn.Module, example: Tensor, size_hw, step: int, where: str):
         raise _must_be_fixed(where, "it cuts the map into windows, and how many depends on the size")
     try:
         with _exact_same_padding(), torch.no_grad():
-            return torch.export.export(model, (example,), dynamic_shapes={INPUT: free}, strict=False)
+            shapes = free if isinstance(example, Tensor) else tuple(free for _ in example)
+            return torch.export.export(model, (example,), dynamic_shapes=(shapes,), strict=False)
     except Exception as error:
         if size_hw is None:
             raise _must_be_fixed(where, _first_cause(error)) from error
@@ -254,14 +260,25 @@ def whole_same_padding(size, kernel_size: int, stride: int, dilation: int):
 # ---- files ---------------------------------------------------------------------------------------------------------
 
 
-def _write(program, path: Path, kind: str, names: Sequence[str], card: WeightsCard, where: str, step: int) -> Named:
+def _write(
+    program,
+    path: Path,
+    kind: str,
+    inputs: Sequence[str],
+    names: Sequence[str],
+    card: WeightsCard,
+    where: str,
+    step: int,
+) -> Named:
     """Write the file; returns the program as read back from it."""
     if kind == "torch-export":
         torch.export.save(program, path, extra_files={f"{KEY}.json": card.to_json()})
         return torch.export.load(path).module()
     onnxruntime = import_onnx()
     try:
-        made = torch.onnx.export(program, dynamo=True, input_names=[INPUT], output_names=list(names), verbose=False)
+        made = torch.onnx.export(
+            program, dynamo=True, input_names=list(inputs), output_names=list(names), verbose=False
+        )
     except Exception as error:
         raise InputError(
             f"{where} cannot be written as ONNX: {_first_cause(error)}. Use a file that ends in "
@@ -271,14 +288,15 @@ def _write(program, path: Path, kind: str, names: Sequence[str], card: WeightsCa
     made.model.metadata_props["input_size_multiple_of"] = str(step)
     made.save(str(path))
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return onnx_function(session, names)
+    return onnx_function(session, names, inputs)
 
 
-def onnx_function(session, names: Sequence[str]) -> Named:
+def onnx_function(session, names: Sequence[str], inputs: Sequence[str] = (INPUT,)) -> Named:
     """An onnxruntime session as a function on tensors."""
 
-    def run(images: Tensor) -> dict[str, Tensor]:
-        values = session.run(list(names), {INPUT: images.numpy()})
+    def run(given) -> dict[str, Tensor]:
+        tensors = (given,) if isinstance(given, Tensor) else given
+        values = session.run(list(names), {name: one.numpy() for name, one in zip(inputs, tensors)})
         return {name: torch.from_numpy(value) for name, value in zip(names, values)}
 
     return run
@@ -309,7 +327,7 @@ def _first_cause(error: BaseException) -> str:
     return f"{type(error).__name__}: {(str(error).strip() or 'no detail').splitlines()[0][:300]}"
 
 
-def _compare(read: Named, eager: Named, inputs: Sequence[Tensor], path: Path) -> float:
+def _compare(read: Named, given: Callable, eager: Named, inputs: Sequence[Tensor], path: Path) -> float:
     """Largest difference from eager over all inputs and outputs, relative to the output's largest magnitude."""
     largest = 0.0
     for images in inputs:
@@ -317,7 +335,7 @@ def _compare(read: Named, eager: Named, inputs: Sequence[Tensor], path: Path) ->
         with torch.no_grad():
             wanted = eager(images)
             try:
-                got = read(images)
+                got = read(given(images))
             except Exception as error:
                 raise InputError(
                     f"the program for {path} does not run on {size}: {_first_cause(error)}. It was not "
