@@ -35,7 +35,15 @@ is first asked for; `import frozen_det` alone loads no torch. Whatever a user ca
 GROUPS = {
     "Train and measure": ["train", "evaluate", "evaluate_stored", "describe", "ModelDescription"],
     "Detect": ["load_detector", "LoadedDetector", "load_family", "DetectorFamily", "Detections"],
-    "Backbones": ["FrozenBackbone", "Detector", "list_backbones", "load_backbone", "export_backbone", "export_program", "export_family"],
+    "Backbones": [
+        "FrozenBackbone",
+        "Detector",
+        "list_backbones",
+        "load_backbone",
+        "export_backbone",
+        "export_program",
+        "export_family",
+    ],
     "Weights and configs": ["read_card", "WeightsCard", "list_configs", "load_config", "InputError"],
 }
 SECTIONS = ("Args", "Attributes", "Returns", "Raises")
