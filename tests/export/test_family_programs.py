@@ -9,7 +9,7 @@ from frozen_det.errors import InputError
 from frozen_det.export import export_family
 
 from ..torch_versions import needs_programs
-from .small_bodies import BODIES
+from .small_backbones import BACKBONES
 
 
 def _retina(strides, **backbone):
@@ -24,7 +24,7 @@ def _retina(strides, **backbone):
             type="RetinaNet",
             backbone=dict(
                 type="frozen_det.FrozenBackbone",
-                body=BODIES["convnext"][0],
+                body=BACKBONES["convnext"][0],
                 weights="random",
                 strides=strides,
                 **backbone,
