@@ -1,13 +1,15 @@
-"""Detectors on one frozen backbone against the same detectors one by one: time and memory, in use and in training.
+"""Frozen passes shared or stored against each computed anew: detectors on one backbone in use and in training, a cache.
 
-Every member is Faster R-CNN with a pyramid of 128 channels on a backbone with random weights. Both arms do the same
-work in turns in one process: k passes of one image, or one training step each. With a share f of the backbone in the
-time of the separate passes, sharing can reach (f + k (1 - f)) / k of it; f is measured in the same calls. Memory is the
-peak of a separate process for each arm with all k detectors loaded.
+Members are equal detectors on a backbone with random weights: Faster R-CNN with a pyramid of 128 channels, or Cascade
+R-CNN with NAS-FPN. Both arms do the same work in turns in one process: k passes of one image, one training step each,
+or one step with features from disk (float32). With a share f of the backbone in the time of the separate passes,
+sharing can reach (f + k (1 - f)) / k of it and a cache 1 - f; f is measured in the same calls. Memory is the peak of a
+separate process for each arm with all k detectors loaded.
 """
 
 import contextlib
 import copy
+import itertools
 import json
 import os
 import statistics
@@ -15,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -22,6 +25,8 @@ import torch
 from ..engine.runner.lockstep import Lockstep
 from ..host.processes import ONE_HEAP
 from ..inference.family import DetectorFamily
+from ..models.backbones.stored_features import read_features_from
+from ..weights.feature_store import FeatureStore
 from .detector_batch import synthetic_batch
 from .measurement import (
     add_output,
@@ -37,17 +42,19 @@ from .measurement import (
 )
 
 BODIES = ("vit_base_patch16_224", "resnet50", "tf_efficientnet_lite0")
-WORK = ("use", "training")
-_DECODER = {
-    "model.detector.neck.out_channels": 128,
-    "model.detector.rpn_head.feat_channels": 128,
-    "model.detector.roi_head.bbox_head.fc_out_channels": 512,
+WORK = ("use", "training", "cache")
+_WIDER = {"model.detector.neck.out_channels": 128, "model.detector.rpn_head.feat_channels": 128}
+_CASCADE = "smoke/cascade-rcnn_frozen-efficientnetlite0_nasfpn_plain-8e_toy"
+# Decoder -> config and its overrides.
+DECODERS = {
+    "fpn": ("quickstart", {**_WIDER, "model.detector.roi_head.bbox_head.fc_out_channels": 512}),
+    "nasfpn-cascade": (_CASCADE, {**_WIDER, "model.detector.roi_head.bbox_head.conv_out_channels": 128}),
 }
 
 
 @dataclass
 class Row:
-    """One backbone, in use or in training.
+    """One backbone and decoder, in use, in training or with a cache.
 
     Attributes:
         share: of the backbone in the time of the separate passes.
@@ -60,6 +67,7 @@ class Row:
     """
 
     body: str
+    decoder: str
     work: str
     share: float
     alone_ms: float
@@ -75,6 +83,7 @@ class Row:
 def add_arguments(parser) -> None:
     add_timm_backbones(parser, BODIES)
     parser.set_defaults(size=(384, 384))
+    parser.add_argument("--decoders", nargs="+", default=["fpn"], choices=DECODERS, help="default: fpn")
     parser.add_argument("--members", type=int, default=8, help="detectors k (default 8)")
     parser.add_argument("--rounds", type=int, default=3, help="measured rounds of both arms (default 3)")
     parser.add_argument("--no-peak", action="store_true", help="leave the memory out: four processes a backbone")
@@ -84,8 +93,8 @@ def add_arguments(parser) -> None:
 def run(args) -> int:
     require_from_one(args, "members", "rounds")
     rows = []
-    for body in args.bodies:
-        rows += measure(body, tuple(args.size), args.members, args.rounds, peak=not args.no_peak)
+    for body, decoder in itertools.product(args.bodies, args.decoders):
+        rows += measure(body, decoder, tuple(args.size), args.members, args.rounds, peak=not args.no_peak)
     if args.json:
         print(json.dumps([asdict(row) for row in rows], indent=1))
         return 0
@@ -94,16 +103,18 @@ def run(args) -> int:
     return 0
 
 
-def measure(body: str, size_hw: tuple[int, int], k: int, rounds: int, peak: bool = True) -> list[Row]:
-    """One backbone, in use and in training; see :class:`Row`."""
-    first = _detector(body, size_hw)
+def measure(body: str, decoder: str, size_hw: tuple[int, int], k: int, rounds: int, peak: bool = True) -> list[Row]:
+    """One backbone and decoder: every kind of work; see :class:`Row`."""
+    first = _detector(body, decoder, size_hw)
     rows = []
     for work in WORK:
+        if work == "cache":
+            k = 1
         calls = {arm: _prepared(copy.deepcopy(first), work, arm, k, size_hw) for arm in ("alone", "together")}
         alone, together, backbone = _times(calls, work, rounds)
         found = {
             kind: [
-                _against_bound(a, b, inside[place], k)
+                _against_bound(a, b, inside[place], 0 if work == "cache" else k)
                 for a, b, inside in zip(getattr(alone, kind), getattr(together, kind), backbone)
             ]
             for place, kind in enumerate(("walls", "cpus"))
@@ -111,6 +122,7 @@ def measure(body: str, size_hw: tuple[int, int], k: int, rounds: int, peak: bool
         share, ratio, bound = (statistics.median(one[place] for one in found["walls"]) for place in range(3))
         row = Row(
             body,
+            decoder,
             work,
             share,
             alone.wall_ms,
@@ -120,7 +132,7 @@ def measure(body: str, size_hw: tuple[int, int], k: int, rounds: int, peak: bool
             [ratio / bound for _, ratio, bound in found["walls"]],
             statistics.median(ratio / bound for _, ratio, bound in found["cpus"]),
         )
-        rows.append(_with_peak(row, first, size_hw, k) if peak else row)
+        rows.append(_with_peak(row, first, size_hw, k) if peak and work != "cache" else row)
     return rows
 
 
@@ -140,6 +152,7 @@ def table(rows: list[Row]) -> str:
     cells = [
         [
             row.body,
+            row.decoder,
             row.work,
             f"{row.share:.2f}",
             f"{row.alone_ms:.0f}",
@@ -155,15 +168,16 @@ def table(rows: list[Row]) -> str:
         for row in rows
     ]
     header = (
-        "backbone|work|share|alone ms|together ms|ratio|bound|/ bound|from..to|CPU / bound|"
+        "backbone|decoder|work|share|alone ms|together ms|ratio|bound|/ bound|from..to|CPU / bound|"
         "alone MiB|together MiB|memory / bound"
     )
-    return text_table(header, cells, left=2)
+    return text_table(header, cells, left=3)
 
 
 def _against_bound(alone: float, together: float, backbone: float, k: int) -> tuple[float, float, float]:
+    """Share, ratio and bound; k is 0 where no member computes the backbone."""
     share = backbone / alone
-    return share, together / alone, (share + k * (1 - share)) / k
+    return share, together / alone, (share + k * (1 - share)) / k if k else 1 - share
 
 
 class _Clock:
@@ -200,7 +214,7 @@ class _Member:
 
     def do(self, work: str) -> None:
         """Detect in an image, or take a step."""
-        self.step() if work == "training" else self.detector([self.image])
+        self.detector([self.image]) if work == "use" else self.step()
 
     def step(self) -> None:
         """One step of training."""
@@ -226,14 +240,18 @@ class _Arm:
 
 def _prepared(first, work: str, arm: str, k: int, size_hw) -> _Arm:
     """A detector and k - 1 copies of it, and what they do in an arm."""
-    family = DetectorFamily() if arm == "together" else None
-    found = [first.model.train(work == "training") and first]
+    family = DetectorFamily() if arm == "together" and work != "cache" else None
+    found = [first.model.train(work != "use") and first]
     for number_ in range(k):
         if number_:
             found.append(copy.deepcopy(first))
         if family is not None:
             family.add(str(number_), found[-1])
     members = {str(number_): _Member(one, size_hw) for number_, one in enumerate(found)}
+    if arm == "together" and work == "cache":
+        folder = TemporaryDirectory(prefix="frozen_det-")
+        read_features_from(first.model.backbone, FeatureStore(folder.name))
+        return _Arm(list(members.values()), lambda folder=folder: members["0"].do(work))
     if family is None:
         return _Arm(list(members.values()), lambda: [one.do(work) for one in members.values()])
     if work == "use":
@@ -248,12 +266,12 @@ def _require_done(outcomes: dict) -> None:
             raise found
 
 
-def _detector(body: str, size_hw):
+def _detector(body: str, decoder: str, size_hw):
     from ..config import load_config
     from ..inference.detector import new_detector
     from .measured_step import quiet_host
 
-    cfg = load_config("quickstart", _DECODER)
+    cfg = load_config(*DECODERS[decoder])
     pipeline = cfg.test_dataloader.dataset.pipeline
     cfg.test_dataloader.dataset = dict(type="frozen_det.CocoDataset", ann_file="none.json", pipeline=pipeline)
     for step in pipeline:
@@ -274,7 +292,7 @@ def _with_peak(row: Row, first, size_hw, k: int) -> Row:
     alone, together = (
         in_fresh_process(
             __spec__.name,
-            json.dumps([row.body, row.work, arm, k, size_hw]),
+            json.dumps([row.body, row.decoder, row.work, arm, k, size_hw]),
             what=f"{k} detectors on {row.body} in {row.work}",
             env={**ONE_HEAP, **os.environ},  # as a sweep does
         )
@@ -288,8 +306,8 @@ def _with_peak(row: Row, first, size_hw, k: int) -> Row:
     return row
 
 
-def _peak_mib(body: str, work: str, arm: str, k: int, size_hw) -> float:
-    first = _detector(body, size_hw)
+def _peak_mib(body: str, decoder: str, work: str, arm: str, k: int, size_hw) -> float:
+    first = _detector(body, decoder, size_hw)
     before = (resident_bytes() or peak_resident_bytes()) - sum(one.nbytes for one in first.model.state_dict().values())
     _prepared(first, work, arm, k, tuple(size_hw))()
     return (peak_resident_bytes() - before) / 2**20

@@ -8,11 +8,11 @@ from frozen_det.cli import main
 
 @pytest.fixture(scope="module")
 def rows():
-    return {row.work: row for row in benchmark_family.measure("test_resnet", (64, 96), 2, 2, peak=False)}
+    return {row.work: row for row in benchmark_family.measure("test_resnet", "fpn", (64, 96), 2, 2, peak=False)}
 
 
-def test_both_kinds_of_work_are_measured_against_their_own_bound(rows):
-    assert list(rows) == ["use", "training"]
+def test_every_kind_of_work_are_measured_against_their_own_bound(rows):
+    assert list(rows) == ["use", "training", "cache"]
     for row in rows.values():
         assert 0 < row.share < 1 and len(row.of_bound) == 2 and row.peak_mib is None
 
@@ -21,12 +21,15 @@ def test_both_kinds_of_work_are_measured_against_their_own_bound(rows):
 def test_the_bound_counts_the_backbone_once_and_the_rest_k_times(backbone, bound):
     share, ratio, found = benchmark_family._against_bound(4.0, 3.0, backbone, 4)
     assert (share, ratio, found) == (backbone / 4, 0.75, bound)
+    assert benchmark_family._against_bound(4.0, 3.0, backbone, 0)[2] == 1 - backbone / 4  # of a cache
 
 
 def test_the_memory_bound_counts_the_backbone_once(monkeypatch):
-    detector = benchmark_family._detector("test_resnet", (64, 96))
+    detector = benchmark_family._detector("test_resnet", "fpn", (64, 96))
     monkeypatch.setattr(benchmark_family, "in_fresh_process", lambda *given, **_: 10.0 if "alone" in given[1] else 8.0)
-    row = benchmark_family._with_peak(benchmark_family.Row("", "use", 0, 0, 0, 0, 0, [], 0), detector, (64, 96), 3)
+    row = benchmark_family._with_peak(
+        benchmark_family.Row("", "fpn", "use", 0, 0, 0, 0, 0, [], 0), detector, (64, 96), 3
+    )
     backbone = sum(one.nbytes for one in detector.model.backbone.state_dict().values()) / 2**20
     assert row.peak_mib == (10.0, 8.0) and row.peak_of_bound == pytest.approx(8 / (10 - 2 * backbone))
 
@@ -34,7 +37,7 @@ def test_the_memory_bound_counts_the_backbone_once(monkeypatch):
 def test_the_table_has_a_line_for_each(rows, monkeypatch, capsys):
     monkeypatch.setattr(benchmark_family, "measure", lambda *_, **__: list(rows.values()))
     assert main(["benchmark", "family", "--bodies", "test_resnet"]) == 0
-    assert capsys.readouterr().out.count("test_resnet") == 2
+    assert capsys.readouterr().out.count("test_resnet") == 3
 
 
 def test_no_members_is_one_line(capsys):
