@@ -84,6 +84,7 @@ MOVED = {
     "atomic_write": "weights.atomic_write",
     "checkpoints": "weights.loading",
     "class_names": "weights.class_names",
+    "cli.faults": "host.faults",
     "datasets.annotation_check": "datasets.readers.annotation_check",
     "datasets.boxed_masks": "datasets.transforms.cropped_masks",
     "datasets.class_names": "datasets.readers.class_names",

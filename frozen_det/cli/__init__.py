@@ -11,8 +11,8 @@ import os
 import sys
 
 from ..errors import closest
+from ..host.faults import described, ending_by_signal
 from ..host.presence import require_host
-from .faults import described, ending_by_signal
 
 # Verb as typed -> module in this package.
 COMMANDS = {

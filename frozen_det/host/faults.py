@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..errors import InputError, StorageError, storage_error
-from ..host.presence import PARTS, HostMissingError, require_host
+from .presence import PARTS, HostMissingError, require_host
 
 _IN_WORKER = re.compile(r"^Caught (\w+) in (DataLoader worker process|pin memory thread)")
 _BUILT = re.compile(r"^class `(\w+)` in ([\w./]+): (.*)", re.S)

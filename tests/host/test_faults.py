@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from frozen_det import cli
-from frozen_det.cli.faults import Terminated, described
 from frozen_det.errors import InputError, storage_error
+from frozen_det.host.faults import Terminated, described
 
 
 @pytest.fixture
