@@ -19,6 +19,7 @@ COMMANDS = {
     "train": "train",
     "test": "test",
     "predict": "predict",
+    "extend": "extend",
     "analyze": "analyze",
     "describe": "describe",
     "doctor": "doctor",

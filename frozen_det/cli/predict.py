@@ -2,7 +2,8 @@
 
     frozen-det predict photo.jpg --checkpoint work_dirs/quickstart/best.pth -o out
     frozen-det predict photos/ --checkpoint birds.pth boats.pth -o out
-Of several checkpoints on one frozen backbone, this runs once for an image; what each finds goes to out/ITS-NAME.
+Of several checkpoints on one frozen backbone, this runs once for an image; what each finds goes to out/ITS-NAME, with
+--join all of it to out, as of one detector.
 """
 
 from contextlib import ExitStack
@@ -11,11 +12,22 @@ from pathlib import Path
 from ..errors import InputError, StorageError
 from .config_arguments import add_cfg_options, options_of
 
+_ALL = ""  # stands for all checkpoints together
+
 
 def add_arguments(parser) -> None:
     parser.add_argument("images", nargs="+", help="image files, or folders of images")
     parser.add_argument("--config", help="config file or shipped name (default: the one in each checkpoint)")
     parser.add_argument("--checkpoint", required=True, nargs="+", help="checkpoints, lean or full, on one backbone")
+    parser.add_argument(
+        "--join",
+        nargs="?",
+        const=1.0,
+        type=float,
+        metavar="IOU",
+        help="write what all checkpoints find as one list; with an IOU, of boxes of different checkpoints that overlap "
+        "more the best score stays (default: all boxes)",
+    )
     parser.add_argument("-o", "--out", default="predictions", help="folder for pictures and predictions.json")
     parser.add_argument("--score", type=float, default=0.3, help="draw detections from this score on")
     parser.add_argument("--device", help="cpu, cuda, ... (default: the GPU where there is one)")
@@ -26,22 +38,27 @@ def run(args) -> int:
     from tqdm import tqdm
 
     from ..inference.family import load_family, member_names
+    from ..inference.joining import join, joined_classes
     from ..inference.predictions_file import PredictionsFile
 
     if not 0 <= args.score <= 1:
         raise InputError(f"expected --score from 0 to 1, got {args.score:g}.")
+    if args.join is not None and not 0 < args.join <= 1:
+        raise InputError(f"expected an IoU in (0, 1] after --join, got {args.join:g}.")
     out = Path(args.out)
     checkpoints = member_names(args.checkpoint)
-    folders = {name: out / name if len(checkpoints) > 1 else out for name in checkpoints}
+    folders = {name: out / name for name in checkpoints} if len(checkpoints) > 1 and args.join is None else {_ALL: out}
     files = _image_files(args.images)
     names = {folder: _names(files, folder) for folder in folders.values()}
     configs = dict.fromkeys(checkpoints, args.config) if args.config else None
     family = load_family(checkpoints, configs, args.device, options_of(args))
     reader = next(iter(family.values())).reader
+    classes = {name: one.classes for name, one in family.items()}
+    classes[_ALL] = joined_classes(classes.values())
     left_out, undrawn = [], []
     with ExitStack() as stack:
         written = {
-            name: stack.enter_context(PredictionsFile(folder / "predictions.json", family[name].classes))
+            name: stack.enter_context(PredictionsFile(folder / "predictions.json", classes[name]))
             for name, folder in folders.items()
         }
         for file in tqdm(files, desc="detecting", unit="image"):
@@ -53,6 +70,7 @@ def run(args) -> int:
             except InputError as fault:
                 left_out.append(f"{file}: {fault}")
                 continue
+            found[_ALL] = next(iter(found.values())) if args.join is None else join(found, args.join)
             for name, folder in folders.items():
                 fault = _written(written[name], file, pixels, found[name], folder / names[folder][file], args.score)
                 if fault is not None:

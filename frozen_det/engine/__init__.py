@@ -1,6 +1,7 @@
 """Hooks and training-time parts of frozen_det. Importing it registers them, and every Runner checks what it loads."""
 
 from .hooks.checkpoint_match import CheckpointMatchHook, guard_host_runner
+from .hooks.extends import ExtendsHook
 from .hooks.feature_cache import FeatureCacheHook
 from .hooks.fraction_record import FractionRecordHook
 from .hooks.frozen_proof import FrozenProofHook
@@ -18,6 +19,7 @@ from .optimizers.parameter_groups import RoleParameterGroups
 
 __all__ = [
     "CheckpointMatchHook",
+    "ExtendsHook",
     "FeatureCacheHook",
     "FractionRecordHook",
     "FrozenProofHook",

@@ -18,6 +18,7 @@ from ..datasets.images.pixels import PixelReader
 from ..errors import InputError
 from ..host.devices import device_of
 from ..weights.class_names import RENAME, counts_by_label, stated_classes
+from ..weights.extends import Extended
 
 
 @dataclass(frozen=True)
@@ -61,14 +62,21 @@ class LoadedDetector:
         model: the detector, in eval mode.
         pipeline: the test pipeline for a ``file`` and for an ``array``.
         classes: names, in the order of the labels.
+        extends: what its checkpoint says it extends, or None.
 
     Attributes:
         reader: opens files as the pipeline does, with the same EXIF rotation: boxes refer to its output.
     """
 
-    def __init__(self, model: nn.Module, pipeline: Mapping[str, Any], classes: tuple[str, ...]):
+    def __init__(
+        self,
+        model: nn.Module,
+        pipeline: Mapping[str, Any],
+        classes: tuple[str, ...],
+        extends: Extended | None = None,
+    ):
         self.model: Any = model  # of the host, whose types say less than its models have
-        self.pipeline, self.classes = pipeline, classes
+        self.pipeline, self.classes, self.extends = pipeline, classes, extends
         self.reader = PixelReader.of(pipeline["file"].transforms)
 
     def __call__(self, images: Sequence[str | Path | np.ndarray]) -> list[Detections]:
@@ -187,15 +195,15 @@ def load_detector(
     loaded = read(checkpoint)
     with_state_dict(loaded, str(checkpoint))
     classes = stated_classes(loaded, str(checkpoint))
-    cfg = load_config(config, options) if config is not None else _recorded(loaded, checkpoint, classes, options)
-    data = _test_data(cfg)
+    cfg = load_config(config, options) if config is not None else recorded_config(loaded, checkpoint, classes, options)
+    data = data_tested_on(cfg)
     if data is not None:
         order_for(data, classes, str(checkpoint), marked=counts_by_label(loaded))
     if classes is None:
         raise InputError(f"expected the class names in the meta of {checkpoint}, but it has none. {RENAME}.")
     model = MODELS.build(cfg.model)
     load_whole(model, loaded, str(checkpoint))
-    return LoadedDetector(model.to(device).eval(), _pipelines(cfg), classes)
+    return LoadedDetector(model.to(device).eval(), _pipelines(cfg), classes, Extended.in_meta(loaded, str(checkpoint)))
 
 
 def new_detector(config, backbone: Mapping[str, Any] | None = None, device: str | None = None) -> LoadedDetector:
@@ -222,7 +230,7 @@ def new_detector(config, backbone: Mapping[str, Any] | None = None, device: str 
     model = cfg.model if backbone is None else with_backbone(cfg.model, backbone)
     model = MODELS.build(model)
     model.init_weights()
-    data = _test_data(cfg)
+    data = data_tested_on(cfg)
     classes = () if data is None else data.metainfo.get("classes", ())
     return LoadedDetector(model.to(device).eval(), _pipelines(cfg), tuple(classes))
 
@@ -249,8 +257,17 @@ def load_backbone(config: str | Path, checkpoint: str | Path, options: Mapping[s
     return trained_backbone(cfg.model, checkpoint, cfg.filename)
 
 
-def _recorded(loaded: Mapping, checkpoint, classes: tuple[str, ...] | None, options: Mapping | None):
-    """The config in a checkpoint; its training data are not read for the number of classes."""
+def recorded_config(loaded: Mapping, checkpoint, classes: tuple[str, ...] | None, options: Mapping | None = None):
+    """The config in a checkpoint; its training data are not read for the number of classes.
+
+    Args:
+        loaded: what :func:`frozen_det.weights.loading.read` gave; checkpoint: its file.
+        classes: that it states, or None.
+        options: overrides.
+
+    Raises:
+        InputError: it holds no config, or an override that cannot be right.
+    """
     from ..config.load import load_recorded_text
 
     text = (loaded.get("meta") or {}).get("cfg")
@@ -263,7 +280,7 @@ def _recorded(loaded: Mapping, checkpoint, classes: tuple[str, ...] | None, opti
     return cfg
 
 
-def _test_data(cfg):
+def data_tested_on(cfg):
     """The config's test data, unread but for their classes; None where they are not there: detecting needs none."""
     from mmdet.registry import DATASETS
 

@@ -8,8 +8,9 @@ from typing import Any
 from ..errors import InputError
 from ..models.backbones.frozen_backbone import FrozenBackbone
 from ..models.backbones.shared_features import SharedFeatures, stand_alone
-from ..weights.digest import Fingerprint
+from ..weights.digest import Fingerprint, canonical, fingerprint
 from .detector import Detections, LoadedDetector, load_detector, new_detector
+from .joining import join
 
 
 class DetectorFamily(Mapping[str, LoadedDetector]):
@@ -60,8 +61,8 @@ class DetectorFamily(Mapping[str, LoadedDetector]):
             member: the detector, or the config of one to build.
 
         Raises:
-            InputError: a name that is taken, a config that cannot be built, another frozen base, or images prepared in
-                another way.
+            InputError: a name that is taken, a config that cannot be built, another frozen base, images prepared in
+                another way, or another decoder than that of the detector that a member extends.
         """
         if name in self._members:
             raise InputError(f"expected members of different names, got {name!r} twice; name one otherwise.")
@@ -70,6 +71,9 @@ class DetectorFamily(Mapping[str, LoadedDetector]):
         digests = {backbone: backbone.frozen_fingerprint() for backbone in _backbones(member)}
         if self._members:
             self._require_alike(name, member, next(iter(digests.values()), None))
+        for other, one in self._members.items():
+            _require_extended(other, one, name, member)
+            _require_extended(name, member, other, one)
         for backbone, digest in digests.items():
             self._shared.join(backbone, digest)
         self._members[name] = member
@@ -109,6 +113,21 @@ class DetectorFamily(Mapping[str, LoadedDetector]):
             finally:
                 self._shared.forget()
         return found
+
+    def joined(self, images: Sequence, iou_threshold: float = 1.0) -> list[Detections]:
+        """Detect, and give what all members found in an image as one list.
+
+        Args:
+            images: as in a call.
+            iou_threshold: in (0, 1]; of boxes of different members that overlap more the best score stays.
+
+        Returns:
+            for each image its detections over the classes of all members; see :func:`.joining.join`.
+
+        Raises:
+            InputError: as in a call; a threshold out of range; members with panoptic maps.
+        """
+        return [join(found, iou_threshold) for found in self(images)]
 
     def _require_alike(self, name: str, member: LoadedDetector, digest: Fingerprint | None) -> None:
         first, one = next(iter(self._members.items()))
@@ -179,6 +198,20 @@ def _require_known(names, members: Mapping, where: str) -> None:
     for name in names:
         if name not in members:
             raise InputError(f"expected names among {sorted(members)} {where}, got {name!r}.")
+
+
+def _require_extended(first: str, one: LoadedDetector, second: str, other: LoadedDetector) -> None:
+    """Refuse another detector of the classes that a member extends than the one it extends."""
+    if one.extends is None or one.extends.classes != other.classes:
+        return
+    wanted, state = one.extends.decoder, other.model.state_dict()
+    now = fingerprint({name: value for name, value in state.items() if canonical(name) in wanted.tensors})
+    moved = wanted.first_difference(now)
+    if moved is not None:
+        raise InputError(
+            f"expected {second}, which has the classes that {first} extends, to be the detector that it extends "
+            f"({one.extends.file}, decoder sha256 {wanted.digest[:12]}), but {moved} differs. Give that file."
+        )
 
 
 def _backbones(detector: LoadedDetector) -> list[FrozenBackbone]:
