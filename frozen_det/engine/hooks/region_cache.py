@@ -27,7 +27,7 @@ from ...registry import HOOKS
 from ...weights.digest import fingerprint
 from ...weights.feature_store import FeatureStore, num_bytes
 from ...weights.whole_checkpoint import unwrapped
-from ..runner.region_batches import batch_name, region_loader
+from ..runner.region_batches import RegionLoader, batch_name
 from .views import ViewsHook
 
 
@@ -68,7 +68,7 @@ class RegionCacheHook(ViewsHook):
             )
         self.store = FeatureStore(self.folder, self.limit)
         loader, draws = runner.train_loop.dataloader, (runner.seed, runner.rank, runner.world_size)
-        runner.train_loop.dataloader = region_loader(loader, self.store, function_digest(runner, model), draws)
+        runner.train_loop.dataloader = RegionLoader(loader, self.store, function_digest(runner, model), draws)
         let_regions_pass(model.data_preprocessor)
         model.keep_regions = self._keep
 
@@ -122,7 +122,7 @@ class RegionCacheHook(ViewsHook):
 
 
 def function_digest(runner, model: ClassifierStage) -> str:
-    """Of all that regions follow from beside a batch's samples and its step's draws."""
+    """Digest of all that regions follow from beside a batch's samples and its step's draws."""
     body = model.backbone.frozen_tensors() if getattr(model.backbone, "is_frozen", False) else {}
     weights = fingerprint({**model.frozen_tensors(), **{f"backbone.body.{name}": one for name, one in body.items()}})
     device = next(model.parameters()).device
@@ -136,10 +136,19 @@ def function_digest(runner, model: ClassifierStage) -> str:
 
 
 def data_digest(dataset) -> str:
-    """Of a data set's entries (paths, objects) and its files' sizes and dates, through wrappers."""
-    inner = getattr(dataset, "datasets", None) or [vars(dataset).get("dataset")]
+    """Digest of a data set's entries (paths, objects) and its files' sizes and dates, through wrappers.
+
+    Raises:
+        InputError: a data set that does not tell its entries.
+    """
+    inner = getattr(dataset, "datasets", None) or [getattr(dataset, "__dict__", {}).get("dataset")]
     if inner[0] is not None:
         return "".join(data_digest(one) for one in inner)
+    if not hasattr(dataset, "get_data_info"):
+        raise InputError(
+            f"expected a data set with get_data_info in train_dataloader.dataset, as mmdet's have, got "
+            f"{type(dataset).__name__} (RegionCacheHook). Leave the hook out."
+        )
     digest = hashlib.sha256()
     for index in range(len(dataset)):
         entry = dataset.get_data_info(index)

@@ -85,20 +85,27 @@ class RegionDataset:
         return len(self.dataset)
 
 
-def region_loader(loader: DataLoader, store: FeatureStore, function: str, draws: tuple) -> DataLoader:
+class RegionLoader(DataLoader):
     """A loader of the same batches in the same order, each read from the store where it is there.
+
+    Its ``batch_size`` is the other loader's, for checkpoints and learning rates count images.
 
     Args:
         loader: of images.
         store, function, draws: see :class:`RegionBatches`.
     """
-    return DataLoader(
-        RegionDataset(loader.dataset, loader.collate_fn, store),
-        sampler=RegionBatches(loader.batch_sampler, function, draws),
-        batch_size=None,
-        collate_fn=_whole,
-        **{name: getattr(loader, name) for name in _KEPT},
-    )
+
+    def __init__(self, loader: DataLoader, store: FeatureStore, function: str, draws: tuple):
+        self._images = loader
+        super().__init__(
+            RegionDataset(loader.dataset, loader.collate_fn, store),
+            sampler=RegionBatches(loader.batch_sampler, function, draws),
+            batch_size=None,
+            collate_fn=_whole,
+            **{name: getattr(loader, name) for name in _KEPT},
+        )
+
+    batch_size = property(lambda self: self._images.batch_size, lambda self, value: None)
 
 
 def batch_name(batch: dict) -> BatchName:

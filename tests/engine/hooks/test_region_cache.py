@@ -12,9 +12,11 @@ from mmengine.hooks import Hook
 
 from frozen_det.engine.hooks.region_cache import RegionCacheHook
 from frozen_det.engine.runner.lockstep import Lockstep
+from frozen_det.engine.runner.resuming import check_resumable
 from frozen_det.engine.runs import new_runner
 from frozen_det.errors import InputError
 from frozen_det.models.detectors.regions import batch_of_regions, regions_in
+from frozen_det.weights.loading import read
 
 from ...models.detectors.test_second_stage import batch, stages
 from ...training_runs import tiny_config, tiny_scenes
@@ -140,6 +142,20 @@ def test_a_broken_file_is_computed_again_and_what_does_not_fit_is_computed_each_
     assert seen.read.count(False) == 1 and seen.losses == losses[: BATCHES * VIEWS]
     _, seen = run(scenes, first, tmp_path / "full", cache(tmp_path / "small", views=1, limit="1KB"), epochs=2)
     assert not any(seen.read) and seen.losses[:BATCHES] == losses[:BATCHES]
+
+
+def test_a_resumed_run_takes_the_steps_of_one_that_went_through(runs, scenes, first, tmp_path):
+    def with_checkpoints(cfg):
+        cfg.default_hooks.checkpoint = dict(type="frozen_det.LeanCheckpointHook", interval=1)
+
+    def resumed(cfg):
+        check_resumable(read(newest), cfg, str(newest))
+        cfg.resume, cfg.load_from = True, str(newest)
+
+    kept, newest = cache(runs[1] / "kept"), tmp_path / "half" / f"epoch_{VIEWS}.pth"
+    run(scenes, first, tmp_path / "half", kept, epochs=VIEWS, change=with_checkpoints)
+    weights, seen = run(scenes, first, tmp_path / "whole", kept, change=resumed)
+    assert len(seen.read) == BATCHES * (EPOCHS - VIEWS) and same(weights, runs[0]["computed"][0])
 
 
 def test_side_by_side_each_ends_with_the_weights_it_has_alone_and_the_later_ones_read(runs, scenes, first, tmp_path):
