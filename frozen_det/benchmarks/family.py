@@ -94,7 +94,9 @@ def run(args) -> int:
     require_from_one(args, "members", "rounds")
     rows = []
     for body, decoder in itertools.product(args.bodies, args.decoders):
-        rows += measure(body, decoder, tuple(args.size), args.members, args.rounds, peak=not args.no_peak)
+        found = measure(body, decoder, tuple(args.size), args.members, args.rounds, peak=not args.no_peak)
+        print(table(found), file=sys.stderr, flush=True)  # a run that is interrupted has shown what it had
+        rows += found
     if args.json:
         print(json.dumps([asdict(row) for row in rows], indent=1))
         return 0
