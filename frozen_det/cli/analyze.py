@@ -11,7 +11,7 @@ it names. Called again, studies that are done with the same inputs are read back
 from pathlib import Path
 
 from ..errors import InputError
-from .config_arguments import add_cfg_options, options_of
+from .config_arguments import add_cfg_options, add_feature_cache, options_of, store_of
 
 
 def add_arguments(parser) -> None:
@@ -40,6 +40,7 @@ def add_arguments(parser) -> None:
         help="seeded draw of the config's test images; 0: all (default: 1000)",
     )
     parser.add_argument("--seed", type=int, default=0, help="of images, noise, pairs and resamples (default: 0)")
+    add_feature_cache(parser)
     add_options(parser)
 
 
@@ -57,6 +58,7 @@ def run(args) -> int:
         raise InputError(f"expected --num-images from 0 on, got {args.num_images}.")
     options = StudyOptions(args.num_images or None, args.seed, parsed_options(args))
     studies = chosen_studies(args.study, options)
+    store = store_of(args)
     # A work directory's config came with it: its types are names, not Python objects to import.
     from_folder = any(Path(word).expanduser().is_dir() for word in args.candidates)
     with (
@@ -65,8 +67,10 @@ def run(args) -> int:
     ):
         candidates = read_candidates(args.candidates, options_of(args))
         results = run_studies(
-            studies, candidates, options, args.out, lambda line: print(line, file=sys.stderr, flush=True)
+            studies, candidates, options, args.out, lambda line: print(line, file=sys.stderr, flush=True), store
         )
+        if store is not None:
+            print(store.summary(), file=sys.stderr)
 
         html, markdown = write_page(results, args.out)
     total = len(studies) * len(candidates)

@@ -16,6 +16,27 @@ def add_cfg_options(
     parser.add_argument("--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=help)
 
 
+def add_feature_cache(parser: argparse.ArgumentParser) -> None:
+    """Add `--feature-cache`."""
+    parser.add_argument(
+        "--feature-cache",
+        metavar="FOLDER",
+        help="read features of images that the same frozen body has seen before and write those of others, 20 GB at "
+        "most; other commands may share the folder",
+    )
+
+
+def store_of(args):
+    """The store of `--feature-cache`, or None.
+
+    Raises:
+        StorageError: the folder cannot be made or written.
+    """
+    from ..weights.feature_store import FeatureStore
+
+    return None if args.feature_cache is None else FeatureStore(args.feature_cache)
+
+
 def options_of(args) -> dict:
     """`--cfg-options` as a dict.
 

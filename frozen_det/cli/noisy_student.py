@@ -4,7 +4,7 @@ frozen-det noisy_student noisy_student/resnet20_cifar10 --cfg-options data_root=
 frozen-det noisy_student my_loop.py --work-dir runs/loop        (again: continues where it stopped)
 """
 
-from .config_arguments import add_config, config_of, work_dir_of
+from .config_arguments import add_config, add_feature_cache, config_of, store_of, work_dir_of
 
 
 def add_arguments(parser) -> None:
@@ -13,6 +13,7 @@ def add_arguments(parser) -> None:
     parser.add_argument(
         "--seed", type=int, help="of the split, the selection and every training (default: the configs')"
     )
+    add_feature_cache(parser)
 
 
 def run(args) -> int:
@@ -21,7 +22,10 @@ def run(args) -> int:
     cfg = config_of(args)
     if args.seed is not None:
         set_seed(cfg, args.seed)
-    result = run_noisy_student(cfg, work_dir_of(args, cfg), log=lambda line: print(line, flush=True))
+    store = store_of(args)
+    result = run_noisy_student(cfg, work_dir_of(args, cfg), lambda line: print(line, flush=True), store)
+    if store is not None:
+        print(store.summary())
     print()
     for model in result.models:
         numbers = result.metrics.get(model.name) or {}

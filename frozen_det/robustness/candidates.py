@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
+from ..weights.feature_store import FeatureStore
 
 
 @dataclass
@@ -87,6 +88,7 @@ class StudyClassifier:
         batch_size: of everything that is measured.
 
     Attributes:
+        mean, std: (1, 3, 1, 1), in units of pixels in [0, 1].
         stated_classes: the class names that its weights state, or None.
 
     Its parameters ask for no gradient and its norms use their running statistics, also while images are attacked.
@@ -97,14 +99,19 @@ class StudyClassifier:
     def __init__(self, network: nn.Module, mean, std, batch_size: int = 100):
         self.network, self.batch_size = network.eval().requires_grad_(False), batch_size
         self.device = next(network.parameters()).device
-        self.mean, self.std = (
-            torch.as_tensor(value, dtype=torch.float32, device=self.device).view(1, 3, 1, 1) / 255
-            for value in (mean, std)
-        )
+        self._expected = [
+            torch.as_tensor(value, dtype=torch.float32, device=self.device).view(1, 3, 1, 1) for value in (mean, std)
+        ]
+        self.mean, self.std = (value / 255 for value in self._expected)
 
     def __call__(self, pixels: Tensor) -> Tensor:  # (N, 3, H, W)
         """Logits (N, C) of pixels in [0, 1]; gradients pass."""
-        return self.network((pixels - self.mean) / self.std).float()
+        return self.network(self.normalised(pixels)).float()
+
+    def normalised(self, pixels: Tensor) -> Tensor:  # (N, 3, H, W)
+        """What the network gets of pixels in [0, 1]; of 8-bit pixels bit for bit what training and labelling give."""
+        mean, std = self._expected
+        return (pixels * 255 - mean) / std  # 255 * (x / 255) is x for every 8-bit x
 
     def logits(self, images: Tensor, change: Callable[[Tensor], Tensor] | None = None) -> np.ndarray:
         """(N, C) logits of (N, 3, H, W) uint8 images or floats in [0, 1], batch by batch, without gradients.
@@ -214,14 +221,23 @@ def fitting_batch(size_hw: tuple[int, int]) -> int:
     return max(1, min(100, 16 * 224 * 224 // (size_hw[0] * size_hw[1])))
 
 
-def open_classifier(candidate: Candidate, batch_size: int = 100) -> StudyClassifier:
-    """The candidate's network with its weights in it."""
+def open_classifier(candidate: Candidate, batch_size: int = 100, store: FeatureStore | None = None) -> StudyClassifier:
+    """The candidate's network with its weights in it.
+
+    Args:
+        candidate: whose.
+        batch_size: of everything that is measured.
+        store: where features of images seen before are read (:mod:`frozen_det.upstream.stored_network`).
+    """
     from ..upstream.fixres.resolution_sweep import load_model
+    from ..upstream.stored_network import read_pooled_from
 
     model = load_model(candidate.cfg, candidate.checkpoint)
     pre = model.data_preprocessor
     opened = StudyClassifier(model.network, pre.mean.flatten().tolist(), pre.std.flatten().tolist(), batch_size)
     opened.model, opened.stated_classes = model, model.stated_classes
+    if store is not None:
+        read_pooled_from(opened.network, store)
     return opened
 
 

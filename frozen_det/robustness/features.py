@@ -18,22 +18,6 @@ from ..upstream.last_stride import run_last_stage_at_stride_one
 from .candidates import StudyClassifier, unit
 
 
-def linear_head(network: nn.Module, num_classes: int | None = None) -> str:
-    """Name of the last linear layer of a network (with `num_classes` outputs, where given).
-
-    Raises:
-        InputError: there is none.
-    """
-    names = [
-        name
-        for name, module in network.named_modules()
-        if isinstance(module, nn.Linear) and num_classes in (None, module.out_features)
-    ]
-    if not names:
-        raise InputError(f"expected a classifier that ends in a linear layer, got {type(network).__name__} without.")
-    return names[-1]
-
-
 def pooled_features(classifier: StudyClassifier, images: Tensor, head: str) -> np.ndarray:
     """(N, D) inputs of the head for (N, 3, H, W) images."""
     found: list[Tensor] = []
@@ -69,7 +53,7 @@ def mapped_layer(network: nn.Module, head: str, probe: Tensor) -> str:
 
     Args:
         network: in eval mode.
-        head: of :func:`linear_head`.
+        head: of :func:`frozen_det.upstream.stored_network.linear_head`.
         probe: (N, 3, H, W) normalised images, not constant.
 
     Raises:
@@ -192,4 +176,4 @@ def images_through(paths, fit: Callable) -> Tensor:
 
 def normalised(classifier: StudyClassifier, images: Tensor) -> Tensor:
     """What the network itself gets."""
-    return (unit(images).to(classifier.device) - classifier.mean) / classifier.std
+    return classifier.normalised(unit(images).to(classifier.device))

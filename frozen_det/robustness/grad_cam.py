@@ -51,7 +51,7 @@ def gradient_layer(network: nn.Module, head: str, probe: Tensor) -> GradientLaye
 
     Args:
         network: in eval mode.
-        head: of :func:`.features.linear_head`.
+        head: of :func:`frozen_det.upstream.stored_network.linear_head`.
         probe: (N, 3, H, W) normalised images, not constant.
 
     Raises:

@@ -15,6 +15,7 @@ from ..models.backbone_sources.weights import weights_file
 from ..upstream.pretrained import split_head
 from ..weights.atomic_write import replacing
 from ..weights.class_names import refuse_other_order
+from ..weights.feature_store import FeatureStore
 from .bootstrap import Measured
 from .candidates import Candidate, StudyImages, fitting_batch, open_classifier, read_images
 from .study import Setting, Study, StudyOptions, studies
@@ -31,7 +32,12 @@ class StudyResults:
 
 
 def run_studies(
-    names: Sequence[str], candidates: list[Candidate], options: StudyOptions, out, log: Callable[[str], None] = print
+    names: Sequence[str],
+    candidates: list[Candidate],
+    options: StudyOptions,
+    out,
+    log: Callable[[str], None] = print,
+    store: FeatureStore | None = None,
 ) -> StudyResults:
     """Run what is not there yet.
 
@@ -41,6 +47,7 @@ def run_studies(
         options: settings.
         out: folder of the results.
         log: takes a line about the progress.
+        store: where candidates read features of images seen before; None computes them.
 
     Raises:
         InputError: settings that a study refuses, candidates with different test images, or weights that state other
@@ -67,7 +74,7 @@ def run_studies(
             key = study_key(study, candidate, images, options)
             stored = _stored(path, key)
             if stored is None:
-                classifier = classifier or _opened(candidate, images)
+                classifier = classifier or _opened(candidate, images, store)
                 clock = time.monotonic()
                 stored = study.run(classifier, images, options.of(study), setting)
                 _store(path, key, candidate, study.name, stored, time.monotonic() - clock)
@@ -99,9 +106,9 @@ def study_key(study: Study, candidate: Candidate, images: StudyImages, options: 
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _opened(candidate: Candidate, images: StudyImages):
+def _opened(candidate: Candidate, images: StudyImages, store: FeatureStore | None):
     """The candidate's classifier; its weights must not state the classes in another order than the images have."""
-    classifier = open_classifier(candidate, fitting_batch(images.size_hw))
+    classifier = open_classifier(candidate, fitting_batch(images.size_hw), store)
     refuse_other_order(
         classifier.stated_classes,
         images.classes,

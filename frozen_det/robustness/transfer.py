@@ -15,9 +15,10 @@ import numpy as np
 
 from ..errors import InputError
 from ..registry import STUDIES
+from ..upstream.stored_network import linear_head
 from .bootstrap import Bootstrap, Estimate, Measured
 from .candidates import Candidate, StudyClassifier, StudyImages
-from .features import fit_linear, images_through, linear_head, nearest_neighbours, pooled_features
+from .features import fit_linear, images_through, nearest_neighbours, pooled_features
 from .finetune import EPOCHS
 from .finetune import finetune as train_on
 from .study import Setting, Study, option

@@ -16,6 +16,7 @@ import torch
 from ..datasets.toy.toy_scenes import write_toy_scenes
 from ..errors import InputError
 from ..registry import STUDIES
+from ..upstream.stored_network import linear_head
 from .bootstrap import Measured
 from .boxed_images import read_boxed
 from .candidates import StudyClassifier, StudyImages
@@ -24,7 +25,6 @@ from .features import (
     finer_last_stage,
     fit_linear,
     images_through,
-    linear_head,
     mapped_layer,
     normalised,
     pooled_features,

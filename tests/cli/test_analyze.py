@@ -81,6 +81,23 @@ def test_a_folder_is_probed_and_trained_on_and_both_are_read_back(data, capsys, 
     assert "--finetune-epochs" in capsys.readouterr().err.strip().splitlines()[-1]
 
 
+def test_a_second_analysis_reads_the_features_of_the_first_and_finds_the_same(data, capsys):
+    found = []
+    for number in range(3):
+        line = [*words(data, "calibration"), "-o", str(data / f"out-{number}")]
+        assert run_command("analyze", line + ["--feature-cache", str(data / "features")] * (number > 0)) == 0
+        found.append(json.loads((data / f"out-{number}" / "calibration" / "weights.json").read_text())["measured"])
+        counts = [one for one in capsys.readouterr().err.splitlines() if one.startswith("feature cache")]
+        assert len(counts) == (number > 0)
+        assert (
+            ("0 entries read, 4 written" in counts[0], "4 entries read, 0 written" in counts[0])
+            == (number == 1, number == 2)
+            if counts
+            else True
+        )
+    assert found[0] == found[1] == found[2]
+
+
 @pytest.mark.parametrize(
     "change, said",
     [
@@ -88,6 +105,7 @@ def test_a_folder_is_probed_and_trained_on_and_both_are_read_back(data, capsys, 
         (lambda one: [one[0], one[2], *one[3:]], "config before the checkpoint"),
         (lambda one: [*one, "data_root=nowhere"], "nowhere"),
         (lambda one: ["wsol", *one[1:]], "--wsol-data"),
+        (lambda one: [*one[:3], "--feature-cache", one[2], *one[3:]], "weights.pth"),
     ],
 )
 def test_bad_arguments_are_one_line_and_exit_code_two(data, capsys, change, said):

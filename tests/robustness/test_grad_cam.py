@@ -6,10 +6,11 @@ import torch
 from torch import nn
 
 from frozen_det.errors import InputError
-from frozen_det.robustness.features import linear_head, mapped_layer
+from frozen_det.robustness.features import mapped_layer
 from frozen_det.robustness.grad_cam import GradientLayer, gradient_layer, gradient_maps
 from frozen_det.robustness.localization import class_activation_map
 from frozen_det.robustness.wsol import study_wsol
+from frozen_det.upstream.stored_network import linear_head
 
 from .study_networks import classifier
 from .test_wsol import Colours, data, seen

@@ -86,7 +86,7 @@ def one_candidate(monkeypatch, tmp_path):
     cfg = SimpleNamespace(filename="c.py", model=SimpleNamespace(to_dict=dict, get=lambda key: None))
     images, opened = images_of(flat([0.2, 0.4, 0.6, 0.8]), [0, 0, 1, 1]), []
 
-    def open_it(candidate, batch_size):
+    def open_it(candidate, batch_size, store):
         assert batch_size == 100
         opened.append(candidate.label)
         return classifier(Brightness())

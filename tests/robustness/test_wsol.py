@@ -13,12 +13,12 @@ from frozen_det.robustness.features import (
     feature_maps,
     finer_last_stage,
     fit_linear,
-    linear_head,
     mapped_layer,
     nearest_neighbours,
     pooled_features,
 )
 from frozen_det.robustness.wsol import read_boxed, study_wsol
+from frozen_det.upstream.stored_network import linear_head
 
 from .study_networks import classifier, images_of
 

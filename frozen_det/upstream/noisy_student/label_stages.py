@@ -62,7 +62,7 @@ def label_stage(loop, name: str, folder: Path, teacher, pool: Pool, settings: di
     )
     with loop.stage(name, made_by, [teacher.checkpoint] if teacher.checkpoint else []) as stage:
         if stage.todo:
-            model, transform = load_teacher(teacher.cfg, teacher.checkpoint)
+            model, transform = load_teacher(teacher.cfg, teacher.checkpoint, store=loop.store)
             refuse_other_order(
                 model.stated_classes, classes, f"the teacher {teacher.checkpoint}", "the labelled images", optional=True
             )
@@ -133,7 +133,7 @@ def agreement_stage(loop, name: str, labels: Path, student) -> dict:
         name, dict(transform=_evaluation(student.cfg)), [labels / "labels.json", student.checkpoint]
     ) as stage:
         if stage.todo:
-            model, transform = load_teacher(student.cfg, student.checkpoint)
+            model, transform = load_teacher(student.cfg, student.checkpoint, store=loop.store)
             found = agreement(model, one_by_one(transform), labels)
             write_json(out, found)
         stage.outputs = [out]

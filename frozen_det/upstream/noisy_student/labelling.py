@@ -8,7 +8,6 @@ same files, weights and settings is skipped. An image that does not decode is a 
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
@@ -29,12 +28,11 @@ from ...host.devices import device_of
 from ...registry import MODELS, TRANSFORMS
 from ...weights.atomic_write import replacing, write_json
 from ...weights.digest import fingerprint
+from ...weights.feature_store import FeatureStore
+from ..stored_network import WITHOUT_PLACE, read_pooled_from
 from ..transforms import EvalTransform
 from .label_files import LABELS, PLAN, UNDECODABLE, PartWriter, import_pyarrow, part_record, rows_path, vectors_path
 from .pool import Part, Pool, content_hash, read_part
-
-# Python's names of objects hold their place in memory, which no two processes share.
-_WITHOUT_PLACE = re.compile(r" (object )?at 0x[0-9a-f]+")
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ class LabelSummary:
     num_undecodable: int
 
 
-def load_teacher(config, checkpoint=None, device=None) -> tuple[nn.Module, object]:
+def load_teacher(config, checkpoint=None, device=None, store: FeatureStore | None = None) -> tuple[nn.Module, object]:
     """A classifier as a teacher, and the transform of its own evaluation.
 
     Averaged weights are taken where the checkpoint holds them: mmengine's ``state_dict`` is the average once its EMA
@@ -63,6 +61,7 @@ def load_teacher(config, checkpoint=None, device=None) -> tuple[nn.Module, objec
         config: Path, shipped name or loaded config of the classifier.
         checkpoint: File; None takes the weights that ``model.weights`` names.
         device: By default the GPU where there is one.
+        store: Where features of images seen before are read; see :mod:`..stored_network`.
 
     Returns:
         The model, in eval mode, its parameters without gradients; and the transform of ``test_dataloader``, or
@@ -90,7 +89,10 @@ def load_teacher(config, checkpoint=None, device=None) -> tuple[nn.Module, objec
         model.stated_classes = stated_classes(loaded, str(checkpoint))
     given = (cfg.get("test_dataloader") or cfg.get("val_dataloader") or {}).get("dataset", {}).get("transform")
     transform = TRANSFORMS.build(given) if isinstance(given, dict) else own_transform(model)
-    return model.to(device_of(device)).eval().requires_grad_(False), transform
+    model = model.to(device_of(device)).eval().requires_grad_(False)
+    if store is not None:
+        read_pooled_from(model.network, store)
+    return model, transform
 
 
 def own_transform(model: nn.Module) -> EvalTransform:
@@ -265,7 +267,7 @@ def _decoded(content: bytes, row: dict) -> Image.Image | None:
         with Image.open(BytesIO(content)) as image:
             decoded = upright_rgb(image)
     except Exception as error:  # broken files reach every kind of exception inside Pillow's decoders
-        row["error"] = f"{type(error).__name__}: {_WITHOUT_PLACE.sub('', str(error))}"
+        row["error"] = f"{type(error).__name__}: {WITHOUT_PLACE.sub('', str(error))}"
         return None
     row["decodes"] = True
     return decoded
@@ -371,7 +373,7 @@ def _made_by(model: nn.Module, transform, bound: float, teacher: str | None) -> 
         if hasattr(transform, "__dict__")
         else repr(transform)
     )
-    return json.dumps(["labels 1", teacher, _WITHOUT_PLACE.sub("", steps), bound])
+    return json.dumps(["labels 1", teacher, WITHOUT_PLACE.sub("", steps), bound])
 
 
 def _plan(out_dir: Path, inputs: dict[int, str]) -> None:

@@ -16,6 +16,7 @@ from ...engine.runner.stages import Stages
 from ...engine.train_stage import settings_of, train_stage
 from ...errors import InputError, refuse_unknown
 from ...weights.atomic_write import write_json
+from ...weights.feature_store import FeatureStore
 from ..fixres.config import SETTINGS, fixres_config, settings_of_part
 from .label_stages import agreement_stage, label_stage, select_stage
 from .labelled_split import split_files, write_split
@@ -62,7 +63,9 @@ class LoopResult:
     report: Path
 
 
-def run_noisy_student(cfg, work_dir, log: Callable[[str], None] = print) -> LoopResult:
+def run_noisy_student(
+    cfg, work_dir, log: Callable[[str], None] = print, store: FeatureStore | None = None
+) -> LoopResult:
     """Run a loop, or what is left of it.
 
     Args:
@@ -70,12 +73,13 @@ def run_noisy_student(cfg, work_dir, log: Callable[[str], None] = print) -> Loop
         work_dir: where everything goes: ``split/``, ``teacher/``, ``round-1/{labels,manifest,student}``, ...,
             ``fixres/``, ``report.html``.
         log: prints a line.
+        store: where teachers and students that label read features of images seen before; None computes them.
 
     Raises:
         InputError: a config that is no loop, or anything that one of the stages refuses.
     """
     check_loop(cfg)
-    loop = _Loop(cfg, Path(work_dir), log)
+    loop = _Loop(cfg, Path(work_dir), log, store)
     models, manifests = [loop.teacher()], []
     for number, settings in enumerate(cfg.rounds, start=1):
         labels = loop.labels(number, models[-1])
@@ -130,8 +134,8 @@ def check_loop(cfg) -> None:
 class _Loop:
     """One loop while it runs: its stages, in the order of the calls."""
 
-    def __init__(self, cfg, work_dir: Path, log: Callable[[str], None]):
-        self.cfg, self.work_dir, self.log = cfg, work_dir, log
+    def __init__(self, cfg, work_dir: Path, log: Callable[[str], None], store: FeatureStore | None):
+        self.cfg, self.work_dir, self.log, self.store = cfg, work_dir, log, store
         self.stages = Stages(work_dir, memory="loop.json", log=log)
         self.split = self._split() if cfg.get("split") else None
         sources = [dict(list_file=str(self.split.pool))] if self.split else list(cfg.pool["sources"])
