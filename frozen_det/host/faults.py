@@ -45,7 +45,8 @@ def ending_by_signal() -> Iterator[None]:
 
 def described(error: BaseException) -> tuple[str, int] | None:
     """One line for an exception, and the exit code; None for one that is a fault of the program."""
-    left = f" {error.on_disk}" if getattr(error, "on_disk", None) else ""
+    on_disk = getattr(error, "on_disk", None)
+    left = f" {on_disk}" if on_disk else ""
     if isinstance(error, KeyboardInterrupt):
         return f"stopped by Ctrl-C.{left or ' ' + _AGAIN}", 130
     if isinstance(error, Terminated):

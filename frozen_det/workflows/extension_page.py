@@ -38,6 +38,7 @@ def write_page(path: Path, old: Path, new: Path, joint: str | Path | None = None
     alone = {name: one(files[name]) for name, one in detectors.items()}
     family = DetectorFamily(members=detectors)
     extended, rows, equal = detectors["new"].extends, [], 0
+    assert extended is not None, "the new member was trained by extend"
     for name, one in detectors.items():
         together = family(files[name])
         equal += sum(_is_equal(a, b[name]) for a, b in zip(alone[name], together, strict=True))
