@@ -120,7 +120,7 @@ class FeatureStore:
         """Set the bytes in use from the files, and remove what a dead writer left; only a process that was killed
         between two writes makes a difference."""
         used = 0
-        for path in self.folder.rglob("*"):
+        for path in self.folder.glob(f"{'[0-9a-f]' * 16}/{'[0-9a-f]' * 2}/*"):  # a folder may hold other things
             if path.suffix == ".partial":
                 path.unlink(missing_ok=True)
             elif path.suffix == _ENTRY:
@@ -163,7 +163,9 @@ class StoredRows:
             compute: gives tensors of N rows; a row follows from its image alone.
         """
         keys = [(self._key(images), fingerprint({"image": image}).digest) for image in images]
-        rows = []
+        rows: list = []
+        if not keys:
+            return compute(images)
         for key in keys:
             rows.append(self.store.read(key))
             if rows[-1] is None:

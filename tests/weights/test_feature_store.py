@@ -85,6 +85,20 @@ def test_what_a_killed_writer_left_is_removed_and_the_count_made_again(tmp_path)
     assert int((tmp_path / ".used").read_text()) == path.stat().st_size
 
 
+def test_files_of_others_in_the_folder_are_neither_counted_nor_removed(tmp_path):
+    for name in ("model.safetensors", "download.partial", "runs/ab/half.partial"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"theirs")
+    FeatureStore(tmp_path)
+    assert int((tmp_path / ".used").read_text()) == 0
+    assert (tmp_path / "download.partial").exists() and (tmp_path / "runs/ab/half.partial").exists()
+
+
+def test_an_empty_batch_is_computed(tmp_path):
+    found = StoredRows(FeatureStore(tmp_path), "f")(torch.empty(0, 3, 8, 8), _Counted())
+    assert [one.shape for one in found] == [(0, 8, 8), (0, 3, 8, 8)]
+
+
 @pytest.mark.parametrize(
     "size, value", [("20GB", 20 * 10**9), ("1.5 mb", 1_500_000), (7, 7), ("2TB", 2 * 10**12), ("64B", 64)]
 )
