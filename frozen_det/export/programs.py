@@ -6,7 +6,7 @@ whose size cannot be left open is refused with the reason, unless a fixed size i
 
 import copy
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,6 +136,8 @@ def write_program(
     where: str,
     given: Callable[[Tensor], Any] = lambda images: images,
     inputs: Sequence[str] = (INPUT,),
+    compare: Callable[..., float] | None = None,
+    translations: Mapping | None = None,
 ) -> ProgramReport:
     """Trace a model, write it, read it back and compare it.
 
@@ -145,8 +147,10 @@ def write_program(
         path, kind, size_hw, card: as :func:`export_program`.
         unit: largest stride.
         where: the model's name, for messages.
-        given: what the model takes instead of images, made from them: a tuple of feature maps.
+        given: what the model takes instead of images, made from them: a tuple, of feature maps or of images and more.
         inputs: names of what it takes.
+        compare: instead of the comparison of all values, takes the same and returns the largest difference.
+        translations: operators of our own -> functions that write them as ONNX.
 
     Raises:
         InputError: as :func:`export_program`.
@@ -164,9 +168,9 @@ def write_program(
     for images, step in attempts:
         try:
             with replacing(path) as partial, torch.no_grad():
-                program = _trace(model.eval(), given(images[0]), size_hw, step, where)
-                read = _write(program, partial, kind, inputs, names, card, where, step)
-                largest = _compare(read, given, eager, images, path)
+                program = _trace(model.eval(), given(images[0]), size_hw, step if INPUT in inputs else 1, where)
+                read = _write(program, partial, kind, inputs, names, card, where, step, translations)
+                largest = (compare or _compare)(read, given, eager, images, path)
             break
         except InputError:
             if step == attempts[-1][1]:
@@ -205,7 +209,7 @@ def _trace(model: nn.Module, example, size_hw, step: int, where: str):
     dim = torch.export.Dim
     if size_hw is not None:
         free = {0: dim.DYNAMIC}
-    elif step == 1 or not isinstance(example, Tensor):
+    elif step == 1:
         free = {0: dim.DYNAMIC, 2: dim.DYNAMIC, 3: dim.DYNAMIC}
     else:
         free = {0: dim.DYNAMIC, 2: step * dim("rows", min=1), 3: step * dim("columns", min=1)}
@@ -213,12 +217,17 @@ def _trace(model: nn.Module, example, size_hw, step: int, where: str):
         raise _must_be_fixed(where, "it cuts the map into windows, and how many depends on the size")
     try:
         with _exact_same_padding(), torch.no_grad():
-            shapes = free if isinstance(example, Tensor) else tuple(free for _ in example)
+            shapes = free if isinstance(example, Tensor) else tuple(_free_of(one, free) for one in example)
             return torch.export.export(model, (example,), dynamic_shapes=(shapes,), strict=False)
     except Exception as error:
         if size_hw is None:
             raise _must_be_fixed(where, _first_cause(error)) from error
         raise InputError(f"{where} cannot be traced at {size_hw[0]} x {size_hw[1]}: {_first_cause(error)}") from error
+
+
+def _free_of(tensor: Tensor, free: dict) -> dict:
+    """The open dimensions of one of several inputs: of one that is no map, the batch alone."""
+    return free if tensor.dim() == 4 else {0: free[0]}
 
 
 def _must_be_fixed(where: str, reason: str) -> InputError:
@@ -269,6 +278,7 @@ def _write(
     card: WeightsCard,
     where: str,
     step: int,
+    translations: Mapping | None,
 ) -> Named:
     """Write the file; returns the program as read back from it."""
     if kind == "torch-export":
@@ -277,7 +287,12 @@ def _write(
     onnxruntime = import_onnx()
     try:
         made = torch.onnx.export(
-            program, dynamo=True, input_names=list(inputs), output_names=list(names), verbose=False
+            program,
+            dynamo=True,
+            input_names=list(inputs),
+            output_names=list(names),
+            verbose=False,
+            custom_translation_table=dict(translations or {}),
         )
     except Exception as error:
         raise InputError(
