@@ -46,7 +46,7 @@ def add_arguments(parser) -> None:
         "--part",
         choices=["backbone", "detector"],
         default="backbone",
-        help="programs: the whole detector up to its raw outputs, where its ops allow it",
+        help="programs: the whole detector: a two-stage one to its detections (ONNX), others to their raw outputs",
     )
 
 
@@ -142,7 +142,7 @@ def _export_detector(args, kind: str) -> int:
     detector = load_detector(args.config, args.checkpoint, "cpu", options_of(args))
     report = export_detector(detector.model, args.out, kind, _size(args))
     print(
-        f"{args.out}: raw outputs {', '.join(report.outputs)}, differ from eager by at most "
+        f"{args.out}: outputs {', '.join(report.outputs)}, differ from eager by at most "
         f"{report.largest_difference:.1e} of the largest magnitude"
     )
     return 0

@@ -4,14 +4,33 @@ Checked against the detector itself: of each detection of one there is one of th
 few whose overlap or score lies on a threshold.
 """
 
+import copy
+import dataclasses
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 from ..errors import InputError
-from .programs import INPUT, Named, ProgramReport, write_program
+from ..models.backbones.frozen_backbone import FrozenBackbone
+from ..weights.atomic_write import replacing
+from ..weights.card import KEY
+from .joined_onnx import join
+from .programs import (
+    INPUT,
+    SUFFIXES,
+    Named,
+    ProgramReport,
+    attempts,
+    export_program,
+    import_onnx,
+    onnx_function,
+    output_names,
+    write_program,
+)
 
 SIZES = "sizes"
 # In px of the input, and of scores and mask probabilities.
@@ -21,10 +40,10 @@ UNPAIRED = 0.02
 
 
 class Detections(nn.Module):
-    """A two-stage detector as a function of (images, sizes), or of (features of its backbone..., sizes).
+    """What follows a two-stage detector's backbone, as a function of (features..., sizes).
 
     Args:
-        detector: a copy that may be changed.
+        detector: a copy that may be changed, whose backbone gives what it gets.
 
     Raises:
         InputError: a part that no program can hold, by name.
@@ -37,62 +56,96 @@ class Detections(nn.Module):
         self.detector, self.heads = detector, TwoStage(detector)
 
     def forward(self, given: tuple[Tensor, ...]) -> dict[str, Tensor]:
-        *first, sizes = given
-        return self.heads(self.detector.extract_feat(first[0] if len(first) == 1 else tuple(first)), sizes)
+        *features, sizes = given
+        return self.heads(self.detector.extract_feat(tuple(features)), sizes)
 
 
-def export_detections(
-    program: nn.Module,
-    model: nn.Module,
-    path: str | Path,
-    kind: str,
-    size_hw: tuple[int, int] | None,
-    unit: int,
-    card,
-    where: str,
-    features: Callable[[Tensor], tuple[Tensor, ...]] | None = None,
-    inputs: tuple[str, ...] = (INPUT,),
-) -> ProgramReport:
-    """Write a two-stage detector, or what follows its backbone.
+class GivenFeatures(nn.Module):
+    """Stands for a backbone whose features are given."""
+
+    def forward(self, features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return features
+
+
+def export_detections(model, path: str | Path, kind: str, size_hw: tuple[int, int] | None, card) -> ProgramReport:
+    """Write a whole two-stage detector: ``images`` (N, 3, H, W) and ``sizes`` (N, 2) to detections.
 
     Args:
-        program: :class:`Detections` of a copy of the model.
-        model: the detector, which it is compared with.
-        path, kind, size_hw, unit, card, where: as :func:`.programs.write_program`.
-        features: images to what the program takes in their place.
-        inputs: names of that; ``sizes`` (N, 2), height and width in px of each picture in the padded input, comes last.
+        model: a loaded mmdet detector on a FrozenBackbone, in eval mode; adapters are merged.
+        path, kind, size_hw, card: as :func:`.programs.write_program`; the format is ONNX.
 
     Raises:
-        InputError: a format other than ONNX; otherwise as `write_program`.
+        InputError: a part that no program can hold, by name; otherwise as :func:`.programs.export_program`.
+    """
+    backbone, path = model.backbone, Path(path).expanduser()
+    require_program(model, kind, path)
+    onnxruntime = import_onnx()
+    with tempfile.TemporaryDirectory() as folder, replacing(path) as partial:
+        parts = Path(folder) / f"backbone{SUFFIXES[kind]}", Path(folder) / f"decoder{SUFFIXES[kind]}"
+        first = export_program(backbone, parts[0], kind, size_hw)
+        second = export_decoder(model, parts[1], kind, size_hw, card)
+        join(*parts, partial, {KEY: card.to_json(), "input_size_multiple_of": str(max(first.step, second.step))})
+        session = onnxruntime.InferenceSession(str(partial), providers=["CPUExecutionProvider"])
+        read = onnx_function(session, second.outputs, (INPUT, SIZES))
+
+        def given(images: Tensor) -> tuple[Tensor, ...]:
+            return (picture(images), sizes_within(images))
+
+        eager = _eager(model)
+        images = next(one for one, step in attempts(eager, size_hw, max(backbone.strides)) if step >= first.step)
+        largest = compare(read, given, eager, images, path)
+    return dataclasses.replace(second, step=first.step, largest_difference=largest)
+
+
+def export_decoder(model, path: str | Path, kind: str, size_hw: tuple[int, int] | None, card) -> ProgramReport:
+    """Write what follows the backbone: ``stride_4``, ... as the backbone's program gives them, and ``sizes``.
+
+    Args and errors as :func:`export_detections`.
     """
     from .group_nms import translations
 
-    if kind != "onnx":
-        raise InputError(
-            f"expected a file that ends in .onnx for {where}, whose program has suppression inside, which only ONNX "
-            f"has as an operator, got {path}."
-        )
+    backbone, where = model.backbone, f"the decoder of {type(model).__name__}"
+    require_program(model, kind, path)
+    try:
+        model.backbone = GivenFeatures()  # the copy would hold the backbone's tensors
+        decoder = Detections(copy.deepcopy(model).eval().requires_grad_(False))
+    finally:
+        model.backbone = backbone
 
     def given(images: Tensor) -> tuple[Tensor, ...]:
-        first = (images,) if features is None else features(images)
-        return (*first, sizes_within(images))
+        return (*backbone.plain_features(picture(images)), sizes_within(images))
 
     names = ("boxes", "scores", "labels", *(("masks",) if model.roi_head.with_mask else ()))
+    inputs = (*output_names(backbone.strides), SIZES)
+    unit, eager = max(backbone.strides), _eager(model)
     return write_program(
-        program,
-        lambda images: eager_detections(model, images, sizes_within(images)),
-        path,
-        kind,
-        size_hw,
-        unit,
-        names,
-        card,
-        where,
-        given,
-        (*inputs, SIZES),
-        compare,
-        translations(),
+        decoder, eager, path, kind, size_hw, unit, names, card, where, given, inputs, compare, translations()
     )
+
+
+def require_program(model, kind: str, path) -> None:
+    """Raise InputError if a two-stage detector cannot be written, before anything is."""
+    from .two_stage_parts import refuse_other_parts
+
+    if not isinstance(model.backbone, FrozenBackbone):
+        raise InputError(f"expected a detector on a frozen_det.FrozenBackbone, got {type(model.backbone).__name__}.")
+    refuse_other_parts(model)
+    if kind != "onnx":
+        raise InputError(
+            f"expected a file that ends in .onnx for {type(model).__name__}, whose program has suppression inside, "
+            f"which only ONNX has as an operator, got {path}."
+        )
+
+
+def _eager(model) -> Callable:
+    return lambda images: eager_detections(model, picture(images), sizes_within(images))
+
+
+def picture(noise: Tensor) -> Tensor:
+    """Coloured blocks of about 32 px with a little noise; in noise alone detectors find nothing to compare."""
+    height, width = noise.shape[2:]
+    blocks = noise[:, :, : -(-height // 32), : -(-width // 32)]
+    return interpolate(blocks, size=(height, width), mode="nearest") + 0.1 * noise
 
 
 def sizes_within(images: Tensor) -> Tensor:

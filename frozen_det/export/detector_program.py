@@ -1,7 +1,7 @@
-"""Whole detectors as programs, up to the raw outputs of their heads; refuses those whose ops a program cannot hold.
+"""Whole detectors as programs: two-stage ones to their detections, others up to the raw outputs of their heads.
 
-Boxes are decoded and suppressed afterwards by the program's user. Two-stage detectors choose proposals inside
-the network; how many there are depends on the image, and the op that does it is named in the refusal.
+Of raw outputs, boxes are decoded and suppressed afterwards by the program's user. A detector whose ops no program can
+hold is refused by the op or part.
 """
 
 import copy
@@ -15,14 +15,19 @@ from ..models.backbones.frozen_backbone import FrozenBackbone
 from ..models.backbones.shared_features import stand_alone
 from ..weights.card import WeightsCard
 from ..weights.digest import fingerprint
+from .detections import export_detections, require_program
 from .programs import ProgramReport, write_program
+from .two_stage_parts import is_two_stage
 
 # What mmdet's dense heads return, in this order, each a list over levels.
 _KINDS = ("scores", "boxes", "third", "fourth")
 
 
 def export_detector(model: nn.Module, path, kind: str, size_hw: tuple[int, int] | None = None) -> ProgramReport:
-    """Write a detector's network as a program with the outputs ``scores_level0``, ``boxes_level0``, ...
+    """Write a detector as a program with the outputs ``boxes``, ``scores``, ``labels`` and ``masks``, or raw maps.
+
+    Raw maps are called ``scores_level0``, ``boxes_level0``, ...; two-stage detectors, see :class:`.two_stage.TwoStage`,
+    take ``sizes`` beside the images.
 
     Args:
         model: a loaded mmdet detector in eval mode. The input is normalised images (N, 3, H, W), float32.
@@ -31,6 +36,8 @@ def export_detector(model: nn.Module, path, kind: str, size_hw: tuple[int, int] 
     Raises:
         InputError: an op that a program cannot hold, by name; otherwise as `export_program`.
     """
+    if is_two_stage(model):
+        return export_detections(model, path, kind, size_hw, card_of(model))
     refuse_data_dependent(model, size_hw or (256, 320))
     backbone, where = model.backbone, type(model).__name__
     # An independent copy: tracing may leave marks on the modules it runs.
@@ -78,6 +85,14 @@ def _preprocessing(model: nn.Module) -> dict:
         std=tuple(given.std.flatten().tolist()),
         channel_order="rgb" if given._channel_conversion else "bgr",
     )
+
+
+def refuse_unfit(model: nn.Module, kind: str, size_hw: tuple[int, int] | None) -> None:
+    """Raise InputError if the detector has an op or a part that a program cannot hold."""
+    if is_two_stage(model):
+        require_program(model, kind, f"a {kind} program")
+    else:
+        refuse_data_dependent(model, size_hw or (256, 320))
 
 
 def refuse_data_dependent(model: nn.Module, size_hw) -> None:

@@ -1,7 +1,7 @@
 """Detectors on one frozen backbone as programs: the backbone once, and of each detector what follows it.
 
 A decoder's program takes the backbone's outputs under their names (``stride_8``, ...) and gives the raw maps of its
-head, as :mod:`.detector_program` does for a whole detector.
+head, or with ``sizes`` the detections of a two-stage one, as :mod:`.detector_program` does for a whole detector.
 """
 
 import copy
@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..models.backbones.frozen_backbone import FrozenBackbone
-from .detector_program import RawOutputs, card_of, refuse_data_dependent
+from .detections import GivenFeatures, export_decoder
+from .detector_program import RawOutputs, card_of, refuse_unfit
 from .programs import SUFFIXES, ProgramReport, export_program, output_names, write_program
+from .two_stage_parts import is_two_stage
 
 BACKBONE = "backbone"
 
@@ -26,7 +28,7 @@ def export_family(
     """Write detectors on one frozen backbone as a program of the backbone and one for each decoder.
 
     Args:
-        family: a :class:`frozen_det.DetectorFamily`; its members are wholly frozen and single-stage.
+        family: a :class:`frozen_det.DetectorFamily`; its members are wholly frozen.
         folder: gets ``backbone.onnx`` and a file for each member, named as the member is.
         kind: ``onnx`` or ``torch-export``.
         size_hw: fix the size of the images; None leaves batch, height and width open.
@@ -41,7 +43,7 @@ def export_family(
     models = {name: one.model for name, one in family.items()}
     widest = _widest(models)
     for model in models.values():
-        refuse_data_dependent(model, size_hw or (256, 320))
+        refuse_unfit(model, kind, size_hw)
     folder, suffix = Path(folder).expanduser(), SUFFIXES[kind]
     folder.mkdir(parents=True, exist_ok=True)
     reports = {BACKBONE: export_program(widest, folder / f"{BACKBONE}{suffix}", kind, size_hw)}
@@ -70,17 +72,12 @@ def _widest(models: Mapping[str, nn.Module]) -> FrozenBackbone:
     return widest
 
 
-class _Given(nn.Module):
-    """Stands for a backbone whose features are given."""
-
-    def forward(self, features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return features
-
-
 def _export_decoder(model: nn.Module, path: Path, kind: str, size_hw) -> ProgramReport:
+    if is_two_stage(model):
+        return export_decoder(model, path, kind, size_hw, card_of(model))
     backbone = model.backbone
     try:
-        model.backbone = _Given()  # the copy would hold the backbone's tensors
+        model.backbone = GivenFeatures()  # the copy would hold the backbone's tensors
         decoder = RawOutputs(copy.deepcopy(model).eval().requires_grad_(False))
     finally:
         model.backbone = backbone

@@ -164,8 +164,8 @@ def write_program(
             f"{torch.__version__}: programs with open sizes came with it. Export the weights instead (a "
             ".safetensors file), or pip install --upgrade torch torchvision."
         )
-    attempts = _attempts(eager, size_hw, unit)
-    for images, step in attempts:
+    tried = attempts(eager, size_hw, unit)
+    for images, step in tried:
         try:
             with replacing(path) as partial, torch.no_grad():
                 program = _trace(model.eval(), given(images[0]), size_hw, step if INPUT in inputs else 1, where)
@@ -173,7 +173,7 @@ def write_program(
                 largest = (compare or _compare)(read, given, eager, images, path)
             break
         except InputError:
-            if step == attempts[-1][1]:
+            if step == tried[-1][1]:
                 raise
     return ProgramReport(card, tuple(names), size_hw, step, tuple((n.shape[0], *n.shape[2:]) for n in images), largest)
 
@@ -181,7 +181,7 @@ def write_program(
 # ---- tracing -------------------------------------------------------------------------------------------------------
 
 
-def _attempts(eager: Named, size_hw, unit: int) -> list[tuple[list[Tensor], int]]:
+def attempts(eager: Named, size_hw, unit: int) -> list[tuple[list[Tensor], int]]:
     """What to try, in order: images at three sizes to compare on, and the step of sizes.
 
     First any size (where the model itself takes one that its strides do not divide), then multiples of the largest

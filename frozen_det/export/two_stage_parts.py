@@ -4,8 +4,6 @@ A subclass that replaces one of these functions detects in another way and is re
 layers or losses alone is not.
 """
 
-from collections.abc import Mapping
-
 from torch import nn
 
 from ..errors import InputError
@@ -74,7 +72,12 @@ def _require_nms(part: nn.Module, where: str, *needed: str) -> None:
         raise _refusal(part, f"{where}.score_thr is {cfg.score_thr}, below every score")
     nms = cfg.nms
     known = {"type", "iou_threshold", "class_agnostic", "split_thr"}
-    if not isinstance(nms, Mapping) or nms.get("type", "nms") != "nms" or set(nms) - known or "iou_threshold" not in nms:
+    if (
+        not isinstance(nms, Mapping)
+        or nms.get("type", "nms") != "nms"
+        or set(nms) - known
+        or "iou_threshold" not in nms
+    ):
         raise _refusal(part, f"{where}.nms is {dict(nms)}, and ONNX has plain suppression by one threshold alone")
 
 
