@@ -4,12 +4,16 @@ Grouping regions by level gives lists whose lengths depend on the image. Here a 
 on the others a region without an area, which costs next to nothing where the number of samples follows from the size.
 """
 
+from typing import Any
+
 import torch
 from mmcv.ops import RoIAlign
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from torch import Tensor, nn
 
 from ..errors import InputError
+
+_NAMES = ("bbox_roi_extractor", "mask_roi_extractor")
 
 
 class FixedRegions(nn.Module):
@@ -24,15 +28,9 @@ class FixedRegions(nn.Module):
 
     def __init__(self, extractor: nn.Module):
         super().__init__()
-        if getattr(type(extractor), "forward", None) is not SingleRoIExtractor.forward:
-            raise _refusal(extractor, "combines levels in its own way")
-        for layer in extractor.roi_layers.modules():
-            if isinstance(layer, RoIAlign) and layer.pool_mode == "avg":
-                layer.use_torchvision = True
-        kinds = [one for one in extractor.roi_layers.modules() if not list(one.children())]
-        for layer in kinds:
-            if not getattr(layer, "use_torchvision", False):
-                raise _refusal(layer, "is not an averaging RoIAlign")
+        refuse_extractor(extractor)
+        for layer in _layers(extractor):
+            layer.use_torchvision = True
         self.extractor = extractor
 
     @property
@@ -59,19 +57,36 @@ class FixedRegions(nn.Module):
 
 def fix_regions(roi_head: nn.Module) -> None:
     """Replace every extractor of a RoI head by its :class:`FixedRegions`."""
-    for name in ("bbox_roi_extractor", "mask_roi_extractor"):
+    for name in _NAMES:
         one = getattr(roi_head, name, None)
         if isinstance(one, nn.ModuleList):
-            fixed = nn.ModuleList(each if isinstance(each, FixedRegions) else FixedRegions(each) for each in one)
-        elif one is None or isinstance(one, FixedRegions):
-            continue
-        else:
-            fixed = FixedRegions(one)
-        setattr(roi_head, name, fixed)
+            setattr(roi_head, name, nn.ModuleList(map(_fixed, one)))
+        elif one is not None:
+            setattr(roi_head, name, _fixed(one))
+
+
+def extractors(roi_head: nn.Module) -> list[nn.Module]:
+    """The extractors of a RoI head, of boxes and masks and of every stage."""
+    parts = [getattr(roi_head, name, None) for name in _NAMES]
+    return [each for one in parts if one is not None for each in (one if isinstance(one, nn.ModuleList) else [one])]
+
+
+def refuse_extractor(extractor: nn.Module) -> None:
+    """Raise InputError unless it is a SingleRoIExtractor, or one that changes its layers alone, of RoIAlign layers."""
+    if getattr(type(extractor), "forward", None) is not SingleRoIExtractor.forward:
+        raise _refusal(extractor, "combines levels in its own way")
+    for layer in _layers(extractor):
+        if not isinstance(layer, RoIAlign) or layer.pool_mode != "avg":
+            raise _refusal(layer, "is not an averaging RoIAlign")
+
+
+def _fixed(extractor: nn.Module) -> FixedRegions:
+    return extractor if isinstance(extractor, FixedRegions) else FixedRegions(extractor)
+
+
+def _layers(extractor: nn.Module) -> list[Any]:
+    return [one for one in extractor.roi_layers.modules() if not list(one.children())]
 
 
 def _refusal(part: nn.Module, why: str) -> InputError:
-    return InputError(
-        f"{type(part).__name__} cannot be part of a program: it {why}, which ONNX's RoiAlign is not. Use a "
-        "SingleRoIExtractor with RoIAlign layers, or export the backbone (--part backbone)."
-    )
+    return InputError(f"{type(part).__name__} {why}; RoIAlign layers of a SingleRoIExtractor can be exported")

@@ -4,9 +4,12 @@ A subclass that replaces one of these functions detects in another way and is re
 layers or losses alone is not.
 """
 
+from typing import Any
+
 from torch import nn
 
 from ..errors import InputError
+from .fixed_regions import extractors, refuse_extractor
 
 
 def is_two_stage(model: nn.Module) -> bool:
@@ -19,8 +22,17 @@ def refuse_other_parts(model: nn.Module) -> None:
     """Raise if a part of a detector replaces a function that is restated.
 
     Raises:
-        InputError: with the part and what it replaces; soft-NMS and other options of suppression.
+        InputError: with the detector, the part and what it replaces; soft-NMS and other options of suppression.
     """
+    try:
+        _check(model)
+    except InputError as error:
+        raise InputError(
+            f"{type(model).__name__} cannot be exported as a program: {error}. Export its backbone (--part backbone)."
+        ) from None
+
+
+def _check(model: Any) -> None:
     from mmdet.models.dense_heads import RPNHead
     from mmdet.models.detectors import TwoStageDetector
     from mmdet.models.roi_heads import CascadeRoIHead, StandardRoIHead
@@ -34,7 +46,7 @@ def refuse_other_parts(model: nn.Module) -> None:
 
     _require(model, (TwoStageDetector,), "predict")
     if not (model.with_rpn and model.with_roi_head):
-        raise _refusal(model, "it has no RPN or no RoI head")
+        raise InputError("it has no RPN or no RoI head")
     rpn, roi = model.rpn_head, model.roi_head
     _require(rpn, (RPNHead,), "predict", "predict_by_feat", "_predict_by_feat_single", "_bbox_post_process")
     _require(roi, (BaseRoIHead,), "predict")
@@ -53,6 +65,8 @@ def refuse_other_parts(model: nn.Module) -> None:
     if roi.with_mask:
         for head in roi.mask_head if cascade else [roi.mask_head]:
             _require(head, (FCNMaskHead,), "predict_by_feat", "_predict_by_feat_single")
+    for extractor in extractors(roi):
+        refuse_extractor(extractor)
     _require_nms(rpn, "test_cfg.rpn", "nms_pre")
     _require_nms(roi, "test_cfg.rcnn", "score_thr")
 
@@ -67,21 +81,14 @@ def _require_nms(part: nn.Module, where: str, *needed: str) -> None:
     cfg = part.test_cfg
     for key in ("max_per_img", *needed):
         if cfg.get(key) is None or (key != "score_thr" and cfg[key] < 1):
-            raise _refusal(part, f"{where}.{key} is {cfg.get(key)}, and the number of results has to be known")
+            raise InputError(f"{where}.{key} is {cfg.get(key)}, and the number of results has to be known")
     if cfg.get("score_thr", 0) < 0:
-        raise _refusal(part, f"{where}.score_thr is {cfg.score_thr}, below every score")
+        raise InputError(f"{where}.score_thr is {cfg.score_thr}, below every score")
     nms = cfg.nms
     known = {"type", "iou_threshold", "class_agnostic", "split_thr"}
-    if (
-        not isinstance(nms, Mapping)
-        or nms.get("type", "nms") != "nms"
-        or set(nms) - known
-        or "iou_threshold" not in nms
-    ):
-        raise _refusal(part, f"{where}.nms is {dict(nms)}, and ONNX has plain suppression by one threshold alone")
+    if nms.get("type", "nms") != "nms" or set(nms) - known or "iou_threshold" not in nms:
+        raise InputError(f"{where}.nms is {dict(nms)}, and ONNX has plain suppression by one threshold alone")
 
 
 def _refusal(part, why: str) -> InputError:
-    return InputError(
-        f"{type(part).__name__} cannot be exported as a program: {why}. Export its backbone (--part backbone)."
-    )
+    return InputError(f"{type(part).__name__} is not known: {why}")

@@ -16,6 +16,7 @@ from .small_backbones import BACKBONES
 NMS = dict(type="nms", iou_threshold=0.5)
 CODER = dict(type="DeltaXYWHBBoxCoder", target_means=[0.0] * 4, target_stds=[0.1, 0.1, 0.2, 0.2])
 ALIGN = dict(type="RoIAlign", output_size=7, sampling_ratio=0)
+POOL = dict(type="RoIPool", output_size=7)
 MASK_ALIGN = dict(ALIGN, output_size=14, sampling_ratio=1)
 
 
@@ -88,6 +89,7 @@ def _detector(roi_head, kind="MaskRCNN", nms=NMS, rpn_nms=NMS):
                 bbox_coder=dict(CODER, target_stds=[1.0] * 4),
             ),
             roi_head=roi_head,
+            train_cfg=None,
             test_cfg=dict(
                 rpn=dict(nms_pre=60, max_per_img=40, nms=rpn_nms, min_bbox_size=4),
                 rcnn=dict(score_thr=0.3, nms=nms, max_per_img=15, mask_thr_binary=0.5),
