@@ -293,6 +293,8 @@ def _write(
             output_names=list(names),
             verbose=False,
             custom_translation_table=dict(translations or {}),
+            # Of thousands of small nodes this takes longer than all the rest, and runtimes do it when they load.
+            optimize=not translations,
         )
     except Exception as error:
         raise InputError(

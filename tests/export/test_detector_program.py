@@ -1,9 +1,8 @@
-"""Whole detectors: single-stage ones export their raw maps, two-stage ones are refused by the op."""
+"""Whole detectors: single-stage ones export their raw maps."""
 
 import pytest
 import torch
 
-from frozen_det.errors import InputError
 from frozen_det.export.detector_program import export_detector
 
 from ..torch_versions import needs_programs
@@ -61,19 +60,3 @@ def test_a_single_stage_detector_is_an_onnx_file_too(retina, tmp_path):
     got = dict(zip(report.outputs, session.run(None, {"images": images.numpy()})))
     for name, wanted in {"scores_level0": scores[0], "boxes_level1": boxes[1]}.items():
         assert abs(got[name] - wanted.detach().numpy()).max() <= 1e-4 * wanted.abs().max().item()
-
-
-@needs_programs
-def test_a_two_stage_detector_is_refused_by_the_op_that_chooses_proposals(tmp_path):
-    from mmengine.config import Config
-
-    from frozen_det.config import find_config
-    from frozen_det.models import Detector
-
-    base = find_config("quickstart").parent / "_base_" / "models" / "faster_rcnn_fpn_small.py"
-    cfg = Config.fromfile(str(base)).model.detector
-    cfg.backbone = dict(type="frozen_det.FrozenBackbone", body=BACKBONES["convnext"][0], weights="random")
-    model = Detector(cfg, num_classes=3).eval()
-    with pytest.raises(InputError, match=r"FasterRCNN cannot be exported.*it calls torchvision::.*--part backbone"):
-        export_detector(model, tmp_path / "a.onnx", "onnx")
-    assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,7 @@
 """Two-stage detectors in fixed shapes and as ONNX programs find what mmdet's own functions find."""
 
 import copy
+import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -174,38 +175,56 @@ def test_fixed_shapes_hold_what_mmdet_finds(name):
     _same(got, eager_detections(model, images, sizes), least=2)
 
 
-@needs_programs
-def test_a_cascade_with_masks_is_an_onnx_file_for_any_size_and_batch(tmp_path):
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A cascade with masks, its parts as a family writes them, and their reports."""
     pytest.importorskip("onnxscript")
-    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxruntime")
+    folder, model = tmp_path_factory.mktemp("family"), VARIANTS["own cascade"]()
+    return model, folder, export_family(dict(masks=SimpleNamespace(model=model)), folder)
+
+
+def _run(path, outputs, **inputs):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    values = session.run(list(outputs), {name: value.numpy() for name, value in inputs.items()})
+    return {name: torch.from_numpy(value) for name, value in zip(outputs, values)}
+
+
+@needs_programs
+def test_a_decoder_of_a_family_takes_the_backbone_s_outputs_and_the_sizes(exported):
     from frozen_det.export.detections import eager_detections
 
-    model = VARIANTS["own cascade"]()
+    model, folder, reports = exported
+    assert reports["masks"].outputs == ("boxes", "scores", "labels", "masks") and reports["masks"].fixed_hw is None
+    images, sizes = _inputs(3)
+    features = _run(folder / "backbone.onnx", reports["backbone"].outputs, images=images)
+    got = _run(folder / "masks.onnx", reports["masks"].outputs, **features, sizes=sizes)
+    assert got["masks"].shape == (2, 15, 28, 28)
+    _same(got, eager_detections(model, images, sizes), least=2)
+
+
+@needs_programs
+def test_a_whole_detector_takes_images_of_any_size_and_batch(exported, tmp_path, monkeypatch):
+    from frozen_det.export import detections
+
+    model, folder, reports = exported
+
+    def written(name):
+        def copied(_, path, *args):
+            shutil.copy(folder / f"{name}.onnx", path)
+            return reports[name]
+
+        return copied
+
+    monkeypatch.setattr(detections, "export_program", written("backbone"))
+    monkeypatch.setattr(detections, "export_decoder", written("masks"))
     report = export_detector(model, tmp_path / "a.onnx", "onnx")
-    assert report.outputs == ("boxes", "scores", "labels", "masks") and report.fixed_hw is None
-    session = onnxruntime.InferenceSession(str(tmp_path / "a.onnx"), providers=["CPUExecutionProvider"])
     for size in ((128, 160), (160, 96)):
         images, sizes = _inputs(2, size)
-        values = session.run(list(report.outputs), dict(images=images.numpy(), sizes=sizes.numpy()))
-        got = {name: torch.from_numpy(value) for name, value in zip(report.outputs, values)}
-        _same(got, eager_detections(model, images, sizes), least=2)
-    assert got["masks"].shape == (2, 15, 28, 28)
-
-
-@needs_programs
-def test_a_decoder_of_a_family_takes_the_backbone_s_outputs_and_the_sizes(tmp_path):
-    pytest.importorskip("onnxscript")
-    onnxruntime = pytest.importorskip("onnxruntime")
-    from frozen_det.export.detections import eager_detections
-
-    model = VARIANTS["boxes and masks by class"]()
-    reports = export_family(dict(masks=SimpleNamespace(model=model)), tmp_path)
-    images, sizes = _inputs(3)
-    run = {name: onnxruntime.InferenceSession(str(tmp_path / f"{name}.onnx")) for name in reports}
-    features = run["backbone"].run(None, dict(images=images.numpy()))
-    taken = dict(zip(reports["backbone"].outputs, features), sizes=sizes.numpy())
-    got = dict(zip(reports["masks"].outputs, map(torch.from_numpy, run["masks"].run(None, taken))))
-    _same(got, eager_detections(model, images, sizes), least=2)
+        got = _run(tmp_path / "a.onnx", report.outputs, images=images, sizes=sizes)
+        _same(got, detections.eager_detections(model, images, sizes), least=2)
 
 
 @pytest.mark.parametrize(
