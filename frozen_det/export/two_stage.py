@@ -11,7 +11,7 @@ from mmdet.structures.bbox import get_box_tensor
 from torch import Tensor, nn
 from torch.nn.functional import softmax
 
-from ..models.roi_heads.cascade_roi_head import CascadeRoIHead, _average
+from ..models.roi_heads.cascade_roi_head import CascadeRoIHead, average_stages
 from .fixed_regions import fix_regions
 from .group_nms import kept_by_nms
 from .two_stage_parts import refuse_other_parts
@@ -115,7 +115,7 @@ class TwoStage(nn.Module):
 
     def _merged(self, all_logits: list[Tensor]) -> Tensor:
         if isinstance(self.roi, CascadeRoIHead):
-            return _average(all_logits, self.roi.test_average)
+            return average_stages(all_logits, self.roi.test_average)
         return sum(all_logits[1:], all_logits[0]) / float(len(all_logits))
 
     def _selected(self, boxes: Tensor, scores: Tensor) -> dict[str, Tensor]:

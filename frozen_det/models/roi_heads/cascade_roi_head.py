@@ -217,7 +217,7 @@ class CascadeRoIHead(HostCascadeRoIHead):
                 rois = torch.cat(
                     [self._moved(stage, *parts) for parts in zip(split_rois, logits, deltas, batch_img_metas)]
                 )
-        merged = [_average(list(per_stage), self.test_average) for per_stage in zip(*all_logits)]
+        merged = [average_stages(list(per_stage), self.test_average) for per_stage in zip(*all_logits)]
         return split_rois, merged, deltas
 
     def _moved(self, stage: int, rois, logits, deltas, meta):
@@ -308,7 +308,7 @@ def stage_train_cfgs(train_cfg, iou_thresholds, resample: bool, add_gt_later: bo
     return stages
 
 
-def _average(per_stage: list[torch.Tensor], how: str) -> torch.Tensor:
+def average_stages(per_stage: list[torch.Tensor], how: str) -> torch.Tensor:
     """(R, classes) logits of all stages merged into logits whose softmax is the wanted score."""
     if how == "last":
         return per_stage[-1]
