@@ -111,11 +111,12 @@ def _write(made: dict, out: str) -> None:
 
 
 def _named(args) -> int:
-    """Write the class names of the training data into a checkpoint; only their number is checked."""
-    from ..datasets.readers.annotation_check import read_classes
-    from ..weights.class_names import LABEL_CLASSES, shown, stated_classes
+    """Write the class names and category ids of the training data into a checkpoint; only their number is checked."""
+    from ..datasets.readers.annotation_check import read_class_ids
+    from ..weights.class_names import CATEGORY_IDS, LABEL_CLASSES, shown, stated_classes
 
-    checkpoint, classes = _checkpoint(args), read_classes(args.classes_from)
+    checkpoint, ids = _checkpoint(args), read_class_ids(args.classes_from)
+    classes = tuple(ids)
     known = stated_classes(checkpoint, args.checkpoint)
     if known is not None and len(known) != len(classes):
         raise InputError(
@@ -124,7 +125,8 @@ def _named(args) -> int:
         )
     meta = checkpoint.get("meta") if isinstance(checkpoint.get("meta"), dict) else {}
     dataset = meta.get("dataset_meta") if isinstance(meta.get("dataset_meta"), dict) else {}
-    checkpoint["meta"] = {**meta, LABEL_CLASSES: list(classes), "dataset_meta": {**dataset, "classes": classes}}
+    named = {LABEL_CLASSES: list(classes), CATEGORY_IDS: list(ids.values())}
+    checkpoint["meta"] = {**meta, **named, "dataset_meta": {**dataset, "classes": classes}}
     _write(checkpoint, args.out)
     print(f"{args.out}: the labels are {shown(classes)} (were {shown(known) if known else 'without names'})")
     return 0

@@ -11,6 +11,8 @@ from .tensor_checks import few
 
 # Where a checkpoint's meta says which class each label is; a data set's list does not always (mmdet's CocoDataset).
 LABEL_CLASSES = "label_classes"
+# The category id of each label in the annotation file of the training data.
+CATEGORY_IDS = "category_ids"
 _SHOWN = 20
 RENAME = (
     "frozen-det convert CHECKPOINT -o OUT.pth --classes-from TRAINING_ANNOTATIONS.json writes the names of the "
@@ -47,6 +49,28 @@ def counts_by_label(checkpoint: Mapping) -> bool:
     """Whether the names that a checkpoint states are known to go by its labels: the list of a data set may not."""
     meta = checkpoint.get("meta")
     return isinstance(meta, Mapping) and meta.get(LABEL_CLASSES) is not None
+
+
+def stated_category_ids(checkpoint: Mapping, num_classes: int, where: str) -> tuple[int | str, ...]:
+    """The category id of each label in the data that a checkpoint was trained on; 1, 2, ... where it states none.
+
+    Raises:
+        InputError: a value that is not one id for each class.
+    """
+    meta = checkpoint.get("meta")
+    stated = meta.get(CATEGORY_IDS) if isinstance(meta, Mapping) else None
+    if stated is None:
+        return tuple(range(1, num_classes + 1))
+    if (
+        not isinstance(stated, list | tuple)
+        or any(isinstance(one, bool) or not isinstance(one, int | str) for one in stated)
+        or not len(stated) == len(set(stated)) == num_classes
+    ):
+        raise InputError(
+            f"expected meta.{CATEGORY_IDS} of {where} as {num_classes} different ids, one for each class, got "
+            f"{str(stated)[:80]}. {RENAME}."
+        )
+    return tuple(stated)
 
 
 def classes_in(metainfo):

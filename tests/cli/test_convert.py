@@ -206,6 +206,7 @@ def test_class_names_are_written_into_a_checkpoint_and_nothing_else_changes(run,
     assert "the labels are 'cat', 'dog'" in capsys.readouterr().out
     named = torch.load(tmp_path / "out.pth", weights_only=True)
     assert stated_classes(named, "out") == ("cat", "dog") and named["meta"]["epoch"] == 3
+    assert named["meta"]["category_ids"] == [4, 9]
     assert equal(named["state_dict"], dict(stock["state_dict"]))
     assert named["message_hub"]["log_scalars"]["loss"] == {"log": [1.0], "count": [1], "max_length": 5}
 

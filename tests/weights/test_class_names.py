@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from frozen_det.errors import InputError
-from frozen_det.weights.class_names import order_of, refuse_other_order, stated_classes
+from frozen_det.weights.class_names import order_of, refuse_other_order, stated_category_ids, stated_classes
 
 AB = ("kiwi", "plum")
 
@@ -107,3 +107,14 @@ def test_where_labels_train_another_order_is_refused_too():
     many = tuple(f"thing {i}" for i in range(30))
     with pytest.raises(InputError, match=r"\.\.\. \(30\).*metainfo=dict"):
         refuse_other_order(many, many[::-1], "m", "d")
+
+
+def test_category_ids_are_the_stated_ones_or_count_from_1():
+    assert stated_category_ids({"meta": {"category_ids": [90, "x"]}}, 2, "a.pth") == (90, "x")
+    assert stated_category_ids({"meta": {}}, 2, "a.pth") == stated_category_ids({}, 2, "a.pth") == (1, 2)
+
+
+@pytest.mark.parametrize("ids", [[1], [1, 1], [1, None], [1, True], "ab", 7, {1: 2, 3: 4}])
+def test_category_ids_that_are_not_one_for_each_class_are_refused(ids):
+    with pytest.raises(InputError, match="expected meta.category_ids of a.pth as 2 different ids"):
+        stated_category_ids({"meta": {"category_ids": ids}}, 2, "a.pth")

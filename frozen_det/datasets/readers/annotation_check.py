@@ -79,6 +79,11 @@ def read_annotations(
 @no_collector()
 def read_classes(path: str | os.PathLike) -> tuple[str, ...]:
     """Names of the categories in the order of the json; label i is the i-th of them everywhere in this package."""
+    return tuple(read_class_ids(path))
+
+
+def read_class_ids(path: str | os.PathLike) -> dict[str, int | str]:
+    """The id of each category by its name, in the order of the json."""
     content = _read_object(path)
     if not isinstance(content.get("categories"), list):
         refuse(
@@ -87,7 +92,7 @@ def read_classes(path: str | os.PathLike) -> tuple[str, ...]:
             f"got {shown(content)}",
             "name a COCO instances json",
         )
-    return tuple(category["name"] for category in _checked_categories(content, path))
+    return {category["name"]: category["id"] for category in _checked_categories(content, path)}
 
 
 def class_counts(content: dict) -> dict[str, int]:

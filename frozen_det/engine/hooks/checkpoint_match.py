@@ -13,10 +13,17 @@ from mmengine.runner.base_loop import BaseLoop
 
 from ...errors import InputError
 from ...registry import HOOKS
-from ...weights.class_names import LABEL_CLASSES, counts_by_label, refuse_other_order, shown, stated_classes
+from ...weights.class_names import (
+    CATEGORY_IDS,
+    LABEL_CLASSES,
+    counts_by_label,
+    refuse_other_order,
+    shown,
+    stated_classes,
+)
 from ...weights.whole_checkpoint import load_part, load_whole, unwrapped, with_state_dict
 from ..optimizers.rate_scaling import guard_rate_scaling
-from ..runner.label_classes import label_classes, name_of_data, order_for
+from ..runner.label_classes import category_ids, label_classes, name_of_data, order_for
 
 
 @HOOKS.register_module()
@@ -81,10 +88,14 @@ class CheckpointMatchHook(Hook):
         self._stop_matching()
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Write down which class each label is: the host's own entry is the list of the data set's metainfo."""
-        classes = label_classes(runner.train_loop.dataloader.dataset)
+        """Write down which class each label is, by name and by the id of its category: the host's own entry is the
+        list of the data set's metainfo."""
+        data = runner.train_loop.dataloader.dataset
+        classes, ids = label_classes(data), category_ids(data)
         if classes is not None:
             checkpoint["meta"][LABEL_CLASSES] = list(classes)
+            if ids is not None and len(ids) == len(classes):
+                checkpoint["meta"][CATEGORY_IDS] = list(ids)
 
     # -- parts --------------------------------------------------------------------------------------------------
 

@@ -39,6 +39,16 @@ def label_classes(dataset) -> tuple[str, ...] | None:
     return listed
 
 
+def category_ids(dataset) -> tuple[int | str, ...] | None:
+    """The category id of each label in the annotation file; None where a data set has none, or joined ones differ.
+
+    Args:
+        dataset: built, its annotations loaded, perhaps inside wrappers.
+    """
+    found = {_ids_by_label(leaf) for leaf in _leaves(dataset)}
+    return found.pop() if len(found) == 1 else None
+
+
 def order_for(
     dataset, stated: tuple[str, ...] | None, where: str, optional: bool = False, marked: bool = True
 ) -> tuple[int, ...] | None:
@@ -88,6 +98,13 @@ def _leaves(dataset):
         return
     for one in inner:
         yield from _leaves(one)
+
+
+def _ids_by_label(leaf) -> tuple[int | str, ...] | None:
+    labels = getattr(leaf, "cat2label", None)  # of mmdet's kind: id -> label
+    if not isinstance(labels, dict) or sorted(labels.values()) != list(range(len(labels))):
+        return None
+    return tuple(sorted(labels, key=labels.get)) or None
 
 
 def _by_file(dataset, listed: tuple[str, ...]) -> tuple[str, ...] | None:

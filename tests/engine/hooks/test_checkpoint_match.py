@@ -207,3 +207,14 @@ def test_losses_and_maps_pass_and_what_has_no_labels_is_refused():
     assert match(None, (), loss) is loss
     with pytest.raises(InputError, match="without them"):
         match(None, (), [object()])
+
+
+def test_category_ids_are_those_that_joined_data_agree_on():
+    from types import SimpleNamespace
+
+    from frozen_det.engine.runner.label_classes import category_ids
+
+    one, other, none = (SimpleNamespace(cat2label=ids) for ids in ({90: 1, 7: 0}, {90: 0, 7: 1}, {}))
+    assert category_ids(SimpleNamespace(dataset=one)) == (7, 90)
+    assert category_ids(SimpleNamespace(datasets=[one, one])) == (7, 90)
+    assert category_ids(SimpleNamespace(datasets=[one, other])) is category_ids(none) is category_ids(object()) is None
