@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from .export.family_programs import export_family
     from .export.programs import export_program
     from .export.weights_file import export_backbone
-    from .inference.detector import Detections, LoadedDetector, load_backbone, load_detector
+    from .inference.detections import Detections
+    from .inference.detector import LoadedDetector, load_backbone, load_detector
     from .inference.family import DetectorFamily, load_family
     from .models.backbone_sources.source import list_backbones
     from .models.backbones.frozen_backbone import FrozenBackbone
@@ -64,7 +65,7 @@ __all__ = [
 
 # Where each public name lives; of those that need no host, in the second table.
 _WITH_HOST = {
-    "Detections": "inference.detector",
+    "Detections": "inference.detections",
     "Detector": "models.detectors.detector",
     "DetectorFamily": "inference.family",
     "FrozenBackbone": "models.backbones.frozen_backbone",

@@ -1,11 +1,10 @@
-"""A trained detector as a function: `load_detector(config, checkpoint)`, then `detector(images)`.
+"""A trained detector as a function: `load_detector("best.pth")`, then `detector(images)`.
 
 Loads strictly: a checkpoint that does not fill the model raises. The frozen weights of a lean one come from its base.
 """
 
 import copy
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,56 +12,25 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..datasets.images.head import read_head
 from ..datasets.images.pixels import PixelReader
 from ..errors import InputError
 from ..host.devices import device_of
-from ..weights.class_names import RENAME, counts_by_label, stated_classes
+from ..weights.class_names import RENAME, counts_by_label, stated_category_ids, stated_classes
 from ..weights.extends import Extended
-
-
-@dataclass(frozen=True)
-class Detections:
-    """What was found in one image, best first.
-
-    Attributes:
-        boxes_xyxy: (N, 4) float, pixels of the original image.
-        scores: (N,) float in 0..1.
-        labels: (N,) int, index into `classes`.
-        classes: class names.
-        masks: (N, H, W) bool, or None for box detectors.
-        panoptic: (H, W) int, class + 1000 * number of the instance, or the number of classes where nothing is; None for
-            detectors that give none. A detector that gives this alone has no boxes.
-    """
-
-    boxes_xyxy: np.ndarray
-    scores: np.ndarray
-    labels: np.ndarray
-    classes: tuple[str, ...]
-    masks: np.ndarray | None = None
-    panoptic: np.ndarray | None = None
-
-    def above(self, score: float) -> "Detections":
-        """Those with at least this score; the panoptic map stays whole."""
-        keep = self.scores >= score
-        return Detections(
-            self.boxes_xyxy[keep],
-            self.scores[keep],
-            self.labels[keep],
-            self.classes,
-            None if self.masks is None else self.masks[keep],
-            self.panoptic,
-        )
+from .batches import found_in, or_raise
+from .detections import Detections
+from .pictures import Picture, pictures_of
 
 
 class LoadedDetector:
-    """A detector in eval mode with its test pipeline; call it with image files or arrays.
+    """A detector in eval mode with its test pipeline; call it with images.
 
     Args:
         model: the detector, in eval mode.
         pipeline: the test pipeline for a ``file`` and for an ``array``.
         classes: names, in the order of the labels.
         extends: what its checkpoint says it extends, or None.
+        category_ids: of the classes, in the annotation file of the training data; None counts from 1.
 
     Attributes:
         reader: opens files as the pipeline does, with the same EXIF rotation: boxes refer to its output.
@@ -74,27 +42,35 @@ class LoadedDetector:
         pipeline: Mapping[str, Any],
         classes: tuple[str, ...],
         extends: Extended | None = None,
+        category_ids: tuple[int | str, ...] | None = None,
     ):
         self.model: Any = model  # of the host, whose types say less than its models have
-        self.pipeline, self.classes, self.extends = pipeline, classes, extends
+        self.pipeline, self.classes, self.extends, self.category_ids = pipeline, classes, extends, category_ids
         self.reader = PixelReader.of(pipeline["file"].transforms)
 
-    def __call__(self, images: Sequence[str | Path | np.ndarray]) -> list[Detections]:
+    def __call__(self, images: Any, batch_size: int = 1, color: str = "bgr") -> list[Detections]:
         """Detect in images.
 
         Args:
-            images: image files, or (H, W, 3) uint8 arrays in BGR order as cv2 gives them.
+            images: an image or any number of them: files, folders, patterns (``photos/**/*.jpg``), Pillow images,
+                (H, W, 3) uint8 arrays.
+            batch_size: images in one forward pass, at most; those whose padded sizes are equal go together, so that
+                what is found is what is found one by one, within float rounding.
+            color: of arrays, ``bgr`` as cv2 gives them or ``rgb``.
 
         Returns:
-            one :class:`Detections` per image.
+            one :class:`Detections` per image, in a list for a single one as well.
 
         Raises:
             InputError: an image that is missing, cannot be decoded or has another form.
         """
-        return [self._one(image, number) for number, image in enumerate(images)]
+        pictures = pictures_of(images, self.reader, color)
+        return [or_raise(one) for _, one in found_in(pictures, self.prepared, self.found, batch_size, self.divisor)]
 
-    def _one(self, image, number: int) -> Detections:
-        return self.found(self.prepared(image, number))
+    @property
+    def divisor(self) -> int:
+        """The sides of a batch are padded to its multiples."""
+        return getattr(self.model.data_preprocessor, "pad_size_divisor", 1)
 
     @property
     def preparation(self) -> str:
@@ -105,78 +81,64 @@ class LoadedDetector:
         numbers = {key: value.flatten().tolist() for key, value in preprocessor.named_buffers()}
         return f"{', '.join(steps)}; {type(preprocessor).__name__} {settings | numbers}"
 
-    def prepared(self, image, number: int = 0) -> dict:
-        """An image, file or array as in a call, as a batch of one.
+    def prepared(self, picture: Picture) -> dict:
+        """An image as a batch of one.
 
         Raises:
-            InputError: it is missing, cannot be decoded or has another form.
+            InputError: it is missing or cannot be decoded.
         """
-        if isinstance(image, np.ndarray):
-            if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-                raise InputError(
-                    f"expected arrays (H, W, 3) of uint8 from 0 to 255, blue first, got {image.shape} of "
-                    f"{image.dtype} as image {number}; convert it."
-                )
-            data = dict(img=image, img_id=number)
-        else:
-            _check_file(image)
-            data = dict(img_path=str(image), img_id=number)
+        data = dict(picture.loaded(), img_id=0)
         try:
             data = self.pipeline["array" if "img" in data else "file"](data)
         except Exception as error:
-            raise InputError(f"expected an image that can be decoded, but {image} cannot: {error}.") from error
-        return dict(inputs=[data["inputs"]], data_samples=[data["data_samples"]])
+            raise InputError(f"expected an image that can be decoded, but {picture} cannot: {error}.") from error
+        return dict(inputs=[data["inputs"]], data_samples=[data["data_samples"]], pictures=[picture])
 
-    def found(self, batch: dict) -> Detections:
-        """What is in a batch of one that :meth:`prepared` gave."""
+    def found(self, batch: dict) -> list[Detections]:
+        """What is in each image of a batch, that :meth:`prepared` gave or several joined."""
+        given = {key: batch[key] for key in ("inputs", "data_samples")}
         with torch.no_grad():
-            result = self.model.test_step(batch)[0]
+            results = self.model.test_step(given)
+        return [self._found(*one) for one in zip(results, batch["pictures"], strict=True)]
+
+    def _found(self, result, picture: Picture) -> Detections:
         panoptic = result.pred_panoptic_seg.sem_seg if "pred_panoptic_seg" in result else None
         if panoptic is not None:
             panoptic = torch.as_tensor(panoptic).cpu().numpy().reshape(panoptic.shape[-2:])
-        if "pred_instances" not in result:
-            return Detections(
-                np.zeros((0, 4), np.float32),
-                np.zeros(0, np.float32),
-                np.zeros(0, np.int64),
-                self.classes,
-                panoptic=panoptic,
-            )
-        found = result.pred_instances.cpu()
-        masks = torch.as_tensor(found.masks).numpy().astype(bool) if "masks" in found else None
+        boxes, scores, labels, masks = (
+            np.zeros((0, 4), np.float32),
+            np.zeros(0, np.float32),
+            np.zeros(0, np.int64),
+            None,
+        )
+        if "pred_instances" in result:
+            found = result.pred_instances.cpu()
+            boxes, scores, labels = found.bboxes.numpy(), found.scores.numpy(), found.labels.numpy()
+            masks = torch.as_tensor(found.masks).numpy().astype(bool) if "masks" in found else None
+        height, width = result.metainfo["ori_shape"][:2]
         return Detections(
-            found.bboxes.numpy(), found.scores.numpy(), found.labels.numpy(), self.classes, masks, panoptic
+            boxes, scores, labels, self.classes, masks, panoptic, self.category_ids, (int(height), int(width)), picture
         )
 
 
-def _check_file(path) -> None:
-    if not Path(path).is_file():
-        raise InputError(f"expected an image file, but {path} does not exist.")
-    try:
-        fault = read_head(path).fault
-    except OSError as error:
-        fault = str(error)
-    if fault is not None:
-        raise InputError(f"expected an image that can be decoded, got {path}: {fault}.")
-
-
 def load_detector(
-    config: str | Path | None,
-    checkpoint: str | Path,
+    config: str | Path | None = None,
+    checkpoint: str | Path | None = None,
     device: str | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> LoadedDetector:
-    """Build the detector of a config, fill it strictly from a checkpoint, and make it ready to detect.
+    """Build a trained detector, fill it strictly, and make it ready to detect: ``load_detector("best.pth")``.
 
     Args:
-        config: path, or name of a config that ships; None for the one that the checkpoint's training recorded in it.
+        config: path, or name of a config that ships; a checkpoint alone in its place, or None, takes the config that
+            its training recorded in it.
         checkpoint: that the config trained, lean or full.
         device: ``cpu``, ``cuda``, ``cuda:1``; by default the GPU where there is one.
         options: overrides of the config, ``{"data_root": "my/data"}``.
 
     Returns:
-        a function of image files or (H, W, 3) uint8 arrays (blue first) that gives one
-        :class:`frozen_det.Detections` for each; its ``model`` is the mmdet detector, ``classes`` its class names.
+        a function of images (files, folders, Pillow images, arrays) that gives one :class:`frozen_det.Detections` for
+        each; its ``model`` is the mmdet detector, ``classes`` its class names.
 
     Raises:
         InputError: the checkpoint does not fit the model, or its classes are not those of the config's data (another
@@ -190,6 +152,7 @@ def load_detector(
     from ..weights.loading import read
     from ..weights.whole_checkpoint import load_whole, with_state_dict
 
+    config, checkpoint = _config_and_checkpoint(config, checkpoint)
     device = device_of(device)
     register_all_modules(init_default_scope=True)
     loaded = read(checkpoint)
@@ -203,7 +166,25 @@ def load_detector(
         raise InputError(f"expected the class names in the meta of {checkpoint}, but it has none. {RENAME}.")
     model = MODELS.build(cfg.model)
     load_whole(model, loaded, str(checkpoint))
-    return LoadedDetector(model.to(device).eval(), _pipelines(cfg), classes, Extended.in_meta(loaded, str(checkpoint)))
+    ids = stated_category_ids(loaded, len(classes), str(checkpoint))
+    extends = Extended.in_meta(loaded, str(checkpoint))
+    return LoadedDetector(model.to(device).eval(), _pipelines(cfg), classes, extends, ids)
+
+
+def _config_and_checkpoint(config, checkpoint) -> tuple[str | Path | None, str | Path]:
+    """Which is which, where one was given alone."""
+    from ..config.finding import list_configs
+
+    if checkpoint is not None:
+        return config, checkpoint
+    if config is None:
+        raise InputError('expected a checkpoint, got none: load_detector("best.pth").')
+    if Path(config).suffix == ".py" or (not Path(config).exists() and str(config) in list_configs()):
+        raise InputError(
+            f"expected a checkpoint as the only argument of load_detector, got the config {config}; give both, "
+            f'load_detector("{config}", "best.pth"), or the checkpoint alone.'
+        )
+    return None, config
 
 
 def new_detector(config, backbone: Mapping[str, Any] | None = None, device: str | None = None) -> LoadedDetector:
@@ -284,19 +265,31 @@ def data_tested_on(cfg):
     """The config's test data, unread but for their classes; None where they are not there: detecting needs none."""
     from mmdet.registry import DATASETS
 
-    wanted = (cfg.get("test_dataloader") or cfg.get("val_dataloader")).dataset.to_dict()
+    loader = _loader_tested_on(cfg)
+    if loader is None:
+        return None
+    wanted = loader.dataset.to_dict()
     try:
         return DATASETS.build({**copy.deepcopy(wanted), "lazy_init": True, "pipeline": []})
     except (InputError, OSError):
         return None
 
 
+def _loader_tested_on(cfg):
+    return cfg.get("test_dataloader") or cfg.get("val_dataloader")
+
+
 def _pipelines(cfg) -> dict:
     """The test pipeline without annotations, once for files and once for arrays."""
     from mmcv.transforms import Compose
 
-    steps = [
-        dict(step) for step in cfg.test_dataloader.dataset.pipeline if step["type"].split(".")[-1] != "LoadAnnotations"
-    ]
+    loader = _loader_tested_on(cfg)
+    if loader is None:
+        raise InputError(
+            f"expected a test pipeline in {cfg.filename or 'the config'}, got neither test_dataloader nor "
+            "val_dataloader; add one, whose dataset has the pipeline that images are prepared by: its data need not be "
+            "there."
+        )
+    steps = [dict(step) for step in loader.dataset.pipeline if step["type"].split(".")[-1] != "LoadAnnotations"]
     from_array = [dict(steps[0], type="mmdet.LoadImageFromNDArray"), *steps[1:]]
     return {"file": Compose(steps), "array": Compose(from_array)}

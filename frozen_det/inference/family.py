@@ -1,7 +1,7 @@
 """Several detectors on one frozen backbone as one function: one pass, results by member."""
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +9,11 @@ from ..errors import InputError
 from ..models.backbones.frozen_backbone import FrozenBackbone
 from ..models.backbones.shared_features import SharedFeatures, stand_alone
 from ..weights.digest import Fingerprint, canonical, fingerprint
-from .detector import Detections, LoadedDetector, load_detector, new_detector
+from .batches import found_in, or_raise
+from .detections import Detections
+from .detector import LoadedDetector, load_detector, new_detector
 from .joining import join
+from .pictures import Picture, pictures_of
 
 
 class DetectorFamily(Mapping[str, LoadedDetector]):
@@ -86,12 +89,16 @@ class DetectorFamily(Mapping[str, LoadedDetector]):
             stand_alone(backbone)
         return member
 
-    def __call__(self, images: Sequence, only: Sequence[str] | None = None) -> list[dict[str, Detections]]:
+    def __call__(
+        self, images: Any, only: Sequence[str] | None = None, batch_size: int = 1, color: str = "bgr"
+    ) -> list[dict[str, Detections]]:
         """Detect.
 
         Args:
-            images: image files, or (H, W, 3) uint8 arrays in BGR order as cv2 gives them.
+            images: as of :class:`frozen_det.LoadedDetector`: files, folders, Pillow images, arrays.
             only: names of the members to ask; None asks all.
+            batch_size: images in one forward pass, at most.
+            color: of arrays, ``bgr`` or ``rgb``.
 
         Returns:
             for each image what each member found, by its name.
@@ -100,21 +107,34 @@ class DetectorFamily(Mapping[str, LoadedDetector]):
             InputError: no member, or none of such a name; an image that is missing, cannot be decoded or has another
                 form.
         """
-        if not self._members:
-            raise InputError("expected a family with members, got one without; add() one.")
+        pictures = pictures_of(images, self._first().reader, color)
+        return [or_raise(found) for _, found in self.each(pictures, only, batch_size)]
+
+    def each(
+        self, pictures: Iterable[Picture], only: Sequence[str] | None = None, batch_size: int = 1
+    ) -> Iterator[tuple[Picture, Any]]:
+        """Each picture in turn with what each member found, by its name, or with the InputError that kept it from being
+        read.
+
+        Args:
+            pictures: of :func:`.pictures.pictures_of`; they are read as they are needed.
+            only, batch_size: as in a call.
+        """
+        first = self._first()
         _require_known(only or (), self._members, "in `only`")
         asked = self._members if only is None else {name: self._members[name] for name in only}
-        prepare = next(iter(self._members.values())).prepared
-        found = []
-        for number, image in enumerate(images):
-            data = prepare(image, number)
+
+        def find(batch: dict) -> list[dict[str, Detections]]:
+            given = {key: batch[key] for key in ("inputs", "data_samples")}
             try:
-                found.append({name: one.found(copy.deepcopy(data)) for name, one in asked.items()})
+                found = {name: one.found({**batch, **copy.deepcopy(given)}) for name, one in asked.items()}
             finally:
                 self._shared.forget()
-        return found
+            return [dict(zip(found, one, strict=True)) for one in zip(*found.values(), strict=True)]
 
-    def joined(self, images: Sequence, iou_threshold: float = 1.0) -> list[Detections]:
+        return found_in(pictures, first.prepared, find, batch_size, first.divisor)
+
+    def joined(self, images: Any, iou_threshold: float = 1.0) -> list[Detections]:
         """Detect, and give what all members found in an image as one list.
 
         Args:
@@ -128,6 +148,11 @@ class DetectorFamily(Mapping[str, LoadedDetector]):
             InputError: as in a call; a threshold out of range; members with panoptic maps.
         """
         return [join(found, iou_threshold) for found in self(images)]
+
+    def _first(self) -> LoadedDetector:
+        if not self._members:
+            raise InputError("expected a family with members, got one without; add() one.")
+        return next(iter(self._members.values()))
 
     def _require_alike(self, name: str, member: LoadedDetector, digest: Fingerprint | None) -> None:
         first, one = next(iter(self._members.items()))
@@ -168,7 +193,7 @@ def load_family(
         options: overrides of every config.
 
     Returns:
-        a function of image files or (H, W, 3) uint8 arrays (blue first) that gives, for each, a dict of the
+        a function of images (files, folders, Pillow images, arrays) that gives, for each, a dict of the
         :class:`frozen_det.Detections` of every member by its name.
 
     Raises:

@@ -5,11 +5,12 @@ the others look like, so its score of them says little, however it is scaled (do
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
-from .detector import Detections
+from .detections import Detections
 
 
 def join(found: Mapping[str, Detections], iou_threshold: float = 1.0) -> Detections:
@@ -42,12 +43,37 @@ def join(found: Mapping[str, Detections], iou_threshold: float = 1.0) -> Detecti
     kept = best_first[_survivors(boxes[best_first], members[best_first], iou_threshold)]
     with_masks = all(one.masks is not None for one in found.values())
     masks = np.concatenate([one.masks for one in found.values()])[kept] if with_masks else None
-    return Detections(boxes[kept], scores[kept], np.concatenate(labels)[kept], classes, masks)
+    return Detections(
+        boxes[kept],
+        scores[kept],
+        np.concatenate(labels)[kept],
+        classes,
+        masks,
+        category_ids=joined_category_ids(found.values()),
+        size_hw=next(iter(found.values())).size_hw,
+        picture=next(iter(found.values())).picture,
+    )
 
 
 def joined_classes(members: Iterable[Sequence[str]]) -> tuple[str, ...]:
     """The classes of all members in turn, each once."""
     return tuple(dict.fromkeys(name for classes in members for name in classes))
+
+
+def joined_category_ids(members: Iterable[Any]) -> tuple[int | str, ...] | None:
+    """The category id of each joined class; None, which counts from 1, where the members' ids contradict each other.
+
+    Args:
+        members: with `classes` and `category_ids`, as detectors and detections have them.
+    """
+    ids: dict[str, int | str] = {}
+    for one in members:
+        for name, known in zip(one.classes, one.category_ids or ()):
+            if ids.setdefault(name, known) != known:
+                return None
+        if not set(one.classes) <= ids.keys():
+            return None
+    return tuple(ids.values()) if len(set(ids.values())) == len(ids) else None
 
 
 def _survivors(boxes: np.ndarray, members: np.ndarray, iou_threshold: float) -> np.ndarray:

@@ -115,3 +115,13 @@ def test_detecting_needs_no_annotations(trained, scenes, tmp_path):
     shutil.rmtree(root)
     detector = load_detector(tmp_path / "config.py", written(tmp_path / "a.pth", state, classes))
     assert detector.classes == names_of(classes, "")
+
+
+def test_a_config_without_a_test_pipeline_is_refused(trained, tmp_path):
+    cfg, state, classes = trained
+    cfg = tiny_config("nowhere", tmp_path / "work")
+    for key in ("val_dataloader", "val_evaluator", "val_cfg", "test_dataloader", "test_evaluator", "test_cfg"):
+        cfg[key] = None
+    cfg.dump(str(tmp_path / "config.py"))
+    with pytest.raises(InputError, match="expected a test pipeline in .*config.py, got neither test_dataloader nor"):
+        load_detector(tmp_path / "config.py", written(tmp_path / "a.pth", state, classes))

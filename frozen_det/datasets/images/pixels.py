@@ -19,8 +19,8 @@ _LOADERS = ("LoadImageFromFile", "LargeScaleJitter")
 _BACKENDS = ("cv2", "pillow", "turbojpeg", None)
 
 
-def upright_rgb(image: Image.Image) -> Image.Image:
-    """An opened image as 8-bit RGB, turned as its EXIF data say.
+def upright_rgb(image: Image.Image, turned: bool = True) -> Image.Image:
+    """An opened image as 8-bit RGB, turned as its EXIF data say unless they are to be ignored.
 
     Raises:
         ValueError: its depth has no range that says what is black and white.
@@ -29,7 +29,7 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     if fault is not None:
         raise ValueError(fault)
     deep = is_deep(image.mode, image.format)
-    if orientation_of(image) > 1:
+    if turned and orientation_of(image) > 1:
         image = ImageOps.exif_transpose(image)
     if deep:  # Pillow would clip
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))

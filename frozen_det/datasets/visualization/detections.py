@@ -53,12 +53,25 @@ def draw_pair(image: np.ndarray, truth: DrawnObjects, predictions: DrawnObjects,
 def draw_objects(image: np.ndarray, objects: DrawnObjects, classes) -> np.ndarray:
     """One panel: the image, (H, W, 3) uint8 RGB, scaled to PANEL_SIDE_PX, with its objects."""
     import cv2
-    from PIL import Image, ImageDraw
 
     scale = _panel_scale(image.shape[:2])
     size_wh = tuple(max(1, round(side * scale)) for side in image.shape[1::-1])
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     canvas = cv2.resize(np.ascontiguousarray(image), size_wh, interpolation=how)
+    return _drawn(canvas, objects, classes, scale, line_px=2, text_px=12)
+
+
+def draw_on_image(image: np.ndarray, objects: DrawnObjects, classes) -> np.ndarray:
+    """A copy of the image, (H, W, 3) uint8 RGB at its own size, with its objects; lines and names grow with it."""
+    shorter = min(image.shape[:2])
+    return _drawn(image.copy(), objects, classes, 1.0, max(1, round(shorter / 200)), max(10, round(shorter / 32)))
+
+
+def _drawn(canvas: np.ndarray, objects: DrawnObjects, classes, scale: float, line_px: int, text_px: int) -> np.ndarray:
+    """The objects on a canvas that is the image times `scale`."""
+    from PIL import Image, ImageDraw
+
+    size_wh = canvas.shape[1::-1]
     colors = _colors(objects, len(classes))
     # Large objects first, so that small ones stay on top.
     sides = np.maximum(objects.boxes_xyxy[:, 2:] - objects.boxes_xyxy[:, :2], 0)
@@ -70,10 +83,10 @@ def draw_objects(image: np.ndarray, objects: DrawnObjects, classes) -> np.ndarra
     pen = ImageDraw.Draw(picture)
     boxes = [_pixel_box(box * scale, size_wh) for box in objects.boxes_xyxy]
     for index in order:
-        pen.rectangle(boxes[index], outline=colors[index], width=2)
+        pen.rectangle(boxes[index], outline=colors[index], width=line_px)
     taken: list[tuple] = []
     for index in order[::-1]:
-        _write_name(pen, _name(objects, index, classes), boxes[index], colors[index], taken, size_wh)
+        _write_name(pen, _name(objects, index, classes), boxes[index], colors[index], taken, size_wh, text_px)
     return np.asarray(picture)
 
 
@@ -109,16 +122,20 @@ def _fill_mask(canvas: np.ndarray, mask: np.ndarray, color) -> None:
     """Tint the mask's pixels and draw its outline, in place."""
     import cv2
 
-    large = cv2.resize(np.asarray(mask, np.uint8), canvas.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    inside = large > 0
-    canvas[inside] = (0.6 * canvas[inside] + 0.4 * np.array(color)).astype(np.uint8)
-    outline, _ = cv2.findContours(large, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    large = np.asarray(mask, np.uint8)
+    if large.shape != canvas.shape[:2]:
+        large = cv2.resize(large, canvas.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    left, top, width, height = cv2.boundingRect(large)
+    part = large[top : top + height, left : left + width]
+    inside, pixels = part > 0, canvas[top : top + height, left : left + width]
+    pixels[inside] = (0.6 * pixels[inside] + 0.4 * np.array(color)).astype(np.uint8)
+    outline, _ = cv2.findContours(part, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(left, top))
     cv2.drawContours(canvas, outline, -1, color, 1, cv2.LINE_AA)
 
 
-def _write_name(pen, text: str, box: list[int], color, taken: list[tuple], size_wh) -> None:
+def _write_name(pen, text: str, box: list[int], color, taken: list[tuple], size_wh, text_px) -> None:
     """Write a name on a plate at the box: above, inside or below, wherever no other name stands, else nowhere."""
-    font = _font()
+    font = _font(text_px)
     left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
     width, height = right - left + 6, font.size + 4
     x = max(0, min(box[0], size_wh[0] - width))
@@ -150,11 +167,11 @@ def _overlap(one: tuple, other: tuple) -> bool:
 
 
 @cache
-def _font():
+def _font(size_px: int):
     from pathlib import Path
 
     import matplotlib
     from PIL import ImageFont
 
     # DejaVu comes with matplotlib and has the letters of most languages.
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), 12)
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size_px)
