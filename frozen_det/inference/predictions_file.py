@@ -19,13 +19,15 @@ class PredictionsFile:
     Args:
         path: of the json; the lines go beside it, to the same name with the suffix ``.jsonl``.
         classes: names, in the order of the labels.
+        category_ids: of the classes; None counts from 1.
 
     Raises:
         StorageError: on entering and adding, if a file cannot be written.
     """
 
-    def __init__(self, path, classes):
+    def __init__(self, path, classes, category_ids=None):
         self.path, self.lines, self.classes = Path(path), Path(path).with_suffix(".jsonl"), list(classes)
+        self.category_ids = list(category_ids or range(1, len(self.classes) + 1))
         self.num_images = self.num_detections = 0
         self.has_maps = False
 
@@ -43,17 +45,12 @@ class PredictionsFile:
         Args:
             file: of the picture.
             size_wh: its width and height, in px.
-            found: its :class:`.detector.Detections`.
+            found: its :class:`.detections.Detections`.
             panoptic: the name and segments of its panoptic map, if it has one.
         """
         number = self.num_images + 1
         image = dict(id=number, file_name=str(file), width=size_wh[0], height=size_wh[1])
-        annotations = [
-            dict(image_id=number, category_id=label + 1, score=score, bbox=[x1, y1, x2 - x1, y2 - y1])
-            for (x1, y1, x2, y2), score, label in zip(
-                found.boxes_xyxy.tolist(), found.scores.tolist(), found.labels.tolist()
-            )
-        ]
+        annotations = found.to_coco(number, first_id=self.num_detections + 1)
         try:
             maps = [] if panoptic is None else [dict(image_id=number, **panoptic)]
             self._file.write(json.dumps([image, annotations, maps]) + "\n")
@@ -79,7 +76,7 @@ class PredictionsFile:
 
     def _assemble(self) -> None:
         """The json of all lines, without holding them all."""
-        categories = [dict(id=label + 1, name=name) for label, name in enumerate(self.classes)]
+        categories = [dict(id=id_, name=name) for id_, name in zip(self.category_ids, self.classes, strict=True)]
         with replacing(self.path) as partial, open(partial, "w", encoding="utf-8") as out:
             parts = [("images", 0), ("annotations", 1), *([("panoptic", 2)] if self.has_maps else [])]
             for name, part in parts:

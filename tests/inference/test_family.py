@@ -1,5 +1,7 @@
 """Detectors on one frozen backbone, used as one: one pass, and what each finds alone."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -11,11 +13,22 @@ from frozen_det.weights.kept_checkpoints import latest_checkpoint
 from tests.training_runs import tiny_config, tiny_scenes, train
 
 
+def _with_other_ids(scenes):
+    """The scenes with category ids from 41 on."""
+    for path in (scenes / "annotations").glob("*.json"):
+        content = json.loads(path.read_text())
+        for group, key in (("categories", "id"), ("annotations", "category_id")):
+            for one in content[group]:
+                one[key] += 40
+        path.write_text(json.dumps(content))
+    return scenes
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """Three detectors: two on one base, one of them with adapters, and one on a base of its own."""
     root = tmp_path_factory.mktemp("family")
-    scenes = tiny_scenes(root / "scenes")
+    scenes = _with_other_ids(tiny_scenes(root / "scenes"))
     arms = {
         "first": {},
         "adapters": {"model__detector__backbone__adapters": dict(type="parallel", start_stage=2)},
@@ -49,6 +62,30 @@ def test_a_family_finds_what_its_members_find_alone(trained, images):
         for one in family.values()
     ]
     assert pointers[0] == pointers[1]
+
+
+def test_a_checkpoint_alone_detects_and_batches_find_what_single_images_give(trained, monkeypatch):
+    detector = load_detector(trained["first"])
+    assert detector.category_ids == tuple(range(41, 51))
+    rng = np.random.default_rng(1)
+    given = [rng.integers(0, 255, (h, w, 3), dtype=np.uint8) for h, w in ((96, 96), (48, 96), (96, 90), (96, 96))]
+    alone = [detector(one)[0] for one in given]
+    sizes, step = [], detector.model.test_step
+    monkeypatch.setattr(detector.model, "test_step", lambda data: sizes.append(len(data["inputs"])) or step(data))
+    together = detector(given, batch_size=4)
+    assert sizes == [3, 1]
+    for one, other in zip(alone, together, strict=True):
+        assert one.size_hw == other.size_hw and len(one) and np.array_equal(one.labels, other.labels)
+        np.testing.assert_allclose(one.boxes_xyxy, other.boxes_xyxy, atol=1e-3)
+        np.testing.assert_allclose(one.scores, other.scores, atol=1e-5)
+    turned = detector([one[..., ::-1] for one in given[:1]], color="rgb")[0]
+    assert _equal(alone[0], turned) and {one["category_id"] for one in turned.to_coco()} <= set(range(41, 51))
+
+
+@pytest.mark.parametrize("arguments", [(), ("quickstart",), ("my.py",)])
+def test_one_argument_that_is_no_checkpoint_is_refused(arguments):
+    with pytest.raises(InputError, match="expected a checkpoint"):
+        load_detector(*arguments)
 
 
 def test_a_member_joins_and_goes_and_the_others_stay_as_they_are(trained, images):
@@ -182,8 +219,6 @@ def test_members_are_called_by_the_shortest_ends_of_their_paths():
 
 
 def test_predict_takes_several_checkpoints_and_writes_what_each_finds(trained, images, tmp_path):
-    import json
-
     from PIL import Image
 
     from frozen_det.cli import main
@@ -198,3 +233,27 @@ def test_predict_takes_several_checkpoints_and_writes_what_each_finds(trained, i
         written = json.loads((out / name / "predictions.json").read_text())
         assert [one["score"] for one in written["annotations"]] == pytest.approx(found[name].scores.tolist())
         assert (out / name / "photo.jpg").is_file()
+
+
+def test_predict_keeps_the_classes_asked_for_and_draws_nothing_on_request(trained, images, tmp_path, capsys):
+    from PIL import Image
+
+    from frozen_det.cli import main
+
+    for number, pixels in enumerate(images):
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+    (tmp_path / "broken.png").write_bytes(b"none")
+    command = ["predict", f"{tmp_path}/*.png", "--checkpoint", str(trained["first"]), "-o", str(tmp_path / "out")]
+    found = load_detector(trained["first"])([tmp_path / "0.png", tmp_path / "1.png"])
+    name = found[0].names[0]
+    assert main([*command, "--classes", name, "--no-pictures", "--batch", "2"]) == 1  # one could not be read
+    said = capsys.readouterr().out
+    assert "2 images" in said and "1 could not be read" in said and "images per second" in said
+    written = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    wanted = [score for one in found for score in one.of_classes([name]).scores.tolist()]
+    assert wanted and [one["score"] for one in written["annotations"]] == pytest.approx(wanted, abs=1e-5)
+    (category,) = {one["category_id"] for one in written["annotations"]}
+    assert {"id": category, "name": name} in written["categories"] and category > 40
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["predictions.json"]
+    assert main([*command, "--classes", "unicorn"]) == 2
+    assert "expected class names among" in capsys.readouterr().err

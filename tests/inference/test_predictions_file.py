@@ -4,12 +4,13 @@ import json
 import os
 import signal
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from frozen_det.errors import StorageError
-from frozen_det.inference.detector import Detections
+from frozen_det.inference.detections import Detections
 from frozen_det.inference.predictions_file import PredictionsFile
 
 FOUND = Detections(np.array([[1.0, 2.0, 4.0, 8.0]]), np.array([0.5]), np.array([1]), ("a", "b"))
@@ -25,10 +26,22 @@ def test_the_json_is_cocos_and_the_lines_are_gone(tmp_path):
             {"id": 1, "file_name": "x.jpg", "width": 30, "height": 20},
             {"id": 2, "file_name": "y.jpg", "width": 31, "height": 21},
         ],
-        "annotations": [{"image_id": 1, "category_id": 2, "score": 0.5, "bbox": [1.0, 2.0, 3.0, 6.0]}],
+        "annotations": [
+            {"id": 1, "image_id": 1, "category_id": 2, "score": 0.5, "bbox": [1.0, 2.0, 3.0, 6.0], "area": 18.0}
+        ],
         "categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}],
     }
     assert [path.name for path in written.path.parent.iterdir()] == ["predictions.json"]
+
+
+def test_ids_of_annotations_go_on_and_those_of_categories_are_the_users(tmp_path):
+    found = replace(FOUND, category_ids=(7, 90))
+    with PredictionsFile(tmp_path / "p.json", ("a", "b"), (7, 90)) as written:
+        written.add("x.jpg", (30, 20), found)
+        written.add("y.jpg", (30, 20), found)
+    content = json.loads(written.path.read_text())
+    assert [(one["id"], one["category_id"]) for one in content["annotations"]] == [(1, 90), (2, 90)]
+    assert content["categories"] == [{"id": 7, "name": "a"}, {"id": 90, "name": "b"}]
 
 
 def test_without_a_picture_it_is_an_empty_json(tmp_path):
