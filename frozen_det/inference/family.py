@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..models.backbones.finding import frozen_backbones
 from ..models.backbones.frozen_backbone import FrozenBackbone
 from ..models.backbones.shared_features import SharedFeatures, stand_alone
 from ..weights.digest import Fingerprint, canonical, fingerprint
@@ -240,4 +241,4 @@ def _require_extended(first: str, one: LoadedDetector, second: str, other: Loade
 
 
 def _backbones(detector: LoadedDetector) -> list[FrozenBackbone]:
-    return [module for module in detector.model.modules() if isinstance(module, FrozenBackbone)]
+    return list(frozen_backbones(detector.model).values())

@@ -7,7 +7,7 @@ decoder must not change. Each checkpoint of the new member says what it extends 
 from mmengine.hooks import Hook
 
 from ...errors import InputError
-from ...models.backbones.frozen_backbone import FrozenBackbone
+from ...models.backbones.finding import frozen_backbones
 from ...registry import HOOKS
 from ...weights.class_names import stated_classes
 from ...weights.extends import KEY, Extended
@@ -34,7 +34,7 @@ class ExtendsHook(Hook):
 
     def before_train(self, runner) -> None:
         """Take the digests, and compare the base with the model's."""
-        self.extended, backbones = self._read(runner), _backbones(runner)
+        self.extended, backbones = self._read(runner), frozen_backbones(unwrapped(runner.model))
         if not any(part.is_frozen for part in backbones.values()):
             raise InputError(
                 f"expected a detector on a frozen backbone in {self.checkpoint}, got one in which nothing is frozen "
@@ -66,12 +66,7 @@ class ExtendsHook(Hook):
         runner.logger.info(f"extends {self.checkpoint}, decoder unchanged after {runner.iter} iterations")
 
     def _read(self, runner) -> Extended:
-        loaded = read(self.checkpoint)
-        frozen = {name: part.frozen_tensors().keys() for name, part in _backbones(runner).items()}
+        loaded, backbones = read(self.checkpoint), frozen_backbones(unwrapped(runner.model))
+        frozen = {name: part.frozen_tensors().keys() for name, part in backbones.items()}
         classes = stated_classes(loaded, self.checkpoint) or ()
         return Extended.of(self.checkpoint, classes, state_dict_of(loaded, self.checkpoint), frozen)
-
-
-def _backbones(runner) -> dict[str, FrozenBackbone]:
-    model = unwrapped(runner.model)
-    return {name: part for name, part in model.named_modules() if isinstance(part, FrozenBackbone)}

@@ -6,13 +6,13 @@ a float32 cache changes nothing, bit by bit: it serves later runs on the same im
 run, since boxes and masks come from them. ``frozen-det describe`` says what a cache takes and how much it can save.
 """
 
-from mmengine.model import is_model_wrapper
-
 from ...errors import InputError
+from ...models.backbones.finding import frozen_backbones
 from ...models.backbones.frozen_backbone import FrozenBackbone
 from ...models.backbones.stored_features import read_features_from
 from ...registry import HOOKS
 from ...weights.feature_store import FeatureStore
+from ...weights.whole_checkpoint import unwrapped
 from .views import ViewsHook
 
 
@@ -86,5 +86,4 @@ class FeatureCacheHook(ViewsHook):
 
 
 def _backbones(runner) -> list[FrozenBackbone]:
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    return [module for module in model.modules() if isinstance(module, FrozenBackbone)]
+    return list(frozen_backbones(unwrapped(runner.model)).values())

@@ -20,7 +20,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from ...host.signatures import subclasses_of
-from ...models.backbones.frozen_backbone import FrozenBackbone
+from ...models.backbones.finding import frozen_backbones
 from ...models.backbones.shared_features import SharedFeatures
 
 _CURRENT = threading.local()
@@ -151,9 +151,8 @@ class Member:
             loader = getattr(runner, key, None)
             if isinstance(loader, dict):
                 setattr(runner, key, _SharedLoader(self, runner, self.lockstep.feed(loader, runner), key))
-        for module in runner.model.modules():
-            if isinstance(module, FrozenBackbone):
-                self.lockstep.features.expect(module)
+        for backbone in frozen_backbones(runner.model).values():
+            self.lockstep.features.expect(backbone)
 
     def batch(self, runner, feed: "_Feed", key: str, epoch: int, index: int):
         """The batch at a place of the data; raises StopIteration behind the last."""
