@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from mmdet.models.losses.cross_entropy_loss import cross_entropy
 from mmengine.logging import print_log
 
 from ...errors import InputError
@@ -102,36 +101,6 @@ class ClassBalancedLoss(CountedLoss):
         )
         return torch.tensor([*weights, self.background_weight], dtype=torch.float32)
 
-    def forward(
-        self,
-        cls_score: torch.Tensor,
-        label: torch.Tensor,
-        weight: torch.Tensor | None = None,
-        avg_factor: float | None = None,
-        reduction_override: str | None = None,
-        **kwargs,
-    ) -> torch.Tensor:
-        """Loss of R regions.
-
-        Args:
-            cls_score: (R, C + 1) logits, background last.
-            label: (R,) int64 in [0, C]; C is background.
-            weight: (R,) weights of regions, or None.
-            avg_factor: divisor of the sum; None is R.
-            reduction_override: instead of ``reduction``.
-
-        Returns:
-            A scalar, or (R,) with reduction 'none'.
-
-        Raises:
-            InputError: C differs from the number of classes that were counted.
-        """
-        # Weights of 0.01 would be rounded in half precision.
-        return self.loss_weight * cross_entropy(
-            cls_score.float(),
-            label,
-            weight,
-            reduction=reduction_override or self.reduction,
-            avg_factor=avg_factor,
-            class_weight=self.checked_values(cls_score),
-        )
+    def applied(self, logits: torch.Tensor, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The logits as they are, and the weights of the loss's terms."""
+        return logits, values

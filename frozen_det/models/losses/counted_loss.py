@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from mmdet.models.losses.cross_entropy_loss import cross_entropy
 from torch import nn
 
 from ...errors import InputError, closest
@@ -89,6 +90,45 @@ class CountedLoss(nn.Module):
     def values_of(self, counts: list[int]) -> torch.Tensor:
         """(C + 1,) float32, a value for each class and the background, from (C,) instance counts."""
         raise NotImplementedError
+
+    def applied(self, logits: torch.Tensor, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """What the values of classes do: the (R, C + 1) float32 logits of the softmax, and (C + 1,) weights or None."""
+        raise NotImplementedError
+
+    def forward(
+        self,
+        cls_score: torch.Tensor,
+        label: torch.Tensor,
+        weight: torch.Tensor | None = None,
+        avg_factor: float | None = None,
+        reduction_override: str | None = None,
+        **kwargs,
+    ) -> torch.Tensor:
+        """Loss of R regions.
+
+        Args:
+            cls_score: (R, C + 1) logits, background last.
+            label: (R,) int64 in [0, C]; C is background.
+            weight: (R,) weights of regions, or None.
+            avg_factor: divisor of the sum; None is R.
+            reduction_override: instead of ``reduction``.
+
+        Returns:
+            A scalar, or (R,) with reduction 'none'.
+
+        Raises:
+            InputError: C differs from the number of classes that were counted.
+        """
+        # In half precision small weights and shifts would be rounded.
+        logits, class_weight = self.applied(cls_score.float(), self.checked_values(cls_score))
+        return self.loss_weight * cross_entropy(
+            logits,
+            label,
+            weight,
+            reduction=reduction_override or self.reduction,
+            avg_factor=avg_factor,
+            class_weight=class_weight,
+        )
 
     def init_weights(self) -> None:
         """Read the counts, once. mmengine calls this before training only."""

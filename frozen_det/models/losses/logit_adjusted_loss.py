@@ -8,7 +8,6 @@ import math
 from collections.abc import Sequence
 
 import torch
-from mmdet.models.losses.cross_entropy_loss import cross_entropy
 from mmengine.logging import print_log
 
 from ...errors import InputError
@@ -81,34 +80,6 @@ class LogitAdjustedLoss(CountedLoss):
         )
         return torch.tensor([*shifts, 0.0], dtype=torch.float32)
 
-    def forward(
-        self,
-        cls_score: torch.Tensor,
-        label: torch.Tensor,
-        weight: torch.Tensor | None = None,
-        avg_factor: float | None = None,
-        reduction_override: str | None = None,
-        **kwargs,
-    ) -> torch.Tensor:
-        """Loss of R regions.
-
-        Args:
-            cls_score: (R, C + 1) logits, background last.
-            label: (R,) int64 in [0, C]; C is background.
-            weight: (R,) weights of regions, or None.
-            avg_factor: divisor of the sum; None is R.
-            reduction_override: instead of ``reduction``.
-
-        Returns:
-            A scalar, or (R,) with reduction 'none'.
-
-        Raises:
-            InputError: C differs from the number of classes that were counted.
-        """
-        return self.loss_weight * cross_entropy(
-            cls_score.float() + self.checked_values(cls_score),
-            label,
-            weight,
-            reduction=reduction_override or self.reduction,
-            avg_factor=avg_factor,
-        )
+    def applied(self, logits: torch.Tensor, values: torch.Tensor) -> tuple[torch.Tensor, None]:
+        """The shifted logits, no weights."""
+        return logits + values, None
