@@ -43,3 +43,35 @@ def filled(family: str, folder) -> FrozenBackbone:
     backbone = FrozenBackbone(body, weights=str(folder / "upstream.pth"), strides=strides).eval()
     backbone.init_weights()
     return backbone
+
+
+def retina_net(strides, **backbone):
+    """A RetinaNet of three classes on the ConvNeXt, in eval mode; `backbone` are options of FrozenBackbone."""
+    from mmdet.utils import register_all_modules
+
+    register_all_modules(init_default_scope=False)
+    from frozen_det.models import Detector
+
+    torch.manual_seed(0)
+    return Detector(
+        dict(
+            type="RetinaNet",
+            backbone=dict(
+                type="frozen_det.FrozenBackbone",
+                body=BACKBONES["convnext"][0],
+                weights="random",
+                strides=strides,
+                **backbone,
+            ),
+            neck=dict(type="FPN", out_channels=8, num_outs=len(strides)),
+            bbox_head=dict(
+                type="RetinaHead",
+                stacked_convs=1,
+                feat_channels=8,
+                anchor_generator=dict(type="AnchorGenerator", scales=[4], ratios=[1.0]),
+                bbox_coder=dict(type="DeltaXYWHBBoxCoder"),
+            ),
+            test_cfg=dict(nms_pre=10, score_thr=0.1, max_per_img=5, nms=dict(type="nms", iou_threshold=0.5)),
+        ),
+        num_classes=3,
+    ).eval()

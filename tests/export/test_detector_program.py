@@ -6,34 +6,12 @@ import torch
 from frozen_det.export.detector_program import export_detector
 
 from ..torch_versions import needs_programs
-from .small_backbones import BACKBONES
+from .small_backbones import retina_net
 
 
 @pytest.fixture(scope="module")
 def retina():
-    from mmdet.utils import register_all_modules
-
-    register_all_modules(init_default_scope=False)
-    from frozen_det.models import Detector
-
-    torch.manual_seed(0)
-    body, _ = BACKBONES["convnext"]
-    return Detector(
-        dict(
-            type="RetinaNet",
-            backbone=dict(type="frozen_det.FrozenBackbone", body=body, weights="random", strides=(8, 16)),
-            neck=dict(type="FPN", out_channels=8, num_outs=2),
-            bbox_head=dict(
-                type="RetinaHead",
-                stacked_convs=1,
-                feat_channels=8,
-                anchor_generator=dict(type="AnchorGenerator", scales=[4], ratios=[1.0]),
-                bbox_coder=dict(type="DeltaXYWHBBoxCoder"),
-            ),
-            test_cfg=dict(nms_pre=10, score_thr=0.1, max_per_img=5, nms=dict(type="nms", iou_threshold=0.5)),
-        ),
-        num_classes=3,
-    ).eval()
+    return retina_net((8, 16))
 
 
 @needs_programs
