@@ -166,23 +166,28 @@ def _log_line(runner) -> str:
 
 
 def _end_lines(runner) -> list[str]:
-    best = _best(runner)
-    if best is None:
+    keeper = _keeper(runner)
+    if keeper is None:
         return []
-    name, score, path = best
-    return [f"best   {name.rpartition('/')[2]} {score:.3f}: {path}"]
-
-
-def _best(runner) -> tuple[str, float, str] | None:
-    for hook in runner.hooks:
-        if isinstance(hook, CheckpointHook) and getattr(hook, "key_indicators", None) and hook.best_ckpt_path:
-            return hook.key_indicators[0], float(runner.message_hub.get_info("best_score")), str(hook.best_ckpt_path)
-    return None
+    one = len(keeper.key_indicators) == 1  # mmengine stores a single best checkpoint under other names than several
+    paths = {keeper.key_indicators[0]: keeper.best_ckpt_path} if one else keeper.best_ckpt_path_dict
+    return [
+        f"best   {name.rpartition('/')[2]} "
+        f"{float(runner.message_hub.get_info('best_score' if one else f'best_score_{name}')):.3f}: {path}"
+        for name, path in paths.items()
+        if path
+    ]
 
 
 def _monitored(runner) -> str | None:
+    keeper = _keeper(runner)
+    return keeper and keeper.key_indicators[0]
+
+
+def _keeper(runner) -> CheckpointHook | None:
+    """The hook that keeps the best checkpoint."""
     hooks = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
-    return next((hook.key_indicators[0] for hook in hooks if getattr(hook, "key_indicators", None)), None)
+    return next((hook for hook in hooks if getattr(hook, "key_indicators", None)), None)
 
 
 def _number(loss) -> float:

@@ -2,10 +2,12 @@
 
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from mmengine.hooks import CheckpointHook
 
-from frozen_det.engine.console import _duration, scores
+from frozen_det.engine.console import _duration, _end_lines, scores
 from frozen_det.engine.runs import new_runner
 from frozen_det.host.noise import leave_out
 from tests.training_runs import tiny_config, tiny_scenes
@@ -51,6 +53,14 @@ def test_scores_begin_with_the_monitored_one_and_leave_out_what_is_not_there():
     found = {"coco/bbox_mAP_50": 0.5, "coco/bbox_mAP_s": -1.0, "coco/bbox_mAP": 0.25, "name": "x"}
     assert scores(found, "coco/bbox_mAP") == "bbox_mAP 0.250, bbox_mAP_50 0.500"
     assert scores({}) == "no scores"
+
+
+def test_of_several_best_checkpoints_each_is_named(tmp_path):
+    hook = CheckpointHook(save_best=["coco/bbox_mAP", "coco/segm_mAP"], rule="greater")
+    hook.best_ckpt_path_dict = {"coco/bbox_mAP": "a.pth", "coco/segm_mAP": None}
+    found = {"best_score_coco/bbox_mAP": 0.5}
+    runner = SimpleNamespace(hooks=[hook], message_hub=SimpleNamespace(get_info=found.get))
+    assert _end_lines(runner) == ["best   bbox_mAP 0.500: a.pth"]
 
 
 @pytest.mark.parametrize("seconds, words", [(0.4, "0 s"), (59.4, "59 s"), (60, "1 min 0 s"), (7384, "2 h 3 min")])
