@@ -92,9 +92,10 @@ def _print_next(newest: Path, args) -> None:
 
     from ..errors import InputError
     from ..reports.write import write_report
+    from ..weights.kept_checkpoints import best_checkpoint
 
     work_dir = newest.parent
-    best = max(work_dir.glob("best_*.pth"), key=lambda path: path.stat().st_mtime_ns, default=newest)
+    best = best_checkpoint(work_dir) or newest
     if not args.no_report:
         try:
             with contextlib.redirect_stdout(sys.stderr):

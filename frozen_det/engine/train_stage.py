@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ..errors import InputError
-from ..weights.kept_checkpoints import latest_checkpoint
+from ..weights.kept_checkpoints import best_checkpoint, latest_checkpoint
 from .runner.stages import Stages, set_aside
 from .runs import train
 
@@ -50,13 +50,13 @@ def data_files(cfg) -> list[Path]:
 
 def _checkpoint(work_dir: Path, which: str | None) -> Path:
     """The best checkpoint of a training, or its last; by default the best where one was kept."""
-    best = sorted(work_dir.glob("best_*.pth"), key=lambda path: path.stat().st_mtime_ns)
+    best = best_checkpoint(work_dir)
     if which == "best" and not best:
         raise InputError(
             f"expected a best checkpoint in {work_dir} (checkpoint='best'), but the training kept none. "
             "Set default_hooks.checkpoint.save_best in its config, or checkpoint='last'."
         )
-    found = best[-1] if best and which != "last" else latest_checkpoint(work_dir)
+    found = best if best and which != "last" else latest_checkpoint(work_dir)
     if found is None:
         raise InputError(
             f"expected a checkpoint in {work_dir} after training, found none. Set "

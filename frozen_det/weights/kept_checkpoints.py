@@ -104,6 +104,11 @@ def require_whole(path: Path, others=()) -> None:
     )
 
 
+def best_checkpoint(work_dir) -> Path | None:
+    """The best checkpoint that was written last; None if a run kept none."""
+    return max(Path(work_dir).glob("best_*.pth"), key=lambda path: path.stat().st_mtime_ns, default=None)
+
+
 def has_checkpoints(work_dir) -> list[Path]:
     """Checkpoints of an earlier run in a work directory: numbered and best ones."""
     return [*numbered_checkpoints(work_dir), *sorted(Path(work_dir).glob("best_*.pth"))]
