@@ -15,7 +15,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from tempfile import TemporaryDirectory
 
@@ -94,7 +94,7 @@ def run(args) -> int:
     require_from_one(args, "members", "rounds")
     rows = []
     for body, decoder in itertools.product(args.bodies, args.decoders):
-        found = measure(body, decoder, tuple(args.size), args.members, args.rounds, peak=not args.no_peak)
+        found = measure(body, decoder, args.size, args.members, args.rounds, peak=not args.no_peak)
         print(table(found), file=sys.stderr, flush=True)  # a run that is interrupted has shown what it had
         rows += found
     if args.json:
@@ -105,8 +105,23 @@ def run(args) -> int:
     return 0
 
 
-def measure(body: str, decoder: str, size_hw: tuple[int, int], k: int, rounds: int, peak: bool = True) -> list[Row]:
-    """One backbone and decoder: every kind of work; see :class:`Row`."""
+def measure(body: str, decoder: str, size_hw: Sequence[int], k: int, rounds: int, peak: bool = True) -> list[Row]:
+    """One backbone and decoder: every kind of work; see :class:`Row`. In processes with one heap, as a sweep has."""
+    rows, shared = _in_process("times", f"the times of {k} detectors on {body}", body, decoder, size_hw, k, rounds)
+    rows = [Row(**row) for row in rows]
+    for row in rows if peak else []:
+        if row.work != "cache":
+            _add_peak(row, shared, size_hw, k)
+    return rows
+
+
+def _in_process(kind: str, what: str, *arguments):
+    env = {**ONE_HEAP, **os.environ}
+    return in_fresh_process(__spec__.name, kind, json.dumps(arguments), what=what, env=env)
+
+
+def _measured_times(body: str, decoder: str, size_hw: Sequence[int], k: int, rounds: int) -> tuple[list[dict], float]:
+    """Rows without memory, and the frozen tensors' MiB."""
     first = _detector(body, decoder, size_hw)
     rows = []
     for work in WORK:
@@ -134,8 +149,12 @@ def measure(body: str, decoder: str, size_hw: tuple[int, int], k: int, rounds: i
             [ratio / bound for _, ratio, bound in found["walls"]],
             statistics.median(ratio / bound for _, ratio, bound in found["cpus"]),
         )
-        rows.append(_with_peak(row, first, size_hw, k) if peak and work != "cache" else row)
-    return rows
+        rows.append(asdict(row))
+    return rows, _frozen_mib(first)
+
+
+def _frozen_mib(detector) -> float:
+    return sum(one.nbytes for one in detector.model.backbone.frozen_tensors().values()) / 2**20
 
 
 def _times(calls: dict, work: str, rounds: int):
@@ -278,7 +297,7 @@ def _detector(body: str, decoder: str, size_hw):
     cfg.test_dataloader.dataset = dict(type="frozen_det.CocoDataset", ann_file="none.json", pipeline=pipeline)
     for step in pipeline:
         if step["type"].split(".")[-1] == "Resize":
-            step.update(scale=size_hw[::-1], keep_ratio=False)
+            step.update(scale=tuple(size_hw)[::-1], keep_ratio=False)
     cfg.model.detector.data_preprocessor = dict(type="DetDataPreprocessor", pad_size_divisor=32)
     torch.manual_seed(0)
     with quiet_host():
@@ -290,32 +309,24 @@ def _detector(body: str, decoder: str, size_hw):
 # -- memory ------------------------------------------------------------------------------------------------------------
 
 
-def _with_peak(row: Row, first, size_hw, k: int) -> Row:
+def _add_peak(row: Row, shared: float, size_hw: Sequence[int], k: int) -> None:
+    what = f"{k} detectors on {row.body} in {row.work}"
     alone, together = (
-        in_fresh_process(
-            __spec__.name,
-            json.dumps([row.body, row.decoder, row.work, arm, k, size_hw]),
-            what=f"{k} detectors on {row.body} in {row.work}",
-            env={**ONE_HEAP, **os.environ},  # as a sweep does
-        )
-        for arm in ("alone", "together")
+        _in_process("peak", what, row.body, row.decoder, row.work, arm, k, size_hw) for arm in ("alone", "together")
     )
-    backbone = first.model.backbone
-    shared = sum(one.nbytes for one in backbone.frozen_tensors().values()) / 2**20
     # What each member but the first could save is its backbone.
     row.peak_mib = alone, together
     row.peak_of_bound = together / (alone - (k - 1) * shared)
-    return row
 
 
 def _peak_mib(body: str, decoder: str, work: str, arm: str, k: int, size_hw) -> float:
     first = _detector(body, decoder, size_hw)
     before = (resident_bytes() or peak_resident_bytes()) - sum(one.nbytes for one in first.model.state_dict().values())
-    _prepared(first, work, arm, k, tuple(size_hw))()
+    _prepared(first, work, arm, k, size_hw)()
     return (peak_resident_bytes() - before) / 2**20
 
 
-if __name__ == "__main__":  # the process that `_with_peak` starts
+if __name__ == "__main__":  # the process that `_in_process` starts
     with contextlib.redirect_stdout(sys.stderr):
-        found_peak = _peak_mib(*json.loads(sys.argv[1]))
-    print(json.dumps(found_peak))
+        result = {"times": _measured_times, "peak": _peak_mib}[sys.argv[1]](*json.loads(sys.argv[2]))
+    print(json.dumps(result))

@@ -11,7 +11,7 @@ def rows():
     return {row.work: row for row in benchmark_family.measure("test_resnet", "fpn", (64, 96), 2, 2, peak=False)}
 
 
-def test_every_kind_of_work_are_measured_against_their_own_bound(rows):
+def test_every_kind_of_work_is_measured_against_its_own_bound(rows):
     assert list(rows) == ["use", "training", "cache"]
     for row in rows.values():
         assert 0 < row.share < 1 and len(row.of_bound) == 2 and row.peak_mib is None
@@ -25,13 +25,16 @@ def test_the_bound_counts_the_backbone_once_and_the_rest_k_times(backbone, bound
 
 
 def test_the_memory_bound_counts_the_backbone_once(monkeypatch):
+    monkeypatch.setattr(benchmark_family, "in_fresh_process", lambda *given, **_: 10.0 if "alone" in given[2] else 8.0)
+    row = benchmark_family.Row("", "fpn", "use", 0, 0, 0, 0, 0, [], 0)
+    benchmark_family._add_peak(row, 1.5, (64, 96), 3)
+    assert row.peak_mib == (10.0, 8.0) and row.peak_of_bound == 8 / (10 - 2 * 1.5)
+
+
+def test_frozen_tensors_are_counted_in_mebibytes():
     detector = benchmark_family._detector("test_resnet", "fpn", (64, 96))
-    monkeypatch.setattr(benchmark_family, "in_fresh_process", lambda *given, **_: 10.0 if "alone" in given[1] else 8.0)
-    row = benchmark_family._with_peak(
-        benchmark_family.Row("", "fpn", "use", 0, 0, 0, 0, 0, [], 0), detector, (64, 96), 3
-    )
     backbone = sum(one.nbytes for one in detector.model.backbone.state_dict().values()) / 2**20
-    assert row.peak_mib == (10.0, 8.0) and row.peak_of_bound == pytest.approx(8 / (10 - 2 * backbone))
+    assert benchmark_family._frozen_mib(detector) == pytest.approx(backbone)
 
 
 def test_the_table_has_a_line_for_each(rows, monkeypatch, capsys):
