@@ -84,6 +84,7 @@ MOVED = {
     "atomic_write": "weights.atomic_write",
     "checkpoints": "weights.loading",
     "class_names": "weights.class_names",
+    "cli.config_arguments": "cli.shared.config_arguments",
     "cli.faults": "host.faults",
     "datasets.annotation_check": "datasets.readers.annotation_check",
     "datasets.boxed_masks": "datasets.transforms.cropped_masks",

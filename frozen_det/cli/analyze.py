@@ -11,7 +11,7 @@ it names. Called again, studies that are done with the same inputs are read back
 from pathlib import Path
 
 from ..errors import InputError
-from .config_arguments import add_cfg_options, add_feature_cache, options_of, store_of
+from .shared.config_arguments import add_cfg_options, add_feature_cache, options_of, store_of
 
 
 def add_arguments(parser) -> None:

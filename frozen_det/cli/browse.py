@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from ..errors import InputError
-from .config_arguments import add_config, config_of
+from .shared.config_arguments import add_config, config_of
 
 
 def add_arguments(parser) -> None:

@@ -4,7 +4,7 @@ frozen-det chain chain/given-efficientnetlite0_faster-rcnn-fpn_toy
 frozen-det chain my_chain.py --cfg-options detector.options.data_root=my/data
 """
 
-from .config_arguments import add_config, config_of, work_dir_of
+from .shared.config_arguments import add_config, config_of, work_dir_of
 
 
 def add_arguments(parser) -> None:

@@ -11,7 +11,7 @@ frozen-det convert --trust old_pickle.pth -o weights.safetensors
 from pathlib import Path
 
 from ..errors import InputError
-from .config_arguments import add_cfg_options, config_of
+from .shared.config_arguments import add_cfg_options, config_of
 
 
 def add_arguments(parser) -> None:

@@ -4,7 +4,7 @@ frozen-det describe quickstart
 frozen-det describe configs/detection/NAME.py --json
 """
 
-from .config_arguments import add_config, options_of
+from .shared.config_arguments import add_config, options_of
 
 
 def add_arguments(parser) -> None:

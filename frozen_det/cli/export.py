@@ -8,7 +8,7 @@ With --with, several detectors on one frozen backbone: -o is a folder that gets 
 from pathlib import Path
 
 from ..errors import InputError
-from .config_arguments import add_config, options_of
+from .shared.config_arguments import add_config, options_of
 
 # Suffix of the output -> what is written.
 FORMATS = {".safetensors": "safetensors", ".pth": "pth", ".onnx": "onnx", ".pt2": "torch-export"}

@@ -8,7 +8,7 @@ goes on where it was. `predict --checkpoint OLD NEW --join` uses both as one det
 
 from pathlib import Path
 
-from .config_arguments import add_cfg_options, options_of
+from .shared.config_arguments import add_cfg_options, options_of
 
 
 def add_arguments(parser) -> None:

@@ -9,7 +9,7 @@ CHECKPOINT may be a file, a work directory, or left out for a config with model.
 
 from pathlib import Path
 
-from .config_arguments import add_config, config_of
+from .shared.config_arguments import add_config, config_of
 
 
 def add_arguments(parser) -> None:

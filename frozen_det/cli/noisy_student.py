@@ -4,7 +4,7 @@ frozen-det noisy_student noisy_student/resnet20_cifar10 --cfg-options data_root=
 frozen-det noisy_student my_loop.py --work-dir runs/loop        (again: continues where it stopped)
 """
 
-from .config_arguments import add_config, add_feature_cache, config_of, store_of, work_dir_of
+from .shared.config_arguments import add_config, add_feature_cache, config_of, store_of, work_dir_of
 
 
 def add_arguments(parser) -> None:

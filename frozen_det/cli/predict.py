@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from ..errors import InputError, StorageError
-from .config_arguments import add_cfg_options, options_of
+from .shared.config_arguments import add_cfg_options, options_of
 
 _ALL = ""  # stands for all checkpoints together
 

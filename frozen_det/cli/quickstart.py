@@ -6,7 +6,7 @@ frozen-det quickstart
 import json
 from pathlib import Path
 
-from .config_arguments import add_cfg_options, options_of
+from .shared.config_arguments import add_cfg_options, options_of
 
 CONFIG = "quickstart"
 
@@ -20,6 +20,7 @@ def run(args) -> int:
     from ..engine.runner.stages import Stages, set_aside
     from ..engine.train_stage import data_files
     from ..engine.training import train
+    from .shared.program import program
 
     work_dir = Path(args.work_dir)
     stages = Stages(work_dir, "quickstart.json", log=lambda line: print(line, flush=True))
@@ -49,7 +50,7 @@ def run(args) -> int:
     _print_table(work_dir)
     print(
         f"\nreport     {page}\nbackbone   {work_dir / 'backbone.safetensors'}\n"
-        f"your data  frozen-det train custom_coco --cfg-options data_root=my/data"
+        f"your data  {program()} train custom_coco --cfg-options data_root=my/data"
     )
     return 0
 

@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from ..errors import InputError
-from .config_arguments import add_cfg_options, config_of, options_of
+from .shared.config_arguments import add_cfg_options, config_of, options_of
 
 
 def add_arguments(parser) -> None:

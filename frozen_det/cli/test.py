@@ -6,7 +6,7 @@ frozen-det test upstream/efficientnet-lite0_given_imagenet1k      (a classifier:
 
 from pathlib import Path
 
-from .config_arguments import add_config, options_of
+from .shared.config_arguments import add_config, options_of
 
 
 def add_arguments(parser) -> None:

@@ -7,7 +7,7 @@ frozen-det train quickstart --fraction 0.1 --same-updates --seed 1
 
 from pathlib import Path
 
-from .config_arguments import add_config, options_of
+from .shared.config_arguments import add_config, options_of
 
 
 def add_arguments(parser) -> None:
@@ -90,9 +90,11 @@ def _print_next(newest: Path, args) -> None:
     import contextlib
     import sys
 
+    from ..config import find_config
     from ..errors import InputError
     from ..reports.write import write_report
     from ..weights.kept_checkpoints import best_checkpoint
+    from .shared.program import program
 
     work_dir = newest.parent
     best = best_checkpoint(work_dir) or newest
@@ -102,5 +104,6 @@ def _print_next(newest: Path, args) -> None:
                 print(f"report {write_report([work_dir])[0]}")
         except InputError as error:
             print(f"no report: {error}", file=sys.stderr)
-    test = f"frozen-det test {args.config} {best}"
-    print(f"next   {test}\n       frozen-det predict IMAGES --checkpoint {best}", file=sys.stderr)
+    recorded = work_dir / find_config(args.config).with_suffix(".py").name  # with all overrides in it
+    test = f"{program()} test {recorded if recorded.is_file() else args.config} {best}"
+    print(f"next   {test}\n       {program()} predict IMAGES --checkpoint {best}", file=sys.stderr)

@@ -20,6 +20,7 @@ from ... import __version__
 from ...errors import InputError, closest
 from ...registry import DATASETS
 from ..coco import CocoDataset
+from ..readers.class_names import check_classes
 from ..readers.polygons import mask_box_xywh, mask_segmentation
 from .drawing import draw_scene, load_sources
 
@@ -108,7 +109,7 @@ def write_toy_scenes(
 
 @DATASETS.register_module()
 class ToyScenes(CocoDataset):
-    """One split of the toy scenes, which are written on first use.
+    """One split of the toy scenes, which are written when their images or objects are first asked for.
 
     Args:
         split: ``train`` or ``val``. The classes are :data:`DIGIT_NAMES`, in this order, in both.
@@ -128,10 +129,29 @@ class ToyScenes(CocoDataset):
                     f"expected the parameters {', '.join(_PARAMETERS)} under scenes, got {key!r}; "
                     f"{closest(key, _PARAMETERS) or 'remove it.'}"
                 )
-        write_toy_scenes(data_root, **(scenes or {}))
+        self._scenes = (data_root, scenes or {})
+        if not kwargs.get("lazy_init"):
+            self._write()
         super().__init__(
             f"annotations/{split}.json", data_root=data_root, classes_from="annotations/train.json", **kwargs
         )
+
+    def full_init(self) -> None:
+        """Write them where they are not there; then as any data."""
+        if not self._fully_initialized:
+            self._write()
+        super().full_init()
+
+    def _write(self) -> None:
+        root, parameters = self._scenes
+        write_toy_scenes(root, **parameters)
+
+    def _set_classes(self) -> None:
+        """The classes are known without the files, which are not written for their sake."""
+        given = self._metainfo.get("classes")
+        if given is not None:
+            check_classes(given, DIGIT_NAMES, self.ann_file)
+        self._metainfo["classes"] = tuple(given or DIGIT_NAMES)
 
 
 def _check_parameters(parameters: dict) -> None:

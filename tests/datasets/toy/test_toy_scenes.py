@@ -223,3 +223,13 @@ def test_the_default_set_has_every_class_in_validation_often_enough(tmp_path):
     content = _content(write_toy_scenes(tmp_path / "s", num_train=1, report=lambda _: None), "val")
     assert len(content["images"]) == 96
     assert min(category["instance_count"] for category in content["categories"]) >= 8
+
+
+def test_scenes_that_are_built_lazily_name_their_classes_and_are_written_when_they_are_asked_for(tmp_path):
+    scenes, root = dict(num_train=3, num_val=2, size_hw=(64, 64), object_px=(20, 32)), tmp_path / "s"
+    val = ToyScenes("val", str(root), scenes, lazy_init=True, test_mode=True)
+    assert val.metainfo["classes"] == DIGIT_NAMES and not root.exists()
+    val.full_init()
+    assert len(val) == 2 and (root / "manifest.json").is_file()
+    with pytest.raises(InputError, match="did you mean 'three'"):
+        ToyScenes("val", str(root), scenes, lazy_init=True, metainfo=dict(classes=("one", "tree")))

@@ -32,7 +32,7 @@ def store_of(args):
     Raises:
         StorageError: the folder cannot be made or written.
     """
-    from ..weights.feature_store import FeatureStore
+    from ...weights.feature_store import FeatureStore
 
     return None if args.feature_cache is None else FeatureStore(args.feature_cache)
 
@@ -43,20 +43,20 @@ def options_of(args) -> dict:
     Raises:
         InputError: a text that is no KEY=VALUE, or whose value cannot be read.
     """
-    from ..config.option_text import parse_options
+    from ...config.option_text import parse_options
 
     return parse_options(args.cfg_options)
 
 
 def config_of(args, **more):
     """The config of a command, with overrides; `more` are further overrides as keyword arguments with dots."""
-    from ..config import load_config
+    from ...config import load_config
 
     return load_config(args.config, {**options_of(args), **more})
 
 
 def work_dir_of(args, cfg) -> str:
     """Where a run goes: what the command says, else its config, else ``work_dirs/NAME``."""
-    from ..config import default_work_dir
+    from ...config import default_work_dir
 
     return args.work_dir or cfg.get("work_dir") or default_work_dir(cfg)
