@@ -18,8 +18,10 @@ from frozen_det.registry import MODELS
 from frozen_det.upstream.noisy_student.label_files import part_record, read_vectors, rows_path, vectors_path
 from frozen_det.upstream.noisy_student.labelling import finish_labels, label_pool, load_teacher, own_transform
 from frozen_det.upstream.noisy_student.pool import content_hash, open_pool
+from frozen_det.weights.feature_store import FeatureStore
 from tests.upstream.label_pools import CROP, NUM_CLASSES, Teacher, write_images
 
+CROP_CONFIG = dict(type="frozen_det.EvalTransform", size=32, crop_ratio=1.0)
 SETTINGS = dict(part_size=6, batch_size=4, transform=CROP)
 
 
@@ -216,6 +218,24 @@ def test_the_teacher_is_the_averaged_one_in_eval_mode_at_its_own_resolution(tmp_
     assert known.size == raw._preprocess.input_size
     with pytest.raises(InputError, match="own resolution"):
         own_transform(Teacher())
+
+
+def test_another_head_on_a_teachers_body_labels_from_its_features_as_if_it_had_computed_them(pool, tmp_path):
+    model = dict(type="frozen_det.ImageClassifier", backbone=dict(type="timm", name="test_resnet"), num_classes=4)
+    config = dict(model=model, test_dataloader=dict(dataset=dict(transform=CROP_CONFIG)))
+    teacher = MODELS.build(model)
+    torch.save(teacher.state_dict(), tmp_path / "first.pth")
+    torch.nn.init.normal_(teacher.network.fc.weight)
+    torch.save(teacher.state_dict(), tmp_path / "second.pth")
+    store = FeatureStore(tmp_path / "features")
+    for number, name in enumerate(("first", "second")):
+        for features in (None, store):
+            one, crop = load_teacher(config, tmp_path / f"{name}.pth", "cpu", features)
+            folder = tmp_path / f"{name}-{features is None}"
+            label_pool(one, pool, folder, part_size=6, batch_size=4, transform=crop, num_workers=0)
+        assert contents(tmp_path / f"{name}-True") == contents(tmp_path / f"{name}-False")
+        assert (store.num_written, store.num_read) == (18, 18 * number)
+    assert contents(tmp_path / "first-True") != contents(tmp_path / "second-True")
 
 
 @pytest.mark.parametrize("wrong", [dict(batch_size=0), dict(rank=2, world_size=2), dict(min_vector_confidence=2)])
