@@ -8,10 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ..errors import InputError, closest
-
-# The repository's folder when run from a checkout, the installed copy of it otherwise.
-_PACKAGE = Path(__file__).resolve().parent.parent
-_FOLDERS = (_PACKAGE.parent / "configs", _PACKAGE / "configs")
+from ..host.shipped_configs import FOLDERS, SCOPE, shipped_folder
 
 
 def list_configs(pattern: str = "*") -> list[str]:
@@ -23,7 +20,7 @@ def list_configs(pattern: str = "*") -> list[str]:
     Returns:
         sorted names with their folder, e.g. ``detection/NAME``; without parts that other configs are built from.
     """
-    folder = _shipped_folder()
+    folder = shipped_folder()
     files = (file.relative_to(folder).with_suffix("") for file in folder.rglob("*.py"))
     names = (file.as_posix() for file in files if not file.parts[0].startswith("_"))
     return sorted(name for name in names if fnmatchcase(name, pattern))
@@ -32,10 +29,6 @@ def list_configs(pattern: str = "*") -> list[str]:
 def default_work_dir(cfg) -> str:
     """``work_dirs/<name of the config>``, as mmdet has it."""
     return str(Path("work_dirs") / Path(cfg.filename).stem)
-
-
-def _shipped_folder() -> Path:
-    return next((one for one in _FOLDERS if one.is_dir()), _FOLDERS[0])
 
 
 def find_config(name) -> Path:
@@ -47,11 +40,11 @@ def find_config(name) -> Path:
     path = Path(name).expanduser()
     if path.is_file():
         return path
-    folder, shipped = _shipped_folder(), {}
+    folder, shipped = shipped_folder(), {}
     for full in list_configs():
         for known in {full, full.rpartition("/")[2]}:
             shipped.setdefault(known, []).append(full)
-    key = str(name).removesuffix(".py").removeprefix("configs/")
+    key = str(name).removeprefix(SCOPE).removesuffix(".py").removeprefix("configs/")
     if len(shipped.get(key, ())) > 1:
         raise InputError(
             f"expected the name of one config, but {key!r} is the name of {' and '.join(shipped[key])}. "
@@ -67,7 +60,7 @@ def find_config(name) -> Path:
 
 def is_shipped(path) -> bool:
     """Whether a file is one of this package's configs."""
-    return any(folder in Path(path).resolve().parents for folder in _FOLDERS)
+    return any(folder in Path(path).resolve().parents for folder in FOLDERS)
 
 
 def is_stock(path) -> bool:

@@ -262,7 +262,15 @@ def _within_reading_safely(function):
     return call
 
 
+def _teach_configs(module) -> None:
+    """mmengine.config.config: `_base_ = "frozen_det::NAME.py"` names a config that ships."""
+    from ..host.shipped_configs import teach
+
+    teach(module)
+
+
 _GUARDS = {
+    "mmengine.config.config": _teach_configs,
     "mmengine.runner.checkpoint": _guard_checkpoints,
     "mmengine.fileio.io": _guard_loading,
     "mmengine.registry.registry": _guard_registry,
