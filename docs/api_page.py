@@ -65,11 +65,21 @@ def _entry(name: str, found, mark: str) -> str:
     if not is_error:
         text += f"```text\n{_signature(name, found)}\n```\n\n"
     text += _markdown(inspect.getdoc(found)) + "\n"
-    for method, function in vars(found).items() if inspect.isclass(found) and not is_error else ():
+    for method, function in _methods(found).items() if inspect.isclass(found) and not is_error else ():
         public = not method.startswith("_") or method == "__call__"
         if public and inspect.isfunction(function) and function.__doc__:
             text += "\n" + _entry(f"{name}.{method}" if method != "__call__" else f"{name}()", function, "####")
     return text
+
+
+def _methods(found: type) -> dict:
+    """What a class has of its own and of private classes here that it is made of."""
+    private = [one for one in found.__mro__ if one is found or _is_private(one)]
+    return {name: value for one in reversed(private) for name, value in vars(one).items()}
+
+
+def _is_private(one: type) -> bool:
+    return one.__module__.startswith("frozen_det.") and one.__name__ not in frozen_det.__all__
 
 
 def _signature(name: str, found) -> str:

@@ -1,26 +1,28 @@
-"""Detect in image files: draws each image and writes COCO-style JSON, as far as it comes; panoptic maps as PNG.
+"""Detect in images and videos: draws each and writes COCO-style JSON, as far as it comes; panoptic maps as PNG.
 
-The json has the category ids of the training data's annotation file, and masks as run lengths.
+The json has the category ids of the training data's annotation file, and masks as run lengths. A video gets its own,
+with the number and time of each frame, beside an annotated copy.
 
     frozen-det predict photo.jpg --checkpoint work_dirs/quickstart/best.pth -o out
     frozen-det predict 'photos/**/*.jpg' --checkpoint best.pth --classes bird boat --no-pictures -o out
+    frozen-det predict harbour.mp4 --checkpoint best.pth --batch 8 -o out
+    frozen-det predict aerial.tif --checkpoint best.pth --tile 1024 -o out
     frozen-det predict photos/ --checkpoint birds.pth boats.pth -o out
 Of several checkpoints on one frozen backbone, this runs once for an image; what each finds goes to out/ITS-NAME, with
 --join all of it to out, as of one detector.
 """
 
 import time
-from contextlib import ExitStack
 from pathlib import Path
 
-from ..errors import InputError, StorageError
+from ..errors import InputError
 from .shared.config_arguments import add_cfg_options, options_of
 
 _ALL = ""  # stands for all checkpoints together
 
 
 def add_arguments(parser) -> None:
-    parser.add_argument("images", nargs="+", help="image files, folders of images, or patterns in quotes")
+    parser.add_argument("images", nargs="+", help="images, videos, folders of them, or patterns in quotes")
     parser.add_argument("--config", help="config file or shipped name (default: the one in each checkpoint)")
     parser.add_argument("--checkpoint", required=True, nargs="+", help="checkpoints, lean or full, on one backbone")
     parser.add_argument(
@@ -37,56 +39,68 @@ def add_arguments(parser) -> None:
     parser.add_argument("--classes", nargs="+", metavar="NAME", help="keep detections of these classes alone")
     parser.add_argument("--no-pictures", action="store_true", help="write the json without drawing")
     parser.add_argument("--batch", type=int, default=1, help="images in one forward pass, at most (default: 1)")
+    parser.add_argument(
+        "--tile", type=int, metavar="PX", help="see larger images in square tiles of this side as well as whole"
+    )
+    parser.add_argument(
+        "--overlap", type=float, default=0.2, help="share of a tile that its neighbour sees too (default: 0.2)"
+    )
+    parser.add_argument("--flip", action="store_true", help="see all mirrored as well, and merge what is found")
+    parser.add_argument(
+        "--stride", type=int, default=1, metavar="N", help="videos: look at every N-th frame (default: 1)"
+    )
     parser.add_argument("--device", help="cpu, cuda, ... (default: the GPU where there is one)")
     add_cfg_options(parser)
 
 
 def run(args) -> int:
-    from tqdm import tqdm
-
+    from ..datasets.readers.conversion import IMAGE_SUFFIXES
     from ..inference.detections import check_class_names
     from ..inference.family import load_family, member_names
-    from ..inference.joining import join, joined_category_ids, joined_classes
-    from ..inference.pictures import Picture, image_files
-    from ..inference.predictions_file import PredictionsFile
+    from ..inference.joining import joined_category_ids, joined_classes
+    from ..inference.pictures import VIDEO_SUFFIXES, Picture, image_files, is_video
+    from ..inference.videos import Video
+    from ..inference.views import Views
+    from ..inference.written import Written, picture_names
 
     _check_numbers(args)
+    views = Views(args.tile, args.overlap, args.flip)
     out = Path(args.out)
     checkpoints = member_names(args.checkpoint)
     folders = {name: out / name for name in checkpoints} if len(checkpoints) > 1 and args.join is None else {_ALL: out}
-    files = image_files(args.images)
-    names = {folder: _names(files, folder, not args.no_pictures) for folder in folders.values()}
+    files = image_files(args.images, (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES))
+    images, videos = ([file for file in files if is_video(file) == wanted] for wanted in (False, True))
+    names = picture_names(files, folders.values(), not args.no_pictures)
     configs = dict.fromkeys(checkpoints, args.config) if args.config else None
     family = load_family(checkpoints, configs, args.device, options_of(args))
-    reader = next(iter(family.values())).reader
-    classes = {name: one.classes for name, one in family.items()}
-    ids = {name: one.category_ids for name, one in family.items()}
-    ids[_ALL] = joined_category_ids(family.values())
-    classes[_ALL] = joined_classes(classes.values())
-    check_class_names(args.classes or (), classes[_ALL])
-    left_out, undrawn, drawn_from = [], [], None if args.no_pictures else args.score
-    with ExitStack() as stack:
-        written = {
-            name: stack.enter_context(PredictionsFile(folder / "predictions.json", classes[name], ids[name]))
-            for name, folder in folders.items()
-        }
-        begin = time.perf_counter()
-        results = family.each((Picture(file, reader=reader) for file in files), batch_size=args.batch)
-        for picture, found in tqdm(results, desc="detecting", unit="image", total=len(files)):
-            file = picture.path
-            if isinstance(found, InputError):
-                left_out.append(f"{file}: {found}")
-                continue
-            found[_ALL] = next(iter(found.values())) if args.join is None else join(found, args.join)
-            for name, folder in folders.items():
-                kept = _of_classes(found[name], args.classes)
-                fault = _written(written[name], kept, folder / names[folder][file], drawn_from)
-                if fault is not None:
-                    undrawn.append(f"{file}: {fault}")
-        seconds = time.perf_counter() - begin
-    _tell(files, written.values(), left_out, undrawn, not args.no_pictures)
-    print(f"{(len(files) - len(left_out)) / seconds:.2f} images per second, reading and writing included")
-    return 1 if left_out else 0
+    known = {name: (one.classes, one.category_ids) for name, one in family.items()}
+    classes = joined_classes(one.classes for one in family.values())
+    known[_ALL] = classes, joined_category_ids(family.values())
+    check_class_names(args.classes or (), classes)
+    targets = {name: (folder, *known[name]) for name, folder in folders.items()}
+    drawn_from = None if args.no_pictures else args.score
+    tally = _Tally(len(files))
+
+    def each(pictures):
+        return family.each(pictures, None, args.batch, views)
+
+    if images:
+        reader = next(iter(family.values())).reader
+        with Written(targets, names, drawn_from) as written:
+            _write(args, written, each(Picture(file, reader=reader) for file in images), len(images), tally, "image")
+        tally.add(written, "images", " and one picture an image" if drawn_from is not None else "")
+    for path in videos:
+        try:
+            video = Video(path, args.stride)
+        except InputError as fault:
+            tally.left_out.append(f"{path}: {fault}")
+            continue
+        with Written(targets, names, drawn_from, path, video.fps / video.stride) as written:
+            _write(args, written, each(video), len(video) or None, tally, "frame")
+        if video.fault is not None:
+            tally.left_out.append(f"{path}: {video.fault}")
+        tally.add(written, "frames", " and the annotated video" if drawn_from is not None else "")
+    return tally.told()
 
 
 def _check_numbers(args) -> None:
@@ -96,6 +110,26 @@ def _check_numbers(args) -> None:
         raise InputError(f"expected an IoU in (0, 1] after --join, got {args.join:g}.")
     if args.batch < 1:
         raise InputError(f"expected --batch from 1 on, got {args.batch}.")
+    if args.stride < 1:
+        raise InputError(f"expected --stride from 1 on, got {args.stride}.")
+
+
+def _write(args, written, results, total: int | None, tally: "_Tally", unit: str) -> None:
+    """Write what was found in each image or frame, with a progress bar."""
+    from tqdm import tqdm
+
+    from ..inference.joining import join
+
+    begin = time.perf_counter()
+    for picture, found in tqdm(results, desc="detecting", unit=unit, total=total):
+        if isinstance(found, InputError):
+            tally.left_out.append(f"{picture.path or picture}: {found}")
+            continue
+        found[_ALL] = next(iter(found.values())) if args.join is None else join(found, args.join)
+        for name in written.files:
+            written.add(name, picture, _of_classes(found[name], args.classes))
+        tally.seen += 1
+    tally.seconds += time.perf_counter() - begin
 
 
 def _of_classes(found, names):
@@ -103,91 +137,39 @@ def _of_classes(found, names):
     return found if names is None else found.of_classes(name for name in names if name in found.classes)
 
 
-def _tell(files, written, left_out: list[str], undrawn: list[str], drawn: bool) -> None:
-    """Print what came of it.
+class _Tally:
+    """What came of all files; lines for the end."""
 
-    Raises:
-        InputError: no image could be read.
-    """
-    for what, faults in (("left out", left_out), ("found in, but not drawn", undrawn)):
-        for fault in faults:
-            print(f"{what}: {fault}")
-    for one in written:
-        if not one.num_images:
+    def __init__(self, num_files: int):
+        self.num_files, self.seen, self.seconds = num_files, 0, 0.0
+        self.left_out: list[str] = []
+        self.undrawn: list[str] = []
+        self.lines: list[str] = []
+
+    def add(self, written, what: str, drawn: str) -> None:
+        """Note the files of images or of a video that are complete."""
+        self.undrawn += written.undrawn
+        self.lines += [
+            f"{one.num_images} {what}, {one.num_detections} detections: {one.path}{drawn}"
+            for one in written.files.values()
+        ]
+
+    def told(self) -> int:
+        """Print it; returns the exit code.
+
+        Raises:
+            InputError: nothing could be read.
+        """
+        for what, faults in (("left out", self.left_out), ("found in, but not drawn", self.undrawn)):
+            for fault in faults:
+                print(f"{what}: {fault}")
+        if not self.seen:
             raise InputError(
-                f"expected images that can be decoded, but none of {len(files)} can; the first is {left_out[0]}"
+                f"expected images that can be decoded, but none of {self.num_files} can; the first is "
+                f"{self.left_out[0]}"
             )
-        print(
-            f"{one.num_images} images, {one.num_detections} detections: {one.path}"
-            + (" and one picture an image" if drawn else "")
-            + (f"; {len(left_out)} could not be read" if left_out else "")
-            + (f"; {len(undrawn)} could not be drawn" if undrawn else "")
-        )
-
-
-def _written(written, found, target: Path, score: float | None) -> str | None:
-    """Add what was found in an image to the json, and draw it from a score on unless that is None; returns what kept it
-    from being drawn, or None."""
-    maps = None if found.panoptic is None else _write_panoptic(found, target.with_name(f"{target.name}_panoptic.png"))
-    written.add(found.picture.path, found.size_hw[::-1], found, maps)
-    return None if score is None else _draw(found, score, target.with_name(f"{target.name}.jpg"))
-
-
-def _names(files: list[Path], out: Path, drawn: bool) -> dict[Path, str]:
-    """What the picture of each file is called, without suffix: its stem, with a number where another file has it.
-
-    Args:
-        drawn: whether more than panoptic maps is drawn.
-
-    Raises:
-        InputError: a picture would be written over one of the files.
-    """
-    names, taken = {}, set()
-    for number, file in enumerate(files, start=1):
-        name = file.stem if file.stem not in taken else f"{file.stem}_{number}"
-        taken.add(name)
-        names[file] = name
-    given = {file.resolve() for file in files}
-    for file, name in names.items():
-        for target in (out / f"{name}{end}" for end in ((".jpg", "_panoptic.png") if drawn else ("_panoptic.png",))):
-            if target.resolve() in given:
-                raise InputError(
-                    f"expected another folder for what is drawn than {out} (--out): the picture of {file} "
-                    f"would be written over {target}, which is one of the images."
-                )
-    return names
-
-
-def _write_panoptic(found, target: Path) -> dict:
-    """Write a panoptic map as COCO's PNG; returns its name and segments."""
-    from PIL import Image
-
-    from ..inference.panoptic_maps import picture_of, segments_of
-
-    Image.fromarray(picture_of(found.panoptic, len(found.classes))).save(target)
-    segments = segments_of(found.panoptic, len(found.classes))
-    return dict(
-        file_name=target.name,
-        segments_info=[
-            dict(id=segment["id"], category_id=found.ids_of_classes[segment["label"]], area=segment["area"])
-            for segment in segments
-        ],
-    )
-
-
-def _draw(found, score: float, target: Path) -> str | None:
-    """Draw what has at least this score on its image; returns what kept it from being drawn, or None."""
-    from PIL import Image
-
-    from ..weights.atomic_write import replacing
-
-    try:
-        image = found.plot(score)
-        with replacing(target) as partial:
-            image.save(partial, quality=92)
-    except StorageError:
-        raise
-    # A picture too large for the drawing library or the memory: what was found in it is written all the same.
-    except (OSError, ValueError, MemoryError, OverflowError, Image.DecompressionBombError) as error:
-        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no detail'}"
-    return None
+        counts = [(self.left_out, "could not be read"), (self.undrawn, "could not be drawn")]
+        counted = "".join(f"; {len(faults)} {what}" for faults, what in counts if faults)
+        print("\n".join(self.lines) + counted)
+        print(f"{self.seen / self.seconds:.2f} images per second, reading and writing included")
+        return 1 if self.left_out else 0

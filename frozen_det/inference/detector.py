@@ -17,12 +17,12 @@ from ..errors import InputError
 from ..host.devices import device_of
 from ..weights.class_names import RENAME, counts_by_label, stated_category_ids, stated_classes
 from ..weights.extends import Extended
-from .batches import found_in, or_raise
+from .detecting import Detecting
 from .detections import Detections
-from .pictures import Picture, pictures_of
+from .pictures import Picture
 
 
-class LoadedDetector:
+class LoadedDetector(Detecting):
     """A detector in eval mode with its test pipeline; call it with images.
 
     Args:
@@ -48,28 +48,8 @@ class LoadedDetector:
         self.pipeline, self.classes, self.extends, self.category_ids = pipeline, classes, extends, category_ids
         self.reader = PixelReader.of(pipeline["file"].transforms)
 
-    def __call__(self, images: Any, batch_size: int = 1, color: str = "bgr") -> list[Detections]:
-        """Detect in images.
-
-        Args:
-            images: an image or any number of them: files, folders, patterns (``photos/**/*.jpg``), Pillow images,
-                (H, W, 3) uint8 arrays.
-            batch_size: images in one forward pass, at most; those whose padded sizes are equal go together, so that
-                what is found is what is found one by one, within float rounding.
-            color: of arrays, ``bgr`` as cv2 gives them or ``rgb``.
-
-        Returns:
-            one :class:`Detections` per image, in a list for a single one as well.
-
-        Raises:
-            InputError: an image that is missing, cannot be decoded or has another form.
-        """
-        pictures = pictures_of(images, self.reader, color)
-        return [or_raise(one) for _, one in found_in(pictures, self.prepared, self.found, batch_size, self.divisor)]
-
     @property
     def divisor(self) -> int:
-        """The sides of a batch are padded to its multiples."""
         return getattr(self.model.data_preprocessor, "pad_size_divisor", 1)
 
     @property
@@ -82,11 +62,6 @@ class LoadedDetector:
         return f"{', '.join(steps)}; {type(preprocessor).__name__} {settings | numbers}"
 
     def prepared(self, picture: Picture) -> dict:
-        """An image as a batch of one.
-
-        Raises:
-            InputError: it is missing or cannot be decoded.
-        """
         data = dict(picture.loaded(), img_id=0)
         try:
             data = self.pipeline["array" if "img" in data else "file"](data)
@@ -95,7 +70,6 @@ class LoadedDetector:
         return dict(inputs=[data["inputs"]], data_samples=[data["data_samples"]], pictures=[picture])
 
     def found(self, batch: dict) -> list[Detections]:
-        """What is in each image of a batch, that :meth:`prepared` gave or several joined."""
         given = {key: batch[key] for key in ("inputs", "data_samples")}
         with torch.no_grad():
             results = self.model.test_step(given)

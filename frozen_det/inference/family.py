@@ -15,6 +15,7 @@ from .detections import Detections
 from .detector import LoadedDetector, load_detector, new_detector
 from .joining import join
 from .pictures import Picture, pictures_of
+from .views import WHOLE, Views, found_in_views
 
 
 class DetectorFamily(Mapping[str, LoadedDetector]):
@@ -91,15 +92,21 @@ class DetectorFamily(Mapping[str, LoadedDetector]):
         return member
 
     def __call__(
-        self, images: Any, only: Sequence[str] | None = None, batch_size: int = 1, color: str = "bgr"
+        self,
+        images: Any,
+        only: Sequence[str] | None = None,
+        batch_size: int = 1,
+        color: str = "bgr",
+        tile: int | None = None,
+        overlap: float = 0.2,
+        flip: bool = False,
     ) -> list[dict[str, Detections]]:
         """Detect.
 
         Args:
             images: as of :class:`frozen_det.LoadedDetector`: files, folders, Pillow images, arrays.
             only: names of the members to ask; None asks all.
-            batch_size: images in one forward pass, at most.
-            color: of arrays, ``bgr`` or ``rgb``.
+            batch_size, color, tile, overlap, flip: as of :class:`frozen_det.LoadedDetector`.
 
         Returns:
             for each image what each member found, by its name.
@@ -109,17 +116,22 @@ class DetectorFamily(Mapping[str, LoadedDetector]):
                 form.
         """
         pictures = pictures_of(images, self._first().reader, color)
-        return [or_raise(found) for _, found in self.each(pictures, only, batch_size)]
+        views = Views(tile, overlap, flip)
+        return [or_raise(found) for _, found in self.each(pictures, only, batch_size, views)]
 
     def each(
-        self, pictures: Iterable[Picture], only: Sequence[str] | None = None, batch_size: int = 1
+        self,
+        pictures: Iterable[Picture],
+        only: Sequence[str] | None = None,
+        batch_size: int = 1,
+        views: Views = WHOLE,
     ) -> Iterator[tuple[Picture, Any]]:
         """Each picture in turn with what each member found, by its name, or with the InputError that kept it from being
         read.
 
         Args:
             pictures: of :func:`.pictures.pictures_of`; they are read as they are needed.
-            only, batch_size: as in a call.
+            only, batch_size: as in a call; views: tiles and flips.
         """
         first = self._first()
         _require_known(only or (), self._members, "in `only`")
@@ -133,7 +145,10 @@ class DetectorFamily(Mapping[str, LoadedDetector]):
                 self._shared.forget()
             return [dict(zip(found, one, strict=True)) for one in zip(*found.values(), strict=True)]
 
-        return found_in(pictures, first.prepared, find, batch_size, first.divisor)
+        def each(given: Iterable[Picture]) -> Iterator[tuple[Picture, Any]]:
+            return found_in(given, first.prepared, find, batch_size, first.divisor)
+
+        return found_in_views(pictures, each, views)
 
     def joined(self, images: Any, iou_threshold: float = 1.0) -> list[Detections]:
         """Detect, and give what all members found in an image as one list.

@@ -18,6 +18,7 @@ from ..datasets.readers.conversion import IMAGE_SUFFIXES
 from ..errors import InputError, check_choice
 
 COLORS = ("bgr", "rgb")
+VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv")
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,29 @@ class Picture:
         path: its file; None where the pixels were given.
         pixels_bgr: (H, W, 3) uint8, blue first; None where a file was given.
         reader: opens the file as the detector does.
+        frame, time_s: of a video's frame its number, from 0, and its time.
     """
 
     path: Path | None
     pixels_bgr: np.ndarray | None = field(default=None, repr=False)
     reader: PixelReader = field(default_factory=PixelReader, repr=False)
+    frame: int | None = None
+    time_s: float | None = None
 
     def __str__(self) -> str:
+        if self.frame is not None:
+            return f"frame {self.frame}"
         return "the image in memory" if self.path is None else str(self.path)
+
+    def bgr(self) -> np.ndarray:
+        """(H, W, 3) uint8, blue first; boxes refer to it.
+
+        Raises:
+            InputError: a file that is missing or damaged.
+        """
+        if self.pixels_bgr is not None:
+            return self.pixels_bgr
+        return self.reader.bgr(self.loaded()["img_path"])
 
     def rgb(self) -> np.ndarray:
         """(H, W, 3) uint8, contiguous; boxes refer to it.
@@ -89,6 +105,8 @@ def _each(images: Iterable, reader: PixelReader, color: str) -> Iterator[Picture
     for number, image in enumerate(images):
         if isinstance(image, str | Path):
             for path in image_files([image]):
+                if is_video(path):
+                    raise InputError(f"expected images, got the video {path}: detector.video({str(path)!r}).")
                 yield Picture(path, reader=reader)
         elif isinstance(image, Image.Image):
             yield Picture(None, _of_pillow(image, number, reader.turns), reader)
@@ -103,8 +121,17 @@ def _each(images: Iterable, reader: PixelReader, color: str) -> Iterator[Picture
             raise _refused(image, f" as image {number}")
 
 
-def image_files(arguments: Iterable[str | Path]) -> list[Path]:
+def is_video(path: str | Path) -> bool:
+    """Whether a file's name is that of a video."""
+    return Path(path).suffix.lower() in VIDEO_SUFFIXES
+
+
+def image_files(arguments: Iterable[str | Path], suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> list[Path]:
     """The files of paths, folders and patterns, those of a folder or pattern by name.
+
+    Args:
+        arguments: a file that is named is taken whatever its suffix.
+        suffixes: of the files of folders and patterns.
 
     Raises:
         InputError: a path or pattern where nothing is, a folder without an image.
@@ -117,10 +144,10 @@ def image_files(arguments: Iterable[str | Path]) -> list[Path]:
             continue
         is_pattern = not path.is_dir() and glob.has_magic(str(argument))
         found = map(Path, glob.iglob(str(argument), recursive=True)) if is_pattern else _content(path)
-        images = sorted(one for one in found if one.suffix.lower() in IMAGE_SUFFIXES and one.is_file())
+        images = sorted(one for one in found if one.suffix.lower() in suffixes and one.is_file())
         if not images:
             what = "that the pattern matches" if is_pattern else "in the folder"
-            raise InputError(f"expected images {what} {argument}, got none (of {', '.join(IMAGE_SUFFIXES)}).")
+            raise InputError(f"expected images {what} {argument}, got none (of {', '.join(suffixes)}).")
         files += images
     return list(dict.fromkeys(files))
 

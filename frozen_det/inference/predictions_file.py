@@ -43,13 +43,15 @@ class PredictionsFile:
         """Write what was found in one picture.
 
         Args:
-            file: of the picture.
+            file: of the picture; of a video, with `frame` and `time_s` beside it.
             size_wh: its width and height, in px.
             found: its :class:`.detections.Detections`.
             panoptic: the name and segments of its panoptic map, if it has one.
         """
         number = self.num_images + 1
         image = dict(id=number, file_name=str(file), width=size_wh[0], height=size_wh[1])
+        if found.picture is not None and found.picture.frame is not None:
+            image |= dict(frame=found.picture.frame, time_s=found.picture.time_s)
         annotations = found.to_coco(number, first_id=self.num_detections + 1)
         try:
             maps = [] if panoptic is None else [dict(image_id=number, **panoptic)]

@@ -2,6 +2,7 @@
 
 import json
 
+import cv2
 import pytest
 
 from frozen_det.cli import main
@@ -90,6 +91,30 @@ def test_predict_draws_and_writes_coco_json_from_a_lean_checkpoint(trained, tmp_
     assert all(0 <= a["score"] <= 1 and a["bbox"][2] >= 0 for a in written["annotations"])
 
 
+def test_predict_annotates_a_video_and_lists_its_frames(trained, tmp_path, capsys):
+    config, checkpoint, images = trained
+    writer = None
+    for file in sorted(images.glob("*.jpg"))[:6]:
+        frame = cv2.imread(str(file))
+        size = frame.shape[1::-1]
+        writer = writer or cv2.VideoWriter(str(tmp_path / "a.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, size)
+        writer.write(frame)
+    writer.release()
+    content = (tmp_path / "a.avi").read_bytes()
+    (tmp_path / "cut.avi").write_bytes(content[: len(content) // 2])
+    (tmp_path / "none.mp4").write_bytes(b"no video")
+    options = f"--config {config} --checkpoint {checkpoint} --device cpu --batch 2 --flip -o {tmp_path / 'out'}"
+    assert main(["predict", str(tmp_path), *options.split(), "--stride", "2"]) == 1
+    told = capsys.readouterr().out
+    assert "none.mp4 cannot be opened" in told and "of the 6 frames that its header states" in told
+    assert f"3 frames, {len(json.loads((tmp_path / 'out/a.json').read_text())['annotations'])} detections" in told
+    written = json.loads((tmp_path / "out" / "a.json").read_text())["images"]
+    assert [(one["frame"], one["time_s"]) for one in written] == [(0, 0.0), (2, 0.2), (4, 0.4)]
+    copy = cv2.VideoCapture(str(tmp_path / "out" / "a.mp4"))
+    assert (copy.get(cv2.CAP_PROP_FRAME_COUNT), copy.get(cv2.CAP_PROP_FPS)) == (3, 5)
+    assert sorted(one.name for one in (tmp_path / "out").iterdir()) == ["a.json", "a.mp4", "cut.json", "cut.mp4"]
+
+
 def test_test_writes_metrics(trained, tmp_path):
     config, checkpoint, _ = trained
     code = main(["test", str(config), str(checkpoint), "--work-dir", str(tmp_path), "--out", str(tmp_path / "m.json")])
@@ -120,6 +145,9 @@ def test_bad_input_is_one_line_and_exit_code_2(argv, message, capsys, tmp_path, 
     [
         ("-o .", "the picture of a.png would be written over a.jpg, which is one of the images"),
         ("-o ./b/..", "would be written over b/../a.jpg"),
+        ("--tile 5", "a tile of whole px from 32 on, got 5"),
+        ("--overlap 1", "an overlap of tiles from 0 to below 1, got 1.0"),
+        ("--stride 0", "--stride from 1 on, got 0"),
         ("--score nan", "--score from 0 to 1, got nan"),
         ("--score 50", "--score from 0 to 1, got 50"),
         ("--device gpu", "expected a device of this machine (cpu"),
