@@ -30,7 +30,7 @@ train_dataloader = dict(
         pipeline=[
             dict(type="LoadImageFromFile"),
             dict(type="LoadAnnotations", with_bbox=True),
-            dict(type="RandomResize", scale=(image_size, image_size), ratio_range=(0.8, 1.25), keep_ratio=True),
+            dict(type="RandomResize", scale=(image_size, image_size), ratio_range=(0.5, 1.5), keep_ratio=True),
             dict(type="RandomCrop", crop_size=(image_size, image_size), allow_negative_crop=True),
             dict(type="RandomFlip", prob=0.5),
             dict(type="PackDetInputs"),
@@ -53,10 +53,11 @@ test_evaluator = val_evaluator
 
 optim_wrapper = dict(
     type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=5e-4, weight_decay=0.05),
+    optimizer=dict(type="AdamW", lr=1e-3, weight_decay=0.05),
     clip_grad=dict(max_norm=10.0))
 param_scheduler = [
-    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=100),
+    # A share of the run, whatever the number of images; it is stretched with the length.
+    dict(type="LinearLR", start_factor=0.01, by_epoch=True, begin=0, end=1, convert_to_iter_based=True),
     dict(type="CosineAnnealingLR", by_epoch=True, begin=0, end=epochs, T_max=epochs, convert_to_iter_based=True,
          eta_min=5e-6),
 ]

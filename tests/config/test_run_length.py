@@ -49,7 +49,12 @@ def test_a_schedule_that_is_given_with_the_length_stays_as_it_is_given(child):
 
 
 def test_warm_up_in_iterations_stays_as_long_as_it_was():
-    assert with_options("custom_coco", "epochs=6").param_scheduler[0].end == 100
+    assert with_options("quickstart", "train_cfg.max_epochs=12").param_scheduler[0].end == 50
+
+
+@pytest.mark.parametrize(("epochs", "warm_up"), [(6, 1), (24, 1), (240, 10)])
+def test_warm_up_in_epochs_is_a_share_of_the_run(epochs, warm_up):
+    assert with_options("custom_coco", f"train_cfg.max_epochs={epochs}").param_scheduler[0].end == warm_up
 
 
 def test_a_run_as_short_as_its_warm_up_leaves_the_main_schedule_out(child, capsys):
