@@ -44,7 +44,7 @@ def size_by_boxes(content: Mapping) -> Suggestion:
         return Suggestion(SIZES[1], "no object says more")
     small = float(np.quantile(sides, SHARE, method="lower"))
     size = min(max(math.ceil(SMALL_PX / small / 32) * 32, SIZES[0]), SIZES[1])
-    return Suggestion(size, f"a tenth of the boxes is below {small:.3f} of the image's longer side, {small * size:.0f} px")
+    return Suggestion(size, f"a tenth of the boxes is at most {small:.3f} of the longer side, {small * size:.0f} px")
 
 
 def epochs_by_updates(num_images: int, batch: int, epochs: int) -> Suggestion:
