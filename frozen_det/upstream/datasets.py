@@ -19,7 +19,8 @@ from ..datasets.samplers.seeding import SampleIndex, sample_seed, seeded
 from ..errors import InputError
 from ..ops.counter_draws import counter_words
 from ..registry import DATASETS, FUNCTIONS, TRANSFORMS
-from .image_records import ImageRecords, read_folder, read_list, with_multi_labels
+from .folder_trees import read_tree
+from .image_records import ImageRecords, read_folder, read_list, said_left_out, with_multi_labels
 
 _UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
@@ -266,11 +267,13 @@ def collate_images(samples) -> dict:
 
 @DATASETS.register_module()
 class ImageFolder(ClassificationDataset):
-    """An image folder, ``data_root/split/CLASS/**/IMAGE``.
+    """An image folder, ``data_root/split/CLASS/**/IMAGE``, or a user's, in any of the trees of :mod:`.folder_trees`.
 
     Args:
         data_root, split, classes, classes_from, allow_empty: See :func:`~.image_records.read_folder`.
         multi_labels: Json file with all valid labels of each image, see :func:`~.image_records.with_multi_labels`.
+        val_share, split_seed: With a share in (0, 1) the splits are found in a user's tree, and that share of each
+            class validates where it has no folder for it; see :func:`~.folder_trees.read_tree`.
         others: See :class:`ClassificationDataset`.
     """
 
@@ -282,9 +285,16 @@ class ImageFolder(ClassificationDataset):
         classes_from: str | None = "train",
         allow_empty: bool = False,
         multi_labels: str | None = None,
+        val_share: float | None = None,
+        split_seed: int = 0,
         **others,
     ) -> None:
-        records = read_folder(data_root, split, classes, classes_from, allow_empty)
+        if val_share is None:
+            records = read_folder(data_root, split, classes, classes_from, allow_empty)
+        else:
+            records = read_tree(data_root, split, val_share, split_seed, classes, allow_empty)
+        if records.left_out:
+            print_log(f"{records.source}: {said_left_out(records.left_out)}", logger="current")
         super().__init__(with_multi_labels(records, multi_labels) if multi_labels else records, **others)
 
 

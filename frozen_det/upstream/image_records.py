@@ -7,7 +7,10 @@ val, a label out of range, a line that does not parse) is one InputError that na
 import json
 import os
 import re
-from dataclasses import dataclass, replace
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +32,7 @@ class ImageRecords:
         classes: Names, in the order of the labels.
         source: What the listing was read from, for messages.
         labels_multi: For each image the list of all its valid labels (may be empty), or None.
+        left_out: Number of files that are no images, by their endings; names that begin with a dot are not counted.
     """
 
     root: str
@@ -37,6 +41,7 @@ class ImageRecords:
     classes: tuple[str, ...]
     source: str
     labels_multi: list[list[int]] | None = None
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -108,12 +113,13 @@ def read_folder(
         said += [f"without {len(absent)} of its: {_some(absent)}"] * bool(absent)
         raise InputError(
             f"expected in {folder} the {len(names)} classes of {origin}, got {len(found)} classes, "
-            f"{' and '.join(said)}; give both splits the same class folders, or set classes=[...]"
-            f"{'' if not absent else ', or allow_empty=True'}."
+            f"{' and '.join(said)}; {_alike(unknown, names)}give both splits the same class folders, or set "
+            f"classes=[...]{'' if not absent else ', or allow_empty=True'}."
         )
-    paths, labels, empty = [], [], []
+    paths, labels, empty, left_out = [], [], [], Counter()
     for label, name in enumerate(names):
-        images = _images_below(folder / name) if name in found else []
+        images, others = _files_below(folder / name) if name in found else ([], Counter())
+        left_out += others
         if not images and not allow_empty:
             empty.append(name)
         paths += [os.path.join(name, image) for image in images]
@@ -124,7 +130,21 @@ def read_folder(
             f"got none in {len(empty)}: {_some(empty)}; add images, take the folders away, or set "
             "allow_empty=True."
         )
-    return _records(folder, paths, labels, names, str(folder))
+    return replace(_records(folder, paths, labels, names, str(folder)), left_out=left_out)
+
+
+def said_left_out(endings: Mapping[str, int]) -> str:
+    """Files that are no images, counted by ending, as text."""
+    counts = ", ".join(f"{count} {ending}" for ending, count in sorted(endings.items(), key=lambda one: -one[1]))
+    return f"left out {sum(endings.values())} files that are no images ({counts})"
+
+
+def same_but_for_spelling(names) -> list[tuple[str, ...]]:
+    """Groups of names that differ by case, by outer blanks or by the Unicode form of an accent alone."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(_spelling(name), []).append(name)
+    return [tuple(group) for group in groups.values() if len(group) > 1]
 
 
 def read_list(ann_file, image_root="", num_classes: int | None = None, classes=None) -> ImageRecords:
@@ -237,14 +257,35 @@ def _class_folders(folder: Path, key: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _images_below(folder: Path) -> list[str]:
-    """Paths of the images at any depth, relative to the folder, sorted."""
-    found = []
+def _files_below(folder: Path) -> tuple[list[str], Counter]:
+    """Paths of the images at any depth, relative to the folder, sorted; and the endings of all other files.
+
+    Names that begin with a dot are not looked at: what systems leave there (`._a.jpg`, `.ipynb_checkpoints`) is no
+    picture of the class, whatever its ending.
+    """
+    found, others = [], Counter()
     for where, folders, files in os.walk(folder):
-        folders.sort()
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         inner = os.path.relpath(where, folder)
-        found += [os.path.normpath(os.path.join(inner, name)) for name in files if name.lower().endswith(EXTENSIONS)]
-    return sorted(found)
+        for name in files:
+            if name.lower().endswith(EXTENSIONS) and not name.startswith("."):
+                found.append(os.path.normpath(os.path.join(inner, name)))
+            elif not name.startswith("."):
+                others[os.path.splitext(name)[1].lower() or "no ending"] += 1
+    return sorted(found), others
+
+
+def _spelling(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold().strip()
+
+
+def _alike(unknown, names) -> str:
+    """What to say where an unknown class is a known one in another spelling."""
+    for group in same_but_for_spelling([*unknown, *names]):
+        here, there = ([one for one in group if one in side] for side in (unknown, names))
+        if here and there:
+            return f"{here[0]!r} and {there[0]!r} differ by case, blanks or Unicode form alone: rename one; "
+    return ""
 
 
 def parse_label(text, num_classes: int, where: str) -> int:

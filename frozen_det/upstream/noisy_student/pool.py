@@ -20,6 +20,7 @@ from PIL import Image
 from ...datasets.images.pixels import upright_rgb
 from ...errors import InputError
 from ...weights.atomic_write import replacing
+from ..folder_trees import find_tree
 from ..image_records import EXTENSIONS, spelt_out
 
 KINDS = ("folder", "list_file", "shards")
@@ -136,6 +137,8 @@ def sources_of(dataset: dict) -> list[dict]:
     """
     kind = str(dataset.get("type", "")).rsplit(".", 1)[-1]
     root = dataset.get("data_root") or ""
+    if kind == "ImageFolder" and dataset.get("val_share") is not None:
+        return [dict(folder=os.path.join(root, find_tree(root).folder(dataset.get("split", "train"))))]
     if kind == "ImageFolder":
         return [dict(folder=os.path.join(root, dataset.get("split", "train")))]
     if kind == "ImageList":
