@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..weights.reading.recorded_config import parse_recorded, read_recorded
 from .accumulation import apply_accumulation
 from .finding import find_config, is_shipped, is_stock
+from .from_data import values_from_data
 from .known_keys import check_keys
 from .monitored import check_monitored
 from .options import merge_options
@@ -42,6 +43,17 @@ def load_config(name: str | Path, options: Mapping[str, Any] | None = None) -> "
             value that cannot be right.
     """
     path, options = find_config(name), dict(options or {})
+    cfg, files = _loaded(path, options)
+    if cfg.get("from_data"):
+        values = values_from_data(cfg, files, options)
+        cfg = _loaded(path, {**values, **options})[0] if values else cfg
+    cfg.pop("from_data", None)
+    cfg.__dict__[READ_HERE] = True
+    return cfg
+
+
+def _loaded(path: Path, options: dict[str, Any]) -> "tuple[Config, list[ConfigFile]]":
+    """A config with its overrides, checked, and the files of its chain."""
     cfg, files = read(path)
     read_keys = live_keys(cfg)
     own = {key: value for key, value in options.items() if key.split(".")[0] not in read_keys}
@@ -54,8 +66,7 @@ def load_config(name: str | Path, options: Mapping[str, Any] | None = None) -> "
     merge_options(cfg, given)
     check_config(cfg, str(path), given, interval_setter(files))
     apply_accumulation(cfg, given)
-    cfg.__dict__[READ_HERE] = True
-    return cfg
+    return cfg, files
 
 
 def load_recorded(path, options: Mapping[str, object] | None = None):

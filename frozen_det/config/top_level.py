@@ -23,6 +23,7 @@ _MORE_OF_A_RUN = {
     "efficient_conv_bn_eval",
     "find_unused_parameters",
     "fixres",
+    "from_data",
     "model_wrapper_cfg",
     "runner_type",
     "strategy",

@@ -7,6 +7,7 @@ from . import (  # noqa: F401
     classifier,
     cub_images,
     datasets,
+    folder_values,
     joined_images,
     losses,
     metric,

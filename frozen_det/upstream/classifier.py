@@ -71,7 +71,7 @@ class ImageClassifier(BaseModel):
         MODELS.import_from_location()  # a Runner of this classifier checks what it loads, however this was built
         built = build_network(backbone, num_classes)
         weights = None if is_described() or weights == "random" else weights
-        preprocess = _expected_input(built.preprocess, weights)
+        preprocess = expected_input(built.preprocess, weights)
         super().__init__(data_preprocessor=_preprocessor(data_preprocessor, preprocess, num_classes))
         self.network = built.module
         if last_stride is not None:
@@ -228,8 +228,16 @@ def _progress() -> float:
     return min(1.0, known["iter"] / known["max_iters"]) if known.get("max_iters") and "iter" in known else 0.0
 
 
-def _expected_input(library: Preprocess | None, weights) -> Preprocess | None:
-    """What the weights' card says about the input; where it says nothing, what the library says."""
+def expected_input(library: Preprocess | None, weights) -> Preprocess | None:
+    """What the weights' card says about the input; where it says nothing, what the library says.
+
+    Args:
+        library: of the network as it was built.
+        weights: as `model.weights`.
+
+    Raises:
+        InputError: weights for blue-green-red input.
+    """
     path = None if weights is None else weights_file(split_head(weights)[0])
     card = read_card(path) if path is not None and path.is_file() else None
     if card is None or card.mean is None or card.std is None:

@@ -1,0 +1,148 @@
+"""The values that a config takes from an image folder: numbers by stated rules, said in one line; what is set wins."""
+
+import pytest
+from PIL import Image
+
+from frozen_det.config import load_config
+from frozen_det.errors import InputError
+from frozen_det.upstream.folder_values import FolderValues, side_of
+
+NAME = "custom_imagefolder"
+TINY = {
+    "model.backbone": dict(_delete_=True, type="frozen_det.CifarResNet", depth=8),
+    "model.weights": None,
+}
+
+
+def write(root, sizes, classes=("ash", "birch")):
+    """CLASS/NUMBER.png of each size (width, height)."""
+    for name in classes:
+        (root / name).mkdir(parents=True)
+        for number, size in enumerate(sizes):
+            Image.new("RGB", size).save(root / name / f"{number}.png")
+    return root
+
+
+def values(cfg):
+    data = cfg.train_dataloader
+    return cfg.model.num_classes, data.dataset.transform.size, data.batch_size, cfg.train_cfg.max_epochs
+
+
+def test_without_data_the_config_has_its_own_values():
+    assert values(load_config(NAME)) == (2, 224, 32, 30)
+
+
+def test_classes_size_batch_and_epochs_follow_from_the_images_and_are_said(tmp_path, capsys):
+    root = write(tmp_path, [(200, 300), (170, 150), (161, 400), (500, 500), (161, 161)], ("ash", "birch", "cedar"))
+    cfg = load_config(NAME, {"data_root": str(root)})
+    # 12 of 15 images train, in one step an epoch; 161 px as a multiple of 32.
+    assert values(cfg) == (3, 160, 12, 300)
+    assert cfg.val_dataloader.dataset.transform.size == 160 and cfg.val_dataloader.batch_size == 12
+    assert "from_data" not in cfg
+    assert [line.strip() for line in capsys.readouterr().err.splitlines()] == [
+        f"{root}: 3 classes, 12 training images (4 to 4 a class), 3 validation images (drawn by seed)",
+        "from the data: num_classes=3, image_size=160 (short sides 161 px, pretrained at 224), batch_size=12, "
+        "epochs=300 (300 updates of 12 images)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("short", "own", "side"),
+    [
+        (32, 224, 128),
+        (127, 224, 128),
+        (224, 224, 224),
+        (255, 224, 224),
+        (256, 224, 256),
+        (4000, 224, 256),
+        (4000, 380, 416),
+        (100, 518, 288),
+        (8, 32, 32),
+        (64, 32, 32),
+        (4, 24, 24),
+        (100, 24, 24),
+        (100, None, 96),
+        (9, None, 32),
+    ],
+)
+def test_the_side_stays_between_half_of_the_pretrained_one_and_a_seventh_more(short, own, side):
+    assert side_of(short, own) == side
+
+
+def test_a_network_of_one_size_keeps_it(tmp_path):
+    vit = dict(type="timm", name="vit_tiny_patch16_224", depth=1)
+    options = {"model.backbone": dict(vit, _delete_=True), "model.weights": None}
+    root = write(tmp_path, [(160, 160)] * 2)
+    assert values(load_config(NAME, {"data_root": str(root), **options}))[1] == 224
+
+
+def test_the_warm_up_is_a_share_of_the_steps_whatever_the_length(tmp_path):
+    root = write(tmp_path, [(32, 32)] * 60)
+    for updates, epochs in ((45, 15), (1, 10), (10_000, 300)):
+        cfg = load_config(NAME, {"data_root": str(root), "from_data.updates": updates, **TINY})
+        warm, cosine = cfg.param_scheduler
+        assert values(cfg)[2:] == (32, epochs)
+        assert warm.end == cosine.begin == pytest.approx(0.05 * epochs) and cosine.end == epochs
+
+
+def test_what_is_set_is_not_looked_for(tmp_path, capsys):
+    root = write(tmp_path, [(64, 64)] * 4)
+    given = dict(image_size=96, epochs=3, batch_size=2)
+    cfg = load_config(NAME, {"data_root": str(root), **given, **TINY})
+    assert values(cfg) == (2, 96, 2, 3)
+    assert capsys.readouterr().err.splitlines()[-1] == "from the data: num_classes=2"
+
+
+def test_a_file_of_the_users_own_that_sets_a_name_wins(tmp_path):
+    root = write(tmp_path / "data", [(64, 64)] * 4, ("ash", "birch", "cedar"))
+    own = tmp_path / "own.py"
+    own.write_text(f"_base_ = 'frozen_det::{NAME}.py'\ndata_root = {str(root)!r}\nimage_size = 96\nepochs = 2\n")
+    assert values(load_config(own, TINY)) == (3, 96, 9, 2)
+
+
+def test_the_record_of_a_run_needs_no_data(tmp_path):
+    root = write(tmp_path / "data", [(64, 64)] * 4, ("ash", "birch", "cedar"))
+    cfg = load_config(NAME, {"data_root": str(root), **TINY})
+    cfg.dump(tmp_path / "record.py")
+    (root / "date").mkdir()
+    assert values(load_config(tmp_path / "record.py")) == values(cfg)
+
+
+def test_what_may_not_be_meant_is_said_with_counts(tmp_path, capsys):
+    write(tmp_path / "train", [(32, 32)] * 3, ("Ash", "ash", "oak/red", "oak/white"))
+    write(tmp_path / "val", [(32, 32)], ("ash", "oak"))
+    (tmp_path / "pool").mkdir()
+    (tmp_path / "train/ash/notes.txt").touch()
+    (tmp_path / "val/ash/Thumbs.db").touch()
+    load_config(NAME, {"data_root": str(tmp_path), **TINY})
+    assert capsys.readouterr().err.splitlines()[:-1] == [
+        f"{tmp_path}: 3 classes, 12 training images (3 to 6 a class), 2 validation images (in val)",
+        "  left out 2 files that are no images (1 .txt, 1 .db)",
+        "  not read: 'pool', beside the splits",
+        "  2 folders below the class folders count for their class: 'oak/red', 'oak/white'",
+        "  classes that differ by case, blanks or Unicode form alone: 'Ash', 'ash'",
+        "  1 classes without validation images: 'Ash'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("break_it", "said"),
+    [
+        (lambda root: [file.unlink() for file in (root / "birch").iterdir()], "got none in 1: 'birch'"),
+        (lambda root: (root / "ash/0.png").write_bytes(b"no image"), r"a readable image, got .*ash/0\.png"),
+        (
+            lambda root: (root / "birch").rename(root / "ash/birch"),
+            "at least two class folders in .*, got one, 'ash': there is nothing to tell apart",
+        ),
+    ],
+)
+def test_data_that_no_training_could_use_are_refused_before_anything_is_built(tmp_path, break_it, said):
+    break_it(write(tmp_path, [(32, 32)]))
+    with pytest.raises(InputError, match=said):
+        load_config(NAME, {"data_root": str(tmp_path), **TINY})
+
+
+@pytest.mark.parametrize("rule", [dict(names=["image_sise"]), dict(updates=0), dict(updates=2.5)])
+def test_a_rule_that_is_none_is_refused(rule):
+    with pytest.raises(InputError, match="expected from_data with names of num_classes, image_size"):
+        FolderValues(**rule)
