@@ -29,6 +29,7 @@ from .evaluate import (
     evaluate_detections,
     log_once,
 )
+from .evaluated_pass import EvaluatedPass
 from .evaluation_log import class_table, number_lines, write_to_run_folder
 from .ground_truth import instances_of, truth_from_samples
 from .reported_names import reported_names
@@ -108,6 +109,7 @@ class CocoMetric(BaseMetric):
         self.proposal_nums = tuple(sorted(set(proposal_nums)))
         self.format_only = format_only
         self.outfile_prefix = outfile_prefix
+        self.last: EvaluatedPass | None = None  # what the newest evaluation saw, in the main process
         self._engine_name = engine
         self._engine = None
         self._truth_from_samples: dict | None = None
@@ -170,6 +172,16 @@ class CocoMetric(BaseMetric):
         category_ids = self._category_ids(engine, notes)
         detections = self._detections(results, category_ids, notes)
         settings = self._settings(image_ids, category_ids)
+        if set(self.metrics) & {"bbox", "segm"}:
+            self.last = EvaluatedPass(
+                engine.truth,
+                detections.for_iou_type("bbox"),
+                list(image_ids),
+                list(category_ids),
+                self.federated,
+                self.ann_file and str(self.ann_file),
+                self._truth_from_samples,
+            )
         evaluation = None
         if not self.format_only:
             evaluation = evaluate_detections(engine, detections, **settings)

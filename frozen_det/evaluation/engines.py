@@ -127,17 +127,29 @@ class HotcocoEngine:
         return len(loaded.get_ann_ids())
 
     def accumulate(self, loaded, protocol: Protocol) -> Accumulated:
+        evaluator = self.evaluated(loaded, protocol)
+        evaluator.accumulate()
+        arrays = evaluator.eval
+        assert arrays is not None
+        return _accumulated(arrays["precision"], arrays["recall"], evaluator.params.iou_thrs, protocol)
+
+    def evaluated(self, loaded, protocol: Protocol, sizes: bool = True):
+        """hotcoco's own evaluator with everything matched.
+
+        Args:
+            loaded: what :meth:`load` gave; protocol: what is matched.
+            sizes: for small, medium and large objects too.
+        """
         evaluator = self._hotcoco.COCOeval(self._truth, loaded, protocol.iou_type, lvis_style=protocol.federated)
         params = evaluator.params
         params.img_ids, params.cat_ids = list(protocol.images), sorted(protocol.categories)
         params.max_dets, params.use_cats = list(protocol.max_detections), protocol.with_categories
         if protocol.iou_thresholds is not None:
             params.iou_thrs = list(protocol.iou_thresholds)
+        if not sizes:
+            params.area_rng, params.area_rng_lbl = [[0, 1e10]], ["all"]
         evaluator.evaluate()
-        evaluator.accumulate()
-        arrays = evaluator.eval
-        assert arrays is not None
-        return _accumulated(arrays["precision"], arrays["recall"], evaluator.params.iou_thrs, protocol)
+        return evaluator
 
 
 class PycocotoolsEngine:
