@@ -35,7 +35,12 @@ def add_arguments(parser) -> None:
         "more the best score stays (default: all boxes)",
     )
     parser.add_argument("-o", "--out", default="predictions", help="folder for pictures and predictions.json")
-    parser.add_argument("--score", type=float, default=0.3, help="draw detections from this score on")
+    parser.add_argument(
+        "--score",
+        type=float,
+        help="draw detections from this score on (default: what the checkpoint's validation suggests, else 0.3); "
+        "the json holds all",
+    )
     parser.add_argument("--classes", nargs="+", metavar="NAME", help="keep detections of these classes alone")
     parser.add_argument("--no-pictures", action="store_true", help="write the json without drawing")
     parser.add_argument("--batch", type=int, default=1, help="images in one forward pass, at most (default: 1)")
@@ -78,7 +83,7 @@ def run(args) -> int:
     known[_ALL] = classes, joined_category_ids(family.values())
     check_class_names(args.classes or (), classes)
     targets = {name: (folder, *known[name]) for name, folder in folders.items()}
-    drawn_from = None if args.no_pictures else args.score
+    drawn_from = None if args.no_pictures else _drawn_from(args.score, family)
     tally = _Tally(len(files))
 
     def each(pictures):
@@ -104,7 +109,7 @@ def run(args) -> int:
 
 
 def _check_numbers(args) -> None:
-    if not 0 <= args.score <= 1:
+    if args.score is not None and not 0 <= args.score <= 1:
         raise InputError(f"expected --score from 0 to 1, got {args.score:g}.")
     if args.join is not None and not 0 < args.join <= 1:
         raise InputError(f"expected an IoU in (0, 1] after --join, got {args.join:g}.")
@@ -130,6 +135,20 @@ def _write(args, written, results, total: int | None, tally: "_Tally", unit: str
             written.add(name, picture, _of_classes(found[name], args.classes))
         tally.seen += 1
     tally.seconds += time.perf_counter() - begin
+
+
+def _drawn_from(score: float | None, family) -> float:
+    """The score given, else what the validation of the checkpoints suggests (of several the lowest), and says so."""
+    from ..inference.detections import DRAWN_FROM
+
+    if score is not None:
+        return score
+    suggested = [(one.threshold.overall, name) for name, one in family.items() if one.threshold is not None]
+    if len(suggested) < len(family):
+        return DRAWN_FROM
+    lowest, name = min(suggested)
+    print(f"drawn from score {family[name].threshold} on; --score changes it")
+    return lowest
 
 
 def _of_classes(found, names):

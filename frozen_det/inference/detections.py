@@ -10,6 +10,8 @@ from PIL import Image
 from ..errors import InputError, closest
 from .pictures import Picture
 
+DRAWN_FROM = 0.3  # the score from which on detections are drawn where no validation suggests another
+
 
 @dataclass(frozen=True)
 class Detections:
@@ -26,6 +28,7 @@ class Detections:
         category_ids: the id of each class in the annotation file of the training data; None counts from 1.
         size_hw: height and width of the original image, or None where it is not known.
         picture: the image, for :meth:`plot`.
+        threshold: the score from which on the detector's validation says that detections are worth keeping, or None.
     """
 
     boxes_xyxy: np.ndarray
@@ -37,6 +40,7 @@ class Detections:
     category_ids: tuple[int | str, ...] | None = None
     size_hw: tuple[int, int] | None = None
     picture: Picture | None = field(default=None, repr=False)
+    threshold: float | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -65,8 +69,11 @@ class Detections:
         check_class_names(names, self.classes)
         return self._kept(np.isin(self.labels, [self.classes.index(name) for name in names]))
 
-    def plot(self, score: float = 0.3) -> Image.Image:
+    def plot(self, score: float | None = None) -> Image.Image:
         """The image at its own size with masks, boxes, names and scores of what has at least this score, in RGB.
+
+        Args:
+            score: None takes `threshold`, or 0.3 where there is none.
 
         Raises:
             InputError: the image is not known, or its file can no longer be read.
@@ -75,6 +82,8 @@ class Detections:
 
         if self.picture is None:
             raise InputError("expected detections that a detector gave, to draw on their image, got some without it.")
+        if score is None:
+            score = DRAWN_FROM if self.threshold is None else self.threshold
         shown = self.above(score)
         objects = DrawnObjects(shown.boxes_xyxy, shown.labels, shown.scores, shown.masks)
         return Image.fromarray(draw_on_image(self.picture.rgb(), objects, self.classes))

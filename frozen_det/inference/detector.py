@@ -17,6 +17,7 @@ from ..errors import InputError
 from ..host.devices import device_of
 from ..weights.class_names import RENAME, counts_by_label, stated_category_ids, stated_classes
 from ..weights.extends import Extended
+from ..weights.thresholds import Thresholds
 from .detecting import Detecting
 from .detections import Detections
 from .pictures import Picture
@@ -31,6 +32,8 @@ class LoadedDetector(Detecting):
         classes: names, in the order of the labels.
         extends: what its checkpoint says it extends, or None.
         category_ids: of the classes, in the annotation file of the training data; None counts from 1.
+        threshold: the scores that its checkpoint's validation suggests to cut at, ``threshold.overall`` and
+            ``threshold.by_class``; None where it was not validated.
 
     Attributes:
         reader: opens files as the pipeline does, with the same EXIF rotation: boxes refer to its output.
@@ -43,7 +46,9 @@ class LoadedDetector(Detecting):
         classes: tuple[str, ...],
         extends: Extended | None = None,
         category_ids: tuple[int | str, ...] | None = None,
+        threshold: Thresholds | None = None,
     ):
+        self.threshold = threshold
         self.model: Any = model  # of the host, whose types say less than its models have
         self.pipeline, self.classes, self.extends, self.category_ids = pipeline, classes, extends, category_ids
         self.reader = PixelReader.of(pipeline["file"].transforms)
@@ -91,7 +96,16 @@ class LoadedDetector(Detecting):
             masks = torch.as_tensor(found.masks).numpy().astype(bool) if "masks" in found else None
         height, width = result.metainfo["ori_shape"][:2]
         return Detections(
-            boxes, scores, labels, self.classes, masks, panoptic, self.category_ids, (int(height), int(width)), picture
+            boxes,
+            scores,
+            labels,
+            self.classes,
+            masks,
+            panoptic,
+            self.category_ids,
+            (int(height), int(width)),
+            picture,
+            self.threshold and self.threshold.overall,
         )
 
 
@@ -112,7 +126,8 @@ def load_detector(
 
     Returns:
         a function of images (files, folders, Pillow images, arrays) that gives one :class:`frozen_det.Detections` for
-        each; its ``model`` is the mmdet detector, ``classes`` its class names.
+        each; its ``model`` is the mmdet detector, ``classes`` its class names, ``threshold`` the scores that the
+        validation of this checkpoint suggests to cut at, or None.
 
     Raises:
         InputError: the checkpoint does not fit the model, or its classes are not those of the config's data (another
@@ -142,7 +157,8 @@ def load_detector(
     load_whole(model, loaded, str(checkpoint))
     ids = stated_category_ids(loaded, len(classes), str(checkpoint))
     extends = Extended.in_meta(loaded, str(checkpoint))
-    return LoadedDetector(model.to(device).eval(), _pipelines(cfg), classes, extends, ids)
+    threshold = Thresholds.in_meta(loaded, classes, str(checkpoint))
+    return LoadedDetector(model.to(device).eval(), _pipelines(cfg), classes, extends, ids, threshold)
 
 
 def _config_and_checkpoint(config, checkpoint) -> tuple[str | Path | None, str | Path]:

@@ -1,6 +1,7 @@
 """What was found as a picture, as COCO's annotations and for supervision."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -84,3 +85,12 @@ def test_joined_detections_keep_ids_that_agree_and_count_anew_where_they_do_not(
     for ids in ((7,), None):
         same = Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0, int), ("bee",), category_ids=ids)
         assert join({"a": FOUND, "b": same}).ids_of_classes == (1, 2, 3)
+
+
+def test_it_is_drawn_from_the_suggested_score_on_unless_another_is_given():
+    def pixels(score=None, **changes):
+        return np.asarray(replace(FOUND, **changes).plot(score))
+
+    assert np.array_equal(pixels(threshold=0.5), pixels(0.5)) and not np.array_equal(pixels(0.5), pixels(0.2))
+    assert np.array_equal(pixels(0.2, threshold=0.5), pixels(0.2))
+    assert np.array_equal(pixels(), pixels(0.3))

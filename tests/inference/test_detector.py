@@ -4,6 +4,7 @@ import json
 import shutil
 from collections import OrderedDict
 
+import numpy as np
 import pytest
 import torch
 
@@ -115,6 +116,19 @@ def test_detecting_needs_no_annotations(trained, scenes, tmp_path):
     shutil.rmtree(root)
     detector = load_detector(tmp_path / "config.py", written(tmp_path / "a.pth", state, classes))
     assert detector.classes == names_of(classes, "")
+
+
+def test_a_detector_brings_the_thresholds_of_its_checkpoint(trained, tmp_path):
+    cfg, state, classes = trained
+    path = written(tmp_path / "best.pth", state, classes)
+    assert load_detector(cfg, path, "cpu").threshold is None
+    held = torch.load(path, weights_only=True)
+    numbers = {"f1": 0.9, "precision": 0.8, "recall": 1.0, "num_objects": 3, "num_images": 2}
+    held["meta"]["thresholds"] = {"overall": 0.41, "by_label": [0.25, *[None] * (len(classes) - 1)], **numbers}
+    torch.save(held, path)
+    detector = load_detector(cfg, path, "cpu")
+    assert (detector.threshold.overall, detector.threshold.by_class) == (0.41, {classes[0]: 0.25})
+    assert detector(np.zeros((96, 96, 3), np.uint8))[0].threshold == 0.41
 
 
 def test_a_config_without_a_test_pipeline_is_refused(trained, tmp_path):

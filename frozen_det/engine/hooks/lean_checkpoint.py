@@ -16,17 +16,20 @@ from mmengine.hooks import CheckpointHook
 
 from ...errors import InputError, closest
 from ...evaluation.accumulated import MISSING
+from ...evaluation.evaluated_pass import BEST, LAST
 from ...registry import HOOKS
 from ...weights import atomic_files
 from ...weights.card import KEY
 from ...weights.digest import fingerprint
 from ...weights.lean import FORMAT_VERSION, left_out, make_lean, refuse_moved
 from ...weights.mmengine_checkpoints import plain, plain_message_hub
+from ...weights.thresholds import KEY as THRESHOLDS
 from ...weights.whole_checkpoint import unwrapped
 from ..runner.resuming import run_size
 from ..runner.run_check import check_run
 from ..runner.run_guard import RunGuard
 from .averaged_base import give_base_to_averages
+from .measured_thresholds import MeasuredThresholds
 
 
 @HOOKS.register_module()
@@ -51,6 +54,7 @@ class LeanCheckpointHook(CheckpointHook):
         super().__init__(**kwargs)
         self.full = full
         self.guard = RunGuard()
+        self.measured = MeasuredThresholds()
         self._empty_named = False
 
     def before_run(self, runner) -> None:
@@ -71,10 +75,22 @@ class LeanCheckpointHook(CheckpointHook):
             for name, part in left_out(unwrapped(runner.model)):
                 refuse_moved(name, part, "before training began")
 
+    def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
+        """What was measured is of the weights until now."""
+        self.measured.trained()
+
+    def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
+        """Save the best checkpoint, with the thresholds of this validation."""
+        self.measured.validated(runner)
+        super().after_val_epoch(runner, metrics)
+
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Make the checkpoint plain and, unless full, lean. Called last of all hooks (lowest priority)."""
         checkpoint["message_hub"] = plain_message_hub(checkpoint["message_hub"])
         checkpoint["meta"] = plain({**checkpoint["meta"], "run": run_size(runner)})
+        thresholds = self.measured.meta()
+        if thresholds is not None:
+            checkpoint["meta"][THRESHOLDS] = thresholds
         model = unwrapped(runner.model)
         if hasattr(model, "weights_card"):
             checkpoint["meta"][KEY] = _card(model, runner, checkpoint["state_dict"])
@@ -93,12 +109,24 @@ class LeanCheckpointHook(CheckpointHook):
                 f"{', '.join(empty)} is {MISSING}: the validation data hold no object to find, so no "
                 "checkpoint is saved as the best."
             )
+        before = self._best_path
         super()._save_best_checkpoint(
             runner, {name: None if value == MISSING else value for name, value in metrics.items()}
         )
+        if self._best_path != before:
+            self.measured.keep(runner, BEST, self._best_path)
+
+    @property
+    def _best_path(self) -> str | None:
+        """The best checkpoint by the first of the numbers that are watched."""
+        if len(getattr(self, "key_indicators", None) or ()) > 1:
+            return self.best_ckpt_path_dict[self.key_indicators[0]]
+        return getattr(self, "best_ckpt_path", None)
 
     def after_train(self, runner) -> None:
-        """Finish: nothing outdated is left behind."""
+        """Finish: the last checkpoint gets its thresholds, and nothing outdated is left behind."""
+        self.measured.into_file(self.last_ckpt)
+        self.measured.keep(runner, LAST, self.last_ckpt)
         super().after_train(runner)
         atomic_files.remove_outdated()
 
