@@ -121,15 +121,19 @@ class Table(Block):
 
 @dataclass
 class Figure(Block):
-    """A drawing as SVG text whose ink is ``currentColor``."""
+    """A drawing as SVG text whose ink is ``currentColor``; a ``wide`` one has a row of its own."""
 
     svg: str
     caption: str
     name: str
-    side_by_side: ClassVar[bool] = True
+    wide: bool = False
+
+    @property
+    def side_by_side(self) -> bool:  # type: ignore[override]
+        return not self.wide
 
     def html(self) -> str:
-        return f"<figure>{self.svg}<figcaption>{escape(self.caption)}</figcaption></figure>"
+        return f"<figure{' class=wide' * self.wide}>{self.svg}<figcaption>{escape(self.caption)}</figcaption></figure>"
 
     def markdown(self, folder: Path) -> str:
         path = folder / f"{self.name}.svg"

@@ -5,6 +5,7 @@ Matplotlib draws; what is black becomes ``currentColor``. It refuses nothing: a 
 
 import io
 import re
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from typing import Any
 COLORS = ("#1f83c6", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a63b8", "#8a8a8a")
 _DOT_BINS = 60  # over the whole range of a histogram of dots
 _MOST_IN_PLACE = 4  # names that fit inside the axes; more are placed below
+_LONGEST_NAME = 24  # letters beside a matrix
 _INK = "#010203"
 
 
@@ -165,6 +167,55 @@ def draw_dots_svg(rows: list[tuple[str, list[float]]], x_label: str, name: str, 
     return written[0]
 
 
+def draw_matrix_svg(
+    counts: list[list[int]], rows: list[str], columns: list[str], row_label: str, column_label: str, name: str
+) -> str:
+    """A matrix of counts, each cell as dark as its share of the row, as SVG text.
+
+    Args:
+        counts: one list for each row.
+        rows, columns: their names, the first row on top.
+        row_label, column_label: what they are.
+        name: unique on the page.
+    """
+    cell_in, longest = 0.34, max(map(len, [*rows, *columns]))
+    names_in = 0.075 * min(longest, _LONGEST_NAME) + 0.5
+    width_in, height_in = max(4.6, cell_in * len(columns) + names_in), cell_in * len(rows) + names_in
+    with _figure(name, width_in, height_in) as (axes, written):
+        axes.grid(visible=False)
+        for row, line in enumerate(counts):
+            total = sum(line)
+            for column, count in enumerate(line):
+                if not count:
+                    continue
+                axes.axvspan(
+                    column - 0.5,
+                    column + 0.5,
+                    ymin=1 - (row + 1) / len(rows),
+                    ymax=1 - row / len(rows),
+                    color=COLORS[0] if row == column else COLORS[1],
+                    alpha=0.08 + 0.72 * count / total,
+                    linewidth=0,
+                )
+                axes.text(column, row, _short_count(count), ha="center", va="center", fontsize=7)
+        axes.set_xlim(-0.5, len(columns) - 0.5)
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.set_xticks(range(len(columns)), [_short_name(one) for one in columns], rotation=90)
+        axes.set_yticks(range(len(rows)), [_short_name(one) for one in rows])
+        axes.tick_params(length=0)
+        axes.set_xlabel(column_label)
+        axes.set_ylabel(row_label)
+    return written[0]
+
+
+def _short_name(text: str) -> str:
+    return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 1]}…"
+
+
+def _short_count(count: int) -> str:
+    return str(count) if count < 10_000 else f"{count / 1000:.0f}k"
+
+
 @contextmanager
 def _figure(name: str, width_in: float, height_in: float) -> Iterator[tuple[Any, list[str]]]:
     """Axes to draw on, and a list that holds the SVG text afterwards."""
@@ -194,7 +245,9 @@ def _figure(name: str, width_in: float, height_in: float) -> Iterator[tuple[Any,
         "text.usetex": False,
     }
     written: list[str] = []
-    with plt.rc_context(style):  # type: ignore[arg-type]
+    with plt.rc_context(style), warnings.catch_warnings():  # type: ignore[arg-type]
+        # The page's own fonts draw the words; matplotlib's are asked for their sizes alone.
+        warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from")
         figure, axes = plt.subplots(figsize=(width_in, height_in), layout="constrained")
         axes.grid(axis="y", color="#888888", alpha=0.25, linewidth=0.5)
         yield axes, written

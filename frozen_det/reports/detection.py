@@ -12,6 +12,7 @@ from ..pages.plots import COLORS, Curve, Plot, draw_svg
 from ..pages.words import duration, millions, percent
 from . import cost_tables, detection_by_class, detection_images  # noqa: F401  their sections
 from .detection_comparison import AP_COLUMNS, KIND_WORDS, comparisons, in_order, stage_of
+from .diagnosis import doubtful, errors, thresholds  # noqa: F401  theirs too
 from .evidence import footer
 from .groups import RunGroup, describe, describe_all, group_runs, share_words
 from .run_record import RunRecord

@@ -1,8 +1,8 @@
 """The images a detector does best and worst on, from its stored detections: drawn anew, ground truth beside it.
 
 An image counts by its F1 score: predictions from SCORE_THRESHOLD on, matched to objects of their class at IoU 0.5, best
-score first; crowds count for nothing. It reads what ``frozen-det test --detections`` stored, and refuses nothing: where
-detections, annotations or images are gone, the report says so.
+score first; crowds count for nothing. It reads what ``frozen-det test --detections`` stored, else what the run's own
+validation saw. It refuses nothing: where detections, annotations or images are gone, the report says so.
 """
 
 import json
@@ -13,16 +13,19 @@ import numpy as np
 
 from ..datasets.images.pixels import PixelReader
 from ..errors import InputError
+from ..evaluation.evaluated_pass import read_pass
 from ..evaluation.stored_results import read_record, read_results
 from ..pages.blocks import Pair, Pairs, Text
 from ..pages.words import counted
 from ..weights.atomic_write import replacing
 from .evidence import MAX_GROUPS_WITH_PICTURES
+from .passes import pass_path
 from .run_record import RunRecord
 from .sections import Facts, section
 
 SCORE_THRESHOLD = 0.3
 IOU = 0.5
+_SPLITS = {"test": "test", "val": "validation"}
 
 
 @dataclass
@@ -42,13 +45,14 @@ def best_and_worst(run: RunRecord, folder: Path, label: str = "", count: int = 2
     Args:
         folder: where the drawn pictures go.
     """
-    prefix = _stored(run)
-    if prefix is None:
+    prefix, validated = _stored(run), pass_path(run.work_dir)
+    if prefix is None and validated is None:
         return []
+    split = "test" if prefix is not None else "val"
     try:
-        truth, found = _truth(prefix), _predictions(prefix)
+        truth, found = (_truth(prefix), _predictions(prefix)) if prefix is not None else _of_validation(validated)
         scores = ranked(truth, found)
-        paths = _image_paths(run)
+        paths = image_paths(run, split)
     except (InputError, OSError, ValueError, KeyError) as error:
         run.missing.append(f"best and worst images ({str(error).splitlines()[0][:160]})")
         return []
@@ -56,7 +60,7 @@ def best_and_worst(run: RunRecord, folder: Path, label: str = "", count: int = 2
         return []
     chosen = [one for one in scores[:count] + scores[max(count, len(scores) - count) :] if one.image_id in paths]
     folder = folder / "-".join(run.title.split("/"))
-    reader = PixelReader.of(run.config.test_dataloader.dataset.get("pipeline") or [])
+    reader = reader_of(run, split)
     try:
         pairs = [
             Pair(
@@ -71,8 +75,8 @@ def best_and_worst(run: RunRecord, folder: Path, label: str = "", count: int = 2
         return []
     return [
         Text(
-            f"{label + ': the' if label else 'The'} best and worst of {len(scores)} test images with objects, by "
-            f"F1 at IoU {IOU:g}, predictions with a score from {SCORE_THRESHOLD:g} on; the best first."
+            f"{label + ': the' if label else 'The'} best and worst of {len(scores)} {_SPLITS[split]} images with "
+            f"objects, by F1 at IoU {IOU:g}, predictions with a score from {SCORE_THRESHOLD:g} on; the best first."
         ),
         Pairs(pairs, "ground truth", "predictions"),
     ]
@@ -149,21 +153,42 @@ def _truth(prefix: Path) -> dict:
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
-def _predictions(prefix: Path):
-    found = read_results(f"{prefix}.bbox.json")
-    kept = found.scores >= SCORE_THRESHOLD
-    return type(found)(found.image_ids[kept], found.boxes_xywh[kept], found.scores[kept], found.category_ids[kept])
+def _predictions(prefix):
+    return _confident(read_results(f"{prefix}.bbox.json"))
 
 
-def _image_paths(run: RunRecord) -> dict[int | str, Path]:
-    """Image id, or file as a text, -> file, as the test's dataset finds them."""
+def _of_validation(path: Path):
+    """Truth and detections that the training's own validation kept."""
+    found = read_pass(path)
+    truth = found.content or json.loads(Path(str(found.ann_file)).read_text(encoding="utf-8"))
+    shown = set(found.image_ids)
+    seen = [one for one in truth["annotations"] if one["image_id"] in shown]
+    return {**truth, "annotations": seen}, _confident(found.detections)
+
+
+def _confident(found):
+    return found.take(found.scores >= SCORE_THRESHOLD)
+
+
+def reader_of(run: RunRecord, split: str) -> PixelReader:
+    """Opens the images of a split as its pipeline does."""
+    return PixelReader.of(run.config[f"{split}_dataloader"].dataset.get("pipeline") or [])
+
+
+def image_paths(run: RunRecord, split: str) -> dict[int | str, Path]:
+    """Image id, or file as a text, -> file, as the data set of ``val`` or ``test`` finds them.
+
+    Raises:
+        InputError: the config has no such data, or they cannot be read.
+    """
     from mmdet.registry import DATASETS
     from mmengine.registry import DefaultScope
 
-    if run.config is None or not run.config.get("test_dataloader"):
-        raise InputError("no config with test_dataloader")
+    name = f"{split}_dataloader"
+    if run.config is None or not run.config.get(name):
+        raise InputError(f"no config with {name}")
     with DefaultScope.overwrite_default_scope("mmdet"):
-        dataset = DATASETS.build({**run.config.test_dataloader.dataset, "pipeline": []})
+        dataset = DATASETS.build({**run.config[name].dataset, "pipeline": []})
     infos = (dataset.get_data_info(index) for index in range(len(dataset)))
     paths = [(info["img_id"], Path(info["img_path"])) for info in infos]
     # The members of a joined data set may share ids; the metric then names images by their files.
