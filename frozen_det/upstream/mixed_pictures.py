@@ -87,13 +87,16 @@ def _one_mixed(mixing, images: Tensor, labels: Tensor, classes, place: int, gene
 
 def montage(pictures: Sequence[tuple[np.ndarray, str]], columns: int = 4) -> np.ndarray:
     """One (H, W, 3) uint8 picture of all, in rows, with the words below each; small images in whole pixels."""
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw
+
+    from ..datasets.visualization.fonts import font_for, plain_font
 
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
     step_x, step_y = _CELL_PX + _GAP_PX, _CELL_PX + _STRIP_PX + _GAP_PX
     sheet = Image.new("RGB", (columns * step_x + _GAP_PX, rows * step_y + _GAP_PX), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
+    draw = ImageDraw.Draw(sheet)
+    font = font_for("".join(words for _, words in pictures), 15) or plain_font(15)
     for place, (pixels, words) in enumerate(pictures):
         left, top = _GAP_PX + place % columns * step_x, _GAP_PX + place // columns * step_y
         image = Image.fromarray(pixels)

@@ -5,11 +5,11 @@ so that lines and names leave the objects in sight. It refuses nothing: an image
 """
 
 from dataclasses import dataclass, field
-from functools import cache
 
 import numpy as np
 
 from .drawing import class_colors
+from .fonts import font_for, plain_font, tell_of_missing_font
 
 PANEL_SIDE_PX = (360, 640)  # shorter side at least, longer side at most
 GAP_PX = 8
@@ -26,6 +26,7 @@ class DrawnObjects:
         scores: (N,) in [0, 1], or None for ground truth.
         masks: N arrays (H, W) bool, or None.
         ignored: (N,) bool, crowd regions, drawn in grey; empty for none.
+        colors: N (red, green, blue), or None for those of the labels.
     """
 
     boxes_xyxy: np.ndarray
@@ -33,6 +34,7 @@ class DrawnObjects:
     scores: np.ndarray | None = None
     masks: list | np.ndarray | None = None
     ignored: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
+    colors: list[tuple[int, int, int]] | None = None
 
 
 def draw_pair(image: np.ndarray, truth: DrawnObjects, predictions: DrawnObjects, classes) -> np.ndarray:
@@ -58,7 +60,7 @@ def draw_objects(image: np.ndarray, objects: DrawnObjects, classes) -> np.ndarra
     size_wh = tuple(max(1, round(side * scale)) for side in image.shape[1::-1])
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     canvas = cv2.resize(np.ascontiguousarray(image), size_wh, interpolation=how)
-    return _drawn(canvas, objects, classes, scale, line_px=2, text_px=12)
+    return _drawn(canvas, objects, classes, scale, line_px=2, text_px=15)
 
 
 def draw_on_image(image: np.ndarray, objects: DrawnObjects, classes) -> np.ndarray:
@@ -96,6 +98,8 @@ def _panel_scale(size_hw) -> float:
 
 
 def _colors(objects: DrawnObjects, num_classes: int) -> list[tuple]:
+    if objects.colors is not None:
+        return objects.colors
     palette = class_colors(num_classes)
     ignored = np.zeros(len(objects.labels), bool) if len(objects.ignored) == 0 else objects.ignored
     return [
@@ -105,10 +109,18 @@ def _colors(objects: DrawnObjects, num_classes: int) -> list[tuple]:
 
 
 def _name(objects: DrawnObjects, index: int, classes) -> str:
-    name = str(classes[objects.labels[index]])
+    name = _drawable(str(classes[objects.labels[index]]), int(objects.labels[index]))
     if len(objects.ignored) and objects.ignored[index]:
         return f"{name} (crowd)"
     return name if objects.scores is None else f"{name} {objects.scores[index]:.2f}"
+
+
+def _drawable(name: str, label: int) -> str:
+    """The name, or the number of its label where no font has its letters."""
+    if font_for(name, 12) is not None:
+        return name
+    tell_of_missing_font(name)
+    return f"class {label}"
 
 
 def _pixel_box(box, size_wh) -> list[int]:
@@ -135,7 +147,7 @@ def _fill_mask(canvas: np.ndarray, mask: np.ndarray, color) -> None:
 
 def _write_name(pen, text: str, box: list[int], color, taken: list[tuple], size_wh, text_px) -> None:
     """Write a name on a plate at the box: above, inside or below, wherever no other name stands, else nowhere."""
-    font = _font(text_px)
+    font = font_for(text, text_px) or plain_font(text_px)
     left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
     width, height = right - left + 6, font.size + 4
     x = max(0, min(box[0], size_wh[0] - width))
@@ -164,14 +176,3 @@ def _overlap(one: tuple, other: tuple) -> bool:
         and one[1] < other[1] + other[3]
         and other[1] < one[1] + one[3]
     )
-
-
-@cache
-def _font(size_px: int):
-    from pathlib import Path
-
-    import matplotlib
-    from PIL import ImageFont
-
-    # DejaVu comes with matplotlib and has the letters of most languages.
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size_px)

@@ -233,7 +233,9 @@ def draw_samples(
         `out`, or None where no image is left.
     """
     import pyarrow.parquet as parquet
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw
+
+    from ...datasets.visualization.fonts import font_for, plain_font
 
     rng = np.random.default_rng(seed)
     table = parquet.read_table(manifest, columns=["label"])
@@ -245,7 +247,8 @@ def draw_samples(
     places = [np.sort(rng.permutation(np.flatnonzero(labels == label))[:per_class]) for label in shown]
     rows = _manifest_rows(manifest, np.concatenate(places))
     sheet = Image.new("RGB", (_MARGIN_PX + per_class * _CELL_PX, len(shown) * (_CELL_PX + _LINE_PX)), (250, 250, 250))
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    draw = ImageDraw.Draw(sheet)
+    font = font_for("".join(map(str, classes)), 12) or plain_font(12)
     for line, (label, own) in enumerate(zip(shown, places)):
         top = line * (_CELL_PX + _LINE_PX)
         draw.text((4, top + _CELL_PX // 2 - 8), str(classes[label])[:20], fill=(20, 20, 20), font=font)
