@@ -51,8 +51,7 @@ tr.rule td { border-top: 1px solid var(--rule); } td.none { color: var(--soft); 
 figure { margin: 0 0 1.2rem; } figure svg { display: block; width: 100%; height: auto;
   font-family: ui-sans-serif, system-ui, "Segoe UI", "DejaVu Sans", Helvetica, Arial, sans-serif; }
 figcaption { margin-top: .45rem; line-height: 1.4; }
-.pairs { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); gap: 1.3rem 1.6rem;
-  margin-bottom: 1rem; }
+.pairs { display: grid; gap: 1.3rem; margin-bottom: 1rem; }
 .pairs img { display: block; width: 100%; height: auto; border-radius: 4px; background: var(--ground); }
 figure.wide { max-width: 46rem; } figure.wide img { display: block; width: 100%; height: auto; border-radius: 4px; }
 .halves { display: grid; grid-template-columns: 1fr 1fr; color: var(--soft); margin-bottom: .25rem;

@@ -7,7 +7,7 @@ from pathlib import Path
 from ..errors import InputError
 
 
-def data_uri(path: Path, max_width_px: int = 1100, quality: int = 74) -> str:
+def data_uri(path: Path, max_width_px: int = 1300, quality: int = 74) -> str:
     """A picture as ``data:image/jpeg;base64,...``, at most ``max_width_px`` wide.
 
     Raises:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from textwrap import fill, wrap
 from typing import Any
 
 # Okabe and Ito's colours (jfly.uni-koeln.de/color), which most colour-blind readers can distinguish; the blue a
@@ -17,6 +18,7 @@ from typing import Any
 COLORS = ("#1f83c6", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a63b8", "#8a8a8a")
 _DOT_BINS = 60  # over the whole range of a histogram of dots
 _MOST_IN_PLACE = 4  # names that fit inside the axes; more are placed below
+_LONGEST_LINE = 56  # letters of a legend's line
 _LONGEST_NAME = 24  # letters beside a matrix
 _INK = "#010203"
 
@@ -63,14 +65,15 @@ def draw_svg(plot: Plot, name: str, width_in: float = 4.6, height_in: float = 2.
     # Two seeds of a group share a name; matplotlib leaves out those that start with a dash.
     names = {curve.label for curve in shown if not curve.label.startswith("_")}
     below = len(names) > _MOST_IN_PLACE or any(curve.marker for curve in shown)
-    with _figure(name, width_in, height_in + 0.17 * len(names) * below) as (axes, written):
+    lines = sum(len(wrap(one, _LONGEST_LINE)) or 1 for one in names)
+    with _figure(name, width_in, height_in + 0.17 * lines * below) as (axes, written):
         for number, curve in enumerate(shown):
             color = curve.color or COLORS[number % len(COLORS)]
             line = "none" if curve.marker else "--" if curve.dashed else "-"
             axes.plot(
                 curve.x,
                 curve.y,
-                label=curve.label,
+                label=curve.label if curve.label.startswith("_") else fill(curve.label, _LONGEST_LINE),
                 color=color,
                 linestyle=line,
                 marker=curve.marker or ("o" if curve.marks else None),
@@ -252,7 +255,9 @@ def _figure(name: str, width_in: float, height_in: float) -> Iterator[tuple[Any,
         axes.grid(axis="y", color="#888888", alpha=0.25, linewidth=0.5)
         yield axes, written
         buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        # What does not fit, long names and words at points, widens the drawing and is not cut off.
+        about = {"Date": None, "Creator": None}
+        figure.savefig(buffer, format="svg", transparent=True, metadata=about, bbox_inches="tight", pad_inches=0.04)
         plt.close(figure)
     written.append(_inline(buffer.getvalue(), name))
 

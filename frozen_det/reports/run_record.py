@@ -203,18 +203,41 @@ def read_run(work_dir) -> RunRecord:
     record.pictures = newest_pictures(work_dir)
     looked_for = [
         ("training steps (scalars.json)", record.train),
-        ("validations (scalars.json)", record.validations),
         ("the environment (*.log)", record.environment),
     ]
+    if _is_validated(record):
+        looked_for.append(("validations (scalars.json)", record.validations))
     if not record.is_classification:
-        looked_for[2:2] = [
-            ("the frozen proof (frozen_proof.json)", record.proof),
-            ("stage times (stages.json)", record.stages),
-            ("numbers by class (evaluation/*.json)", record.evaluations),
-            ("pictures (pictures/)", record.pictures),
+        looked_for += [
+            (words, found)
+            for words, found, is_expected in (
+                ("the frozen proof (frozen_proof.json)", record.proof, _has_hook(record, "FrozenProofHook")),
+                ("numbers by class (evaluation/*.json)", record.evaluations, _has_own_metric(record)),
+                ("pictures (pictures/)", record.pictures, _has_hook(record, "ValidationPicturesHook")),
+            )
+            if is_expected
         ]
     record.missing += [text for text, found in looked_for if not found]
     return record
+
+
+def _is_validated(record: RunRecord) -> bool:
+    """Whether the config validates; where it is not known, yes."""
+    return record.config is None or bool(record.config.get("val_evaluator"))
+
+
+def _has_hook(record: RunRecord, name: str) -> bool:
+    """Whether the config has a hook, so that what it writes is expected."""
+    hooks = (record.config.get("custom_hooks") or []) if record.config is not None else []
+    return any(str(one.get("type", "")).rpartition(".")[2] == name for one in hooks if isinstance(one, dict))
+
+
+def _has_own_metric(record: RunRecord) -> bool:
+    """Whether a metric of this package writes numbers by class at validations, and there was one."""
+    found = (record.config.get("val_evaluator") or []) if record.config is not None else []
+    found = [found] if isinstance(found, dict) else found
+    own = any(str(one.get("type", "")).startswith("frozen_det.") for one in found if isinstance(one, dict))
+    return own and bool(record.validations)
 
 
 def joined_scalars(runs: list[list[dict]]) -> tuple[list[dict], list[dict]]:

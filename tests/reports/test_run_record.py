@@ -43,7 +43,9 @@ def test_facts_come_from_log_config_proof_and_the_newest_pictures(work_dir):
 
 
 def test_what_is_not_there_is_named_and_a_cut_line_is_left_out(tmp_path):
-    write_run(tmp_path / "bare", "20260101_000000", [train_line(10, 4.0)])
+    hooks = '[dict(type="frozen_det.FrozenProofHook"), dict(type="frozen_det.ValidationPicturesHook")]'
+    config = f'custom_hooks = {hooks}\nval_evaluator = dict(type="frozen_det.CocoMetric")\n'
+    write_run(tmp_path / "bare", "20260101_000000", [train_line(10, 4.0)], config=config)
     with (tmp_path / "bare" / "20260101_000000" / "vis_data" / "scalars.json").open("a") as file:
         file.write('{"loss": 3.0, "it')
     run = read_run(tmp_path / "bare")
@@ -51,11 +53,14 @@ def test_what_is_not_there_is_named_and_a_cut_line_is_left_out(tmp_path):
     assert {text.split(" (")[0] for text in run.missing} == {
         "validations",
         "the frozen proof",
-        "stage times",
-        "numbers by class",
         "pictures",
     }
     assert run.main_metric() is None and run.best("coco/bbox_mAP") is None
+
+
+def test_what_a_run_was_not_to_write_is_not_missed(tmp_path):
+    write_run(tmp_path / "bare", "20260101_000000", [train_line(10, 4.0)])
+    assert read_run(tmp_path / "bare").missing == []
 
 
 def test_a_broken_config_is_named_instead_of_stopping(tmp_path):
