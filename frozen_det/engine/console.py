@@ -99,8 +99,9 @@ class _Progress:
             self._last = now
             seconds = (now - self._start) / done
             words = "" if loss is None else f", loss {_number(loss):.3f}"
-            left = _duration(seconds * (runner.max_iters - runner.iter - 1))
-            self.say(f"{_place(runner)}, step {runner.iter + 1} of {runner.max_iters}{words}, {left} left")
+            left = max(0.0, seconds * (runner.max_iters - runner.iter - 1))
+            rest = f", {_duration(left)} left" if round(left) else ""
+            self.say(f"{_place(runner)}, step {runner.iter + 1} of {runner.max_iters}{words}{rest}")
 
     def say(self, line: str) -> None:
         """A line of its own."""

@@ -21,6 +21,7 @@ def evaluate(
     detections: str | None = None,
     classes_file: str | Path | None = None,
     launcher: str = "none",
+    verbose: bool = True,
 ) -> dict[str, float]:
     """Evaluate a checkpoint on the test data of a config; what `frozen-det test` does.
 
@@ -33,6 +34,7 @@ def evaluate(
             (:func:`frozen_det.evaluate_stored` reads them); metrics of this package alone.
         classes_file: JSON file for the accuracy of every class of a classifier.
         launcher: how the processes were started: ``none``, ``pytorch`` (torchrun), ``slurm`` or ``mpi``.
+        verbose: show the whole log on the console, as mmengine does; it is in the log file in any case.
 
     Returns:
         the metrics by name, e.g. ``{"coco/bbox_mAP": 0.41}``: shares of 1; -1 where there is no such object.
@@ -58,7 +60,7 @@ def evaluate(
     if classes_file:
         _store_classes(cfg, str(classes_file))
     with host_scope():
-        runner = new_runner(cfg)
+        runner = new_runner(cfg, concise=not verbose)
         if not checkpoint:
             getattr(runner.model, "module", runner.model).init_weights()  # the host does this for training alone
         return {name: float(value) for name, value in runner.test().items()}

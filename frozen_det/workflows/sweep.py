@@ -203,7 +203,7 @@ class Sweep:
         plan.write_text(json.dumps(members), encoding="utf-8")
         with open(folder / LOG, "ab") as log:
             locks = [one.lock for one in unit]
-            code = self._call([str(plan)], log, locks, "frozen_det.cli.together", ONE_HEAP)
+            code = self._call([str(plan)], log, locks, "frozen_det.cli.shared.together", ONE_HEAP)
         if not (folder / OUTCOMES).is_file():
             return [f"the shared process ended with exit code {code}; see {folder / LOG}"] * len(unit)
         told = json.loads((folder / OUTCOMES).read_text(encoding="utf-8"))
@@ -261,7 +261,8 @@ class Sweep:
             else:
                 self.result.failed.append((run, fault))
             left = self._spent / self._worked * self._left / self.jobs if self._worked else None
-        rest = "" if not left else f", about {_minutes(left)} left"
+        # Weights are floats: when nothing is left their sum is only about zero.
+        rest = "" if left is None or left < 0.5 else f", about {_minutes(left)} left"
         if fault is None:
             self.log(f"{place}: {seconds:.0f} s, {_score(run)}{rest}")
         elif not self._stopped:

@@ -120,13 +120,14 @@ def test_detecting_needs_no_annotations(trained, scenes, tmp_path):
 
 def test_a_detector_brings_the_thresholds_of_its_checkpoint(trained, tmp_path):
     cfg, state, classes = trained
+    cfg.dump(str(tmp_path / "config.py"))
     path = written(tmp_path / "best.pth", state, classes)
-    assert load_detector(cfg, path, "cpu").threshold is None
+    assert load_detector(tmp_path / "config.py", path, "cpu").threshold is None
     held = torch.load(path, weights_only=True)
     numbers = {"f1": 0.9, "precision": 0.8, "recall": 1.0, "num_objects": 3, "num_images": 2}
     held["meta"]["thresholds"] = {"overall": 0.41, "by_label": [0.25, *[None] * (len(classes) - 1)], **numbers}
     torch.save(held, path)
-    detector = load_detector(cfg, path, "cpu")
+    detector = load_detector(tmp_path / "config.py", path, "cpu")
     assert (detector.threshold.overall, detector.threshold.by_class) == (0.41, {classes[0]: 0.25})
     assert detector(np.zeros((96, 96, 3), np.uint8))[0].threshold == 0.41
 
