@@ -86,6 +86,7 @@ MOVED = {
     "class_names": "weights.class_names",
     "cli.config_arguments": "cli.shared.config_arguments",
     "cli.faults": "host.faults",
+    "cli.together": "cli.processes.together",
     "datasets.annotation_check": "datasets.readers.annotation_check",
     "datasets.boxed_masks": "datasets.transforms.cropped_masks",
     "datasets.class_names": "datasets.readers.class_names",

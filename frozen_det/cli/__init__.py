@@ -26,6 +26,7 @@ COMMANDS = {
     "run": "run",
     "browse": "browse",
     "report": "report",
+    "compare": "compare",
     "export": "export",
     "convert": "convert",
     "benchmark": "benchmark",

@@ -203,7 +203,7 @@ class Sweep:
         plan.write_text(json.dumps(members), encoding="utf-8")
         with open(folder / LOG, "ab") as log:
             locks = [one.lock for one in unit]
-            code = self._call([str(plan)], log, locks, "frozen_det.cli.shared.together", ONE_HEAP)
+            code = self._call([str(plan)], log, locks, "frozen_det.cli.processes.together", ONE_HEAP)
         if not (folder / OUTCOMES).is_file():
             return [f"the shared process ended with exit code {code}; see {folder / LOG}"] * len(unit)
         told = json.loads((folder / OUTCOMES).read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Not a command: the process that a sweep with --together starts for runs that share one pass of their backbone.
+"""The process that a sweep with --together starts for runs that share one pass of their backbone.
 
 Each run keeps its own folder, log, checkpoints and result, and ends with the weights that it would have alone.
 """
@@ -17,10 +17,10 @@ def run_members(members: Sequence[dict], folder: Path) -> None:
         members: each with ``name``, ``log`` (file that its output is added to), ``folder`` (its work directory),
             ``train`` and ``test`` (arguments of ``frozen-det``; the checkpoint follows the second argument of `test`).
     """
-    from ..engine.runner.lockstep import Lockstep
-    from ..workflows.sweep import OUTCOMES
-    from ..workflows.sweep_runs import with_checkpoint
-    from . import main
+    from ...engine.runner.lockstep import Lockstep
+    from ...workflows.sweep import OUTCOMES
+    from ...workflows.sweep_runs import with_checkpoint
+    from .. import main
 
     def command(arguments: list[str], what: str) -> None:
         code = main(arguments)

@@ -1,0 +1,1 @@
+"""Processes that commands start; none is a command."""
