@@ -23,6 +23,9 @@ def add_arguments(parser) -> None:
     )
     parser.add_argument("--amp", action="store_true", help="automatic mixed precision")
     parser.add_argument(
+        "--val-loss", action="store_true", help="the loss on the validation images too, in log, TensorBoard and report"
+    )
+    parser.add_argument(
         "--launcher",
         choices=["none", "pytorch", "slurm", "mpi"],
         default="none",
@@ -74,6 +77,7 @@ def run(args) -> int:
         resume=args.resume,
         seed=args.seed,
         amp=args.amp,
+        validation_loss=args.val_loss,
         launcher=args.launcher,
         fraction=args.fraction,
         fraction_seed=args.fraction_seed,

@@ -13,6 +13,7 @@ from .hooks.second_stage import SecondStageHook
 from .hooks.split_overlap import SplitOverlapHook
 from .hooks.step_seed import StepSeedHook
 from .hooks.unfreeze import UnfreezeHook
+from .hooks.validation_loss import ValidationLossHook
 from .hooks.validation_pictures import ValidationPicturesHook
 from .hooks.views import ViewsHook
 from .optimizers.parameter_groups import RoleParameterGroups
@@ -32,6 +33,7 @@ __all__ = [
     "SplitOverlapHook",
     "StepSeedHook",
     "UnfreezeHook",
+    "ValidationLossHook",
     "ValidationPicturesHook",
     "ViewsHook",
 ]

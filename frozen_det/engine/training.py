@@ -22,6 +22,7 @@ def train(
     resume: str | Path | None = None,
     seed: int | None = None,
     amp: bool = False,
+    validation_loss: bool = False,
     launcher: str = "none",
     fraction: float | None = None,
     fraction_seed: int = 0,
@@ -39,6 +40,7 @@ def train(
             folder; None begins again.
         seed: of the run; by default the config's.
         amp: automatic mixed precision (GPUs only).
+        validation_loss: compute the loss on the validation images too, at every validation; it costs as much again.
         launcher: how the processes were started: ``none``, ``pytorch`` (torchrun), ``slurm`` or ``mpi``.
         fraction: share of the training images, in (0, 1]; every class keeps at least one image. None takes all.
         fraction_seed: seed of the draw of the fraction; the run's seed does not change it.
@@ -60,6 +62,7 @@ def train(
         work_dir=work_dir,
         seed=seed,
         amp=amp,
+        validation_loss=validation_loss,
         launcher=launcher,
         fraction=fraction,
         fraction_seed=fraction_seed,
@@ -82,6 +85,7 @@ def training_config(
     work_dir: str | Path | None = None,
     seed: int | None = None,
     amp: bool = False,
+    validation_loss: bool = False,
     launcher: str = "none",
     fraction: float | None = None,
     fraction_seed: int = 0,
@@ -102,6 +106,8 @@ def training_config(
         cfg.randomness = {**cfg.get("randomness", {}), "seed": seed}
     if amp:
         _set_amp(cfg)
+    if validation_loss:
+        cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), dict(type="frozen_det.ValidationLossHook")]
     _set_fraction(cfg, fraction, fraction_seed, same_updates, log)
     return cfg
 

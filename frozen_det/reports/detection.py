@@ -12,12 +12,12 @@ from ..pages.plots import COLORS, Curve, Plot, draw_svg
 from ..pages.words import duration, millions, percent
 from . import cost_tables, detection_by_class, detection_images  # noqa: F401  their sections
 from .detection_comparison import AP_COLUMNS, KIND_WORDS, comparisons, in_order, stage_of
-from .diagnosis import doubtful, errors, thresholds  # noqa: F401  theirs too
 from .evidence import footer
 from .groups import RunGroup, describe, describe_all, group_runs, share_words
 from .run_record import RunRecord
 from .sections import Facts, section, sections_of
 
+VALIDATION_LOSS = "val_loss/loss"  # of frozen_det.ValidationLossHook
 AR_COLUMNS = {
     "AR 1": ("AR@1",),
     "AR 10": ("AR@10",),
@@ -171,7 +171,7 @@ def _curves(groups: list[RunGroup]) -> list:
         figures.append(
             Figure(
                 draw_svg(Plot(loss, "iteration", "loss", y_from_zero=True), "loss"),
-                "Training loss; its parts are dashed." if alone else "Training loss.",
+                _loss_words(groups[0].runs[0]) if alone else "Training loss.",
                 "loss",
             )
         )
@@ -186,6 +186,11 @@ def _curves(groups: list[RunGroup]) -> list:
     return figures
 
 
+def _loss_words(run: RunRecord) -> str:
+    validated = any(VALIDATION_LOSS in one for one in run.validations)
+    return f"Training loss{' and the loss on the validation images' * validated}; parts of the former are dashed."
+
+
 def _curves_of_one(run: RunRecord) -> tuple[list[Curve], list[Curve]]:
     """The loss with its parts; AP, AP50, AP75 and mask AP."""
     losses = [name for name in run.train[-1] if name.startswith("loss")] if run.train else []
@@ -193,6 +198,7 @@ def _curves_of_one(run: RunRecord) -> tuple[list[Curve], list[Curve]]:
         Curve(name.replace("loss_", "").replace("_", " "), *_points(run.train, name), dashed=name != "loss")
         for name in losses
     ]
+    loss.insert(1, Curve("validation", *_points(run.validations, VALIDATION_LOSS), marks=True))
     metric = run.main_metric()
     names = [metric, *(_at_iou(metric, iou) for iou in (50, 75)), run.main_metric("segm")] if metric else []
     return loss, [Curve(_short(name), *_points(run.validations, name, 100), marks=True) for name in names if name]
