@@ -47,9 +47,8 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=5.0))
 auto_scale_lr = dict(enable=True, base_batch_size=32)
 param_scheduler = [
-    dict(type="LinearLR", start_factor=0.01, by_epoch=True, convert_to_iter_based=True, begin=0, end=warm_up * epochs),
-    dict(type="CosineAnnealingLR", by_epoch=True, convert_to_iter_based=True, begin=warm_up * epochs, end=epochs,
-         T_max=(1 - warm_up) * epochs, eta_min=1e-5),
+    dict(type="frozen_det.WarmUpCosineLR", by_epoch=True, convert_to_iter_based=True, warm_up=warm_up * epochs,
+         start_lr=1e-5, T_max=epochs, eta_min=1e-5, cosine_after=True),
 ]
 train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=epochs, val_interval=max(epochs // 10, 1))
 val_cfg = dict(type="ValLoop")

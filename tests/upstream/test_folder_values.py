@@ -1,6 +1,7 @@
 """The values that a config takes from an image folder: numbers by stated rules, said in one line; what is set wins."""
 
 import pytest
+import torch
 from PIL import Image
 
 from frozen_det.config import load_config
@@ -76,13 +77,33 @@ def test_a_network_of_one_size_keeps_it(tmp_path):
     assert values(load_config(NAME, {"data_root": str(root), **options}))[1] == 224
 
 
-def test_the_warm_up_is_a_share_of_the_steps_whatever_the_length(tmp_path):
+def rates(cfg, steps_an_epoch):
+    """The learning rate of every step of a run."""
+    from frozen_det.registry import PARAM_SCHEDULERS
+
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    (given,) = cfg.param_scheduler
+    built = PARAM_SCHEDULERS.build(dict(given, optimizer=optimizer, epoch_length=steps_an_epoch))
+    found = []
+    for _ in range(cfg.train_cfg.max_epochs * steps_an_epoch):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        built.step()
+    return found
+
+
+def test_the_warm_up_is_a_twentieth_of_the_steps_whatever_the_length(tmp_path):
     root = write(tmp_path, [(32, 32)] * 60)
     for updates, epochs in ((45, 15), (1, 10), (10_000, 300)):
         cfg = load_config(NAME, {"data_root": str(root), "from_data.updates": updates, **TINY})
-        warm, cosine = cfg.param_scheduler
         assert values(cfg)[2:] == (32, epochs)
-        assert warm.end == cosine.begin == pytest.approx(0.05 * epochs) and cosine.end == epochs
+        found = rates(cfg, 3)
+        assert max(found) == found[int(0.05 * epochs * 3)] == 1.0
+        assert found[0] == (1e-5 if 0.05 * epochs * 3 >= 1 else 1.0)
+
+
+def test_a_run_too_short_for_a_warm_up_begins_at_the_full_rate():
+    assert rates(load_config(NAME, {"epochs": 2, **TINY}), 1) == pytest.approx([1.0, (1 + 1e-5) / 2])
 
 
 def test_what_is_set_is_not_looked_for(tmp_path, capsys):
@@ -140,6 +161,17 @@ def test_data_that_no_training_could_use_are_refused_before_anything_is_built(tm
     break_it(write(tmp_path, [(32, 32)]))
     with pytest.raises(InputError, match=said):
         load_config(NAME, {"data_root": str(tmp_path), **TINY})
+
+
+@pytest.mark.parametrize("split", ["val", "test", None])
+def test_the_quick_loops_classifier_has_the_classes_of_the_data_in_any_tree(tmp_path, split):
+    from frozen_det.registry import DATASETS
+
+    write(tmp_path / ("train" if split else ""), [(12, 12)] * 2, [f"class {place}" for place in range(5)])
+    if split:
+        write(tmp_path / split, [(12, 12)], [f"class {place}" for place in range(5)])
+    cfg = load_config("noisy_student/resnet8_noisy_folder", {"data_root": str(tmp_path)})
+    assert cfg.model.num_classes == 5 and len(DATASETS.build(cfg.test_dataloader.dataset)) == 5
 
 
 @pytest.mark.parametrize("rule", [dict(names=["image_sise"]), dict(updates=0), dict(updates=2.5)])
