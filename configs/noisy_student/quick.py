@@ -1,6 +1,7 @@
 """The whole Noisy Student loop in seconds, on a few small images: two rounds and the fix-resolution step.
 
-Data: data_root/{train,test}/CLASS/* and a folder of images without labels, data_root/pool.
+Data: data_root/train/CLASS/* of any classes, with test or val beside it or without, and images without labels in
+data_root/pool; those are taken from elsewhere by pool.sources.0.folder=DIR2.
 Xie et al., arXiv 1911.04252, with everything small. expected: nothing; it shows that a loop runs.
     frozen-det noisy_student noisy_student/quick --cfg-options data_root=DIR
 """

@@ -13,6 +13,8 @@ from ..errors import InputError
 from .reading import ConfigFile
 from .registered import registered
 
+_SAID: set[tuple[str, ...]] = {()}
+
 
 def values_from_data(cfg, files: list[ConfigFile], options: Mapping[str, object]) -> dict[str, object]:
     """The names of a config's own that its rule sets, where the data are there.
@@ -33,8 +35,9 @@ def values_from_data(cfg, files: list[ConfigFile], options: Mapping[str, object]
         )
     given = {key.split(".")[0] for key in options} | _set_after_the_rule(files)
     values, lines = kind(**rule)(cfg, given)
-    for line in lines:
-        print(line, file=sys.stderr)
+    if tuple(lines) not in _SAID:  # a loop reads the configs of its parts again and again
+        _SAID.add(tuple(lines))
+        print("\n".join(lines), file=sys.stderr)
     return values
 
 

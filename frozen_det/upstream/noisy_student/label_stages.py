@@ -62,7 +62,8 @@ def label_stage(loop, name: str, folder: Path, teacher, pool: Pool, settings: di
     )
     with loop.stage(name, made_by, [teacher.checkpoint] if teacher.checkpoint else []) as stage:
         if stage.todo:
-            model, transform = load_teacher(teacher.cfg, teacher.checkpoint, store=loop.store)
+            store = None if settings.get("noise") else loop.store
+            model, transform = load_teacher(teacher.cfg, teacher.checkpoint, store=store)
             refuse_other_order(
                 model.stated_classes, classes, f"the teacher {teacher.checkpoint}", "the labelled images", optional=True
             )

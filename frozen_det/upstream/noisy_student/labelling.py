@@ -61,7 +61,8 @@ def load_teacher(config, checkpoint=None, device=None, store: FeatureStore | Non
         config: Path, shipped name or loaded config of the classifier.
         checkpoint: File; None takes the weights that ``model.weights`` names.
         device: By default the GPU where there is one.
-        store: Where features of images seen before are read; see :mod:`..stored_network`.
+        store: Where features of images seen before are read; see :mod:`..stored_network`. The model is then without
+            `model.noise`, which acts in training alone, by hooks that keep a body from being read.
 
     Returns:
         The model, in eval mode, its parameters without gradients; and the transform of ``test_dataloader``, or
@@ -76,7 +77,8 @@ def load_teacher(config, checkpoint=None, device=None, store: FeatureStore | Non
     from ...weights.whole_checkpoint import load_whole
 
     cfg = load_config(config) if isinstance(config, (str, Path)) else config
-    model = MODELS.build(cfg["model"])
+    quiet = store is not None and cfg["model"].get("noise")
+    model = MODELS.build({**cfg["model"], "noise": None} if quiet else cfg["model"])
     if checkpoint is None:
         model.init_weights()
     else:

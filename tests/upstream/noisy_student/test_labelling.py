@@ -220,12 +220,29 @@ def test_the_teacher_is_the_averaged_one_in_eval_mode_at_its_own_resolution(tmp_
         own_transform(Teacher())
 
 
-def test_another_head_on_a_teachers_body_labels_from_its_features_as_if_it_had_computed_them(pool, tmp_path):
-    model = dict(type="frozen_det.ImageClassifier", backbone=dict(type="timm", name="test_resnet"), num_classes=4)
+@pytest.mark.parametrize(
+    ("model", "head"),
+    [
+        (dict(type="frozen_det.ImageClassifier", backbone=dict(type="timm", name="test_resnet")), "fc"),
+        (
+            dict(
+                type="frozen_det.NoisyClassifier",  # its noise is hooks, which act in training alone
+                backbone=dict(type="frozen_det.CifarResNet", depth=8),
+                noise=dict(dropout=0.2, stochastic_depth=0.2, branches="layer*.*.bn2"),
+            ),
+            "linear",
+        ),
+    ],
+    ids=["plain", "noisy"],
+)
+def test_another_head_on_a_teachers_body_labels_from_its_features_as_if_it_had_computed_them(
+    pool, tmp_path, model, head
+):
+    model = dict(model, num_classes=4)
     config = dict(model=model, test_dataloader=dict(dataset=dict(transform=CROP_CONFIG)))
     teacher = MODELS.build(model)
     torch.save(teacher.state_dict(), tmp_path / "first.pth")
-    torch.nn.init.normal_(teacher.network.fc.weight)
+    torch.nn.init.normal_(teacher.network.get_submodule(head).weight)
     torch.save(teacher.state_dict(), tmp_path / "second.pth")
     store = FeatureStore(tmp_path / "features")
     for number, name in enumerate(("first", "second")):
