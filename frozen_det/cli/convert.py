@@ -134,9 +134,12 @@ def _named(args) -> int:
 
 def _rescaled(args) -> int:
     from ..weights.tau_norm import tau_normalise
+    from ..weights.thresholds import KEY
 
     checkpoint = _checkpoint(args)
     count = tau_normalise(checkpoint["state_dict"], args.tau_norm, args.checkpoint)
+    if isinstance(checkpoint.get("meta"), dict):
+        checkpoint["meta"].pop(KEY, None)  # measured on other weights
     _write(checkpoint, args.out)
     print(f"{args.out}: {count} final layer{'s' if count > 1 else ''} rescaled by tau-normalisation, {args.tau_norm:g}")
     return 0

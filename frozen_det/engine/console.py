@@ -62,7 +62,7 @@ class ConsoleHook(Hook):
     def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
         """The scores."""
         if self._progress is not None:
-            self._progress.say(f"{_place(runner)}: {scores(metrics or {}, _monitored(runner))}")
+            self._progress.say(f"{_place(runner, ended=True)}: {scores(metrics or {}, _monitored(runner))}")
 
     def after_train(self, runner) -> None:
         """The end: what is best, and where it lies."""
@@ -195,9 +195,10 @@ def _number(loss) -> float:
     return float(loss.detach()) if isinstance(loss, Tensor) else float(loss)
 
 
-def _place(runner) -> str:
+def _place(runner, ended: bool = False) -> str:
+    """Where a training is: in an epoch, or at the end of one, when the host has counted it already."""
     if runner.max_epochs and runner.train_loop.__class__.__name__ != "IterBasedTrainLoop":
-        return f"epoch {min(runner.epoch + 1, runner.max_epochs)} of {runner.max_epochs}"
+        return f"epoch {min(runner.epoch + (not ended), runner.max_epochs)} of {runner.max_epochs}"
     return f"step {runner.iter}"
 
 

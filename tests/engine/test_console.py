@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from mmengine.hooks import CheckpointHook
 
-from frozen_det.engine.console import _duration, _end_lines, scores
+from frozen_det.engine.console import _duration, _end_lines, _place, scores
 from frozen_det.engine.runs import new_runner
 from frozen_det.host.noise import leave_out
 from tests.training_runs import tiny_config, tiny_scenes
@@ -61,6 +61,11 @@ def test_of_several_best_checkpoints_each_is_named(tmp_path):
     found = {"best_score_coco/bbox_mAP": 0.5}
     runner = SimpleNamespace(hooks=[hook], message_hub=SimpleNamespace(get_info=found.get))
     assert _end_lines(runner) == ["best   bbox_mAP 0.500: a.pth"]
+
+
+def test_scores_are_of_the_epoch_that_ended_and_steps_of_the_one_that_runs():
+    runner = SimpleNamespace(epoch=2, max_epochs=3, train_loop=None)
+    assert (_place(runner, ended=True), _place(runner)) == ("epoch 2 of 3", "epoch 3 of 3")
 
 
 @pytest.mark.parametrize("seconds, words", [(0.4, "0 s"), (59.4, "59 s"), (60, "1 min 0 s"), (7384, "2 h 3 min")])

@@ -48,7 +48,9 @@ def test_what_cannot_be_rescaled_is_refused(state, tau, said):
 
 
 def test_the_command_writes_the_rescaled_checkpoint(tmp_path, capsys):
-    torch.save(dict(state_dict=layer(), meta={}), tmp_path / "a.pth")
+    torch.save(dict(state_dict=layer(), meta={"epoch": 3, "thresholds": {"overall": 0.4}}), tmp_path / "a.pth")
     assert main(["convert", str(tmp_path / "a.pth"), "-o", str(tmp_path / "b.pth"), "--tau-norm", "1"]) == 0
-    found = torch.load(tmp_path / "b.pth")["state_dict"][f"{LAYER}.weight"][:3].norm(dim=1)
+    made = torch.load(tmp_path / "b.pth")
+    assert made["meta"] == {"epoch": 3}  # score thresholds were measured on other weights
+    found = made["state_dict"][f"{LAYER}.weight"][:3].norm(dim=1)
     assert torch.allclose(found, found[:1].expand(3)) and "1 final layer rescaled" in capsys.readouterr().out
