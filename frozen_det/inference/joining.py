@@ -25,7 +25,7 @@ def join(found: Mapping[str, Detections], iou_threshold: float = 1.0) -> Detecti
 
     Returns:
         one list, best first, over the classes of all members in turn; a class that several members know is one class.
-        Masks where every member gives them.
+        Masks where every member gives them; of the suggested thresholds the lowest, where every member has one.
 
     Raises:
         InputError: a threshold out of range, or a member with panoptic maps, of which no two can hold in one pixel.
@@ -43,6 +43,7 @@ def join(found: Mapping[str, Detections], iou_threshold: float = 1.0) -> Detecti
     kept = best_first[_survivors(boxes[best_first], members[best_first], iou_threshold)]
     with_masks = all(one.masks is not None for one in found.values())
     masks = np.concatenate([one.masks for one in found.values()])[kept] if with_masks else None
+    thresholds = [one.threshold for one in found.values() if one.threshold is not None]
     return Detections(
         boxes[kept],
         scores[kept],
@@ -52,6 +53,7 @@ def join(found: Mapping[str, Detections], iou_threshold: float = 1.0) -> Detecti
         category_ids=joined_category_ids(found.values()),
         size_hw=next(iter(found.values())).size_hw,
         picture=next(iter(found.values())).picture,
+        threshold=min(thresholds) if len(thresholds) == len(found) else None,
     )
 
 

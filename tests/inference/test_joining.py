@@ -1,5 +1,7 @@
 """Members' detections as one list: boxes of different members compete, those of one member leave each other alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -35,6 +37,12 @@ def test_the_better_score_of_overlapping_boxes_of_two_members_stays(members):
     assert found.classes == ("cat", "dog", "boat")
     assert found.labels.tolist() == [0, 2, 2] and found.scores.tolist() == pytest.approx([0.9, 0.7, 0.1])
     assert found.boxes_xyxy.tolist() == [[0, 0, 10, 10], [20, 0, 30, 8], [50, 50, 60, 60]]
+
+
+def test_of_suggested_scores_the_lowest_is_that_of_all_where_every_member_has_one(members):
+    old, new = replace(members["old"], threshold=0.4), replace(members["new"], threshold=0.25)
+    assert join({"old": old, "new": new}).threshold == 0.25
+    assert join({"old": old, "new": members["new"]}).threshold is None
 
 
 def test_boxes_of_one_member_leave_each_other_as_they_are(members):
