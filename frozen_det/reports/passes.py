@@ -18,7 +18,7 @@ def diagnosis_of(run: RunRecord) -> Diagnosis | None:
         return None
     try:
         return _diagnosed(path, path.stat().st_mtime_ns)
-    except InputError as error:
+    except (InputError, ImportError) as error:  # another engine may have evaluated where hotcoco is not installed
         note = f"what it gets wrong ({str(error)[:160]})"
         if note not in run.missing:
             run.missing.append(note)
