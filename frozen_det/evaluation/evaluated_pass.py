@@ -70,16 +70,16 @@ class EvaluatedPass:
             federated=self.federated,
             facts={**self.facts, **facts},
         )
-        columns = dict(
-            images=found.image_ids.astype(np.int32),
-            boxes_xyxy=_shortest(_corners(found.boxes_xywh)),
-            scores=_shortest(found.scores),
-            categories=found.category_ids.astype(np.int32),
-            about=np.frombuffer(json.dumps(about, default=_plain).encode(), np.uint8),
-        )
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as partial:
-            np.savez_compressed(partial, **columns)
+            np.savez_compressed(
+                partial,
+                images=found.image_ids.astype(np.int32),
+                boxes_xyxy=_shortest(_corners(found.boxes_xywh)),
+                scores=_shortest(found.scores),
+                categories=found.category_ids.astype(np.int32),
+                about=np.frombuffer(json.dumps(about, default=_plain).encode(), np.uint8),
+            )
 
 
 def read_pass(path: str | Path) -> EvaluatedPass:
