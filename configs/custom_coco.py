@@ -55,11 +55,10 @@ optim_wrapper = dict(
     type="OptimWrapper",
     optimizer=dict(type="AdamW", lr=1e-3, weight_decay=0.05),
     clip_grad=dict(max_norm=10.0))
+# The warm-up is a share of the steps, whatever the number of images.
 param_scheduler = [
-    # A share of the run, whatever the number of images; it is stretched with the length.
-    dict(type="LinearLR", start_factor=0.01, by_epoch=True, begin=0, end=1, convert_to_iter_based=True),
-    dict(type="CosineAnnealingLR", by_epoch=True, begin=0, end=epochs, T_max=epochs, convert_to_iter_based=True,
-         eta_min=5e-6),
+    dict(type="frozen_det.WarmUpCosineLR", warm_up=0.04 * epochs, start_lr=1e-5, T_max=epochs, eta_min=5e-6,
+         convert_to_iter_based=True),
 ]
 auto_scale_lr = dict(enable=True, base_batch_size=4)
 train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=epochs, val_interval=2)
