@@ -19,9 +19,10 @@ def merge_options(cfg, options: Mapping[str, object]) -> None:
     Raises:
         InputError: no such place, or a value that is no dict or list where the config has one.
     """
+    options = {**_also_for_the_test(cfg, options), **options}  # before a tuple on the way of one becomes a list
     for key, value in options.items():
         check_place(cfg, key, value)
-    for key, value in {**_also_for_the_test(cfg, options), **options}.items():
+    for key, value in options.items():
         put(cfg, key.split("."), value)
 
 

@@ -81,6 +81,8 @@ def test_parts_that_agree_pass(items):
 def test_what_changes_the_validation_changes_the_test_that_is_declared_alike():
     cfg = with_options("quickstart", "val_dataloader.batch_size=1")
     assert cfg.test_dataloader.batch_size == 1
+    cfg = with_options("quickstart", "val_dataloader.dataset.pipeline.1.scale=(96,96)")  # a tuple in its place
+    assert cfg.test_dataloader.dataset.pipeline[1].scale == (96, 96)
     cfg = with_options("quickstart", "val_dataloader.batch_size=1", "test_dataloader.batch_size=2")
     assert (cfg.val_dataloader.batch_size, cfg.test_dataloader.batch_size) == (1, 2)
 
