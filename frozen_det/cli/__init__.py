@@ -16,6 +16,7 @@ from ..host.presence import require_host
 
 # Verb as typed -> module in this package.
 COMMANDS = {
+    "new": "new",
     "train": "train",
     "test": "test",
     "predict": "predict",

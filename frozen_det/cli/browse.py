@@ -4,7 +4,7 @@ With Copy-Paste in the pipeline, a second picture of each sample shows the image
 and the composed one, with the outlines of own, pasted and covered objects.
 
     frozen-det browse quickstart
-    frozen-det browse configs/custom_coco.py --split val --num 24 -o pictures
+    frozen-det browse custom --data my/data --split val --num 24 -o pictures
     frozen-det browse quickstart --stations 3        what each transform does to sample 3
     frozen-det browse upstream/resnet20_cutmix_cifar10    a classifier's batch: mixed, with both labels and weights
 """
@@ -13,11 +13,12 @@ from itertools import islice
 from pathlib import Path
 
 from ..errors import InputError
-from .shared.config_arguments import add_config, config_of
+from .shared.config_arguments import add_choices, add_config, config_of
 
 
 def add_arguments(parser) -> None:
     add_config(parser)
+    add_choices(parser, without=("epochs",))
     parser.add_argument("-o", "--output", metavar="DIR", help="for the pictures (default: work_dirs/NAME/browse)")
     parser.add_argument("--split", choices=["train", "val", "test"], default="train", help="default: %(default)s")
     parser.add_argument("--num", type=int, default=12, help="pictures: the first samples of the run (default: 12)")

@@ -4,11 +4,12 @@ frozen-det describe quickstart
 frozen-det describe configs/detection/NAME.py --json
 """
 
-from .shared.config_arguments import add_config, options_of
+from .shared.config_arguments import add_choices, add_config, config_and_options
 
 
 def add_arguments(parser) -> None:
     add_config(parser)
+    add_choices(parser, without=("size",))
     parser.add_argument("--json", action="store_true", help="machine-readable, one object on standard output")
     parser.add_argument(
         "--size", type=int, nargs="+", metavar="PX", help="input height and width (default: the training pipeline's)"
@@ -28,11 +29,12 @@ def run(args) -> int:
         raise InputError(f"expected one or two numbers after --size, got {args.size}.")
     # mmengine prints to stdout while a model is built; with --json stdout is for the result alone.
     with contextlib.redirect_stdout(sys.stderr):
-        description = describe(args.config, (args.size * 2)[:2] if args.size else None, options_of(args))
+        config, options = config_and_options(args)
+        description = describe(config, (args.size * 2)[:2] if args.size else None, options)
     if args.json:
         print(json.dumps(description.to_dict()))
     else:
-        print(_table(find_config(args.config), description))
+        print(_table(find_config(config), description))
     return 0
 
 

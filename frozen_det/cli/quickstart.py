@@ -50,7 +50,7 @@ def run(args) -> int:
     _print_table(work_dir)
     print(
         f"\nreport     {page}\nbackbone   {work_dir / 'backbone.safetensors'}\n"
-        f"your data  {program()} train custom_coco --cfg-options data_root=my/data"
+        f"your data  {program()} train custom --data my/data"
     )
     return 0
 

@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from ..errors import InputError
-from .shared.config_arguments import add_cfg_options, config_of, options_of
+from .shared.config_arguments import add_cfg_options, add_choices, config_of, options_of, with_choices_as_options
 
 
 def add_arguments(parser) -> None:
@@ -26,6 +26,7 @@ def add_arguments(parser) -> None:
         help="shares of the training images, in (0, 1] (default: 1.0)",
     )
     parser.add_argument("--work-dir", default="work_dirs/sweep", help="where all runs and the report go")
+    add_choices(parser)
     add_cfg_options(parser, "overrides for all configs")
     parser.add_argument(
         "--second-test",
@@ -89,23 +90,24 @@ def planned_runs(args) -> list:
     """
     from ..config import find_config
 
-    names: dict[str, str] = {}
+    names: dict[str, argparse.Namespace] = {}
     for config in args.configs:
-        name = find_config(config).stem
+        one = with_choices_as_options(args, config)
+        name = find_config(one.config).stem
         if name in names:
             raise InputError(
-                f"expected configs of different names, got {names[name]!r} and {config!r}, whose runs "
+                f"expected configs of different names, got {names[name].config!r} and {config!r}, whose runs "
                 "would share a folder; rename one."
             )
-        names[name] = config
+        names[name] = one
     for option, values in (("--seeds", args.seeds), ("--fractions", args.fractions)):
         if len(set(values)) < len(values):
             raise InputError(f"expected each value once in {option}, got {values}.")
     return [
-        _planned(args, config, name, share, seed)
+        _planned(one, one.config, name, share, seed)
         for share in sorted(args.fractions)
         for seed in args.seeds
-        for name, config in names.items()
+        for name, one in names.items()
     ]
 
 

@@ -6,11 +6,12 @@ frozen-det test upstream/efficientnet-lite0_given_imagenet1k      (a classifier:
 
 from pathlib import Path
 
-from .shared.config_arguments import add_config, options_of
+from .shared.config_arguments import add_choices, add_config, config_and_options
 
 
 def add_arguments(parser) -> None:
     add_config(parser)
+    add_choices(parser, without=("epochs", "batch"))
     parser.add_argument(
         "checkpoint",
         nargs="?",
@@ -40,10 +41,11 @@ def run(args) -> int:
 
     if args.out:
         require_writable(args.out)
+    config, options = config_and_options(args)
     metrics = evaluate(
-        args.config,
+        config,
         args.checkpoint,
-        options=options_of(args),
+        options=options,
         work_dir=args.work_dir,
         detections=args.detections,
         classes_file=Path(args.out).with_suffix(".classes.json") if args.out else None,

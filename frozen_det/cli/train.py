@@ -1,17 +1,19 @@
 """Train a detector (or a classifier) by config; ends with the best checkpoint, curves, pictures and the proof.
 
 frozen-det train quickstart
-frozen-det train configs/custom_coco.py --cfg-options data_root=my/data --resume
+frozen-det train custom --data my/data --epochs 30 --size 640 --backbone timm/convnext_tiny.fb_in22k --adapters parallel
+frozen-det train my.py --resume                                                     (frozen-det new writes my.py)
 frozen-det train quickstart --fraction 0.1 --same-updates --seed 1
 """
 
 from pathlib import Path
 
-from .shared.config_arguments import add_config, options_of
+from .shared.config_arguments import add_choices, add_config, choices_of, options_of
 
 
 def add_arguments(parser) -> None:
     add_config(parser)
+    add_choices(parser)
     parser.add_argument("--work-dir", help="where everything goes (default: work_dirs/NAME)")
     parser.add_argument(
         "--resume",
@@ -72,6 +74,7 @@ def run(args) -> int:
 
     newest = train(
         args.config,
+        **choices_of(args),
         options=options_of(args),
         work_dir=args.work_dir,
         resume=args.resume,
@@ -94,7 +97,6 @@ def _print_next(newest: Path, args) -> None:
     import contextlib
     import sys
 
-    from ..config import find_config
     from ..errors import InputError
     from ..reports.write import write_report
     from ..weights.kept_checkpoints import best_checkpoint
@@ -108,6 +110,6 @@ def _print_next(newest: Path, args) -> None:
                 print(f"report {write_report([work_dir])[0]}")
         except InputError as error:
             print(f"no report: {error}", file=sys.stderr)
-    recorded = work_dir / find_config(args.config).with_suffix(".py").name  # with all overrides in it
-    test = f"{program()} test {recorded if recorded.is_file() else args.config} {best}"
+    recorded = max(work_dir.glob("*.py"), key=lambda path: path.stat().st_mtime, default=args.config)
+    test = f"{program()} test {recorded} {best}"  # the config as it was run, with all overrides in it
     print(f"next   {test}\n       {program()} predict IMAGES --checkpoint {best}", file=sys.stderr)

@@ -78,6 +78,27 @@ def parse_value(text: str, item: str) -> object:
     return _scalar(text)
 
 
+def as_options(entries: dict[str, object]) -> str:
+    """Entries as they are typed behind `--cfg-options`; :func:`parse_options` of the shell's words gives them back."""
+    import shlex
+
+    return " ".join(shlex.quote(f"{key}={_written(value)}") for key, value in entries.items())
+
+
+def _written(value) -> str:
+    if isinstance(value, list | tuple):
+        inner = ",".join(map(_written, value))
+        return f"[{inner}]" if isinstance(value, list) else f"({inner},)" if len(value) == 1 else f"({inner})"
+    if not isinstance(value, str):
+        return repr(value)
+    try:
+        plain = not set(value) & set("'\"") and value == value.strip() and parse_value(value, value) == value
+    except InputError:
+        plain = False
+    quote = "'" if '"' in value else '"'
+    return value if plain else f"{quote}{value}{quote}"
+
+
 def _scalar(text: str):
     for kind in (int, float):
         try:
@@ -93,7 +114,7 @@ def _split(text: str, item: str) -> list[str]:
     for place, char in enumerate(text):
         if quote:
             quote = "" if char == quote else quote
-        elif char in "'\"" and text[start:place].strip() == "":
+        elif char in "'\"" and _begins_value(text[:place], open_brackets):
             quote = char  # an apostrophe inside a word quotes nothing
         elif char in _OPENING:
             open_brackets.append(char)
@@ -110,6 +131,11 @@ def _split(text: str, item: str) -> list[str]:
             "written in quotes inside quotes: key='\"a[b\"'."
         )
     return parts if not text[start:].strip() else [*parts, text[start:]]
+
+
+def _begins_value(before: str, open_brackets: list[str]) -> bool:
+    last = before.rstrip()[-1:]
+    return last in ("", ",", *_OPENING) or bool(open_brackets) and last in ":="
 
 
 def _dict(text: str, item: str) -> dict:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..weights.kept_checkpoints import latest_checkpoint
+from .choices import Choices, chosen
 from .runs import host_scope, new_runner, training_folder
 
 if TYPE_CHECKING:
@@ -17,6 +18,14 @@ LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
 def train(
     config: str | Path,
     *,
+    data: str | Path | None = None,
+    epochs: int | None = None,
+    size: int | None = None,
+    batch: int | None = None,
+    detector: str | None = None,
+    backbone: str | Path | None = None,
+    weights: str | Path | None = None,
+    adapters: str | None = None,
     options: Mapping[str, Any] | None = None,
     work_dir: str | Path | None = None,
     resume: str | Path | None = None,
@@ -33,8 +42,18 @@ def train(
     """Train a detector or a classifier by config; what `frozen-det train` does.
 
     Args:
-        config: path, or name of a config that ships.
-        options: overrides of the config, ``{"optim_wrapper.optimizer.lr": 0.01}``.
+        config: path, or name of a config that ships; ``custom`` is `custom_masks` where every object of `data` has a
+            mask, else `custom_coco`.
+        data: folder of the data, ``data_root`` of the config.
+        epochs: passes over the training images; the learning rate's schedule follows.
+        size: side of the images in px, of configs whose images are square.
+        batch: training images in a step.
+        detector: ``faster``, ``mask``, ``dino``, ...; ``mmdet::FOLDER/NAME.py``; or a config, whose detector is taken.
+        backbone: ``timm/NAME``, ``torchvision/NAME``, or the path of weights whose card names their network.
+        weights: of the backbone: a file, ``timm:TAG``, ``random``; by default the library's pretrained ones.
+        adapters: ``parallel``, ``series``, ``lora``, ``conv_adapter`` or ``none``.
+        options: overrides of the config, ``{"optim_wrapper.optimizer.lr": 0.01}``; the arguments above are printed as
+            such.
         work_dir: where checkpoints, logs and the proof go; by default the config's, else ``work_dirs/NAME``.
         resume: ``"auto"`` continues from the newest checkpoint of `work_dir`, if it has one; a path from that file or
             folder; None begins again.
@@ -56,6 +75,9 @@ def train(
             broken data or weights.
         StorageError: the folder cannot be written.
     """
+    text = lambda value: None if value is None else str(value)  # noqa: E731 - paths
+    choices = Choices(text(data), epochs, size, batch, detector, text(backbone), text(weights), adapters)
+    config, options = chosen(str(config), choices, options, log)
     cfg = training_config(
         config,
         options,

@@ -130,3 +130,23 @@ def test_together_takes_one_process_for_each(config, tmp_path, capsys):
     argv = ["sweep", str(config), "--together", "--launch", "torchrun", "--nproc", "2"]
     assert main([*argv, "--work-dir", str(tmp_path / "out")]) == 2
     assert "expected one process of each run with --together, got --nproc 2" in capsys.readouterr().err
+
+
+def test_arguments_that_everyone_changes_become_overrides_of_each_config(tmp_path):
+    import argparse
+
+    from frozen_det.cli import sweep
+
+    parser = argparse.ArgumentParser()
+    sweep.add_arguments(parser)
+    changes = ["--size", "96", "--epochs", "2", "--adapters", "lora", "--cfg-options", "randomness.seed=5"]
+    args = parser.parse_args(["quickstart", "custom_coco", *changes, "--work-dir", str(tmp_path)])
+    quickstart, custom = sweep.planned_runs(args)
+    both = ["model.detector.backbone.adapters.type=lora", "randomness.seed=5"]
+    assert quickstart.options == [
+        "train_cfg.max_epochs=2",
+        "train_dataloader.dataset.pipeline.2.scale=(96,96)",
+        "val_dataloader.dataset.pipeline.1.scale=(96,96)",
+        *both,
+    ]
+    assert custom.options == ["train_cfg.max_epochs=2", "image_size=96", *both]

@@ -1,8 +1,12 @@
 """KEY=VALUE texts become the values that they say, or one line."""
 
-import pytest
+import shlex
 
-from frozen_det.config.option_text import parse_options, parse_value
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from frozen_det.config.option_text import as_options, parse_options, parse_value
 from frozen_det.errors import InputError
 
 
@@ -75,3 +79,24 @@ def test_what_cannot_be_read_or_contradicts_is_one_line(items, words):
 def test_the_same_value_twice_and_a_dict_with_other_entries_are_no_contradiction():
     assert parse_options(["a=3", "a=3"]) == {"a": 3}
     assert parse_options(["b=dict(x=1)", "b.y=2", "b.x=1"]) == {"b": {"x": 1}, "b.y": 2, "b.x": 1}
+
+
+_TEXTS = st.text("aB3,.[](){}= '-1TrueNone", max_size=6)
+_PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | _TEXTS
+_LISTS = st.lists(_PLAIN, max_size=3) | st.lists(_PLAIN, max_size=3).map(tuple)
+_VALUES = _PLAIN | _LISTS | st.dictionaries(_TEXTS, _PLAIN, max_size=2) | st.lists(_LISTS, max_size=2)
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(_VALUES, max_size=2))
+def test_entries_are_written_as_they_can_be_typed(values):
+    entries = {f"key.{number}": value for number, value in enumerate(values)}
+    typed = parse_options(shlex.split(as_options(entries)))
+    assert repr(typed) == repr(entries)
+
+
+def test_a_written_text_is_quoted_only_where_it_would_be_read_as_something_else():
+    written = {"a": "my data", "b": "3", "c": "x,y", "d": "it's", "e": "", "f": ["u", 1e-4], "g": (16,), "h": "timm"}
+    assert as_options(written) == (
+        """'a=my data' 'b="3"' 'c="x,y"' 'd="it'"'"'s"' 'e=""' 'f=[u,0.0001]' 'g=(16,)' h=timm"""
+    )

@@ -2,6 +2,9 @@
 
 import argparse
 
+_CHOICES = ("data", "epochs", "size", "batch", "detector", "backbone", "weights", "adapters")
+_CHOSEN = "chosen_"  # apart from a command's own --size or --epochs
+
 
 def add_config(parser: argparse.ArgumentParser) -> None:
     """Add CONFIG and `--cfg-options`."""
@@ -14,6 +17,53 @@ def add_cfg_options(
 ) -> None:
     """Add `--cfg-options`."""
     parser.add_argument("--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=help)
+
+
+def add_choices(parser: argparse.ArgumentParser, without: tuple[str, ...] = ()) -> None:
+    """Add the arguments that everyone changes, but for those named."""
+    group = parser.add_argument_group("what everyone changes", "each becomes entries of the config, which are printed")
+    for name, options in {
+        "data": dict(metavar="DIR", help="folder of the data"),
+        "epochs": dict(type=int, metavar="N", help="passes over the training images; the schedule follows"),
+        "size": dict(type=int, metavar="PX", help="side of the images, of configs whose images are square"),
+        "batch": dict(type=int, metavar="N", help="training images in a step"),
+        "detector": dict(metavar="NAME", help="faster, mask, cascade, dino, rtmdet, ...; a wrong name lists them all"),
+        "backbone": dict(
+            metavar="NETWORK", help="timm/NAME, torchvision/NAME, or the path of weights whose card names their network"
+        ),
+        "weights": dict(metavar="FILE", help="of the backbone, instead of the library's: a file, timm:TAG, random"),
+        "adapters": dict(metavar="TYPE", help="parallel, series, lora, conv_adapter, none"),
+    }.items():
+        if name not in without:
+            group.add_argument(f"--{name}", dest=_CHOSEN + name, **options)
+
+
+def choices_of(args) -> dict:
+    """The arguments of :func:`add_choices` by name, None where one was not given or is not of the command."""
+    return {name: getattr(args, _CHOSEN + name, None) for name in _CHOICES}
+
+
+def config_and_options(args) -> tuple[str, dict]:
+    """The config's name and all overrides, those of :func:`add_choices` too; what became of them is printed."""
+    import sys
+    from functools import partial
+
+    from ...engine.choices import Choices, chosen
+
+    return chosen(args.config, Choices(**choices_of(args)), options_of(args), partial(print, file=sys.stderr))
+
+
+def with_choices_as_options(args, config: str):
+    """A copy of a command's arguments for one config, whose `cfg_options` have what :func:`add_choices` took."""
+    import shlex
+
+    from ...config.option_text import as_options
+
+    found, options = config_and_options(argparse.Namespace(**{**vars(args), "config": config}))
+    taken = dict.fromkeys((_CHOSEN + name for name in _CHOICES), None)
+    return argparse.Namespace(
+        **{**vars(args), **taken, "config": found, "cfg_options": shlex.split(as_options(options))}
+    )
 
 
 def add_feature_cache(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +102,8 @@ def config_of(args, **more):
     """The config of a command, with overrides; `more` are further overrides as keyword arguments with dots."""
     from ...config import load_config
 
-    return load_config(args.config, {**options_of(args), **more})
+    config, options = config_and_options(args)
+    return load_config(config, {**options, **more})
 
 
 def work_dir_of(args, cfg) -> str:

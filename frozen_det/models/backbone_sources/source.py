@@ -84,6 +84,10 @@ class BackboneSource:
         """
         raise InputError(f"{self.name} has no weights to load (model.backbone.weights); give a file.")
 
+    def has_pretrained(self, name: str) -> bool:
+        """Whether there are pretrained weights of a model, as far as that is known without fetching them."""
+        return True
+
     def weights_file(self, tag: str) -> Path | None:
         """The local file of ``weights='NAME:TAG'``; None if it is not a file."""
         return None
@@ -195,11 +199,12 @@ def source_of_architecture(architecture: str) -> tuple[BackboneSource | None, st
 
 
 @contextmanager
-def fetching(what: str) -> Iterator[None]:
+def fetching(what: str, origin: str = "") -> Iterator[None]:
     """Download safely (no code is run); a failure is one error with the remedy for use without a network.
 
     Args:
         what: name of the download, for the message.
+        origin: where the file can be fetched by other means.
 
     Raises:
         InputError: it could not be fetched.
@@ -212,9 +217,9 @@ def fetching(what: str) -> Iterator[None]:
     except Exception as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
-            f"could not fetch {what} ({type(error).__name__}: {first}). Without a network, give a file: "
-            "weights='/path/to/file.safetensors', or for timm "
-            "body=dict(type='timm', name=..., pretrained_cfg_overlay=dict(file=...))."
+            f"could not fetch {what} ({type(error).__name__}: {first}). Without a network, fetch "
+            f"{origin or 'the file'} elsewhere and give its path: --weights FILE, or in a config "
+            "model.detector.backbone.weights='FILE'."
         ) from error
 
 

@@ -95,6 +95,15 @@ def require_known(name: str, key: str = "model.backbone.body.name") -> None:
             f"timm has no model {name!r} ({key}); "
             f"{closest(name.split('.')[0], timm.list_models()) or 'see timm.list_models()'}"
         )
+    network, _, tag = name.partition(".")
+    tags = [one.partition(".")[2] for one in timm.list_pretrained(f"{network}.*")] if tag else ()
+    if tag and tag not in tags:
+        raise InputError(
+            f"timm has no weights {tag!r} of {network} ({key}); "
+            + (
+                closest(tag, tags, 1) + f" It has {', '.join(tags)}." if tags else "it has none: leave the tag out."
+            ).strip()
+        )
 
 
 def _pruned(name: str, options: dict, full: nn.Module, indices, prune_norm: bool = True):

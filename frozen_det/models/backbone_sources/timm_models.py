@@ -55,8 +55,11 @@ class TimmSource(BackboneSource):
             return state_dict_of(read(overlay["file"]), str(overlay["file"]))
         if tag:
             name = f"{name.split('.')[0]}.{tag}"
-        with fetching(f"timm's pretrained weights of {name}"):
+        with fetching(f"timm's pretrained weights of {name}", _origin(name)):
             return timm.create_model(name, pretrained=True, **options).state_dict()
+
+    def has_pretrained(self, name: str) -> bool:
+        return bool(getattr(_card(name), "has_weights", False))
 
     def licence(self, architecture: str, tag: str) -> str | None:
         import timm
@@ -102,3 +105,19 @@ class TimmSource(BackboneSource):
             if ours != theirs:
                 return f"{ours.strip()!r} against {theirs.strip()!r}"
         return None
+
+
+def _card(name: str):
+    """timm's card of the pretrained weights of a model, or None."""
+    import timm
+
+    return timm.models.get_pretrained_cfg(name)
+
+
+def _origin(name: str) -> str:
+    """Where the file of a model's pretrained weights is."""
+    card = _card(name)
+    hub = getattr(card, "hf_hub_id", None)
+    if not hub:
+        return getattr(card, "url", "") or ""
+    return f"{getattr(card, 'hf_hub_filename', None) or 'model.safetensors'} of https://huggingface.co/{hub}"

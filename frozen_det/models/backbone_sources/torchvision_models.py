@@ -54,6 +54,7 @@ class TorchvisionSource(BackboneSource):
         )
 
     def strides(self, name: str, options: dict) -> tuple[int | None, ...]:
+        _require_known(name, "model.backbone.body.name")
         return _stages(name, options)[2].strides
 
     def classifier(self, name: str, options: dict, num_classes: int) -> Network:
@@ -72,6 +73,11 @@ class TorchvisionSource(BackboneSource):
                 "(model.backbone.name). Take timm's model of the same name."
             )
         return Network(module, where, changing_names(build, num_classes), torchvision_preprocess(name))
+
+    def has_pretrained(self, name: str) -> bool:
+        import torchvision
+
+        return len(torchvision.models.get_model_weights(name)) > 0
 
     def load_pretrained(self, body_cfg: dict, tag: str) -> dict[str, Tensor]:
         import torchvision
