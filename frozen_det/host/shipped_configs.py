@@ -48,11 +48,12 @@ def scoped_file(name: str, where: str) -> Path:
 
 def teach(module) -> None:
     """Let mmengine's `Config` (in the module `mmengine.config.config`) know the scope."""
-    host = module.Config._get_cfg_path
-    if hasattr(host, "knows_frozen_det"):
+    if "_knows_frozen_det" in vars(module.Config):
         return
+    module.Config._knows_frozen_det = True
+    host = module.Config._get_cfg_path
 
-    def find(cfg_path: str, filename: str):
+    def find(cfg_path: str, filename: str) -> tuple[str, str | None]:
         scope, sign, rest = str(cfg_path).partition("::")
         if sign and scope.replace("-", "_").lower() == "frozen_det":
             if scope != "frozen_det":
@@ -60,5 +61,4 @@ def teach(module) -> None:
             return str(scoped_file(cfg_path, filename)), None  # without a scope of types
         return host(cfg_path, filename)
 
-    find.knows_frozen_det = True
     module.Config._get_cfg_path = staticmethod(find)
