@@ -1,9 +1,9 @@
 """Values that a config leaves to the data: `from_data=dict(type=...)` names the rule, its values become overrides.
 
-A rule is a registered type that is called with the config and gives names of the config's own (`image_size`, `epochs`)
-with their values, and lines that say so. What an override or the user's own file sets is left alone. The config that
-comes out holds the values and no rule, so that a run's record says what it was trained with, whatever becomes of its
-data.
+A rule is a registered type that is called with the config and with what is set already (names at the top, and dotted
+keys of overrides), and gives names of the config's own (`image_size`, `epochs`) with their values, and lines that say
+so. The config that comes out holds the values and no rule, so that a run's record says what it was trained with,
+whatever becomes of its data.
 """
 
 import sys
@@ -33,7 +33,7 @@ def values_from_data(cfg, files: list[ConfigFile], options: Mapping[str, object]
         raise InputError(
             f"expected from_data=dict(type=...) of a registered rule in {cfg.filename}, got {cfg.from_data}."
         )
-    given = {key.split(".")[0] for key in options} | _set_after_the_rule(files)
+    given = {*options, *(key.split(".")[0] for key in options)} | _set_after_the_rule(files)
     values, lines = kind(**rule)(cfg, given)
     if tuple(lines) not in _SAID:  # a loop reads the configs of its parts again and again
         _SAID.add(tuple(lines))

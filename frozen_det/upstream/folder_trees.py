@@ -111,6 +111,11 @@ def read_tree(
     return records.take(np.flatnonzero(validates if split != "train" else ~validates))
 
 
+def num_outside(tree: FolderTree) -> int:
+    """Number of images beside the class folders, or beside the splits."""
+    return sum(_num_images(folder) for folder in {tree.root, *(tree.root / name for name in tree.folders.values())})
+
+
 def _drawn(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
     """(N,) bool: which of the images validate, the same for the same labels in their order."""
     rng = np.random.default_rng(seed)
@@ -128,4 +133,4 @@ def _folders(folder: Path) -> list[str]:
 
 
 def _num_images(folder: Path) -> int:
-    return sum(name.lower().endswith(EXTENSIONS) for name in os.listdir(folder))
+    return sum(name.lower().endswith(EXTENSIONS) and not name.startswith(".") for name in os.listdir(folder))

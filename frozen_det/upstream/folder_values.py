@@ -20,10 +20,15 @@ from ..errors import InputError
 from ..models.backbone_sources.build import build_network, on_meta
 from ..registry import FUNCTIONS
 from .classifier import expected_input
-from .folder_trees import FolderTree, find_tree, read_tree
+from .folder_trees import FolderTree, find_tree, num_outside, read_tree
 from .image_records import ImageRecords, said_left_out, same_but_for_spelling
 
-RULES = ("num_classes", "image_size", "batch_size", "epochs")
+RULES = {  # and the entry that is the same, where there is one
+    "num_classes": "model.num_classes",
+    "image_size": None,
+    "batch_size": "train_dataloader.batch_size",
+    "epochs": "train_cfg.max_epochs",
+}
 LARGEST, SMALLEST = 1.15, 0.5  # of the pretrained side
 _STEP = 32  # px: the stride of the last stage of most networks
 _NUM_SAMPLED = 500  # heads of files; a tenth of a second
@@ -44,7 +49,7 @@ class FolderValues:
         InputError: an unknown name, or no number of updates.
     """
 
-    def __init__(self, names: Collection[str] = RULES, updates: int = 600) -> None:
+    def __init__(self, names: Collection[str] = tuple(RULES), updates: int = 600) -> None:
         if set(names) - set(RULES) or isinstance(updates, bool) or not isinstance(updates, int) or updates < 1:
             raise InputError(
                 f"expected from_data with names of {', '.join(RULES)} and a whole number of updates from 1 on, got "
@@ -57,21 +62,33 @@ class FolderValues:
 
         Args:
             cfg: of a classifier whose training data are a `frozen_det.ImageFolder` with a `val_share`.
-            given: names that are not looked for.
+            given: names, and dotted keys of entries, that are set already.
 
         Raises:
             InputError: data that no training could use.
         """
         dataset = cfg.train_dataloader.dataset
-        root, wanted = dataset.get("data_root"), [name for name in self.names if name not in given]
+        root, wanted = dataset.get("data_root"), [name for name in self.names if not {name, RULES[name]} & set(given)]
         if not wanted or not root or not os.path.exists(root):
             return {}, []
+        for part in ("train", "val"):
+            other = (cfg.get(f"{part}_dataloader") or {}).get("dataset") or {}
+            if not str(other.get("type")).endswith("ImageFolder") or other.get("val_share") is None:
+                raise InputError(
+                    f"expected {part}_dataloader.dataset as frozen_det.ImageFolder with a val_share beside from_data "
+                    f"in {cfg.filename}, got {other.get('type')}. Set from_data=None, and {', '.join(wanted)} yourself."
+                )
         tree = find_tree(root)
         train, val = (_read(cfg, part) for part in ("train", "val"))
         if len(train.classes) < 2:
             raise InputError(
                 f"expected at least two class folders in {train.source} (data_root), got one, {train.classes[0]!r}: "
                 "there is nothing to tell apart. Add images of what it is not, in a folder of their own."
+            )
+        if not len(val):
+            raise InputError(
+                f"expected images to validate on in {root} (data_root), got classes of one image each, which train. "
+                "Add images, or a folder val."
             )
         values, reasons = {}, []
         for name in wanted:
@@ -156,6 +173,9 @@ def _said(tree: FolderTree, train: ImageRecords, val: ImageRecords) -> list[str]
     left_out = Counter(train.left_out) + (Counter() if tree.is_divided else Counter(val.left_out))
     if left_out:
         lines.append(said_left_out(left_out))
+    outside = num_outside(tree)
+    if outside:
+        lines.append(f"{outside} images outside the class folders are not read")
     if tree.not_read:
         lines.append(f"not read: {_some(tree.not_read)}, beside the splits")
     inner = {os.path.dirname(os.fsdecode(path)) for path in (*train.paths, *val.paths)} - set(train.classes)

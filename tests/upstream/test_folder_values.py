@@ -106,12 +106,14 @@ def test_a_run_too_short_for_a_warm_up_begins_at_the_full_rate():
     assert rates(load_config(NAME, {"epochs": 2, **TINY}), 1) == pytest.approx([1.0, (1 + 1e-5) / 2])
 
 
-def test_what_is_set_is_not_looked_for(tmp_path, capsys):
+@pytest.mark.parametrize("epochs", ["epochs", "train_cfg.max_epochs"])
+@pytest.mark.parametrize("batch", ["batch_size", "train_dataloader.batch_size"])
+def test_what_is_set_is_not_looked_for(tmp_path, capsys, epochs, batch):
     root = write(tmp_path, [(64, 64)] * 4)
-    given = dict(image_size=96, epochs=3, batch_size=2)
-    cfg = load_config(NAME, {"data_root": str(root), **given, **TINY})
+    cfg = load_config(NAME, {"data_root": str(root), "image_size": 96, epochs: 3, batch: 2, **TINY})
     assert values(cfg) == (2, 96, 2, 3)
-    assert capsys.readouterr().err.splitlines()[-1] == "from the data: num_classes=2"
+    assert cfg.param_scheduler[0].T_max == 3 and cfg.param_scheduler[0].warm_up == pytest.approx(0.15)
+    assert "from the data: num_classes=2\n" in capsys.readouterr().err
 
 
 def test_a_file_of_the_users_own_that_sets_a_name_wins(tmp_path):
@@ -135,10 +137,14 @@ def test_what_may_not_be_meant_is_said_with_counts(tmp_path, capsys):
     (tmp_path / "pool").mkdir()
     (tmp_path / "train/ash/notes.txt").touch()
     (tmp_path / "val/ash/Thumbs.db").touch()
+    (tmp_path / "loose.png").touch()
+    (tmp_path / "train/loose.JPG").touch()
+    (tmp_path / "train/._loose.jpg").touch()
     load_config(NAME, {"data_root": str(tmp_path), **TINY})
     assert capsys.readouterr().err.splitlines()[:-1] == [
         f"{tmp_path}: 3 classes, 12 training images (3 to 6 a class), 2 validation images (in val)",
         "  left out 2 files that are no images (1 .txt, 1 .db)",
+        "  2 images outside the class folders are not read",
         "  not read: 'pool', beside the splits",
         "  2 folders below the class folders count for their class: 'oak/red', 'oak/white'",
         "  classes that differ by case, blanks or Unicode form alone: 'Ash', 'ash'",
@@ -155,10 +161,14 @@ def test_what_may_not_be_meant_is_said_with_counts(tmp_path, capsys):
             lambda root: (root / "birch").rename(root / "ash/birch"),
             "at least two class folders in .*, got one, 'ash': there is nothing to tell apart",
         ),
+        (
+            lambda root: [file.unlink() for file in root.glob("*/1.png")],
+            "images to validate on in .*, got classes of one image each, which train",
+        ),
     ],
 )
 def test_data_that_no_training_could_use_are_refused_before_anything_is_built(tmp_path, break_it, said):
-    break_it(write(tmp_path, [(32, 32)]))
+    break_it(write(tmp_path, [(32, 32)] * 2))
     with pytest.raises(InputError, match=said):
         load_config(NAME, {"data_root": str(tmp_path), **TINY})
 
@@ -172,6 +182,14 @@ def test_the_quick_loops_classifier_has_the_classes_of_the_data_in_any_tree(tmp_
         write(tmp_path / split, [(12, 12)], [f"class {place}" for place in range(5)])
     cfg = load_config("noisy_student/resnet8_noisy_folder", {"data_root": str(tmp_path)})
     assert cfg.model.num_classes == 5 and len(DATASETS.build(cfg.test_dataloader.dataset)) == 5
+
+
+def test_data_of_another_kind_are_refused_beside_a_rule_for_folders(tmp_path):
+    root = write(tmp_path, [(32, 32)] * 2)
+    with pytest.raises(
+        InputError, match=r"Set from_data=None, and num_classes, image_size, batch_size, epochs yourself"
+    ):
+        load_config(NAME, {"data_root": str(root), "val_dataloader.dataset.val_share": None})
 
 
 @pytest.mark.parametrize("rule", [dict(names=["image_sise"]), dict(updates=0), dict(updates=2.5)])
