@@ -1,6 +1,6 @@
 """Custom images: EfficientNet-Lite0 with ImageNet weights, fine-tuned on an image folder. Set data_root and train.
 
-    frozen-det train custom_imagefolder --cfg-options data_root=my/images
+    frozen-det train custom_imagefolder --data my/images
 
 data_root holds train/CLASS/* and val/CLASS/*, or CLASS/* alone (a fifth of each class then validates, drawn by seed).
 Number of classes, image size, batch and epochs follow from the images and are printed; each can be set instead. The

@@ -4,6 +4,8 @@ The backbone stays where the detector changes, with its weights, its freezing an
 the backbone changes. Levels that a plain vision transformer lacks are made by ViTDet's pyramid.
 """
 
+import os
+
 from ...errors import InputError, closest
 from ...models.backbone_sources.build import body_strides
 from ...models.detectors.swapping import swap_backbone
@@ -152,11 +154,18 @@ def _of_a_classifier(model, choices, config: str) -> dict:
     from .backbones import network_of
 
     entries: dict = {}
+    held, weights = model.get("weights"), choices.weights
     if choices.backbone is not None:
-        body, _ = network_of(choices.backbone, choices.weights or "random")
+        # A recipe that begins at random weights does so with any network, but with a file's, which is meant.
+        from_scratch = held is None and weights is None and not os.path.exists(os.path.expanduser(choices.backbone))
+        body, weights = network_of(choices.backbone, "random" if from_scratch else weights)
         entries["model.backbone"] = {"_delete_": True, **body}
-    if choices.weights is not None:
-        entries["model.weights"] = choices.weights
+        if from_scratch:
+            return entries
+    if weights is not None:
+        # Classes of another network are not the data's: its head is new, as a config says that fine-tunes.
+        new = weights != "random" and (choices.backbone is not None or hasattr(held, "items"))
+        entries["model.weights"] = {"_delete_": True, "path": weights, "head": "new"} if new else weights
     return entries
 
 

@@ -49,6 +49,26 @@ def test_the_arguments_of_a_first_training_are_six_entries():
     assert cfg.model.classes_from == "my data/x"
 
 
+def test_a_classifier_that_fine_tunes_takes_another_networks_weights_with_a_new_head():
+    found = entries("custom_imagefolder", data="x", epochs=3, size=96, batch=4, backbone="torchvision/resnet18")
+    assert found == {
+        "data_root": "x",
+        "train_cfg.max_epochs": 3,
+        "image_size": 96,
+        "train_dataloader.batch_size": 4,
+        "model.backbone.type": "torchvision",
+        "model.backbone.name": "resnet18",
+        "model.weights.path": "torchvision",
+    }
+    cfg = load_config("custom_imagefolder", found)
+    assert cfg.model.weights == dict(path="torchvision", head="new") and cfg.param_scheduler[0].T_max == 3
+
+
+def test_a_classifier_that_begins_at_random_weights_does_so_with_another_network():
+    found = entries("upstream/resnet20_plain_cifar10", backbone="torchvision/resnet18")
+    assert found == {"model.backbone": {"_delete_": True, "type": "torchvision", "name": "resnet18"}}
+
+
 @pytest.mark.parametrize(
     "held, name, said",
     [
