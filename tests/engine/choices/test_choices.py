@@ -45,7 +45,7 @@ def test_the_arguments_of_a_first_training_are_six_entries():
         "model.detector.backbone.adapters.type": "parallel",
     }
     cfg = load_config("custom_coco", found)
-    assert cfg.param_scheduler[1].end == 30 and cfg.test_dataloader.dataset.pipeline[1].scale == (640, 640)
+    assert cfg.param_scheduler[-1].T_max == 30 and cfg.test_dataloader.dataset.pipeline[1].scale == (640, 640)
     assert cfg.model.classes_from == "my data/x"
 
 

@@ -68,7 +68,7 @@ def test_a_config_of_ones_own_can_be_a_base_from_another_folder(tmp_path):
     second = write_own_config(tmp_path / "b" / "second.py", str(first), {"train_cfg.max_epochs": 7})
     assert '_base_ = "../a/first.py"' in second.read_text()
     cfg = load_config(second)
-    assert cfg.image_size == 256 and cfg.param_scheduler[1].end == 7
+    assert cfg.image_size == 256 and cfg.param_scheduler[-1].T_max == 7
 
 
 def test_nothing_is_written_over_and_only_a_config_is_written(tmp_path):
