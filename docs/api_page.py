@@ -34,7 +34,15 @@ is first asked for; `import frozen_det` alone loads no torch. Whatever a user ca
 # In this order on the page; every public name stands in one of them.
 GROUPS = {
     "Train and measure": ["train", "evaluate", "evaluate_stored", "describe", "ModelDescription"],
-    "Detect": ["load_detector", "LoadedDetector", "load_family", "DetectorFamily", "Detections"],
+    "Detect": [
+        "load_detector",
+        "LoadedDetector",
+        "load_family",
+        "DetectorFamily",
+        "load_program",
+        "ProgramDetector",
+        "Detections",
+    ],
     "Backbones": [
         "FrozenBackbone",
         "Detector",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .inference.detections import Detections
     from .inference.detector import LoadedDetector, load_backbone, load_detector
     from .inference.family import DetectorFamily, load_family
+    from .inference.program import ProgramDetector, load_program
     from .models.backbone_sources.source import list_backbones
     from .models.backbones.frozen_backbone import FrozenBackbone
     from .models.detectors.detector import Detector
@@ -45,6 +46,7 @@ __all__ = [
     "InputError",
     "LoadedDetector",
     "ModelDescription",
+    "ProgramDetector",
     "WeightsCard",
     "__version__",
     "describe",
@@ -59,13 +61,13 @@ __all__ = [
     "load_config",
     "load_detector",
     "load_family",
+    "load_program",
     "read_card",
     "train",
 ]
 
 # Where each public name lives; of those that need no host, in the second table.
 _WITH_HOST = {
-    "Detections": "inference.detections",
     "Detector": "models.detectors.detector",
     "DetectorFamily": "inference.family",
     "FrozenBackbone": "models.backbones.frozen_backbone",
@@ -85,9 +87,12 @@ _WITH_HOST = {
     "train": "engine.training",
 }
 _WITHOUT_HOST = {
+    "Detections": "inference.detections",
     "InputError": "errors",
+    "ProgramDetector": "inference.program",
     "WeightsCard": "weights.card",
     "list_configs": "config.finding",
+    "load_program": "inference.program",
     "read_card": "weights.card",
 }
 

@@ -31,19 +31,22 @@ MODELS = Registry(
 )
 TASK_UTILS = Registry("task util", parent=root.TASK_UTILS, scope="frozen_det", locations=["frozen_det.models"])
 DATASETS = Registry(
-    "dataset", parent=root.DATASETS, scope="frozen_det", locations=["frozen_det.datasets", "frozen_det.upstream"]
+    "dataset",
+    parent=root.DATASETS,
+    scope="frozen_det",
+    locations=["frozen_det.datasets.registered", "frozen_det.upstream"],
 )
 TRANSFORMS = Registry(
     "transform",
     parent=root.TRANSFORMS,
     scope="frozen_det",
-    locations=["frozen_det.datasets", "frozen_det.upstream"],
+    locations=["frozen_det.datasets.registered", "frozen_det.upstream"],
 )
 DATA_SAMPLERS = Registry(
     "data sampler",
     parent=root.DATA_SAMPLERS,
     scope="frozen_det",
-    locations=["frozen_det.datasets", "frozen_det.upstream"],
+    locations=["frozen_det.datasets.registered", "frozen_det.upstream"],
 )
 FUNCTIONS = Registry("function", parent=root.FUNCTIONS, scope="frozen_det", locations=["frozen_det.upstream"])
 HOOKS = Registry("hook", parent=root.HOOKS, scope="frozen_det", locations=["frozen_det.engine", "frozen_det.upstream"])

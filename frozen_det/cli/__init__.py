@@ -51,7 +51,7 @@ def run_command(verb: str, argv: list[str] | None = None) -> int:
     try:
         module.add_arguments(parser)
         args = parser.parse_args(argv)
-        if verb not in NEED_NO_HOST:
+        if verb not in NEED_NO_HOST and getattr(module, "needs_host", bool)(args):
             require_host(f"`frozen-det {verb}`")
         with ending_by_signal():
             return module.run(args) or 0

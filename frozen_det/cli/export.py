@@ -48,6 +48,11 @@ def add_arguments(parser) -> None:
         default="backbone",
         help="programs: the whole detector: a two-stage one to its detections (ONNX), others to their raw outputs",
     )
+    parser.add_argument(
+        "--int8",
+        action="store_true",
+        help="two-stage detectors: store weights in 8 bits (docs/weights.md has the cost)",
+    )
 
 
 def run(args) -> int:
@@ -78,6 +83,8 @@ def _format(args) -> str:
         raise InputError(f"--layout {args.layout} is for weights files; a {kind} program holds no key names to map.")
     if not program and (args.size or args.part == "detector"):
         raise InputError(f"--size and --part are for programs (.onnx, .pt2), got {args.out}.")
+    if args.int8 and (kind != "onnx" or args.part != "detector"):
+        raise InputError(f"--int8 is for --part detector and a file that ends in .onnx, got {args.out}.")
     return kind
 
 
@@ -120,9 +127,15 @@ def _export_family(args) -> int:
     from ..export import export_family
     from ..inference.family import load_family, member_names
 
-    if Path(args.out).suffix in FORMATS or args.part == "detector" or args.fold_bn or args.layout != "plain":
+    if (
+        Path(args.out).suffix in FORMATS
+        or args.part == "detector"
+        or args.fold_bn
+        or args.layout != "plain"
+        or args.int8
+    ):
         raise InputError(
-            f"expected a folder after -o for --with, and none of --part, --fold-bn, --layout; got {args.out}."
+            f"expected a folder after -o for --with, and none of --part, --fold-bn, --layout, --int8; got {args.out}."
         )
     checkpoints = member_names([args.checkpoint, *args.others])
     configs = {next(iter(checkpoints)): args.config}
@@ -138,10 +151,13 @@ def _export_family(args) -> int:
 def _export_detector(args, kind: str) -> int:
     from ..export.detector_program import export_detector
     from ..inference.detector import load_detector
+    from ..inference.preparation import described
 
     detector = load_detector(args.config, args.checkpoint, "cpu", options_of(args))
-    report = export_detector(detector.model, args.out, kind, _size(args))
+    report = export_detector(detector.model, args.out, kind, _size(args), described(detector), args.int8)
     of = "in score or mask, boxes by at most 0.05 px" if "boxes" in report.outputs else "of the largest magnitude"
     outputs = ", ".join(report.outputs)
     print(f"{args.out}: outputs {outputs}, differ from eager by at most {report.largest_difference:.1e} {of}")
+    if args.int8:
+        print("then its weights were stored in 8 bits: what it finds differs, measure its AP before it is used")
     return 0

@@ -7,6 +7,7 @@ with the number and time of each frame, beside an annotated copy.
     frozen-det predict 'photos/**/*.jpg' --checkpoint best.pth --classes bird boat --no-pictures -o out
     frozen-det predict harbour.mp4 --checkpoint best.pth --batch 8 -o out
     frozen-det predict aerial.tif --checkpoint best.pth --tile 1024 -o out
+    frozen-det predict photos/ --checkpoint detector.onnx -o out
     frozen-det predict photos/ --checkpoint birds.pth boats.pth -o out
 Of several checkpoints on one frozen backbone, this runs once for an image; what each finds goes to out/ITS-NAME, with
 --join all of it to out, as of one detector.
@@ -24,7 +25,12 @@ _ALL = ""  # stands for all checkpoints together
 def add_arguments(parser) -> None:
     parser.add_argument("images", nargs="+", help="images, videos, folders of them, or patterns in quotes")
     parser.add_argument("--config", help="config file or shipped name (default: the one in each checkpoint)")
-    parser.add_argument("--checkpoint", required=True, nargs="+", help="checkpoints, lean or full, on one backbone")
+    parser.add_argument(
+        "--checkpoint",
+        required=True,
+        nargs="+",
+        help="checkpoints, lean or full, on one backbone; or a whole detector that was exported, FILE.onnx",
+    )
     parser.add_argument(
         "--join",
         nargs="?",
@@ -58,11 +64,14 @@ def add_arguments(parser) -> None:
     add_cfg_options(parser)
 
 
+def needs_host(args) -> bool:
+    """Whether MMDetection is needed: a program needs none of it, and no torch."""
+    return not _is_program(args)
+
+
 def run(args) -> int:
     from ..datasets.readers.conversion import IMAGE_SUFFIXES
     from ..inference.detections import check_class_names
-    from ..inference.family import load_family, member_names
-    from ..inference.joining import joined_category_ids, joined_classes
     from ..inference.pictures import VIDEO_SUFFIXES, Picture, image_files, is_video
     from ..inference.videos import Video
     from ..inference.views import Views
@@ -70,27 +79,17 @@ def run(args) -> int:
 
     _check_numbers(args)
     views = Views(args.tile, args.overlap, args.flip)
-    out = Path(args.out)
-    checkpoints = member_names(args.checkpoint)
-    folders = {name: out / name for name in checkpoints} if len(checkpoints) > 1 and args.join is None else {_ALL: out}
+    folders = _folders(args)
     files = image_files(args.images, (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES))
     images, videos = ([file for file in files if is_video(file) == wanted] for wanted in (False, True))
     names = picture_names(files, folders.values(), not args.no_pictures)
-    configs = dict.fromkeys(checkpoints, args.config) if args.config else None
-    family = load_family(checkpoints, configs, args.device, options_of(args))
-    known = {name: (one.classes, one.category_ids) for name, one in family.items()}
-    classes = joined_classes(one.classes for one in family.values())
-    known[_ALL] = classes, joined_category_ids(family.values())
-    check_class_names(args.classes or (), classes)
+    each, members, known = _program(args, views) if _is_program(args) else _family(args, views)
+    check_class_names(args.classes or (), known[_ALL][0])
     targets = {name: (folder, *known[name]) for name, folder in folders.items()}
-    drawn_from = None if args.no_pictures else _drawn_from(args.score, family)
+    drawn_from = None if args.no_pictures else _drawn_from(args.score, members)
     tally = _Tally(len(files))
-
-    def each(pictures):
-        return family.each(pictures, None, args.batch, views)
-
     if images:
-        reader = next(iter(family.values())).reader
+        reader = next(iter(members.values())).reader
         with Written(targets, names, drawn_from) as written:
             _write(args, written, each(Picture(file, reader=reader) for file in images), len(images), tally, "image")
         tally.add(written, "images", " and one picture an image" if drawn_from is not None else "")
@@ -108,6 +107,67 @@ def run(args) -> int:
     return tally.told()
 
 
+def _is_program(args) -> bool:
+    """Whether an exported program is to run.
+
+    Raises:
+        InputError: beside other checkpoints, or with options that a program has no use for.
+    """
+    programs = [one for one in args.checkpoint if Path(one).suffix.lower() == ".onnx"]
+    if not programs:
+        return False
+    if len(args.checkpoint) > 1:
+        raise InputError(f"expected one program or several checkpoints, got {programs[0]} among others; run it alone.")
+    if args.config or args.cfg_options or args.device not in (None, "cpu") or args.join is not None:
+        raise InputError(
+            f"--config, --cfg-options, --join and a --device other than cpu are for checkpoints, got the program "
+            f"{programs[0]}, which runs as it was exported."
+        )
+    return True
+
+
+def _folders(args) -> dict[str, Path]:
+    """Where what is found goes, by member, or all of it."""
+    if len(args.checkpoint) == 1 or args.join is not None:
+        return {_ALL: Path(args.out)}
+    from ..inference.family import member_names
+
+    return {name: Path(args.out) / name for name in member_names(args.checkpoint)}
+
+
+def _program(args, views):
+    """As :func:`_family`, of an exported program."""
+    from ..inference.program import load_program
+
+    detector = load_program(args.checkpoint[0])
+
+    def each(pictures):
+        for picture, found in detector.each(pictures, args.batch, views):
+            yield picture, found if isinstance(found, InputError) else {_ALL: found}
+
+    return each, {_ALL: detector}, {_ALL: (detector.classes, detector.category_ids)}
+
+
+def _family(args, views):
+    """What gives each picture with what was found by member and of all; the members; classes and ids of each."""
+    from ..inference.family import load_family, member_names
+    from ..inference.joining import join, joined_category_ids, joined_classes
+
+    checkpoints = member_names(args.checkpoint)
+    configs = dict.fromkeys(checkpoints, args.config) if args.config else None
+    family = load_family(checkpoints, configs, args.device, options_of(args))
+    known = {name: (one.classes, one.category_ids) for name, one in family.items()}
+    known[_ALL] = joined_classes(one.classes for one in family.values()), joined_category_ids(family.values())
+
+    def each(pictures):
+        for picture, found in family.each(pictures, None, args.batch, views):
+            if not isinstance(found, InputError):
+                found[_ALL] = next(iter(found.values())) if args.join is None else join(found, args.join)
+            yield picture, found
+
+    return each, family, known
+
+
 def _check_numbers(args) -> None:
     if args.score is not None and not 0 <= args.score <= 1:
         raise InputError(f"expected --score from 0 to 1, got {args.score:g}.")
@@ -123,14 +183,11 @@ def _write(args, written, results, total: int | None, tally: "_Tally", unit: str
     """Write what was found in each image or frame, with a progress bar."""
     from tqdm import tqdm
 
-    from ..inference.joining import join
-
     begin = time.perf_counter()
     for picture, found in tqdm(results, desc="detecting", unit=unit, total=total):
         if isinstance(found, InputError):
             tally.left_out.append(f"{picture.path or picture}: {found}")
             continue
-        found[_ALL] = next(iter(found.values())) if args.join is None else join(found, args.join)
         for name in written.files:
             written.add(name, picture, _of_classes(found[name], args.classes))
         tally.seen += 1

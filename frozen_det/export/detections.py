@@ -7,7 +7,7 @@ few whose overlap or score lies on a threshold.
 import copy
 import dataclasses
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -18,6 +18,7 @@ from ..errors import InputError
 from ..models.backbones.frozen_backbone import FrozenBackbone
 from ..weights.atomic_write import replacing
 from ..weights.card import KEY
+from .int8 import quantize
 from .joined_onnx import join
 from .programs import (
     INPUT,
@@ -67,12 +68,22 @@ class GivenFeatures(nn.Module):
         return features
 
 
-def export_detections(model, path: str | Path, kind: str, size_hw: tuple[int, int] | None, card) -> ProgramReport:
+def export_detections(
+    model,
+    path: str | Path,
+    kind: str,
+    size_hw: tuple[int, int] | None,
+    card,
+    about: Mapping[str, str],
+    int8: bool = False,
+) -> ProgramReport:
     """Write a whole two-stage detector: ``images`` (N, 3, H, W) and ``sizes`` (N, 2) to detections.
 
     Args:
         model: a loaded mmdet detector on a FrozenBackbone, in eval mode; adapters are merged.
         path, kind, size_hw, card: as :func:`.programs.write_program`; the format is ONNX.
+        about: more metadata.
+        int8: whether the weights are stored in 8 bits, after the comparison.
 
     Raises:
         InputError: a part that no program can hold, by name; otherwise as :func:`.programs.export_program`.
@@ -84,7 +95,8 @@ def export_detections(model, path: str | Path, kind: str, size_hw: tuple[int, in
         parts = Path(folder) / f"backbone{SUFFIXES[kind]}", Path(folder) / f"decoder{SUFFIXES[kind]}"
         first = export_program(backbone, parts[0], kind, size_hw)
         second = export_decoder(model, parts[1], kind, size_hw, card)
-        join(*parts, partial, {KEY: card.to_json(), "input_size_multiple_of": str(max(first.step, second.step))})
+        steps = {"input_size_multiple_of": str(max(first.step, second.step))}
+        join(*parts, partial, {KEY: card.to_json(), **steps, **about})
         session = onnxruntime.InferenceSession(str(partial), providers=["CPUExecutionProvider"])
         read = onnx_function(session, second.outputs, (INPUT, SIZES))
 
@@ -94,6 +106,8 @@ def export_detections(model, path: str | Path, kind: str, size_hw: tuple[int, in
         eager = _eager(model)
         images = next(one for one, step in attempts(eager, size_hw, max(backbone.strides)) if step >= first.step)
         largest = compare(read, given, eager, images, path)
+        if int8:
+            quantize(partial)
     return dataclasses.replace(second, step=first.step, largest_difference=largest)
 
 

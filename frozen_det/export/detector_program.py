@@ -5,6 +5,7 @@ hold is refused by the op or part.
 """
 
 import copy
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,14 @@ from .two_stage_parts import is_two_stage
 _KINDS = ("scores", "boxes", "third", "fourth")
 
 
-def export_detector(model: nn.Module, path, kind: str, size_hw: tuple[int, int] | None = None) -> ProgramReport:
+def export_detector(
+    model: nn.Module,
+    path,
+    kind: str,
+    size_hw: tuple[int, int] | None = None,
+    about: Mapping[str, str] | None = None,
+    int8: bool = False,
+) -> ProgramReport:
     """Write a detector as a program with the outputs ``boxes``, ``scores``, ``labels`` and ``masks``, or raw maps.
 
     Raw maps are called ``scores_level0``, ``boxes_level0``, ...; two-stage detectors, see :class:`.two_stage.TwoStage`,
@@ -32,12 +40,16 @@ def export_detector(model: nn.Module, path, kind: str, size_hw: tuple[int, int] 
     Args:
         model: a loaded mmdet detector in eval mode. The input is normalised images (N, 3, H, W), float32.
         path, kind, size_hw: as :func:`frozen_det.export.export_program`.
+        about: metadata of a two-stage detector's program, for those who run it.
+        int8: of a two-stage detector, whether weights are stored in 8 bits (:mod:`.int8`).
 
     Raises:
         InputError: an op that a program cannot hold, by name; otherwise as `export_program`.
     """
     if is_two_stage(model):
-        return export_detections(model, path, kind, size_hw, card_of(model))
+        return export_detections(model, path, kind, size_hw, card_of(model), about or {}, int8)
+    if int8:
+        raise InputError(f"expected a two-stage detector for weights of 8 bits, got {type(model).__name__}.")
     refuse_data_dependent(model, size_hw or (256, 320))
     backbone, where = model.backbone, type(model).__name__
     # An independent copy: tracing may leave marks on the modules it runs.

@@ -32,6 +32,9 @@ def join(first: Path, second: Path, path: Path, properties: Mapping[str, str]) -
     given = {value.name for value in one.graph.output} & {value.name for value in two.graph.input}
     outputs = [value.name for value in two.graph.output]
     whole = merge_models(one, two, [(name, name) for name in sorted(given)], outputs=outputs)
+    versions = {one.domain: one.version for one in whole.opset_import}  # each part names the same; readers want one
+    del whole.opset_import[:]
+    whole.opset_import.extend(onnx.helper.make_opsetid(domain, version) for domain, version in versions.items())
     for key, value in properties.items():
         whole.metadata_props.add(key=key, value=value)
     onnx.save(whole, str(path))

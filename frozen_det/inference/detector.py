@@ -142,6 +142,8 @@ def load_detector(
     from ..weights.whole_checkpoint import load_whole, with_state_dict
 
     config, checkpoint = _config_and_checkpoint(config, checkpoint)
+    if Path(checkpoint).suffix == ".onnx":
+        raise InputError(f"expected a checkpoint, got the program {checkpoint}: frozen_det.load_program(FILE).")
     device = device_of(device)
     register_all_modules(init_default_scope=True)
     loaded = read(checkpoint)

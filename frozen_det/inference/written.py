@@ -12,7 +12,6 @@ from PIL import Image
 from ..errors import InputError, StorageError
 from ..weights.atomic_write import replacing
 from .detections import Detections
-from .panoptic_maps import picture_of, segments_of
 from .pictures import Picture, is_video
 from .predictions_file import PredictionsFile
 from .videos import VideoWriter
@@ -106,6 +105,8 @@ def picture_names(files: list[Path], folders: Iterable[Path], drawn: bool) -> di
 
 def _write_panoptic(found: Detections, target: Path) -> dict:
     """Write a panoptic map as COCO's PNG; returns its name and segments."""
+    from .panoptic_maps import picture_of, segments_of
+
     Image.fromarray(picture_of(found.panoptic, len(found.classes))).save(target)
     segments = segments_of(found.panoptic, len(found.classes))
     return dict(

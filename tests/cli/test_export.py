@@ -49,7 +49,7 @@ def test_a_checkpoint_of_another_model_is_one_line(run, tmp_path, capsys):  # no
 
 class Arguments:
     def __init__(self, **given):
-        usual = dict(out="a.pth", format=None, layout="plain", size=None, part="backbone")
+        usual = dict(out="a.pth", format=None, layout="plain", size=None, part="backbone", int8=False)
         self.__dict__.update(usual, **given)
 
 
@@ -60,6 +60,8 @@ class Arguments:
         (dict(out="a.onnx", format="pth"), "--format pth does not go with a.onnx"),
         (dict(out="a.onnx", layout="timm"), "--layout timm is for weights files"),
         (dict(size=[64]), "--size and --part are for programs"),
+        (dict(out="a.onnx", int8=True), "--int8 is for --part detector"),
+        (dict(out="a.pt2", part="detector", int8=True), "--int8 is for --part detector and a file that ends in .onnx"),
         (dict(part="detector"), "--size and --part are for programs"),
     ],
 )

@@ -69,7 +69,7 @@ def _host_cascade():
     )
 
 
-def _detector(roi_head, kind="MaskRCNN", nms=NMS, rpn_nms=NMS):
+def _detector(roi_head, kind="MaskRCNN", nms=NMS, rpn_nms=NMS, **backbone):
     from mmdet.utils import register_all_modules
 
     register_all_modules(init_default_scope=False)
@@ -80,8 +80,12 @@ def _detector(roi_head, kind="MaskRCNN", nms=NMS, rpn_nms=NMS):
         dict(
             type=kind,
             backbone=dict(
-                type="frozen_det.FrozenBackbone", body=BACKBONES["convnext"][0], weights="random", strides=(8, 16)
-            ),
+                type="frozen_det.FrozenBackbone",
+                body=BACKBONES["convnext"][0],
+                weights="random",
+                strides=(8, 16),
+            )
+            | backbone,
             neck=dict(type="FPN", out_channels=8, num_outs=3),
             rpn_head=dict(
                 type="RPNHead",

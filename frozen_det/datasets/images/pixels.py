@@ -8,7 +8,6 @@ import importlib.util
 
 import cv2
 import numpy as np
-from mmengine.fileio import get
 from PIL import Image, ImageOps
 
 from ...errors import InputError
@@ -92,17 +91,24 @@ class PixelReader:
         Raises:
             InputError: a file that cannot be decoded.
         """
-        import mmcv  # classifiers need none of it
-
         try:
-            image = mmcv.imfrombytes(
-                get(str(path), backend_args=self.backend_args), flag=self.color_type, backend=self.imdecode_backend
-            )
+            image = self._decoded(str(path))
         except Exception as error:  # each decoder has its own
             raise InputError(f"expected an image that can be decoded, got {path}: {error}.") from error
         if image is None:
             raise InputError(f"expected an image that can be decoded, got {path}, which cannot; replace the file.")
         return image
+
+    def _decoded(self, path: str) -> np.ndarray | None:
+        if self.imdecode_backend == "cv2" and self.backend_args is None and "://" not in path:  # without the host
+            flag = cv2.IMREAD_COLOR | (0 if self.turns else cv2.IMREAD_IGNORE_ORIENTATION)
+            with open(path, "rb") as file:
+                return cv2.imdecode(np.frombuffer(file.read(), np.uint8), flag)
+        import mmcv
+        from mmengine.fileio import get
+
+        content = get(path, backend_args=self.backend_args)
+        return mmcv.imfrombytes(content, flag=self.color_type, backend=self.imdecode_backend)
 
     def rgb(self, path) -> np.ndarray:
         """(H, W, 3) uint8, contiguous."""
