@@ -4,7 +4,7 @@ Members are equal detectors on a backbone with random weights: Faster R-CNN with
 R-CNN with NAS-FPN. Both arms do the same work in turns in one process: k passes of one image, one training step each,
 or one step with features from disk (float32). With a share f of the backbone in the time of the separate passes,
 sharing can reach (f + k (1 - f)) / k of it and a cache 1 - f; f is measured in the same calls. Memory is the peak of a
-separate process for each arm with all k detectors loaded.
+separate process for each arm at work with k detectors; loading, which holds a backbone twice for a moment, is left out.
 """
 
 import contextlib
@@ -265,7 +265,7 @@ def _prepared(first, work: str, arm: str, k: int, size_hw) -> _Arm:
     found = [first.model.train(work != "use") and first]
     for number_ in range(k):
         if number_:
-            found.append(copy.deepcopy(first))
+            found.append(copy.deepcopy(first, {} if family is None else _held_once(first)))
         if family is not None:
             family.add(str(number_), found[-1])
     members = {str(number_): _Member(one, size_hw) for number_, one in enumerate(found)}
@@ -279,6 +279,11 @@ def _prepared(first, work: str, arm: str, k: int, size_hw) -> _Arm:
         return _Arm(list(members.values()), lambda: family([members["0"].image]))
     steps = {name: [one.step] for name, one in members.items()}
     return _Arm(list(members.values()), lambda: _require_done(Lockstep(steps).run()))
+
+
+def _held_once(detector) -> dict[int, object]:
+    """What a copy for a family leaves as it is: the peak would be that of copying, with two backbones at a time."""
+    return {id(one): one for one in detector.model.backbone.state_dict(keep_vars=True).values()}
 
 
 def _require_done(outcomes: dict) -> None:

@@ -105,7 +105,7 @@ class LoadedDetector(Detecting):
             self.category_ids,
             (int(height), int(width)),
             picture,
-            self.threshold and self.threshold.overall,
+            None if self.threshold is None else self.threshold.overall,
         )
 
 

@@ -74,7 +74,7 @@ class Preparation:
         for place, image in zip(batch, images, strict=True):
             values = (image[..., ::-1] if self.rgb else image).astype(np.float32)
             if self.mean is not None:
-                values = (values - np.float32(self.mean)) / np.float32(self.std)
+                values = (values - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
             place[:, : image.shape[0], : image.shape[1]] = values.transpose(2, 0, 1)
         return batch
 
@@ -96,7 +96,8 @@ def from_json(text: str, where: str) -> Preparation:
                 f"expected a program that says how its images are prepared, but the test pipeline of {where} has "
                 f"{found['unfit']}, which no program describes; use its checkpoint."
             )
-        return Preparation(**{key: tuple(value) if isinstance(value, list) else value for key, value in found.items()})
+        given: dict[str, Any] = {key: tuple(one) if isinstance(one, list) else one for key, one in found.items()}
+        return Preparation(**given)
     except (ValueError, TypeError) as error:
         if isinstance(error, InputError):
             raise
@@ -147,7 +148,7 @@ def _described(detector: Any) -> Preparation:
         category_ids=tuple(detector.category_ids or range(1, len(detector.classes) + 1)),
         color_type=reader.color_type,
         imdecode_backend=reader.imdecode_backend,
-        scale_wh=None if given["scale"] is None else tuple(map(int, given["scale"])),
+        scale_wh=None if given["scale"] is None else (int(given["scale"][0]), int(given["scale"][1])),
         keep_ratio=bool(given["keep_ratio"]),
         interpolation=given["interpolation"],
         mean=tuple(preprocessor.mean.flatten().tolist()) if normalised else None,

@@ -114,7 +114,7 @@ class ProgramDetector(Detecting):
             self.category_ids,
             (int(size_hw[0]), int(size_hw[1])),
             picture,
-            self.threshold and self.threshold.overall,
+            None if self.threshold is None else self.threshold.overall,
         )
 
 

@@ -118,7 +118,7 @@ class VideoWriter:
         """Append an RGB image."""
         if self._writer is None:
             with _silent():
-                self._writer = cv2.VideoWriter(str(self.path), cv2.VideoWriter_fourcc(*"mp4v"), self.fps, frame.size)
+                self._writer = cv2.VideoWriter(str(self.path), cv2.VideoWriter.fourcc(*"mp4v"), self.fps, frame.size)
             if not self._writer.isOpened():
                 raise StorageError(f"could not write {self.path}: OpenCV opens no MP4 file there. Name another folder.")
         self._writer.write(cv2.cvtColor(np.asarray(frame), cv2.COLOR_RGB2BGR))

@@ -106,6 +106,7 @@ def found_in_views(
         yield from _faults(waiting)
         collected.append(found)
         picture, size_hw, chosen = waiting[0]
+        assert isinstance(chosen, list)  # what has a fault has been given out
         if len(collected) == len(chosen):
             waiting.popleft()
             yield picture, _merged(collected, chosen, picture, size_hw)

@@ -6,7 +6,9 @@ A picture that cannot be drawn keeps its detections; what was left out, and why,
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import cast
 
+import numpy as np
 from PIL import Image
 
 from ..errors import InputError, StorageError
@@ -51,8 +53,10 @@ class Written:
         self._stack = ExitStack()
 
     def __enter__(self) -> "Written":
-        for one in (*self.files.values(), *self._copies.values()):
-            self._stack.enter_context(one)
+        for file in self.files.values():
+            self._stack.enter_context(file)
+        for copy in self._copies.values():
+            self._stack.enter_context(copy)
         return self
 
     def __exit__(self, *error) -> bool | None:
@@ -60,12 +64,12 @@ class Written:
 
     def add(self, name: str, picture: Picture, found: Detections) -> None:
         """Write what was found in a picture to the folder of this name."""
-        file, written = self._video or picture.path, self.files[name]
+        file, written = cast(Path, self._video or picture.path), self.files[name]
         stem = f"{self._names[file]}_{picture.frame}" if self._video else self._names[file]
         target, maps = written.path.parent / f"{stem}.jpg", None
         if found.panoptic is not None:
-            maps = _write_panoptic(found, target.with_name(f"{stem}_panoptic.png"))
-        written.add(file, found.size_hw[::-1], found, maps)
+            maps = _write_panoptic(found, found.panoptic, target.with_name(f"{stem}_panoptic.png"))
+        written.add(file, cast(tuple[int, int], found.size_hw)[::-1], found, maps)
         if self._drawn_from is None:
             return
         fault = _draw(found, self._drawn_from, self._copies.get(name, target))
@@ -103,12 +107,12 @@ def picture_names(files: list[Path], folders: Iterable[Path], drawn: bool) -> di
     return names
 
 
-def _write_panoptic(found: Detections, target: Path) -> dict:
+def _write_panoptic(found: Detections, panoptic: np.ndarray, target: Path) -> dict:
     """Write a panoptic map as COCO's PNG; returns its name and segments."""
     from .panoptic_maps import picture_of, segments_of
 
-    Image.fromarray(picture_of(found.panoptic, len(found.classes))).save(target)
-    segments = segments_of(found.panoptic, len(found.classes))
+    Image.fromarray(picture_of(panoptic, len(found.classes))).save(target)
+    segments = segments_of(panoptic, len(found.classes))
     return dict(
         file_name=target.name,
         segments_info=[
