@@ -72,7 +72,7 @@ class Preparation:
         """Images (h, w, 3) uint8, normalised and padded: (N, 3, H, W) float32."""
         batch = np.full((len(images), 3, *size_hw), self.pad_value, np.float32)
         for place, image in zip(batch, images, strict=True):
-            values = (image[..., ::-1] if self.rgb else image).astype(np.float32)
+            values: np.ndarray = (image[..., ::-1] if self.rgb else image).astype(np.float32)
             if self.mean is not None:
                 values = (values - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
             place[:, : image.shape[0], : image.shape[1]] = values.transpose(2, 0, 1)
