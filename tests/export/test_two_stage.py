@@ -1,9 +1,14 @@
 """Two-stage detectors in fixed shapes and as ONNX programs find what mmdet's own functions find."""
 
 import copy
+import json
 import shutil
+import subprocess
+import sys
 from types import SimpleNamespace
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
@@ -69,7 +74,7 @@ def _host_cascade():
     )
 
 
-def _detector(roi_head, kind="MaskRCNN", nms=NMS, rpn_nms=NMS, **backbone):
+def _detector(roi_head, kind="MaskRCNN", nms=NMS, rpn_nms=NMS):
     from mmdet.utils import register_all_modules
 
     register_all_modules(init_default_scope=False)
@@ -84,8 +89,7 @@ def _detector(roi_head, kind="MaskRCNN", nms=NMS, rpn_nms=NMS, **backbone):
                 body=BACKBONES["convnext"][0],
                 weights="random",
                 strides=(8, 16),
-            )
-            | backbone,
+            ),
             neck=dict(type="FPN", out_channels=8, num_outs=3),
             rpn_head=dict(
                 type="RPNHead",
@@ -209,11 +213,24 @@ def test_a_decoder_of_a_family_takes_the_backbone_s_outputs_and_the_sizes(export
     _same(got, eager_detections(model, images, sizes), least=2)
 
 
-@needs_programs
-def test_a_whole_detector_takes_images_of_any_size_and_batch(exported, tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def whole(exported, tmp_path_factory):
+    """(detector, program, report): the same cascade as one program that says how images are prepared."""
+    from mmcv.transforms import Compose
+
     from frozen_det.export import detections
+    from frozen_det.inference.detector import LoadedDetector
+    from frozen_det.inference.preparation import described
 
     model, folder, reports = exported
+    steps = [
+        dict(type="LoadImageFromFile"),
+        dict(type="mmdet.Resize", scale=(160, 128), keep_ratio=True),
+        dict(type="mmdet.PackDetInputs", meta_keys=("ori_shape", "img_shape", "scale_factor")),
+    ]
+    pipeline = dict(file=Compose(steps), array=Compose([dict(type="mmdet.LoadImageFromNDArray"), *steps[1:]]))
+    detector = LoadedDetector(model, pipeline, ("a", "b", "c"), None, (3, 1, 20))
+    path = tmp_path_factory.mktemp("whole") / "a.onnx"
 
     def written(name):
         def copied(_, path, *args):
@@ -222,13 +239,88 @@ def test_a_whole_detector_takes_images_of_any_size_and_batch(exported, tmp_path,
 
         return copied
 
-    monkeypatch.setattr(detections, "export_program", written("backbone"))
-    monkeypatch.setattr(detections, "export_decoder", written("masks"))
-    report = export_detector(model, tmp_path / "a.onnx", "onnx")
+    with pytest.MonkeyPatch.context() as patch:  # the parts are there already
+        patch.setattr(detections, "export_program", written("backbone"))
+        patch.setattr(detections, "export_decoder", written("masks"))
+        return detector, path, export_detector(model, path, "onnx", None, described(detector))
+
+
+@needs_programs
+def test_a_whole_detector_takes_images_of_any_size_and_batch(whole):
+    from frozen_det.export import detections
+
+    detector, path, report = whole
     for size in ((128, 160), (160, 96)):
         images, sizes = _inputs(2, size)
-        got = _run(tmp_path / "a.onnx", report.outputs, images=images, sizes=sizes)
-        _same(got, detections.eager_detections(model, images, sizes), least=2)
+        got = _run(path, report.outputs, images=images, sizes=sizes)
+        _same(got, detections.eager_detections(detector.model, images, sizes), least=2)
+
+
+def coloured(folder, count=4):
+    """A folder of pictures of coloured blocks, of two sizes."""
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        blocks = rng.integers(0, 256, (5, 7, 3), dtype=np.uint8)
+        size = (200 + 9 * (number // 2), 150)
+        cv2.imwrite(str(folder / f"{number}.png"), cv2.resize(blocks, size, interpolation=cv2.INTER_NEAREST))
+    return folder
+
+
+def _tensors(found):
+    parts = dict(boxes=found.boxes_xyxy, scores=found.scores, labels=found.labels)
+    return {name: torch.from_numpy(value) for name, value in parts.items()}
+
+
+@needs_programs
+def test_a_program_finds_in_files_what_its_checkpoint_finds(whole, tmp_path):
+    from frozen_det.export.detections import pair
+    from frozen_det.inference.program import load_program
+
+    detector, path, _ = whole
+    program, images = load_program(path), coloured(tmp_path)
+    total = 0
+    for batch_size in (1, 3):
+        for wanted, got in zip(detector(images), program(images, batch_size=batch_size), strict=True):
+            a, b = pair(*(_tensors(one) for one in (got, wanted)))
+            total += len(a)
+            assert len(a) >= max(len(got), len(wanted)) - 1 and got.masks.shape[1:] == wanted.masks.shape[1:]
+            assert np.mean(got.masks[a.numpy()] != wanted.masks[b.numpy()]) < 1e-3
+            assert got.category_ids == wanted.category_ids == (3, 1, 20) and got.size_hw == wanted.size_hw
+    assert total > 40
+
+
+@needs_programs
+def test_predict_runs_a_program_without_torch(whole, tmp_path):
+    images = coloured(tmp_path, 2)
+    code = (
+        "import sys; from frozen_det.cli import main; "
+        "code = main(['predict', *sys.argv[1:], '--flip', '--classes', 'a', 'b']); "
+        "assert not {'torch', 'mmdet', 'mmcv', 'mmengine'} & set(sys.modules); sys.exit(code)"
+    )
+    given = [str(images), "--checkpoint", str(whole[1]), "-o", str(images / "out")]
+    subprocess.run([sys.executable, "-c", code, *given], check=True)
+    written = json.loads((images / "out" / "predictions.json").read_text())
+    assert [one["id"] for one in written["categories"]] == [3, 1, 20] and len(written["images"]) == 2
+    assert {one["category_id"] for one in written["annotations"]} <= {3, 1}
+    assert all("segmentation" in one for one in written["annotations"]) and written["annotations"]
+    assert sorted(one.name for one in (images / "out").glob("*.jpg")) == ["0.jpg", "1.jpg"]
+
+
+@needs_programs
+def test_weights_of_8_bits_take_the_place_of_floats_and_the_metadata_stay(whole, tmp_path):
+    import onnx
+
+    from frozen_det.export.int8 import quantize
+    from frozen_det.inference.program import load_program
+
+    path = tmp_path / "a.onnx"
+    path.write_bytes(whole[1].read_bytes())
+    quantize(path)
+    ops = {node.op_type for node in onnx.load(path).graph.node}
+    assert {"ConvInteger", "MatMulInteger"} <= ops and not {"Conv", "Gemm"} & ops
+    assert load_program(path).preparation == load_program(whole[1]).preparation
+    assert list(tmp_path.iterdir()) == [path]
+    assert load_program(path)(coloured(tmp_path, 1))[0].masks is not None
 
 
 @pytest.mark.parametrize(
