@@ -141,10 +141,7 @@ def _export_family(args) -> int:
     configs = {next(iter(checkpoints)): args.config}
     family = load_family(checkpoints, configs, "cpu", options_of(args))
     for name, report in export_family(family, args.out, "onnx", _size(args)).items():
-        print(
-            f"{Path(args.out) / name}.onnx: outputs {', '.join(report.outputs)}, differ from eager by at most "
-            f"{report.largest_difference:.1e} of the largest magnitude"
-        )
+        print(f"{Path(args.out) / name}.onnx: outputs {', '.join(report.outputs)}, {_difference(report)}")
     return 0
 
 
@@ -155,9 +152,12 @@ def _export_detector(args, kind: str) -> int:
 
     detector = load_detector(args.config, args.checkpoint, "cpu", options_of(args))
     report = export_detector(detector.model, args.out, kind, _size(args), described(detector), args.int8)
-    of = "in score or mask, boxes by at most 0.05 px" if "boxes" in report.outputs else "of the largest magnitude"
-    outputs = ", ".join(report.outputs)
-    print(f"{args.out}: outputs {outputs}, differ from eager by at most {report.largest_difference:.1e} {of}")
+    print(f"{args.out}: outputs {', '.join(report.outputs)}, {_difference(report)}")
     if args.int8:
         print("then its weights were stored in 8 bits: what it finds differs, measure its AP before it is used")
     return 0
+
+
+def _difference(report) -> str:
+    of = "in score or mask, boxes by at most 0.05 px" if "boxes" in report.outputs else "of the largest magnitude"
+    return f"differ from eager by at most {report.largest_difference:.1e} {of}"
