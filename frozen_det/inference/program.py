@@ -141,7 +141,7 @@ def _weights(first: int, last: int, start: float, end: float, count: int) -> np.
 
 
 def load_program(path: str | Path) -> ProgramDetector:
-    """A detector from an ONNX file that ``frozen-det export --part detector`` wrote; neither torch nor mmdet is loaded.
+    """A detector from an ONNX file that `export` wrote with ``--part detector``; neither torch nor mmdet is loaded.
 
     Args:
         path: of the file.
