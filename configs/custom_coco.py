@@ -57,7 +57,7 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=10.0))
 # The warm-up is a share of the steps, whatever the number of images.
 param_scheduler = [
-    dict(type="frozen_det.WarmUpCosineLR", warm_up=0.04 * epochs, start_lr=1e-5, T_max=epochs, eta_min=5e-6,
+    dict(type="frozen_det.WarmUpCosineLR", warm_up=0.04 * max(epochs, 1), start_lr=1e-5, T_max=epochs, eta_min=5e-6,
          convert_to_iter_based=True),
 ]
 auto_scale_lr = dict(enable=True, base_batch_size=4)

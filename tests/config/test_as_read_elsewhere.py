@@ -29,7 +29,7 @@ def by_mmengine(write):
         ("data_root = 'my/data'", {}, "setting data_root has no effect.*train_dataloader.dataset.data_root=my/data"),
         ("", {"data_root": "my/data"}, "setting data_root has no effect here"),
         ("image_size = 256", {}, "setting image_size has no effect here"),
-        ("", {"epochs": 3}, "setting epochs has no effect here.*param_scheduler.1.T_max=3"),
+        ("", {"epochs": 3}, "setting epochs has no effect here.*param_scheduler.0.T_max=3"),
         ("", {"train_cfg__max_epochs": 3}, "max_epochs=3 leaves param_scheduler as it is for 24 epochs"),
         ("accumulate = 4", {}, "accumulate is 4 .*mmengine alone does not read it"),
         ("", {"accumulate": 4}, "accumulate is 4 .*mmengine alone does not read it"),
