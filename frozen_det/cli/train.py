@@ -97,7 +97,9 @@ def _print_next(newest: Path, args) -> None:
     import contextlib
     import sys
 
+    from ..config import load_config
     from ..errors import InputError
+    from ..models.detectors.trained_backbone import is_classifier
     from ..reports.write import write_report
     from ..weights.kept_checkpoints import best_checkpoint
     from .shared.program import program
@@ -111,5 +113,8 @@ def _print_next(newest: Path, args) -> None:
         except InputError as error:
             print(f"no report: {error}", file=sys.stderr)
     recorded = max(work_dir.glob("*.py"), key=lambda path: path.stat().st_mtime, default=args.config)
-    test = f"{program()} test {recorded} {best}"  # the config as it was run, with all overrides in it
-    print(f"next   {test}\n       {program()} predict IMAGES --checkpoint {best}", file=sys.stderr)
+    print(f"next   {program()} test {recorded} {best}", file=sys.stderr)  # the config as it was run, overrides and all
+    if is_classifier(load_config(str(recorded)).model):
+        print(f"       {program()} train custom --data my/data --backbone {work_dir}", file=sys.stderr)
+    else:
+        print(f"       {program()} predict IMAGES --checkpoint {best}", file=sys.stderr)

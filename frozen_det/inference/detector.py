@@ -138,6 +138,7 @@ def load_detector(
 
     from ..config import load_config
     from ..engine.runner.label_classes import order_for
+    from ..models.detectors.trained_backbone import is_classifier
     from ..weights.loading import read
     from ..weights.whole_checkpoint import load_whole, with_state_dict
 
@@ -150,6 +151,11 @@ def load_detector(
     with_state_dict(loaded, str(checkpoint))
     classes = stated_classes(loaded, str(checkpoint))
     cfg = load_config(config, options) if config is not None else recorded_config(loaded, checkpoint, classes, options)
+    if is_classifier(cfg.model):
+        raise InputError(
+            f"expected the checkpoint of a detector, got {checkpoint} of a classifier ({cfg.model.type}). `frozen-det "
+            "test` measures it, and a detector takes it as its backbone (`frozen-det train custom --backbone`)."
+        )
     data = data_tested_on(cfg)
     if data is not None:
         order_for(data, classes, str(checkpoint), marked=counts_by_label(loaded))

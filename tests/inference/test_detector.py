@@ -140,3 +140,9 @@ def test_a_config_without_a_test_pipeline_is_refused(trained, tmp_path):
     cfg.dump(str(tmp_path / "config.py"))
     with pytest.raises(InputError, match="expected a test pipeline in .*config.py, got neither test_dataloader nor"):
         load_detector(tmp_path / "config.py", written(tmp_path / "a.pth", state, classes))
+
+
+def test_a_classifiers_checkpoint_is_no_detector(tmp_path):
+    torch.save({"state_dict": {"network.fc.bias": torch.zeros(3)}}, tmp_path / "classifier.pth")
+    with pytest.raises(InputError, match=r"checkpoint of a detector, got .*classifier.pth of a classifier"):
+        load_detector("upstream/resnet20_cutmix_cifar10", tmp_path / "classifier.pth")

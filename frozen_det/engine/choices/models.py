@@ -59,6 +59,7 @@ def _changes(own: dict, choices) -> dict:
         body, weights = network_of(choices.backbone, choices.weights)
         if dict(own.get("body") or {}) != body:
             changes["body"] = {"_delete_": True, **body}
+        if "body" in changes or weights == choices.backbone:  # of a file, those are meant that are in it
             changes["weights"] = weights
     if choices.weights is not None:
         changes["weights"] = existing(choices.weights)

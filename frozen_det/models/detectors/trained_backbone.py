@@ -3,6 +3,7 @@
 The rest of the model is not built, so no annotation file or class names are needed.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from ...errors import InputError
@@ -19,7 +20,8 @@ OF_A_TEACHER = "teacher.backbone."
 HEAD_OPTIONS = ("drop_rate", "drop_path_rate", "drop_block_rate", "num_classes", "stochastic_depth_prob")
 
 
-def _is_classifier(model: dict) -> bool:
+def is_classifier(model: Mapping) -> bool:
+    """Whether a config's model is one of this package's classifiers."""
     return str(model.get("type")) in ("frozen_det.ImageClassifier", "frozen_det.FixResClassifier")
 
 
@@ -33,7 +35,7 @@ def backbone_config(model: dict, where: str) -> dict:
     Raises:
         InputError: no backbone in it.
     """
-    if _is_classifier(model):
+    if is_classifier(model):
         body = {k: v for k, v in model["backbone"].items() if k not in HEAD_OPTIONS}
         return dict(
             type="frozen_det.FrozenBackbone",
@@ -65,7 +67,7 @@ def trained_backbone(model: dict, checkpoint, where: str) -> FrozenBackbone:
         InputError: the checkpoint does not contain this backbone.
     """
     config = {k: v for k, v in backbone_config(model, where).items() if k != "type"}
-    if _is_classifier(model):
+    if is_classifier(model):
         backbone = FrozenBackbone(**{**config, "weights": str(checkpoint)})
         backbone.init_weights()
         return backbone.eval()

@@ -248,6 +248,19 @@ def test_weights_with_a_card_are_a_backbone(tmp_path):
         entries("custom_coco", backbone=path, weights="random")
 
 
+def test_a_file_of_the_configs_own_network_brings_its_weights(tmp_path):
+    from frozen_det.export import export_backbone
+    from frozen_det.models.backbones.frozen_backbone import FrozenBackbone
+
+    backbone = FrozenBackbone(dict(type="timm", name="tf_efficientnet_lite0"), weights="random", strides=(4, 8, 16, 32))
+    path = str(tmp_path / "mine.safetensors")
+    export_backbone(backbone, path)
+    assert entries("custom_coco", backbone=path) == {"model.detector.backbone.weights": path}
+    assert entries("custom_coco", backbone="timm/tf_efficientnet_lite0", weights="random") == {
+        "model.detector.backbone.weights": "random"
+    }
+
+
 def test_another_detector_keeps_the_backbone_and_its_data_lose_masks_that_it_does_not_learn():
     cfg = load_config("custom_masks", entries("custom_masks", detector="retinanet", adapters="parallel"))
     backbone = cfg.model.detector.backbone
