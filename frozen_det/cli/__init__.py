@@ -48,10 +48,14 @@ def run_command(verb: str, argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog=f"frozen-det {verb}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    needs_host = (lambda args: False) if verb in NEED_NO_HOST else getattr(module, "needs_host", None)
     try:
+        # Before the arguments: their defaults may be read from modules that import the host.
+        if needs_host is None and not {"-h", "--help"}.intersection(sys.argv[1:] if argv is None else argv):
+            require_host(f"`frozen-det {verb}`")
         module.add_arguments(parser)
         args = parser.parse_args(argv)
-        if verb not in NEED_NO_HOST and getattr(module, "needs_host", bool)(args):
+        if needs_host is not None and needs_host(args):
             require_host(f"`frozen-det {verb}`")
         with ending_by_signal():
             return module.run(args) or 0

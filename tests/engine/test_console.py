@@ -1,13 +1,14 @@
 """The console of a training holds what a person needs; the log file holds everything."""
 
 import logging
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from mmengine.hooks import CheckpointHook
 
-from frozen_det.engine.console import _duration, _end_lines, _place, scores
+from frozen_det.engine.console import _duration, _end_lines, _place, _Progress, scores
 from frozen_det.engine.runs import new_runner
 from frozen_det.host.noise import leave_out
 from tests.training_runs import tiny_config, tiny_scenes
@@ -39,7 +40,8 @@ def test_before_the_first_step_it_says_data_model_proof_and_where_the_log_is(run
 
 def test_then_steps_with_the_time_left_scores_and_the_best_checkpoint(run):
     lines, _, folder = run
-    assert any(line.startswith("epoch 1 of 1, step 2 of 4, loss ") and line.endswith(" s left") for line in lines)
+    # No time is named where less than half a second is left.
+    assert any(re.fullmatch(r"epoch 1 of 1, step 2 of 4, loss \d+\.\d{3}(, \d+ s left)?", line) for line in lines)
     assert any(line.startswith("epoch 1 of 1: bbox_mAP ") for line in lines)
     assert lines[-1].startswith("best   bbox_mAP ") and lines[-1].endswith(str(next(folder.glob("best_*.pth"))))
 
@@ -66,6 +68,28 @@ def test_of_several_best_checkpoints_each_is_named(tmp_path):
 def test_scores_are_of_the_epoch_that_ended_and_steps_of_the_one_that_runs():
     runner = SimpleNamespace(epoch=2, max_epochs=3, train_loop=None)
     assert (_place(runner, ended=True), _place(runner)) == ("epoch 2 of 3", "epoch 3 of 3")
+
+
+@pytest.mark.parametrize(
+    "seconds_a_step, said",
+    [
+        (0.05, {2: ""}),  # 0.4 s
+        (3.0, {2: ", 24 s left", 9: ", 3 s left"}),  # 20 s pass between the lines
+        (30.0, {2: ", 4 min 0 s left", 3: ", 3 min 30 s left", 9: ", 30 s left", 10: ""}),
+    ],
+)
+def test_the_time_left_is_the_mean_step_times_the_steps_to_come(seconds_a_step, said, monkeypatch):
+    now, lines = [100.0], []
+    monkeypatch.setattr("frozen_det.engine.console.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("frozen_det.engine.console._say", lines.append)
+    runner = SimpleNamespace(iter=0, epoch=0, max_epochs=1, max_iters=10, train_loop=None)
+    progress = _Progress(runner)
+    for step in range(10):
+        now[0] += seconds_a_step
+        runner.iter = step
+        progress.step(runner, {"loss": 0.5})
+    told = {int(re.search(r"step (\d+)", line)[1]): line.partition(", loss 0.500")[2] for line in lines}
+    assert {step: told[step] for step in said} == said
 
 
 @pytest.mark.parametrize("seconds, words", [(0.4, "0 s"), (59.4, "59 s"), (60, "1 min 0 s"), (7384, "2 h 3 min")])

@@ -18,6 +18,7 @@ class Environment:
     """A virtual environment of its own, without start-up file."""
 
     def __init__(self, folder: Path):
+        self.folder = folder  # not the packages: OpenCV does not start from a working folder that holds it
         venv.create(folder, with_pip=False, symlinks=True)
         self.python = str(folder / "bin" / "python")
         self.packages = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
@@ -26,7 +27,7 @@ class Environment:
     def run(self, *command: str, **variables: str):
         own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         return subprocess.run(
-            [self.python, *command], capture_output=True, text=True, cwd=self.packages, env={**own, **variables}
+            [self.python, *command], capture_output=True, text=True, cwd=self.folder, env={**own, **variables}
         )
 
     def frozen_det(self, *arguments: str, **variables: str):
