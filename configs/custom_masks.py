@@ -2,8 +2,8 @@
 
     frozen-det train custom_masks --cfg-options data_root=my/data
 
-All is as in custom_coco.py but for the masks: every object has polygons or run lengths (YOLO polygons too), which are
-learnt, and box and mask AP are measured. expected: not published; it depends on the data.
+Every object has polygons or run lengths (YOLO polygons too), which are learnt, and box and mask AP are measured. Objects
+of a random other image are pasted by their masks (arXiv 2012.07177). All else is as in custom_coco.py. expected: not published; it depends on the data.
 """
 _base_ = ["custom_coco.py"]
 
@@ -16,8 +16,12 @@ model = dict(detector=dict(
                        loss_mask=dict(type="CrossEntropyLoss", use_mask=True, loss_weight=1.0))),
     train_cfg=dict(rcnn=dict(mask_size=28)),
     test_cfg=dict(rcnn=dict(mask_thr_binary=0.5))))
+# The same scales, crop and flip as in custom_coco.py, of the image and of the one whose objects are pasted.
+_jitter = dict(type="frozen_det.LargeScaleJitter", size_hw=_base_.image_size, scale_range=(0.5, 1.5))
 train_dataloader = dict(dataset=dict(pipeline=[
-    dict(step, with_mask=True) if step["type"] == "LoadAnnotations" else step
-    for step in _base_.train_dataloader.dataset.pipeline]))
+    _jitter,
+    dict(type="frozen_det.CopyPaste", donor_pipeline=[_jitter]),
+    dict(type="PackDetInputs"),
+]))
 val_evaluator = dict(metric=["bbox", "segm"])
 test_evaluator = val_evaluator

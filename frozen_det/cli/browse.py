@@ -18,7 +18,7 @@ from .shared.config_arguments import add_choices, add_config, config_of
 
 def add_arguments(parser) -> None:
     add_config(parser)
-    add_choices(parser, without=("epochs",))
+    add_choices(parser, without=("epochs", "patience"))
     parser.add_argument("-o", "--output", metavar="DIR", help="for the pictures (default: work_dirs/NAME/browse)")
     parser.add_argument("--split", choices=["train", "val", "test"], default="train", help="default: %(default)s")
     parser.add_argument("--num", type=int, default=12, help="pictures: the first samples of the run (default: 12)")

@@ -9,7 +9,7 @@ from .shared.config_arguments import add_choices, add_config, config_and_options
 
 def add_arguments(parser) -> None:
     add_config(parser)
-    add_choices(parser, without=("size",))
+    add_choices(parser, without=("size", "patience"))
     parser.add_argument("--json", action="store_true", help="machine-readable, one object on standard output")
     parser.add_argument(
         "--size", type=int, nargs="+", metavar="PX", help="input height and width (default: the training pipeline's)"

@@ -11,7 +11,7 @@ from .shared.config_arguments import add_choices, add_config, config_and_options
 
 def add_arguments(parser) -> None:
     add_config(parser)
-    add_choices(parser, without=("epochs", "batch"))
+    add_choices(parser, without=("epochs", "batch", "patience"))
     parser.add_argument(
         "checkpoint",
         nargs="?",

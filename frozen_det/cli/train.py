@@ -95,6 +95,7 @@ def run(args) -> int:
 def _print_next(newest: Path, args) -> None:
     """Write the report of a finished run, and say what can be done with it."""
     import contextlib
+    import shlex
     import sys
 
     from ..config import load_config
@@ -112,9 +113,12 @@ def _print_next(newest: Path, args) -> None:
                 print(f"report {write_report([work_dir])[0]}")
         except InputError as error:
             print(f"no report: {error}", file=sys.stderr)
+    typed = lambda path: shlex.quote(str(path))  # noqa: E731
     recorded = max(work_dir.glob("*.py"), key=lambda path: path.stat().st_mtime, default=args.config)
-    print(f"next   {program()} test {recorded} {best}", file=sys.stderr)  # the config as it was run, overrides and all
+    print(
+        f"next   {program()} test {typed(recorded)} {typed(best)}", file=sys.stderr
+    )  # the config as it was run, overrides and all
     if is_classifier(load_config(str(recorded)).model):
-        print(f"       {program()} train custom --data my/data --backbone {work_dir}", file=sys.stderr)
+        print(f"       {program()} train custom --data my/data --backbone {typed(work_dir)}", file=sys.stderr)
     else:
-        print(f"       {program()} predict IMAGES --checkpoint {best}", file=sys.stderr)
+        print(f"       {program()} predict IMAGES --checkpoint {typed(best)}", file=sys.stderr)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError
 from ..weights.kept_checkpoints import latest_checkpoint
 from .choices import Choices, chosen
-from .runs import host_scope, new_runner, training_folder
+from .runs import host_scope, is_first_process, new_runner, training_folder
 
 if TYPE_CHECKING:
     from mmengine import Config
@@ -22,6 +22,7 @@ def train(
     epochs: int | None = None,
     size: int | None = None,
     batch: int | None = None,
+    patience: int | None = None,
     detector: str | None = None,
     backbone: str | Path | None = None,
     weights: str | Path | None = None,
@@ -48,6 +49,7 @@ def train(
         epochs: passes over the training images; the learning rate's schedule follows.
         size: side of the images in px, of configs whose images are square.
         batch: training images in a step.
+        patience: validations without a better score after which the run stops; None trains to the end.
         detector: ``faster``, ``mask``, ``dino``, ...; ``mmdet::FOLDER/NAME.py``; or a config, whose detector is taken.
         backbone: ``timm/NAME``, ``torchvision/NAME``, or the path of weights whose card names their network.
         weights: of the backbone: a file, ``timm:TAG``, ``random``; by default the library's pretrained ones.
@@ -76,8 +78,8 @@ def train(
         StorageError: the folder cannot be written.
     """
     text = lambda value: None if value is None else str(value)  # noqa: E731 - paths
-    choices = Choices(text(data), epochs, size, batch, detector, text(backbone), text(weights), adapters)
-    config, options = chosen(str(config), choices, options, log)
+    choices = Choices(text(data), epochs, size, batch, patience, detector, text(backbone), text(weights), adapters)
+    config, options = chosen(str(config), choices, options, log if is_first_process() else lambda line: None)
     cfg = training_config(
         config,
         options,

@@ -2,7 +2,7 @@
 
 import argparse
 
-_CHOICES = ("data", "epochs", "size", "batch", "detector", "backbone", "weights", "adapters")
+_CHOICES = ("data", "epochs", "size", "batch", "patience", "detector", "backbone", "weights", "adapters")
 _CHOSEN = "chosen_"  # apart from a command's own --size or --epochs
 
 
@@ -27,6 +27,7 @@ def add_choices(parser: argparse.ArgumentParser, without: tuple[str, ...] = ()) 
         "epochs": dict(type=int, metavar="N", help="passes over the training images; the schedule follows"),
         "size": dict(type=int, metavar="PX", help="side of the images, of configs whose images are square"),
         "batch": dict(type=int, metavar="N", help="training images in a step"),
+        "patience": dict(type=int, metavar="N", help="stop after N validations without a better score"),
         "detector": dict(metavar="NAME", help="faster, mask, cascade, dino, rtmdet, ...; a wrong name lists them all"),
         "backbone": dict(
             metavar="NETWORK", help="timm/NAME, torchvision/NAME, or the path of weights whose card names their network"

@@ -31,6 +31,7 @@ Splits = dict[str, tuple[Path, Path]]
 
 _MANIFEST = "coco_manifest.json"
 _FORMAT = 2
+_PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
 
 def resolve_user_data(root: str | os.PathLike, val_share: float = 0.2, seed: int = 0) -> Splits:
@@ -64,7 +65,26 @@ def resolve_user_data(root: str | os.PathLike, val_share: float = 0.2, seed: int
     raise InputError(
         f"expected one of the known trees at {root} (data_root), got a folder with "
         f"{', '.join(names[:12]) or 'nothing in it'}{', ...' * (len(names) > 12)}.\n{EXPECTED_TREES}"
+        f"{_classes_instead(root)}"
     )
+
+
+def _classes_instead(root: Path) -> str:
+    """What to type where the tree is an image folder for classification: pictures alone, in folders side by side."""
+    inner = [path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+    inner += [path for one in inner for path in sorted(one.iterdir()) if path.is_dir()]
+    holding = [path for path in inner if _pictures_alone(path)]
+    if len(holding) < 2:
+        return ""
+    return (
+        f"\nThese are {len(holding)} folders of images without annotations. If each is a class, a classifier learns "
+        f"them: frozen-det train custom_imagefolder --data {root}"
+    )
+
+
+def _pictures_alone(folder: Path) -> bool:
+    names = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    return bool(names) and all(path.suffix.lower() in _PICTURES for path in names)
 
 
 def _written(root: Path) -> dict[str, str]:

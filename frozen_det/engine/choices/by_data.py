@@ -2,7 +2,7 @@
 
 Size: nine of ten boxes are at least as large as what COCO calls small (32 x 32 px), by the square root of their area,
 within 320 to 640 px. Length: the config's epochs, and at least 1000 updates of the weights, which a few images would
-otherwise never see.
+otherwise never see. Validation: at most 15 times in a run, however many epochs it has.
 """
 
 import math
@@ -15,6 +15,7 @@ SMALL_PX = 32
 SIZES = (320, 640)
 SHARE = 0.1
 UPDATES = 1000
+VALIDATIONS = 15
 
 
 @dataclass(frozen=True)
@@ -58,3 +59,14 @@ def epochs_by_updates(num_images: int, batch: int, epochs: int) -> Suggestion:
     steps = max(1, math.ceil(num_images / batch))
     enough = max(epochs, math.ceil(UPDATES / steps))
     return Suggestion(enough, f"{num_images} images in batches of {batch} are {steps} updates an epoch")
+
+
+def interval_of_validation(epochs: int, interval: int) -> Suggestion:
+    """Epochs from one validation to the next.
+
+    Args:
+        epochs: of the run.
+        interval: the config's, the least.
+    """
+    wide = max(interval, math.ceil(epochs / VALIDATIONS))
+    return Suggestion(wide, f"{epochs} epochs are validated {math.ceil(epochs / wide)} times")

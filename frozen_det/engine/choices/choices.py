@@ -10,7 +10,7 @@ from typing import Any
 
 from ...errors import InputError
 from .by_annotations import CUSTOM, Picked, picked, require_data
-from .by_data import epochs_by_updates, size_by_boxes
+from .by_data import epochs_by_updates, interval_of_validation, size_by_boxes
 from .image_size import size_entries
 
 Entries = dict[str, Any]
@@ -25,6 +25,7 @@ class Choices:
         epochs: passes over the training images, at least 1; the learning rate's schedule follows.
         size: side of the images in px, at least 32, of configs whose images are square.
         batch: training images in a step, at least 1.
+        patience: validations without a better score after which a run stops, at least 1.
         detector: a name of :data:`.detectors.KNOWN`, ``mmdet::FOLDER/NAME.py`` of mmdet's configs, or a config.
         backbone: ``timm/NAME``, ``torchvision/NAME``, or the path of weights whose card names their network.
         weights: of the backbone: a file, ``timm:TAG``, ``random``.
@@ -35,13 +36,14 @@ class Choices:
     epochs: int | None = None
     size: int | None = None
     batch: int | None = None
+    patience: int | None = None
     detector: str | None = None
     backbone: str | None = None
     weights: str | None = None
     adapters: str | None = None
 
     def __post_init__(self):
-        for name, least in (("epochs", 1), ("size", 32), ("batch", 1)):
+        for name, least in (("epochs", 1), ("size", 32), ("batch", 1), ("patience", 1)):
             value = getattr(self, name)
             if value is not None and (type(value) is not int or value < least):
                 raise InputError(f"expected a whole number from {least} on for --{name}, got {value!r}.")
@@ -130,6 +132,10 @@ def _by_data(found: Picked, choices: Choices, options: Entries, log) -> Entries:
         if length.value != cfg.train_cfg.max_epochs:
             entries["train_cfg.max_epochs"] = length.value
             log(f"  train_cfg.max_epochs is {length.value}: {length.why}")
+        interval = interval_of_validation(length.value, cfg.train_cfg.val_interval)
+        if interval.value != cfg.train_cfg.val_interval and "train_cfg.val_interval" not in options:
+            entries["train_cfg.val_interval"] = interval.value
+            log(f"  train_cfg.val_interval is {interval.value}: {interval.why}")
     return entries
 
 
@@ -156,6 +162,8 @@ def _entries(config: str, choices: Choices, options: Entries) -> tuple[Entries, 
             "batch_size" in loader, config, "train_dataloader.batch_size", "batch", "its batches are its sampler's"
         )
         entries["train_dataloader.batch_size"] = choices.batch
+    if choices.patience is not None:
+        entries["default_hooks.early_stopping"] = _early_stopping(cfg, choices.patience, config)
     if {"detector", "backbone", "weights", "adapters"} & set(choices.given):
         from .models import model_entries
 
@@ -177,6 +185,28 @@ def _leaves(cfg, key: str, value, notes):
     return [
         (f"{key}.{name}", one) for name, one in new.items() if held is None or held.get(name) != one or name not in held
     ]
+
+
+def _early_stopping(cfg, patience: int, config: str) -> Entries:
+    """The hook that stops a run, by the score by which its best checkpoint is kept."""
+    keeper = cfg.get("default_hooks", {}).get("checkpoint") or {}
+    scores = keeper.get("save_best")
+    score = scores[0] if isinstance(scores, list | tuple) else scores
+    _require(
+        isinstance(score, str) and score != "auto" and keeper.get("rule") is not None,
+        config,
+        "default_hooks.checkpoint.save_best with its rule",
+        "patience",
+        "add default_hooks.checkpoint.save_best=coco/bbox_mAP default_hooks.checkpoint.rule=greater",
+    )
+    rules = keeper.rule
+    return {
+        "type": "EarlyStoppingHook",
+        "monitor": score,
+        "rule": rules if isinstance(rules, str) else rules[0],
+        "patience": patience,
+        "min_delta": 0.0,
+    }
 
 
 def _counted(length: Mapping) -> str:

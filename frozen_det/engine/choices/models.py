@@ -133,7 +133,10 @@ def _said(backbone: dict) -> str:
 def _masks(cfg, masks: bool) -> dict:
     """Entries that let the data and the metrics have masks, or not."""
     entries = {}
-    for number, step in enumerate(((cfg.get("train_dataloader") or {}).get("dataset") or {}).get("pipeline") or ()):
+    steps = ((cfg.get("train_dataloader") or {}).get("dataset") or {}).get("pipeline") or ()
+    # Copy-Paste cuts by masks, whatever the detector learns.
+    pastes = any(str(step.get("type")).endswith("CopyPaste") for step in steps)
+    for number, step in enumerate(() if pastes and not masks else steps):
         kind = str(step.get("type"))
         loads = step.get("with_mask", not kind.endswith("LoadAnnotations"))
         if kind.endswith(("LoadAnnotations", "LargeScaleJitter")) and bool(loads) != masks:

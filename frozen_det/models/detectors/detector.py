@@ -14,6 +14,7 @@ from .fill_classes import Classes, count_classes, fill_classes
 from .fill_heads import fill_heads, made_for_one_size
 from .fill_input import fill_input, fill_padding
 from .fill_neck import fill_necks, levels_of_body
+from .query_check import check_positions
 from .swapping import swap_backbone
 from .typed_parts import walk
 from .wrapping import as_frozen_backbone, is_wrapped, on_meta_body
@@ -53,7 +54,7 @@ class Detector:
         # Types without a scope are mmdet's, even if no Runner has set the default scope yet.
         with DefaultScope.overwrite_default_scope("mmdet"):
             filled = fill_blanks(detector, num_classes, classes_from, num_stuff_classes, backbone)
-            return MMDET_MODELS.build(ConfigDict(filled))
+            return check_positions(MMDET_MODELS.build(ConfigDict(filled)))
 
 
 def fill_blanks(

@@ -367,3 +367,15 @@ def test_several_yaml_with_names_are_refused_unless_one_is_data_yaml(tmp_path):
     (tmp_path / "data.yaml").rename(tmp_path / "mine.yaml")
     with pytest.raises(InputError, match="one yaml with the names of the classes in .*got mine.yaml, old.yaml"):
         resolve_user_data(tmp_path)
+
+
+@pytest.mark.parametrize("below, folders", [("", 2), ("train", 2), ("", 1)])
+def test_folders_of_pictures_alone_are_taken_for_classes_and_the_classifiers_config_is_named(tmp_path, below, folders):
+    for name in ("cat", "dog")[:folders]:
+        folder = tmp_path / below / name
+        folder.mkdir(parents=True)
+        (folder / "a.JPG").touch()
+    with pytest.raises(InputError, match="expected one of the known trees") as error:
+        resolve_user_data(tmp_path)
+    hint = f"frozen-det train custom_imagefolder --data {tmp_path}"
+    assert str(error.value).endswith(hint) == (folders == 2)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frozen_det.engine.choices.by_data import epochs_by_updates, size_by_boxes
+from frozen_det.engine.choices.by_data import epochs_by_updates, interval_of_validation, size_by_boxes
 
 
 def content(sides, width=1000, height=500, **more):
@@ -60,3 +60,13 @@ def test_the_length_is_the_shortest_that_is_long_enough(images, batch, epochs):
     found, steps = epochs_by_updates(images, batch, epochs).value, -(-images // batch)
     assert found >= epochs and found * steps >= 1000
     assert found == epochs or (found - 1) * steps < 1000
+
+
+@pytest.mark.parametrize(
+    "epochs, interval, wide, said", [(24, 2, 2, 12), (1000, 2, 67, 15), (36, 2, 3, 12), (5, 10, 10, 1)]
+)
+def test_a_run_is_validated_at_most_fifteen_times_and_never_more_often_than_its_config_says(
+    epochs, interval, wide, said
+):
+    found = interval_of_validation(epochs, interval)
+    assert (found.value, found.why) == (wide, f"{epochs} epochs are validated {said} times")

@@ -102,15 +102,28 @@ def test_custom_sets_size_and_length_by_the_data_where_nobody_said_any(scenes):
     assert options == {
         "image_size": 320,
         "train_cfg.max_epochs": 1000,
+        "train_cfg.val_interval": 67,
         "data_root": str(scenes),
         "train_dataloader.batch_size": 8,
     }
     assert lines[2] == "  train_cfg.max_epochs is 1000: 8 images in batches of 8 are 1 updates an epoch"
+    assert lines[3] == "  train_cfg.val_interval is 67: 1000 epochs are validated 15 times"
     assert chosen("custom", Choices(data=str(scenes), size=64, epochs=2), log=lines.append)[1] == {
         "data_root": str(scenes),
         "image_size": 64,
         "train_cfg.max_epochs": 2,
     }
+
+
+def test_patience_stops_by_the_score_that_keeps_the_best_checkpoint():
+    silent = lambda line: None  # noqa: E731
+    _, options = chosen("quickstart", Choices(patience=3), log=silent)
+    stop = {"type": "EarlyStoppingHook", "monitor": "coco/bbox_mAP", "rule": "greater", "patience": 3, "min_delta": 0.0}
+    assert options == {f"default_hooks.early_stopping.{key}": value for key, value in stop.items()}
+    with pytest.raises(
+        InputError, match="expected the entry default_hooks.checkpoint.save_best with its rule in quick"
+    ):
+        chosen("quickstart", Choices(patience=3), {"default_hooks.checkpoint.save_best": "auto"}, silent)
 
 
 def test_custom_takes_the_config_that_the_detector_asked_for_needs(scenes, data):
@@ -261,13 +274,26 @@ def test_a_file_of_the_configs_own_network_brings_its_weights(tmp_path):
     }
 
 
-def test_another_detector_keeps_the_backbone_and_its_data_lose_masks_that_it_does_not_learn():
-    cfg = load_config("custom_masks", entries("custom_masks", detector="retinanet", adapters="parallel"))
+def test_another_detector_keeps_the_backbone_and_its_data_lose_masks_that_it_does_not_learn(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        '_base_ = "frozen_det::custom_masks.py"\ntrain_dataloader = dict(dataset=dict(pipeline=['
+        'dict(type="LoadImageFromFile"), dict(type="LoadAnnotations", with_bbox=True, with_mask=True), '
+        'dict(type="PackDetInputs")]))\n'
+    )
+    mine = str(tmp_path / "mine.py")
+    cfg = load_config(mine, entries(mine, detector="retinanet", adapters="parallel"))
     backbone = cfg.model.detector.backbone
     assert cfg.model.detector.type == "RetinaNet" and backbone.body.name == "tf_efficientnet_lite0"
     assert (backbone.weights, backbone.adapters.type, backbone["freeze"]) == (LITE0, "parallel", True)
     assert cfg.train_dataloader.dataset.pipeline[1].with_mask is False
     assert cfg.val_evaluator.metric == cfg.test_evaluator.metric == "bbox"
+
+
+def test_copy_paste_keeps_its_masks_for_a_detector_of_boxes():
+    cfg = load_config("custom_masks", entries("custom_masks", detector="retinanet"))
+    jitter, paste = cfg.train_dataloader.dataset.pipeline[:2]
+    assert paste.type == "frozen_det.CopyPaste" and paste.donor_pipeline == [jitter] and "with_mask" not in jitter
+    assert cfg.val_evaluator.metric == "bbox"
 
 
 def test_a_transformer_brings_its_learning_rate_and_clipping_and_overrides_of_it_win():
