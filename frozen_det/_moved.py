@@ -259,6 +259,7 @@ MOVED = {
     "upstream.stage_layers": "upstream.batch_mixing",
     "upstream.student_config": "upstream.noisy_student.student_config",
     "upstream.student_noise": "upstream.noisy_student.augmentation",
+    "upstream.warm_up_cosine": "engine.optimizers.warm_up_cosine",
     "upstream.warm_up_step": "engine.optimizers.warm_up_step",
     "weight_names": "weights.key_fitting",
     "weights_card": "weights.card",

@@ -12,6 +12,7 @@ and the composed one, with the outlines of own, pasted and covered objects.
 from itertools import islice
 from pathlib import Path
 
+from ..config.classifiers import is_classifier
 from ..errors import InputError
 from .shared.config_arguments import add_choices, add_config, config_of
 
@@ -37,7 +38,7 @@ def run(args) -> int:
     cfg = config_of(args)
     dataset, loader = _dataset(cfg, args.split)
     seed = cfg.get("randomness", {}).get("seed") or 0
-    if cfg.model.type == "frozen_det.ImageClassifier":
+    if is_classifier(cfg.model):
         return _browse_classifier(cfg, dataset, _first_indices(dataset, loader, seed, args), args)
     if args.stations is not None:
         _print_stations(cfg, dataset, args.stations, seed, args.epoch)

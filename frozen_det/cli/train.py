@@ -99,8 +99,8 @@ def _print_next(newest: Path, args) -> None:
     import sys
 
     from ..config import load_config
+    from ..config.classifiers import is_classifier
     from ..errors import InputError
-    from ..models.detectors.trained_backbone import is_classifier
     from ..reports.write import write_report
     from ..weights.kept_checkpoints import best_checkpoint
     from .shared.program import program

@@ -8,9 +8,6 @@ from ..errors import InputError
 from .runs import host_scope, new_runner
 from .training import set_launcher
 
-# Models that can be tested on the weights that their config names.
-CLASSIFIERS = ("frozen_det.ImageClassifier", "frozen_det.FixResClassifier")
-
 
 def evaluate(
     config: str | Path,
@@ -43,11 +40,12 @@ def evaluate(
         InputError: a config, override or checkpoint that does not fit; broken data.
     """
     from ..config import default_work_dir, load_config
+    from ..config.classifiers import is_classifier
 
     if checkpoint and not Path(checkpoint).is_file():
         raise InputError(f"expected a checkpoint file, but {checkpoint} does not exist.")
     cfg = load_config(config, options)
-    if not checkpoint and not (cfg.model.type in CLASSIFIERS and cfg.model.get("weights")):
+    if not checkpoint and not (is_classifier(cfg.model) and cfg.model.get("weights")):
         raise InputError(
             f"expected a checkpoint file after the config: {cfg.filename} is not a classifier whose "
             "model.weights could be tested without training."

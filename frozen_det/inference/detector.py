@@ -137,8 +137,8 @@ def load_detector(
     from mmdet.utils import register_all_modules
 
     from ..config import load_config
+    from ..config.classifiers import is_classifier
     from ..engine.runner.label_classes import order_for
-    from ..models.detectors.trained_backbone import is_classifier
     from ..weights.loading import read
     from ..weights.whole_checkpoint import load_whole, with_state_dict
 

@@ -11,6 +11,7 @@ import statistics
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..config.classifiers import is_classifier
 from ..datasets.samplers.data_fraction import fraction_of
 from ..errors import InputError
 from ..weights.reading.recorded_config import read_recorded
@@ -68,9 +69,8 @@ class RunRecord:
 
     @property
     def is_classification(self) -> bool:
-        """Whether the run trained a ``frozen_det.ImageClassifier``; False where the config is not known."""
-        model = (self.config.get("model") or {}) if self.config is not None else {}
-        return str(model.get("type", "")).rpartition(".")[2] == "ImageClassifier"
+        """Whether the run trained a classifier; False where the config is not known."""
+        return self.config is not None and is_classifier(self.config.get("model"))
 
     @property
     def seed(self) -> int | None:

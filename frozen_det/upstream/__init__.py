@@ -1,7 +1,7 @@
 """Classification: training the backbones that are worth freezing. Importing it registers its types."""
 
 from ..engine.hooks import averages  # noqa: F401
-from ..engine.optimizers import lamb, rmsprop_tf, warm_up_step  # noqa: F401
+from ..engine.optimizers import lamb, rmsprop_tf, warm_up_cosine, warm_up_step  # noqa: F401
 from . import (  # noqa: F401
     batch_mixing,
     classifier,
@@ -18,7 +18,6 @@ from . import (  # noqa: F401
     shards,
     transforms,
     vgg_gap,
-    warm_up_cosine,
 )
 from .fixres import classifier as fixres_classifier  # noqa: F401
 from .fixres import equalisation as fixres_equalisation  # noqa: F401

@@ -3,9 +3,9 @@
 The rest of the model is not built, so no annotation file or class names are needed.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 
+from ...config.classifiers import is_classifier
 from ...errors import InputError
 from ...weights.loading import read, state_dict_of
 from ..backbone_sources.build import body_strides
@@ -18,11 +18,6 @@ PREFIX = "backbone."
 OF_A_TEACHER = "teacher.backbone."
 # Options of a classifier that its backbone does not need: used in training only, or by the head.
 HEAD_OPTIONS = ("drop_rate", "drop_path_rate", "drop_block_rate", "num_classes", "stochastic_depth_prob")
-
-
-def is_classifier(model: Mapping) -> bool:
-    """Whether a config's model is one of this package's classifiers."""
-    return str(model.get("type")) in ("frozen_det.ImageClassifier", "frozen_det.FixResClassifier")
 
 
 def backbone_config(model: dict, where: str) -> dict:

@@ -27,11 +27,12 @@ def classifier_config(part, work_dir, labelled=None):
         InputError: no such config, or one that trains no classifier.
     """
     from ...config import load_config
+    from ...config.classifiers import is_classifier
     from ...config.parts import flat
 
     cfg = load_config(part["config"], dict(flat(part.get("options") or {})))
-    kind = str(cfg.get("model", {}).get("type", ""))
-    if kind.split(".")[-1] not in ("ImageClassifier", "NoisyClassifier", "FixResClassifier"):
+    if not is_classifier(cfg.get("model")):
+        kind = cfg.get("model", {}).get("type", "")
         raise InputError(f"expected the config of a classifier in {cfg.filename}, got model.type={kind!r}.")
     cfg.work_dir = str(work_dir)
     if labelled is not None:

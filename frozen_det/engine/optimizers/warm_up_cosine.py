@@ -13,8 +13,8 @@ import math
 from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
 from mmengine.optim.scheduler.param_scheduler import INF, _ParamScheduler
 
-from ..errors import InputError
-from ..registry import PARAM_SCHEDULERS
+from ...errors import InputError
+from ...registry import PARAM_SCHEDULERS
 
 
 @PARAM_SCHEDULERS.register_module()
