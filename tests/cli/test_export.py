@@ -1,5 +1,7 @@
 """export: the command finds the backbone in config and checkpoint, and says what it wrote."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -75,3 +77,28 @@ def test_arguments_that_contradict_each_other_are_refused(given, message):
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_the_suffix_says_the_format(suffix):
     assert _format(Arguments(out=f"a{suffix}")) == FORMATS[suffix]
+
+
+def test_with_further_checkpoints_the_first_has_the_config_and_each_gets_a_file(tmp_path, capsys, monkeypatch):
+    from frozen_det import export
+    from frozen_det.inference import family
+
+    taken = {}
+
+    def loaded(checkpoints, configs, device, options):
+        taken.update(checkpoints=checkpoints, configs=configs, device=device, options=options)
+        return "the family"
+
+    def written(members, folder, kind, size):
+        assert (members, folder, kind, size) == ("the family", str(tmp_path), "onnx", (64, 96))
+        report = SimpleNamespace(outputs=("boxes",), largest_difference=0.0, fixed_hw=None)
+        return {"backbone": report, "a": report, "b": report}
+
+    monkeypatch.setattr(family, "load_family", loaded)
+    monkeypatch.setattr(export, "export_family", written)
+    command = ["export", "quickstart", "x/a.pth", "--with", "y/b.pth", "-o", str(tmp_path), "--size", "64", "96"]
+    assert main([*command, "--cfg-options", "data_root=d"]) == 0
+    assert taken["configs"] == {"a": "quickstart"} and taken["device"] == "cpu"
+    assert list(taken["checkpoints"]) == ["a", "b"] and taken["options"] == {"data_root": "d"}
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == [f"{tmp_path}/{name}.onnx" for name in ("backbone", "a", "b")]

@@ -20,6 +20,8 @@ def runs(tmp_path_factory):
     folders = {}
     for name in ("with", "without"):
         cfg = tiny_config(scenes, tmp_path_factory.mktemp(name))
+        if name == "with":
+            cfg.visualizer.vis_backends = [*cfg.visualizer.vis_backends, dict(type="TensorboardVisBackend")]
         # Trained norms and random regions: what a careless pass would move.
         cfg.model.detector.neck.norm_cfg = dict(type="BN")
         cfg.custom_hooks = [dict(type="frozen_det.FrozenProofHook")]
@@ -43,6 +45,16 @@ def test_it_is_logged_at_each_validation_with_its_parts(runs):
     assert len(found) == 2 and all("coco/bbox_mAP" in line for line in found)
     parts = ("loss_rpn_cls", "loss_rpn_bbox", "loss_cls", "loss_bbox")
     assert found[0]["val_loss/loss"] == pytest.approx(sum(found[0][f"val_loss/{part}"] for part in parts), rel=1e-5)
+
+
+def test_tensorboard_has_it_at_each_validation(runs):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    (events,) = Path(runs["with"][0]).glob("*/vis_data/events.out.*")
+    found = accumulator.EventAccumulator(str(events)).Reload().Scalars("val_loss/loss")
+    (path,) = Path(runs["with"][0]).glob("*/vis_data/scalars.json")
+    logged = [json.loads(line) for line in path.read_text().splitlines()]
+    wanted = [line["val_loss/loss"] for line in logged if "val_loss/loss" in line]
+    assert [one.value for one in found] == pytest.approx(wanted, rel=1e-6)
 
 
 def test_boxes_are_resized_with_their_images(runs):
