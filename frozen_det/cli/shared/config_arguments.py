@@ -30,7 +30,8 @@ def add_choices(parser: argparse.ArgumentParser, without: tuple[str, ...] = ()) 
         "patience": dict(type=int, metavar="N", help="stop after N validations without a better score"),
         "detector": dict(metavar="NAME", help="faster, mask, cascade, dino, rtmdet, ...; a wrong name lists them all"),
         "backbone": dict(
-            metavar="NETWORK", help="timm/NAME, torchvision/NAME, or the path of weights whose card names their network"
+            metavar="NETWORK",
+            help="timm/NAME, torchvision/NAME, package:NAME, or the path of weights whose card names their network",
         ),
         "weights": dict(metavar="FILE", help="of the backbone, instead of the library's: a file, timm:TAG, random"),
         "adapters": dict(metavar="TYPE", help="parallel, series, lora, conv_adapter, none"),

@@ -1,4 +1,4 @@
-"""A backbone by one text: `timm/NAME`, `torchvision/NAME`, or the path of weights whose card names their network."""
+"""A backbone by one text: `timm/NAME`, `torchvision/NAME`, `package:NAME`, or the path of weights with a card."""
 
 import os
 
@@ -8,7 +8,7 @@ from ...models.backbone_sources.provenance import body_of_weights
 from ...models.backbone_sources.source import body_types, list_backbones, source_named
 from ...models.backbone_sources.weights import weights_file
 
-_FORMS = "timm/NAME or timm/NAME.TAG, torchvision/NAME, or a file or work directory of a trained backbone"
+_FORMS = "timm/NAME or timm/NAME.TAG, torchvision/NAME, package:NAME, or a file or work directory of a trained backbone"
 
 
 def network_of(text: str, weights: str | None) -> tuple[dict, str]:
@@ -37,7 +37,7 @@ def network_of(text: str, weights: str | None) -> tuple[dict, str]:
             f"expected --backbone as {_FORMS}, got {text!r}: networks of {head} need options. Write them in a config: "
             f"model.detector.backbone.body=dict(type={name.split('.')[0]!r}, ...)."
         )
-    if os.path.exists(os.path.expanduser(text)):
+    if os.path.exists(os.path.expanduser(text)) or text.startswith("package:"):
         if weights is not None:
             raise InputError(
                 f"expected either a file in --backbone, whose weights are taken, or --weights, got {text!r} and "

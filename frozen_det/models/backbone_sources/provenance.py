@@ -10,7 +10,7 @@ from ...weights.key_fitting import under_prefix
 from ...weights.loading import read, state_dict_of
 from .base import Body
 from .source import source_of_architecture, source_of_weights
-from .weights import form_of, weights_file
+from .weights import form_of, source_card, weights_file
 
 
 def describe_weights(body: Body, weights) -> WeightsCard:
@@ -46,13 +46,13 @@ def library_version(architecture: str) -> str:
 
 
 def body_of_weights(weights) -> dict:
-    """The `body` config of the architecture named in the card of a weights file or work directory.
+    """The `body` config of the architecture named in the card of a weights file, work directory or known package.
 
     Raises:
         InputError: no file, no card, or an incomplete card.
     """
     path = _parent_file(weights)
-    card = read_card(path) if path is not None else None
+    card = read_card(path) or source_card(weights) if path is not None else None
     if card is None or card.architecture is None:
         raise InputError(
             f"expected model.backbone.body, got none, and weights={weights!r} have no card that names an "
@@ -105,7 +105,7 @@ def _parent_card(weights) -> WeightsCard:
     path = _parent_file(weights)
     if path is None:
         return WeightsCard()
-    card = read_card(path) or WeightsCard()
+    card = read_card(path) or source_card(weights) or WeightsCard()
     if card.digest and not form_of(weights).is_part:
         return card
     form = form_of(weights)

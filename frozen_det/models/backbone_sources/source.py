@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ...errors import InputError, closest
 from ...registry import BACKBONE_SOURCES
+from ...weights.card import WeightsCard
 from ...weights.host_guard import reading_safely
 from .base import Body, Preprocess
 from .classifier import Network
@@ -90,6 +91,10 @@ class BackboneSource:
 
     def weights_file(self, tag: str) -> Path | None:
         """The local file of ``weights='NAME:TAG'``; None if it is not a file."""
+        return None
+
+    def card(self, tag: str) -> WeightsCard | None:
+        """What is known of ``weights='NAME:TAG'`` beyond its file: network and input; None for nothing."""
         return None
 
     def licence(self, architecture: str, tag: str) -> str | None:

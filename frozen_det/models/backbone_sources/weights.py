@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import InputError, closest
-from ...weights.card import card_of, verify
+from ...weights.card import WeightsCard, card_of, verify
 from ...weights.class_names import stated_classes
 from ...weights.key_fitting import under_prefix
 from ...weights.loading import LoadReport, is_averaged_by_host, load_strictly, read, state_dict_of
@@ -87,6 +87,12 @@ def weights_file(weights) -> Path | None:
     return _newest(Path(weights).expanduser()) if named is None else named[0].weights_file(named[1])
 
 
+def source_card(weights) -> WeightsCard | None:
+    """The card that the source of weights has for them, beside their file; None for files and unknown packages."""
+    named = source_of_weights(form_of(weights).path)
+    return None if named is None else named[0].card(named[1])
+
+
 def _newest(path: Path) -> Path:
     """A file as given; the newest checkpoint of a work directory."""
     if not os.path.isdir(path):  # False for an impossible file name, where Path.is_dir may raise
@@ -152,7 +158,7 @@ def tensors_of(body: Body, body_cfg: dict, weights) -> StoredTensors:
         checkpoint = read(path)
         state = state_dict_of(checkpoint, where, form.key)
         refuse_unreadable(state, where)
-        card = card_of(checkpoint, where)
+        card = card_of(checkpoint, where) or source_card(weights)
         if card is not None and not form.is_part:  # a card describes the weights that are used by default
             verify(card, state, where)
             reason = refusal(card, body.architecture, where)

@@ -7,7 +7,7 @@ from ..backbone_sources.base import Body, Preprocess, on_meta
 from ..backbone_sources.build import build_body, feature_strides, pretrained_of
 from ..backbone_sources.provenance import body_of_weights
 from ..backbone_sources.source import source_of_weights
-from ..backbone_sources.weights import weights_file
+from ..backbone_sources.weights import source_card, weights_file
 from ..backbones.description import is_described
 
 
@@ -74,7 +74,7 @@ def _card(weights):
     if weights is None or (isinstance(weights, str) and weights == "random"):
         return None
     path = None if is_described() else weights_file(weights)
-    return read_card(path) if path is not None and path.is_file() else None
+    return read_card(path) or source_card(weights) if path is not None and path.is_file() else None
 
 
 def _all_strides(body: dict) -> tuple[int, ...]:

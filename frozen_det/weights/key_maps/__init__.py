@@ -7,7 +7,7 @@ never guessed.
 from collections.abc import Mapping
 
 from ...errors import InputError
-from . import efficientnet, tensorflow_resnet
+from . import efficientnet, mobilenetv2, tensorflow_resnet
 from .families import RULES
 from .templates import Rule, fill, match
 
@@ -121,6 +121,9 @@ def renamed_to_fit(state: Mapping, wanted: Mapping, heads: frozenset[str]) -> tu
     counted = tensorflow_resnet.timm_names(state, tensorflow_resnet.blocks_of(wanted))
     if counted is not None:
         return counted, "layers of a TensorFlow ResNet-RS counted through"
+    mobile = mobilenetv2.renamed(state, wanted)
+    if mobile is not None:
+        return mobile
     state, classifier = _without_heads(state, heads)
     target_names, _ = _without_heads(wanted, heads)
     best, fits = None, 0
