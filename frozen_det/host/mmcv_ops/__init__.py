@@ -1,9 +1,11 @@
-"""A stand-in for ``mmcv._ext``, used only where mmcv's compiled ops are absent.
+"""A stand-in for ``mmcv._ext`` where mmcv's compiled ops are absent, and a guard before them where they are there.
 
 mmcv's Python layer imports one compiled module, ``mmcv._ext``. The stand-in gives the operators that mmdet's
 detectors call, on torchvision's binaries where these compute the same and in plain tensor arithmetic elsewhere, on
 the CPU and on a GPU. Any other operator can be looked up (mmcv does that at import) but raises by name when it is
 called. Finding it loads no torch; the operators are imported with ``mmcv._ext``.
+
+Compiled operators stay mmcv's own; see :mod:`.compiled` for what is done to the tensors they are handed.
 """
 
 import importlib.machinery
@@ -36,6 +38,29 @@ class _StandInFinder:
                 setattr(module, name, outside_autocast(operator))
 
 
+class _CompiledFinder:
+    """Finds mmcv's compiled ``mmcv._ext`` by the other finders, and guards its operators once they are loaded."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name != _NAME:
+            return None
+        others = [f for f in sys.meta_path if f not in (_CompiledFinder, _StandInFinder) and hasattr(f, "find_spec")]
+        spec = next(filter(None, (finder.find_spec(name, path, target) for finder in others)), None)
+        if spec is None or spec.loader is None:
+            return None
+        run = spec.loader.exec_module
+
+        def exec_module(module):
+            from .compiled import guard
+
+            run(module)
+            guard(module)
+
+        spec.loader.exec_module = exec_module
+        return spec
+
+
 class _StandIn(types.ModuleType):
     """The module object: the operators that have a counterpart, every other name a function that raises."""
 
@@ -55,9 +80,15 @@ class _StandIn(types.ModuleType):
 
 
 def install() -> None:
-    """Make the stand-in importable as ``mmcv._ext``. Does nothing the second time; real ops always win."""
-    if not any(finder is _StandInFinder for finder in sys.meta_path):
-        sys.meta_path.append(_StandInFinder)
+    """Make the stand-in importable as ``mmcv._ext``; real ops always win, guarded. Does nothing the second time."""
+    if any(finder is _StandInFinder for finder in sys.meta_path):
+        return
+    sys.meta_path.append(_StandInFinder)
+    sys.meta_path.insert(0, _CompiledFinder)
+    if _NAME in sys.modules:  # mmcv was imported first
+        from .compiled import guard
+
+        guard(sys.modules[_NAME])
 
 
 def in_use() -> bool:
