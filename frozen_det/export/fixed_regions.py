@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 from mmcv.ops import RoIAlign
-from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
+from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor as HostSingleRoIExtractor
 from torch import Tensor, nn
 
 from ..errors import InputError
+from ..models.roi_heads.roi_extractor import SingleRoIExtractor
 
 _NAMES = ("bbox_roi_extractor", "mask_roi_extractor")
 
@@ -73,7 +74,8 @@ def extractors(roi_head: nn.Module) -> list[nn.Module]:
 
 def refuse_extractor(extractor: nn.Module) -> None:
     """Raise InputError unless it is a SingleRoIExtractor, or one that changes its layers alone, of RoIAlign layers."""
-    if getattr(type(extractor), "forward", None) is not SingleRoIExtractor.forward:
+    forward = getattr(type(extractor), "forward", None)
+    if forward not in (HostSingleRoIExtractor.forward, SingleRoIExtractor.forward):
         raise _refusal(extractor, "combines levels in its own way")
     for layer in _layers(extractor):
         if not isinstance(layer, RoIAlign) or layer.pool_mode != "avg":

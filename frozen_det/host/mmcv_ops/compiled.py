@@ -11,30 +11,9 @@ import inspect
 
 # Parameters, under mmcv's names, that no operator writes to. Any other may be a result.
 _READ = frozenset(
-    [
-        "input",
-        "rois",
-        "weight",
-        "offset",
-        "mask",
-        "bias",
-        "grad_output",
-        "features",
-        "masks",
-        "boxes",
-        "scores",
-        "bboxes1",
-        "bboxes2",
-        "value",
-        "target",
-        "softmax",
-        "value_spatial_shapes",
-        "value_level_start_index",
-        "sampling_locations",
-        "attention_weights",
-        "mask_h_idx",
-        "mask_w_idx",
-    ]
+    {"input", "rois", "weight", "offset", "mask", "bias", "grad_output", "features", "masks", "boxes", "scores"}
+    | {"bboxes1", "bboxes2", "value", "target", "softmax", "value_spatial_shapes", "value_level_start_index"}
+    | {"sampling_locations", "attention_weights", "mask_h_idx", "mask_w_idx"}
 )
 
 
@@ -53,7 +32,7 @@ def guard(module) -> None:
 
 
 def as_kernels_read(operator, signature: inspect.Signature):
-    """The operator for tensors of any strides and of bfloat16; others reach it as they are, without a copy.
+    """The operator for tensors of any strides, of bfloat16 and of mixed dtypes; others reach it without a copy.
 
     Args:
         operator: a compiled function, or one that reads memory as it does.
@@ -66,7 +45,8 @@ def as_kernels_read(operator, signature: inspect.Signature):
 
         given = signature.bind(*args, **kwargs).arguments
         tensors = {name: value for name, value in given.items() if isinstance(value, torch.Tensor)}
-        short = any(tensor.dtype == torch.bfloat16 for tensor in tensors.values())
+        dtypes = {tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()}
+        short = torch.bfloat16 in dtypes or len(dtypes) > 1
         read = {name: _as_read(tensor, short) for name, tensor in tensors.items()}
         result = operator(
             *[read.get(name, value) for name, value in zip(signature.parameters, args)],
@@ -85,7 +65,7 @@ def as_kernels_read(operator, signature: inspect.Signature):
 
 
 def _as_read(tensor, short: bool):
-    """The tensor itself where a kernel can take it; else its copy, in float32 if the call has bfloat16 in it."""
+    """The tensor itself where a kernel can take it; else its copy, 16-bit values in float32 where `short` says so."""
     import torch
 
     if short and tensor.dtype in (torch.bfloat16, torch.float16):

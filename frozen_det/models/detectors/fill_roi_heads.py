@@ -3,6 +3,7 @@
 import inspect
 
 import torch
+from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 
 from ...errors import InputError
 from ...host.signatures import argument_of
@@ -56,6 +57,8 @@ def _each(part, fill):
 
 def _fill_extractor(extractor: dict, levels: Levels, where: str) -> dict:
     extractor, kind = dict(extractor), class_of(extractor)
+    if kind is SingleRoIExtractor:
+        extractor["type"] = "frozen_det.SingleRoIExtractor"  # the same, with regions in float32 in mixed precision
     extractor.setdefault("out_channels", levels.channels[0])
     # The authors pool from every level of the pyramid (levels 2-6 or 3-7), mmdet from the first four.
     extractor.setdefault("featmap_strides", list(levels.strides))

@@ -2,54 +2,22 @@
 
 import importlib.util
 import inspect
-import math
 
 import pytest
 import torch
 
 from frozen_det.host import mmcv_ops
-from frozen_det.host.mmcv_ops.compiled import as_kernels_read, guard
+from frozen_det.host.mmcv_ops.compiled import as_kernels_read
+
+from .as_compiled import read_raw_memory
 
 pytestmark = pytest.mark.skipif(not mmcv_ops.in_use(), reason="mmcv has its compiled ops here")
-
-
-def as_compiled(operator):
-    """A stand-in operator that reads and writes memory as mmcv's kernels do: rows on end, one dtype, no bfloat16."""
-
-    def run(*args, **kwargs):
-        tensors = [value for value in [*args, *kwargs.values()] if isinstance(value, torch.Tensor)]
-        dtypes = {tensor.dtype for tensor in tensors if tensor.is_floating_point()}
-        if torch.bfloat16 in dtypes:
-            raise RuntimeError("\"kernel\" not implemented for 'BFloat16'")
-        if len(dtypes) > 1:
-            raise RuntimeError(f"expected one scalar type, got {sorted(map(str, dtypes))}")
-        return operator(*map(_as_stored, args), **{name: _as_stored(value) for name, value in kwargs.items()})
-
-    return run
-
-
-def _as_stored(value):
-    if not isinstance(value, torch.Tensor):
-        return value
-    strides = [math.prod(value.shape[axis + 1 :]) for axis in range(value.ndim)]
-    return value.detach().as_strided(value.shape, strides)
 
 
 @pytest.fixture
 def compiled(monkeypatch):
     """Called, it makes mmcv's operators read memory as compiled ones do, with the guard before them or without."""
-    import mmcv._ext as module
-
-    from frozen_det.host.mmcv_ops import boxes, deformable, focal_loss, reassembly, roi_pooling
-
-    def install(guarded: bool = True):
-        for family in (boxes, deformable, focal_loss, reassembly, roi_pooling):
-            for name in family.OPERATORS:
-                monkeypatch.setattr(module, name, as_compiled(getattr(module, name)))
-        if guarded:
-            guard(module)
-
-    return install
+    return lambda guarded=True: read_raw_memory(monkeypatch, guarded)
 
 
 def _map(channels=4, seed=0):
@@ -129,21 +97,8 @@ def _results(name, turn, dtype=torch.float32):
 
 # mmcv's PrRoIPool forgets, of a map that it has to reorder, that a gradient is wanted.
 WITHOUT_GRADIENT = ("bbox_overlaps", "nms", "soft_nms", "PrRoIPool")
-NAMES = [
-    "RoIAlign",
-    "RoIPool",
-    "PrRoIPool",
-    "DeformRoIPool",
-    "deform_conv2d",
-    "modulated_deform_conv2d",
-    "ms_deform_attn",
-    "carafe",
-    "sigmoid_focal_loss",
-    "softmax_focal_loss",
-    "bbox_overlaps",
-    "nms",
-    "soft_nms",
-]
+NAMES = ["RoIAlign", "RoIPool", "PrRoIPool", "DeformRoIPool", "deform_conv2d", "modulated_deform_conv2d"]
+NAMES += ["ms_deform_attn", "carafe", "sigmoid_focal_loss", "softmax_focal_loss", "bbox_overlaps", "nms", "soft_nms"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -162,6 +117,17 @@ def test_bfloat16_is_computed_in_float32_and_comes_back_in_bfloat16(compiled, na
         if name not in ("nms", "soft_nms"):
             assert found.dtype == torch.bfloat16
         torch.testing.assert_close(found.float(), expected.float(), rtol=8e-3, atol=8e-3)
+
+
+def test_maps_in_float16_and_regions_in_float32_keep_the_regions_coordinates(compiled):
+    """mmdet's GenericRoIExtractor leaves regions as they are beside maps of 16 bits."""
+    from mmcv.ops import RoIAlign
+
+    layer, rois = RoIAlign((2, 3), 0.25, 2), ROIS + 0.0001  # a coordinate that float16 does not hold
+    wanted = layer(_map().half().float(), rois).half()
+    compiled()
+    found = layer(_map().half(), rois)
+    assert found.dtype == torch.float16 and torch.equal(found, wanted)
 
 
 @pytest.mark.parametrize("name", ["RoIAlign", "deform_conv2d", "modulated_deform_conv2d", "carafe"])

@@ -98,3 +98,26 @@ def test_another_layer_is_refused_by_name(layer):
         MODELS.build(
             ConfigDict(type="frozen_det.RoIExtractor", out_channels=3, featmap_strides=STRIDES, roi_layer=layer)
         )
+
+
+@pytest.mark.parametrize("kind", ["frozen_det.SingleRoIExtractor", "frozen_det.RoIExtractor"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_in_16_bits_regions_keep_their_corners(kind, dtype):
+    """Values of a ramp along x give the place where it is read; 16 bits move corners at 1280 px by up to 4 px."""
+    rois = torch.tensor([[0, 1021.3, 40.0, 1211.3, 60.0], [0, 515.0, 10.0, 531.0, 18.0]])
+    ramps = [(torch.arange(1280 // s) * 1.0).expand(1, 3, 160 // s, -1) for s in STRIDES]  # values that 16 bits hold
+    wanted = extractor(kind)(ramps, rois)
+    short = [ramp.to(dtype).requires_grad_() for ramp in ramps]
+    with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+        found = extractor(kind)(short, rois)
+    assert found.dtype == dtype and torch.equal(found, wanted.to(dtype))
+    found.float().sum().backward()
+    assert short[0].grad.dtype == dtype and short[0].grad.float().sum() == pytest.approx(2 * 3 * 49, rel=1e-2)
+
+
+def test_outside_of_mixed_precision_the_one_in_mmdets_place_gives_mmdets_values():
+    features, rois = maps(), ROIS[3:5]
+    for dtype in (torch.float64, torch.float32):
+        levels = [level.to(dtype) for level in features]
+        theirs = extractor("SingleRoIExtractor", aligned=False)(levels, rois.to(dtype))
+        assert torch.equal(extractor("frozen_det.SingleRoIExtractor", aligned=False)(levels, rois.to(dtype)), theirs)
