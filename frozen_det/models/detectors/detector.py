@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from ...errors import InputError
 from ...registry import MODELS
+from ..layers.best_candidates import predict_from_the_best
 from .fill_classes import Classes, count_classes, fill_classes
 from .fill_heads import fill_heads, made_for_one_size
 from .fill_input import fill_input, fill_padding
@@ -47,6 +48,7 @@ class Detector:
         num_stuff_classes: int | None = None,
         backbone: dict | None = None,
     ):
+        from mmdet.models.roi_heads.bbox_heads.bbox_head import BBoxHead
         from mmdet.registry import MODELS as MMDET_MODELS
         from mmengine.config import ConfigDict
         from mmengine.registry import DefaultScope
@@ -54,7 +56,11 @@ class Detector:
         # Types without a scope are mmdet's, even if no Runner has set the default scope yet.
         with DefaultScope.overwrite_default_scope("mmdet"):
             filled = fill_blanks(detector, num_classes, classes_from, num_stuff_classes, backbone)
-            return check_positions(MMDET_MODELS.build(ConfigDict(filled)))
+            built = check_positions(MMDET_MODELS.build(ConfigDict(filled)))
+        for part in built.modules():
+            if isinstance(part, BBoxHead):
+                predict_from_the_best(part)
+        return built
 
 
 def fill_blanks(

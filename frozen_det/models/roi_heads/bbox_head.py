@@ -13,6 +13,7 @@ from torch import nn
 
 from ...errors import InputError
 from ...registry import MODELS
+from ..layers.best_candidates import predict_from_the_best
 from ..layers.checkpointing import run_keeping_convolutions_only
 from ..layers.conv_norm_act import AUTHORS_NORM, SWISH, ConvNormAct, LinearNormAct
 
@@ -83,6 +84,7 @@ class ConvFCBBoxHead(HostConvFCBBoxHead):
         del self.relu  # every layer has its own activation
         self.init_cfg = init_cfg
         self._set_initial_weights(fc_init)
+        predict_from_the_best(self)
 
     def _add_conv_fc_branch(
         self, num_branch_convs: int, num_branch_fcs: int, in_channels: int, is_shared: bool = False

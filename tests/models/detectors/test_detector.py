@@ -60,6 +60,21 @@ def test_the_result_is_the_plain_mmdet_detector_with_mmdets_keys(detector):
     assert keys["roi_head.bbox_head.fc_cls.weight"].shape[0] == 4
 
 
+def test_mmdets_own_heads_pool_in_float32_and_choose_the_best_candidates(detector):
+    from mmdet.models.roi_heads.bbox_heads import Shared2FCBBoxHead
+    from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
+
+    from frozen_det.models.layers.best_candidates import predict_single
+    from frozen_det.models.roi_heads.roi_extractor import SingleRoIExtractor as InFloat32
+
+    assert detector["roi_head"]["bbox_head"]["type"] == "Shared2FCBBoxHead"
+    assert detector["roi_head"]["bbox_roi_extractor"]["type"] == "SingleRoIExtractor"
+    roi_head = MODELS.build(dict(type="frozen_det.Detector", detector=detector, num_classes=3)).roi_head
+    assert type(roi_head.bbox_head) is Shared2FCBBoxHead
+    assert roi_head.bbox_head._predict_by_feat_single.__func__ is predict_single
+    assert type(roi_head.bbox_roi_extractor) is InFloat32 and issubclass(InFloat32, SingleRoIExtractor)
+
+
 def test_the_config_given_is_not_changed(detector):
     before = copy.deepcopy(detector)
     fill_blanks(detector, num_classes=7)
