@@ -50,6 +50,9 @@ DATA_SAMPLERS = Registry(
 )
 FUNCTIONS = Registry("function", parent=root.FUNCTIONS, scope="frozen_det", locations=["frozen_det.upstream"])
 HOOKS = Registry("hook", parent=root.HOOKS, scope="frozen_det", locations=["frozen_det.engine", "frozen_det.upstream"])
+OPTIM_WRAPPERS = Registry(
+    "optimizer wrapper", parent=root.OPTIM_WRAPPERS, scope="frozen_det", locations=["frozen_det.engine"]
+)
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     "optimizer wrapper constructor",
     parent=root.OPTIM_WRAPPER_CONSTRUCTORS,

@@ -16,9 +16,11 @@ from .hooks.unfreeze import UnfreezeHook
 from .hooks.validation_loss import ValidationLossHook
 from .hooks.validation_pictures import ValidationPicturesHook
 from .hooks.views import ViewsHook
+from .optimizers.autocast_wrapper import AutocastOptimWrapper
 from .optimizers.parameter_groups import RoleParameterGroups
 
 __all__ = [
+    "AutocastOptimWrapper",
     "CheckpointMatchHook",
     "ExtendsHook",
     "FeatureCacheHook",

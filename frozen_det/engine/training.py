@@ -60,7 +60,8 @@ def train(
         resume: ``"auto"`` continues from the newest checkpoint of `work_dir`, if it has one; a path from that file or
             folder; None begins again.
         seed: of the run; by default the config's.
-        amp: automatic mixed precision (GPUs only).
+        amp: automatic mixed precision: on a GPU in float16, or in bfloat16 where ``optim_wrapper.dtype`` says so; on a
+            CPU in bfloat16.
         validation_loss: compute the loss on the validation images too, at every validation; it costs as much again.
         launcher: how the processes were started: ``none``, ``pytorch`` (torchrun), ``slurm`` or ``mpi``.
         fraction: share of the training images, in (0, 1]; every class keeps at least one image. None takes all.
@@ -139,12 +140,22 @@ def training_config(
 def _set_amp(cfg) -> None:
     import torch
 
-    if not torch.cuda.is_available():
-        raise InputError("--amp needs a GPU: the host's mixed precision runs on no CPU. Leave --amp out here.")
-    if cfg.optim_wrapper.type not in ("OptimWrapper", "AmpOptimWrapper"):
-        raise InputError(f"--amp works with optim_wrapper.type='OptimWrapper', got {cfg.optim_wrapper.type!r}.")
-    cfg.optim_wrapper.type = "AmpOptimWrapper"
-    cfg.optim_wrapper.setdefault("loss_scale", "dynamic")
+    wrapper, on_gpu = cfg.optim_wrapper, torch.cuda.is_available()
+    if wrapper.type == "frozen_det.AutocastOptimWrapper":
+        return
+    if wrapper.type not in ("OptimWrapper", "AmpOptimWrapper"):
+        raise InputError(f"--amp works with optim_wrapper.type='OptimWrapper', got {wrapper.type!r}.")
+    if wrapper.get("dtype", "float16" if on_gpu else "bfloat16") == "bfloat16":
+        wrapper.pop("dtype", None)
+        wrapper.pop("loss_scale", None)
+        wrapper.type = "frozen_det.AutocastOptimWrapper"
+        return
+    if not on_gpu:
+        raise InputError(
+            f"--amp on a CPU is bfloat16 alone: optim_wrapper.dtype={wrapper.dtype!r} needs a GPU. Leave it out here."
+        )
+    wrapper.type = "AmpOptimWrapper"
+    wrapper.setdefault("loss_scale", "dynamic")
 
 
 def _set_fraction(cfg, share: float | None, seed: int, same_updates: bool, log) -> None:

@@ -19,7 +19,7 @@ from .necks.simple_pyramid import SimpleFeaturePyramid
 from .roi_heads.bbox_head import ConvFCBBoxHead
 from .roi_heads.cascade_roi_head import CascadeRoIHead
 from .roi_heads.mask_head import FCNMaskHead
-from .roi_heads.roi_extractor import RoIExtractor
+from .roi_heads.roi_extractor import RoIExtractor, SingleRoIExtractor
 from .task_modules.anchor_assigner import ForcedMatchAssigner
 from .task_modules.box_coder import InclusiveBoxCoder
 
@@ -46,5 +46,6 @@ __all__ = [
     "RoIExtractor",
     "SSDHead",
     "SimpleFeaturePyramid",
+    "SingleRoIExtractor",
     "fill_blanks",
 ]

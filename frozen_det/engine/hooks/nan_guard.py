@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.optim import OptimWrapperDict
+from mmengine.optim import AmpOptimWrapper, OptimWrapperDict
 from mmengine.structures import BaseDataElement
 from torch import nn
 
@@ -75,7 +75,7 @@ class NaNGuardHook(Hook):
             f"expected a finite loss, got {float(loss.detach().sum())} in iteration {runner.iter + 1}, {origin}. "
             f"Images: {_image_names(self._batch)}. The step was not taken: the weights are those before it. Lower "
             "optim_wrapper.optimizer.lr or lengthen the warm-up, set optim_wrapper.clip_grad, or look at these "
-            "images' annotations; in float16 use bfloat16."
+            f"images' annotations.{_of_precision(runner.optim_wrapper)}"
         )
 
     def _draw_again(self, runner) -> None:
@@ -150,6 +150,16 @@ def _tensors(value) -> Iterator[torch.Tensor]:
     elif isinstance(value, (list, tuple)):
         for inner in value:
             yield from _tensors(inner)
+
+
+def _of_precision(wrapper) -> str:
+    """A further remedy, where the range of float16 may have been the reason."""
+    if isinstance(wrapper, AmpOptimWrapper) and wrapper.cast_dtype in (None, torch.float16):
+        return (
+            " In float16 values beyond 65504 are infinite: in place of --amp set "
+            "optim_wrapper.type=frozen_det.AutocastOptimWrapper, which is bfloat16."
+        )
+    return ""
 
 
 def _wrappers(runner) -> list:

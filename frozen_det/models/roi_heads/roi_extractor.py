@@ -5,9 +5,9 @@ a pixel; so both are pooled in float32 here, and what is pooled returns in the m
 
 Source of the positions: `multilevel_crop_and_resize` in official/vision/ops/spatial_transform_ops.py of
 tensorflow/models. Sample i of n along a side lies at (start + (i + 0.5) * length / n) / stride in cells, cell 0 at
-coordinate 0. mmdet's RoIAlign with `aligned=False` has the same positions but takes no region smaller than one cell (8 px at stride 8, of which large-scale
-jitter makes many); with `aligned=True` it takes any, half a cell further up and left. Half a cell added to the
-region gives the authors' positions from the latter.
+coordinate 0. mmdet's RoIAlign with `aligned=False` has the same positions but takes no region smaller than one cell
+(8 px at stride 8, of which large-scale jitter makes many); with `aligned=True` it takes any, half a cell further up and
+left. Half a cell added to the region gives the authors' positions from the latter.
 """
 
 import torch
