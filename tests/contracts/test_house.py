@@ -16,7 +16,7 @@ PACKAGE = ROOT / "frozen_det"
 LEVELS = [
     {"cli"},
     {"robustness"},
-    {"workflows", "benchmarks"},
+    {"workflows", "benchmarks", "advisor"},
     {"inference", "upstream"},
     {"engine", "export", "reports"},
     {"models"},
