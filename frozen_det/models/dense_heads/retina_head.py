@@ -6,7 +6,7 @@ HuberLoss(delta=0.1) with weight 50 / 4 over positives + 1 (they average the 4 n
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import torch
 from mmdet.models.dense_heads import RetinaHead as HostRetinaHead
@@ -85,8 +85,9 @@ class RetinaHead(HostRetinaHead):
         self.retina_reg = build_conv(channels, self.num_base_priors * self.bbox_coder.encode_size, 3, std=1e-5)
         nn.init.constant_(self.retina_cls.bias, -math.log((1 - self._prior_prob) / self._prior_prob))
 
-    def forward(self, x: Sequence[torch.Tensor]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    def forward(self, x: Iterable[torch.Tensor]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """Class logits (N, A * num_classes, H_l, W_l) and encoded boxes (N, 4A, H_l, W_l) per level."""
+        x = list(x)  # mmdet's takes a generator too
         return multi_apply(self.forward_single, x, range(len(x)))
 
     def forward_single(self, x: torch.Tensor, level: int) -> tuple[torch.Tensor, torch.Tensor]:

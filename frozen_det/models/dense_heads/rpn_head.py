@@ -5,12 +5,12 @@ ops/anchor.py, tasks/maskrcnn.py. mmdet's RPNHead has no norm, divides both loss
 the box loss on sampled anchors only; each of these is an option here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import torch
 from mmdet.models.dense_heads import RPNHead as HostRPNHead
 from mmdet.models.task_modules.prior_generators import anchor_inside_flags
-from mmdet.models.utils import multi_apply, unmap
+from mmdet.models.utils import multi_apply
 from mmdet.structures.bbox import get_box_tensor
 from mmengine.structures import InstanceData
 
@@ -88,8 +88,9 @@ class RPNHead(HostRPNHead):
             self.feat_channels, self.num_base_priors * self.bbox_coder.encode_size, 1, std=self._output_std
         )
 
-    def forward(self, x: Sequence[torch.Tensor]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    def forward(self, x: Iterable[torch.Tensor]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """Objectness logits (N, A, H_l, W_l) and encoded boxes (N, 4A, H_l, W_l) per level."""
+        x = list(x)  # mmdet's takes a generator too
         return multi_apply(self.forward_single, x, range(len(x)))
 
     def forward_single(self, x: torch.Tensor, level: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -108,33 +109,33 @@ class RPNHead(HostRPNHead):
             return super()._get_targets_single(
                 flat_anchors, valid_flags, gt_instances, img_meta, gt_instances_ignore, unmap_outputs
             )
-        inside = anchor_inside_flags(
-            flat_anchors, valid_flags, img_meta["img_shape"][:2], self.train_cfg["allowed_border"]
-        )
-        if not inside.any():
+        border = self.train_cfg["allowed_border"]
+        inside = anchor_inside_flags(flat_anchors, valid_flags, img_meta["img_shape"][:2], border)  # (A,)
+        # With a border of -1 no anchor is outside but for padding: nothing to ask the GPU for.
+        if border >= 0 and not inside.any():
             raise InputError(
                 "expected an anchor inside the image, got none, in model.train_cfg.rpn.allowed_border. "
                 "Set it to -1 (the authors' anchors may cross the border)."
             )
-        priors = InstanceData(priors=flat_anchors[inside])
+        # Anchors outside stay, without overlap and ignored: leaving them out would make sizes that the host waits for.
+        anchors = get_box_tensor(flat_anchors)
+        priors = InstanceData(priors=torch.where(inside[:, None], anchors, 0))
         assigned = self.assigner.assign(priors, gt_instances, gt_instances_ignore)
+        assigned.gt_inds = torch.where(inside, assigned.gt_inds, -1)
         sampled = self.sampler.sample(assigned, priors, gt_instances)
-        labels = assigned.gt_inds.new_full((len(priors),), self.num_classes)
-        label_weights = priors.priors.new_zeros(len(priors))
+        labels = assigned.gt_inds.new_full((len(anchors),), self.num_classes)
+        label_weights = anchors.new_zeros(len(anchors))
         labels[sampled.pos_inds] = sampled.pos_gt_labels
         label_weights[sampled.pos_inds] = max(self.train_cfg["pos_weight"], 0) or 1.0
         label_weights[sampled.neg_inds] = 1.0
-        targets, weights = (priors.priors.new_zeros(len(priors), 4) for _ in range(2))
-        matched = assigned.gt_inds > 0
-        if matched.any():
-            gt_boxes = get_box_tensor(gt_instances.bboxes)[assigned.gt_inds[matched] - 1]
-            targets[matched] = self.bbox_coder.encode(priors.priors[matched], gt_boxes)
-            weights[matched] = 1.0
-        per_anchor = (labels, label_weights, targets, weights)
-        if unmap_outputs:
-            fills = (self.num_classes, 0, 0, 0)
-            per_anchor = tuple(unmap(t, len(flat_anchors), inside, fill=f) for t, f in zip(per_anchor, fills))
-        return (*per_anchor, sampled.pos_inds, sampled.neg_inds, sampled)
+        weights = (assigned.gt_inds > 0).to(anchors)[:, None].expand(-1, 4)
+        if len(gt_instances):
+            objects = get_box_tensor(gt_instances.bboxes)[(assigned.gt_inds - 1).clamp_min(0)]
+            # What an anchor without object would have is discarded; it may not be finite.
+            targets = torch.where(weights > 0, self.bbox_coder.encode(anchors, objects), 0)
+        else:
+            targets = torch.zeros_like(anchors)
+        return labels, label_weights, targets, weights, sampled.pos_inds, sampled.neg_inds, sampled
 
     def loss_by_feat_single(
         self, cls_score, bbox_pred, anchors, labels, label_weights, bbox_targets, bbox_weights, avg_factor: float

@@ -270,3 +270,35 @@ def test_retina_starts_with_one_percent_scores_and_a_norm_per_level():
     assert [len(n) for n in head.cls_tower.norms] == [2, 2, 2]
     norm = head.reg_tower.norms[0][0]
     assert (norm.eps, norm.momentum) == (1e-3, 0.01)
+
+
+@pytest.mark.parametrize(("border", "padded"), [(-1, 128), (-1, 70), (0, 128), (0, 90)])
+@pytest.mark.parametrize("boxes", [[], [(8, 8, 40, 44), (30, 20, 62, 60), (2, 2, 7, 9)]])
+def test_anchors_outside_are_ignored_as_where_mmdet_leaves_them_out(border, padded, boxes):
+    head = rpn(num=24)
+    head.train_cfg["allowed_border"] = border
+    shape = (padded, padded)
+    meta = dict(META, img_shape=shape, pad_shape=shape)
+    anchors = torch.cat(head.prior_generator.grid_priors(SIZES, device="cpu"))
+    valid = torch.cat(head.prior_generator.valid_flags(SIZES, shape, device="cpu"))
+    found = {}
+    for kind in ("sampled", "matched_per_level"):  # the first is mmdet's code
+        head.box_loss = kind
+        torch.manual_seed(0)
+        found[kind] = head._get_targets_single(anchors, valid, objects(*boxes), meta)
+    labels, label_weights, targets, weights, *_ = found["matched_per_level"]
+    host_labels, host_label_weights, host_targets, host_weights, *_ = found["sampled"]
+    assert torch.equal(labels, host_labels) and torch.equal(label_weights, host_label_weights)
+    assert label_weights.sum() == 24 and valid.all() == (padded == 128)
+    assert (host_weights.sum() > 0) == bool(boxes)
+    drawn = host_weights > 0
+    assert torch.equal(targets[drawn].float(), host_targets[drawn].float()) and (weights[drawn] == 1).all()
+    assert torch.isfinite(targets).all() and (targets[weights == 0] == 0).all()
+
+
+@pytest.mark.parametrize("kind", ["RPNHead", "RetinaHead"])
+def test_maps_may_come_from_a_generator(kind):
+    head = rpn() if kind == "RPNHead" else retina()
+    head.eval()
+    for one, other in zip(head(iter(maps())), head(maps())):
+        assert len(one) == len(SIZES) and all(map(torch.equal, one, other))
