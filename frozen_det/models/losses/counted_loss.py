@@ -149,7 +149,9 @@ class CountedLoss(nn.Module):
                 f"(model: loss_cls of type frozen_det.{self._kind()}). Give the annotation file that "
                 "the model trains on."
             )
-        return self.class_values.to(cls_score.device)
+        if self.class_values.device != cls_score.device:  # computed on the CPU, and taken along once
+            self.class_values = self.class_values.to(cls_score.device)
+        return self.class_values
 
     def _counts(self) -> list[int]:
         if self.num_instances is not None:

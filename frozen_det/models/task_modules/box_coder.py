@@ -45,15 +45,18 @@ class InclusiveBoxCoder(DeltaXYWHBBoxCoder):
             The shape of ``pred_bboxes``, xyxy in px.
         """
         boxes = get_box_tensor(super().decode(_longer(bboxes), pred_bboxes, None, wh_ratio_clip))
-        # x2 and y2 are the last included pixel.
-        last = boxes.new_tensor([0.0, 0.0, 1.0, 1.0]).repeat(boxes.shape[-1] // 4)
-        boxes = boxes - last
+        boxes = _stretched(boxes, -1.0)  # x2 and y2 are the last included pixel
         if max_shape is not None and self.clip_border:
-            limits = boxes.new_tensor([max_shape[1], max_shape[0]]).repeat(boxes.shape[-1] // 2)
-            boxes = torch.minimum(boxes.clamp_min(0), limits)
+            xs, ys = boxes.unflatten(-1, (-1, 2)).unbind(-1)
+            boxes = torch.stack([xs.clamp(0, max_shape[1]), ys.clamp(0, max_shape[0])], dim=-1).flatten(-2)
         return HorizontalBoxes(boxes) if self.use_box_type else boxes
 
 
 def _longer(boxes) -> torch.Tensor:
-    boxes = get_box_tensor(boxes)
-    return boxes + boxes.new_tensor([0.0, 0.0, 1.0, 1.0])
+    return _stretched(get_box_tensor(boxes), 1.0)
+
+
+def _stretched(boxes: torch.Tensor, pixels: float) -> torch.Tensor:
+    """(..., 4 * n) boxes whose far corners are moved. A tensor of the four steps would have to be copied to a GPU."""
+    near, far = boxes.unflatten(-1, (-1, 2, 2)).unbind(-2)
+    return torch.stack([near, far + pixels], dim=-2).flatten(-3)
