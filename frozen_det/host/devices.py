@@ -1,4 +1,4 @@
-"""The device to run on: the one that is requested, or the GPU where there is one."""
+"""The device to run on: the one that is requested, or the GPU where there is one; and arrays sent there."""
 
 from ..errors import InputError
 
@@ -25,3 +25,18 @@ def device_of(asked: str | None):
             f"expected a device of this machine ({', '.join(here)}), got {asked!r}: {str(error).splitlines()[0]}"
         ) from error
     return device
+
+
+def sent(array, device):
+    """A numpy array as a tensor on a device. The host does not wait for a GPU: it hands over locked memory.
+
+    Args:
+        array: of any shape and a type that torch has; a CPU's tensor shares its memory.
+        device: torch's, or its name.
+    """
+    import torch
+
+    tensor = torch.from_numpy(array)
+    if torch.device(device).type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)

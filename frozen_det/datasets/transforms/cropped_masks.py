@@ -13,6 +13,7 @@ from mmdet.structures.bbox import HorizontalBoxes
 from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from mmdet.structures.mask.structures import roi_align
 
+from ...host.devices import sent
 from ...ops.pasting import tight_box
 
 
@@ -168,23 +169,33 @@ class BoxedMasks(BitmapMasks):
         """
         if len(self) == 0 or len(bboxes) == 0:
             return BitmapMasks(np.empty((0, *out_shape), np.uint8), *out_shape)
-        bboxes = torch.as_tensor(bboxes).to(device)  # (M, 4)
-        inds = torch.as_tensor(inds).to(device)
-        targets = bboxes.new_zeros((len(bboxes), *out_shape))  # (M, h, w)
+        inds = torch.as_tensor(inds).cpu().numpy()
+        order = np.argsort(inds, kind="stable")
+        objects, starts = np.unique(inds[order], return_index=True)  # boxes of an object stand together in the order
+        ends = [*starts[1:].tolist(), len(order)]
+        # Crops travel as one string of pixels: what is done for each object waits for nothing.
+        pixels = sent(np.concatenate([self.crops[index].ravel() for index in objects]), device)
+        order = sent(order, device)
+        bboxes = bboxes.to(device) if isinstance(bboxes, torch.Tensor) else sent(bboxes, device)  # (M, 4)
+        rois = torch.cat([bboxes.new_zeros(len(bboxes), 1), bboxes[order]], dim=1)  # (M, 5), by object
         bitmap = bboxes.new_zeros((1, 1, self.height, self.width))
-        for index in inds.unique().tolist():
-            chosen = inds == index
+        found, taken = [], 0
+        for index, start, end in zip(objects, starts.tolist(), ends):
             left, top, right, bottom = (int(v) for v in self.boxes_xyxy[index])
-            bitmap[0, 0, top:bottom, left:right] = torch.from_numpy(self.crops[index]).to(bitmap)
-            rois = torch.cat([bboxes.new_zeros((int(chosen.sum()), 1)), bboxes[chosen]], dim=1)  # (m, 5)
-            targets[chosen] = roi_align(bitmap, rois, tuple(out_shape), 1.0, 0, "avg", True).squeeze(1)
-            bitmap[0, 0, top:bottom, left:right] = 0
+            size = (bottom - top) * (right - left)
+            place = bitmap[0, 0, top:bottom, left:right]
+            place.copy_(pixels[taken : taken + size].view(bottom - top, right - left))
+            found.append(roi_align(bitmap, rois[start:end], tuple(out_shape), 1.0, 0, "avg", True).squeeze(1))
+            place.zero_()
+            taken += size
+        targets = bboxes.new_zeros((len(bboxes), *out_shape))  # (M, h, w)
+        targets[order] = torch.cat(found)
         targets = targets >= 0.5 if binarize else targets
         return BitmapMasks(targets.cpu().numpy(), *out_shape)
 
     def to_tensor(self, dtype, device) -> torch.Tensor:
         """(N, H, W) of ``dtype`` on ``device``."""
-        return torch.from_numpy(self.masks).to(device=device, dtype=dtype)
+        return sent(self.masks, device).to(dtype)  # a byte for a pixel travels
 
     @classmethod
     def cat(cls, masks: Sequence[BitmapMasks]) -> "BoxedMasks":
