@@ -1,12 +1,15 @@
 """`frozen_det.NaNGuardHook`: a loss that is not finite stops training by the name of the module it came from.
 
-The loss is looked at before backward and the optimiser step, so weights stay as they were. Only then is the batch
-run again, with the same random draws, under a hook on every module. Otherwise an iteration costs one ``isfinite``
-and a copy of torch's generator state (numpy's and Python's, which the StepSeedHook sets, are set by it again).
+The loss is looked at before the optimiser's step, so weights stay as they were. Only then is the batch run again, with
+the same random draws, under a hook on every module. Otherwise an iteration costs one ``isfinite`` and a copy of torch's
+generator state (numpy's and Python's, which the StepSeedHook sets, are set by it again). On a GPU the answer is asked
+for before the backward pass and read after it: the host hands the whole backward pass over without waiting, and then
+waits for no more than the forward pass. The values of a step that are logged come from a GPU together; the Runner
+would read them one by one.
 """
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from mmengine.hooks import Hook
@@ -39,17 +42,27 @@ class NaNGuardHook(Hook):
         self._random = None
 
     def before_train(self, runner) -> None:
-        """Put the check between the loss and the step."""
+        """Put the check between the backward pass and the step."""
         for wrapper in _wrappers(runner):
-            step = wrapper.update_params
+            backward = wrapper.backward
 
-            @functools.wraps(step)
-            def guarded(loss, *args, _step=step, **kwargs):
-                if not torch.isfinite(loss.detach()).all():
+            @functools.wraps(backward)
+            def guarded(loss, *args, _backward=backward, _wrapper=wrapper, **kwargs):
+                is_finite = _asked_whether_finite(loss.detach())
+                found = _backward(loss, *args, **kwargs)
+                if not is_finite():
+                    _wrapper.zero_grad()
                     self._stop(runner, loss)
-                return _step(loss, *args, **kwargs)
+                return found
 
-            wrapper.update_params = guarded
+            wrapper.backward = guarded
+        step = runner.model.train_step
+
+        @functools.wraps(step)
+        def read(*args, **kwargs):
+            return _read_together(step(*args, **kwargs))
+
+        runner.model.train_step = read
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         """Remember the batch and the generators' states, in case it must be run again."""
@@ -59,7 +72,8 @@ class NaNGuardHook(Hook):
     def after_train(self, runner) -> None:
         """Take the check out again and let the batch go."""
         for wrapper in _wrappers(runner):
-            wrapper.__dict__.pop("update_params", None)
+            wrapper.__dict__.pop("backward", None)
+        runner.model.__dict__.pop("train_step", None)
         self._batch = self._random = None
 
     def _stop(self, runner, loss: torch.Tensor) -> None:
@@ -133,6 +147,33 @@ def _check(names: dict, module: nn.Module, args, output) -> None:
     if not _finite(args):
         raise _Found(f"{where}, whose input is not finite already: from the image, or from code between modules")
     raise _Found(f"{where}, whose inputs and parameters are finite")
+
+
+def _asked_whether_finite(loss: torch.Tensor) -> Callable[[], bool]:
+    """Ask whether a loss is finite; the call of what is returned waits for the answer."""
+    finite = torch.isfinite(loss).all()
+    if not finite.is_cuda:
+        return lambda: bool(finite)
+    answer = torch.empty((), dtype=torch.bool, pin_memory=True)  # torch keeps such memory and hands it out again
+    answer.copy_(finite, non_blocking=True)
+    copied = torch.cuda.Event()
+    copied.record()
+
+    def is_finite() -> bool:
+        copied.synchronize()
+        return bool(answer)
+
+    return is_finite
+
+
+def _read_together(values: dict) -> dict:
+    """The values of a step with every single number of a GPU on the host, in one copy."""
+    names = [name for name, value in values.items() if getattr(value, "is_cuda", False) and value.numel() == 1]
+    if not names:
+        return values
+    # float64 holds every float32 and every count as it is.
+    numbers = torch.stack([values[name].detach().reshape(()).double() for name in names]).tolist()
+    return {**values, **dict(zip(names, numbers))}
 
 
 def _finite(value) -> bool:
