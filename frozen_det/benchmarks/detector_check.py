@@ -158,7 +158,7 @@ def losses_of(detector: nn.Module, batch: dict, seed: int) -> dict:
     batch = copy.deepcopy(batch)
     if hasattr(detector, "student"):
         batch = in_branches(batch)
-    with _mmdet(), _quiet():
+    with _mmdet(), quiet():
         return detector(**detector.data_preprocessor(batch, True), mode="loss")
 
 
@@ -172,7 +172,7 @@ def predict(detector: nn.Module, batch: dict) -> None:
     batch = copy.deepcopy({key: value[:1] for key, value in batch.items()})
     if getattr(detector, "with_rpn", False):  # it finds proposals of its own
         del batch["data_samples"][0].proposals
-    with torch.no_grad(), _mmdet(), _quiet():
+    with torch.no_grad(), _mmdet(), quiet():
         found = detector.test_step(batch)
     _require(len(found) == 1, f"{len(found)} predictions for one image")
 
@@ -257,7 +257,7 @@ def _built(cfg: dict, seed: int) -> nn.Module:
     from mmengine.model import revert_sync_batchnorm
 
     _seeded(seed)
-    with _mmdet(), _quiet():
+    with _mmdet(), quiet():
         detector = MODELS.build(ConfigDict(copy.deepcopy(cfg)))
         detector.init_weights()
         return revert_sync_batchnorm(detector)  # there is one process
@@ -295,7 +295,7 @@ def _mmdet():
 
 
 @contextmanager
-def _quiet():
+def quiet():
     """mmengine logs every parameter that it initialises; torch warns of what mmdet still calls."""
     from .measured_step import quiet_host
 

@@ -186,10 +186,10 @@ def refuse_unknown_families(only: Sequence[str] | None, known: Sequence[str], wh
         )
 
 
-def put_out(args, rows: list[dict], text: str) -> int:
-    """Print rows as JSON or the text, which ``--output`` gets too. Returns the exit code."""
+def put_out(args, rows: list[dict], text: str, written: str | None = None) -> int:
+    """Print rows as JSON or the text, which ``--output`` gets too, or what is to be written. Returns the exit code."""
     if args.output:
-        write_text(args.output, text + "\n")
+        write_text(args.output, text + "\n" if written is None else written)
     print(json.dumps(rows, indent=1) if args.json else text)
     return 0
 

@@ -22,6 +22,7 @@ WHAT = {
     "frozen-forward": "forward_options",
     "labelling": "labelling",
     "mixing": "mixing",
+    "syncs": "pretended_device.syncs",
     "train-step": "train_step",
 }
 
@@ -54,7 +55,7 @@ def _first_line(module: str) -> str:
     import ast
     from pathlib import Path
 
-    path = Path(__file__).parent.parent / "benchmarks" / f"{module}.py"
+    path = Path(__file__).parent.parent / "benchmarks" / f"{module.replace('.', '/')}.py"
     if not path.exists():
         return "(not installed)"
     return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n")[0]
