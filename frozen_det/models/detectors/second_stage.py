@@ -147,12 +147,20 @@ class ClassifierStage(TwoStageDetector):
         cascade = isinstance(self.roi_head.bbox_head, nn.ModuleList)
         losses = {}
         for number, head in enumerate(box_heads(self.roi_head)):
-            if f"{number}.features" not in regions:  # a cascade that ran out of regions
-                break
-            scores = head.fc_cls(regions[f"{number}.features"])
-            found = head.loss(
-                scores, None, None, regions[f"{number}.labels"], regions[f"{number}.label_weights"], None, None
-            )
+            features = regions.get(f"{number}.features")
+            if features is None or not len(features):
+                # Nothing to learn from, as where mmdet's cascade ran out of regions; a gradient on every process.
+                found = {"loss_cls": 0.0 * torch.stack([p.sum() for p in head.fc_cls.parameters()]).sum()}
+            else:
+                found = head.loss(
+                    head.fc_cls(features),
+                    None,
+                    None,
+                    regions[f"{number}.labels"],
+                    regions[f"{number}.label_weights"],
+                    None,
+                    None,
+                )
             for name, value in found.items():
                 if "loss" in name and cascade:
                     value = value * self.roi_head.stage_loss_weights[number]

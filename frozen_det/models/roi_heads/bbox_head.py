@@ -164,6 +164,9 @@ class ConvFCBBoxHead(HostConvFCBBoxHead):
         losses = super().loss(
             cls_score, bbox_pred, rois, labels, label_weights, bbox_targets, bbox_weights, reduction_override
         )
+        if cls_score is not None and not len(cls_score):
+            # mmdet gives none without regions, and the layer's parameters no gradient where other processes have one.
+            losses["loss_cls"] = cls_score.sum()
         if self.box_loss_divisor == "positives" and "loss_bbox" in losses and reduction_override in (None, "mean"):
             positives = ((labels >= 0) & (labels < self.num_classes)).sum()
             # The loss is a sum over a divisor, so changing the divisor is a factor. 0.01 as in the authors' code.

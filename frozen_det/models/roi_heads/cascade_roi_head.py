@@ -29,6 +29,7 @@ from mmdet.models.test_time_augs import merge_aug_masks
 from mmdet.models.utils import empty_instances, unpack_gt_instances
 from mmdet.structures.bbox import bbox2roi, get_box_tensor
 from mmengine.config import ConfigDict
+from mmengine.structures import InstanceData
 from torch import nn
 
 from ...errors import InputError
@@ -141,6 +142,8 @@ class CascadeRoIHead(HostCascadeRoIHead):
             self.current_stage = stage
             samples = [self._sample(stage, i, proposals[i], gt_list[i], ignored_list[i], x) for i in range(len(metas))]
             results = self.bbox_loss(stage, x, samples)
+            # Without regions mmdet has no classification loss; the layer is to have a gradient on every process.
+            results["loss_bbox"].setdefault("loss_cls", results["cls_score"].sum())
             self._add(losses, stage, results["loss_bbox"], self.stage_loss_weights[stage])
             if self.with_mask and (self.mask_stages == "all" or stage == self.num_stages - 1):
                 mask = self.mask_loss(stage, x, self._mask_samples(samples), gt_list)["loss_mask"]
@@ -148,8 +151,6 @@ class CascadeRoIHead(HostCascadeRoIHead):
                 self._add(losses, stage, mask, weight)
             if stage < self.num_stages - 1:
                 proposals = self._refined(stage, samples, results, metas)
-                if proposals is None:
-                    break
         return losses
 
     def _sample(self, stage: int, index: int, proposals, gt, ignored, x):
@@ -165,11 +166,15 @@ class CascadeRoIHead(HostCascadeRoIHead):
 
     @torch.no_grad()
     def _refined(self, stage: int, samples, results: dict, metas):
-        """The regions of the next stage, detached; None if there are none."""
+        """The regions of the next stage, detached; of a batch without regions, none for each image."""
         if self.keep_gt_rois:
             # mmdet drops a region that came from the ground truth by this flag.
-            samples = [SimpleNamespace(pos_is_gt=torch.zeros_like(s.pos_is_gt)) for s in samples]
-        return self.bbox_head[stage].refine_bboxes(samples, results, metas)
+            kept = [SimpleNamespace(pos_is_gt=torch.zeros_like(s.pos_is_gt)) for s in samples]
+        else:
+            kept = samples
+        refined = self.bbox_head[stage].refine_bboxes(kept, results, metas)
+        # The later heads run all the same: a process whose batch has no region takes part in their gradients.
+        return [InstanceData(bboxes=s.priors[:0]) for s in samples] if refined is None else refined
 
     def _mask_samples(self, samples):
         """The samples, cut to the first ``max_mask_rois`` positives of every image."""

@@ -36,7 +36,7 @@ def _losses_and_gradients(name, memory_format=None):
     total, _ = detector.parse_losses(losses)
     total.backward()
     gradients = {key: p.grad for key, p in detector.named_parameters() if p.grad is not None}
-    return {key: torch.as_tensor(value).sum() for key, value in losses.items()}, gradients
+    return {key: torch.as_tensor(value).detach().sum() for key, value in losses.items()}, gradients
 
 
 def _largest(gradients):

@@ -171,6 +171,22 @@ def test_images_without_objects_are_stood():
     assert torch.isfinite(loss) and torch.isfinite(model.roi_head.bbox_head.fc_cls.weight.grad).all()
 
 
+@pytest.mark.parametrize("kind", ["ours", "hosts", "ours_cascade", "hosts_cascade"])
+def test_without_regions_every_final_layer_has_a_gradient_of_zero(kind):
+    """As on a process whose images gave none, beside others that have some."""
+    _, second = stages(kind)
+    second.train()
+    second._proposals = lambda features, samples: [sample.ignored_instances.clone() for sample in samples]
+    images, samples = batch()
+    for sample in samples:
+        sample.gt_instances = sample.gt_instances[torch.zeros(len(sample.gt_instances), dtype=torch.bool)]
+    losses = second.loss(images, samples)
+    assert total(losses) == 0
+    total(losses).backward()
+    layers = [second.get_submodule(name) for name in second.trained_layers]
+    assert all(p.grad is not None and not p.grad.any() for layer in layers for p in layer.parameters())
+
+
 def test_it_predicts_what_the_first_stage_predicts():
     first, second = stages("ours_cascade")
     images, samples = batch()
