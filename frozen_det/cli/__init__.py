@@ -17,6 +17,7 @@ from ..host.presence import require_host
 # Verb as typed -> module in this package.
 COMMANDS = {
     "new": "new",
+    "advise": "choosing.advise",
     "train": "train",
     "test": "test",
     "predict": "predict",
@@ -101,7 +102,7 @@ def _first_line(name: str) -> str:
     import ast
     from pathlib import Path
 
-    path = Path(__file__).with_name(f"{name}.py")
+    path = Path(__file__).parent.joinpath(*name.split(".")).with_suffix(".py")
     if not path.exists():
         return "(not installed)"
     return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n")[0]

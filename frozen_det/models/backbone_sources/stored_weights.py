@@ -1,6 +1,7 @@
 """Sources that provide weights only: files in installed packages, and URLs."""
 
 import importlib.metadata
+import importlib.util
 import re
 from pathlib import Path
 
@@ -40,6 +41,11 @@ PACKAGED: dict[str, WeightsCard] = {
         interpolation="bilinear",
     ),
 }
+
+
+def installed_packages() -> list[str]:
+    """Those of :data:`PACKAGED` that are installed, by name."""
+    return [name for name in PACKAGED if importlib.util.find_spec(name.replace("-", "_"))]
 
 
 @BACKBONE_SOURCES.register_module(name="package")
