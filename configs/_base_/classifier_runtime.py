@@ -13,6 +13,8 @@ default_hooks = dict(
     # No best checkpoint: picking the best epoch by the validation set overstates a recipe. The final one is reported.
     checkpoint=dict(type="frozen_det.LeanCheckpointHook", interval=1, max_keep_ckpts=2),
     sampler_seed=dict(type="DistSamplerSeedHook"),
+    # Here, where it is merged by name: a recipe that replaces `custom_hooks` keeps it.
+    norm_statistics=dict(type="frozen_det.NormStatisticsHook"),
 )
 custom_hooks = [
     dict(type="frozen_det.StepSeedHook"),

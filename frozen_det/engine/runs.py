@@ -18,6 +18,7 @@ from ..weights.kept_checkpoints import checkpoint_to_resume, latest_checkpoint, 
 from ..weights.loading import read
 from .console import ConciseRunner, ConsoleHook
 from .hooks.lean_checkpoint import LeanCheckpointHook
+from .hooks.norm_statistics import NormStatisticsHook
 from .runner.joined_data import JoinedDataHook
 from .runner.lockstep import current_member
 from .runner.resuming import check_resumable
@@ -140,6 +141,9 @@ def new_runner(cfg, concise: bool = False):
     runner.register_hook(JoinedDataHook(), priority="VERY_HIGH")
     if concise:
         runner.register_hook(ConsoleHook())
+    # Not left to configs: their `custom_hooks` replaces the whole list of the one below.
+    if not any(isinstance(hook, NormStatisticsHook) for hook in runner.hooks):
+        runner.register_hook(NormStatisticsHook())
     if not any(isinstance(hook, LeanCheckpointHook) for hook in runner.hooks):
         runner.register_hook(RunGuard())
     for handler in runner.logger.handlers:
