@@ -19,12 +19,18 @@ OPTIONS = {
 }
 
 
-def tiny_scenes(root) -> Path:
-    """8 training and 4 validation images of 96 x 96 pixels."""
+def tiny_scenes(root, num_train: int = 8, num_objects: tuple[int, int] = (2, 7)) -> Path:
+    """`num_train` training and 4 validation images of 96 x 96 pixels."""
     from frozen_det.datasets.toy.toy_scenes import write_toy_scenes
 
     return write_toy_scenes(
-        Path(root), num_train=8, num_val=4, size_hw=(96, 96), object_px=(20, 48), report=lambda text: None
+        Path(root),
+        num_train=num_train,
+        num_val=4,
+        size_hw=(96, 96),
+        num_objects=num_objects,
+        object_px=(20, 48),
+        report=lambda text: None,
     )
 
 

@@ -13,6 +13,7 @@ import sys
 from ..errors import closest
 from ..host.faults import described, ending_by_signal
 from ..host.presence import require_host
+from ..host.processes import refuse_several
 
 # Verb as typed -> module in this package.
 COMMANDS = {
@@ -58,6 +59,8 @@ def run_command(verb: str, argv: list[str] | None = None) -> int:
         args = parser.parse_args(argv)
         if needs_host is not None and needs_host(args):
             require_host(f"`frozen-det {verb}`")
+        if verb not in NEED_NO_HOST:
+            refuse_several(f"`frozen-det {verb}`", getattr(args, "launcher", None))
         with ending_by_signal():
             return module.run(args) or 0
     except BaseException as error:

@@ -4,18 +4,20 @@
     frozen-det fixres CONFIG CHECKPOINT --sweep 128 160 192 224 256 288 320   (measure only)
     frozen-det fixres CONFIG CHECKPOINT --sweep 224 288 320 --also fixed=work_dirs/NAME
     frozen-det fixres CONFIG --statistics-only --split-half --sweep 224 288   (no gradient, no training images)
+    torchrun --nproc-per-node 2 -m frozen_det.cli fixres CONFIG CHECKPOINT --test-size 320 --launcher pytorch
 CHECKPOINT may be a file, a work directory, or left out for a config with model.weights.
 """
 
 from pathlib import Path
 
-from .shared.config_arguments import add_config, config_of
+from .shared.config_arguments import add_config, add_launcher, config_of
 
 
 def add_arguments(parser) -> None:
     add_config(parser)
     parser.add_argument("checkpoint", nargs="?", help="checkpoint file or work directory of the finished classifier")
     parser.add_argument("--work-dir", help="where everything goes (default: work_dirs/NAME-fixres)")
+    add_launcher(parser)
     tuning = parser.add_argument_group("tuning")
     tuning.add_argument("--test-size", type=int, metavar="PX", help="test size to tune for (default: the config's)")
     tuning.add_argument(
@@ -95,7 +97,15 @@ def add_arguments(parser) -> None:
 
 
 def run(args) -> int:
+    from ..engine.runner.processes import joined
+
+    with joined(args.launcher):
+        return _run(args)
+
+
+def _run(args) -> int:
     from ..config import default_work_dir
+    from ..engine.runner.processes import first_logs
     from ..errors import InputError
     from ..upstream.fixres.config import FixResSettings
     from ..upstream.fixres.run import Request, run_fixres
@@ -124,8 +134,9 @@ def run(args) -> int:
         args.resume,
         _command(),
     )
-    page = run_fixres(cfg, request, log=lambda line: print(line, flush=True))
-    print(f"report: {page}\n        {page.with_suffix('.json')}")
+    log = first_logs(lambda line: print(line, flush=True))
+    page = run_fixres(cfg, request, log=log)
+    log(f"report: {page}\n        {page.with_suffix('.json')}")
     return 0
 
 

@@ -2,9 +2,10 @@
 
 frozen-det noisy_student noisy_student/resnet20_cifar10 --cfg-options data_root=my/cifar10
 frozen-det noisy_student my_loop.py --work-dir runs/loop        (again: continues where it stopped)
+torchrun --nproc-per-node 2 -m frozen_det.cli noisy_student my_loop.py --launcher pytorch
 """
 
-from .shared.config_arguments import add_config, add_feature_cache, config_of, store_of, work_dir_of
+from .shared.config_arguments import add_config, add_feature_cache, add_launcher, config_of, store_of, work_dir_of
 
 
 def add_arguments(parser) -> None:
@@ -14,24 +15,34 @@ def add_arguments(parser) -> None:
         "--seed", type=int, help="of the split, the selection and every training (default: the configs')"
     )
     add_feature_cache(parser)
+    add_launcher(parser)
 
 
 def run(args) -> int:
+    from ..engine.runner.processes import joined
+
+    with joined(args.launcher):
+        return _run(args)
+
+
+def _run(args) -> int:
+    from ..engine.runner.processes import first_logs
     from ..upstream.noisy_student.loop import run_noisy_student
 
     cfg = config_of(args)
     if args.seed is not None:
         set_seed(cfg, args.seed)
     store = store_of(args)
-    result = run_noisy_student(cfg, work_dir_of(args, cfg), lambda line: print(line, flush=True), store)
+    log = first_logs(lambda line: print(line, flush=True))
+    result = run_noisy_student(cfg, work_dir_of(args, cfg), log, store)
     if store is not None:
-        print(store.summary())
-    print()
+        log(store.summary())
+    log("")
     for model in result.models:
         numbers = result.metrics.get(model.name) or {}
         shown = f"top-1 {numbers['top1']:6.2f}   " if "top1" in numbers else ""
-        print(f"{model.name:<11}{shown}{model.checkpoint}")
-    print(f"{'report':<11}{result.report}")
+        log(f"{model.name:<11}{shown}{model.checkpoint}")
+    log(f"{'report':<11}{result.report}")
     return 0
 
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+from mmengine.dist import barrier, is_distributed
+
 from ..errors import storage_error
 from ..host.signatures import subclasses_of
 from ..weights.atomic_write import make_folder
@@ -21,6 +23,7 @@ from .hooks.lean_checkpoint import LeanCheckpointHook
 from .hooks.norm_statistics import NormStatisticsHook
 from .runner.joined_data import JoinedDataHook
 from .runner.lockstep import current_member
+from .runner.processes import set_launcher
 from .runner.resuming import check_resumable
 from .runner.run_guard import RunGuard, refuse_used_folder
 from .runner.run_lock import RunLock
@@ -105,8 +108,11 @@ def train(cfg, experiment_name: str, resume: bool, log: Callable[[str], None] = 
     """
     run = copy.deepcopy(cfg)
     run.experiment_name = experiment_name
+    if is_distributed():
+        set_launcher(run, "pytorch", log)
     with training_folder(run, "auto" if resume else None, log), host_scope():
         new_runner(run).train()
+    barrier()  # the first process writes the checkpoint
     return latest_checkpoint(run.work_dir)
 
 

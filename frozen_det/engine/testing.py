@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from .runner.processes import set_launcher
 from .runs import host_scope, new_runner
-from .training import set_launcher
 
 
 def evaluate(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..weights.kept_checkpoints import best_checkpoint, latest_checkpoint
+from .runner.processes import by_first
 from .runner.stages import Stages, set_aside
 from .runs import train
 
@@ -14,19 +15,15 @@ def train_stage(name: str, cfg, inputs, stages: Stages, which: str | None) -> Pa
     with stages(name, settings_of(cfg), inputs) as stage:
         if stage.todo:
             if not stage.goes_on:
-                times = stages.times.name
-                set_aside(
-                    [
-                        path
-                        for path in work_dir.glob("*")
-                        if path.name != times and not path.name.startswith("previous-")
-                    ],
-                    work_dir,
-                    stages.log,
-                )
+                by_first(lambda: _set_aside(work_dir, stages))
             train(cfg, f"{name}-{stages.work_dir.name}", stage.goes_on, stages.log)
             stage.outputs = [_checkpoint(work_dir, which)]
     return stage.outputs[0]
+
+
+def _set_aside(work_dir: Path, stages: Stages) -> None:
+    kept = [path for path in work_dir.glob("*") if path.name != stages.times.name]
+    set_aside([path for path in kept if not path.name.startswith("previous-")], work_dir, stages.log)
 
 
 def settings_of(cfg) -> dict:

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError
 from ..weights.kept_checkpoints import latest_checkpoint
 from .choices import Choices, chosen
+from .runner.processes import set_launcher
 from .runs import host_scope, is_first_process, new_runner, training_folder
 
 if TYPE_CHECKING:
     from mmengine import Config
-
-LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
 
 
 def train(
@@ -173,32 +172,6 @@ def _set_fraction(cfg, share: float | None, seed: int, same_updates: bool, log) 
     if same_updates:
         changed = stretch_schedule(cfg, 1 / fraction["share"]) if fraction else []
         log("as many updates as with all the data: " + (", ".join(changed) or "the schedule stays as it is"))
-
-
-def set_launcher(cfg, launcher: str, log: Callable[[str], None] = print) -> None:
-    """How the processes were started; without a GPU they talk by gloo, where the config says nccl."""
-    import torch
-
-    if launcher not in LAUNCHERS:
-        raise InputError(f"expected a launcher of {', '.join(LAUNCHERS)}, got {launcher!r}.")
-    cfg.launcher = launcher
-    talk = (cfg.get("env_cfg") or {}).get("dist_cfg") or {}
-    if launcher == "none" or torch.cuda.is_available():
-        return
-    if talk.get("backend", "nccl") == "nccl":
-        cfg.env_cfg = {**(cfg.get("env_cfg") or {}), "dist_cfg": {**talk, "backend": "gloo"}}
-    if cfg.pop("sync_bn", None) is not None:
-        log(
-            "sync_bn is left out: torch synchronises norms on GPUs only. Norms that train see their own process's "
-            "batch; frozen_det.NormStatisticsHook averages their running statistics at the end of each epoch."
-        )
-    if launcher == "pytorch":
-        # The host would set a CUDA device first, and name one to the wrapper; neither is there.
-        if not torch.distributed.is_initialized():
-            torch.distributed.init_process_group("gloo")
-        cfg.setdefault(
-            "model_wrapper_cfg", dict(type="MMDistributedDataParallel", device_ids=None, broadcast_buffers=False)
-        )
 
 
 def describe_accumulation(cfg, num_processes: int) -> str:

@@ -1,8 +1,13 @@
-"""Whether the process that wrote a file still runs (ids are reused, so its start time counts too); one heap for all."""
+"""Whether the process that wrote a file still runs (ids are reused, so its start time counts too); one heap for all.
+
+Refuses commands that torchrun starts several times and that know nothing of each other.
+"""
 
 import os
 from functools import cache
 from pathlib import Path
+
+from ..errors import InputError
 
 # For a process whose threads take turns: glibc's heap for each thread would keep what another could use.
 ONE_HEAP = {"MALLOC_ARENA_MAX": "1"}
@@ -45,3 +50,27 @@ def _booted() -> float | None:
         return float(next(line for line in lines if line.startswith("btime ")).split()[1])
     except (OSError, StopIteration, ValueError):
         return None
+
+
+def started_by_torchrun() -> int:
+    """Number of processes that torchrun started, of which this is one; 1 if it started none or this one alone."""
+    return int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 1
+
+
+def refuse_several(command: str, launcher: str | None) -> None:
+    """Refuse to run as one of several processes that do not know of each other.
+
+    Args:
+        command: as typed, for the message.
+        launcher: how the processes were started, as the command was told; None for a command that takes no launcher.
+
+    Raises:
+        InputError: torchrun started several processes and the command was not told.
+    """
+    count = started_by_torchrun()
+    if count > 1 and launcher in (None, "none"):
+        remedy = "start it without torchrun" if launcher is None else "add --launcher pytorch"
+        raise InputError(
+            f"expected one process of {command}, got {count} of torchrun, each of which would do the whole work in the "
+            f"same folder; {remedy}."
+        )

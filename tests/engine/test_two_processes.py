@@ -5,7 +5,6 @@ FCOS is such a detector. Faster R-CNN draws its samples by process and trains Ba
 are compared with each other.
 """
 
-import copy
 import os
 import subprocess
 import sys
@@ -14,88 +13,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from frozen_det.models import FrozenBackbone
 from frozen_det.weights.digest import fingerprint
 
-from ..training_runs import tiny_config, tiny_scenes
+from ..training_runs import tiny_scenes
+from .process_configs import BACKBONES, FCOS, write_config, write_weights
 from .train_in_turn import train_in_turn
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-BACKBONES = {
-    "timm-resnet": dict(type="timm", name="resnet10t"),
-    "timm-swin": dict(
-        type="timm", name="swin_tiny_patch4_window7_224", embed_dim=24, depths=(1, 1, 1, 1), num_heads=(1, 2, 4, 8)
-    ),
-    "mmdet-resnet": dict(type="ResNet", depth=18, num_stages=4, out_indices=(0, 1, 2, 3)),
-    # In mmdet alone it freezes itself only after DDP was built, and the second step fails.
-    "mmdet-swin": dict(
-        type="SwinTransformer",
-        embed_dims=24,
-        depths=(1, 1, 1, 1),
-        num_heads=(1, 2, 4, 8),
-        window_size=4,
-        out_indices=(0, 1, 2, 3),
-    ),
-}
-FCOS = dict(
-    type="FCOS",
-    neck=dict(type="FPN", out_channels=32, num_outs=3, start_level=1),
-    bbox_head=dict(
-        type="FCOSHead",
-        stacked_convs=1,
-        feat_channels=32,
-        strides=[8, 16, 32],
-        regress_ranges=((-1, 32), (32, 64), (64, 1e8)),
-        loss_bbox=dict(type="GIoULoss"),
-    ),
-    train_cfg=None,
-    test_cfg=dict(
-        nms_pre=100, min_bbox_size=0, score_thr=0.05, nms=dict(type="nms", iou_threshold=0.5), max_per_img=20
-    ),
-)
-MMDET_INPUT = dict(
-    type="DetDataPreprocessor", mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True
-)
-
-
-def write_weights(folder: Path) -> None:
-    """Random weights of every backbone, once: all runs load the same file."""
-    for number, (name, body) in enumerate(BACKBONES.items()):
-        torch.manual_seed(number)
-        torch.save(FrozenBackbone(body=dict(body), weights="random").body.state_dict(), folder / f"{name}.pth")
-
-
-def write_config(folder: Path, name: str, body: str, batch_size: int, detector: dict | None) -> Path:
-    """6 updates of 4 images by SGD; `detector` None keeps the quickstart's Faster R-CNN, with BatchNorms in its FPN."""
-    cfg = tiny_config(
-        folder / "scenes",
-        folder / name,
-        train_dataloader__batch_size=batch_size,
-        auto_scale_lr__base_batch_size=4,
-        train_cfg__max_epochs=3,
-        train_cfg__val_begin=99,
-    )
-    backbone = dict(type="frozen_det.FrozenBackbone", body=BACKBONES[body], weights=str(folder / f"{body}.pth"))
-    if detector is not None:
-        cfg.model = dict(type="frozen_det.Detector", num_classes=10, detector=copy.deepcopy(detector))
-    cfg.model.detector.backbone = backbone
-    if not body.startswith("timm"):
-        cfg.model.detector.data_preprocessor = MMDET_INPUT
-    cfg.optim_wrapper = dict(
-        type="OptimWrapper",
-        clip_grad=dict(max_norm=10.0),
-        optimizer=dict(type="SGD", lr=0.02, momentum=0.9, weight_decay=1e-4),
-    )
-    cfg.param_scheduler = []
-    cfg.default_hooks.checkpoint = dict(type="frozen_det.LeanCheckpointHook", interval=3)
-    cfg.custom_hooks = [
-        *cfg.custom_hooks,
-        dict(type="frozen_det.NormStatisticsHook"),
-        dict(type="frozen_det.RankStateHook"),
-    ]
-    cfg.experiment_name = name
-    cfg.dump(folder / f"{name}.py")
-    return folder / f"{name}.py"
 
 
 @pytest.fixture(scope="module")

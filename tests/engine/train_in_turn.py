@@ -3,6 +3,8 @@
 torchrun --nproc-per-node 2 -m tests.engine.train_in_turn pytorch CONFIG [CONFIG ...]
 """
 
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -22,19 +24,44 @@ class RankStateHook(Hook):
         self.images, self.start = [], _entries(runner)
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        self.images.append([sample.img_id for sample in data_batch["data_samples"]])
+        samples = data_batch["data_samples"]
+        ids = samples["index"].tolist() if isinstance(samples, dict) else [sample.img_id for sample in samples]
+        self.images.append(ids)
 
     def after_train(self, runner):
         torch.save(
             {
                 "start": self.start,
                 "end": _entries(runner),
+                "average": next((h.ema_model.module.state_dict() for h in runner.hooks if hasattr(h, "ema_model")), {}),
                 "images": self.images,
                 "wrapper": type(runner.model).__name__,
                 "find_unused": getattr(runner.model, "find_unused_parameters", False),
             },
             Path(runner.work_dir, f"rank{runner.rank}.pth"),
         )
+
+
+class SignalHook(Hook):
+    """One rank sends itself a signal before a step: SIGKILL ends it, SIGSTOP makes it stop answering."""
+
+    def __init__(self, rank: int, step: int, number: int):
+        self.rank, self.step, self.number = rank, step, number
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if (runner.rank, runner.iter) == (self.rank, self.step):
+            os.kill(os.getpid(), signal.Signals(self.number))
+
+
+def register() -> None:
+    """What the configs of these tests name."""
+    import frozen_det.models  # noqa: F401  mmdet's models need the ops that it brings
+
+    from . import first_sampler  # noqa: F401
+
+    for part in (RankStateHook, SignalHook):
+        if part.__name__ not in HOOKS.module_dict:
+            HOOKS.register_module(module=part)
 
 
 def _entries(runner) -> dict:
@@ -44,8 +71,7 @@ def _entries(runner) -> dict:
 
 def train_in_turn(launcher: str, configs) -> int:
     """Exit code of the first training that failed, or 0."""
-    if "RankStateHook" not in HOOKS.module_dict:
-        HOOKS.register_module(module=RankStateHook)
+    register()
     for config in configs:
         code = main(["train", str(config), "--launcher", launcher, "--work-dir", str(Path(config).with_suffix(""))])
         if code:

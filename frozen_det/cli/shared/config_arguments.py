@@ -78,6 +78,12 @@ def add_feature_cache(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_launcher(parser: argparse.ArgumentParser) -> None:
+    """Add `--launcher`, of commands of several stages."""
+    text = "how several processes were started; pytorch is torchrun. They share one file system"
+    parser.add_argument("--launcher", choices=["none", "pytorch"], default="none", help=text)
+
+
 def store_of(args):
     """The store of `--feature-cache`, or None.
 

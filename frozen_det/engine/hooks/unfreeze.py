@@ -5,6 +5,8 @@ later says so, and resuming from it adds the group before the optimiser's state 
 the base a last time, then continues with what stays frozen.
 """
 
+from collections.abc import Sequence
+
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
@@ -34,7 +36,14 @@ class UnfreezeHook(Hook):
         InputError: a negative epoch, a loop without epochs, several optimisers, or nothing to unfreeze.
     """
 
-    def __init__(self, epoch: int, what=True, module: str = "backbone", lr_mult: float = 0.1, **options):
+    def __init__(
+        self,
+        epoch: int,
+        what: bool | Sequence[str] = True,
+        module: str = "backbone",
+        lr_mult: float = 0.1,
+        **options,
+    ):
         if epoch < 0:
             raise InputError(f"expected UnfreezeHook.epoch from 0 on, got {epoch}.")
         self.epoch, self.what, self.module = epoch, what, module

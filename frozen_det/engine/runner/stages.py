@@ -3,6 +3,9 @@
 What a stage read is recorded as SHA-256 of its settings and of its input files, what it wrote as SHA-256 of its output
 files. Anything that differs makes the stage run again, and with it only those later ones whose inputs
 then differ. A stage that was interrupted under the same settings and inputs may continue where it stopped.
+
+Of several processes (:mod:`.processes`) the first decides and keeps the record; all do the work, and none goes on
+before all have ended it.
 """
 
 import hashlib
@@ -13,8 +16,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mmengine.dist import barrier, is_main_process
+
 from ...errors import InputError
 from ...weights.atomic_write import write_json
+from .processes import by_first, first_logs
 from .run_lock import RunLock
 
 
@@ -24,7 +30,7 @@ class Stage:
 
     Attributes:
         name: of the stage.
-        todo: whether its work has to be done.
+        todo: whether its work has to be done, by this process.
         goes_on: whether it was begun before with the same settings and inputs, and did not end.
         outputs: files it wrote; set by the work, compared the next time.
         large: more files it wrote, too large to be read again each time: of these only the sizes are looked at.
@@ -49,12 +55,15 @@ class Stages:
 
     def __init__(self, work_dir, memory: str = "chain.json", times=None, log: Callable[[str], None] = print):
         self.work_dir = Path(work_dir)
-        self._lock = RunLock(self.work_dir)  # as long as this record is in use
-        self.memory, self.times, self.log = self.work_dir / memory, Path(times or self.work_dir / "stages.json"), log
+        self._lock = RunLock(self.work_dir) if is_main_process() else None  # as long as this record is in use
+        self.memory, self.times = self.work_dir / memory, Path(times or self.work_dir / "stages.json")
+        self.log = first_logs(log)
         self.done: dict[str, dict] = self._read()
 
     @contextmanager
-    def __call__(self, name: str, settings="", inputs: Iterable = (), always: bool = False) -> Iterator[Stage]:
+    def __call__(
+        self, name: str, settings="", inputs: Iterable = (), always: bool = False, alone: bool = False
+    ) -> Iterator[Stage]:
         """Begin a stage; what runs inside does the work if ``stage.todo`` and names its files in ``stage.outputs``.
 
         Args:
@@ -62,27 +71,24 @@ class Stages:
             settings: text, or what JSON can hold; a path of `work_dir` in it does not count.
             inputs: files the stage reads.
             always: do the work each time.
+            alone: the work is the first process's, and the others wait for it.
 
         Raises:
             InputError: an input that does not exist.
         """
-        key, known = self._key(settings, inputs), self.done.get(name, {})
-        same = known.get("key") == key
-        reused = same and known["state"] == "done" and self._whole(known["outputs"])
-        stage = Stage(name, always or not reused, same and known["state"] == "begun")
+        stage = by_first(lambda: self._decided(name, self._key(settings, inputs), always))
         if not stage.todo:
-            stage.outputs = tuple(self.work_dir / path for path, mark in known["outputs"].items() if not _is_size(mark))
-            stage.large = tuple(self.work_dir / path for path, mark in known["outputs"].items() if _is_size(mark))
-            self.log(f"[{name}] reused (took {known['seconds']:.0f} s the first time)")
             yield stage
             return
-        self.log(f"[{name}] {'goes on' if stage.goes_on else '...'}")
-        spent, start = known.get("seconds", 0.0) if stage.goes_on else 0.0, time.perf_counter()
-        self.done[name] = dict(key=key, state="begun", seconds=spent, outputs={})
-        self._write()
-        ended = False
+        if not is_main_process():
+            stage.todo = not alone
+            yield stage
+            barrier()
+            return
+        spent, start, ended = self.done[name]["seconds"], time.perf_counter(), False
         try:
             yield stage
+            barrier()
             ended = True
         except BaseException as error:
             error.on_disk = getattr(error, "on_disk", f"Stopped in the stage {name!r}; the same command resumes there.")
@@ -100,6 +106,24 @@ class Stages:
                 )
             self._write()
         self.log(f"[{name}] {entry['seconds']:.0f} s")
+
+    def _decided(self, name: str, key: str, always: bool) -> Stage:
+        """The stage, and the record that it has begun if there is work to do."""
+        known = self.done.get(name, {})
+        same = known.get("key") == key
+        reused = same and known["state"] == "done" and self._whole(known["outputs"])
+        stage = Stage(name, always or not reused, same and known["state"] == "begun")
+        if stage.todo:
+            self.log(f"[{name}] {'goes on' if stage.goes_on else '...'}")
+            spent = known.get("seconds", 0.0) if stage.goes_on else 0.0
+            self.done[name] = dict(key=key, state="begun", seconds=spent, outputs={})
+            self._write()
+        else:
+            outputs = {self.work_dir / path: mark for path, mark in known["outputs"].items()}
+            stage.outputs = tuple(path for path, mark in outputs.items() if not _is_size(mark))
+            stage.large = tuple(path for path, mark in outputs.items() if _is_size(mark))
+            self.log(f"[{name}] reused (took {known['seconds']:.0f} s the first time)")
+        return stage
 
     def _key(self, settings, inputs: Iterable) -> str:
         text = settings if isinstance(settings, str) else json.dumps(settings, sort_keys=True, default=str)

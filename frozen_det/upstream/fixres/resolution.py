@@ -1,7 +1,8 @@
 """A classifier measured at any test size: accuracy, which images are right, pooled activations, statistics of a norm.
 
-One process, images in a fixed order, each once. It refuses sizes below one pixel, and test transforms that neither
-resize nor crop (through :func:`frozen_det.upstream.fixres.config.eval_settings`).
+Images in a fixed order, each once; several processes share them, and each gets the numbers of all. It refuses sizes
+below one pixel, and test transforms that neither resize nor crop (through
+:func:`frozen_det.upstream.fixres.config.eval_settings`).
 """
 
 import copy
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from mmengine.dist import all_gather_object, get_rank, get_world_size
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -72,9 +74,11 @@ class SizedImages:
         return len(self.dataset)
 
     def batches(self, size: int, crop_ratio: float, indices: Sequence[int] | None = None) -> DataLoader:
-        """Batches of `indices` (all images by default) at a test size, resized to ``floor(size / crop_ratio)``."""
+        """Batches of this process's share of `indices` (of all images by default) at a test size, resized to
+        ``floor(size / crop_ratio)``."""
         self.dataset.transform = EvalTransform(size, crop_ratio, self.settings["interpolation"])
         order = list(range(len(self.dataset))) if indices is None else [int(index) for index in indices]
+        order = order[get_rank() :: get_world_size()]
         return DataLoader(
             self.dataset,
             batch_size=self.batch_size,
@@ -95,7 +99,7 @@ class SizedImages:
 
 
 def measure(model, batches: DataLoader, norms: Sequence[str] = ()) -> Measured:
-    """Run a classifier over batches, in eval mode.
+    """Run a classifier over the batches of all processes, in eval mode.
 
     Args:
         model: an :class:`ImageClassifier` with weights.
@@ -103,7 +107,7 @@ def measure(model, batches: DataLoader, norms: Sequence[str] = ()) -> Measured:
         norms: names of batch norms in the network whose inputs are to be summed up.
 
     Returns:
-        what was measured.
+        what was measured, the same in every process.
 
     Raises:
         InputError: weights that state other classes than the images have, or another order of them.
@@ -126,15 +130,16 @@ def measure(model, batches: DataLoader, norms: Sequence[str] = ()) -> Measured:
             hooks.callback(model.network.get_submodule(name).register_forward_pre_hook(moments).remove)
         for batch in batches:
             metric.process(None, model.test_step(batch))
-    results = each_once(metric.results)
+    gathered = all_gather_object((metric.results, pooled, sums))
+    results = [one for found, _, _ in gathered for one in found]
+    values = torch.cat([one for _, found, _ in gathered for one in found]).flatten(1)  # (N, C)
+    if len(gathered) > 1:  # in the order of one process
+        values = values[torch.tensor([int(one["index"]) for one in results]).argsort()]
+    results = each_once(results)
     numbers, _ = summarize(results, metric.topk, metric.num_bins)
     right = np.array([one["predicted"] == one["label"] for one in results])
-    return Measured(
-        numbers,
-        right,
-        _pooled_numbers(torch.cat(pooled).flatten(1)),
-        {name: moments.result() for name, moments in sums.items()},
-    )
+    statistics = {name: _Moments.joined([found[name] for _, _, found in gathered]).result() for name in norms}
+    return Measured(numbers, right, _pooled_numbers(values), statistics)
 
 
 def set_statistics(model, statistics: dict[str, tuple[Tensor, Tensor]]) -> dict[str, tuple[Tensor, Tensor]]:
@@ -174,8 +179,17 @@ class _Moments:
     def __call__(self, _, given) -> None:
         values = given[0].detach().double()  # (N, C, h, w)
         self.count += values.numel() // values.shape[1]
-        self.total = self.total + values.sum((0, *range(2, values.dim())))
-        self.squares = self.squares + values.square().sum((0, *range(2, values.dim())))
+        self.total = self.total + values.sum((0, *range(2, values.dim()))).cpu()
+        self.squares = self.squares + values.square().sum((0, *range(2, values.dim()))).cpu()
+
+    @classmethod
+    def joined(cls, parts: Sequence["_Moments"]) -> "_Moments":
+        """Those of all processes."""
+        whole = cls()
+        for part in parts:
+            whole.count += part.count
+            whole.total, whole.squares = whole.total + part.total, whole.squares + part.squares
+        return whole
 
     def result(self) -> tuple[Tensor, Tensor]:
         mean = self.total / self.count

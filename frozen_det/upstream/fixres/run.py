@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from ...engine.runner.processes import by_first, first_logs
 from ...errors import InputError
 from ...pages.blocks import Section, Text
 from ...weights.reading.recorded_config import read_recorded
@@ -66,6 +67,7 @@ def run_fixres(cfg, request: Request, log: Callable[[str], None] = print) -> Pat
     Raises:
         InputError: a config of something else, options that contradict each other, or a frozen tensor that moved.
     """
+    log = first_logs(log)
     check_classifier(cfg)
     cfg = without_noise(cfg)
     if request.statistics_only and request.parametric:
@@ -93,7 +95,7 @@ def run_fixres(cfg, request: Request, log: Callable[[str], None] = print) -> Pat
     if request.sizes and not adapts:
         _sweep(cfg, images, request, record, sections, log)
     sections.append(command_section(request.command))
-    return write_resolution_report(record, sections, request.work_dir, "Train and test resolution")
+    return by_first(lambda: write_resolution_report(record, sections, request.work_dir, "Train and test resolution"))
 
 
 def tune(
@@ -299,7 +301,7 @@ def _adapt(cfg, images: SizedImages, request: Request, record: dict, sections: l
             )
         else:
             set_statistics(model, learned)
-            _save(model, cfg, wanted[0], request.work_dir)
+            by_first(lambda: _save(model, cfg, wanted[0], request.work_dir))
     record["rows"] = rows
     section = sweep_section(rows)
     section.blocks.insert(0, Text(text))

@@ -3,8 +3,11 @@
 Refuses a teacher whose classes are not those of the labelled images.
 """
 
+import dataclasses
 import json
 from pathlib import Path
+
+from mmengine.dist import all_gather_object
 
 from ...registry import TRANSFORMS
 from ...weights.atomic_write import replacing, write_json
@@ -27,7 +30,7 @@ def guard_stage(loop, sources: list[dict]) -> Path:
         sources: see :func:`~.pool.open_pool`.
     """
     out, pool = loop.work_dir / "guards.txt", open_pool(sources)
-    with loop.stage("guards", dict(sources=sources, data=pool.digest())) as stage:
+    with loop.stage("guards", dict(sources=sources, data=pool.digest()), alone=True) as stage:
         if stage.todo:
             hashes = sorted(pool_hashes(pool))
             with replacing(out) as partial:
@@ -69,10 +72,11 @@ def label_stage(loop, name: str, folder: Path, teacher, pool: Pool, settings: di
             )
             if settings.get("noise"):
                 transform = TRANSFORMS.build(seen)
-            done = label_pool(model, pool, folder, transform=one_by_one(transform), **settings)
+            done = all_gather_object(label_pool(model, pool, folder, transform=one_by_one(transform), **settings))
+            parts, skipped, images, broken = map(sum, zip(*map(dataclasses.astuple, done)))
             loop.log(
-                f"[{name}] {done.num_images} images in {done.num_parts - done.num_skipped} parts, "
-                f"{done.num_undecodable} of them not readable; {done.num_skipped} parts were there"
+                f"[{name}] {images} images in {parts - skipped} parts, {broken} of them not readable; "
+                f"{skipped} parts were there"
             )
         made = sorted(path for path in Path(folder).iterdir() if path.is_file() and not path.name.startswith("."))
         # Soft vectors of 300 million images are 600 GB: read once when a student needs them, not at every start.
@@ -99,7 +103,7 @@ def select_stage(loop, name: str, labels: Path, folder: Path, settings: dict, gu
     hashes = guard_stage(loop, guards) if guards else None
     out = Path(folder) / "manifest.parquet"
     inputs = [path for path in (labels / "labels.json", *sorted(labels.glob("part-*.parquet")), hashes) if path]
-    with loop.stage(name, dict(settings, classes=list(classes)), inputs) as stage:
+    with loop.stage(name, dict(settings, classes=list(classes)), inputs, alone=True) as stage:
         if stage.todo:
             excluded = hashes.read_text(encoding="utf-8").split() if hashes else []
             found = select(
@@ -131,7 +135,7 @@ def agreement_stage(loop, name: str, labels: Path, student) -> dict:
     """
     out = labels.parent / "agreement.json"
     with loop.stage(
-        name, dict(transform=_evaluation(student.cfg)), [labels / "labels.json", student.checkpoint]
+        name, dict(transform=_evaluation(student.cfg)), [labels / "labels.json", student.checkpoint], alone=True
     ) as stage:
         if stage.todo:
             model, transform = load_teacher(student.cfg, student.checkpoint, store=loop.store)

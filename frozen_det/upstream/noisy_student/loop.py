@@ -11,7 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmengine.dist import is_distributed, is_main_process
+
 from ...config.parts import check_parts
+from ...engine.runner.processes import by_first, first_logs, set_launcher
 from ...engine.runner.stages import Stages
 from ...engine.train_stage import settings_of, train_stage
 from ...errors import InputError, refuse_unknown
@@ -70,8 +73,8 @@ def run_noisy_student(
 
     Args:
         cfg: config of a loop, from :func:`frozen_det.config.load_config`.
-        work_dir: where everything goes: ``split/``, ``teacher/``, ``round-1/{labels,manifest,student}``, ...,
-            ``fixres/``, ``report.html``.
+        work_dir: where everything goes, seen by all processes: ``split/``, ``teacher/``,
+            ``round-1/{labels,manifest,student}``, ..., ``fixres/``, ``report.html``.
         log: prints a line.
         store: where teachers and students that label read features of images seen before; None computes them.
 
@@ -135,7 +138,7 @@ class _Loop:
     """One loop while it runs: its stages, in the order of the calls."""
 
     def __init__(self, cfg, work_dir: Path, log: Callable[[str], None], store: FeatureStore | None):
-        self.cfg, self.work_dir, self.log, self.store = cfg, work_dir, log, store
+        self.cfg, self.work_dir, self.log, self.store = cfg, work_dir, first_logs(log), store
         self.stages = Stages(work_dir, memory="loop.json", log=log)
         self.split = self._split() if cfg.get("split") else None
         sources = [dict(list_file=str(self.split.pool))] if self.split else list(cfg.pool["sources"])
@@ -149,6 +152,7 @@ class _Loop:
                 **settings,
                 "data": _data_digest([dict(folder=str(Path(settings["data_root"], settings.get("split", "train"))))]),
             },
+            alone=True,
         ) as stage:
             if stage.todo:
                 write_split(self.work_dir / "split", **settings)
@@ -157,13 +161,15 @@ class _Loop:
 
     def stage(self, name: str, settings, inputs=(), **others):
         """A stage that says what has changed since it was done."""
-        told = self.work_dir / "settings" / f"{name.replace(' ', '-')}.json"
-        self._say_changes(name, told, settings, inputs)
+        self._say_changes(name, settings, inputs)
         return self.stages(name, settings, inputs, **others)
 
-    def _say_changes(self, name: str, told: Path, settings, inputs) -> None:
+    def _say_changes(self, name: str, settings, inputs) -> None:
         from ...engine.runner.stages import file_digest
 
+        if not is_main_process():
+            return
+        told = self.work_dir / "settings" / f"{name.replace(' ', '-')}.json"
         text = json.dumps(settings, default=str).replace(str(self.work_dir), "WORK_DIR")
         now = dict(
             _leaves({"settings": json.loads(text), "inputs": {Path(path).name: file_digest(path) for path in inputs}})
@@ -222,8 +228,7 @@ class _Loop:
         if not lists:
             told["data"] = _data_digest(sources_of(_labelled(cfg)))
         inputs = [*lists, *inputs]
-        told_file = self.work_dir / "settings" / f"{name.replace(' ', '-')}.json"
-        self._say_changes(name, told_file, settings_of(told), inputs)
+        self._say_changes(name, settings_of(told), inputs)
         self.log(f"[{name}] {Path(cfg.filename).stem}, {cfg.train_cfg.get('max_epochs', '?')} epochs")
         return train_stage(name, told, inputs, self.stages, part.get("checkpoint"))
 
@@ -302,9 +307,11 @@ class _Loop:
             if stage.todo:
                 run = _test_config(model)
                 run.work_dir = str(out.parent / model.name)
+                if is_distributed():
+                    set_launcher(run, "pytorch", self.log)
                 with host_scope():
                     metrics = new_runner(run).test()
-                write_json(out, {name: float(value) for name, value in metrics.items()})
+                by_first(lambda: write_json(out, {name: float(value) for name, value in metrics.items()}))
             stage.outputs = [out]
         return json.loads(out.read_text(encoding="utf-8"))
 
@@ -312,8 +319,10 @@ class _Loop:
         """The page, written each time."""
         from .page import write_page
 
-        with self.stages("report", always=True) as stage:
-            page = write_page(self.work_dir, self.cfg, models, found, metrics, self.stages)
+        page = self.work_dir / "report.html"
+        with self.stages("report", always=True, alone=True) as stage:
+            if stage.todo:
+                page = write_page(self.work_dir, self.cfg, models, found, metrics, self.stages)
             stage.outputs = [page]
         return page
 
