@@ -20,7 +20,7 @@ MOVED = {
     "analysis.benchmark_frozen_forward": "benchmarks.forward_options",
     "analysis.benchmark_labelling": "benchmarks.labelling",
     "analysis.benchmark_mixing": "benchmarks.mixing",
-    "analysis.benchmark_train_step": "benchmarks.train_step",
+    "analysis.benchmark_train_step": "benchmarks.devices.train_step",
     "analysis.boxed_images": "robustness.boxed_images",
     "analysis.chain": "workflows.chain",
     "analysis.classifier_runs": "reports.classifier_runs",

@@ -89,7 +89,7 @@ def run(args) -> int:
     for arm in arms:
         if arm not in ARMS:
             raise InputError(f"expected --arms among {', '.join(map(repr, ARMS))}, got {arm!r}; {closest(arm, ARMS)}")
-    bodies = [_body(name) for name in args.bodies]  # all are checked before the first is measured
+    bodies = [body_of_name(name) for name in args.bodies]  # all are checked before the first is measured
     rows = []
     for body in bodies:
         rows += measure(body, arms, args.size, args.batch, args.rounds, device)
@@ -201,7 +201,7 @@ def table(rows: list[Row]) -> str:
     return text_table(header, cells, left=2)
 
 
-def _body(name: str) -> dict:
+def body_of_name(name: str) -> dict:
     from ..models.backbone_sources.build import body_strides
     from ..models.backbone_sources.source import body_types, source_of_architecture
 

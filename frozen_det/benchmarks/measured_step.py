@@ -23,10 +23,18 @@ class MeasuredStep:
 
     remedy = ""
 
-    def __init__(self, model: torch.nn.Module, images: torch.Tensor, lr: float, momentum: float = 0.0):
-        self.model, self.images, self.last_loss = model.train(), images, math.nan
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        images: torch.Tensor,
+        lr: float,
+        momentum: float = 0.0,
+        fused: bool = False,
+        scaler: torch.amp.GradScaler | None = None,
+    ):
+        self.model, self.images, self.last_loss, self.scaler = model.train(), images, math.nan, scaler
         trained = [p for p in model.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.SGD(trained, lr=lr, momentum=momentum)
+        self.optimizer = torch.optim.SGD(trained, lr=lr, momentum=momentum, fused=fused or None)
 
     def loss(self) -> torch.Tensor:
         """What is minimised."""
@@ -40,8 +48,13 @@ class MeasuredStep:
         """
         loss = self.loss()
         self.drop_gradients()
-        loss.backward()
-        self.optimizer.step()
+        if self.scaler is None:
+            loss.backward()
+            self.optimizer.step()
+        else:
+            self.scaler.scale(loss).backward()
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
         self.last_loss = loss.item()
         if not math.isfinite(self.last_loss):
             raise InputError(f"expected a finite loss of the measured step, got {self.last_loss}.{self.remedy}")
@@ -60,7 +73,7 @@ class DetectorStep(MeasuredStep):
 
     Args:
         model_cfg: complete config of an mmdet detector.
-        setting: has ``size`` (px), ``batch``, ``device``, ``bf16``, ``channels_last``, ``compile_neck``.
+        setting: a :class:`~.devices.train_step.Setting`.
     """
 
     remedy = " Without --bf16 it should be."
@@ -88,17 +101,54 @@ class DetectorStep(MeasuredStep):
             images = images.contiguous(memory_format=torch.channels_last)
         if setting.compile_neck:
             model.neck.compile()
+        if setting.from_host:
+            images = torch.randint(0, 256, images.shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+            images = images.pin_memory() if setting.on_gpu else images
+        if setting.graph_backbone:
+            model.backbone.forward = _captured(model.backbone, images)
+        scaler = torch.amp.GradScaler(torch.device(setting.device).type) if setting.fp16 else None
         # Without momentum, so that several models fit into memory side by side; it is the same in all of them.
-        super().__init__(model, images, lr=1e-6)
+        super().__init__(model, images, lr=1e-6, fused=setting.fused, scaler=scaler)
 
     def loss(self) -> torch.Tensor:
         """The sum of the detector's losses."""
+        images, samples = self.images, [sample.clone() for sample in self.samples]
+        if self.setting.from_host:
+            data = self.model.data_preprocessor(dict(inputs=list(images), data_samples=samples), True)
+            images, samples = data["inputs"], data["data_samples"]
         on = contextlib.nullcontext()
-        if self.setting.bf16:
-            on = torch.autocast(torch.device(self.setting.device).type, torch.bfloat16)
+        if self.setting.bf16 or self.setting.fp16:
+            half = torch.bfloat16 if self.setting.bf16 else torch.float16
+            on = torch.autocast(torch.device(self.setting.device).type, half)
         with on:
-            losses = self.model(self.images, [sample.clone() for sample in self.samples], mode="loss")
+            losses = self.model(images, samples, mode="loss")
         return self.model.parse_losses(losses)[0]
+
+
+def _captured(backbone: torch.nn.Module, images: torch.Tensor):
+    """A frozen backbone's forward for images of this shape as a CUDA graph; its features are overwritten by each call.
+
+    Args:
+        backbone: nothing of it trains.
+        images: (N, 3, H, W) on the GPU.
+    """
+    held = images.clone()
+    aside = torch.cuda.Stream()
+    aside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(aside), torch.no_grad():
+        for _ in range(3):  # libraries choose their kernels and allocate before the capture
+            backbone(held)
+    torch.cuda.current_stream().wait_stream(aside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph), torch.no_grad():
+        features = backbone(held)
+
+    def replay(given: torch.Tensor):
+        held.copy_(given)
+        graph.replay()
+        return features
+
+    return replay
 
 
 @contextlib.contextmanager

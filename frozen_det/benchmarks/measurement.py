@@ -47,10 +47,12 @@ class Times:
     @property
     def spread_ms(self) -> float:
         """From the lower to the upper quartile of the wall time; 0 of a single round."""
-        if len(self.walls) < 2:
-            return 0.0
-        low, _, high = statistics.quantiles(self.walls, n=4)
-        return 1e3 * (high - low)
+        return _quartile_range_ms(self.walls)
+
+    @property
+    def cpu_spread_ms(self) -> float:
+        """The same of the process time."""
+        return _quartile_range_ms(self.cpus)
 
     def add(self, call: Callable[[], object], gpu: torch.device | str | None = None):
         """Time a call once more; returns what it returns."""
@@ -68,6 +70,13 @@ class Times:
         self.peaks.append(0 if gpu is None else torch.cuda.max_memory_allocated(gpu))
         self.bases.append(base)
         return found
+
+
+def _quartile_range_ms(seconds: list[float]) -> float:
+    if len(seconds) < 2:
+        return 0.0
+    low, _, high = statistics.quantiles(seconds, n=4)
+    return 1e3 * (high - low)
 
 
 def in_turns(

@@ -20,10 +20,12 @@ WHAT = {
     "export": "export",
     "family": "family",
     "frozen-forward": "forward_options",
+    "gpu-check": "devices.gpu_check",
     "labelling": "labelling",
+    "loading": "devices.loading",
     "mixing": "mixing",
     "syncs": "pretended_device.syncs",
-    "train-step": "train_step",
+    "train-step": "devices.train_step",
 }
 
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from frozen_det.benchmarks import train_step as bench
+from frozen_det.benchmarks.devices import train_step as bench
 from frozen_det.errors import InputError
 from frozen_det.host.torch_versions import TORCH
 

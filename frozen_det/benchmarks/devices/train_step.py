@@ -3,17 +3,19 @@
 All variants have the same size, batch, number of RoIs, proposal network and box heads; they differ in what is frozen,
 in the neck (the authors' NAS-FPN or mmdet's, same repeats) and in checkpointing. FLOPs and bytes of one image come from
 meta tensors, times from real steps taken in turns. Weights are random: neither time nor memory depends on them. On a
-CPU, RoIAlign and NMS are torchvision's.
+CPU, RoIAlign and NMS are torchvision's. A second table has modes of the frozen variant's step against float32: on a GPU
+all of them, on a CPU those of --modes.
 """
 
 import copy
 import json
 import sys
+import time
 from dataclasses import asdict, dataclass
 
-from ..errors import InputError
-from ..host.devices import device_of
-from .measurement import (
+from ...errors import InputError
+from ...host.devices import device_of
+from ..measurement import (
     add_output,
     in_fresh_process,
     in_turns,
@@ -23,6 +25,7 @@ from .measurement import (
     resident_bytes,
     text_table,
 )
+from .step_modes import MODES, measure_modes, modes_table, names_of
 
 CONFIG = "cascade-rcnn_frozen-resnet50tv_nasfpn_lsj-72e_coco"
 FINE_TUNED, FROZEN, CHECKPOINTED = "ours fine-tuned", "ours frozen", "ours frozen, cells checkpointed"
@@ -36,7 +39,8 @@ _TIME_OVER_FLOPS_AT_MOST = 1.1
 
 @dataclass(frozen=True)
 class Setting:
-    """What all variants share: image side in px, images a step, RoIs an image, repeats of the pyramid, GPU options."""
+    """What all variants share: image side in px, images a step, RoIs an image, repeats of the pyramid, GPU options;
+    `from_host`: images are uint8 in pinned host memory, `graph_backbone`: the frozen forward is a CUDA graph."""
 
     size: int = 512
     batch: int = 1
@@ -46,6 +50,10 @@ class Setting:
     bf16: bool = False
     channels_last: bool = False
     compile_neck: bool = False
+    fp16: bool = False
+    fused: bool = False
+    graph_backbone: bool = False
+    from_host: bool = False
 
     @property
     def on_gpu(self) -> bool:
@@ -94,6 +102,10 @@ def add_arguments(parser) -> None:
     parser.add_argument("--bf16", action="store_true", help="autocast to bfloat16")
     parser.add_argument("--channels-last", action="store_true", help="channels-last memory format")
     parser.add_argument("--compile", action="store_true", help="torch.compile of the neck")
+    text = f"all, or among {', '.join(MODES)} (default: all on a GPU, none on a CPU)"
+    parser.add_argument("--modes", nargs="+", default=None, metavar="MODE", help=text)
+    text = "no further mode begins after so many minutes of the whole command (default 8)"
+    parser.add_argument("--minutes", type=float, default=8.0, help=text)
     add_output(parser, "print one JSON object instead of a table")
 
 
@@ -115,15 +127,20 @@ def run(args) -> int:
     setting = Setting(
         args.size, args.batch, args.rois, args.repeats, device, args.bf16, args.channels_last, args.compile
     )
+    names, until = names_of(args.modes, setting.on_gpu), time.monotonic() + 60 * args.minutes
+    if names and not args.steps:
+        raise InputError("expected --steps from 1 on with --modes, got 0.")
     rows = measure(setting, args.arms, args.steps, peak=not args.no_peak)
+    modes = measure_modes(arm_model(FROZEN, setting), setting, names, args.steps, until) if names else []
     if args.json:
-        found = [asdict(row) for row in rows]
-        print(json.dumps(dict(setting=asdict(setting), rows=found, ratios=ratios(rows, setting.on_gpu)), indent=1))
+        found = dict(rows=[asdict(row) for row in rows], modes=[asdict(row) for row in modes])
+        print(json.dumps(dict(setting=asdict(setting), **found, ratios=ratios(rows, setting.on_gpu)), indent=1))
     else:
         print(
             f"{setting.batch} x {setting.size} x {setting.size} px, {setting.rois} RoIs, {setting.repeats} repeats, "
             f"{args.steps} steps, {machine(setting.on_gpu)}",
             table(rows, setting.on_gpu),
+            *(["", f"Modes of {FROZEN!r}:", modes_table(modes)] if modes else []),
             sep="\n",
         )
     return 0
@@ -131,8 +148,8 @@ def run(args) -> int:
 
 def arm_model(arm: str, setting: Setting) -> dict:
     """The complete detector config of a variant, as mmdet builds it."""
-    from ..config import load_config
-    from ..models import fill_blanks
+    from ...config import load_config
+    from ...models import fill_blanks
 
     detector = copy.deepcopy(load_config(CONFIG).model.detector.to_dict())
     detector["data_preprocessor"]["batch_augments"] = None
@@ -169,7 +186,7 @@ def measure(setting: Setting, arms, steps: int, peak: bool = True) -> list[Row]:
     rows = {arm: _counted(arm, setting) for arm in arms}
     if not steps:
         return list(rows.values())
-    from .measured_step import DetectorStep
+    from ..measured_step import DetectorStep
 
     if peak and not setting.on_gpu:
         for arm in arms:
@@ -252,7 +269,7 @@ def _counted(arm: str, setting: Setting) -> Row:
     """The columns that need no real tensors."""
     from mmengine.config import Config
 
-    from ..reports.describe import describe_model
+    from ...reports.describe import describe_model
 
     d = describe_model(Config(dict(model=arm_model(arm, setting))), (setting.size, setting.size))
     return Row(arm, d.total_params, d.trainable_share, d.training_step_flops, d.bytes_kept_for_backward / 2**20)
@@ -267,7 +284,7 @@ def _peak_in_fresh_process(arm: str, setting: Setting) -> float:
 
 
 def _resident_growth_mib(arm: str, setting: Setting) -> float:
-    from .measured_step import DetectorStep
+    from ..measured_step import DetectorStep
 
     step = DetectorStep(arm_model(arm, setting), setting)
     before = resident_bytes() or peak_resident_bytes()
