@@ -152,7 +152,7 @@ def _plain(state: Mapping, prefix: str, wanted: Mapping) -> list[Mapped]:
     renamed = _without_feature_names(names)
     if renamed is not None:
         found.append(_mapped(renamed, prefix, f"{text}, features_only names restored", outside, wanted))
-    ordered = _by_order(names, wanted)
+    ordered = by_order(names, wanted)
     if ordered is not None:
         text += ", `_blocks.` names matched by order, kind and shape"
         found.append(_mapped(ordered, prefix, text, outside, wanted))
@@ -199,11 +199,18 @@ def _without_feature_names(state: Mapping) -> dict | None:
     return {pattern.sub(r"\1.\2.", name): value for name, value in state.items()}
 
 
-def _by_order(state: Mapping, wanted: Mapping) -> dict | None:
+def by_order(state: Mapping, wanted: Mapping) -> dict | None:
     """EfficientNet(-Lite) files of the `_blocks.` family: same tensors in the same order under other names.
 
     Accepted only if every kept entry agrees in kind (weight, running_mean, ...) and shape, one by one; the entries
     of the head that follow the backbone in the file stay under their own names, mapped to timm's.
+
+    Args:
+        state: the file's tensors.
+        wanted: timm's state dict of the whole backbone, with or without its head.
+
+    Returns:
+        the tensors under timm's names; None for other files and other networks.
     """
     if not any(name.startswith("_blocks.") for name in state) or "_conv_stem.weight" not in state:
         return None

@@ -10,6 +10,7 @@ from frozen_det.advisor.advice import SCORES, Advice, Row, advise, not_told_apar
 from frozen_det.advisor.costs import CONFIG, WAYS, StepCost, StepSetting, command, step_costs
 from frozen_det.advisor.object_features import ObjectFeatures
 from frozen_det.advisor.tables import advice_text
+from frozen_det.cli import run_command
 from frozen_det.cli.choosing.advise import seconds_of
 from frozen_det.errors import InputError
 from frozen_det.models import FrozenBackbone
@@ -113,6 +114,21 @@ def test_a_budget_is_read(text, seconds):
 def test_a_budget_that_is_none_is_refused(text):
     with pytest.raises(InputError, match="90s, 30m or 1.5h"):
         seconds_of(text)
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (["--steps", "-1"], "--steps from 0 on, got -1"),
+        (["--images", "0"], "--images from 1 on, got 0"),
+        (["--size", "16"], "--size from 32 on, got 16"),
+        (["--budget", "soon"], "1.5h after --budget, got 'soon'"),
+        ([], "expected a folder with data at nowhere"),
+    ],
+)
+def test_the_command_refuses_in_one_line(options, words, capsys):
+    assert run_command("advise", ["--data", "nowhere", *options]) == 2
+    assert words in capsys.readouterr().err
 
 
 def test_without_packages_backbones_must_be_named(monkeypatch):

@@ -6,6 +6,7 @@ from itertools import zip_longest
 from torch import Tensor, nn
 
 from ...registry import BACKBONE_SOURCES
+from ...weights.key_fitting import by_order
 from ...weights.known_extras import is_training_only
 from ...weights.loading import read, state_dict_of
 from .base import Body, on_meta
@@ -76,7 +77,12 @@ class TimmSource(BackboneSource):
         refuse_other_grid(module, state, where)
         wanted = module.state_dict()
         rename = getattr(sys.modules[type(module).__module__], "checkpoint_filter_fn", None)
-        if set(wanted) <= set(state) or rename is None:
+        if set(wanted) <= set(state):
+            return state
+        ordered = _by_order_of_the_whole(module, state)
+        if ordered is not None:
+            return ordered
+        if rename is None:
             return state
         try:
             renamed = rename(dict(state), module)
@@ -105,6 +111,16 @@ class TimmSource(BackboneSource):
             if ours != theirs:
                 return f"{ours.strip()!r} against {theirs.strip()!r}"
         return None
+
+
+def _by_order_of_the_whole(module: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor] | None:
+    """A file whose names are matched by order, for a backbone without its last stages: by those of the whole one."""
+    import timm
+
+    name = (getattr(module, "pretrained_cfg", None) or {}).get("architecture")
+    if "_conv_stem.weight" not in state or not timm.is_model(name or "") or by_order(state, module.state_dict()):
+        return None
+    return by_order(state, on_meta(lambda: timm.create_model(name, pretrained=False))[0].state_dict())
 
 
 def _card(name: str):

@@ -126,6 +126,18 @@ def test_the_packaged_weights_fill_their_network(package):
     assert all(torch.isfinite(one).all() for one in features)
 
 
+@pytest.mark.parametrize("package", LITES)
+def test_a_backbone_without_its_last_stage_is_filled_by_the_same_weights(package):
+    weights = require(package)
+    images = torch.randn(1, 3, 64, 64)
+    found = {}
+    for strides in ((8, 16), (8, 16, 32)):
+        backbone = FrozenBackbone(weights=weights, strides=strides)
+        backbone.init_weights()
+        found[strides] = backbone(images)
+    assert all(torch.equal(*pair) for pair in zip(*found.values()))
+
+
 @pytest.mark.parametrize("package", LITES[1:])
 def test_packaged_classifiers_know_real_photographs(package, real_data):
     from PIL import Image
