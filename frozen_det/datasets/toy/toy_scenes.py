@@ -144,7 +144,8 @@ class ToyScenes(CocoDataset):
 
     def _write(self) -> None:
         root, parameters = self._scenes
-        write_toy_scenes(root, **parameters)
+        # Every loader and every command of a run opens them: only what is written is told.
+        write_toy_scenes(root, **parameters, report=lambda line: None if "reusing" in line else _print_progress(line))
 
     def _set_classes(self) -> None:
         """The classes are known without the files, which are not written for their sake."""

@@ -142,6 +142,14 @@ def test_a_second_call_reuses_what_is_there(tmp_path):
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before and "reusing" in lines[-1]
 
 
+def test_the_dataset_tells_what_it_writes_and_is_silent_about_what_is_there(tmp_path, capsys):
+    scenes = {key: value for key, value in SMALL.items() if key != "report"}
+    for wanted in ("toy scenes: wrote", ""):
+        ToyScenes(data_root=str(tmp_path / "s"), scenes=scenes)
+        out, err = capsys.readouterr()
+        assert wanted in out + err and ("toy scenes:" in out + err) == bool(wanted)
+
+
 @pytest.mark.parametrize(
     "damage",
     [
