@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..benchmarks.devices.train_step import Setting
 from ..errors import InputError
-from .costs import CONFIG, WAYS, StepCost, StepSetting, step_costs
+from .costs import CONFIG, WAYS, StepCost, step_costs
 from .object_features import ObjectFeatures, object_features, training_set
 from .scores import box_logme, h_score, logme, nearest_mean_accuracy
 
@@ -148,7 +149,7 @@ def advise(
     loaded.clear()
     cannot_tell = _not_told(rows, found)
     rows = ranked(rows)
-    if steps and not _measure_costs(rows, StepSetting(size, batch, where), steps, start + budget_s, log):
+    if steps and not _measure_costs(rows, Setting(size=size, batch=batch, device=where), steps, start + budget_s, log):
         cannot_tell.append("what a step costs with a backbone marked -: the budget was spent")
     num = len(content["images"])
     epochs = epochs_by_updates(num, batch, load_config(CONFIG).train_cfg.max_epochs).value
@@ -262,7 +263,7 @@ def _affordable(loaded: dict, dataset, order: Sequence[int], batch: int, budget_
     return max(batch, int(budget_s / max(cost, 1e-9)))
 
 
-def _measure_costs(rows: Sequence[Row], setting: StepSetting, steps: int, end: float, log) -> bool:
+def _measure_costs(rows: Sequence[Row], setting: Setting, steps: int, end: float, log) -> bool:
     """Fill in the costs, in the order of the rows, while there is time; whether there was for all."""
     took = 0.0
     for row in rows:

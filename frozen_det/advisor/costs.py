@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..benchmarks.devices.train_step import Setting
 from ..benchmarks.measured_step import DetectorStep
 from ..benchmarks.measurement import in_turns
 from ..config import load_config
@@ -19,18 +20,6 @@ WAYS: dict[str, tuple[dict, dict]] = {
     "fine-tuned": ({}, {"model.detector.backbone.freeze": False}),
 }
 _NUM_CLASSES = 80  # of the synthetic objects
-
-
-@dataclass(frozen=True)
-class StepSetting:
-    """What all steps share: image side in px, images in a step, and the device; the rest is as in plain runs."""
-
-    size: int
-    batch: int
-    device: str
-    bf16: bool = False
-    channels_last: bool = False
-    compile_neck: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,7 +41,7 @@ class StepCost:
     trained_params: int
 
 
-def step_costs(backbone: str, setting: StepSetting, rounds: int = 3) -> dict[str, StepCost]:
+def step_costs(backbone: str, setting: Setting, rounds: int = 3) -> dict[str, StepCost]:
     """Steps of :data:`CONFIG` on a backbone in every way of :data:`WAYS`, in turns, after one each to warm up.
 
     Images are noise with eight objects each and weights are random: neither time nor memory depends on them. Decoding
@@ -60,7 +49,7 @@ def step_costs(backbone: str, setting: StepSetting, rounds: int = 3) -> dict[str
 
     Args:
         backbone: as of ``--backbone``.
-        setting: size, batch and device.
+        setting: size, batch and device; the number of regions and the repeats of a pyramid are the detector's own.
         rounds: measured steps of every way, at least 1.
     """
     steps = {way: DetectorStep(detector_config(backbone, way), setting) for way in WAYS}

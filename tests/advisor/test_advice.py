@@ -7,9 +7,10 @@ import pytest
 
 from frozen_det.advisor import advice as advice_module
 from frozen_det.advisor.advice import SCORES, Advice, Row, advise, not_told_apart, packaged, random_halves, ranked
-from frozen_det.advisor.costs import CONFIG, WAYS, StepCost, StepSetting, command, step_costs
+from frozen_det.advisor.costs import CONFIG, WAYS, StepCost, command, step_costs
 from frozen_det.advisor.object_features import ObjectFeatures
 from frozen_det.advisor.tables import advice_text
+from frozen_det.benchmarks.devices.train_step import Setting
 from frozen_det.cli import run_command
 from frozen_det.cli.choosing.advise import seconds_of
 from frozen_det.errors import InputError
@@ -91,7 +92,7 @@ def test_costs_are_measured_while_there_is_time(monkeypatch):
     monkeypatch.setattr(advice_module.time, "monotonic", lambda: next(clock))
     monkeypatch.setattr(advice_module, "step_costs", lambda name, setting, steps: {"frozen": cost()})
     rows = [row(name, {"LogME": 0.1}) for name in "abc"]
-    assert not advice_module._measure_costs(rows, StepSetting(64, 1, "cpu"), 3, 100.0, lambda line: None)
+    assert not advice_module._measure_costs(rows, Setting(size=64), 3, 100.0, lambda line: None)
     assert [bool(one.costs) for one in rows] == [True, True, False]  # a third would end at 120 s
 
 
@@ -160,7 +161,7 @@ def test_commands_set_what_was_measured():
 
 
 def test_a_step_trains_what_each_way_trains():
-    found = step_costs("timm/resnet10t", StepSetting(64, 1, "cpu"), rounds=1)
+    found = step_costs("timm/resnet10t", Setting(size=64), rounds=1)
     assert list(found) == ["frozen", "adapters", "fine-tuned"]
     body = dict(type="timm", name="resnet10t")
     whole = FrozenBackbone(body, "random", (4, 8, 16, 32), freeze=False)
@@ -187,9 +188,9 @@ def test_one_pass_over_real_photographs_ranks_trained_features_first(real_data, 
     export_backbone(scratch, tmp_path / "scratch.pth")
     lines: list = []
     data, names = str(real_data / "bccd"), [str(tmp_path / "scratch.pth"), trained]
-    found = advise(data, names, 600, size=128, most_images=8, steps=0, device="cpu", log=lines.append)
+    found = advise(data, names, 600, size=96, most_images=4, steps=0, device="cpu", log=lines.append)
     assert found.rows[0].name == trained and found.rows[0].architecture == "timm/tf_efficientnet_lite0"
-    assert (found.num_seen, found.num_images, found.num_classes) == (8, 205, 3)
-    assert found.rows[0].values == 24 + 40 + 112 + 320 and "8 of 205" in lines[0]
+    assert (found.num_seen, found.num_images, found.num_classes) == (4, 205, 3)
+    assert found.rows[0].values == 24 + 40 + 112 + 320 and "4 of 205" in lines[0]
     assert not found.rows[0].costs and any("H-score" in words for words in found.cannot_tell)
     assert found.updates == 24 * 52

@@ -149,8 +149,8 @@ def test_trained_features_tell_blood_cells_apart_better_than_random_ones(real_da
             backbone.init_weights()
         except InputError as error:
             pytest.skip(str(error))
-        found = object_features(backbone, dataset, range(0, 24, 2))
+        found = object_features(backbone, dataset, range(0, 16, 2))
         accuracy[weights] = nearest_mean_accuracy(found.features, found.labels)
-    assert len(found) > 100 and len(np.unique(found.labels)) == 3
+    assert len(found) > 80 and len(np.unique(found.labels)) == 3
     trained, random = accuracy.values()
     assert trained > 0.8 and trained > random, accuracy
