@@ -40,3 +40,12 @@ def sent(array, device):
     if torch.device(device).type != "cuda":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def float64_of(tensor):
+    """The tensor in float64: on its own device, or on the CPU where its device has no float64 (Apple's GPUs).
+
+    Args:
+        tensor: floating; not changed.
+    """
+    return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()

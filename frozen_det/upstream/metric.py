@@ -82,7 +82,7 @@ class ClassificationMetric(BaseMetric):
         """
         classes = (self.dataset_meta or {}).get("classes")
         for sample in data_samples:
-            logits = sample["logits"].double().cpu().numpy()  # (C,)
+            logits = sample["logits"].cpu().double().numpy()  # (C,)
             label, count = int(sample["label"]), len(logits)
             if classes is not None and len(classes) != count:
                 raise InputError(

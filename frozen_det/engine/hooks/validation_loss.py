@@ -111,7 +111,7 @@ def mean_losses(model, loader) -> dict[str, float]:
             weight = len(data["data_samples"])
             num_images += weight
             for name, value in {**parts, "loss": total}.items():
-                sums[name] = sums.get(name, 0.0) + weight * torch.as_tensor(value, dtype=torch.float64).detach().cpu()
+                sums[name] = sums.get(name, 0.0) + weight * torch.as_tensor(value).detach().cpu().double()
     return _over_processes(sums, num_images)
 
 

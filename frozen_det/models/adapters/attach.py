@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import InputError, closest
+from ...host.devices import float64_of
 from ...registry import ADAPTERS
 from ..backbone_sources.build import Body
 from .base import Adapter, SiteHook
@@ -112,7 +113,7 @@ class Adapters(nn.Module):
             if reason is None:
                 bias = getattr(base, "bias", None)
                 weight, gained = adapter.fold(
-                    base.weight.detach().double(), None if bias is None else bias.detach().double()
+                    float64_of(base.weight.detach()), None if bias is None else float64_of(bias.detach())
                 )
                 changed[f"{site.name}.weight"] = weight
                 if gained is not None:
@@ -235,11 +236,11 @@ def _chosen(found: Survey, kind: str, cls: type, wanted, stem: bool, start_stage
 def _place_constant(site: Site, base: nn.Module, body: nn.Module, gained: Tensor, changed: dict) -> str | None:
     """Add a constant to a layer's output by its bias, or by the running mean of the BatchNorm that follows."""
     if getattr(base, "bias", None) is not None:
-        changed[f"{site.name}.bias"] = base.bias.detach().double() + gained
+        changed[f"{site.name}.bias"] = float64_of(base.bias.detach()) + gained
         return None
     norm = body.get_submodule(site.norm) if site.norm is not None else None
     if isinstance(norm, nn.modules.batchnorm._BatchNorm) and norm.track_running_stats and not norm.training:
-        changed[f"{site.norm}.running_mean"] = norm.running_mean.double() - gained
+        changed[f"{site.norm}.running_mean"] = float64_of(norm.running_mean) - gained
         return None
     return (
         "the adapter's norm adds a constant, and the layer has neither a bias nor a following BatchNorm in eval "

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import InputError
+from ...host.devices import float64_of
 from ...ops.merging import norm_scale_shift
 from ..backbone_sources.build import Body
 
@@ -53,8 +54,8 @@ def folded(layer: nn.Module, norm: nn.Module) -> tuple[Tensor, Tensor]:
     """
     scale, shift = _scale_shift(norm)
     if layer.bias is not None:
-        shift = shift + layer.bias.double() * scale
-    weight = layer.weight.double() * scale.reshape(-1, *[1] * (layer.weight.ndim - 1))
+        shift = shift + float64_of(layer.bias) * scale
+    weight = float64_of(layer.weight) * scale.reshape(-1, *[1] * (layer.weight.ndim - 1))
     return weight.to(layer.weight), shift.to(layer.weight)
 
 
@@ -129,5 +130,9 @@ def _modules(body: Body, pairs: list[Pair]) -> list[tuple[nn.Module, nn.Module]]
 
 def _scale_shift(norm: nn.Module):
     return norm_scale_shift(
-        norm.running_mean.double(), norm.running_var.double(), norm.eps, norm.weight.double(), norm.bias.double()
+        float64_of(norm.running_mean),
+        float64_of(norm.running_var),
+        norm.eps,
+        float64_of(norm.weight),
+        float64_of(norm.bias),
     )

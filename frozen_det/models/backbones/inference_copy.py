@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import InputError
+from ...host.devices import float64_of
 from ..backbone_sources.build import Body
 from .bn_folding import Pair, foldable, folded, put_folded
 
@@ -144,7 +145,7 @@ def relative_difference(wanted: Tensor, found: Tensor) -> float:
     """Largest absolute difference of two tensors of equal shape, divided by the largest magnitude of `wanted`."""
     if not wanted.numel():
         return 0.0
-    wanted, found = wanted.double(), found.double()
+    wanted, found = float64_of(wanted), float64_of(found)
     return ((found - wanted).abs().max() / wanted.abs().max().clamp_min(torch.finfo(torch.float64).tiny)).item()
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
 from ...errors import InputError
+from ...host.devices import float64_of
 from ...registry import MODELS
 from ..classifier import ImageClassifier
 from .classifier import head_module
@@ -46,7 +47,7 @@ def fit(values: Tensor) -> Frechet:
     Args:
         values: any shape, at most 16 million.
     """
-    values = values[values != 0].double()
+    values = float64_of(values[values != 0])
     if not len(values):
         return Frechet(0.0, 0.0)
     found, standard = torch.quantile(values, _PROBABILITIES.to(values.device)).cpu(), standard_quantiles(_PROBABILITIES)

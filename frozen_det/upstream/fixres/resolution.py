@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 
 from ...engine.runner.label_classes import label_classes, name_of_data
 from ...errors import InputError
+from ...host.devices import float64_of
 from ...registry import DATASETS
 from ...weights.class_names import refuse_other_order
 from ..datasets import collate_images
@@ -177,7 +178,7 @@ class _Moments:
         self.count, self.total, self.squares = 0, 0.0, 0.0
 
     def __call__(self, _, given) -> None:
-        values = given[0].detach().double()  # (N, C, h, w)
+        values = float64_of(given[0].detach())  # (N, C, h, w)
         self.count += values.numel() // values.shape[1]
         self.total = self.total + values.sum((0, *range(2, values.dim()))).cpu()
         self.squares = self.squares + values.square().sum((0, *range(2, values.dim()))).cpu()
