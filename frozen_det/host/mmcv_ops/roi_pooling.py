@@ -28,9 +28,13 @@ def roi_align_forward(
     _only_average(pool_mode)
     features = wide(input)
     sampling = sampling_ratio if sampling_ratio > 0 else -1
-    output.copy_(
-        roi_align(features, rois.to(features.dtype), (aligned_height, aligned_width), spatial_scale, sampling, aligned)
+    pooled = roi_align(
+        features, rois.to(features.dtype), (aligned_height, aligned_width), spatial_scale, sampling, aligned
     )
+    if type(output) is torch.Tensor and output.dtype == pooled.dtype and output.device.type != "meta":
+        output.set_(pooled)  # mmcv made it for this call alone: the result takes its place, without a copy
+    else:
+        output.copy_(pooled)
 
 
 def roi_align_backward(

@@ -202,3 +202,15 @@ def test_no_regions_and_views_and_half_precision_are_taken(name):
     assert torch.equal(found, layer(short.float(), rois + 0.0625).bfloat16())
     found.float().sum().backward()
     assert short.grad.isfinite().all() and short.grad.abs().sum() > 0
+
+
+def test_regions_are_not_copied_out_of_torchvisions_result(monkeypatch):
+    import torchvision.ops
+    from mmcv.ops import RoIAlign
+
+    made = []
+    pool = torchvision.ops.roi_align
+    monkeypatch.setattr(torchvision.ops, "roi_align", lambda *given: made.append(pool(*given)) or made[-1])
+    features, rois = _features().detach().float(), ROIS[:3].float()
+    found = RoIAlign(SIZE, SCALE)(features, rois)
+    assert found.data_ptr() == made[0].data_ptr() and torch.equal(found, pool(features, rois, SIZE, SCALE, -1, True))
