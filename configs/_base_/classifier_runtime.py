@@ -25,7 +25,8 @@ custom_hooks = [
 # Averaged weights: --cfg-options is not enough; add dict(type="frozen_det.EMAHook", ema_type="ExponentialMovingAverage",
 # momentum=1e-4, update_buffers=True) to custom_hooks. Validation and the checkpoint's `state_dict` are the average.
 randomness = dict(seed=0)
-env_cfg = dict(cudnn_benchmark=False, mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),
+# Images and batches of one size each: cuDNN measures its algorithms once.
+env_cfg = dict(cudnn_benchmark=True, mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),
                dist_cfg=dict(backend="nccl"))
 
 vis_backends = [dict(type="LocalVisBackend"), dict(type="TensorboardVisBackend")]

@@ -21,3 +21,6 @@ model = dict(detector=dict(
         weights="timm", strides=(8, 16, 32), freeze=True, norm_momentum=0.01),
     neck=dict(type="frozen_det.FPN", act_cfg=dict(type="ReLU"),
               norm_cfg=dict(type="BN", eps=1e-3, momentum=0.01)),))
+
+# Images of one size and no regions: cuDNN measures its algorithms once.
+env_cfg = dict(cudnn_benchmark=True)

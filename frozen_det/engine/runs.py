@@ -136,6 +136,7 @@ def new_runner(cfg, concise: bool = False):
     visualizer = cfg.get("visualizer")
     if isinstance(visualizer, dict):
         _forget_visualizer(visualizer.get("name") or cfg.get("experiment_name"))
+    pin_where_a_gpu_reads(cfg)
     make_folder(cfg.get("work_dir") or "work_dirs")
     while Path(cfg.get("work_dir") or "work_dirs", time.strftime("%Y%m%d_%H%M%S")).exists():
         time.sleep(0.05)
@@ -156,6 +157,26 @@ def new_runner(cfg, concise: bool = False):
         if isinstance(handler, logging.FileHandler):
             handler.handleError = functools.partial(_stop_with, handler)
     return runner
+
+
+def pin_where_a_gpu_reads(cfg) -> None:
+    """Batches in pinned memory, which a CUDA device copies from by itself; on the CPU alone torch would only warn.
+
+    Args:
+        cfg: `pin_memory` of its loaders is set where a device is there and the config says nothing, and False where
+            none is there.
+    """
+    import torch
+
+    on_gpu = torch.cuda.is_available()
+    for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        loader = cfg.get(name)
+        if not isinstance(loader, dict):
+            continue
+        if on_gpu:
+            loader.setdefault("pin_memory", True)
+        elif loader.get("pin_memory"):
+            loader["pin_memory"] = False
 
 
 @contextmanager

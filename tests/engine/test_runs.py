@@ -5,13 +5,14 @@ import time
 from types import SimpleNamespace
 
 import pytest
+import torch
 from mmdet.visualization import DetLocalVisualizer
 from mmengine.config import Config
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
 
 from frozen_det.engine.hooks.lean_checkpoint import LeanCheckpointHook
-from frozen_det.engine.runs import new_runner
+from frozen_det.engine.runs import new_runner, pin_where_a_gpu_reads
 from frozen_det.errors import StorageError
 
 
@@ -70,3 +71,29 @@ def test_a_disk_that_is_full_at_the_first_line_of_the_log_is_one_line(tmp_path, 
         logging.getLogger("begins").handlers.clear()
     assert "Traceback" not in capfd.readouterr().err
     assert "handleError" not in vars(logging.FileHandler)
+
+
+@pytest.mark.parametrize(("gpu", "pinned"), [(True, [True, False, True]), (False, [None, False, False])])
+def test_batches_are_pinned_for_a_gpu_alone_and_as_the_config_says(monkeypatch, gpu, pinned):
+    """Without a GPU, torch warns of a loader that pins."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    loaders = dict(
+        train_dataloader=dict(batch_size=2),
+        val_dataloader=dict(pin_memory=False),
+        test_dataloader=dict(pin_memory=True),
+    )
+    cfg = Config(loaders)
+    pin_where_a_gpu_reads(cfg)
+    assert [cfg[name].get("pin_memory") for name in loaders] == pinned
+    pin_where_a_gpu_reads(Config(dict(train_dataloader=None)))
+
+
+def test_cudnn_measures_where_images_have_one_size_and_there_are_no_regions():
+    from frozen_det.config import load_config
+
+    for name, measures in {
+        "detection/retinanet_frozen-resnetrs101_fpn_lsj-72e_coco": True,
+        "upstream/resnet50_rsb-a2_imagenet1k": True,
+        "smoke/cascade-mask-rcnn_frozen-efficientnetlite0_nasfpn_plain-8e_toy": False,
+    }.items():
+        assert load_config(name).env_cfg.cudnn_benchmark is measures
