@@ -30,11 +30,11 @@ class MeasuredStep:
         lr: float,
         momentum: float = 0.0,
         fused: bool = False,
-        scaler: torch.amp.GradScaler | None = None,
+        scaler: "torch.amp.GradScaler | None" = None,  # not in torch 2.1
     ):
         self.model, self.images, self.last_loss, self.scaler = model.train(), images, math.nan, scaler
         trained = [p for p in model.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.SGD(trained, lr=lr, momentum=momentum, fused=fused or None)
+        self.optimizer = torch.optim.SGD(trained, lr=lr, momentum=momentum, **(dict(fused=True) if fused else {}))
 
     def loss(self) -> torch.Tensor:
         """What is minimised."""

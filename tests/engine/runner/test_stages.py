@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from frozen_det.engine.runner.stages import Stages, file_digest, set_aside
+from frozen_det.engine.runner import stages as stages_module
+from frozen_det.engine.runner.stages import Stage, Stages, file_digest, set_aside
 from frozen_det.errors import InputError
 
 
@@ -116,3 +117,25 @@ def test_earlier_results_are_moved_and_never_overwritten(tmp_path):
 def test_the_digest_of_a_file_is_its_sha256(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert file_digest(tmp_path / "a").startswith("ba7816bf8f01cfea")
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_another_process_works_unless_the_first_is_to_work_alone_and_keeps_no_record(folder, monkeypatch, alone):
+    """The first process's decision comes to it; it waits for the others at the end, and holds no lock."""
+    waited = []
+    monkeypatch.setattr(stages_module, "is_main_process", lambda: False)
+    monkeypatch.setattr(stages_module, "barrier", lambda: waited.append(True))
+    monkeypatch.setattr(stages_module, "by_first", lambda decide: Stage("first", todo=True, goes_on=False))
+    stages = Stages(folder / "work")
+    with stages("first", "a", [folder / "absent.txt"], alone=alone) as stage:
+        assert stage.todo is not alone and waited == []
+    assert waited == [True] and not (folder / "work").exists()
+
+
+def test_what_the_first_process_finds_done_no_other_does(folder, monkeypatch):
+    monkeypatch.setattr(stages_module, "is_main_process", lambda: False)
+    monkeypatch.setattr(stages_module, "barrier", lambda: pytest.fail("nobody worked"))
+    done = Stage("first", todo=False, goes_on=False, outputs=(folder / "input.txt",))
+    monkeypatch.setattr(stages_module, "by_first", lambda decide: done)
+    with Stages(folder / "work")("first") as stage:
+        assert not stage.todo and stage.outputs == (folder / "input.txt",)
