@@ -104,8 +104,9 @@ def add_arguments(parser) -> None:
     parser.add_argument("--compile", action="store_true", help="torch.compile of the neck")
     text = f"all, or among {', '.join(MODES)} (default: all on a GPU, none on a CPU)"
     parser.add_argument("--modes", nargs="+", default=None, metavar="MODE", help=text)
-    text = "no further mode begins after so many minutes of the whole command (default 8)"
-    parser.add_argument("--minutes", type=float, default=8.0, help=text)
+    # One that compiles may take three minutes more: the whole command at most eight.
+    text = "no further mode begins after so many minutes of the whole command (default 5)"
+    parser.add_argument("--minutes", type=float, default=5.0, help=text)
     add_output(parser, "print one JSON object instead of a table")
 
 
