@@ -133,20 +133,24 @@ def pretended_device() -> Iterator[None]:
 def _patches() -> list:
     """What a program asks torch and mmcv about GPUs."""
     from mmcv.ops import multi_scale_deform_attn
+    from mmengine.device import utils as mmengine_device
 
     answers: dict[str, Any] = dict(
         is_available=lambda: True,
         device_count=lambda: 1,
         current_device=lambda: 0,
         is_bf16_supported=lambda *_, **__: True,
-        get_device_name=lambda *_: "pretended",
-        synchronize=lambda *_: noted(READ_BACK, "synchronize"),
+        get_device_name=lambda *_, **__: "pretended",
+        synchronize=lambda *_, **__: noted(READ_BACK, "synchronize"),
         Event=_Event,
+        # Draws are those of the CPU's generator.
+        get_rng_state=lambda *_, **__: torch.zeros(16, dtype=torch.uint8),
+        set_rng_state=lambda *_, **__: None,
         is_current_stream_capturing=lambda: False,
         empty_cache=lambda: None,
-        memory_allocated=lambda *_: 0,
-        max_memory_allocated=lambda *_: 0,
-        reset_peak_memory_stats=lambda *_: None,
+        memory_allocated=lambda *_, **__: 0,
+        max_memory_allocated=lambda *_, **__: 0,
+        reset_peak_memory_stats=lambda *_, **__: None,
     )
     autocast = torch.amp.autocast_mode.autocast
     begin = autocast.__init__
@@ -174,7 +178,8 @@ def _patches() -> list:
         mock.patch.object(torch.__future__, "get_swap_module_params_on_conversion", lambda: True),
         # Else the functions that a program runs inside a backward pass would be hidden from the mode.
         mock.patch.object(torch.autograd, "has_torch_function", lambda *_: False),
-        # Asked when mmcv is imported.
+        # Asked when mmengine and mmcv are imported.
+        mock.patch.object(mmengine_device, "DEVICE", "cuda"),
         mock.patch.object(multi_scale_deform_attn, "IS_CUDA_AVAILABLE", True),
     ]
 

@@ -5,6 +5,7 @@ mmdet's classes do not take is left out; a cascade gets mmdet's thresholds, weig
 """
 
 import copy
+import inspect
 
 from ...host.signatures import accepted_arguments
 from ...models.detectors.typed_parts import class_of
@@ -70,7 +71,14 @@ def _converted(node):
     if host is None:
         return node
     taken = accepted_arguments(host)
+    # What ours has by default is written out: mmdet's defaults are others, such as a head without layers.
+    defaults = {
+        name: _converted(copy.deepcopy(argument.default))
+        for name, argument in inspect.signature(ours.__init__).parameters.items()
+        if argument.default is not inspect.Parameter.empty and argument.default is not None
+    }
+    given = {key: value for key, value in (defaults | node).items() if key != "type"}
     return {
         "type": f"mmdet.{host.__name__}",
-        **{key: value for key, value in node.items() if key != "type" and (taken is None or key in taken)},
+        **{key: value for key, value in given.items() if taken is None or key in taken},
     }

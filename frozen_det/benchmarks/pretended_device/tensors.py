@@ -94,6 +94,9 @@ class PretendedTensor(torch.Tensor):
     def __repr__(self, *, tensor_contents=None) -> str:
         return f"pretended({self.held!r})"
 
+    def __reduce_ex__(self, protocol):
+        return self.held.__reduce_ex__(protocol)  # in a file it is what it is when loaded onto the CPU
+
     def __deepcopy__(self, memo):
         if id(self) in memo:
             return memo[id(self)]

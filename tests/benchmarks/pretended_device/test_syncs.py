@@ -80,6 +80,14 @@ def test_mmdets_counterpart_has_mmdets_parts_and_stages():
     assert ours["backbone"]["freeze"] is not False  # the argument is as it was
 
 
+def test_defaults_that_differ_from_mmdets_are_written_out():
+    head = dict(type="StandardRoIHead", bbox_head=dict(type="frozen_det.ConvFCBBoxHead", fc_out_channels=8))
+    ours = dict(type="FasterRCNN", backbone=dict(type="ResNet"), roi_head=head)
+    found = host_model(ours)["roi_head"]["bbox_head"]
+    assert found["type"] == "mmdet.ConvFCBBoxHead" and found["fc_out_channels"] == 8
+    assert found["num_shared_convs"] == 4 and found["num_shared_fcs"] == 2 and "box_loss_divisor" not in found
+
+
 SMALL = [
     "benchmark",
     "syncs",
