@@ -14,6 +14,7 @@ from frozen_det.benchmarks.pretended_device.waits import COPY, READ_BACK, counte
 from frozen_det.engine.hooks.averages import EMAHook
 from frozen_det.engine.hooks.nan_guard import NaNGuardHook
 from frozen_det.errors import InputError
+from frozen_det.models.backbones.frozen_backbone import FrozenBackbone
 from frozen_det.models.losses.class_balanced_loss import ClassBalancedLoss
 from frozen_det.models.losses.logit_adjusted_loss import LogitAdjustedLoss
 from frozen_det.upstream.classifier import ImageClassifier
@@ -99,6 +100,33 @@ def test_averages_are_the_cpus_and_wait_for_nothing(kind):
         assert all(torch.equal(value.cpu(), plain[name]) for name, value in ours.items())
     # mmengine asks for its own count of updates, a tensor beside the average.
     assert {(wait.package, wait.kind) for wait in found} <= {("mmengine", READ_BACK)}
+
+
+BACKBONES = {
+    "lora": dict(body=dict(type="timm", name="vit_tiny_patch16_224"), strides=(16,), adapters=dict(type="lora")),
+    "series": dict(adapters=dict(type="series")),
+    "conv": dict(adapters=dict(type="conv_adapter")),
+    "folded": dict(forward=dict(fold_norms=True)),
+    "last": dict(forward=dict(memory_format="channels_last", fold_norms=True)),
+}
+
+
+@pytest.mark.parametrize("kind", BACKBONES)
+def test_backbones_give_the_cpus_features_and_wait_for_nothing(kind):
+    seeded(0)
+    options = dict(body=dict(type="timm", name="resnet10t"), weights="random") | BACKBONES[kind]
+    backbone = FrozenBackbone(**options).eval()
+    images = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        expected = copy.deepcopy(backbone)(images)
+        with pretended_device():
+            backbone.to(DEVICE)
+            images = images.to(DEVICE)
+            backbone(images)  # folds norms, once
+            with counted() as found:
+                features = backbone(images)
+            assert found == []
+            assert all(torch.allclose(one, other.cpu(), atol=1e-5) for one, other in zip(expected, features))
 
 
 def test_mixed_precision_and_clipping_train_a_detector():
