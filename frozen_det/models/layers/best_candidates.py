@@ -23,6 +23,8 @@ FIRST_CANDIDATES = 5000
 _WIDER = 4
 # From this many candidates on mmdet goes through them class by class; below it, one pass is as fast as a choice.
 _SPLIT = 10000
+# Scores of a region sum to 1: above this threshold so few are left that to count them costs more than it saves.
+_LOW = 0.01
 # Boxes of different classes are moved apart in float32; up to here its steps are an eighth of a pixel.
 _LARGEST_EXACT = 2.0**21
 
@@ -43,7 +45,7 @@ def best_of_classes(
         (K, 5) boxes with scores, best first, and (K,) labels.
     """
     regions, classes = scores.shape[0], scores.shape[1] - 1
-    if regions * classes >= _SPLIT and max_num > 0 and _is_plain(nms_cfg):
+    if regions * classes >= _SPLIT and score_thr < _LOW and max_num > 0 and _is_plain(nms_cfg):
         found = _of_best(boxes, scores[:, :-1].reshape(-1), classes, score_thr, dict(nms_cfg), max_num)
         if found is not None:
             return found

@@ -20,6 +20,7 @@ NMS = dict(type="nms", iou_threshold=0.5)
 def by_class(monkeypatch):
     """However few, mmdet goes through candidates class by class, and the choice is tried."""
     monkeypatch.setattr(best_candidates, "_SPLIT", 1)
+    monkeypatch.setattr(best_candidates, "_LOW", 2.0)
 
 
 def same(boxes, scores, threshold, cfg, max_num):
@@ -110,6 +111,12 @@ def test_where_classes_could_meet_each_is_suppressed_alone(monkeypatch, moved):
     boxes, scores = _many()
     assert same(boxes + moved, scores, 0.0, dict(NMS, split_thr=1), 300)
     assert (len(seen) == 1) == (moved == 0.0)
+
+
+def test_at_a_usual_threshold_candidates_are_not_counted(monkeypatch):
+    monkeypatch.setattr(best_candidates, "_LOW", 0.01)
+    monkeypatch.setattr(best_candidates, "_of_best", None)
+    assert same(*_many(), 0.05, dict(NMS, split_thr=1), 300)
 
 
 @pytest.mark.parametrize(
