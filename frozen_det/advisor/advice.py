@@ -15,7 +15,7 @@ import numpy as np
 
 from ..benchmarks.devices.train_step import Setting
 from ..errors import InputError
-from .costs import CONFIG, WAYS, StepCost, step_costs
+from .costs import ADAPTERS, CONFIG, WAYS, StepCost, adapters_for, step_costs
 from .object_features import ObjectFeatures, object_features, training_set
 from .scores import box_logme, h_score, logme, nearest_mean_accuracy
 
@@ -45,6 +45,7 @@ class Row:
         scores: by name; without those that cannot be read.
         halves: the same on each half of the images, NaN where a half cannot be scored.
         costs: by way; empty where there was no time.
+        adapters: the kind that the network takes; None for none.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Row:
     scores: dict[str, float]
     halves: dict[str, np.ndarray]
     costs: dict[str, StepCost] = field(default_factory=dict)
+    adapters: str | None = ADAPTERS[0]
 
     def spread(self, score: str) -> float:
         """Standard deviation of a score."""
@@ -144,6 +146,7 @@ def advise(
     for name, backbone in loaded.items():
         found = object_features(backbone, dataset, seen, batch, store)
         rows.append(_row(name, backbone.architecture, found, halves))
+        rows[-1].adapters = adapters_for(backbone.body_cfg, backbone.strides)
         log(f"  {name}: {len(found)} objects")
     assert found is not None
     loaded.clear()
@@ -270,7 +273,7 @@ def _measure_costs(rows: Sequence[Row], setting: Setting, steps: int, end: float
         start = time.monotonic()
         if start + took > end:
             return False
-        log(f"  {row.name}: {steps} training steps in each of {len(WAYS)} ways")
-        row.costs = step_costs(row.name, setting, steps)
+        log(f"  {row.name}: training steps, {', '.join(WAYS)}")
+        row.costs = step_costs(row.name, setting, steps, row.adapters)
         took = time.monotonic() - start
     return True

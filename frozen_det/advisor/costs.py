@@ -1,6 +1,7 @@
 """What a training step costs on this machine with a backbone that is frozen, has adapters, or is fine-tuned."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,16 +10,15 @@ from ..benchmarks.measured_step import DetectorStep
 from ..benchmarks.measurement import in_turns
 from ..config import load_config
 from ..engine.choices import Choices, chosen
+from ..errors import InputError
 from ..models import fill_blanks
 
 #: The detector whose steps are measured: what `train custom` takes for boxes.
 CONFIG = "custom_coco"
-#: Ways to use a backbone -> its argument and its entries of the config.
-WAYS: dict[str, tuple[dict, dict]] = {
-    "frozen": ({}, {}),
-    "adapters": ({"adapters": "parallel"}, {}),
-    "fine-tuned": ({}, {"model.detector.backbone.freeze": False}),
-}
+#: Ways to use a backbone.
+WAYS = ("frozen", "adapters", "fine-tuned")
+#: Kinds of adapters, the first that a network can take: beside convolutions, or in a transformer's layers.
+ADAPTERS = ("parallel", "lora")
 _NUM_CLASSES = 80  # of the synthetic objects
 
 
@@ -41,7 +41,9 @@ class StepCost:
     trained_params: int
 
 
-def step_costs(backbone: str, setting: Setting, rounds: int = 3) -> dict[str, StepCost]:
+def step_costs(
+    backbone: str, setting: Setting, rounds: int = 3, adapters: str | None = ADAPTERS[0]
+) -> dict[str, StepCost]:
     """Steps of :data:`CONFIG` on a backbone in every way of :data:`WAYS`, in turns, after one each to warm up.
 
     Images are noise with eight objects each and weights are random: neither time nor memory depends on them. Decoding
@@ -51,8 +53,10 @@ def step_costs(backbone: str, setting: Setting, rounds: int = 3) -> dict[str, St
         backbone: as of ``--backbone``.
         setting: size, batch and device; the number of regions and the repeats of a pyramid are the detector's own.
         rounds: measured steps of every way, at least 1.
+        adapters: kind of adapters, as of :func:`adapters_for`; None leaves them out.
     """
-    steps = {way: DetectorStep(detector_config(backbone, way), setting) for way in WAYS}
+    ways = [way for way in WAYS if way != "adapters" or adapters]
+    steps = {way: DetectorStep(detector_config(backbone, way, adapters), setting) for way in ways}
     kept = {way: step.kept_bytes() / 2**20 for way, step in steps.items()}
     calls: dict[Any, Any] = {way: step.step for way, step in steps.items()}
     gpu = setting.device if setting.device.startswith("cuda") else None
@@ -71,26 +75,43 @@ def step_costs(backbone: str, setting: Setting, rounds: int = 3) -> dict[str, St
     return found
 
 
-def detector_config(backbone: str, way: str) -> dict:
+def adapters_for(body: dict, strides: Sequence[int]) -> str | None:
+    """The first of :data:`ADAPTERS` that has a place in a network; None for none."""
+    from ..models import FrozenBackbone
+
+    for kind in ADAPTERS:
+        with suppress(InputError):
+            FrozenBackbone(body, "random", strides, adapters=dict(type=kind))
+            return kind
+    return None
+
+
+def detector_config(backbone: str, way: str, adapters: str | None = ADAPTERS[0]) -> dict:
     """The complete detector, for 80 classes and on random weights, that the arguments of a way give."""
-    arguments, options = WAYS[way]
-    name, entries = chosen(CONFIG, Choices(backbone=backbone, **arguments), options, log=lambda line: None)
+    kind, options = _arguments(way, adapters)
+    name, entries = chosen(CONFIG, Choices(backbone=backbone, adapters=kind), options, log=lambda line: None)
     detector: Mapping = load_config(name, entries).model.detector.to_dict()
     return fill_blanks({**detector, "backbone": _random(detector["backbone"])}, num_classes=_NUM_CLASSES)
+
+
+def _arguments(way: str, adapters: str | None) -> tuple[str | None, dict]:
+    """``--adapters`` and the overrides of a way."""
+    options = {"model.detector.backbone.freeze": False} if way == "fine-tuned" else {}
+    return adapters if way == "adapters" else None, options
 
 
 def _random(backbone: Mapping) -> dict:
     return {**backbone, "weights": "random"}
 
 
-def command(data: str, backbone: str, way: str) -> str:
+def command(data: str, backbone: str, way: str, adapters: str | None = ADAPTERS[0]) -> str:
     """What trains this way, without the program's name, as it is typed."""
     import shlex
 
     from ..config.option_text import as_options
 
-    arguments, options = WAYS[way]
+    kind, options = _arguments(way, adapters)
     words = [f"train custom --data {shlex.quote(data)} --backbone {shlex.quote(backbone)}"]
-    words += [f"--{name} {value}" for name, value in arguments.items()]
+    words += [f"--adapters {kind}"] if kind else []
     words += [f"--cfg-options {as_options(options)}"] if options else []
     return " ".join(words)

@@ -1,7 +1,7 @@
 """Advice as text: the scores, what a step costs, the command for each way, and what is not known."""
 
 from ..benchmarks.measurement import number, processor, text_table
-from .advice import SCORES, Advice, not_told_apart
+from .advice import SCORES, Advice, Row, not_told_apart
 from .costs import WAYS, command
 
 
@@ -61,7 +61,7 @@ def _order(advice: Advice) -> str:
 def _costs(advice: Advice) -> str:
     rows = []
     for row in advice.rows:
-        for way in WAYS:
+        for way in _ways(row):
             cost = row.costs.get(way)
             cells = ["-"] * 6
             if cost is not None:
@@ -83,5 +83,11 @@ def _costs(advice: Advice) -> str:
 
 
 def _commands(advice: Advice, program: str) -> str:
-    lines = [f"  {program} {command(advice.data, row.name, way)}" for row in advice.rows for way in WAYS]
+    lines = [
+        f"  {program} {command(advice.data, row.name, way, row.adapters)}" for row in advice.rows for way in _ways(row)
+    ]
     return "\n".join(["To train:", *lines])
+
+
+def _ways(row: Row) -> list[str]:
+    return [way for way in WAYS if way != "adapters" or row.adapters]

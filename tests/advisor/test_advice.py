@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from frozen_det.advisor import advice as advice_module
+from frozen_det.advisor import costs as costs_module
 from frozen_det.advisor.advice import SCORES, Advice, Row, advise, not_told_apart, packaged, random_halves, ranked
-from frozen_det.advisor.costs import CONFIG, WAYS, StepCost, command, step_costs
+from frozen_det.advisor.costs import CONFIG, WAYS, StepCost, adapters_for, command, step_costs
 from frozen_det.advisor.object_features import ObjectFeatures
 from frozen_det.advisor.tables import advice_text
 from frozen_det.benchmarks.devices.train_step import Setting
@@ -90,7 +91,7 @@ def test_halves_that_cannot_be_scored_leave_no_spread():
 def test_costs_are_measured_while_there_is_time(monkeypatch):
     clock = iter([0.0, 40.0, 40.0, 80.0, 80.0])
     monkeypatch.setattr(advice_module.time, "monotonic", lambda: next(clock))
-    monkeypatch.setattr(advice_module, "step_costs", lambda name, setting, steps: {"frozen": cost()})
+    monkeypatch.setattr(advice_module, "step_costs", lambda name, setting, steps, adapters: {"frozen": cost()})
     rows = [row(name, {"LogME": 0.1}) for name in "abc"]
     assert not advice_module._measure_costs(rows, Setting(size=64), 3, 100.0, lambda line: None)
     assert [bool(one.costs) for one in rows] == [True, True, False]  # a third would end at 120 s
@@ -158,6 +159,19 @@ def test_the_table_has_no_ap_and_says_what_is_not_known():
 def test_commands_set_what_was_measured():
     assert command("d", "timm/resnet18", "frozen") == "train custom --data d --backbone timm/resnet18"
     assert command("d", "timm/resnet18", "fine-tuned").endswith("--cfg-options model.detector.backbone.freeze=False")
+
+
+def test_transformers_get_adapters_that_they_can_take(monkeypatch):
+    vit = dict(type="timm", name="vit_tiny_patch16_224", depth=2)
+    assert adapters_for(vit, (16,)) == "lora"
+    assert adapters_for(dict(type="timm", name="resnet10t"), (8, 16)) == "parallel"
+    assert command("d", "timm/vit", "adapters", "lora").endswith("--adapters lora")
+    monkeypatch.setattr(costs_module, "ADAPTERS", ("parallel",))
+    assert adapters_for(vit, (16,)) is None
+    none = row("vit", {"LogME": 1.0})
+    none.adapters = None
+    text = advice_text(Advice([none], "d", 320, 9, 9, 9, 3, "cpu", 4, 9, []))
+    assert "--adapters" not in text and text.count("train custom") == 2
 
 
 def test_a_step_trains_what_each_way_trains():
