@@ -7,6 +7,8 @@ of a random other image are pasted by their masks (arXiv 2012.07177). All else i
 """
 _base_ = ["custom_coco.py"]
 
+image_size = _base_.image_size
+
 model = dict(detector=dict(
     type="MaskRCNN",
     roi_head=dict(
@@ -17,7 +19,7 @@ model = dict(detector=dict(
     train_cfg=dict(rcnn=dict(mask_size=28)),
     test_cfg=dict(rcnn=dict(mask_thr_binary=0.5))))
 # The same scales, crop and flip as in custom_coco.py, of the image and of the one whose objects are pasted.
-_jitter = dict(type="frozen_det.LargeScaleJitter", size_hw=_base_.image_size, scale_range=(0.5, 1.5))
+_jitter = dict(type="frozen_det.LargeScaleJitter", size_hw=image_size, scale_range=(0.5, 1.5))
 train_dataloader = dict(dataset=dict(pipeline=[
     _jitter,
     dict(type="frozen_det.CopyPaste", donor_pipeline=[_jitter]),
