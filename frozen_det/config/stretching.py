@@ -78,7 +78,8 @@ def stretch(node, key: str, factor: float, notes: list[str], where: str = "") ->
         new = times(old, factor) if isinstance(old, int) else [times(one, factor) for one in old]
     if new != old:
         node[key] = new
-        notes.append(f"{where}{key} {old} -> {new}")
+        shown = f"{new:.4g}" if isinstance(new, float) else new  # 1.04, not 1.0399999999999998
+        notes.append(f"{where}{key} {old} -> {shown}")
 
 
 def times(count: int, factor: float) -> int:

@@ -2,6 +2,7 @@
 
 from mmengine.config import Config
 
+from frozen_det.config.stretching import stretch_length
 from frozen_det.engine.runner.stretch_schedule import stretch_schedule
 
 
@@ -46,3 +47,8 @@ def test_a_third_is_rounded_and_nothing_falls_below_one():
 def test_a_schedule_in_iterations_has_the_same_updates_as_it_is():
     cfg = Config(dict(train_cfg=dict(type="IterBasedTrainLoop", max_iters=100, val_interval=10)))
     assert stretch_schedule(cfg, 10) == [] and cfg.train_cfg.max_iters == 100
+
+
+def test_a_fraction_of_an_epoch_is_told_without_the_digits_of_its_rounding():
+    cfg = Config(dict(train_cfg=dict(by_epoch=True, max_epochs=24), param_scheduler=[dict(warm_up=0.96)]))
+    assert stretch_length(cfg, 26 / 24) == ["max_epochs 24 -> 26", "param_scheduler.0.warm_up 0.96 -> 1.04"]
