@@ -1,9 +1,14 @@
 """Whether the process that wrote a file still runs (ids are reused, so its start time counts too); one heap for all.
 
+A process id says something only where it was given: in one process namespace of one boot of one machine
+(:func:`process_place`). Containers number theirs from 1, and may have the same host name.
+
 Refuses commands that torchrun starts several times and that know nothing of each other.
 """
 
+import hashlib
 import os
+import socket
 from functools import cache
 from pathlib import Path
 
@@ -30,6 +35,33 @@ def is_alive(pid: int, written_at: float) -> bool:
         return False
     begun = _begun(pid)
     return begun is None or begun <= written_at + 1
+
+
+def process_place() -> str:
+    """Where this process's id is valid: 8 hex digits of the host's name, its boot and its process namespace (the
+    latter two are Linux's and left out elsewhere)."""
+    text = "\0".join((socket.gethostname(), _boot_id(), _process_namespace()))
+    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+
+
+def process_rank() -> int:
+    """Number of this process among those of torchrun or Slurm, from 0; 0 without them."""
+    given = os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or "0"
+    return int(given) if given.isascii() and given.isdigit() else 0
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
+
+
+def _process_namespace() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
 
 
 def _begun(pid: int) -> float | None:

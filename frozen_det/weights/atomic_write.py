@@ -1,28 +1,67 @@
 """Files that are whole or absent: written under another name in the same folder, synchronised, then renamed.
 
-A file that cannot be written, because the disk is full or the folder is not ours, is one error with its path.
+The other name holds host, place of the process id, rank, process id and a random part, so that no two writers share
+one, whatever machines and containers they are in. A file that cannot be written, because the disk is full or the folder
+is not ours, is one error with its path.
 """
 
 import errno
 import json
 import os
 import re
+import secrets
 import shutil
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import StorageError, storage_error
+from ..host.processes import is_alive, process_place, process_rank
 
-# Names that replacing() gives; the number is the writer's process.
-PARTIAL = re.compile(r"^\..+\.(?P<pid>\d+)\.partial(\.[^.]*)?$")
+# Names that partial_path() gives; earlier versions gave the process id alone.
+PARTIAL = re.compile(
+    r"^\..+\.(?:[A-Za-z0-9-]*_(?P<place>[0-9a-f]{8})_\d+_)?(?P<pid>\d+)(?:_[0-9a-f]{8})?\.partial(?:\.[^.]*)?$"
+)
+# Whether a process elsewhere lives cannot be asked: what it has not written to for so long is taken for left behind.
+ABANDONED_S = 24 * 3600
+
+
+def partial_path(path: Path) -> Path:
+    """A name beside `path` that no other call gives, with its suffix.
+
+    It is ``.STEM.HOST_PLACE_RANK_PID_RANDOM.partial.SUFFIX``. A reader that goes by suffix can check it before it
+    counts; a pattern that begins with the stem does not find it.
+    """
+    host = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())[:24]
+    writer = f"{host}_{process_place()}_{process_rank()}_{os.getpid()}_{secrets.token_hex(4)}"
+    return path.with_name(f".{path.stem}.{writer}.partial{path.suffix}")
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether a file is one of :func:`partial_path` whose writer is gone.
+
+    Of a writer in another place (another machine, container or boot) that is so once the file has not changed for
+    :data:`ABANDONED_S` seconds.
+    """
+    named = PARTIAL.match(path.name)
+    if named is None:
+        return False
+    try:
+        written_at = path.stat().st_mtime
+    except FileNotFoundError:
+        return False
+    if named["place"] in (None, process_place()):
+        return not is_alive(int(named["pid"]), written_at)
+    return time.time() - written_at > ABANDONED_S
 
 
 @contextmanager
 def replacing(path) -> Iterator[Path]:
     """Give a temporary path beside `path` to write to; on success it becomes `path`, on any error it is removed.
 
-    The temporary name keeps the suffix of `path`, so that a reader which goes by suffix can check it before it counts.
+    The temporary name is one of :func:`partial_path`.
 
     Args:
         path: the file to make or replace; its folder is made.
@@ -32,7 +71,7 @@ def replacing(path) -> Iterator[Path]:
     """
     path = Path(path).expanduser()
     make_folder(path.parent)
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    partial = partial_path(path)
     try:
         yield partial
         with open(partial, "rb+") as file:
@@ -74,7 +113,8 @@ def require_writable(path) -> Path:
     path = Path(path).expanduser()
     if path.is_dir():
         raise storage_error(IsADirectoryError(errno.EISDIR, "", str(path)))
-    trial = make_folder(path.parent) / f".{path.stem}.{os.getpid()}.partial{path.suffix}"
+    make_folder(path.parent)
+    trial = partial_path(path)
     try:
         trial.write_bytes(b"-")
         trial.unlink()

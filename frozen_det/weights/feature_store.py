@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..errors import InputError, storage_error
 from ..host.torch_versions import autocast_dtype
-from .atomic_write import make_folder
+from .atomic_write import PARTIAL, is_leftover, make_folder, partial_path
 from .digest import fingerprint
 
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -82,7 +82,7 @@ class FeatureStore:
                 self.num_left_out += 1
                 return False
             make_folder(path.parent)
-            partial = path.with_suffix(".partial")
+            partial = partial_path(path)
             partial.write_bytes(content)  # not synchronised: a file that a crash cut is found by its digest
             os.replace(partial, path)
             self._set_used(used + len(content))
@@ -121,7 +121,11 @@ class FeatureStore:
         between two writes makes a difference."""
         used = 0
         for path in self.folder.glob(f"{'[0-9a-f]' * 16}/{'[0-9a-f]' * 2}/*"):  # a folder may hold other things
-            if path.suffix == ".partial":
+            if PARTIAL.match(path.name):
+                # Where locks do not reach other machines, one of these may be written now.
+                if is_leftover(path):
+                    path.unlink(missing_ok=True)
+            elif path.suffix == ".partial":  # the name that earlier versions gave
                 path.unlink(missing_ok=True)
             elif path.suffix == _ENTRY:
                 with suppress(FileNotFoundError):

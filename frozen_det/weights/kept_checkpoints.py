@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..host.processes import is_alive
-from .atomic_write import PARTIAL
+from .atomic_write import is_leftover
 from .loading import read
 
 POINTER = "last_checkpoint"
@@ -118,8 +118,9 @@ def remove_leftovers(work_dir) -> list[Path]:
     """Remove what writers that are gone left half written; returns the paths. What a living process writes stays."""
     removed = []
     for path in sorted(Path(work_dir).glob("*")):
-        named = PARTIAL.match(path.name) or _OLD_PARTIAL.match(path.name)
-        if named and path.is_file() and not is_alive(int(named["pid"]), path.stat().st_mtime):
+        old = _OLD_PARTIAL.match(path.name)
+        gone = is_leftover(path) or (old and not is_alive(int(old["pid"]), path.stat().st_mtime))
+        if gone and path.is_file():
             path.unlink(missing_ok=True)
             removed.append(path)
     return removed

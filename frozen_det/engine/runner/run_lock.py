@@ -1,8 +1,10 @@
 """One run at a time in a work directory: a lock that ends with its process, however that ends.
 
 The lock is the system's own (POSIX record locks: not inherited by data workers, kept by NFS for all its machines).
-Where a file system has none, a record of machine, process and time replaces it, which is void once that
-process is gone. A second run is refused, with the number of the first.
+Where a file system has none, a record of machine, process and time replaces it, which is void once that process is
+gone: asked where its id is valid, elsewhere (another machine, container or boot) seen from the file's time, which its
+holder sets anew every :data:`BEAT_S` seconds; after :data:`SILENCE_S` without that it is gone. A second run is refused,
+with the number of the first.
 """
 
 import errno
@@ -10,6 +12,7 @@ import json
 import os
 import socket
 import sys
+import tempfile
 import threading
 import time
 import weakref
@@ -17,10 +20,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from ...errors import InputError, storage_error
-from ...host.processes import is_alive
+from ...host.processes import is_alive, process_place
 from ...weights.atomic_write import make_folder
 
 NAME = ".run.lock"
+# Ten beats may be missed by a holder that is stopped or whose file server is slow.
+BEAT_S, SILENCE_S = 60, 600
 _held: dict[str, "_Lock"] = {}  # by real path: what this process holds
 _guard = threading.Lock()
 
@@ -72,13 +77,14 @@ class _Lock:
 
     def __init__(self, folder: Path):
         self.pid, self.count = os.getpid(), 0
-        self.path = folder / NAME
+        self.path, self.record = folder / NAME, {}
+        self._ended = threading.Event()
         while True:
             try:
                 self.file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
             except OSError as error:
                 raise storage_error(error, self.path) from error
-            if not _locked(self.file):
+            if not _locked(self.file, folder):
                 holder = _record(self.path)
                 os.close(self.file)
                 raise _refusal(folder, holder)
@@ -87,45 +93,65 @@ class _Lock:
                 break
             os.close(self.file)
         self._write()
+        threading.Thread(target=self._beat, name="run lock", daemon=True).start()
 
     def _write(self) -> None:
-        record = dict(pid=self.pid, host=socket.gethostname(), since=time.time(), command=_command())
+        self.record = dict(
+            pid=self.pid, host=socket.gethostname(), place=process_place(), since=time.time(), command=_command()
+        )
         try:
             os.ftruncate(self.file, 0)
-            os.pwrite(self.file, json.dumps(record).encode(), 0)
+            os.pwrite(self.file, json.dumps(self.record).encode(), 0)
         except OSError as error:
             self.end()
             raise storage_error(error, self.path) from error
 
+    def _beat(self) -> None:
+        """Set the file's time anew until the lock ends, or another process has taken it over after a silence."""
+        while not self._ended.wait(BEAT_S):
+            with suppress(OSError):
+                if not self._is_ours():
+                    return
+                os.utime(self.path)
+
+    def _is_ours(self) -> bool:
+        # Never by opening the file again: closing that would end the system's lock.
+        return _parsed(os.pread(self.file, 4096, 0)) in ({}, self.record)
+
     def end(self) -> None:
         """Remove the file, then release the lock."""
+        self._ended.set()
         with suppress(OSError):  # the lock ends with the file's closing all the same
-            self.path.unlink(missing_ok=True)
+            if self._is_ours():
+                self.path.unlink(missing_ok=True)
         os.close(self.file)
 
 
-def _locked(file: int) -> bool:
+def _locked(file: int, folder: Path) -> bool:
     """Lock an open file for this process; False if another one has it."""
     try:
         import fcntl
     except ImportError:  # Windows
-        return not _holder_lives(file)
+        return not _holder_lives(file, folder)
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return True
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EAGAIN):
             return False
-        return not _holder_lives(file)  # a file system without locks
+        return not _holder_lives(file, folder)  # a file system without locks
 
 
-def _holder_lives(file: int) -> bool:
-    """Whether the process of the record runs; one of another machine is taken for running."""
+def _holder_lives(file: int, folder: Path) -> bool:
+    """Whether the process of the record runs, by its id where that is valid, else by the file's time."""
     record = _parsed(os.pread(file, 4096, 0))
     if not record:
         return False
-    if record["host"] != socket.gethostname():
-        return True
+    # Records of earlier versions have no place.
+    here = record["place"] == process_place() if "place" in record else record["host"] == socket.gethostname()
+    if not here:
+        with tempfile.TemporaryFile(dir=folder) as now:  # its time is the file server's, whatever this machine's clock
+            return os.fstat(now.fileno()).st_mtime - os.fstat(file).st_mtime < SILENCE_S
     return record["pid"] != os.getpid() and is_alive(record["pid"], record["since"])
 
 
@@ -160,8 +186,13 @@ def _refusal(folder: Path, holder: dict) -> InputError:
             f"({folder / NAME}). Wait for it, or take another folder (--work-dir)."
         )
     since = time.strftime("%Y-%m-%d %H:%M", time.localtime(holder["since"]))
-    elsewhere = holder["host"] != socket.gethostname()
-    rest = f" If that machine is gone, remove {folder / NAME}." if elsewhere else ""
+    elsewhere = holder["host"] != socket.gethostname() or holder.get("place") not in (None, process_place())
+    rest = (
+        f" If that machine is gone, its hold ends {SILENCE_S // 60} min after its last sign of life; or remove "
+        f"{folder / NAME}."
+        if elsewhere
+        else ""
+    )
     return InputError(
         f"expected a work directory that is not in use, but process {holder['pid']} on {holder['host']} has worked "
         f"in {folder} since {since} ({holder['command']}). Wait for it, stop it (kill {holder['pid']}), or take "

@@ -26,7 +26,7 @@ from ...datasets.samplers.seeding import seeded
 from ...errors import InputError
 from ...host.devices import device_of
 from ...registry import MODELS, TRANSFORMS
-from ...weights.atomic_write import replacing, write_json
+from ...weights.atomic_write import is_leftover, replacing, write_json
 from ...weights.digest import fingerprint
 from ...weights.feature_store import FeatureStore
 from ..stored_network import WITHOUT_PLACE, read_pooled_from
@@ -178,8 +178,8 @@ def label_pool(
         (out_dir / LABELS).unlink(missing_ok=True)
     own_numbers = {part.number for part in own}
     for leftover in out_dir.glob(".part-*.partial*"):  # of a process that was killed
-        if int(leftover.name.split(".")[1].removeprefix("part-")) in own_numbers:
-            leftover.unlink()
+        if int(leftover.name.split(".")[1].removeprefix("part-")) in own_numbers and is_leftover(leftover):
+            leftover.unlink(missing_ok=True)
     counts = _label(
         model, todo, out_dir, inputs, batch_size, num_workers, transform, device, min_vector_confidence, noise
     )

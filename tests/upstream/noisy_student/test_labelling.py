@@ -18,6 +18,7 @@ from frozen_det.registry import MODELS
 from frozen_det.upstream.noisy_student.label_files import part_record, read_vectors, rows_path, vectors_path
 from frozen_det.upstream.noisy_student.labelling import finish_labels, label_pool, load_teacher, own_transform
 from frozen_det.upstream.noisy_student.pool import content_hash, open_pool
+from frozen_det.weights.atomic_write import partial_path
 from frozen_det.weights.feature_store import FeatureStore
 from tests.upstream.label_pools import CROP, NUM_CLASSES, Teacher, write_images
 
@@ -105,7 +106,10 @@ def test_whole_parts_are_skipped_and_others_made_again(pool, tmp_path):
     before = contents(out)
     rows_path(out, 1).unlink()
     vectors_path(out, 2).write_bytes(b"cut off")
-    (out / ".part-000001.1.partial.parquet").write_bytes(b"left behind")
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    left = partial_path(rows_path(out, 1))
+    left.with_name(left.name.replace(f"_{os.getpid()}_", f"_{ended.pid}_")).write_bytes(b"left behind")
     again = label_pool(Teacher(), pool, out, **SETTINGS)
     assert again.num_skipped == 2 and contents(out) == before
     assert not list(out.glob(".*partial*"))
