@@ -4,6 +4,7 @@ Targets are built from both labels and their weight. What differs between recipe
 to 1 for cross entropy, or one independent yes or no per class ("ResNet strikes back", arXiv 2110.00476, section 3).
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -81,6 +82,23 @@ class BinaryCrossEntropy(nn.Module):
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Scalar loss of (N, C) logits and (N, C) targets; under autocast computed in float32."""
         return self.loss(logits, targets)
+
+
+def spread_targets(classes: Tensor, shares: Tensor, rest: Tensor, num_classes: int) -> Tensor:
+    """(N, num_classes) targets for either loss out of top-k soft labels; what is left is spread evenly over the others.
+
+    Made where the logits are, so a batch that travels there holds k classes an image, not all. With k = num_classes
+    they are the whole vectors, and loss and gradient the same bit for bit.
+
+    Args:
+        classes: (N, k) int64, distinct in each row.
+        shares: (N, k) float32, their probabilities.
+        rest: (N,) float32, probability of all other classes together.
+        num_classes: C.
+    """
+    others = max(num_classes - classes.shape[1], 1)
+    spread = (rest / others)[:, None].expand(-1, num_classes)
+    return torch.scatter(spread, 1, classes.long(), shares)
 
 
 def _smoothing(value: float) -> float:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-COLOURS = {"ash": (200, 10, 10), "birch": (10, 200, 10), "cedar": (10, 10, 200)}
+COLOURS = {"ash": (200, 10, 10), "birch": (10, 200, 10), "cedar": (10, 10, 200), "dogwood": (200, 200, 10)}
 
 
 def write_folder(root: Path, counts: dict[str, int], split: str = "train", size: int = 8) -> Path:

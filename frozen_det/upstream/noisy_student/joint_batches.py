@@ -15,6 +15,7 @@ from ...datasets.samplers.seeding import RankSampler, SampleIndex, sample_seed
 from ...errors import InputError
 from ...registry import DATA_SAMPLERS, DATASETS
 from ..datasets import collate_images
+from .top_k import one_hot_top
 
 
 @DATASETS.register_module()
@@ -22,7 +23,9 @@ class JointDataset(Dataset):
     """Labelled images, then pseudo-labelled ones.
 
     A batch has besides `label`, `index` and `path`: `is_pseudo` (N,) bool, `soft_labels` (N, C) float32, the teacher's
-    probabilities; one-hot for labelled images and hard pseudo-labels.
+    probabilities; one-hot for labelled images and hard pseudo-labels. Where those hold the top k classes alone, it has
+    instead `soft_classes` (N, k) int64, `soft_shares` (N, k) float32 and `soft_rest` (N,) float32, see
+    :func:`..losses.spread_targets`.
 
     Args:
         labelled: a classification data set or its config.
@@ -39,12 +42,17 @@ class JointDataset(Dataset):
         )
         self.epochs, self.metainfo = epochs, self.labelled.metainfo
         self.num_classes = len(self.metainfo["classes"])
+        self.top_k: int | None = getattr(self.pseudo, "top_k", None)
         theirs = getattr(self.pseudo, "num_classes", self.num_classes)
         if theirs != self.num_classes:
             raise InputError(
                 f"expected pseudo-labels of the {self.num_classes} classes of the labelled images, got "
                 f"soft labels of {theirs}; label the pool again with a teacher of these classes."
             )
+
+    @property
+    def _soft_keys(self) -> tuple[str, ...]:
+        return ("soft_labels",) if self.top_k is None else ("soft_classes", "soft_shares", "soft_rest")
 
     def full_init(self) -> None:
         """Let both parts decode what stays in memory."""
@@ -68,7 +76,7 @@ class JointDataset(Dataset):
         parts = [part for part in parts if part is not None]
         samples = {
             key: torch.cat([part["data_samples"][key] for part in parts])
-            for key in ("label", "index", "is_pseudo", "soft_labels")
+            for key in ("label", "index", "is_pseudo", *self._soft_keys)
         }
         samples["path"] = [path for part in parts for path in part["data_samples"]["path"]]
         return dict(inputs=torch.cat([part["inputs"] for part in parts]), data_samples=samples)
@@ -82,12 +90,17 @@ class JointDataset(Dataset):
             fetched = [one for one in fetched if one is not None]
         samples.update(batch["data_samples"])
         labels = samples["label"]
-        if isinstance(fetched, list) and fetched and "soft_labels" in fetched[0]["data_samples"]:
-            samples["soft_labels"] = torch.stack([one["data_samples"]["soft_labels"] for one in fetched])
-        soft = samples.get("soft_labels")
-        if soft is None:
-            soft = torch.nn.functional.one_hot(labels, self.num_classes).float()
-        samples.update(soft_labels=soft, is_pseudo=torch.full((len(labels),), is_pseudo))
+        keys = self._soft_keys
+        if isinstance(fetched, list) and fetched and keys[0] in fetched[0]["data_samples"]:
+            samples.update({key: torch.stack([one["data_samples"][key] for one in fetched]) for key in keys})
+        if keys[0] not in samples:
+            hard = (
+                (torch.nn.functional.one_hot(labels, self.num_classes).float(),)
+                if self.top_k is None
+                else one_hot_top(labels, self.top_k, self.num_classes)
+            )
+            samples.update(zip(keys, hard))
+        samples.update(is_pseudo=torch.full((len(labels),), is_pseudo))
         return dict(inputs=batch["inputs"], data_samples=samples)
 
     def _tell_progress(self, indices) -> None:

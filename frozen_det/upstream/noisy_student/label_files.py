@@ -5,7 +5,8 @@ confidence reaches a bound. Both are written under other names and renamed, the 
 there is whole. Its metadata say what it was made from.
 
 A vector holds logits less their maximum, not probabilities: float16 keeps both the large and the small classes of
-them, and a temperature can still be applied before normalising.
+them, and a temperature can still be applied before normalising. Labelled with ``top_k``, a part has no such file: the
+rows hold the k largest of them and one number for the rest, see :mod:`.top_k`.
 """
 
 import json
@@ -16,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import InputError
-from ...weights.atomic_write import replacing
+from ...weights.atomic_write import replacing, write_json
+from .top_k import TopLabels, top_fields
 
 # Beside the parts: what they are to be made from, what they hold together, which images do not decode.
 PLAN, LABELS, UNDECODABLE = "plan.json", "labels.json", "undecodable.txt"
@@ -45,8 +47,8 @@ def import_pyarrow():
     return pyarrow
 
 
-def rows_schema():
-    """Columns of a part.
+def rows_schema(num_classes: int | None = None):
+    """Columns of a part; with `num_classes` those of top-k soft labels as well.
 
     id: see :class:`~.pool.PoolItem`, as are path, key, offset and size. content_hash: :func:`~.pool.content_hash`, ""
     where nothing could be read. label: the most probable class, -1 where the image does not decode. confidence: its
@@ -68,6 +70,7 @@ def rows_schema():
             ("error", pa.string()),
             ("part", pa.int32()),
             ("vector", pa.int64()),
+            *(top_fields(num_classes) if num_classes else ()),
         ]
     )
 
@@ -83,16 +86,17 @@ def vectors_path(folder, number: int) -> Path:
 
 
 def part_record(folder, number: int) -> dict | None:
-    """What a part's metadata say (``inputs``, ``num_images``, ``num_undecodable``, ``num_vectors``, ``num_classes``);
-    None where the part is not there or not whole."""
+    """What a part's metadata say (``inputs``, ``num_images``, ``num_undecodable``, ``num_vectors``, ``num_classes``,
+    and ``top_k`` where the soft labels are in the rows); None where the part is not there or not whole."""
     pa = import_pyarrow()
     try:
         found = pa.parquet.read_metadata(rows_path(folder, number)).metadata or {}
         record = json.loads(found[_META])
-        size = vectors_path(folder, number).stat().st_size
+        size = 0 if record.get("top_k") else vectors_path(folder, number).stat().st_size
     except (OSError, KeyError, ValueError, pa.ArrowInvalid):
         return None
-    return record if size == 2 * record["num_vectors"] * record["num_classes"] else None
+    whole = record.get("top_k") or size == 2 * record["num_vectors"] * record["num_classes"]
+    return record if whole else None
 
 
 def read_vectors(folder, number: int, num_classes: int) -> np.ndarray:
@@ -127,12 +131,23 @@ def write_rows(folder, number: int, columns: Mapping, record: Mapping) -> None:
         record: The part's metadata, see :func:`part_record`.
     """
     pa = import_pyarrow()
+    schema = rows_schema(record["num_classes"] if record.get("top_k") else None)
     with (
         replacing(rows_path(folder, number)) as partial,
-        pa.parquet.ParquetWriter(partial, rows_schema(), compression="zstd") as file,
+        pa.parquet.ParquetWriter(partial, schema, compression="zstd") as file,
     ):
-        file.write_table(pa.table(dict(columns), schema=rows_schema()), row_group_size=_ROW_GROUP)
+        file.write_table(pa.table(dict(columns), schema=schema), row_group_size=_ROW_GROUP)
         file.add_key_value_metadata({_META: json.dumps(dict(record)).encode()})
+
+
+def write_plan(folder, inputs: list[str]) -> None:
+    """Write down what each part will be made from, and take away parts that no longer belong."""
+    write_json(Path(folder, PLAN), dict(inputs=inputs), indent=None)
+    for rows in Path(folder).glob("part-*.parquet"):
+        number = int(rows.stem.partition("-")[2])
+        if number >= len(inputs):
+            rows.unlink()
+            vectors_path(folder, number).unlink(missing_ok=True)
 
 
 class PartWriter:
@@ -143,11 +158,15 @@ class PartWriter:
         number: Of the part.
         num_classes: C.
         inputs: Hash of what the part is made from.
+        top_k: Classes of a soft label, kept in the rows; None keeps whole vectors beside them.
     """
 
-    def __init__(self, folder, number: int, num_classes: int, inputs: str) -> None:
+    def __init__(self, folder, number: int, num_classes: int, inputs: str, top_k: int | None = None) -> None:
         self.folder, self.number = folder, number
         self.record = dict(inputs=inputs, num_classes=num_classes, num_images=0, num_undecodable=0, num_vectors=0)
+        if top_k:
+            self.record["top_k"] = top_k
+        self._schema = rows_schema(num_classes if top_k else None)
         self._rows: list[Mapping] = []
         self._stack = ExitStack()
 
@@ -155,27 +174,35 @@ class PartWriter:
         pa = import_pyarrow()
         # Contexts end in reverse: the vectors are renamed before the rows, which say that the part is whole.
         rows = self._stack.enter_context(replacing(rows_path(self.folder, self.number)))
-        vectors = self._stack.enter_context(replacing(vectors_path(self.folder, self.number)))
-        self._vectors = self._stack.enter_context(open(vectors, "wb"))
-        self._table = pa.parquet.ParquetWriter(rows, rows_schema(), compression="zstd")
+        if "top_k" not in self.record:
+            vectors = self._stack.enter_context(replacing(vectors_path(self.folder, self.number)))
+            self._vectors = self._stack.enter_context(open(vectors, "wb"))
+        self._table = pa.parquet.ParquetWriter(rows, self._schema, compression="zstd")
         return self
 
-    def add(self, rows: list[dict], vectors: np.ndarray) -> None:
+    def add(self, rows: list[dict], soft: "np.ndarray | TopLabels | None") -> None:
         """Add images.
 
         Args:
             rows: For each the columns of :func:`rows_schema` but ``part`` and ``vector``, and ``has_vector``.
-            vectors: (n, C) float32, logits less their maximum, of those rows that have one, in order.
+            soft: Of those rows that have one, in order: (n, C) float32, logits less their maximum, or what is kept of
+                them. None for none.
         """
-        record = self.record
+        record, place = self.record, 0
+        top = soft if isinstance(soft, TopLabels) else None
         for row in rows:
             kept = row.pop("has_vector")
-            row["part"], row["vector"] = self.number, record["num_vectors"] if kept else -1
+            row["part"], row["vector"] = self.number, record["num_vectors"] if kept and top is None else -1
+            if kept and top is not None:
+                row["soft_classes"], row["soft_logits"] = top.classes[place], _narrow(top.logits[place])
+                row["soft_rest"] = top.rest[place]
+                place += 1
             record["num_vectors"] += kept
             record["num_images"] += 1
             record["num_undecodable"] += not row["decodes"]
         self._rows += rows
-        self._vectors.write(np.maximum(vectors, _LOWEST).astype(np.float16).tobytes())
+        if soft is not None and top is None:
+            self._vectors.write(_narrow(soft).tobytes())
         if len(self._rows) >= _ROW_GROUP:
             self._flush()
 
@@ -187,9 +214,15 @@ class PartWriter:
         finally:
             self._table.close()
             self._stack.__exit__(kind, error, trace)
+        if kind is None and "top_k" in self.record:  # whole vectors of a labelling before
+            vectors_path(self.folder, self.number).unlink(missing_ok=True)
 
     def _flush(self) -> None:
         pa = import_pyarrow()
         if self._rows:
-            self._table.write_table(pa.Table.from_pylist(self._rows, schema=rows_schema()))
+            self._table.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
             self._rows = []
+
+
+def _narrow(logits: np.ndarray) -> np.ndarray:
+    return np.maximum(logits, _LOWEST).astype(np.float16)

@@ -31,8 +31,9 @@ from ...weights.digest import fingerprint
 from ...weights.feature_store import FeatureStore
 from ..stored_network import WITHOUT_PLACE, read_pooled_from
 from ..transforms import EvalTransform
-from .label_files import LABELS, PLAN, UNDECODABLE, PartWriter, import_pyarrow, part_record, rows_path, vectors_path
+from .label_files import LABELS, PLAN, UNDECODABLE, PartWriter, import_pyarrow, part_record, rows_path, write_plan
 from .pool import Part, Pool, content_hash, read_part
+from .top_k import TopLabels, top_labels
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,7 @@ def label_pool(
     min_vector_confidence: float = 0.0,
     teacher: str | None = None,
     noise: bool = False,
+    top_k: int | None = None,
 ) -> LabelSummary:
     """Label this rank's parts of a pool; see :mod:`.label_files` for the files.
 
@@ -148,6 +150,8 @@ def label_pool(
         teacher: Text that identifies the teacher in the parts' inputs; by default the digest of its weights.
         noise: Dropout and stochastic depth act while it labels, and draws of `transform` and of both follow from the
             images: the paper's ablation of a noised teacher. Norms keep their running statistics.
+        top_k: Classes of a soft label, 1..C, kept in the rows with one number for the rest; see :mod:`.top_k`. None
+            keeps whole vectors, in files of their own.
 
     Raises:
         InputError: A bad argument, a source without images, logits that are not finite.
@@ -160,18 +164,24 @@ def label_pool(
             f"min_vector_confidence in 0..1, got {batch_size}, {num_workers}, {rank} of {world_size}, "
             f"{min_vector_confidence} (labelling)."
         )
+    if top_k is not None and not 1 <= top_k <= model.num_classes:
+        raise InputError(
+            f"expected top_k from 1 to {model.num_classes}, the teacher's classes, or None for whole vectors, got "
+            f"{top_k} (labelling)."
+        )
     import_pyarrow()
     model = _noised(model) if noise else model.eval()
     device = torch.device(device or next(model.parameters()).device)
     transform = transform or own_transform(model)
     made_by = _made_by(model, transform, min_vector_confidence, teacher) + " noise" * noise
+    made_by += f" top {top_k}" if top_k else ""
     out_dir = Path(out_dir)
     parts = pool.parts(out_dir, part_size)
     inputs = {
         part.number: hashlib.blake2b(f"{made_by} {part.digest}".encode(), digest_size=16).hexdigest() for part in parts
     }
     if rank == 0:
-        _plan(out_dir, inputs)
+        write_plan(out_dir, [inputs[number] for number in range(len(inputs))])
     own = parts[rank::world_size]
     todo = [part for part in own if (part_record(out_dir, part.number) or {}).get("inputs") != inputs[part.number]]
     if todo:
@@ -181,7 +191,7 @@ def label_pool(
         if int(leftover.name.split(".")[1].removeprefix("part-")) in own_numbers and is_leftover(leftover):
             leftover.unlink(missing_ok=True)
     counts = _label(
-        model, todo, out_dir, inputs, batch_size, num_workers, transform, device, min_vector_confidence, noise
+        model, todo, out_dir, inputs, batch_size, num_workers, transform, device, min_vector_confidence, noise, top_k
     )
     if is_distributed():
         barrier()
@@ -196,7 +206,8 @@ def finish_labels(out_dir) -> dict:
     """Check that all parts are there and belong together; write ``labels.json`` and ``undecodable.txt``.
 
     Returns:
-        What ``labels.json`` holds: num_parts, num_images, num_undecodable, num_vectors, num_classes, inputs (a hash).
+        What ``labels.json`` holds: num_parts, num_images, num_undecodable, num_vectors, num_classes, inputs (a hash),
+        and top_k where there is one.
 
     Raises:
         InputError: A part is missing or of other inputs: some rank has not ended.
@@ -230,6 +241,8 @@ def finish_labels(out_dir) -> dict:
                 rows_path(out_dir, number), columns=["path", "key", "error"], filters=[("decodes", "==", False)]
             )
             file.writelines(f"{row['path']} {row['key']}: {row['error']}\n" for row in rows.to_pylist())
+    if found[0].get("top_k"):
+        summary["top_k"] = found[0]["top_k"]
     write_json(out_dir / LABELS, summary)
     return summary
 
@@ -285,7 +298,8 @@ def _label(
     transform,
     device: torch.device,
     bound: float,
-    noise: bool = False,
+    noise: bool,
+    top_k: int | None,
 ) -> tuple[int, int]:
     """Label parts; (images, undecodable images) among them."""
     stream = DataLoader(
@@ -304,10 +318,10 @@ def _label(
             stack = on_error.enter_context(ExitStack())
             under_way[number] = (
                 stack,
-                stack.enter_context(PartWriter(out_dir, number, model.num_classes, inputs[number])),
+                stack.enter_context(PartWriter(out_dir, number, model.num_classes, inputs[number], top_k)),
             )
         stack, writer = under_way[number]
-        writer.add(batch["rows"], _labelled(batch["rows"], logits, bound, model.num_classes))
+        writer.add(batch["rows"], _labelled(batch["rows"], logits, bound, top_k))
         if batch["last"]:
             del under_way[number]
             stack.close()
@@ -345,12 +359,14 @@ def logits_of(model: nn.Module, images: Tensor, device: torch.device) -> Tensor:
     return model(data["inputs"], mode="tensor").float()  # (n, C)
 
 
-def _labelled(rows: list[dict], logits: Tensor | None, bound: float, num_classes: int) -> np.ndarray:
-    """Put label and confidence into the rows; (m, C) float32: the vectors of those that reach the bound."""
+def _labelled(
+    rows: list[dict], logits: Tensor | None, bound: float, top_k: int | None
+) -> np.ndarray | TopLabels | None:
+    """Put label and confidence into the rows; soft labels of those that reach the bound: (m, C) float32, or top k."""
     for row in rows:
         row["has_vector"] = False
     if logits is None:
-        return np.empty((0, num_classes), np.float32)
+        return None
     best, labels = logits.max(1)
     below = logits - best[:, None]
     confidences = 1 / below.exp().sum(1)
@@ -363,7 +379,9 @@ def _labelled(rows: list[dict], logits: Tensor | None, bound: float, num_classes
     decoded = (row for row in rows if row["decodes"])
     for row, label, confidence, keep in zip(decoded, labels.tolist(), confidences.tolist(), kept.tolist(), strict=True):
         row["label"], row["confidence"], row["has_vector"] = label, confidence, keep
-    return (below if bool(kept.all()) else below[kept]).cpu().numpy()
+    if not bool(kept.all()):
+        below, labels = below[kept], labels[kept]
+    return below.cpu().numpy() if top_k is None else top_labels(below, labels, top_k)
 
 
 def _made_by(model: nn.Module, transform, bound: float, teacher: str | None) -> str:
@@ -376,13 +394,3 @@ def _made_by(model: nn.Module, transform, bound: float, teacher: str | None) -> 
         else repr(transform)
     )
     return json.dumps(["labels 1", teacher, WITHOUT_PLACE.sub("", steps), bound])
-
-
-def _plan(out_dir: Path, inputs: dict[int, str]) -> None:
-    """Write down what the parts will be made from, and take away parts that no longer belong."""
-    write_json(out_dir / PLAN, dict(inputs=[inputs[number] for number in range(len(inputs))]), indent=None)
-    for rows in out_dir.glob("part-*.parquet"):
-        number = int(rows.stem.partition("-")[2])
-        if number >= len(inputs):
-            rows.unlink()
-            vectors_path(out_dir, number).unlink(missing_ok=True)

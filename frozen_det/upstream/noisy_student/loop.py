@@ -30,7 +30,7 @@ KEYS = {"split", "teacher", "pool", "guards", "labelling", "rounds", "fixres", "
 TEACHER = {"config", "options", "checkpoint", "weights"}
 ROUND = {"config", "options", "checkpoint", "min_confidence", "per_class", "balanced", "seed", *STUDENT}
 SPLIT = {"data_root", "split", "per_class", "pool_images", "seed"}
-LABELLING = {"batch_size", "num_workers", "part_size", "min_vector_confidence", "noise"}
+LABELLING = {"batch_size", "num_workers", "part_size", "min_vector_confidence", "noise", "top_k"}
 FIXRES = {"config", "options", "checkpoint", "whole", *SETTINGS}
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from ...errors import InputError
 from ...weights.atomic_write import replacing
 from .label_files import import_pyarrow, read_vectors, soft_label
+from .top_k import SOFT_COLUMNS, shares_of, top_fields, whole_label
 
 _ROWS = 65_536
 _OPEN_PARTS = 64
@@ -30,6 +31,7 @@ class ManifestRecords:
     Attributes:
         classes: Names of the classes.
         source: The manifest.
+        top_k: Classes of a soft label where the manifest holds them; None where whole vectors are in the label files.
 
     Raises:
         InputError: No manifest.
@@ -42,6 +44,7 @@ class ManifestRecords:
         self.source = str(manifest)
         self.record = manifest_record(manifest)
         self.classes = tuple(self.record["classes"])
+        self.top_k: int | None = self.record.get("top_k")
         self._order: np.ndarray | None = None
         self._path = mapped_manifest(manifest)
         self._open()
@@ -72,14 +75,18 @@ class ManifestRecords:
 
     def row(self, index: int) -> dict:
         """The columns path, key, offset, size, label, part and vector of the image that a copy is of."""
+        batch, row = self._place(index)
+        return {name: batch.column(name)[row].as_py() for name in _KEPT}
+
+    def _place(self, index: int) -> tuple:
+        """The batch of rows that a copy's image is in, and its row there."""
         index = int(index if self._order is None else self._order[index])
         place = int(np.searchsorted(self._starts, index, "right")) - 1
         if place not in self._batches:
             batch = self._reader.get_batch(place)
             self._batches[place] = batch, batch.column("first").to_numpy()
         batch, first = self._batches[place]
-        row = int(np.searchsorted(first, index, "right")) - 1
-        return {name: batch.column(name)[row].as_py() for name in _KEPT}
+        return batch, int(np.searchsorted(first, index, "right")) - 1
 
     def soft_label(self, index: int, temperature: float = 1.0) -> np.ndarray:
         """(C,) float32 probabilities of a copy's image.
@@ -87,6 +94,8 @@ class ManifestRecords:
         Raises:
             InputError: Its vector was not kept, or the label files are gone.
         """
+        if self.top_k is not None:
+            return whole_label(*self.top_label(index, temperature), self.record["num_classes"])
         row = self.row(index)
         number = row["part"]
         if number not in self._vectors:
@@ -94,6 +103,21 @@ class ManifestRecords:
                 del self._vectors[next(iter(self._vectors))]
             self._vectors[number] = read_vectors(self.record["labels"], number, self.record["num_classes"])
         return soft_label(kept_vector(self._vectors[number], row["vector"], self.source), temperature)
+
+    def top_label(self, index: int, temperature: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.float32]:
+        """Of a copy's image: (k,) classes, (k,) float32 probabilities, and the probability of all other classes.
+
+        Raises:
+            InputError: It was not kept.
+        """
+        batch, row = self._place(index)
+        classes, logits, rest = (batch.column(name)[row] for name in SOFT_COLUMNS)
+        if not rest.is_valid:
+            raise _not_kept(self.source)
+        shares, rest = shares_of(
+            logits.values.to_numpy(zero_copy_only=False), rest.as_py(), self.record["num_classes"], temperature
+        )
+        return classes.values.to_numpy(), shares, rest
 
     def take(self, indices: np.ndarray) -> "ManifestRecords":
         """These copies only, (M,) int64, in their order; the order is held in memory."""
@@ -140,12 +164,15 @@ def mapped_manifest(manifest) -> Path:
         for batch in file.iter_batches(_ROWS, columns=["copies"]):
             sums.append(sums[-1] + pa.compute.sum(batch.column("copies")).as_py())
         told = json.dumps(dict(manifest=stamp, num_copies=sums[-1], starts=sums[:-1])).encode()
-        fields = [file.schema_arrow.field(name) for name in _KEPT]
+        record = json.loads(file.metadata.metadata[META])
+        soft = top_fields(record["num_classes"]) if record.get("top_k") else []  # DuckDB wrote logits in 32 bits
+        names = [*_KEPT, *(field.name for field in soft)]
+        fields = [*(file.schema_arrow.field(name) for name in _KEPT), *soft]
         schema = pa.schema([*fields, ("first", pa.int64())], metadata={META: told})
         with replacing(target) as partial, pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, schema) as out:
-            for place, batch in enumerate(file.iter_batches(_ROWS, columns=[*_KEPT, "copies"])):
+            for place, batch in enumerate(file.iter_batches(_ROWS, columns=[*names, "copies"])):
                 copies = batch.column("copies").to_numpy()
-                columns = [batch.column(name) for name in _KEPT]
+                columns = [batch.column(field.name).cast(field.type) for field in fields]
                 out.write_batch(
                     pa.record_batch([*columns, pa.array(sums[place] + np.cumsum(copies) - copies)], schema=schema)
                 )
@@ -161,15 +188,20 @@ def kept_vector(vectors: np.ndarray, row: int, path) -> np.ndarray:
         InputError: It was not kept.
     """
     if not 0 <= row < len(vectors):
-        raise InputError(
-            f"expected the soft vector of each image in {path}, got none for one of them: it was labelled "
-            "with a higher min_vector_confidence than it was selected with, or the labels were replaced."
-        )
+        raise _not_kept(path)
     return vectors[row]
 
 
+def _not_kept(path) -> InputError:
+    return InputError(
+        f"expected the soft vector of each image in {path}, got none for one of them: it was labelled "
+        "with a higher min_vector_confidence than it was selected with, or the labels were replaced."
+    )
+
+
 def manifest_record(path) -> dict:
-    """``labels`` (folder of the label parts), ``num_classes`` and ``classes`` (names) of a manifest.
+    """``labels`` (folder of the label parts), ``num_classes`` and ``classes`` (names) of a manifest, and
+    ``top_k`` if it has such labels.
 
     Raises:
         InputError: It is no manifest.

@@ -9,6 +9,7 @@ from torch import Tensor
 from ...errors import InputError, refuse_unknown
 from ...registry import MODELS
 from ..classifier import ImageClassifier, target_share
+from ..losses import spread_targets
 from .network_noise import add_drop_block, add_dropout, add_stochastic_depth
 
 KINDS = ("soft", "hard")
@@ -56,7 +57,8 @@ class NoisyClassifier(ImageClassifier):
 
         Args:
             inputs: (N, 3, H, W) float32, normalised.
-            data_samples: with `is_pseudo` (N,) bool, `soft_labels` (N, C) float and `label` (N,) in a joint batch.
+            data_samples: with `is_pseudo` (N,) bool, `soft_labels` (N, C) float, or `soft_classes`, `soft_shares` and
+                `soft_rest` of :class:`~.joint_batches.JointDataset`, and `label` (N,) in a joint batch.
             mode: ``tensor``, ``loss`` or ``predict``.
         """
         if mode != "loss" or "is_pseudo" not in (data_samples or {}):
@@ -73,6 +75,9 @@ class NoisyClassifier(ImageClassifier):
             return {"loss": labelled, "top1": right}
         if self.pseudo["labels"] == "hard":
             targets = self._smoothed(labels[is_pseudo])
+        elif "soft_classes" in samples:
+            top = (samples[key].to(theirs.device)[is_pseudo] for key in ("soft_classes", "soft_shares", "soft_rest"))
+            targets = spread_targets(*top, self.num_classes)
         else:
             targets = samples["soft_labels"][is_pseudo]
         unlabelled = self.loss(theirs, targets.to(theirs.device))

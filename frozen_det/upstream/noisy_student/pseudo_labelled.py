@@ -21,7 +21,9 @@ class PseudoLabelled(ClassificationDataset):
     """A manifest of pseudo-labels.
 
     A sample is that of :class:`~.datasets.ClassificationDataset`, its ``label`` the teacher's most probable class;
-    with ``labels="soft"`` its ``data_samples`` have ``soft_labels`` as well: (C,) float32 probabilities, sum 1.
+    with ``labels="soft"`` its ``data_samples`` have ``soft_labels`` as well: (C,) float32 probabilities, sum 1. Of
+    labels with ``top_k`` they have instead ``soft_classes`` (k,) int64, ``soft_shares`` (k,) float32, their
+    probabilities, and ``soft_rest`` () float32, that of all other classes.
 
     Args:
         manifest: File that :func:`~.selection.select` wrote.
@@ -58,14 +60,27 @@ class PseudoLabelled(ClassificationDataset):
     def __getitems__(self, indices) -> list | dict:
         batch = super().__getitems__(indices)
         if isinstance(batch, dict) and self.labels == "soft":  # made whole, from images in memory
-            batch["data_samples"]["soft_labels"] = torch.stack([self._soft_label(int(index)) for index in indices])
+            told = [self._soft_label(int(index)) for index in indices]
+            batch["data_samples"].update({key: torch.stack([one[key] for one in told]) for key in told[0]})
         return batch
 
     def _sample(self, index: int, image: torch.Tensor) -> dict:
         sample = super()._sample(index, image)
         if self.labels == "soft":
-            sample["data_samples"]["soft_labels"] = self._soft_label(index)
+            sample["data_samples"].update(self._soft_label(index))
         return sample
 
-    def _soft_label(self, index: int) -> torch.Tensor:
-        return torch.from_numpy(self.records.soft_label(index, self.temperature))
+    @property
+    def top_k(self) -> int | None:
+        """Classes of a soft label; None for hard labels and whole vectors."""
+        return self.records.top_k if self.labels == "soft" else None
+
+    def _soft_label(self, index: int) -> dict[str, torch.Tensor]:
+        if self.top_k is None:
+            return dict(soft_labels=torch.from_numpy(self.records.soft_label(index, self.temperature)))
+        classes, shares, rest = self.records.top_label(index, self.temperature)
+        return dict(
+            soft_classes=torch.from_numpy(classes.astype("int64")),
+            soft_shares=torch.from_numpy(shares),
+            soft_rest=torch.tensor(rest),
+        )

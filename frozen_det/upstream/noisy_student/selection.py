@@ -21,6 +21,7 @@ from ...errors import InputError
 from ...weights.atomic_write import replacing, write_json
 from .label_files import LABELS, import_pyarrow
 from .manifest import COLUMNS, META
+from .top_k import SOFT_COLUMNS
 
 GRID = 100
 # How classes come to be of one size: "copies" repeats small ones, "cut" does not, "none" keeps all that is sure enough.
@@ -120,6 +121,7 @@ def select(
                 labels=os.path.relpath(Path(parts_dir).resolve(), out.parent.resolve()),
                 num_classes=num_classes,
                 classes=names,
+                **({"top_k": labels["top_k"]} if labels.get("top_k") else {}),
             ),
         )
         rows, copies = _kept(database, out, num_classes)
@@ -281,7 +283,8 @@ def _write_manifest(database, out: Path, cuts: list[dict], ratios: list[float], 
     # An image is kept floor(ratio) times, and once more with the chance that is left; md5 draws it, the same in
     # every version of every library.
     draw = f"('0x' || substr(md5(content_hash || ':' || {int(seed)}), 1, 13))::BIGINT / 4503599627370496.0"
-    columns = ", ".join(f'"{name}"' for name in COLUMNS)  # "offset" is a word of SQL's
+    kept = (*COLUMNS, *(SOFT_COLUMNS if record.get("top_k") else ()))
+    columns = ", ".join(f'"{name}"' for name in kept)  # "offset" is a word of SQL's
     query = (
         f"SELECT {columns} FROM (SELECT kept.*, "
         f"(floor(ratio) + ({draw} < ratio - floor(ratio))::INTEGER)::INTEGER AS copies "

@@ -274,3 +274,17 @@ def test_the_last_student_goes_frozen_into_a_detector_by_its_path_alone(whole):
     images = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         assert torch.isfinite(backbone(images)[0]).all()
+
+
+@pytest.mark.slow
+def test_a_student_learns_from_the_top_classes_of_its_teacher(data, tmp_path):
+    one = dict(config="noisy_student/resnet8_noisy_folder", options=dict(data_root=str(data)), ratio=2, per_class=8)
+    result, _ = loop(
+        data, tmp_path, labelling__top_k=2, rounds=[{**one, "min_confidence": 0.0}], fixres=None, test=False
+    )
+    assert [model.name for model in result.models] == ["teacher", "student-1"]
+    assert json.loads((tmp_path / "round-1/labels/labels.json").read_text())["top_k"] == 2
+    assert not list((tmp_path / "round-1/labels").glob("*.logits"))
+    rows = parquet.read_table(result.manifests[0]).to_pylist()
+    assert rows and all(len(row["soft_classes"]) == 2 and row["label"] in row["soft_classes"] for row in rows)
+    assert all(tensor.isfinite().all() for tensor in weights(result.models[1].checkpoint).values())
