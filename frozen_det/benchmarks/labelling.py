@@ -7,7 +7,8 @@ workers decode meanwhile: 0.9 of the forward passes alone). Process time is give
 machine does not touch it.
 
 Selection: rows as a labelled pool would have them, soft vectors for a share of the parts only; time and the process's
-peak memory of select(), in a process of its own. To reach: below 4 GiB.
+peak memory of select(), in a process of its own. To reach: below 4 GiB. With top-k soft labels the same process then
+draws joint batches of what was kept, each image one ready grey square, which leaves labels, order and batch.
 """
 
 import json
@@ -16,11 +17,11 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from ..errors import InputError
 from .measurement import Times, peak_resident_bytes, require_from_one, text_table
+from .pseudo_labels.made_rows import make_labels
 
 WHAT = DECODING, FORWARD, LABELLING = "decoding", "forward", "labelling"
 
@@ -54,6 +55,12 @@ class SelectionCost:
         seconds, peak_gib: of select(), imports and all.
         kept_rows, kept_copies: what was kept.
         narrow_gib: size of the Parquet files.
+        top_k: classes of a soft label in the rows; None for whole vectors beside them.
+        soft_bytes: of a row's soft label in the Parquet files, compressed; 2 for each class with whole vectors.
+        mapped_seconds: of opening the manifest for the first time, which maps it.
+        batch_rows: pseudo-labelled rows a second of joint batches, in one process.
+        batch_mib, batch_whole_mib: soft labels of one joint batch, and what they would be with all classes.
+        batch_peak_gib: the process's peak memory after them.
     """
 
     num_rows: int
@@ -65,6 +72,13 @@ class SelectionCost:
     kept_rows: int
     kept_copies: int
     narrow_gib: float
+    top_k: int | None
+    soft_bytes: float
+    mapped_seconds: float = 0
+    batch_rows: float = 0
+    batch_mib: float = 0
+    batch_whole_mib: float = 0
+    batch_peak_gib: float = 0
 
 
 def add_arguments(parser) -> None:
@@ -85,6 +99,7 @@ def add_arguments(parser) -> None:
     parser.add_argument("--per-class", type=int, default=4000, help="copies that each class shall have (default 4000)")
     parser.add_argument("--rows-per-part", type=int, default=100_000, help="default 100,000")
     parser.add_argument("--vectors-share", type=float, default=0.01, help="of parts with soft vectors (default 0.01)")
+    parser.add_argument("--top-k", type=int, help="soft labels of k classes in the rows, then joint batches of them")
     parser.add_argument("--memory-limit", default="2GB", help="of DuckDB (default 2GB)")
     parser.add_argument("--work-dir", help="where files go; by default a temporary folder")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
@@ -245,69 +260,46 @@ def _grey():
 def selection_cost(args, scratch: Path) -> SelectionCost:
     """Make the rows of a labelled pool, and measure their selection in a fresh process."""
     labels = scratch / "synthetic"
-    make_labels(labels, args.rows, args.num_classes, args.rows_per_part, args.vectors_share)
+    make_labels(labels, args.rows, args.num_classes, args.rows_per_part, args.vectors_share, args.top_k)
     context = torch.multiprocessing.get_context("spawn")
     results = context.SimpleQueue()
     what = (str(labels), str(scratch / "manifest.parquet"), args.num_classes, args.per_class, args.memory_limit)
-    worker = context.Process(target=_select, args=(*what, results))
+    worker = context.Process(target=_select, args=(*what, args.batch_size if args.top_k else 0, results))
     worker.start()
     worker.join()
     if worker.exitcode:
         raise InputError("expected the selection to end well, got an error, which is above (benchmark labelling).")
-    seconds, peak, rows, copies = results.get()
-    size = sum(path.stat().st_size for path in labels.glob("part-*.parquet"))
-    asked = (args.rows, args.num_classes, args.per_class, args.vectors_share)
-    return SelectionCost(*asked, seconds, peak / 2**30, rows, copies, size / 2**30)
+    seconds, peak, rows, copies, batches = results.get()
+    parts = sorted(labels.glob("part-*.parquet"))
+    size = sum(path.stat().st_size for path in parts)
+    soft = _soft_bytes(parts) if args.top_k else 2.0 * args.num_classes
+    asked = (args.rows, args.num_classes, args.per_class, 1.0 if args.top_k else args.vectors_share)
+    return SelectionCost(*asked, seconds, peak / 2**30, rows, copies, size / 2**30, args.top_k, soft, **batches)
 
 
-def make_labels(folder: Path, num_rows: int, num_classes: int, rows_per_part: int, vectors_share: float) -> None:
-    """Finished labels of `num_rows` images that do not exist: classes of unequal frequency, one image in a thousand
-    broken, every `1 / vectors_share`-th part with soft vectors."""
-    from ..upstream.noisy_student.label_files import PLAN, vectors_path, write_rows
-    from ..upstream.noisy_student.labelling import finish_labels
+def _soft_bytes(parts: list[Path]) -> float:
+    """Compressed bytes of a row's soft label, over all rows."""
+    import pyarrow.parquet as pq
 
-    folder.mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    shares = 1 / (1 + np.arange(num_classes)) ** 0.7
-    shares /= shares.sum()
-    inputs = []
-    for number, start in enumerate(range(0, num_rows, rows_per_part)):
-        count = min(rows_per_part, num_rows - start)
-        decodes = rng.random(count) > 0.001
-        kept = decodes if int((number + 1) * vectors_share) > int(number * vectors_share) else np.zeros(count, bool)
-        inputs.append(f"synthetic {number}")
-        row = np.arange(start, start + count)
-        words = rng.integers(0, 2**63, (count, 2))
-        with open(vectors_path(folder, number), "wb") as file:
-            for part in np.array_split(np.flatnonzero(kept), 20):
-                noise = rng.standard_normal((len(part), num_classes), np.float32)
-                file.write((-np.abs(noise)).astype(np.float16).tobytes())
-        columns = dict(
-            id=words[:, 0],
-            path=[f"images/{one // 1000:06d}/{one:09d}.jpg" for one in row],
-            key=[""] * count,
-            offset=np.full(count, -1),
-            size=rng.integers(10_000, 200_000, count),
-            content_hash=[f"{high:016x}{low:016x}" for high, low in words.tolist()],
-            label=np.where(decodes, rng.choice(num_classes, count, p=shares), -1).astype(np.int32),
-            confidence=np.where(decodes, rng.beta(1.2, 1.0, count), 0).astype(np.float32),
-            decodes=decodes,
-            error=np.where(decodes, "", "UnidentifiedImageError"),
-            part=np.full(count, number, np.int32),
-            vector=np.where(kept, np.cumsum(kept) - 1, -1),
-        )
-        counts = dict(num_images=count, num_undecodable=int((~decodes).sum()), num_vectors=int(kept.sum()))
-        write_rows(folder, number, columns, dict(inputs=inputs[-1], num_classes=num_classes, **counts))
-    (folder / PLAN).write_text(json.dumps(dict(inputs=inputs)), encoding="utf-8")
-    finish_labels(folder)
+    size = rows = 0
+    for record in map(pq.read_metadata, parts):
+        for group in map(record.row_group, range(record.num_row_groups)):
+            columns = map(group.column, range(group.num_columns))
+            size += sum(one.total_compressed_size for one in columns if one.path_in_schema.startswith("soft_"))
+        rows += record.num_rows
+    return size / rows
 
 
-def _select(labels: str, out: str, num_classes: int, per_class: int, memory_limit: str, results) -> None:
+def _select(
+    labels: str, out: str, num_classes: int, per_class: int, memory_limit: str, batch_size: int, results
+) -> None:
     from ..upstream.noisy_student.selection import select
+    from .pseudo_labels.made_batches import joint_batches
 
     begin = time.perf_counter()
     found = select(labels, out, num_classes=num_classes, per_class=per_class, memory_limit=memory_limit, log=str)
-    results.put((time.perf_counter() - begin, peak_resident_bytes(), found.num_rows, found.num_copies))
+    told = (time.perf_counter() - begin, peak_resident_bytes(), found.num_rows, found.num_copies)
+    results.put((*told, joint_batches(out, batch_size) if batch_size else {}))
 
 
 def text(args, rates: list[Throughput], cost: SelectionCost | None) -> str:
@@ -331,4 +323,12 @@ def text(args, rates: list[Throughput], cost: SelectionCost | None) -> str:
             f"{cost.seconds:.1f} s, {cost.peak_gib:.2f} GiB at most (to reach: below 4); kept "
             f"{cost.kept_rows:,} images, {cost.kept_copies:,} copies",
         ]
+        if cost.top_k:
+            lines += [
+                f"soft labels of {cost.top_k} classes: {cost.soft_bytes:.1f} bytes a row (whole vectors: "
+                f"{2 * cost.num_classes:,})",
+                f"joint batches: mapped in {cost.mapped_seconds:.1f} s, {cost.batch_rows:,.0f} rows/s, "
+                f"{cost.batch_mib:.3f} MiB of soft labels each (whole vectors: {cost.batch_whole_mib:.1f}), "
+                f"{cost.batch_peak_gib:.2f} GiB at most",
+            ]
     return "\n".join(lines)

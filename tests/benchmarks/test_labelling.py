@@ -4,6 +4,7 @@ import argparse
 import json
 import math
 
+import pyarrow.parquet as pq
 import pytest
 
 from frozen_det.benchmarks import labelling as bench
@@ -85,6 +86,25 @@ def test_the_selection_is_measured_in_a_process_of_its_own(tmp_path, capsys):
     text = capsys.readouterr().out
     assert "selection: 3,000 rows" in text and "vectors for 50% of the parts" in text
     assert not any(tmp_path.iterdir()), "what it made is gone"
+
+
+def test_top_k_labels_are_made_measured_and_drawn_in_joint_batches(tmp_path, capsys):
+    bench.make_labels(tmp_path / "made", 2000, 9, rows_per_part=500, vectors_share=0.0, top_k=3)
+    table = pq.read_table(tmp_path / "made" / "part-000002.parquet").to_pylist()
+    for row in table:
+        if not row["decodes"]:
+            assert row["soft_classes"] is row["soft_logits"] is row["soft_rest"] is None
+            continue
+        classes, logits = row["soft_classes"], row["soft_logits"]
+        assert classes == sorted(set(classes)) and len(classes) == len(logits) == 3 and max(classes) < 9
+        assert logits[classes.index(row["label"])] == max(logits) == 0
+    assert not list((tmp_path / "made").glob("*.logits"))
+    words = ["--rows", "3000", "--num-classes", "6", "--per-class", "50", "--rows-per-part", "1000", "--top-k", "2"]
+    bench.run(options(*words, "--batch-size", "8", "--work-dir", str(tmp_path), "--json"))
+    found = json.loads(capsys.readouterr().out)["selection"]
+    assert found["top_k"] == 2 and 0 < found["soft_bytes"] < 20 and found["batch_rows"] > 0
+    assert found["batch_mib"] * 2**20 == 32 * (2 * (8 + 4) + 4)  # 8 labelled rows and 24 others
+    assert found["batch_whole_mib"] * 2**20 == 32 * 6 * 4
 
 
 @pytest.mark.parametrize("words, named", [(("--rows", "0"), "--images"), (("--repeats", "0"), "--repeats")])
