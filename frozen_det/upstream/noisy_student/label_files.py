@@ -9,6 +9,7 @@ them, and a temperature can still be applied before normalising. Labelled with `
 rows hold the k largest of them and one number for the rest, see :mod:`.top_k`.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -87,7 +88,8 @@ def vectors_path(folder, number: int) -> Path:
 
 def part_record(folder, number: int) -> dict | None:
     """What a part's metadata say (``inputs``, ``num_images``, ``num_undecodable``, ``num_vectors``, ``num_classes``,
-    and ``top_k`` where the soft labels are in the rows); None where the part is not there or not whole."""
+    ``digest`` of the rows, and ``top_k`` where the soft labels are in them); None where the part is not there or not
+    whole."""
     pa = import_pyarrow()
     try:
         found = pa.parquet.read_metadata(rows_path(folder, number)).metadata or {}
@@ -136,8 +138,10 @@ def write_rows(folder, number: int, columns: Mapping, record: Mapping) -> None:
         replacing(rows_path(folder, number)) as partial,
         pa.parquet.ParquetWriter(partial, schema, compression="zstd") as file,
     ):
-        file.write_table(pa.table(dict(columns), schema=schema), row_group_size=_ROW_GROUP)
-        file.add_key_value_metadata({_META: json.dumps(dict(record)).encode()})
+        table, digest = pa.table(dict(columns), schema=schema), _new_digest()
+        file.write_table(table, row_group_size=_ROW_GROUP)
+        _add_rows(digest, table)
+        file.add_key_value_metadata({_META: json.dumps(dict(record, digest=digest.hexdigest())).encode()})
 
 
 def write_plan(folder, inputs: list[str]) -> None:
@@ -168,6 +172,7 @@ class PartWriter:
             self.record["top_k"] = top_k
         self._schema = rows_schema(num_classes if top_k else None)
         self._rows: list[Mapping] = []
+        self._digest = _new_digest()
         self._stack = ExitStack()
 
     def __enter__(self) -> "PartWriter":
@@ -210,6 +215,7 @@ class PartWriter:
         try:
             if kind is None:
                 self._flush()
+                self.record["digest"] = self._digest.hexdigest()
                 self._table.add_key_value_metadata({_META: json.dumps(self.record).encode()})
         finally:
             self._table.close()
@@ -220,8 +226,19 @@ class PartWriter:
     def _flush(self) -> None:
         pa = import_pyarrow()
         if self._rows:
-            self._table.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
+            table = pa.Table.from_pylist(self._rows, schema=self._schema)
+            self._table.write_table(table)
+            _add_rows(self._digest, table)
             self._rows = []
+
+
+def _new_digest():
+    return hashlib.blake2b(digest_size=16)
+
+
+def _add_rows(digest, table) -> None:
+    for batch in table.to_batches():
+        digest.update(batch.serialize())
 
 
 def _narrow(logits: np.ndarray) -> np.ndarray:

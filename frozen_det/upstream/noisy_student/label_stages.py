@@ -13,7 +13,7 @@ from ...registry import TRANSFORMS
 from ...weights.atomic_write import replacing, write_json
 from ...weights.class_names import refuse_other_order
 from .agreement import agreement
-from .label_files import VECTORS
+from .label_files import LABELS, VECTORS
 from .labelling import label_pool, load_teacher
 from .pool import Pool, open_pool, pool_hashes
 from .selection import select
@@ -79,10 +79,16 @@ def label_stage(loop, name: str, folder: Path, teacher, pool: Pool, settings: di
                 f"{skipped} parts were there"
             )
         made = sorted(path for path in Path(folder).iterdir() if path.is_file() and not path.name.startswith("."))
-        # Soft vectors of 300 million images are 600 GB: read once when a student needs them, not at every start.
-        stage.large = [path for path in made if path.suffix == VECTORS]
-        stage.outputs = [path for path in made if path.suffix != VECTORS]
+        # Rows of 300 million images are 12 GB and soft vectors 600: read when they are needed, not at every start.
+        kinds = (f"*{VECTORS}", "part-*.parquet", "listing-*.txt") if _stated_digest(folder) else (f"*{VECTORS}",)
+        stage.large = [path for path in made if any(path.match(kind) for kind in kinds)]
+        stage.outputs = [path for path in made if path not in set(stage.large)]
     return Path(folder)
+
+
+def _stated_digest(labels) -> str | None:
+    """Digest of all rows of finished labels; None if one of their parts was made without it."""
+    return json.loads(Path(labels, LABELS).read_text(encoding="utf-8")).get("digest")
 
 
 def select_stage(loop, name: str, labels: Path, folder: Path, settings: dict, guards: list[dict], classes) -> dict:
@@ -102,7 +108,9 @@ def select_stage(loop, name: str, labels: Path, folder: Path, settings: dict, gu
     """
     hashes = guard_stage(loop, guards) if guards else None
     out = Path(folder) / "manifest.parquet"
-    inputs = [path for path in (labels / "labels.json", *sorted(labels.glob("part-*.parquet")), hashes) if path]
+    # labels.json holds the digest of the rows, so they need not be read to know that they are the same.
+    parts = () if _stated_digest(labels) else sorted(labels.glob("part-*.parquet"))
+    inputs = [path for path in (labels / LABELS, *parts, hashes) if path]
     with loop.stage(name, dict(settings, classes=list(classes)), inputs, alone=True) as stage:
         if stage.todo:
             excluded = hashes.read_text(encoding="utf-8").split() if hashes else []

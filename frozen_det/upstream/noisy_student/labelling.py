@@ -207,7 +207,7 @@ def finish_labels(out_dir) -> dict:
 
     Returns:
         What ``labels.json`` holds: num_parts, num_images, num_undecodable, num_vectors, num_classes, inputs (a hash),
-        and top_k where there is one.
+        top_k where there is one, and digest, of all rows, where every part has its own.
 
     Raises:
         InputError: A part is missing or of other inputs: some rank has not ended.
@@ -243,6 +243,9 @@ def finish_labels(out_dir) -> dict:
             file.writelines(f"{row['path']} {row['key']}: {row['error']}\n" for row in rows.to_pylist())
     if found[0].get("top_k"):
         summary["top_k"] = found[0]["top_k"]
+    if all("digest" in record for record in found):
+        digests = " ".join(record["digest"] for record in found)
+        summary["digest"] = hashlib.blake2b(digests.encode(), digest_size=16).hexdigest()
     write_json(out_dir / LABELS, summary)
     return summary
 

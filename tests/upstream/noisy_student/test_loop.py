@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from frozen_det.engine.runner import stages
 from frozen_det.errors import InputError
 from frozen_det.upstream.noisy_student import loop as noisy_student
 from frozen_det.upstream.noisy_student.loop import run_noisy_student
@@ -82,9 +83,12 @@ def test_two_rounds_and_the_fix_resolution_step_run_to_a_page(whole):
     assert "broken.png" in listed
 
 
-def test_a_second_run_does_nothing_but_the_page(whole, data):
+def test_a_second_run_does_nothing_but_the_page_and_reads_no_labels(whole, data, monkeypatch):
     result, _ = whole
+    read, digest = [], stages.file_digest
+    monkeypatch.setattr(stages, "file_digest", lambda path: read.append(Path(path).name) or digest(path))
     again, said = loop(data, result.report.parent)
+    assert "labels.json" in read and not [name for name in read if name.startswith(("part-", "listing-"))]
     assert [line for line in said if "..." in line] == ["[report] ..."]
     assert_same_end(again, result)
 
