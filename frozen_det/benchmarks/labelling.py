@@ -177,7 +177,8 @@ def _worker(
     rank: int, num_processes: int, listing: str, part_size: int, scratch: str, settings: dict, gate, results
 ) -> None:
     """One process of a measurement: its share of the parts, three ways, in turns."""
-    from ..upstream.noisy_student.labelling import PartImages, label_pool, logits_of
+    from ..upstream.noisy_student.labelling import label_pool, logits_of
+    from ..upstream.noisy_student.part_images import PartImages
     from ..upstream.noisy_student.pool import open_pool
 
     torch.set_num_threads(1)

@@ -35,6 +35,7 @@ COMMANDS = {
     "benchmark": "benchmark",
     "chain": "chain",
     "noisy_student": "noisy_student",
+    "label": "pools.label",
     "sweep": "sweep",
     "fixres": "fixres",
     "toy-scenes": "toy_scenes",

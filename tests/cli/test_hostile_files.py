@@ -81,6 +81,7 @@ COMMANDS = {
     "chain": "chain OUT.chain.py --work-dir OUT",
     "fixres": "fixres IN/classifier.py BAD --test-size 16 --epochs 1 --work-dir OUT",
     "analyze": "analyze fgsm IN/classifier.py BAD --num-images 2 -o OUT",
+    "label": "label IN/classifier.py BAD --pool IN/quick/pool --out OUT",
     "noisy_student": "noisy_student OUT.loop.py --work-dir OUT --cfg-options data_root=IN/quick",
 }
 SOME = dict(zip(COMMANDS, itertools.cycle(KINDS)))  # a kind for each: all kinds meet the reader in test_safe_pickle.py

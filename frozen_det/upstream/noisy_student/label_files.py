@@ -150,7 +150,7 @@ def write_plan(folder, inputs: list[str]) -> None:
     for rows in Path(folder).glob("part-*.parquet"):
         number = int(rows.stem.partition("-")[2])
         if number >= len(inputs):
-            rows.unlink()
+            rows.unlink(missing_ok=True)  # another process may do the same
             vectors_path(folder, number).unlink(missing_ok=True)
 
 

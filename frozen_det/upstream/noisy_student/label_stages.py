@@ -12,6 +12,7 @@ from mmengine.dist import all_gather_object
 from ...registry import TRANSFORMS
 from ...weights.atomic_write import replacing, write_json
 from ...weights.class_names import refuse_other_order
+from ...weights.feature_store import FeatureStore
 from .agreement import agreement
 from .label_files import LABELS, VECTORS
 from .labelling import label_pool, load_teacher
@@ -40,6 +41,18 @@ def guard_stage(loop, sources: list[dict]) -> Path:
     return out
 
 
+def teacher_of(cfg, checkpoint, noise: bool, store: FeatureStore | None = None, device=None):
+    """A classifier as it labels, and the transform of one PIL image that it sees.
+
+    Args:
+        cfg: loaded config.
+        checkpoint, store, device: see :func:`~.labelling.load_teacher`; with `noise` the store is not read.
+        noise: the transform is its training's.
+    """
+    model, transform = load_teacher(cfg, checkpoint, device, None if noise else store)
+    return model, one_by_one(TRANSFORMS.build(_training(cfg)) if noise else transform)
+
+
 def label_stage(loop, name: str, folder: Path, teacher, pool: Pool, settings: dict, classes=None) -> Path:
     """Label the pool; whole parts of an interrupted labelling stay.
 
@@ -65,14 +78,11 @@ def label_stage(loop, name: str, folder: Path, teacher, pool: Pool, settings: di
     )
     with loop.stage(name, made_by, [teacher.checkpoint] if teacher.checkpoint else []) as stage:
         if stage.todo:
-            store = None if settings.get("noise") else loop.store
-            model, transform = load_teacher(teacher.cfg, teacher.checkpoint, store=store)
+            model, transform = teacher_of(teacher.cfg, teacher.checkpoint, bool(settings.get("noise")), loop.store)
             refuse_other_order(
                 model.stated_classes, classes, f"the teacher {teacher.checkpoint}", "the labelled images", optional=True
             )
-            if settings.get("noise"):
-                transform = TRANSFORMS.build(seen)
-            done = all_gather_object(label_pool(model, pool, folder, transform=one_by_one(transform), **settings))
+            done = all_gather_object(label_pool(model, pool, folder, transform=transform, **settings))
             parts, skipped, images, broken = map(sum, zip(*map(dataclasses.astuple, done)))
             loop.log(
                 f"[{name}] {images} images in {parts - skipped} parts, {broken} of them not readable; "

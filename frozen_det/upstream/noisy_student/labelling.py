@@ -8,20 +8,16 @@ same files, weights and settings is skipped. An image that does not decode is a 
 
 import hashlib
 import json
-from collections.abc import Iterator
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import torch
 from mmengine.dist import barrier, get_dist_info, is_distributed
-from PIL import Image
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from torch.utils.data import DataLoader
 
-from ...datasets.images.pixels import upright_rgb
 from ...datasets.samplers.seeding import seeded
 from ...errors import InputError
 from ...host.devices import device_of
@@ -32,7 +28,8 @@ from ...weights.feature_store import FeatureStore
 from ..stored_network import WITHOUT_PLACE, read_pooled_from
 from ..transforms import EvalTransform
 from .label_files import LABELS, PLAN, UNDECODABLE, PartWriter, import_pyarrow, part_record, rows_path, write_plan
-from .pool import Part, Pool, content_hash, read_part
+from .part_images import PartImages, seed_of
+from .pool import Part, Pool
 from .top_k import TopLabels, top_labels
 
 
@@ -158,6 +155,35 @@ def label_pool(
     """
     known_rank, known_size = get_dist_info()
     rank, world_size = known_rank if rank is None else rank, known_size if world_size is None else world_size
+    check_settings(model, batch_size, num_workers, min_vector_confidence, top_k, rank, world_size)
+    import_pyarrow()
+    model = as_labelling(model, noise)
+    device = torch.device(device or next(model.parameters()).device)
+    transform = transform or own_transform(model)
+    out_dir = Path(out_dir)
+    made = made_by(model, transform, min_vector_confidence, teacher, noise, top_k)
+    # Processes that know nothing of each other all write the same plan: none may finish by an older one.
+    parts, inputs = planned(pool, out_dir, part_size, made, rank == 0 or not is_distributed())
+    own = parts[rank::world_size]
+    todo = to_do(own, inputs, out_dir)
+    counts = label_parts(
+        model, todo, out_dir, inputs, batch_size, num_workers, transform, device, min_vector_confidence, noise, top_k
+    )
+    if is_distributed():
+        barrier()
+    if rank == 0 and (is_distributed() or world_size == 1):
+        finish_labels(out_dir)
+    if is_distributed():
+        barrier()
+    return LabelSummary(len(own), len(own) - len(todo), *counts)
+
+
+def check_settings(model, batch_size, num_workers, min_vector_confidence, top_k, rank=0, world_size=1) -> None:
+    """Refuse arguments of :func:`label_pool` that cannot be.
+
+    Raises:
+        InputError: One of them is out of range.
+    """
     if batch_size < 1 or num_workers < 0 or not 0 <= rank < world_size or not 0 <= min_vector_confidence <= 1:
         raise InputError(
             f"expected batch_size from 1 on, num_workers from 0 on, rank below world_size and "
@@ -169,37 +195,34 @@ def label_pool(
             f"expected top_k from 1 to {model.num_classes}, the teacher's classes, or None for whole vectors, got "
             f"{top_k} (labelling)."
         )
-    import_pyarrow()
-    model = _noised(model) if noise else model.eval()
-    device = torch.device(device or next(model.parameters()).device)
-    transform = transform or own_transform(model)
-    made_by = _made_by(model, transform, min_vector_confidence, teacher) + " noise" * noise
-    made_by += f" top {top_k}" if top_k else ""
-    out_dir = Path(out_dir)
+
+
+def planned(pool: Pool, out_dir: Path, part_size: int, made: str, write: bool = True) -> tuple[list[Part], dict]:
+    """The parts of a pool, and by number the hash of what each is made from; `write`: the plan is written down.
+
+    Args:
+        pool, out_dir, part_size, write: As in :func:`label_pool`.
+        made: See :func:`made_by`.
+    """
     parts = pool.parts(out_dir, part_size)
     inputs = {
-        part.number: hashlib.blake2b(f"{made_by} {part.digest}".encode(), digest_size=16).hexdigest() for part in parts
+        part.number: hashlib.blake2b(f"{made} {part.digest}".encode(), digest_size=16).hexdigest() for part in parts
     }
-    if rank == 0:
+    if write:
         write_plan(out_dir, [inputs[number] for number in range(len(inputs))])
-    own = parts[rank::world_size]
-    todo = [part for part in own if (part_record(out_dir, part.number) or {}).get("inputs") != inputs[part.number]]
+    return parts, inputs
+
+
+def to_do(parts: list[Part], inputs: dict[int, str], out_dir: Path) -> list[Part]:
+    """Those of some parts that are not whole, or of other inputs; what dead writers left of any of them is removed."""
+    todo = [part for part in parts if (part_record(out_dir, part.number) or {}).get("inputs") != inputs[part.number]]
     if todo:
         (out_dir / LABELS).unlink(missing_ok=True)
-    own_numbers = {part.number for part in own}
-    for leftover in out_dir.glob(".part-*.partial*"):  # of a process that was killed
-        if int(leftover.name.split(".")[1].removeprefix("part-")) in own_numbers and is_leftover(leftover):
+    numbers = {part.number for part in parts}
+    for leftover in out_dir.glob(".part-*.partial*"):
+        if int(leftover.name.split(".")[1].removeprefix("part-")) in numbers and is_leftover(leftover):
             leftover.unlink(missing_ok=True)
-    counts = _label(
-        model, todo, out_dir, inputs, batch_size, num_workers, transform, device, min_vector_confidence, noise, top_k
-    )
-    if is_distributed():
-        barrier()
-    if rank == 0 and (is_distributed() or world_size == 1):
-        finish_labels(out_dir)
-    if is_distributed():
-        barrier()
-    return LabelSummary(len(own), len(own) - len(todo), *counts)
+    return todo
 
 
 def finish_labels(out_dir) -> dict:
@@ -250,48 +273,7 @@ def finish_labels(out_dir) -> dict:
     return summary
 
 
-class PartImages(IterableDataset):
-    """Batches of a part's images, decoded and transformed; each worker of a loader takes whole parts.
-
-    Yields ``dict(part=int, last=bool, images=(n, 3, H, W) uint8 or None, rows=list of dict)``; rows of images that do
-    not decode have no place in ``images``. Batches are made here: the loader takes ``batch_size=None``.
-    """
-
-    def __init__(self, parts: list[Part], batch_size: int, transform, noise: bool = False) -> None:
-        self.parts, self.batch_size, self.transform, self.noise = parts, batch_size, transform, noise
-
-    def __iter__(self) -> Iterator[dict]:
-        worker = get_worker_info()
-        for part in self.parts if worker is None else self.parts[worker.id :: worker.num_workers]:
-            images, rows = [], []
-            for item in read_part(part):
-                if len(images) == self.batch_size:
-                    yield dict(part=part.number, last=False, images=torch.stack(images), rows=rows)
-                    images, rows = [], []
-                row = {name: getattr(item, name) for name in ("id", "path", "key", "offset", "size", "error")}
-                row.update(content_hash="", label=-1, confidence=0.0, decodes=False)
-                if item.content is not None:
-                    row["content_hash"] = content_hash(item.content)
-                    image = _decoded(item.content, row)
-                    if image is not None:
-                        with seeded(_seed_of(row)) if self.noise else nullcontext():
-                            images.append(self.transform(image))
-                rows.append(row)
-            yield dict(part=part.number, last=True, images=torch.stack(images) if images else None, rows=rows)
-
-
-def _decoded(content: bytes, row: dict) -> Image.Image | None:
-    try:
-        with Image.open(BytesIO(content)) as image:
-            decoded = upright_rgb(image)
-    except Exception as error:  # broken files reach every kind of exception inside Pillow's decoders
-        row["error"] = f"{type(error).__name__}: {WITHOUT_PLACE.sub('', str(error))}"
-        return None
-    row["decodes"] = True
-    return decoded
-
-
-def _label(
+def label_parts(
     model,
     todo: list[Part],
     out_dir: Path,
@@ -304,7 +286,7 @@ def _label(
     noise: bool,
     top_k: int | None,
 ) -> tuple[int, int]:
-    """Label parts; (images, undecodable images) among them."""
+    """Label whole parts in this process, see :func:`label_pool`; (images, undecodable images) among them."""
     stream = DataLoader(
         PartImages(todo, batch_size, transform, noise),
         batch_size=None,
@@ -333,7 +315,7 @@ def _label(
     with ExitStack() as on_error, torch.inference_mode():
         pending = None
         for batch in stream:
-            with seeded(_seed_of(batch["rows"][0])) if noise else nullcontext():
+            with seeded(seed_of(batch["rows"][0])) if noise else nullcontext():
                 logits = None if batch["images"] is None else logits_of(model, batch["images"], device)  # (n, C)
             # The batch before is written while an accelerator works on this one.
             if pending is not None:
@@ -344,17 +326,13 @@ def _label(
     return int(counts[0]), int(counts[1])
 
 
-def _noised(model: nn.Module) -> nn.Module:
-    """In training mode, but for the norms: what drops, drops."""
-    model.train()
+def as_labelling(model: nn.Module, noise: bool) -> nn.Module:
+    """In eval mode; with `noise` in training mode, but for the norms: what drops, drops."""
+    model.train(noise)
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._NormBase):
             module.eval()
     return model
-
-
-def _seed_of(row: dict) -> int:
-    return int(row["content_hash"][:15] or "0", 16)
 
 
 def logits_of(model: nn.Module, images: Tensor, device: torch.device) -> Tensor:  # (n, 3, H, W) uint8
@@ -387,7 +365,7 @@ def _labelled(
     return below.cpu().numpy() if top_k is None else top_labels(below, labels, top_k)
 
 
-def _made_by(model: nn.Module, transform, bound: float, teacher: str | None) -> str:
+def made_by(model: nn.Module, transform, bound: float, teacher: str | None, noise: bool, top_k: int | None) -> str:
     """Everything but the files that a part's content follows from, as text."""
     if teacher is None:
         teacher = fingerprint({**model.state_dict(), **dict(model.data_preprocessor.named_buffers())}).digest
@@ -396,4 +374,5 @@ def _made_by(model: nn.Module, transform, bound: float, teacher: str | None) -> 
         if hasattr(transform, "__dict__")
         else repr(transform)
     )
-    return json.dumps(["labels 1", teacher, WITHOUT_PLACE.sub("", steps), bound])
+    made = json.dumps(["labels 1", teacher, WITHOUT_PLACE.sub("", steps), bound]) + " noise" * noise
+    return made + (f" top {top_k}" if top_k else "")

@@ -1,0 +1,1 @@
+"""Commands about pools of images without labels."""
