@@ -87,7 +87,7 @@ def _evaluate(args, work_dir: Path) -> None:
     from ..engine.testing import evaluate
     from ..weights.atomic_write import write_json
 
-    metrics = evaluate(CONFIG, _best(work_dir), options=options_of(args), work_dir=work_dir, verbose=False)
+    metrics = evaluate(CONFIG, _best(work_dir), options=options_of(args), work_dir=work_dir, tables=False)
     write_json(work_dir / "metrics.json", metrics)
 
 

@@ -30,6 +30,7 @@ def add_arguments(parser) -> None:
         help="store the detections too, as PREFIX.bbox.json and so on: they can be evaluated again and "
         "drawn by `report` (metrics of frozen_det)",
     )
+    parser.add_argument("--verbose", action="store_true", help="the whole log on the console, as mmengine writes it")
     parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
 
 
@@ -50,6 +51,7 @@ def run(args) -> int:
         detections=args.detections,
         classes_file=Path(args.out).with_suffix(".classes.json") if args.out else None,
         launcher=args.launcher,
+        verbose=args.verbose,
     )
     if args.out and is_main_process():
         write_json(args.out, metrics)

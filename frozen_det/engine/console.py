@@ -28,14 +28,21 @@ class ConciseRunner(Runner):
     def build_logger(self, *args, **kwargs):
         """Build the logger, and keep INFO off the console."""
         logger = super().build_logger(*args, **kwargs)
+        self.for_people = _ForPeople()
         for handler in logger.handlers:
             if type(handler) is logging.StreamHandler:
-                handler.addFilter(_is_for_people)
+                handler.addFilter(self.for_people)
         return logger
 
 
-def _is_for_people(record: logging.LogRecord) -> bool:
-    return record.levelno >= logging.WARNING and leave_out(record)
+class _ForPeople(logging.Filter):
+    """What reaches the console: warnings, and while `all` is set everything but the host's line of numbers."""
+
+    all = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        told = self.all and not record.getMessage().startswith("Epoch(test)")
+        return (told or record.levelno >= logging.WARNING) and leave_out(record)
 
 
 class ConsoleHook(Hook):
@@ -72,6 +79,42 @@ class ConsoleHook(Hook):
         for line in _end_lines(runner):
             _say(line)
         self._progress = None
+
+
+class TestConsoleHook(Hook):
+    """Of a test: its data, a bar on a terminal, and the tables that the metrics log."""
+
+    priority = "HIGHEST"  # the tables end before other hooks repeat their numbers
+
+    def __init__(self) -> None:
+        self._bar: tqdm | None = None
+
+    def before_test_epoch(self, runner) -> None:
+        """The data and where the log is."""
+        if runner.rank != 0:
+            return
+        for line in [_images_line("test", runner.test_loop.dataloader), _log_line(runner)]:
+            _say(line)
+        if sys.stderr.isatty():
+            self._bar = tqdm(total=len(runner.test_loop.dataloader), unit="batch", dynamic_ncols=True)
+
+    def after_test_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        """One batch on; after the last one the metrics are computed."""
+        if self._bar is not None:
+            self._bar.update(1)
+        if runner.rank == 0 and batch_idx + 1 == len(runner.test_loop.dataloader):
+            self.close()
+            runner.for_people.all = True
+
+    def after_test_epoch(self, runner, metrics: dict | None = None) -> None:
+        """The tables are there."""
+        runner.for_people.all = False
+
+    def close(self) -> None:
+        """No more batches."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
 
 
 class _Progress:
@@ -130,15 +173,19 @@ def _data_lines(runner) -> list[str]:
         dataset = getattr(getattr(loop, "dataloader", None), "dataset", None)
         if dataset is None:
             continue
-        classes = (getattr(dataset, "metainfo", None) or {}).get("classes") or ()
-        few = f" ({', '.join(map(str, classes[:5]))}{', ...' if len(classes) > 5 else ''})" if classes else ""
-        text = f"{split:<6} {len(dataset):,} images, {len(classes)} class{'es' * (len(classes) != 1)}{few}"
+        text = _images_line(split, loop.dataloader)
         if split == "train":
             text += (
                 f", {len(loop.dataloader)} steps of {loop.dataloader.batch_size} an epoch, {runner.max_epochs} epochs"
             )
         lines.append(text)
     return lines
+
+
+def _images_line(split: str, loader) -> str:
+    classes = (getattr(loader.dataset, "metainfo", None) or {}).get("classes") or ()
+    few = f" ({', '.join(map(str, classes[:5]))}{', ...' if len(classes) > 5 else ''})" if classes else ""
+    return f"{split:<6} {len(loader.dataset):,} images, {len(classes)} class{'es' * (len(classes) != 1)}{few}"
 
 
 def _model_line(runner) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from .console import TestConsoleHook
 from .runner.processes import set_launcher
 from .runs import host_scope, new_runner
 
@@ -18,7 +19,8 @@ def evaluate(
     detections: str | None = None,
     classes_file: str | Path | None = None,
     launcher: str = "none",
-    verbose: bool = True,
+    tables: bool = True,
+    verbose: bool = False,
 ) -> dict[str, float]:
     """Evaluate a checkpoint on the test data of a config; what `frozen-det test` does.
 
@@ -31,7 +33,8 @@ def evaluate(
             (:func:`frozen_det.evaluate_stored` reads them); metrics of this package alone.
         classes_file: JSON file for the accuracy of every class of a classifier.
         launcher: how the processes were started: ``none``, ``pytorch`` (torchrun), ``slurm`` or ``mpi``.
-        verbose: show the whole log on the console, as mmengine does; it is in the log file in any case.
+        tables: show the metrics' tables on the console.
+        verbose: show the whole log there, as mmengine does; it is in the log file in any case.
 
     Returns:
         the metrics by name, e.g. ``{"coco/bbox_mAP": 0.41}``: shares of 1; -1 where there is no such object.
@@ -59,6 +62,8 @@ def evaluate(
         _store_classes(cfg, str(classes_file))
     with host_scope():
         runner = new_runner(cfg, concise=not verbose)
+        if tables and not verbose:
+            runner.register_hook(TestConsoleHook())
         if not checkpoint:
             getattr(runner.model, "module", runner.model).init_weights()  # the host does this for training alone
         return {name: float(value) for name, value in runner.test().items()}

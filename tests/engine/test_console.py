@@ -10,6 +10,7 @@ from mmengine.hooks import CheckpointHook
 
 from frozen_det.engine.console import _duration, _end_lines, _place, _Progress, scores
 from frozen_det.engine.runs import new_runner
+from frozen_det.engine.testing import evaluate
 from frozen_det.host.noise import leave_out
 from tests.training_runs import tiny_config, tiny_scenes
 
@@ -102,3 +103,17 @@ def test_durations(seconds, words):
 )
 def test_only_lines_that_nobody_can_act_on_are_left_out(text, kept):
     assert leave_out(logging.LogRecord("", logging.WARNING, "", 0, text, (), None)) == kept
+
+
+def test_a_test_says_its_data_and_the_tables_of_its_metrics(run, tmp_path, capfd):
+    folder = run[2]
+    (config,) = folder.glob("*.py")
+    numbers = evaluate(config, folder / "epoch_1.pth", work_dir=tmp_path)
+    out, err = capfd.readouterr()
+    lines = (out + err).splitlines()
+    assert any(line.startswith("test   4 images, 10 classes (zero, one,") for line in lines)
+    (row,) = (line for line in lines if " - bbox: mAP " in line)
+    assert f"mAP {numbers['coco/bbox_mAP']:.3f}" in row
+    assert len(lines) < 30 and not any("Config:" in line or "Epoch(test)" in line for line in lines)
+    evaluate(config, folder / "epoch_1.pth", work_dir=tmp_path, tables=False)
+    assert " - bbox: mAP " not in "".join(capfd.readouterr())

@@ -87,7 +87,7 @@ def noted(kind: str, what: str, of_compiled_op: bool = False) -> None:
 
 
 def _shortened(file: str) -> str:
-    for folder in (_OWN, _PACKAGES):
+    for folder in (_PACKAGES, _OWN):  # an environment may lie in the checkout
         if Path(file).is_relative_to(folder):
             return Path(file).relative_to(folder).as_posix()
     return file
