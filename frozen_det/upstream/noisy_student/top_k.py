@@ -2,7 +2,7 @@
 
 Kept are logits less their maximum, as in whole vectors, in the order of the classes, and the sum of the others'
 exponentials. What the others have is spread evenly over them: "marginal smoothing" of Shen and Xing (arXiv 2112.01528),
-and how TinyViT keeps sparse labels (arXiv 2207.10666). One bucket for all of them would say
+and how TinyViT trains on sparse labels (arXiv 2207.10666, main.py of its code). One bucket for all of them would say
 nothing about how a student divides it; renormalising without them would be surer than the teacher is.
 """
 
