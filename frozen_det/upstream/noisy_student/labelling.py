@@ -228,6 +228,8 @@ def to_do(parts: list[Part], inputs: dict[int, str], out_dir: Path) -> list[Part
 def finish_labels(out_dir) -> dict:
     """Check that all parts are there and belong together; write ``labels.json`` and ``undecodable.txt``.
 
+    Where they are not, there is no ``labels.json`` afterwards.
+
     Returns:
         What ``labels.json`` holds: num_parts, num_images, num_undecodable, num_vectors, num_classes, inputs (a hash),
         top_k where there is one, and digest, of all rows, where every part has its own.
@@ -245,6 +247,7 @@ def finish_labels(out_dir) -> dict:
     found = [part_record(out_dir, number) for number in range(len(plan))]
     odd = [number for number, record in enumerate(found) if record is None or record["inputs"] != plan[number]]
     if odd:
+        (out_dir / LABELS).unlink(missing_ok=True)  # of an earlier labelling: these are not finished
         raise InputError(
             f"expected {len(plan)} whole parts in {out_dir}, got {len(plan) - len(odd)}; missing or made "
             f"from something else: {odd[:5]}. Run the labelling again: what is whole stays."

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -87,8 +88,9 @@ def test_static_shares_finish_with_the_last_one_whatever_their_order(given, tmp_
     assert not rows_path(out, 4).exists() and "waits for parts" in capsys.readouterr().out
 
 
-def test_shares_of_another_plan_do_not_finish_each_others(given, tmp_path):
-    """Share 1 ends under new settings before share 0 has begun: the old parts of share 0 are no whole labels."""
+def test_shares_of_another_plan_do_not_finish_each_others(given, tmp_path, capsys):
+    """Share 1 ends under new settings before share 0 has begun: the old parts of share 0 are no whole labels. So it is
+    where only share 0 has something new, and share 1 finds all of its own parts there."""
     out = tmp_path / "out"
     assert main(arguments(given, out)) == 0
     more = ("--min-vector-confidence", 0.9, "--world-size", 2)
@@ -96,6 +98,16 @@ def test_shares_of_another_plan_do_not_finish_each_others(given, tmp_path):
     assert not (out / "labels.json").exists()
     assert main(arguments(given, out, *more, "--rank", 0)) == 0
     assert (out / "labels.json").exists()
+    pool = shutil.copytree(given / "pool", tmp_path / "pool")
+    command = [str(pool) if word == str(given / "pool") else word for word in arguments(given, tmp_path / "new")]
+    assert main(command) == 0
+    os.utime(pool / "00" / "0000.png")  # the first image of part 0
+    capsys.readouterr()
+    assert main([*command, "--rank", "1", "--world-size", "2"]) == 0
+    said = capsys.readouterr().out
+    assert "0 images in 0 parts" in said and "waits for parts" in said and not (tmp_path / "new/labels.json").exists()
+    assert main([*command, "--rank", "0", "--world-size", "2"]) == 0
+    assert "3 images in 1 parts" in capsys.readouterr().out and (tmp_path / "new/labels.json").exists()
 
 
 def test_local_processes_make_the_same_labels(given, tmp_path):
