@@ -300,7 +300,8 @@ def _select(
     begin = time.perf_counter()
     found = select(labels, out, num_classes=num_classes, per_class=per_class, memory_limit=memory_limit, log=str)
     told = (time.perf_counter() - begin, peak_resident_bytes(), found.num_rows, found.num_copies)
-    results.put((*told, joint_batches(out, batch_size) if batch_size else {}))
+    batches = joint_batches(out, batch_size) | dict(batch_peak_gib=peak_resident_bytes() / 2**30) if batch_size else {}
+    results.put((*told, batches))
 
 
 def text(args, rates: list[Throughput], cost: SelectionCost | None) -> str:

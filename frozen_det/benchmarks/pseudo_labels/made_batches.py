@@ -6,8 +6,6 @@ from itertools import islice
 import torch
 from torch.utils.data import BatchSampler
 
-from ..measurement import peak_resident_bytes
-
 
 def joint_batches(manifest: str, batch_size: int, ratio: int = 3, num_batches: int = 100) -> dict:
     """Draw joint batches of labels as a student would, without reading images.
@@ -18,7 +16,7 @@ def joint_batches(manifest: str, batch_size: int, ratio: int = 3, num_batches: i
         num_batches: how many are drawn, at most an epoch's.
 
     Returns:
-        What :class:`..labelling.SelectionCost` says of batches.
+        What the benchmark's result says of batches, but their memory.
     """
     from ...upstream.noisy_student.joint_batches import JointDataset, JointSampler, joint_batch_size
     from ...upstream.noisy_student.pseudo_labelled import PseudoLabelled
@@ -48,5 +46,4 @@ def joint_batches(manifest: str, batch_size: int, ratio: int = 3, num_batches: i
         batch_rows=rows / seconds,
         batch_mib=size / 2**20,
         batch_whole_mib=len(indices) * joint.num_classes * 4 / 2**20,
-        batch_peak_gib=peak_resident_bytes() / 2**30,
     )
