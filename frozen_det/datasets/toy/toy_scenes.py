@@ -57,6 +57,7 @@ def write_toy_scenes(
     num_objects: tuple[int, int] = (2, 7),
     object_px: tuple[float, float] = (24, 90),
     report: Callable[[str], None] | None = None,
+    tell_reuse: bool = True,
 ) -> Path:
     """Write ``annotations/{train,val}.json``, ``images/*.jpg`` and ``manifest.json`` under ``root``, or reuse them.
 
@@ -70,6 +71,7 @@ def write_toy_scenes(
         num_objects: Fewest and most digits in an image.
         object_px: Shortest and longest longer side of a digit in px.
         report: Takes lines about the progress; by default they go to the terminal.
+        tell_reuse: Whether it takes one where everything is there already.
 
     Returns:
         ``root`` as a path.
@@ -89,7 +91,8 @@ def write_toy_scenes(
     _check_parameters(parameters)
     state = _state(root, parameters)
     if state == "same":
-        report(f"toy scenes: reusing {root} ({num_train} train, {num_val} val)\n")
+        if tell_reuse:
+            report(f"toy scenes: reusing {root} ({num_train} train, {num_val} val)\n")
         return root
     if state == "foreign":
         raise InputError(
@@ -145,7 +148,7 @@ class ToyScenes(CocoDataset):
     def _write(self) -> None:
         root, parameters = self._scenes
         # Every loader and every command of a run opens them: only what is written is told.
-        write_toy_scenes(root, **parameters, report=lambda line: None if "reusing" in line else _print_progress(line))
+        write_toy_scenes(root, **parameters, tell_reuse=False)
 
     def _set_classes(self) -> None:
         """The classes are known without the files, which are not written for their sake."""
