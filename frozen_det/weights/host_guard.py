@@ -11,6 +11,8 @@ import sys
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from ..host.after_import import spec_with_change
+
 _SAFELY: ContextVar[bool] = ContextVar("reading_safely", default=False)
 _REGISTERED_ALONE: ContextVar[bool] = ContextVar("registered_types_alone", default=False)
 _HOSTS = ("mmengine", "mmcv", "mmdet", "frozen_det")
@@ -32,19 +34,7 @@ class _Finder:
     def find_spec(name, path=None, target=None):
         if name not in _GUARDS:
             return None
-        others = (finder for finder in sys.meta_path if finder is not _Finder and hasattr(finder, "find_spec"))
-        spec = next(filter(None, (finder.find_spec(name, path, target) for finder in others)), None)
-        if spec is None or spec.loader is None:
-            return spec
-        run = spec.loader.exec_module
-
-        def exec_module(module):
-            run(module)
-            if module.__name__ == name:
-                _GUARDS[name](module)
-
-        spec.loader.exec_module = exec_module
-        return spec
+        return spec_with_change(name, path, target, _GUARDS[name], (_Finder,))
 
 
 @contextmanager

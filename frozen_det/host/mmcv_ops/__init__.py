@@ -12,6 +12,8 @@ import importlib.machinery
 import sys
 import types
 
+from ..after_import import spec_with_change
+
 _NAME = "mmcv._ext"
 
 
@@ -45,20 +47,14 @@ class _CompiledFinder:
     def find_spec(name, path=None, target=None):
         if name != _NAME:
             return None
-        others = [f for f in sys.meta_path if f not in (_CompiledFinder, _StandInFinder) and hasattr(f, "find_spec")]
-        spec = next(filter(None, (finder.find_spec(name, path, target) for finder in others)), None)
-        if spec is None or spec.loader is None:
-            return None
-        run = spec.loader.exec_module
+        spec = spec_with_change(name, path, target, _guard, (_CompiledFinder, _StandInFinder))
+        return spec if spec is not None and spec.loader is not None else None
 
-        def exec_module(module):
-            from .compiled import guard
 
-            run(module)
-            guard(module)
+def _guard(module) -> None:
+    from .compiled import guard  # with the operators, which load torch
 
-        spec.loader.exec_module = exec_module
-        return spec
+    guard(module)
 
 
 class _StandIn(types.ModuleType):
@@ -86,9 +82,7 @@ def install() -> None:
     sys.meta_path.append(_StandInFinder)
     sys.meta_path.insert(0, _CompiledFinder)
     if _NAME in sys.modules:  # mmcv was imported first
-        from .compiled import guard
-
-        guard(sys.modules[_NAME])
+        _guard(sys.modules[_NAME])
 
 
 def in_use() -> bool:
