@@ -22,9 +22,9 @@ from .top_k import one_hot_top
 class JointDataset(Dataset):
     """Labelled images, then pseudo-labelled ones.
 
-    A batch has besides `label`, `index` and `path`: `is_pseudo` (N,) bool, `soft_labels` (N, C) float32, the teacher's
-    probabilities; one-hot for labelled images and hard pseudo-labels. Where those hold the top k classes alone, it has
-    instead `soft_classes` (N, k) int64, `soft_shares` (N, k) float32 and `soft_rest` (N,) float32, see
+    A batch has besides `label`, `index` and `path`: `is_pseudo` (N,) bool and, with soft pseudo-labels, `soft_labels`
+    (N, C) float32, the teacher's probabilities, one-hot for labelled images. Where those hold the top k classes alone,
+    it has instead `soft_classes` (N, k) int64, `soft_shares` (N, k) float32 and `soft_rest` (N,) float32, see
     :func:`..losses.spread_targets`.
 
     Args:
@@ -52,6 +52,8 @@ class JointDataset(Dataset):
 
     @property
     def _soft_keys(self) -> tuple[str, ...]:
+        if getattr(self.pseudo, "labels", "soft") == "hard":
+            return ()
         return ("soft_labels",) if self.top_k is None else ("soft_classes", "soft_shares", "soft_rest")
 
     def full_init(self) -> None:
@@ -91,9 +93,9 @@ class JointDataset(Dataset):
         samples.update(batch["data_samples"])
         labels = samples["label"]
         keys = self._soft_keys
-        if isinstance(fetched, list) and fetched and keys[0] in fetched[0]["data_samples"]:
+        if isinstance(fetched, list) and fetched and set(keys) <= set(fetched[0]["data_samples"]):
             samples.update({key: torch.stack([one["data_samples"][key] for one in fetched]) for key in keys})
-        if keys[0] not in samples:
+        if not set(keys) <= set(samples):
             hard = (
                 (torch.nn.functional.one_hot(labels, self.num_classes).float(),)
                 if self.top_k is None

@@ -78,8 +78,13 @@ class NoisyClassifier(ImageClassifier):
         elif "soft_classes" in samples:
             top = (samples[key].to(theirs.device)[is_pseudo] for key in ("soft_classes", "soft_shares", "soft_rest"))
             targets = spread_targets(*top, self.num_classes)
-        else:
+        elif "soft_labels" in samples:
             targets = samples["soft_labels"][is_pseudo]
+        else:
+            raise InputError(
+                "expected soft labels of the pseudo-labelled images (model.pseudo.labels='soft'), got hard ones: set "
+                "train_dataloader.dataset.pseudo.labels to the same."
+            )
         unlabelled = self.loss(theirs, targets.to(theirs.device))
         agreed = target_share(theirs.detach(), labels[is_pseudo], labels[is_pseudo], 1.0)
         # mmengine adds up what is called "loss..."; the parts are shown only.

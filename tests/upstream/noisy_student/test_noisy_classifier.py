@@ -47,6 +47,10 @@ def test_hard_labels_are_smoothed_and_soft_vectors_do_not_matter():
     found = losses(model, soft_labels=torch.zeros_like(SOFT))
     expected = cross_entropy(model(IMAGES)[2:], smoothed(LABELS[2:]))
     assert found["part_pseudo"].item() == pytest.approx(expected.item(), 1e-5)
+    hard = dict(label=LABELS, is_pseudo=IS_PSEUDO)
+    assert model(IMAGES, hard, mode="loss")["part_pseudo"].item() == found["part_pseudo"].item()
+    with pytest.raises(InputError, match="got hard ones"):
+        noisy_classifier()(IMAGES, hard, mode="loss")
 
 
 @pytest.mark.parametrize("weighting, weights", [("sum", (1, 2)), ("mean", (1 / 3, 2 / 3))])

@@ -12,6 +12,7 @@ from frozen_det.datasets.samplers.seeding import SampleIndex
 from frozen_det.errors import InputError
 from frozen_det.registry import DATASETS
 from frozen_det.upstream.noisy_student import manifest as manifest_records
+from frozen_det.upstream.noisy_student.joint_batches import JointDataset
 from frozen_det.upstream.noisy_student.labelling import label_pool
 from frozen_det.upstream.noisy_student.manifest import ManifestRecords, mapped_manifest
 from frozen_det.upstream.noisy_student.pool import open_pool
@@ -57,8 +58,15 @@ def test_each_copy_is_a_sample_of_its_image_with_its_soft_label(manifest):
         assert np.array_equal(sample["inputs"].permute(1, 2, 0).numpy(), np.asarray(Image.open(original)))
 
 
-def test_hard_labels_carry_no_vector(manifest):
-    assert "soft_labels" not in make(manifest, labels="hard")[0]["data_samples"]
+def test_hard_labels_carry_no_vector_in_a_joint_batch_either(manifest):
+    hard, soft = make(manifest, labels="hard"), make(manifest)
+    assert "soft_labels" not in hard[0]["data_samples"]
+    kinds = {"label", "index", "path", "is_pseudo"}
+    in_memory = make(manifest, labels="hard", in_memory=True)
+    for pseudo, more in ((hard, set()), (in_memory, set()), (soft, {"soft_labels"})):
+        batch = JointDataset(soft, pseudo)[len(soft)]["data_samples"]
+        assert set(batch) == kinds | more and batch["is_pseudo"].tolist() == [True]
+        assert set(JointDataset(soft, pseudo)[0]["data_samples"]) == kinds | more
 
 
 def test_copies_are_augmented_each_for_itself_and_the_same_again(manifest):
