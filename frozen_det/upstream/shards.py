@@ -24,6 +24,7 @@ from ..errors import InputError
 from ..registry import DATA_SAMPLERS, DATASETS
 from .datasets import ClassificationDataset
 from .image_records import EXTENSIONS, ImageRecords, parse_label, read_classes, spelt_out
+from .shard_reading import OpenShards, ShardOrder
 
 
 @dataclass(frozen=True)
@@ -61,25 +62,15 @@ class ImageShards(ClassificationDataset):
         if names is None and num_classes is None:
             raise InputError("expected num_classes or classes for shards, got neither (dataset.num_classes).")
         names = names or tuple(str(label) for label in range(num_classes))
-        self._descriptors: dict[int, int] = {}
+        self._files = OpenShards()
         super().__init__(read_shards(data_root, shards, names), **others)
 
     def read_image(self, index: int) -> Image.Image:
         """The image, decoded, RGB, upright."""
         shard, offset, size = self.records.spans[index].tolist()
-        if shard not in self._descriptors:
-            self._descriptors[shard] = os.open(self.records.shards[shard], os.O_RDONLY)
-        # A read at a place of its own: forked workers share the descriptor, and there is no position to disturb.
-        content = os.pread(self._descriptors[shard], size, offset)
+        content = self._files.read(self.records.shards[shard], offset, size)
         with Image.open(io.BytesIO(content)) as image:
             return upright_rgb(image)
-
-    def __getstate__(self) -> dict:
-        return {**self.__dict__, "_descriptors": {}}
-
-    def __del__(self) -> None:
-        for descriptor in self.__dict__.get("_descriptors", {}).values():
-            os.close(descriptor)
 
 
 def read_shards(data_root, shards, classes: tuple[str, ...]) -> ShardRecords:
@@ -159,14 +150,14 @@ def _members(archive: tarfile.TarFile, path: str, num_classes: int) -> tuple[dic
 
 @DATA_SAMPLERS.register_module()
 class ShardSampler(RankSampler):
-    """An order in which shards are read a few at a time: shards are shuffled, then samples within ``window`` of them.
+    """An order in which shards are read a few at a time, nearly in sequence: see :class:`~.shard_reading.ShardOrder`.
 
     Each rank has a contiguous part of that order, so it opens its own shards only; ranks have equally many samples, the
     last filled up from the beginning. The order follows from run seed and epoch, whatever the number of workers.
 
     Args:
         dataset: An :class:`ImageShards`.
-        window: Shards that are open together. The more, the better mixed and the less in sequence.
+        window: Shards that are read at a time. The more, the better mixed and the less in sequence.
         shuffle: False reads shards and samples in order.
         seed: Of the run; the Runner passes it. None agrees on one between the ranks.
     """
@@ -184,17 +175,9 @@ class ShardSampler(RankSampler):
         self.num_samples = -(-len(dataset) // self.world_size)
 
     def __iter__(self) -> Iterator[SampleIndex]:
-        order = self._order()
-        places = np.arange(self.rank * self.num_samples, (self.rank + 1) * self.num_samples) % len(order)
-        return (SampleIndex(int(index), self.seed, self.epoch) for index in order[places])
-
-    def _order(self) -> np.ndarray:
-        shard_of = self.dataset.records.spans[:, 0]
-        if not self.shuffle:
-            return np.argsort(shard_of, kind="stable")
-        rng = np.random.default_rng(sample_seed(self.seed, self.epoch, len(shard_of)))
-        shards = rng.permutation(np.unique(shard_of))
-        parts = []
-        for start in range(0, len(shards), self.window):
-            parts.append(rng.permutation(np.flatnonzero(np.isin(shard_of, shards[start : start + self.window]))))
-        return np.concatenate(parts)
+        shard_of, size = self.dataset.records.spans[:, 0], len(self.dataset)
+        samples = np.argsort(shard_of, kind="stable")  # a share of the images may be in another order than the shards
+        mixed = sample_seed(self.seed, self.epoch, size)
+        order = ShardOrder(np.bincount(shard_of), self.window, mixed) if self.shuffle else range(size)
+        for place in range(self.rank * self.num_samples, (self.rank + 1) * self.num_samples):
+            yield SampleIndex(int(samples[order[place % size]]), self.seed, self.epoch)
