@@ -36,6 +36,6 @@ custom_hooks = [
 ]
 visualizer = dict(type="Visualizer", vis_backends=[dict(type="LocalVisBackend")], name="visualizer")
 log_level = "WARNING"
-train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=2, val_interval=1000)
+train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=2, val_interval=2)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
