@@ -63,7 +63,7 @@ class ClassificationDataset(Dataset):
         self._is_ready = not in_memory
         self._dropped: list[str] = []
         # In shared memory, so that the workers of a loader warn once between them and the training process can ask.
-        self._is_broken = torch.zeros(len(self.records), dtype=torch.bool).share_memory_()
+        self._is_broken = torch.zeros(len(self.records) * (on_broken == "skip"), dtype=torch.bool).share_memory_()
 
     @property
     def num_classes(self) -> int:

@@ -43,13 +43,18 @@ class RankStateHook(Hook):
 
 
 class SignalHook(Hook):
-    """One rank sends itself a signal before a step: SIGKILL ends it, SIGSTOP makes it stop answering."""
+    """One rank sends itself a signal before a step: SIGKILL ends it, SIGSTOP makes it stop answering.
 
-    def __init__(self, rank: int, step: int, number: int):
-        self.rank, self.step, self.number = rank, step, number
+    With `once` the work directory says that it was sent, so a resumed run gets past that step.
+    """
+
+    def __init__(self, rank: int, step: int, number: int, once: bool = False):
+        self.rank, self.step, self.number, self.once = rank, step, number, once
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
-        if (runner.rank, runner.iter) == (self.rank, self.step):
+        sent = Path(runner.work_dir, "signalled")
+        if (runner.rank, runner.iter) == (self.rank, self.step) and not (self.once and sent.exists()):
+            sent.touch()
             os.kill(os.getpid(), signal.Signals(self.number))
 
 

@@ -160,7 +160,8 @@ def _same_epochs(meta: dict, runner, where: str) -> list[str]:
     if within == 0:
         return []
     if 0 < within < steps:
-        return [f"the checkpoint lies {within} steps inside epoch {meta['epoch'] + 1}, which starts again"]
+        then = "goes on there" if hasattr(runner.train_dataloader.sampler, "skip") else "starts again"
+        return [f"the checkpoint lies {within} steps inside epoch {meta['epoch'] + 1}, which {then}"]
     raise InputError(
         f"expected epochs of {meta['iter'] / meta['epoch']:g} steps, as in {where} ({meta['iter']} iterations in "
         f"{meta['epoch']} epochs), got {steps}: the training images, the batch or the number of processes changed, and "

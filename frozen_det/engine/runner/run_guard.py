@@ -70,6 +70,10 @@ class RunGuard(Hook):
                 f"resumed run: the schedule is that of the config, as if from the first step on; "
                 f"learning rate {rates} from iteration {runner.iter + 1}"
             )
+        if by_epoch and hasattr(runner.train_dataloader.sampler, "skip"):
+            within = runner.iter - runner.epoch * len(runner.train_dataloader)
+            # As the host's loops by iterations do it, so that a checkpoint within an epoch is gone on from.
+            runner.train_dataloader.sampler.skip(within * runner.train_dataloader.batch_size)
 
     def after_run(self, runner) -> None:
         """Give the folder free."""

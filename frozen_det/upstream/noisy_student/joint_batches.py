@@ -1,8 +1,8 @@
 """Batches of B labelled and ratio * B pseudo-labelled images: `frozen_det.JointDataset` with `frozen_det.JointSampler`.
 
 An epoch is one pass over the labelled images; both streams go through permutations of their own without end, so over
-many epochs every image comes equally often, and the position of a stream follows from the epoch alone: a resumed run
-continues as the uninterrupted one. Refuses class lists that differ.
+many epochs every image comes equally often, and the position of a stream follows from epoch and batch alone: a
+resumed run continues as the uninterrupted one. Refuses class lists that differ.
 """
 
 import math
@@ -147,27 +147,50 @@ class JointSampler(RankSampler):
         super().__init__(seed)
         self.num_batches = math.ceil(self.sizes[0] / (batch_size * self.world_size))
         self.num_samples = self.num_batches * sum(self.counts)
+        self._orders = [getattr(data, "pass_order", None) for data in (dataset.labelled, dataset.pseudo)]
+        self._first_epoch = self._first_batch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the epoch, from 0 or from where :meth:`skip` went; called by the training loop."""
+        super().set_epoch(self._first_epoch + epoch)
+
+    def skip(self, num_samples: int) -> None:
+        """Let the next iteration begin where a run was that has seen so many samples, as mmengine's loops ask for.
+
+        Args:
+            num_samples: of this process, in whole batches; an epoch's and more move on the epoch.
+        """
+        self._first_epoch, rest = divmod(num_samples, self.num_samples)
+        self._first_batch = rest // sum(self.counts)
+        self.epoch += self._first_epoch
 
     def __iter__(self) -> Iterator[SampleIndex]:
-        streams = [self._stream(part) for part in (0, 1)]
-        for _ in range(self.num_batches):
+        begin, self._first_batch = self._first_batch, 0
+        streams = [self._stream(part, begin) for part in (0, 1)]
+        for _ in range(begin, self.num_batches):
             for stream, count in zip(streams, self.counts):
                 for _ in range(count):
                     yield next(stream)
 
-    def _stream(self, part: int) -> Iterator[SampleIndex]:
-        """This rank's images of a part from this epoch on; its pass is mixed into the seed of their draws."""
+    def _stream(self, part: int, begin: int) -> Iterator[SampleIndex]:
+        """This rank's images of a part from a batch of the epoch on; its pass is mixed into the seed of their draws."""
         size, first = self.sizes[part], self.sizes[0] * part
-        place = self.epoch * self.num_batches * self.counts[part] * self.world_size + self.rank
+        place = (self.epoch * self.num_batches + begin) * self.counts[part] * self.world_size + self.rank
         shown, order = -1, None
         while size:
             over = place // size
             if over != shown:
-                mixed = sample_seed(self.seed, over, 2 * size + part)
-                order = torch.randperm(size, generator=torch.Generator().manual_seed(mixed % 2**63))
+                order = self._order(part, sample_seed(self.seed, over, 2 * size + part))
                 shown, seed = over, sample_seed(self.seed, over, part)
             yield SampleIndex(first + int(order[place % size]), seed, self.epoch)
             place += self.world_size
+
+    def _order(self, part: int, seed: int):
+        given = self._orders[part]
+        order = given(seed) if given else None
+        if order is None:
+            order = torch.randperm(self.sizes[part], generator=torch.Generator().manual_seed(seed % 2**63))
+        return order
 
 
 def joint_batch_size(batch_size: int, ratio: float) -> int:

@@ -18,6 +18,7 @@ from .label_files import LABELS, VECTORS
 from .labelling import label_pool, load_teacher
 from .pool import Pool, open_pool, pool_hashes
 from .selection import select
+from .shard_files import SHARDS, write_shards
 
 # What changes speed, not labels.
 _SPEED = ("batch_size", "num_workers")
@@ -140,6 +141,30 @@ def select_stage(loop, name: str, labels: Path, folder: Path, settings: dict, gu
         summary=out.with_suffix(".json"),
         dataset=dict(type="frozen_det.PseudoLabelled", manifest=str(out)),
     )
+
+
+def shard_stage(loop, name: str, found: dict, folder: Path, settings: dict) -> dict:
+    """Write what was selected as shards, which the student reads in sequence.
+
+    Args:
+        loop: the running loop.
+        name: of the stage.
+        found: of :func:`select_stage`.
+        folder: of the shards; whole ones of an interrupted stage stay.
+        settings: arguments of :func:`~.shard_files.write_shards`, and ``window`` of the data set.
+
+    Returns:
+        `found`, with the data set of the shards and, as ``shards``, the file that describes them.
+    """
+    out, written = folder / SHARDS, {key: value for key, value in settings.items() if key != "window"}
+    with loop.stage(name, written, [found["manifest"]]) as stage:
+        if stage.todo:
+            number, there = write_shards(found["manifest"], folder, **written)
+            loop.log(f"[{name}] {number} shards, {there} of them were there")
+        stage.outputs, stage.large = [out], sorted(folder.glob("shard-*"))
+    window = {"window": settings["window"]} if "window" in settings else {}
+    dataset = dict(type="frozen_det.PseudoLabelled", manifest=str(out), **window)
+    return dict(found, shards=out, dataset=dataset)
 
 
 def agreement_stage(loop, name: str, labels: Path, student) -> dict:

@@ -21,14 +21,15 @@ from ...errors import InputError, refuse_unknown
 from ...weights.atomic_write import write_json
 from ...weights.feature_store import FeatureStore
 from ..fixres.config import SETTINGS, fixres_config, settings_of_part
-from .label_stages import agreement_stage, label_stage, select_stage
+from .label_stages import agreement_stage, label_stage, select_stage, shard_stage
 from .labelled_split import split_files, write_split
 from .pool import open_pool, sources_of
 from .student_config import STUDENT, classifier_config, student_config
 
 KEYS = {"split", "teacher", "pool", "guards", "labelling", "rounds", "fixres", "test", "data_root", "work_dir"}
 TEACHER = {"config", "options", "checkpoint", "weights"}
-ROUND = {"config", "options", "checkpoint", "min_confidence", "per_class", "balanced", "seed", *STUDENT}
+ROUND = {"config", "options", "checkpoint", "min_confidence", "per_class", "balanced", "seed", "shards", *STUDENT}
+SHARDS = {"size", "window"}
 SPLIT = {"data_root", "split", "per_class", "pool_images", "seed"}
 LABELLING = {"batch_size", "num_workers", "part_size", "min_vector_confidence", "noise", "top_k"}
 FIXRES = {"config", "options", "checkpoint", "whole", *SETTINGS}
@@ -121,6 +122,7 @@ def check_loop(cfg) -> None:
         if (name == "teacher" or name.startswith("rounds")) and not (part or {}).get("config"):
             raise InputError(f"expected {name}.config in {cfg.filename}, got none.")
     for place, one in enumerate(rounds):
+        refuse_unknown(one.get("shards") or {}, SHARDS, f"rounds.{place}.shards in {cfg.filename}")
         if not one.get("per_class") and one.get("balanced") != "none":
             raise InputError(
                 f"expected rounds.{place}.per_class in {cfg.filename}, the pseudo-labelled images that "
@@ -205,7 +207,7 @@ class _Loop:
         return Model(
             f"student-{number}",
             cfg,
-            self._trained(f"round {number} student", cfg, settings, [found["manifest"], *warm]),
+            self._trained(f"round {number} student", cfg, settings, [found.get("shards", found["manifest"]), *warm]),
         )
 
     def fixres(self, student: Model) -> Model:
@@ -252,7 +254,7 @@ class _Loop:
         chosen = {key: settings.get(key, default) for key, default in chosen.items()}
         if settings.get("balanced", "copies") != "copies":
             chosen["balanced"] = settings["balanced"]
-        return select_stage(
+        found = select_stage(
             self,
             f"round {number} selection",
             labels,
@@ -261,6 +263,11 @@ class _Loop:
             self._guards(),
             self._classes(teacher.cfg),
         )
+        if settings.get("shards") is None:
+            return found
+        shards = dict(settings["shards"], seed=chosen["seed"], soft=settings.get("labels", STUDENT["labels"]) == "soft")
+        folder = self.work_dir / f"round-{number}" / "shards"
+        return shard_stage(self, f"round {number} shards", found, folder, shards)
 
     def _classes(self, cfg) -> tuple[str, ...]:
         """Names of the labelled images' classes."""

@@ -12,8 +12,10 @@ import numpy as np
 
 from ...errors import InputError
 from ...weights.atomic_write import replacing
-from .label_files import import_pyarrow, read_vectors, soft_label
-from .top_k import SOFT_COLUMNS, shares_of, top_fields, whole_label
+from .label_files import import_pyarrow, read_vectors
+from .pool import read_bytes
+from .pseudo_records import PseudoRecords, not_kept
+from .top_k import top_fields
 
 _ROWS = 65_536
 _OPEN_PARTS = 64
@@ -22,35 +24,20 @@ _KEPT = ("path", "key", "offset", "size", "label", "part", "vector")
 META = b"frozen_det"
 
 
-class ManifestRecords:
-    """The copies of a manifest's images, by number; used in place of :class:`~.image_records.ImageRecords`.
+class ManifestRecords(PseudoRecords):
+    """The copies of a manifest's images, read where the pool has them.
 
     Args:
         manifest: Parquet file that :func:`~.selection.select` wrote. The Arrow file goes beside it.
-
-    Attributes:
-        classes: Names of the classes.
-        source: The manifest.
-        top_k: Classes of a soft label where the manifest holds them; None where whole vectors are in the label files.
 
     Raises:
         InputError: No manifest.
     """
 
-    labels_multi = None
-    root = ""
-
     def __init__(self, manifest) -> None:
-        self.source = str(manifest)
-        self.record = manifest_record(manifest)
-        self.classes = tuple(self.record["classes"])
-        self.top_k: int | None = self.record.get("top_k")
-        self._order: np.ndarray | None = None
+        record = manifest_record(manifest)
         self._path = mapped_manifest(manifest)
-        self._open()
-
-    def __len__(self) -> int:
-        return self._num_copies if self._order is None else len(self._order)
+        super().__init__(manifest, record, self._open())
 
     def __getstate__(self) -> dict:
         return {
@@ -63,15 +50,16 @@ class ManifestRecords:
         self.__dict__.update(state)
         self._open()
 
-    @property
-    def labels(self) -> "_Labels":
-        """The hard classes, by number or array of numbers of copies."""
-        return _Labels(self)
-
     def path(self, index: int) -> str:
-        """File, or shard and member."""
         row = self.row(index)
         return f"{row['path']}/{row['key']}" if row["key"] else row["path"]
+
+    def content(self, index: int) -> bytes:
+        row = self.row(index)
+        return read_bytes(row["path"], row["offset"], row["size"])
+
+    def label(self, index: int) -> int:
+        return self.row(index)["label"]
 
     def row(self, index: int) -> dict:
         """The columns path, key, offset, size, label, part and vector of the image that a copy is of."""
@@ -80,70 +68,33 @@ class ManifestRecords:
 
     def _place(self, index: int) -> tuple:
         """The batch of rows that a copy's image is in, and its row there."""
-        index = int(index if self._order is None else self._order[index])
-        place = int(np.searchsorted(self._starts, index, "right")) - 1
+        number = self.number(index)
+        place = int(np.searchsorted(self._starts, number, "right")) - 1
         if place not in self._batches:
             batch = self._reader.get_batch(place)
             self._batches[place] = batch, batch.column("first").to_numpy()
         batch, first = self._batches[place]
-        return batch, int(np.searchsorted(first, index, "right")) - 1
+        return batch, int(np.searchsorted(first, number, "right")) - 1
 
-    def soft_label(self, index: int, temperature: float = 1.0) -> np.ndarray:
-        """(C,) float32 probabilities of a copy's image.
-
-        Raises:
-            InputError: Its vector was not kept, or the label files are gone.
-        """
-        if self.top_k is not None:
-            return whole_label(*self.top_label(index, temperature), self.record["num_classes"])
+    def vector(self, index: int) -> np.ndarray:
         row = self.row(index)
         number = row["part"]
         if number not in self._vectors:
             if len(self._vectors) == _OPEN_PARTS:
                 del self._vectors[next(iter(self._vectors))]
             self._vectors[number] = read_vectors(self.record["labels"], number, self.record["num_classes"])
-        return soft_label(kept_vector(self._vectors[number], row["vector"], self.source), temperature)
+        return kept_vector(self._vectors[number], row["vector"], self.source)
 
-    def top_label(self, index: int, temperature: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.float32]:
-        """Of a copy's image: (k,) classes, (k,) float32 probabilities, and the probability of all other classes.
+    def top(self, index: int) -> tuple[np.ndarray, np.ndarray, float]:
+        return self.top_of(*self._place(index))
 
-        Raises:
-            InputError: It was not kept.
-        """
-        batch, row = self._place(index)
-        classes, logits, rest = (batch.column(name)[row] for name in SOFT_COLUMNS)
-        if not rest.is_valid:
-            raise _not_kept(self.source)
-        shares, rest = shares_of(
-            logits.values.to_numpy(zero_copy_only=False), rest.as_py(), self.record["num_classes"], temperature
-        )
-        return classes.values.to_numpy(), shares, rest
-
-    def take(self, indices: np.ndarray) -> "ManifestRecords":
-        """These copies only, (M,) int64, in their order; the order is held in memory."""
-        taken = ManifestRecords(self.source)
-        taken._order = np.asarray(indices) if self._order is None else self._order[indices]
-        return taken
-
-    def _open(self) -> None:
+    def _open(self) -> int:
         pa = import_pyarrow()
         self._reader = pa.ipc.open_file(pa.memory_map(str(self._path)))
         record = json.loads(self._reader.schema.metadata[META])
-        self._num_copies, self._starts = record["num_copies"], np.array(record["starts"], np.int64)
+        self._starts = np.array(record["starts"], np.int64)
         self._batches, self._vectors = {}, {}
-
-
-class _Labels:
-    def __init__(self, records: ManifestRecords) -> None:
-        self.records = records
-
-    def __getitem__(self, index):
-        if np.ndim(index) == 0:
-            return self.records.row(index)["label"]
-        return np.array([self.records.row(one)["label"] for one in index], np.int64)
-
-    def __len__(self) -> int:
-        return len(self.records)
+        return record["num_copies"]
 
 
 def mapped_manifest(manifest) -> Path:
@@ -188,15 +139,8 @@ def kept_vector(vectors: np.ndarray, row: int, path) -> np.ndarray:
         InputError: It was not kept.
     """
     if not 0 <= row < len(vectors):
-        raise _not_kept(path)
+        raise not_kept(path)
     return vectors[row]
-
-
-def _not_kept(path) -> InputError:
-    return InputError(
-        f"expected the soft vector of each image in {path}, got none for one of them: it was labelled "
-        "with a higher min_vector_confidence than it was selected with, or the labels were replaced."
-    )
 
 
 def manifest_record(path) -> dict:

@@ -4,16 +4,20 @@ Each copy is a sample of its own, with its own draws. Pixels come from files, or
 a manifest whose label files are gone, a broken image where ``on_broken="error"``.
 """
 
+from io import BytesIO
+
 import torch
 from PIL import Image
 
+from ...datasets.images.pixels import upright_rgb
 from ...errors import InputError
 from ...registry import DATASETS
 from ..datasets import ClassificationDataset
 from .manifest import ManifestRecords
-from .pool import open_image
+from .shard_files import SHARDS, ShardedRecords
 
 LABELS = ("soft", "hard")
+WINDOW = 16
 
 
 @DATASETS.register_module()
@@ -26,13 +30,15 @@ class PseudoLabelled(ClassificationDataset):
     probabilities, and ``soft_rest`` () float32, that of all other classes.
 
     Args:
-        manifest: File that :func:`~.selection.select` wrote.
+        manifest: File that :func:`~.selection.select` wrote, or ``shards.json`` of :func:`~.shard_files.write_shards`.
         labels: "soft" or "hard".
         temperature: The teacher's logits are divided by it before they are normalised.
+        window: Shards that all processes together read at a time, see :class:`~..shard_reading.ShardOrder`.
         others: See :class:`~.datasets.ClassificationDataset`; without ``fraction`` and ``num_images``.
 
     Raises:
-        InputError: Another kind of labels, a temperature that is not above 0, no manifest.
+        InputError: Another kind of labels, a temperature that is not above 0, no manifest, soft labels that the
+            shards do not have.
     """
 
     def __init__(
@@ -44,18 +50,32 @@ class PseudoLabelled(ClassificationDataset):
         in_memory: bool = False,
         on_broken: str = "error",
         test_mode: bool = False,
+        window: int = WINDOW,
     ) -> None:
         if labels not in LABELS or not temperature > 0:
             raise InputError(
                 f"expected labels as one of {LABELS} and temperature above 0, got {labels!r} and "
                 f"{temperature!r} (dataset.labels, dataset.temperature)."
             )
-        self.labels, self.temperature = labels, temperature
-        super().__init__(ManifestRecords(manifest), transform, in_memory, on_broken, test_mode)
+        if isinstance(window, bool) or not isinstance(window, int) or window < 1:
+            raise InputError(f"expected window as a number of shards from 1 on, got {window!r} (dataset.window).")
+        self.labels, self.temperature, self.window = labels, temperature, window
+        records = ShardedRecords(manifest) if str(manifest).endswith(SHARDS) else ManifestRecords(manifest)
+        if labels == "soft" and not records.record.get("soft", True):
+            raise InputError(
+                f"expected shards with soft labels, got {manifest} with hard ones alone (dataset.labels); take "
+                "labels='hard', or write them again."
+            )
+        super().__init__(records, transform, in_memory, on_broken, test_mode)
+
+    def pass_order(self, seed: int):
+        """The order of a pass that suits how the images are kept, by place; None where any does."""
+        return self.records.pass_order(self.window, seed)
 
     def read_image(self, index: int) -> Image.Image:
         """The image, decoded, RGB, upright."""
-        return open_image(self.records.row(index))
+        with Image.open(BytesIO(self.records.content(index))) as image:
+            return upright_rgb(image)
 
     def __getitems__(self, indices) -> list | dict:
         batch = super().__getitems__(indices)

@@ -240,6 +240,7 @@ def test_a_new_image_in_the_pool_labels_it_again(whole, data, tmp_path):
         (dict(rounds=[]), "at least one"),
         (dict(rounds=[dict(config="noisy_student/quick", per_class=3, ratios=2)]), "ratio"),
         (dict(rounds=[dict(config="noisy_student/resnet8_noisy_folder")]), "per_class"),
+        (dict(rounds=[dict(config="noisy_student/quick", per_class=3, shards=dict(images=3))]), r"rounds\.0\.shards"),
         (dict(pool=None), "either pool"),
         (dict(teacher=None), "teacher.config"),
     ],
