@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from ..engine.runner.run_lock import InUseError, RunLock
 from ..errors import InputError
 from ..host.processes import ONE_HEAP
 from ..reports.run_record import headline, metric_word
@@ -100,15 +101,16 @@ class Sweep:
             for number, run in unit:
                 run.folder.mkdir(parents=True, exist_ok=True)
                 place = f"[{number}/{len(self.runs)}] {run.title}"
-                # Beside the folder: the folder itself may be moved aside.
-                beside = run.folder.with_name(f".{run.folder.name}.lock")
-                lock = locks.enter_context(open(beside, "w", encoding="utf-8"))
-                if _taken(lock):
-                    taken.append(BegunRun(place, run, lock.fileno()))
-                    continue
-                self.log(f"{place}: left to another sweep that works on {run.folder}")
-                with self._lock:
-                    self._left -= run.weight
+                try:
+                    # Beside the folder: the folder itself may be moved aside.
+                    locks.enter_context(RunLock(run.folder.parent, f".{run.folder.name}.lock"))
+                    RunLock(run.folder).release()  # a training may outlive its sweep
+                except InUseError:
+                    self.log(f"{place}: left to another process that works in {run.folder}")
+                    with self._lock:
+                        self._left -= run.weight
+                else:
+                    taken.append(BegunRun(place, run))
             self._work([one for one in taken if not self._was_done(one)])
 
     def _was_done(self, one: "BegunRun") -> bool:
@@ -132,12 +134,12 @@ class Sweep:
         if len(fresh) > 1:
             found = self._train_and_test_together(fresh)
         else:
-            found = [self._train_and_test(one.run, one.lock) for one in fresh]
+            found = [self._train_and_test(one.run) for one in fresh]
         faults = {one.place: fault for one, fault in zip(fresh, found)}
         spent = (time.perf_counter() - start) / max(len(fresh), 1)
         for one in unit:
             start = time.perf_counter()
-            fault = faults.get(one.place) or self._second_test(one.run, one.lock)
+            fault = faults.get(one.place) or self._second_test(one.run)
             seconds = time.perf_counter() - start + (spent if one.place in faults else 0.0)
             one.memory["seconds"] = round(one.memory.get("seconds", 0.0) + seconds, 1)
             one.memory["finished"] = one.is_tested or fault is None
@@ -174,18 +176,18 @@ class Sweep:
             ["test", run.config, *where, *kept, *options],
         )
 
-    def _train_and_test(self, run: SweepRun, lock: int) -> str | None:
+    def _train_and_test(self, run: SweepRun) -> str | None:
         """Run both commands. Returns None, or what went wrong as text."""
         train, test = self._commands(run)
         with open(run.folder / LOG, "ab") as log:
-            code = self._call(train, log, [lock])
+            code = self._call(train, log)
             if code:
                 return f"training ended with exit code {code}"
             try:
                 test = with_checkpoint(test, run.folder)
             except InputError as error:
                 return str(error)
-            code = self._call(test, log, [lock])
+            code = self._call(test, log)
         return f"the test ended with exit code {code}" if code else None
 
     def _train_and_test_together(self, unit: list["BegunRun"]) -> list[str | None]:
@@ -202,14 +204,13 @@ class Sweep:
         plan = folder / "members.json"
         plan.write_text(json.dumps(members), encoding="utf-8")
         with open(folder / LOG, "ab") as log:
-            locks = [one.lock for one in unit]
-            code = self._call([str(plan)], log, locks, "frozen_det.cli.processes.together", ONE_HEAP)
+            code = self._call([str(plan)], log, "frozen_det.cli.processes.together", ONE_HEAP)
         if not (folder / OUTCOMES).is_file():
             return [f"the shared process ended with exit code {code}; see {folder / LOG}"] * len(unit)
         told = json.loads((folder / OUTCOMES).read_text(encoding="utf-8"))
         return [told[str(one.run.folder)] for one in unit]
 
-    def _second_test(self, run: SweepRun, lock: int) -> str | None:
+    def _second_test(self, run: SweepRun) -> str | None:
         """Test the final checkpoint on the second images, where there are any. Returns None, or what went wrong."""
         from ..weights.kept_checkpoints import latest_checkpoint
 
@@ -220,26 +221,22 @@ class Sweep:
             return "the checkpoint for the second test is gone"
         with open(run.folder / LOG, "ab") as log:
             out = ["--out", str(run.folder / SECOND_RESULT), "--cfg-options", *run.options, *run.second_test]
-            code = self._call(["test", run.config, str(checkpoint), *self._where(run), *out], log, [lock])
+            code = self._call(["test", run.config, str(checkpoint), *self._where(run), *out], log)
         return f"the second test ended with exit code {code}" if code else None
 
-    def _call(
-        self, arguments: list[str], log, locks: list[int], module: str = "frozen_det.cli", env: Mapping | None = None
-    ) -> int:
+    def _call(self, arguments: list[str], log, module: str = "frozen_det.cli", env: Mapping | None = None) -> int:
         launch = [sys.executable, "-m", module]
         if self.processes > 1:
             torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(self.processes)]
             launch = [sys.executable, "-m", *torchrun, *launch[1:]]
         log.write(f"$ {' '.join(launch + arguments)}\n".encode())
         log.flush()
-        # A group of its own: torchrun and data workers end with it. It holds the locks too, should it outlive this
-        # process.
+        # A group of its own: torchrun and data workers end with it.
         child = subprocess.Popen(
             launch + arguments,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            pass_fds=locks,
             env={**(env or {}), **os.environ, "OMP_NUM_THREADS": str(self.threads)},
         )
         with self._lock:
@@ -278,19 +275,6 @@ class Sweep:
 def _end(child: subprocess.Popen) -> None:
     with contextlib.suppress(ProcessLookupError):  # it ended by itself in this moment
         os.killpg(child.pid, signal.SIGTERM)
-
-
-def _taken(lock) -> bool:
-    """Whether this process got the lock; always where the system has no such locks."""
-    try:
-        import fcntl
-    except ImportError:
-        return True
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _second_is_done(run: SweepRun, memory: dict) -> bool:

@@ -56,7 +56,6 @@ class BegunRun:
 
     place: str
     run: SweepRun
-    lock: int
     memory: dict = field(default_factory=dict)
     is_tested: bool = False
 

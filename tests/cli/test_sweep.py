@@ -25,7 +25,7 @@ def config(tmp_path):
 def test_a_sweep_ends_with_results_ids_and_a_report_and_repeats_nothing(config, tmp_path, monkeypatch, capsys):
     calls = []
 
-    def call(sweep, arguments, log, lock):
+    def call(sweep, arguments, log):
         # In this process: starting Python twice takes longer than the runs. The second command of a process would
         # write its config over the first one's: the host keeps its visualizer.
         DetLocalVisualizer._instance_dict.clear()

@@ -63,7 +63,7 @@ def test_a_sweep_tests_final_checkpoints_twice_reports_and_repeats_nothing(confi
 
     calls = []
 
-    def call(sweep, arguments, log, lock):
+    def call(sweep, arguments, log):
         # In this process: starting Python takes longer than the runs; the host keeps its visualizer.
         Visualizer._instance_dict.clear()
         calls.append([arguments[0], *(one for one in arguments[2:3] if arguments[0] == "test")])

@@ -1,14 +1,18 @@
 """A sweep repeats nothing that is done, resumes what is half done, and survives runs that fail."""
 
+import errno
+import fcntl
 import json
 import os
 import re
 import signal
 import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 
+from frozen_det.engine.runner.run_lock import RunLock
 from frozen_det.errors import InputError
 from frozen_det.reports.run_record import headline, metric_word
 from frozen_det.workflows.sweep import Sweep, SweepRun
@@ -27,7 +31,7 @@ class Commands:
         self.calls, self.fail, self.seconds, self.at_once, self.most_at_once = [], set(fail), seconds, 0, 0
         self.lock = threading.Lock()
         commands = self
-        monkeypatch.setattr(Sweep, "_call", lambda sweep, arguments, log, lock: commands(arguments))
+        monkeypatch.setattr(Sweep, "_call", lambda sweep, arguments, log: commands(arguments))
 
     def __call__(self, arguments):
         folder = arguments[arguments.index("--work-dir") + 1]
@@ -129,15 +133,58 @@ def test_two_jobs_run_side_by_side_with_their_share_of_the_cores(tmp_path, monke
     assert len(sweep.run().done) == 4 and commands.most_at_once == 2
 
 
-def test_two_sweeps_of_one_folder_share_the_work(tmp_path, monkeypatch):
-    commands, lines = Commands(monkeypatch, seconds=0.3), []
-    first = threading.Thread(target=Sweep([a_run(tmp_path)], log=str).run)
-    first.start()
-    while not commands.calls:
-        time.sleep(0.01)
-    result = Sweep([a_run(tmp_path)], log=lines.append).run()
-    first.join()
-    assert commands.verbs == ["train", "test"] and "left to another sweep" in lines[0] and not result.done
+@contextmanager
+def another_process(work):
+    """A fork that calls `work` with a function to call when it has begun; killed at the end."""
+    ready, told = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work(lambda: os.write(told, b"1"))
+            time.sleep(60)
+        finally:
+            os._exit(1)
+    try:
+        os.close(told)
+        assert os.read(ready, 1) == b"1"
+        yield
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(ready)
+
+
+def test_two_sweeps_of_one_folder_share_the_work_and_one_that_was_killed_holds_nothing(tmp_path, monkeypatch):
+    def sweeps(begun):
+        monkeypatch.setattr(Sweep, "_call", lambda sweep, arguments, log: begun() and time.sleep(60))
+        Sweep([a_run(tmp_path)], log=str).run()
+
+    commands, lines = Commands(monkeypatch), []
+    with another_process(sweeps):
+        result = Sweep([a_run(tmp_path), a_run(tmp_path, seed=1)], log=lines.append).run()
+    assert "left to another process" in lines[0] and result.done == [a_run(tmp_path, seed=1).folder]
+    assert Sweep([a_run(tmp_path)], log=str).run().done == [a_run(tmp_path).folder]
+    assert commands.verbs == ["train", "test"] * 2 and not list(tmp_path.rglob("*.lock"))
+
+
+def test_a_training_that_outlived_its_sweep_is_left_alone_whatever_the_settings(tmp_path, monkeypatch):
+    Commands(monkeypatch)
+    Sweep([a_run(tmp_path)], log=str).run()
+    lines = []
+    with another_process(lambda begun: [RunLock(a_run(tmp_path).folder), begun(), time.sleep(60)]):
+        result = Sweep([a_run(tmp_path, settings='{"lr": 2}')], log=lines.append).run()
+    assert "left to another process" in lines[0] and not result.done
+    assert not list(tmp_path.rglob("*.previous-*"))
+
+
+def test_a_file_system_without_locks_takes_a_sweep(tmp_path, monkeypatch):
+    def refuse(*args):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    for name in ("lockf", "flock"):
+        monkeypatch.setattr(fcntl, name, refuse)
+    commands = Commands(monkeypatch)
+    assert len(Sweep([a_run(tmp_path)], log=str).run().done) == 1 and commands.verbs == ["train", "test"]
 
 
 def test_the_time_left_is_estimated_from_what_the_finished_runs_took(tmp_path, monkeypatch):
@@ -154,9 +201,9 @@ def test_the_time_left_is_estimated_from_what_the_finished_runs_took(tmp_path, m
 
 def test_the_command_runs_in_a_process_of_its_own_with_its_threads_and_its_log(tmp_path):
     sweep = Sweep([], jobs=2, log=str)
-    with open(tmp_path / "log", "ab") as log, open(tmp_path / "lock", "w") as lock:
-        assert sweep._call(["--version"], log, [lock.fileno()]) == 0
-        assert sweep._call(["unheard"], log, [lock.fileno()]) == 2
+    with open(tmp_path / "log", "ab") as log:
+        assert sweep._call(["--version"], log) == 0
+        assert sweep._call(["unheard"], log) == 2
     text = (tmp_path / "log").read_text()
     assert "frozen_det.cli --version\n" in text and "no command 'unheard'" in text
 

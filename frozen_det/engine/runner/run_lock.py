@@ -26,8 +26,12 @@ from ...weights.atomic_write import make_folder
 NAME = ".run.lock"
 # Ten beats may be missed by a holder that is stopped or whose file server is slow.
 BEAT_S, SILENCE_S = 60, 600
-_held: dict[str, "_Lock"] = {}  # by real path: what this process holds
+_held: dict[str, "_Lock"] = {}  # by the file's real path: what this process holds
 _guard = threading.Lock()
+
+
+class InUseError(InputError):
+    """Another process holds the folder."""
 
 
 class RunLock:
@@ -35,19 +39,20 @@ class RunLock:
 
     Args:
         folder: the work directory; made if it is not there.
+        name: of the file in it; another name is another lock.
 
     Raises:
-        InputError: another process holds it.
+        InUseError: another process holds it.
         StorageError: the folder cannot be made or written.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder, name: str = NAME):
         folder = make_folder(folder)
-        key = os.path.realpath(folder)
+        key = os.path.join(os.path.realpath(folder), name)
         with _guard:
             lock = _held.get(key)
             if lock is None or lock.pid != os.getpid():  # a fork inherits the entry, not the lock
-                lock = _held[key] = _Lock(folder)
+                lock = _held[key] = _Lock(folder / name)
             lock.count += 1
         self._end = weakref.finalize(self, _let_go, key, lock)
 
@@ -75,19 +80,19 @@ def _let_go(key: str, lock: "_Lock") -> None:
 class _Lock:
     """The lock itself: an open file whose first bytes are locked."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, path: Path):
         self.pid, self.count = os.getpid(), 0
-        self.path, self.record = folder / NAME, {}
+        self.path, self.record = path, {}
         self._ended = threading.Event()
         while True:
             try:
                 self.file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
             except OSError as error:
                 raise storage_error(error, self.path) from error
-            if not _locked(self.file, folder):
+            if not _locked(self.file, path.parent):
                 holder = _record(self.path)
                 os.close(self.file)
-                raise _refusal(folder, holder)
+                raise _refusal(path, holder)
             # Its former owner removes the file; a lock on a removed one holds nothing.
             if _is_same(self.file, self.path):
                 break
@@ -179,21 +184,21 @@ def _parsed(text: bytes) -> dict:
     return found if right else {}
 
 
-def _refusal(folder: Path, holder: dict) -> InputError:
+def _refusal(path: Path, holder: dict) -> InUseError:
+    folder = path.parent
     if not holder:
-        return InputError(
+        return InUseError(
             f"expected a work directory that is not in use, but another process holds {folder} "
-            f"({folder / NAME}). Wait for it, or take another folder (--work-dir)."
+            f"({path}). Wait for it, or take another folder (--work-dir)."
         )
     since = time.strftime("%Y-%m-%d %H:%M", time.localtime(holder["since"]))
     elsewhere = holder["host"] != socket.gethostname() or holder.get("place") not in (None, process_place())
     rest = (
-        f" If that machine is gone, its hold ends {SILENCE_S // 60} min after its last sign of life; or remove "
-        f"{folder / NAME}."
+        f" If that machine is gone, its hold ends {SILENCE_S // 60} min after its last sign of life; or remove {path}."
         if elsewhere
         else ""
     )
-    return InputError(
+    return InUseError(
         f"expected a work directory that is not in use, but process {holder['pid']} on {holder['host']} has worked "
         f"in {folder} since {since} ({holder['command']}). Wait for it, stop it (kill {holder['pid']}), or take "
         f"another folder (--work-dir).{rest}"
