@@ -3,10 +3,12 @@
 python -m tests.engine.ranks LAUNCHES.json        (a list; each gets exit codes and texts, written back to the file)
 
 A launch: `world` processes, `commands` (argument lists of `frozen-det`, one after the other), `limit_s`; `stopped`, a
-rank that will never end by itself and is killed once the others have ended.
+rank that will never end by itself and is killed once the others have ended; `before`, a module, a function of it and
+its arguments after the rank, called in each process first. It gets `ended`, when each rank ended, in seconds.
 """
 
 import gc
+import importlib
 import json
 import os
 import signal
@@ -40,12 +42,14 @@ def _launch(launch: dict, folder: Path) -> None:
             _rank(launch, rank, port, folder)
         ranks[pid] = rank
     codes: list = [None] * launch["world"]
+    launch["ended"] = [None] * launch["world"]
     end = time.monotonic() + launch.get("limit_s", 400)
     stopped = launch.get("stopped")
     while ranks and time.monotonic() < end:
         pid, status, used = os.wait4(-1, os.WNOHANG)
         if pid:
             launch["cpu_s"] = launch.get("cpu_s", 0) + used.ru_utime + used.ru_stime
+            launch["ended"][ranks[pid]] = time.monotonic()
             codes[ranks.pop(pid)] = os.waitstatus_to_exitcode(status)
         elif list(ranks.values()) == [stopped]:
             break
@@ -69,6 +73,9 @@ def _rank(launch: dict, rank: int, port: int, folder: Path) -> None:
             )  # fmt: skip
         from frozen_det.cli import main
 
+        if launch.get("before"):
+            module, name, *arguments = launch["before"]
+            getattr(importlib.import_module(module), name)(rank, *arguments)
         codes = [main(command) for command in launch["commands"]]
         code = max(codes)
     except BaseException:
@@ -82,8 +89,6 @@ def _rank(launch: dict, rank: int, port: int, folder: Path) -> None:
 
 
 def _main(file: str) -> None:
-    import importlib
-
     import torch
     from yapf.yapflib import yapf_api
 
