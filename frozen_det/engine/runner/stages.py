@@ -82,17 +82,16 @@ class Stages:
             return
         if not is_main_process():
             stage.todo = not alone
-            yield stage
-            barrier()
+            with _resumable(name):
+                yield stage
+                barrier()
             return
         spent, start, ended = self.done[name]["seconds"], time.perf_counter(), False
         try:
-            yield stage
-            barrier()
+            with _resumable(name):
+                yield stage
+                barrier()
             ended = True
-        except BaseException as error:
-            error.on_disk = getattr(error, "on_disk", f"Stopped in the stage {name!r}; the same command resumes there.")
-            raise
         finally:
             entry = self.done[name]
             entry["seconds"] = round(spent + time.perf_counter() - start, 1)
@@ -157,6 +156,16 @@ class Stages:
         write_json(self.memory, {"stages": self.done})
         times = [dict(name=name, seconds=one["seconds"]) for name, one in self.done.items() if one["state"] == "done"]
         write_json(self.times, times, indent=None)
+
+
+@contextmanager
+def _resumable(name: str) -> Iterator[None]:
+    """An exception that ends a stage says where the same command goes on."""
+    try:
+        yield
+    except BaseException as error:
+        error.on_disk = getattr(error, "on_disk", f"Stopped in the stage {name!r}; the same command resumes there.")
+        raise
 
 
 def file_digest(path) -> str:

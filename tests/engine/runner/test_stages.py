@@ -130,6 +130,9 @@ def test_another_process_works_unless_the_first_is_to_work_alone_and_keeps_no_re
     with stages("first", "a", [folder / "absent.txt"], alone=alone) as stage:
         assert stage.todo is not alone and waited == []
     assert waited == [True] and not (folder / "work").exists()
+    with pytest.raises(RuntimeError) as lost, stages("first", "a", alone=alone):
+        raise RuntimeError("Connection closed by peer")
+    assert "Stopped in the stage 'first'; the same command resumes there." in lost.value.on_disk
 
 
 def test_what_the_first_process_finds_done_no_other_does(folder, monkeypatch):
