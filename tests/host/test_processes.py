@@ -45,3 +45,23 @@ def test_a_timeout_that_is_no_number_of_seconds_is_refused(monkeypatch, timeout)
     cfg = Config(dict(env_cfg=dict(dist_cfg=dict(backend="nccl", timeout=timeout))))
     with pytest.raises(InputError, match="env_cfg.dist_cfg.timeout in seconds, above 0"):
         set_launcher(cfg, "pytorch")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["chain", "chain/given-efficientnetlite0_faster-rcnn-fpn_toy"],
+        ["sweep", "quickstart"],
+        ["analyze", "fgsm", "upstream/resnet20_plain_cifar10", "absent.pth"],
+    ],
+)
+def test_what_is_one_process_is_refused_under_torchrun_before_it_writes(monkeypatch, tmp_path, capsys, command):
+    from frozen_det.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    assert main(command) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"frozen-det {command[0]}: expected one process") and "without torchrun" in line
+    assert list(tmp_path.iterdir()) == []
