@@ -178,6 +178,7 @@ def _worker(
 ) -> None:
     """One process of a measurement: its share of the parts, three ways, in turns."""
     from ..upstream.noisy_student.labelling import label_pool, logits_of
+    from ..upstream.noisy_student.listings.listing import files_of
     from ..upstream.noisy_student.part_images import PartImages
     from ..upstream.noisy_student.pool import open_pool
 
@@ -190,7 +191,7 @@ def _worker(
     ready = torch.randint(0, 256, (size, *transform(_grey()).shape), dtype=torch.uint8)
 
     def decoding(_):
-        for path in _paths_of(own):
+        for path, _ in (file for part in own for file in files_of(part)):
             transform(_opened(path))
 
     def forward(_):
@@ -234,15 +235,6 @@ def _teacher(settings: dict):
         dict(type="frozen_det.ImageClassifier", num_classes=1000, backbone=dict(type="timm", name=settings["backbone"]))
     )
     return model.to(settings["device"]).eval(), own_transform(model)
-
-
-def _paths_of(parts) -> list[str]:
-    paths = []
-    for part in parts:
-        with open(part.path, "rb") as file:
-            file.seek(part.offset)
-            paths += [file.readline().rstrip(b"\n").decode() for _ in range(part.num_files)]
-    return paths
 
 
 def _opened(path: str):

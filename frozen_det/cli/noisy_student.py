@@ -5,7 +5,15 @@ frozen-det noisy_student my_loop.py --work-dir runs/loop        (again: continue
 torchrun --nproc-per-node 2 -m frozen_det.cli noisy_student my_loop.py --launcher pytorch
 """
 
-from .shared.config_arguments import add_config, add_feature_cache, add_launcher, config_of, store_of, work_dir_of
+from .shared.config_arguments import (
+    add_config,
+    add_feature_cache,
+    add_launcher,
+    add_list_again,
+    config_of,
+    store_of,
+    work_dir_of,
+)
 
 
 def add_arguments(parser) -> None:
@@ -14,6 +22,7 @@ def add_arguments(parser) -> None:
     parser.add_argument(
         "--seed", type=int, help="of the split, the selection and every training (default: the configs')"
     )
+    add_list_again(parser)
     add_feature_cache(parser)
     add_launcher(parser)
 
@@ -34,7 +43,7 @@ def _run(args) -> int:
         set_seed(cfg, args.seed)
     store = store_of(args)
     log = first_logs(lambda line: print(line, flush=True))
-    result = run_noisy_student(cfg, work_dir_of(args, cfg), log, store)
+    result = run_noisy_student(cfg, work_dir_of(args, cfg), log, store, args.list_again)
     if store is not None:
         log(store.summary())
     log("")

@@ -9,7 +9,7 @@ frozen-det label my_classifier.py best.pth --pool ... --out labels --ray auto --
 
 import os
 
-from ..shared.config_arguments import add_config, add_feature_cache, options_of
+from ..shared.config_arguments import add_config, add_feature_cache, add_list_again, options_of
 
 
 def add_arguments(parser) -> None:
@@ -32,6 +32,7 @@ def add_arguments(parser) -> None:
     parser.add_argument("--noise", action="store_true", help="label as it trained: augmentation, dropout")
     parser.add_argument("--top-k", type=int, metavar="K", help="classes of a soft label (default: all)")
     parser.add_argument("--device", help="default: the GPU where there is one")
+    add_list_again(parser)
     add_feature_cache(parser)
     engines = parser.add_argument_group("who labels", "without any of these: this process")
     engines.add_argument("--processes", type=int, metavar="N", help="processes of this machine")
@@ -64,7 +65,7 @@ def run(args) -> int:
         elif args.ray is not None:
             done = label_by_ray(job, args.ray, args.cpus_per_part, args.gpus_per_part, log)
         else:
-            done, finished = label_here(job, rank, world_size)
+            done, finished = label_here(job, rank, world_size, log)
         log(
             f"{done.num_images} images in {done.num_parts - done.num_skipped} parts, {done.num_undecodable} of them "
             f"not readable; {done.num_skipped} parts were there"
@@ -94,6 +95,7 @@ def _job(args):
         args.top_k,
         args.device,
         None if args.feature_cache is None else os.path.abspath(args.feature_cache),
+        args.list_again,
     )
 
 

@@ -78,6 +78,12 @@ def add_feature_cache(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_list_again(parser: argparse.ArgumentParser) -> None:
+    """Add `--list-again`, of commands that label a pool."""
+    text = "look at every image of the pool again: what has changed is labelled anew, what is gone counts as unreadable"
+    parser.add_argument("--list-again", action="store_true", help=text)
+
+
 def add_launcher(parser: argparse.ArgumentParser) -> None:
     """Add `--launcher`, of commands of several stages."""
     text = "how several processes were started; pytorch is torchrun. They share one file system"

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from ...errors import InputError
-from .label_files import import_pyarrow
+from .listings.parquet import import_pyarrow
 from .pool import open_image
 
 

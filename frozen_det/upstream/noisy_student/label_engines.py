@@ -20,7 +20,8 @@ from mmengine.dist import all_gather_object, is_main_process
 from ...engine.runner.run_lock import RunLock
 from ...errors import InputError
 from ...weights.feature_store import FeatureStore
-from .label_files import import_pyarrow, part_record
+from .label_files import part_record
+from .label_plan import planned, to_do
 from .label_stages import teacher_of
 from .labelling import (
     LabelSummary,
@@ -30,10 +31,10 @@ from .labelling import (
     label_parts,
     label_pool,
     made_by,
-    planned,
-    to_do,
 )
-from .pool import Part, open_pool
+from .listings.listing import PART_SIZE, Part
+from .listings.parquet import import_pyarrow
+from .pool import open_pool
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class LabelJob:
         batch_size, num_workers, part_size, min_vector_confidence, noise, top_k, device: See
             :func:`~.labelling.label_pool`.
         feature_cache: Folder of a :class:`~frozen_det.weights.feature_store.FeatureStore`, or None.
+        list_again: See :func:`~.listings.listing.open_listing`.
     """
 
     config: str
@@ -58,12 +60,13 @@ class LabelJob:
     options: Mapping[str, Any] = field(default_factory=dict)
     batch_size: int = 64
     num_workers: int = 0
-    part_size: int = 10_000
+    part_size: int = PART_SIZE
     min_vector_confidence: float = 0.0
     noise: bool = False
     top_k: int | None = None
     device: str | None = None
     feature_cache: str | None = None
+    list_again: bool = False
 
     def teacher(self):
         """(model, transform) on this process's device."""
@@ -73,13 +76,16 @@ class LabelJob:
         return teacher_of(load_config(self.config, self.options), self.checkpoint, self.noise, store, self.device)
 
 
-def label_here(job: LabelJob, rank: int | None = None, world_size: int | None = None) -> tuple[LabelSummary, bool]:
+def label_here(
+    job: LabelJob, rank: int | None = None, world_size: int | None = None, log: Callable[[str], None] = print
+) -> tuple[LabelSummary, bool]:
     """Label this process's share: all, under torch.distributed its rank's, or a static share of processes that know
     nothing of each other (Slurm arrays). Of those, the one that ends last finishes the labels.
 
     Args:
         job: What.
         rank, world_size: Of the static share; None for the others.
+        log: Takes each line of progress.
 
     Returns:
         What the processes that know of each other did, and whether the labels are finished.
@@ -104,6 +110,8 @@ def label_here(job: LabelJob, rank: int | None = None, world_size: int | None = 
             min_vector_confidence=job.min_vector_confidence,
             noise=job.noise,
             top_k=job.top_k,
+            list_again=job.list_again,
+            log=log,
         )
     if alone:
         every = all_gather_object(done)
@@ -258,7 +266,7 @@ def _label_by(job: LabelJob, work: Callable[..., Iterator], log: Callable[[str],
         model, _, made = _teacher_here(job)
         check_settings(model, job.batch_size, job.num_workers, job.min_vector_confidence, job.top_k)
         _kept.clear()
-        parts, inputs = planned(open_pool(job.sources), out, job.part_size, made)
+        parts, inputs = planned(open_pool(job.sources), out, job.part_size, made, job.list_again, log)
         todo = to_do(parts, inputs, out)
         log(f"{len(todo)} of {len(parts)} parts are to be labelled")
         images = undecodable = 0

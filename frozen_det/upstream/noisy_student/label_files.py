@@ -19,6 +19,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...weights.atomic_write import replacing, write_json
+from .listings.parquet import import_pyarrow
 from .top_k import TopLabels, top_fields
 
 # Beside the parts: what they are to be made from, what they hold together, which images do not decode.
@@ -29,23 +30,6 @@ _ROW_GROUP = 16_384
 _META = b"frozen_det"
 # Below it float16 is -inf, which times zero is no number.
 _LOWEST = -6e4
-
-
-def import_pyarrow():
-    """The package pyarrow, with its Parquet part.
-
-    Raises:
-        InputError: It is not installed.
-    """
-    try:
-        import pyarrow
-        import pyarrow.compute
-        import pyarrow.parquet
-    except ImportError as error:
-        raise InputError(
-            "expected the package pyarrow for pseudo-labels, got none: pip install 'frozen-det[noisy-student]'."
-        ) from error
-    return pyarrow
 
 
 def rows_schema(num_classes: int | None = None):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mmengine.dist import all_gather_object
 
+from ...engine.runner.processes import by_first
 from ...registry import TRANSFORMS
 from ...weights.atomic_write import replacing, write_json
 from ...weights.class_names import refuse_other_order
@@ -16,7 +17,8 @@ from ...weights.feature_store import FeatureStore
 from .agreement import agreement
 from .label_files import LABELS, VECTORS
 from .labelling import label_pool, load_teacher
-from .pool import Pool, open_pool, pool_hashes
+from .listings.listing import Listing
+from .pool import open_pool, pool_hashes
 from .selection import select
 from .shard_files import SHARDS, write_shards
 
@@ -31,15 +33,20 @@ def guard_stage(loop, sources: list[dict]) -> Path:
         loop: the running loop: gives `stage` and `work_dir`.
         sources: see :func:`~.pool.open_pool`.
     """
-    out, pool = loop.work_dir / "guards.txt", open_pool(sources)
-    with loop.stage("guards", dict(sources=sources, data=pool.digest()), alone=True) as stage:
+    out = loop.work_dir / "guards.txt"
+    with loop.stage("guards", dict(sources=sources, data=data_digest(sources)), alone=True) as stage:
         if stage.todo:
-            hashes = sorted(pool_hashes(pool))
+            hashes = sorted(pool_hashes(open_pool(sources)))
             with replacing(out) as partial:
                 partial.write_text("\n".join(hashes) + "\n", encoding="utf-8")
             loop.log(f"[guards] {len(hashes)} different images of training, validation and test sets")
         stage.outputs = [out]
     return out
+
+
+def data_digest(sources: list[dict]) -> str:
+    """Names, sizes and times of change of data files, looked up by the first of several processes."""
+    return by_first(lambda: open_pool(sources).digest())
 
 
 def teacher_of(cfg, checkpoint, noise: bool, store: FeatureStore | None = None, device=None):
@@ -54,7 +61,7 @@ def teacher_of(cfg, checkpoint, noise: bool, store: FeatureStore | None = None, 
     return model, one_by_one(TRANSFORMS.build(_training(cfg)) if noise else transform)
 
 
-def label_stage(loop, name: str, folder: Path, teacher, pool: Pool, settings: dict, classes=None) -> Path:
+def label_stage(loop, name: str, folder: Path, teacher, pool: Listing, settings: dict, classes=None) -> Path:
     """Label the pool; whole parts of an interrupted labelling stay.
 
     Args:
@@ -63,7 +70,7 @@ def label_stage(loop, name: str, folder: Path, teacher, pool: Pool, settings: di
         folder: of the parts.
         teacher: its `cfg` and `checkpoint`; its averaged weights, eval mode and own evaluation transform are taken.
             With ``noise`` in `settings` it labels as it trained: its training's transform, dropout, stochastic depth.
-        pool: the images.
+        pool: the images, as they are listed.
         settings: arguments of :func:`~.labelling.label_pool`.
         classes: names of the labelled images' classes; a teacher that states others is refused.
 
@@ -91,7 +98,7 @@ def label_stage(loop, name: str, folder: Path, teacher, pool: Pool, settings: di
             )
         made = sorted(path for path in Path(folder).iterdir() if path.is_file() and not path.name.startswith("."))
         # Rows of 300 million images are 12 GB and soft vectors 600: read when they are needed, not at every start.
-        kinds = (f"*{VECTORS}", "part-*.parquet", "listing-*.txt") if _stated_digest(folder) else (f"*{VECTORS}",)
+        kinds = (f"*{VECTORS}", "part-*.parquet") if _stated_digest(folder) else (f"*{VECTORS}",)
         stage.large = [path for path in made if any(path.match(kind) for kind in kinds)]
         stage.outputs = [path for path in made if path not in set(stage.large)]
     return Path(folder)

@@ -8,6 +8,7 @@ same files, weights and settings is skipped. An image that does not decode is a 
 
 import hashlib
 import json
+from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,14 +23,17 @@ from ...datasets.samplers.seeding import seeded
 from ...errors import InputError
 from ...host.devices import device_of
 from ...registry import MODELS, TRANSFORMS
-from ...weights.atomic_write import is_leftover, replacing, write_json
+from ...weights.atomic_write import replacing, write_json
 from ...weights.digest import fingerprint
 from ...weights.feature_store import FeatureStore
 from ..stored_network import WITHOUT_PLACE, read_pooled_from
 from ..transforms import EvalTransform
-from .label_files import LABELS, PLAN, UNDECODABLE, PartWriter, import_pyarrow, part_record, rows_path, write_plan
+from .label_files import LABELS, PLAN, UNDECODABLE, PartWriter, part_record, rows_path
+from .label_plan import planned, to_do
+from .listings.listing import PART_SIZE, Listing, Part
+from .listings.parquet import import_pyarrow
 from .part_images import PartImages, seed_of
-from .pool import Part, Pool
+from .pool import Pool
 from .top_k import TopLabels, top_labels
 
 
@@ -113,20 +117,22 @@ def own_transform(model: nn.Module) -> EvalTransform:
 
 def label_pool(
     model: nn.Module,
-    pool: Pool,
+    pool: Pool | Listing,
     out_dir,
     *,
     batch_size: int = 64,
     num_workers: int = 0,
     rank: int | None = None,
     world_size: int | None = None,
-    part_size: int = 10_000,
+    part_size: int = PART_SIZE,
     transform=None,
     device=None,
     min_vector_confidence: float = 0.0,
     teacher: str | None = None,
     noise: bool = False,
     top_k: int | None = None,
+    list_again: bool = False,
+    log: Callable[[str], None] = print,
 ) -> LabelSummary:
     """Label this rank's parts of a pool; see :mod:`.label_files` for the files.
 
@@ -135,12 +141,12 @@ def label_pool(
 
     Args:
         model: An ``ImageClassifier``; it is put into eval mode.
-        pool: See :func:`~.pool.open_pool`.
+        pool: See :func:`~.pool.open_pool`; it is listed in ``out_dir/listing``. Or a listing that is there.
         out_dir: Folder of the parts.
         batch_size: Images in a forward pass.
         num_workers: Processes that read and decode beside this one.
         rank, world_size: Of this process; by default those of torch.distributed.
-        part_size: Files in a part, for folders and lists.
+        part_size: Files in a part, for folders and lists; of a listing its own is taken.
         transform: PIL image (RGB) in, (3, H, W) uint8 of one size out. By default :func:`own_transform`.
         device: By default where the model is.
         min_vector_confidence: Soft vectors are kept from this confidence on, 0..1.
@@ -149,9 +155,11 @@ def label_pool(
             images: the paper's ablation of a noised teacher. Norms keep their running statistics.
         top_k: Classes of a soft label, 1..C, kept in the rows with one number for the rest; see :mod:`.top_k`. None
             keeps whole vectors, in files of their own.
+        list_again: See :func:`~.listings.listing.open_listing`.
+        log: Takes lines about the listing.
 
     Raises:
-        InputError: A bad argument, a source without images, logits that are not finite.
+        InputError: A bad argument, a source without images or one that has lost some, logits that are not finite.
     """
     known_rank, known_size = get_dist_info()
     rank, world_size = known_rank if rank is None else rank, known_size if world_size is None else world_size
@@ -162,8 +170,7 @@ def label_pool(
     transform = transform or own_transform(model)
     out_dir = Path(out_dir)
     made = made_by(model, transform, min_vector_confidence, teacher, noise, top_k)
-    # Processes that know nothing of each other all write the same plan: none may finish by an older one.
-    parts, inputs = planned(pool, out_dir, part_size, made, rank == 0 or not is_distributed())
+    parts, inputs = planned(pool, out_dir, part_size, made, list_again, log)
     own = parts[rank::world_size]
     todo = to_do(own, inputs, out_dir)
     counts = label_parts(
@@ -195,34 +202,6 @@ def check_settings(model, batch_size, num_workers, min_vector_confidence, top_k,
             f"expected top_k from 1 to {model.num_classes}, the teacher's classes, or None for whole vectors, got "
             f"{top_k} (labelling)."
         )
-
-
-def planned(pool: Pool, out_dir: Path, part_size: int, made: str, write: bool = True) -> tuple[list[Part], dict]:
-    """The parts of a pool, and by number the hash of what each is made from; `write`: the plan is written down.
-
-    Args:
-        pool, out_dir, part_size, write: As in :func:`label_pool`.
-        made: See :func:`made_by`.
-    """
-    parts = pool.parts(out_dir, part_size)
-    inputs = {
-        part.number: hashlib.blake2b(f"{made} {part.digest}".encode(), digest_size=16).hexdigest() for part in parts
-    }
-    if write:
-        write_plan(out_dir, [inputs[number] for number in range(len(inputs))])
-    return parts, inputs
-
-
-def to_do(parts: list[Part], inputs: dict[int, str], out_dir: Path) -> list[Part]:
-    """Those of some parts that are not whole, or of other inputs; what dead writers left of any of them is removed."""
-    todo = [part for part in parts if (part_record(out_dir, part.number) or {}).get("inputs") != inputs[part.number]]
-    if todo:
-        (out_dir / LABELS).unlink(missing_ok=True)
-    numbers = {part.number for part in parts}
-    for leftover in out_dir.glob(".part-*.partial*"):
-        if int(leftover.name.split(".")[1].removeprefix("part-")) in numbers and is_leftover(leftover):
-            leftover.unlink(missing_ok=True)
-    return todo
 
 
 def finish_labels(out_dir) -> dict:

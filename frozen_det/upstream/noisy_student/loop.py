@@ -7,8 +7,10 @@ stage is reused while its settings and inputs stay the same, and continues where
 
 import copy
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from mmengine.dist import is_distributed, is_main_process
@@ -21,8 +23,9 @@ from ...errors import InputError, refuse_unknown
 from ...weights.atomic_write import write_json
 from ...weights.feature_store import FeatureStore
 from ..fixres.config import SETTINGS, fixres_config, settings_of_part
-from .label_stages import agreement_stage, label_stage, select_stage, shard_stage
+from .label_stages import agreement_stage, data_digest, label_stage, select_stage, shard_stage
 from .labelled_split import split_files, write_split
+from .listings.listing import PART_SIZE, Listing, open_listing
 from .pool import open_pool, sources_of
 from .student_config import STUDENT, classifier_config, student_config
 
@@ -68,7 +71,11 @@ class LoopResult:
 
 
 def run_noisy_student(
-    cfg, work_dir, log: Callable[[str], None] = print, store: FeatureStore | None = None
+    cfg,
+    work_dir,
+    log: Callable[[str], None] = print,
+    store: FeatureStore | None = None,
+    list_again: bool = False,
 ) -> LoopResult:
     """Run a loop, or what is left of it.
 
@@ -78,12 +85,13 @@ def run_noisy_student(
             ``round-1/{labels,manifest,student}``, ..., ``fixres/``, ``report.html``.
         log: prints a line.
         store: where teachers and students that label read features of images seen before; None computes them.
+        list_again: see :func:`~.listings.listing.open_listing`.
 
     Raises:
         InputError: a config that is no loop, or anything that one of the stages refuses.
     """
     check_loop(cfg)
-    loop = _Loop(cfg, Path(work_dir), log, store)
+    loop = _Loop(cfg, Path(work_dir), log, store, list_again)
     models, manifests = [loop.teacher()], []
     for number, settings in enumerate(cfg.rounds, start=1):
         labels = loop.labels(number, models[-1])
@@ -139,9 +147,9 @@ def check_loop(cfg) -> None:
 class _Loop:
     """One loop while it runs: its stages, in the order of the calls."""
 
-    def __init__(self, cfg, work_dir: Path, log: Callable[[str], None], store: FeatureStore | None):
+    def __init__(self, cfg, work_dir: Path, log, store: FeatureStore | None, list_again: bool):
         self.cfg, self.work_dir, self.log, self.store = cfg, work_dir, first_logs(log), store
-        self.stages = Stages(work_dir, memory="loop.json", log=log)
+        self.stages, self.list_again = Stages(work_dir, memory="loop.json", log=log), list_again
         self.split = self._split() if cfg.get("split") else None
         sources = [dict(list_file=str(self.split.pool))] if self.split else list(cfg.pool["sources"])
         self.pool = open_pool(sources)
@@ -152,12 +160,13 @@ class _Loop:
             "split",
             {
                 **settings,
-                "data": _data_digest([dict(folder=str(Path(settings["data_root"], settings.get("split", "train"))))]),
+                "data": data_digest([dict(folder=str(Path(settings["data_root"], settings.get("split", "train"))))]),
             },
             alone=True,
         ) as stage:
             if stage.todo:
                 write_split(self.work_dir / "split", **settings)
+                shutil.rmtree(self.work_dir / "pool", ignore_errors=True)  # another pool is listed from the beginning
             stage.outputs = [files.labelled, files.pool, files.classes]
         return files
 
@@ -228,13 +237,24 @@ class _Loop:
         lists = [self.split.labelled, self.split.classes] if self.split else []
         told = cfg.copy()
         if not lists:
-            told["data"] = _data_digest(sources_of(_labelled(cfg)))
+            told["data"] = data_digest(sources_of(_labelled(cfg)))
         inputs = [*lists, *inputs]
         self._say_changes(name, settings_of(told), inputs)
         self.log(f"[{name}] {Path(cfg.filename).stem}, {cfg.train_cfg.get('max_epochs', '?')} epochs")
         return train_stage(name, told, inputs, self.stages, part.get("checkpoint"))
 
     # -- pseudo-labels --------------------------------------------------------------------------------------------
+
+    @cached_property
+    def listing(self) -> Listing:
+        """The pool, listed once for all rounds."""
+        size = (self.cfg.get("labelling") or {}).get("part_size", PART_SIZE)
+
+        def listed() -> Listing:
+            with open_listing(self.pool.sources, self.work_dir / "pool", size, self.list_again, self.log) as listing:
+                return listing
+
+        return by_first(listed)
 
     def labels(self, number: int, teacher: Model) -> Path:
         """Label the pool with a teacher; returns the folder of the parts."""
@@ -243,7 +263,7 @@ class _Loop:
             f"round {number} labels",
             self.work_dir / f"round-{number}" / "labels",
             teacher,
-            self.pool,
+            self.listing,
             dict(self.cfg.get("labelling") or {}),
             self._classes(teacher.cfg),
         )
@@ -358,11 +378,6 @@ def _test_config(model: Model):
 def _labelled(cfg):
     dataset = cfg.train_dataloader.dataset
     return dataset.labelled if "labelled" in dataset else dataset
-
-
-def _data_digest(sources: list[dict]) -> str:
-    """Names, sizes and times of change of data files."""
-    return open_pool(sources).digest()
 
 
 def _leaves(node, prefix: str = ""):

@@ -12,7 +12,8 @@ import numpy as np
 
 from ...errors import InputError
 from ...weights.atomic_write import replacing
-from .label_files import import_pyarrow, read_vectors
+from .label_files import read_vectors
+from .listings.parquet import import_pyarrow
 from .pool import read_bytes
 from .pseudo_records import PseudoRecords, not_kept
 from .top_k import top_fields

@@ -11,7 +11,8 @@ from torch.utils.data import IterableDataset, get_worker_info
 from ...datasets.images.pixels import upright_rgb
 from ...datasets.samplers.seeding import seeded
 from ..stored_network import WITHOUT_PLACE
-from .pool import Part, content_hash, read_part
+from .listings.listing import Part
+from .pool import content_hash, read_part
 
 
 class PartImages(IterableDataset):

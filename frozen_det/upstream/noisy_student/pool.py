@@ -2,9 +2,8 @@
 stream of parts.
 
 A part is the unit of work and of resuming: a shard, or a run of files. Parts, their numbers and their digests follow
-from the pool alone, never from ranks or workers. What is held in memory is one entry for each part and one folder's
-names at a time. Refused: a source that is not there or holds no image. An image that cannot be read is an item that
-says so.
+from the listing (:mod:`.listings.listing`), never from ranks or workers. Refused: a source that is not there or holds
+no image. An image that cannot be read, or has another size than when it was listed, is an item that says so.
 """
 
 import hashlib
@@ -13,15 +12,16 @@ import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
 
 from PIL import Image
 
 from ...datasets.images.pixels import upright_rgb
 from ...errors import InputError
-from ...weights.atomic_write import replacing
 from ..folder_trees import find_tree
-from ..image_records import EXTENSIONS, spelt_out
+from ..image_records import EXTENSIONS
+from .listings.addresses import identity, opened, read_bytes, stated
+from .listings.listing import PART_SIZE, Part, files_of, open_listing
+from .listings.sources import AGAIN, check_shards, new_in_list, shard_paths, walked
 
 KINDS = ("folder", "list_file", "shards")
 
@@ -49,61 +49,31 @@ class PoolItem:
 
 
 @dataclass(frozen=True)
-class Part:
-    """A run of images in the pool's order.
-
-    Attributes:
-        number: From 0, over the whole pool.
-        path: The shard, or the file with one path a line that has the part's lines.
-        offset: Where the run begins in that file, in bytes.
-        num_files: Length of the run; 0 for a shard, which is read to its end.
-        digest: Of the names, sizes and times of change of its files.
-    """
-
-    number: int
-    path: str
-    offset: int
-    num_files: int
-    digest: str
-
-
-@dataclass(frozen=True)
 class Pool:
     """Sources of images, in order; see :func:`open_pool`."""
 
     sources: tuple[dict, ...]
 
-    def parts(self, listing_dir, part_size: int = 10_000) -> list[Part]:
-        """Cut the pool into parts.
+    def parts(self, listing_dir, part_size: int = PART_SIZE) -> list[Part]:
+        """The parts of the pool as it is listed in a folder; see :func:`~.listings.listing.open_listing`.
 
         Args:
-            listing_dir: Folder for the listings of folders and lists, one path a line (``listing-000.txt``).
+            listing_dir: Where the listing is, or is made.
             part_size: Files in a part; a shard is a part, however many images it holds.
 
         Raises:
-            InputError: A source without an image, or a path with a line break in it.
+            InputError: A source without an image; something that was listed is gone or has changed.
         """
-        if part_size < 1:
-            raise InputError(f"expected part_size from 1 on, got {part_size}.")
-        found: list[Part] = []
-        for number, source in enumerate(self.sources):
-            if "shards" in source:
-                found += [
-                    Part(len(found) + place, path, 0, 0, _digest([_stated(path)]))
-                    for place, path in enumerate(source["shards"])
-                ]
-            else:
-                listing = Path(listing_dir, f"listing-{number:03d}.txt")
-                found += _listed(source, listing, part_size, len(found))
-        return found
+        with open_listing(self.sources, listing_dir, part_size, log=str) as listing:
+            return listing.parts
 
     def digest(self) -> str:
-        """Hash of the names, sizes and times of change of all files, as hex; nothing is opened."""
-        return _digest(
-            line
-            for source in self.sources
-            for line in map(_stated, source["shards"] if "shards" in source else _paths(source))
-        )
+        """Hash of the names, sizes and times of change of all files, as hex; each is looked up, nothing is opened."""
+        found = hashlib.blake2b(digest_size=16)
+        for path in (path for source in self.sources for path in _paths(source)):
+            line = identity(path, *stated(path))
+            found.update(len(line).to_bytes(8, "little") + line)
+        return found.hexdigest()
 
 
 def open_pool(sources: Iterable[dict]) -> Pool:
@@ -181,31 +151,15 @@ def read_part(part: Part) -> Iterator[PoolItem]:
     if part.num_files == 0:
         yield from _members(part.path)
         return
-    with open(part.path, "rb") as listing:
-        listing.seek(part.offset)
-        for _ in range(part.num_files):
-            path = os.fsdecode(listing.readline().rstrip(b"\n"))
-            try:
-                content, error = read_bytes(path), ""
-            except OSError as fault:
-                content, error = None, str(fault)
-            yield PoolItem(image_id(path), path, "", -1, len(content or b""), content, error)
-
-
-def read_bytes(path: str, offset: int = -1, size: int = -1) -> bytes:
-    """A file's bytes, or ``size`` of them from ``offset`` on; through fsspec where the name is an address.
-
-    Raises:
-        OSError: It cannot be read.
-    """
-    if _is_address(path):
-        system, inner = _file_system(path)
-        return system.cat_file(inner, *((None, None) if offset < 0 else (offset, offset + size)))
-    with open(path, "rb") as file:
-        if offset < 0:
-            return file.read()
-        file.seek(offset)
-        return file.read(size)
+    for path, size in files_of(part):
+        try:
+            content, error = read_bytes(path), ""
+        except OSError as fault:
+            content, error = None, str(fault)
+        if content is not None and size not in (None, len(content)):
+            error = f"expected {size} bytes, as it was listed, got {len(content)}: it was changed since, {AGAIN}"
+            content = None
+        yield PoolItem(image_id(path), path, "", -1, len(content or b""), content, error)
 
 
 def open_image(row: dict) -> Image.Image:
@@ -227,7 +181,7 @@ def image_id(path: str, key: str = "") -> int:
 def _members(path: str) -> Iterator[PoolItem]:
     """The images of a shard; a shard that breaks off ends with one item that says so."""
     try:
-        with _opened(path) as file, tarfile.open(fileobj=file, mode="r|", bufsize=1 << 20) as archive:
+        with opened(path) as file, tarfile.open(fileobj=file, mode="r|", bufsize=1 << 20) as archive:
             for member in archive:
                 if not member.isfile() or not member.name.lower().endswith(EXTENSIONS):
                     continue
@@ -239,56 +193,11 @@ def _members(path: str) -> Iterator[PoolItem]:
         yield PoolItem(image_id(path), path, "", -1, 0, None, f"the shard breaks off here: {error}")
 
 
-def _listed(source: dict, listing: Path, part_size: int, first: int) -> list[Part]:
-    """Parts of a folder or list, whose paths are written down on the way."""
-    parts, lines, begin, end = [], [], 0, 0
-
-    def finish():
-        parts.append(Part(first + len(parts), str(listing), begin, len(lines), _digest(lines)))
-
-    with replacing(listing) as partial, open(partial, "wb") as file:
-        for path in _paths(source):
-            line = os.fsencode(path) + b"\n"
-            if b"\n" in line[:-1]:
-                raise InputError(f"expected paths of one line, got {path!r} in {_name(source)} (pool.sources).")
-            file.write(line)
-            lines.append(_stated(path))
-            end += len(line)
-            if len(lines) == part_size:
-                finish()
-                lines, begin = [], end
-        if lines:
-            finish()
-    if not parts:
-        raise InputError(
-            f"expected at least one image ({', '.join(EXTENSIONS)}) in {_name(source)}, got none (pool.sources)."
-        )
-    return parts
-
-
 def _paths(source: dict) -> Iterator[str]:
-    if "folder" in source:
-        yield from _walk(source["folder"])
-        return
-    root = source["root"] or os.path.dirname(source["list_file"])
-    with open(source["list_file"], encoding="utf-8", errors="surrogateescape") as file:
-        for line in file:
-            name = line.strip()
-            name = name.rpartition(" ")[0].strip() if source["labelled"] else name
-            if name:
-                yield name if _is_address(name) else os.path.join(root, name)
-
-
-def _walk(folder: str) -> Iterator[str]:
-    """Images at any depth, each folder's in the order of their names."""
-    with os.scandir(folder) as entries:
-        found = sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith("."))
-    for name, is_folder in found:
-        path = os.path.join(folder, name)
-        if is_folder:
-            yield from _walk(path)
-        elif name.lower().endswith(EXTENSIONS):
-            yield path
+    if "shards" in source:
+        return iter(shard_paths(source["shards"]))
+    rows = walked(source["folder"], {}) if "folder" in source else new_in_list(source, {}, "")
+    return (os.path.join(*row) for row in rows)
 
 
 def _checked(source: dict) -> dict:
@@ -301,7 +210,9 @@ def _checked(source: dict) -> dict:
         )
     if kinds == ["shards"]:
         names = source["shards"]
-        return dict(shards=_shards([names] if isinstance(names, (str, os.PathLike)) else names))
+        names = tuple(map(os.fspath, [names] if isinstance(names, (str, os.PathLike)) else names))
+        check_shards(names)
+        return dict(shards=names)
     path = os.fspath(source[kinds[0]])
     if not (os.path.isdir if kinds == ["folder"] else os.path.isfile)(path):
         raise InputError(
@@ -311,67 +222,3 @@ def _checked(source: dict) -> dict:
     if kinds == ["folder"]:
         return dict(folder=path)
     return dict(list_file=path, root=os.fspath(source.get("root") or ""), labelled=bool(source.get("labelled")))
-
-
-def _shards(names) -> tuple[str, ...]:
-    """Paths or addresses of shards, patterns and ranges spelt out; each is there."""
-    found = []
-    for name in [one for given in names for one in spelt_out(os.fspath(given))]:
-        system, inner = _file_system(name)
-        matched = sorted(system.glob(inner)) if "*" in inner else [inner] if system.exists(inner) else []
-        if not matched:
-            raise InputError(f"expected shards at {name!r}, got none (pool.sources, shards).")
-        # What fsspec calls a path has lost its protocol, and a relative name has become absolute.
-        found += (
-            [system.unstrip_protocol(path) if _is_address(name) else path for path in matched]
-            if "*" in inner
-            else [name]
-        )
-    return tuple(found)
-
-
-def _name(source: dict) -> str:
-    return source.get("folder") or source["list_file"]
-
-
-def _stated(path: str) -> bytes:
-    """A file's name with its size and time of change, where they can be read without opening it."""
-    try:
-        if _is_address(path):
-            system, inner = _file_system(path)
-            info = system.info(inner)
-            stated = f"{info.get('size')} {info.get('ETag') or info.get('mtime') or info.get('created') or ''}"
-        else:
-            status = os.stat(path)
-            stated = f"{status.st_size} {status.st_mtime_ns}"
-    except OSError:
-        stated = "absent"
-    return os.fsencode(f"{path}\0{stated}")
-
-
-def _digest(lines: Iterable[bytes]) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    for line in lines:
-        digest.update(len(line).to_bytes(8, "little") + line)
-    return digest.hexdigest()
-
-
-def _is_address(path: str) -> bool:
-    return "://" in path
-
-
-def _file_system(path: str):
-    """(fsspec file system, path in it) of an address or a local path."""
-    from fsspec.core import url_to_fs  # torch requires fsspec
-
-    try:
-        return url_to_fs(path)
-    except (ImportError, ValueError) as error:
-        raise InputError(f"expected an address that fsspec can open, got {path!r}: {error} (pool.sources).") from error
-
-
-def _opened(path: str):
-    if not _is_address(path):
-        return open(path, "rb")
-    system, inner = _file_system(path)
-    return system.open(inner, "rb")

@@ -19,7 +19,8 @@ import numpy as np
 
 from ...errors import InputError
 from ...weights.atomic_write import replacing, write_json
-from .label_files import LABELS, import_pyarrow
+from .label_files import LABELS
+from .listings.parquet import import_pyarrow
 from .manifest import COLUMNS, META
 from .top_k import SOFT_COLUMNS
 

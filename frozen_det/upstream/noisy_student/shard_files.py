@@ -25,7 +25,7 @@ from ...engine.runner.stages import file_digest
 from ...errors import InputError
 from ...weights.atomic_write import is_leftover, replacing, write_json
 from ..shard_reading import OpenShards, ShardOrder
-from .label_files import import_pyarrow
+from .listings.parquet import import_pyarrow
 from .manifest import ManifestRecords
 from .pseudo_records import PseudoRecords
 from .top_k import SOFT_COLUMNS, top_fields

@@ -103,7 +103,7 @@ def test_shares_of_another_plan_do_not_finish_each_others(given, tmp_path, capsy
     assert main(command) == 0
     os.utime(pool / "00" / "0000.png")  # the first image of part 0
     capsys.readouterr()
-    assert main([*command, "--rank", "1", "--world-size", "2"]) == 0
+    assert main([*command, "--rank", "1", "--world-size", "2", "--list-again"]) == 0
     said = capsys.readouterr().out
     assert "0 images in 0 parts" in said and "waits for parts" in said and not (tmp_path / "new/labels.json").exists()
     assert main([*command, "--rank", "0", "--world-size", "2"]) == 0

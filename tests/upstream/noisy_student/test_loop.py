@@ -224,14 +224,17 @@ def test_a_changed_config_redoes_what_depends_on_it_and_says_what_changed(whole,
 
 
 @pytest.mark.slow
-def test_a_new_image_in_the_pool_labels_it_again(whole, data, tmp_path):
-    work_dir, pool = tmp_path / "loop", tmp_path / "pool"
+def test_a_new_image_in_the_pool_is_labelled_and_no_other(whole, data, tmp_path):
+    work_dir, more = tmp_path / "loop", tmp_path / "more"
     shutil.copytree(whole[0].report.parent, work_dir)
-    shutil.copytree(data / "pool", pool)
-    Image.new("RGB", (12, 12), (0, 0, 250)).save(pool / "ash" / "new.png")
-    _, said = loop(data, work_dir, pool__sources=[dict(folder=str(pool))], test=False, fixres=None)
+    more.mkdir()
+    Image.new("RGB", (12, 12), (0, 0, 250)).save(more / "new.png")
+    sources = [dict(folder=str(data / "pool")), dict(folder=str(more))]
+    _, said = loop(data, work_dir, pool__sources=sources, test=False, fixres=None)
     redone = [line[1:].split("]")[0] for line in said if line.endswith("...")]
     assert "teacher" not in redone and "round 1 labels" in redone
+    assert "[round 1 labels] 1 images in 1 parts, 0 of them not readable; 3 parts were there" in said
+    assert [line for line in said if line.startswith("[pool]")] == [f"[pool] 1 files of {more} listed"]
 
 
 @pytest.mark.parametrize(

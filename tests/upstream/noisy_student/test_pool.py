@@ -57,7 +57,7 @@ def test_a_list_begins_at_its_root_and_may_have_labels_and_spaces(tmp_path):
         dict(list_file=tmp_path / "plain.txt", root=folder),
         dict(list_file=tmp_path / "labelled.txt", root=folder, labelled=True),
     ):
-        found = items(open_pool(source), tmp_path / "lists")
+        found = items(open_pool(source), tmp_path / f"lists-{len(names)}")
         names.append([os.path.relpath(item.path, folder) for item in found])
         assert [item.content is None for item in found] == [False, False, False, True]
         assert "No such file" in found[-1].error
@@ -70,10 +70,10 @@ def test_a_shard_gives_images_with_the_place_of_their_bytes(tmp_path, address):
     for number in range(2):
         write_shard(tmp_path / f"s-{number:02d}.tar", folder)
     start = f"file://{tmp_path}" if address else str(tmp_path)
-    for pattern in ("s-{00..01}.tar", "s-*.tar"):
+    for name, pattern in (("range", "s-{00..01}.tar"), ("pattern", "s-*.tar")):
         pool = open_pool(dict(shards=f"{start}/{pattern}"))
-        found = items(pool, tmp_path)
-        assert len(pool.parts(tmp_path)) == 2 and len(found) == 10
+        found = items(pool, tmp_path / name)
+        assert len(pool.parts(tmp_path / name)) == 2 and len(found) == 10
         for item in found:
             assert item.content == (folder / item.key).read_bytes() == read_bytes(item.path, item.offset, item.size)
         assert len({item.id for item in found}) == 10 and len({content_hash(item.content) for item in found}) == 5
@@ -85,19 +85,19 @@ def test_shards_of_another_file_system_are_read_through_fsspec(tmp_path):
     folder = write_images(tmp_path / "pool", 3)
     path = write_shard(tmp_path / "s.tar", folder)
     fsspec.filesystem("memory").pipe("/bucket/s.tar", path.read_bytes())
-    item = items(open_pool(dict(shards="memory://bucket/s.tar")), tmp_path)[1]
+    item = items(open_pool(dict(shards="memory://bucket/s.tar")), tmp_path / "one")[1]
     assert item.content == read_bytes(item.path, item.offset, item.size) == (folder / item.key).read_bytes()
-    assert items(open_pool(dict(shards="memory://bucket/*.tar")), tmp_path)[1].content == item.content
+    assert items(open_pool(dict(shards="memory://bucket/*.tar")), tmp_path / "all")[1].content == item.content
 
 
 def test_a_shard_that_breaks_off_ends_with_an_item_that_says_so(tmp_path):
     path = write_shard(tmp_path / "s.tar", write_images(tmp_path / "pool", 5, size=40))
     path.write_bytes(path.read_bytes()[:12_000])
-    found = items(open_pool(dict(shards=str(path))), tmp_path)
+    found = items(open_pool(dict(shards=str(path))), tmp_path / "cut")
     assert 1 < len(found) < 6 and found[-1].content is None and "breaks off" in found[-1].error
     assert all(item.content is not None for item in found[:-1])
     packed = write_shard(tmp_path / "p.tar", tmp_path / "pool", compressed=True)
-    assert [item.content for item in items(open_pool(dict(shards=str(packed))), tmp_path)] == [None]
+    assert [item.content for item in items(open_pool(dict(shards=str(packed))), tmp_path / "packed")] == [None]
 
 
 def test_digests_change_with_the_files_of_their_part_alone(tmp_path):
