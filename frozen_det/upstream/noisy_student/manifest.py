@@ -13,7 +13,7 @@ import numpy as np
 from ...errors import InputError
 from ...weights.atomic_write import replacing
 from .label_files import read_vectors
-from .listings.parquet import import_pyarrow
+from .listings.parquet import batches_of, import_pyarrow
 from .pool import read_bytes
 from .pseudo_records import PseudoRecords, not_kept
 from .top_k import top_fields
@@ -113,7 +113,7 @@ def mapped_manifest(manifest) -> Path:
     with pa.parquet.ParquetFile(manifest) as file:
         # The schema, which tells the batches' first copies, comes before the rows: copies are summed up first.
         sums = [0]
-        for batch in file.iter_batches(_ROWS, columns=["copies"]):
+        for batch in batches_of(file, _ROWS, ["copies"]):
             sums.append(sums[-1] + pa.compute.sum(batch.column("copies")).as_py())
         told = json.dumps(dict(manifest=stamp, num_copies=sums[-1], starts=sums[:-1])).encode()
         record = json.loads(file.metadata.metadata[META])
@@ -122,7 +122,7 @@ def mapped_manifest(manifest) -> Path:
         fields = [*(file.schema_arrow.field(name) for name in _KEPT), *soft]
         schema = pa.schema([*fields, ("first", pa.int64())], metadata={META: told})
         with replacing(target) as partial, pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, schema) as out:
-            for place, batch in enumerate(file.iter_batches(_ROWS, columns=[*names, "copies"])):
+            for place, batch in enumerate(batches_of(file, _ROWS, [*names, "copies"])):
                 copies = batch.column("copies").to_numpy()
                 columns = [batch.column(field.name).cast(field.type) for field in fields]
                 out.write_batch(

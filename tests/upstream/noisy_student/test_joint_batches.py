@@ -79,6 +79,18 @@ def test_an_epoch_follows_from_its_number_alone_so_a_resumed_run_goes_on(joint):
     assert [(int(i), i.seed, i.epoch) for i in resumed] == whole[2] != whole[1]
 
 
+def test_an_order_takes_four_bytes_a_copy_and_is_that_of_eight(joint, monkeypatch):
+    wanted = [(int(i), i.seed) for i in JointSampler(joint, 2, 3, seed=1)]
+    permuted, kinds = torch.randperm, []
+
+    def wide(size, generator, dtype):
+        kinds.append(dtype)
+        return permuted(size, generator=generator)
+
+    monkeypatch.setattr(torch, "randperm", wide)
+    assert [(int(i), i.seed) for i in JointSampler(joint, 2, 3, seed=1)] == wanted and set(kinds) == {torch.int32}
+
+
 def test_an_image_that_comes_again_in_an_epoch_has_draws_of_its_own(joint):
     sampler = JointSampler(joint, 2, 3, seed=1)
     keys = [(int(i), i.seed, i.epoch) for i in sampler]  # 30 places for 7 images

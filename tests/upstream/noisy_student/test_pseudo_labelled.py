@@ -4,6 +4,8 @@ import pickle
 import tarfile
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
@@ -14,6 +16,7 @@ from frozen_det.registry import DATASETS
 from frozen_det.upstream.noisy_student import manifest as manifest_records
 from frozen_det.upstream.noisy_student.joint_batches import JointDataset
 from frozen_det.upstream.noisy_student.labelling import label_pool
+from frozen_det.upstream.noisy_student.listings.parquet import batches_of
 from frozen_det.upstream.noisy_student.manifest import ManifestRecords, mapped_manifest
 from frozen_det.upstream.noisy_student.pool import open_pool
 from frozen_det.upstream.noisy_student.selection import select
@@ -101,6 +104,21 @@ def test_records_are_found_across_batches_and_after_pickling(tmp_path, monkeypat
     again = pickle.loads(pickle.dumps(records))
     assert again.path(50) == expected[50] and np.array_equal(again.labels[np.arange(9)], records.labels[np.arange(9)])
     assert records.take(np.array([4, 2])).path(1) == expected[2]
+
+
+def test_a_manifest_is_mapped_row_group_by_row_group(tmp_path):
+    """What is held must not follow the manifest; pyarrow's own iteration keeps all lists of a file."""
+    values = np.random.default_rng(0).random(50_000, np.float32)
+    group = pa.table(dict(logits=pa.ListArray.from_arrays(np.arange(0, 50_001, 10, np.int32), values)))
+    with pq.ParquetWriter(tmp_path / "m.parquet", group.schema) as writer:
+        for _ in range(40):
+            writer.write_table(group)
+    del group
+    base, held, rows = pa.total_allocated_bytes(), 0, 0
+    with pq.ParquetFile(tmp_path / "m.parquet") as file:
+        for batch in batches_of(file, 4096):
+            held, rows = max(held, pa.total_allocated_bytes() - base), rows + len(batch)
+    assert rows == 40 * 5000 and held < 8 * values.nbytes
 
 
 def test_the_mapped_file_follows_its_manifest(tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ....weights.atomic_write import replacing
 from .addresses import identity, stated
-from .parquet import import_pyarrow
+from .parquet import batches_of, import_pyarrow
 
 ROWS = 16_384  # of a row group: a part is read in one or two
 # Looking a file up takes microseconds here and a millisecond over a network, most of it waiting.
@@ -67,7 +67,7 @@ def rows_of(path: Path) -> Iterator[tuple[str, str, int | None, str]]:
     """(folder, name, size, changed) of a file of the listing."""
     pa = import_pyarrow()
     with pa.parquet.ParquetFile(path) as file:
-        for batch in file.iter_batches(ROWS):
+        for batch in batches_of(file, ROWS):
             yield from zip(*(column.to_pylist() for column in batch.columns))
 
 
