@@ -24,6 +24,7 @@ WHAT = {
     "labelling": "labelling",
     "loading": "devices.loading",
     "mixing": "mixing",
+    "study": "study.study",
     "syncs": "pretended_device.syncs",
     "train-step": "devices.train_step",
 }

@@ -1,0 +1,122 @@
+"""The tables of the study as lists of runs, most wanted first; a run that two tables share is trained once."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from ...errors import InputError
+from .arms import ARMS, RATES, StudyRun
+from .sets import NUM_FOLDS, SETS
+
+#: Where each arm chooses its rate: validation images of these sets, first fold.
+RATE_SETS = ("kangaroo", "microcontrollers", "capybara")
+#: Arms of the main table.
+MAIN = tuple(name for name in ARMS if name not in ("fine-tuned with its norms", "scratch"))
+#: Arms of the tables that vary something else.
+FEW = ("frozen", "parallel adapters", "last stage tuned", "fine-tuned", "fine-tuned, a tenth of the rate")
+
+Rates = Mapping[str, float]
+
+
+def rates() -> list[StudyRun]:
+    """Each arm at each rate."""
+    return [
+        StudyRun(one, 0, "Lite0", arm, rate)
+        for one in RATE_SETS
+        for arm in (*MAIN, "scratch")
+        for rate in RATES
+        if arm != "scratch" or one != RATE_SETS[-1]
+    ]
+
+
+def main(rate: Rates, backbone: str = "Lite0", arms=MAIN) -> list[StudyRun]:
+    """Every arm on every set, each fold with a seed of its own."""
+    return [
+        StudyRun(one, fold, backbone, arm, rate[arm], seed=fold)
+        for fold in range(NUM_FOLDS)
+        for one in SETS
+        for arm in arms
+    ]
+
+
+def seeds(rate: Rates) -> list[StudyRun]:
+    """Four more seeds in every fold of two sets."""
+    return [
+        StudyRun(one, fold, "Lite0", arm, rate[arm], seed=fold + 10 * more)
+        for more in range(1, 5)
+        for fold in range(NUM_FOLDS)
+        for one in ("microcontrollers", "kangaroo")
+        for arm in FEW
+    ]
+
+
+def norms(rate: Rates) -> list[StudyRun]:
+    """Fine-tuning with norms that train, against those of the main table."""
+    return [
+        StudyRun(one, fold, "Lite0", "fine-tuned with its norms", rate["fine-tuned"], seed=fold)
+        for fold in range(NUM_FOLDS)
+        for one in RATE_SETS
+    ]
+
+
+def fractions(rate: Rates) -> list[StudyRun]:
+    """A tenth and three tenths of the training images, as many updates."""
+    return [
+        StudyRun(one, fold, "Lite0", arm, rate[arm], seed=fold, share=share)
+        for fold in range(NUM_FOLDS)
+        for share in (0.1, 0.3)
+        for one in ("bccd", "microcontrollers", "playing_cards")
+        for arm in FEW
+    ]
+
+
+def backbones(rate: Rates) -> list[StudyRun]:
+    """The other backbones on three sets."""
+    return [
+        StudyRun(one, fold, backbone, arm, rate[arm], seed=fold)
+        for fold in range(NUM_FOLDS)
+        for one in ("bccd", "kangaroo", "microcontrollers")
+        for backbone in ("Lite1", "MobileNetV2")
+        for arm in FEW
+    ]
+
+
+def scratch(rate: Rates) -> list[StudyRun]:
+    """Random weights on two sets."""
+    return [
+        StudyRun(one, fold, "Lite0", "scratch", rate["scratch"], seed=fold)
+        for fold in range(NUM_FOLDS)
+        for one in ("kangaroo", "microcontrollers")
+    ]
+
+
+TABLES: Mapping[str, Callable[[Rates], list[StudyRun]]] = {
+    "rates": lambda rate: rates(),
+    "main": main,
+    "Lite2": lambda rate: main(rate, "Lite2"),
+    "scratch": scratch,
+    "norms": norms,
+    "fractions": fractions,
+    "backbones": backbones,
+    "seeds": seeds,
+}
+
+
+def chosen_rates(records: list[dict]) -> dict[str, float]:
+    """Of each arm the rate with the best mean validation AP over the sets of :data:`RATE_SETS`.
+
+    Raises:
+        InputError: a run of the table `rates` is missing.
+    """
+    found: dict[str, dict[float, list[float]]] = {}
+    wanted = {run.key for run in rates()}
+    for record in records:
+        if record["key"] in wanted:
+            found.setdefault(record["arm"], {}).setdefault(record["rate"], []).append(record["val_AP"])
+            wanted.discard(record["key"])
+    if wanted:
+        raise InputError(
+            f"expected the table 'rates' before any other, since each arm's learning rate follows from it; "
+            f"{len(wanted)} of its runs are missing. Remedy: frozen-det benchmark study --table rates."
+        )
+    return {arm: max(values, key=lambda rate: (np.mean(values[rate]), -rate)) for arm, values in found.items()}

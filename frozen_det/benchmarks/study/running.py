@@ -1,0 +1,189 @@
+"""One run of the study: train by config as `frozen-det train` does, test once on the fold, resample the images."""
+
+import base64
+import json
+import math
+import shutil
+import time
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...engine.choices import Choices, chosen
+from ...engine.runs import host_scope, new_runner
+from ...engine.training import training_config
+from ...evaluation.bootstrap import average_precisions, matched, resamples
+from ...evaluation.detections import Detections
+from ...evaluation.engines import open_engine
+from ...evaluation.evaluate import evaluate_detections
+from ..measurement import processor
+from .arms import ARMS, BACKBONES, StudyRun
+from .decoders import DECODERS
+from .sets import SETS, write_folds
+
+BATCH = 2
+NUM_RESAMPLES = 200
+_STEPS = 65535  # of a resample's AP in [0, 1], two bytes each
+
+
+def run_config(run: StudyRun, data: Path, work_dir: Path):
+    """The config of a run.
+
+    Args:
+        run: the run.
+        data: folder of its fold.
+        work_dir: of the training.
+    """
+    arm, one, decoder = ARMS[run.arm], SETS[run.set], DECODERS[run.decoder]
+    images = num_images(data, run.share)
+    epochs = max(1, round(run.updates / math.ceil(images / BATCH)))
+    options: dict[str, Any] = {**decoder.options, **arm.options, "optim_wrapper.optimizer.lr": run.rate}
+    options["auto_scale_lr.enable"] = False
+    options["train_cfg.val_interval"] = epochs
+    options["default_hooks.checkpoint"] = dict(
+        _delete_=True,
+        type="frozen_det.LeanCheckpointHook",
+        interval=epochs,
+        max_keep_ckpts=1,
+        save_optimizer=False,
+        save_param_scheduler=False,
+    )
+    options["custom_hooks"] = [
+        dict(type=f"frozen_det.{name}")
+        for name in ("StepSeedHook", "FrozenProofHook", "NaNGuardHook", "NormStatisticsHook")
+    ]
+    options["visualizer.vis_backends"] = [dict(type="LocalVisBackend")]
+    for split in ("train", "val", "test"):
+        options[f"{split}_dataloader.num_workers"] = 0
+        options[f"{split}_dataloader.persistent_workers"] = False
+    options["test_dataloader.dataset.split"] = "test"
+    weights, network = BACKBONES[run.backbone]
+    choices = Choices(
+        data=str(data),
+        epochs=epochs,
+        size=one.size,
+        batch=BATCH,
+        detector=decoder.detector,
+        backbone=weights if arm.pretrained else network,
+        weights=None if arm.pretrained else "random",
+        adapters=arm.adapters,
+    )
+    config, entries = chosen("custom_coco", choices, options, log=_quiet)
+    share = None if run.share == 1 else run.share
+    return training_config(
+        config, entries, work_dir=work_dir, seed=run.seed, fraction=share, fraction_seed=run.fold, log=_quiet
+    )
+
+
+def num_images(data: Path, share: float) -> int:
+    """Training images of a share: at least one of every class, otherwise the share rounded."""
+    content = json.loads((data / "annotations" / "train.json").read_text(encoding="utf-8"))
+    return max(1, round(share * len(content["images"])))
+
+
+def measured(run: StudyRun, root: Path, work: Path) -> dict:
+    """Train and test one run.
+
+    Args:
+        run: the run.
+        root: of the data sets.
+        work: folder for folds and, while it trains, for the run.
+
+    Returns:
+        a record: the run, its numbers, the resampled APs, times and sizes.
+    """
+    data = write_folds(SETS[run.set], root, work / "sets")[run.fold]
+    folder = work / "runs" / run.key
+    shutil.rmtree(folder, ignore_errors=True)
+    wall, processed = time.perf_counter(), time.process_time()
+    with _still(work / "logs" / f"{run.key}.log"), host_scope():
+        cfg = run_config(run, data, folder)
+        runner = new_runner(cfg, concise=True)
+        runner.train()
+        trained_s = time.process_time() - processed
+        last = dict(runner.message_hub.log_scalars)
+        found = _detections(runner)
+    truth = _content(data / "annotations" / "test.json")
+    numbers = evaluate_detections(open_engine(truth), found)
+    content = matched(truth, found)
+    counts = resamples(len(truth["images"]), NUM_RESAMPLES, seed=run.fold)
+    with np.errstate(all="ignore"):
+        resampled = np.nanmean(average_precisions(content, counts), axis=1)
+    model = runner.model
+    record = {
+        **run.to_json(),
+        "epochs": cfg.train_cfg.max_epochs,
+        "steps": runner.iter,
+        "train_images": len(runner.train_dataloader.dataset),
+        "test_images": len(truth["images"]),
+        "numbers": {name: round(value, 5) for name, value in numbers.numbers["bbox"].items()},
+        "classes": {one["name"]: round(one["AP"], 5) for one in numbers.classes["bbox"]},
+        "val_AP": round(_last(last, "val/coco/bbox_mAP"), 5),
+        "loss": round(_last(last, "train/loss"), 4),
+        "resampled": packed(resampled),
+        "trained_params": sum(one.numel() for one in model.parameters() if one.requires_grad),
+        "params": sum(one.numel() for one in model.parameters()),
+        "lean_bytes": max((path.stat().st_size for path in folder.glob("*.pth")), default=0),
+        "train_cpu_s": round(trained_s, 1),
+        "cpu_s": round(time.process_time() - processed, 1),
+        "wall_s": round(time.perf_counter() - wall, 1),
+        "threads": torch.get_num_threads(),
+        "processor": processor(False),
+    }
+    shutil.rmtree(folder, ignore_errors=True)
+    return record
+
+
+def packed(values: np.ndarray) -> str:
+    """APs in [0, 1] as base64 of two bytes each."""
+    return base64.b64encode(np.round(np.clip(values, 0, 1) * _STEPS).astype("<u2").tobytes()).decode()
+
+
+def unpacked(text: str) -> np.ndarray:
+    """What :func:`packed` wrote, to 1 / 65535."""
+    return np.frombuffer(base64.b64decode(text), "<u2") / _STEPS
+
+
+def _detections(runner) -> Detections:
+    loader = runner.build_dataloader(runner.cfg.test_dataloader)
+    runner.model.eval()
+    images = []
+    with torch.no_grad():
+        for batch in loader:
+            for sample in runner.model.test_step(batch):
+                one = sample.pred_instances
+                images.append(
+                    dict(
+                        img_id=sample.img_id,
+                        boxes_xyxy=one.bboxes.double().numpy(),
+                        scores=one.scores.double().numpy(),
+                        labels=one.labels.numpy(),
+                        masks=None,
+                        mask_scores=None,
+                    )
+                )
+    ids = loader.dataset.cat_ids
+    return Detections.from_images(images, ids)
+
+
+def _content(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _last(scalars: dict, name: str) -> float:
+    return float(scalars[name].data[0][-1]) if name in scalars else math.nan
+
+
+def _quiet(line: str) -> None:
+    """Takes a line and leaves it."""
+
+
+@contextmanager
+def _still(log: Path):
+    """What is printed goes to a file."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w", encoding="utf-8") as file, redirect_stdout(file), redirect_stderr(file):
+        yield
