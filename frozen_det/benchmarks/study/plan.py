@@ -20,12 +20,7 @@ Rates = Mapping[str, float]
 
 def rates() -> list[StudyRun]:
     """Each arm at each rate."""
-    return [
-        StudyRun(one, 0, "Lite0", arm, rate)
-        for one in RATE_SETS
-        for arm in (*MAIN, "scratch")
-        for rate in RATES
-    ]
+    return [StudyRun(one, 0, "Lite0", arm, rate) for one in RATE_SETS for arm in (*MAIN, "scratch") for rate in RATES]
 
 
 def main(rate: Rates, backbone: str = "Lite0", arms=MAIN) -> list[StudyRun]:
