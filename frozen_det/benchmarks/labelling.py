@@ -9,6 +9,8 @@ machine does not touch it.
 Selection: rows as a labelled pool would have them, soft vectors for a share of the parts only; time and the process's
 peak memory of select(), in a process of its own. To reach: below 4 GiB. With top-k soft labels the same process then
 draws joint batches of what was kept, each image one ready grey square, which leaves labels, order and batch.
+
+Reading: what a student reads of a pool, see :mod:`.pseudo_labels.shard_reading`.
 """
 
 import json
@@ -21,6 +23,7 @@ import torch
 
 from ..errors import InputError
 from .measurement import Times, peak_resident_bytes, require_from_one, text_table
+from .pseudo_labels import shard_reading
 from .pseudo_labels.made_rows import make_labels
 
 WHAT = DECODING, FORWARD, LABELLING = "decoding", "forward", "labelling"
@@ -100,6 +103,12 @@ def add_arguments(parser) -> None:
     parser.add_argument("--rows-per-part", type=int, default=100_000, help="default 100,000")
     parser.add_argument("--vectors-share", type=float, default=0.01, help="of parts with soft vectors (default 0.01)")
     parser.add_argument("--top-k", type=int, help="soft labels of k classes in the rows, then joint batches of them")
+    parser.add_argument(
+        "--reading",
+        type=int,
+        help="measure reading alone: a pool of so many copies of the pictures of --images, as single files and as "
+        "shards; empties the system's page cache where it may",
+    )
     parser.add_argument("--memory-limit", default="2GB", help="of DuckDB (default 2GB)")
     parser.add_argument("--work-dir", help="where files go; by default a temporary folder")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
@@ -110,6 +119,8 @@ def run(args) -> int:
         require_from_one(args, option)
     if not args.images and not args.rows:
         raise InputError("expected --images, or --rows above 0, got neither: nothing to measure.")
+    if args.reading is not None:
+        return _run_reading(args)
     with tempfile.TemporaryDirectory(prefix="labelling-", dir=args.work_dir) as scratch:
         rates = throughput(args, Path(scratch)) if args.images else []
         cost = selection_cost(args, Path(scratch)) if args.rows else None
@@ -118,6 +129,17 @@ def run(args) -> int:
         print(json.dumps(told | dict(selection=cost and asdict(cost)), indent=1))
     else:
         print(text(args, rates, cost))
+    return 0
+
+
+def _run_reading(args) -> int:
+    require_from_one(args, "reading")
+    if not args.images:
+        raise InputError("expected --images with --reading, a folder of pictures to make the pool of, got none.")
+    with tempfile.TemporaryDirectory(prefix="reading-", dir=args.work_dir) as scratch:
+        asked = (args.images, args.reading, args.repeats, Path(scratch))
+        cost = shard_reading.reading_cost(*asked, peak_resident_bytes)
+    print(json.dumps(asdict(cost), indent=1) if args.json else shard_reading.text(cost))
     return 0
 
 

@@ -111,3 +111,26 @@ def test_top_k_labels_are_made_measured_and_drawn_in_joint_batches(tmp_path, cap
 def test_nothing_to_measure_is_refused(words, named):
     with pytest.raises(InputError, match=named):
         bench.run(options(*words))
+
+
+def test_reading_compares_files_and_shards_of_one_pool(tmp_path, capsys, monkeypatch):
+    root = write_folder(tmp_path, {"ash": 5, "birch": 4}, size=16)
+    reading = bench.shard_reading
+    monkeypatch.setattr(reading, "_CACHES", tmp_path / "absent" / "drop_caches")  # the system's cache stays
+
+    def here(turns, count, seed, peak):
+        return [reading._read(source, decode, count, seed, peak) for source, decode in turns]
+
+    monkeypatch.setattr(reading, "_measured", here)
+    words = ["--images", str(root / "train"), "--reading", "40", "--repeats", "2", "--work-dir", str(tmp_path)]
+    bench.run(options(*words, "--json"))
+    found = json.loads(capsys.readouterr().out)
+    assert found["num_images"] == 40 and found["num_read"] == 4 and "posix_fadvise" in found["emptied"]
+    for way in ("single files", "shards"):
+        assert [len(found[key][way]) for key in ("read", "decoded", "peak_mib")] == [2, 2, 2]
+        assert min(found["read"][way]) > 0 and found["cpu_ms"][way] > 0
+    bench.run(options(*words))
+    assert "shards / single files, with decoding:" in capsys.readouterr().out
+    assert not list(tmp_path.glob("reading-*"))
+    with pytest.raises(InputError, match="--images with --reading"):
+        bench.run(options("--reading", "4"))
