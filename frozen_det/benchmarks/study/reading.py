@@ -55,11 +55,11 @@ class Cell:
     @property
     def estimate(self) -> Estimate:
         """AP with its interval."""
-        return _estimate(float(self.values.mean()), self.resampled.mean(0))
+        return estimate(float(self.values.mean()), self.resampled.mean(0))
 
     def minus(self, other: "Cell") -> Estimate:
         """Difference to another arm on the same folds."""
-        return _estimate(float((self.values - other.values).mean()), (self.resampled - other.resampled).mean(0))
+        return estimate(float((self.values - other.values).mean()), (self.resampled - other.resampled).mean(0))
 
 
 def cell(records: Iterable[dict], folds: int, **what) -> Cell | None:
@@ -96,7 +96,7 @@ def over_sets(cells: Sequence[Cell], others: Sequence[Cell], seed: int = 0) -> E
     draw = np.random.default_rng(seed)
     sets = draw.integers(len(values), size=(_SET_RESAMPLES, len(values)))
     images = draw.integers(resampled.shape[1], size=(_SET_RESAMPLES, len(values)))
-    return _estimate(float(values.mean()), resampled[sets, images].mean(1))
+    return estimate(float(values.mean()), resampled[sets, images].mean(1))
 
 
 @dataclass(frozen=True)
@@ -156,6 +156,7 @@ def seed_spread(records: Iterable[dict]) -> float:
     return float(np.sqrt(sum(np.var(values) * len(values) for values in groups) / freedom))
 
 
-def _estimate(value: float, resampled: np.ndarray) -> Estimate:
+def estimate(value: float, resampled: np.ndarray) -> Estimate:
+    """A value with the interval of (B,) resampled ones, moved by the difference of their mean to the value."""
     low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) - (resampled.mean() - value)
     return Estimate(value, float(low), float(high))

@@ -6,6 +6,7 @@ import math
 import shutil
 import time
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,42 @@ from ...evaluation.detections import Detections
 from ...evaluation.engines import open_engine
 from ...evaluation.evaluate import evaluate_detections
 from ..measurement import processor
-from .arms import ARMS, BACKBONES, StudyRun
-from .decoders import DECODERS
+from .arms import ARMS, BACKBONES, Arm, StudyRun
+from .decoders import DECODERS, StudyDecoder
 from .sets import SETS, write_folds
 
 BATCH = 2
 NUM_RESAMPLES = 200
 _STEPS = 65535  # of a resample's AP in [0, 1], two bytes each
+
+
+@dataclass(frozen=True)
+class ShortTraining:
+    """A training as all of the study are.
+
+    Attributes:
+        data: folder of the data.
+        size: side of the images in px.
+        backbone, weights: as of ``--backbone`` and ``--weights``.
+        arm: how the backbone is used.
+        rate: of AdamW.
+        updates: steps of the optimiser, about: whole epochs.
+        decoder: what is trained behind the backbone.
+        seed: of the run.
+        share, share_seed: of the training images.
+    """
+
+    data: Path
+    size: int
+    backbone: str
+    weights: str | None
+    arm: Arm
+    rate: float
+    updates: int
+    decoder: StudyDecoder = DECODERS["light"]
+    seed: int = 0
+    share: float = 1.0
+    share_seed: int = 0
 
 
 def run_config(run: StudyRun, data: Path, work_dir: Path):
@@ -37,10 +67,29 @@ def run_config(run: StudyRun, data: Path, work_dir: Path):
         data: folder of its fold.
         work_dir: of the training.
     """
-    arm, one, decoder = ARMS[run.arm], SETS[run.set], DECODERS[run.decoder]
-    images = num_images(data, run.share)
-    epochs = max(1, round(run.updates / math.ceil(images / BATCH)))
-    options: dict[str, Any] = {**decoder.options, **arm.options, "optim_wrapper.optimizer.lr": run.rate}
+    arm = ARMS[run.arm]
+    backbone, network = BACKBONES[run.backbone]
+    training = ShortTraining(
+        data,
+        SETS[run.set].size,
+        backbone if arm.pretrained else network,
+        None if arm.pretrained else "random",
+        arm,
+        run.rate,
+        run.updates,
+        DECODERS[run.decoder],
+        run.seed,
+        run.share,
+        run.fold,
+    )
+    return short_config(training, work_dir)
+
+
+def short_config(one: ShortTraining, work_dir: Path):
+    """The config of a short training; its folder, `work_dir`."""
+    images = num_images(one.data, one.share)
+    epochs = max(1, round(one.updates / math.ceil(images / BATCH)))
+    options: dict[str, Any] = {**one.decoder.options, **one.arm.options, "optim_wrapper.optimizer.lr": one.rate}
     options["auto_scale_lr.enable"] = False
     options["train_cfg.val_interval"] = epochs
     options["default_hooks.checkpoint"] = dict(
@@ -60,21 +109,20 @@ def run_config(run: StudyRun, data: Path, work_dir: Path):
         options[f"{split}_dataloader.num_workers"] = 0
         options[f"{split}_dataloader.persistent_workers"] = False
     options["test_dataloader.dataset.split"] = "test"
-    weights, network = BACKBONES[run.backbone]
     choices = Choices(
-        data=str(data),
+        data=str(one.data),
         epochs=epochs,
         size=one.size,
         batch=BATCH,
-        detector=decoder.detector,
-        backbone=weights if arm.pretrained else network,
-        weights=None if arm.pretrained else "random",
-        adapters=arm.adapters,
+        detector=one.decoder.detector,
+        backbone=one.backbone,
+        weights=one.weights,
+        adapters=one.arm.adapters,
     )
     config, entries = chosen("custom_coco", choices, options, log=_quiet)
-    share = None if run.share == 1 else run.share
+    share = None if one.share == 1 else one.share
     return training_config(
-        config, entries, work_dir=work_dir, seed=run.seed, fraction=share, fraction_seed=run.fold, log=_quiet
+        config, entries, work_dir=work_dir, seed=one.seed, fraction=share, fraction_seed=one.share_seed, log=_quiet
     )
 
 
@@ -99,13 +147,13 @@ def measured(run: StudyRun, root: Path, work: Path) -> dict:
     folder = work / "runs" / run.key
     shutil.rmtree(folder, ignore_errors=True)
     wall, processed = time.perf_counter(), time.process_time()
-    with _still(work / "logs" / f"{run.key}.log"), host_scope():
+    with quiet(work / "logs" / f"{run.key}.log"), host_scope():
         cfg = run_config(run, data, folder)
         runner = new_runner(cfg, concise=True)
         runner.train()
         trained_s = time.process_time() - processed
         last = dict(runner.message_hub.log_scalars)
-        found = _detections(runner)
+        found = detections_of(runner)
     truth = _content(data / "annotations" / "test.json")
     numbers = evaluate_detections(open_engine(truth), found)
     content = matched(truth, found)
@@ -147,7 +195,8 @@ def unpacked(text: str) -> np.ndarray:
     return np.frombuffer(base64.b64decode(text), "<u2") / _STEPS
 
 
-def _detections(runner) -> Detections:
+def detections_of(runner) -> Detections:
+    """What a trained runner's model finds in the test images, at its config's thresholds."""
     loader = runner.build_dataloader(runner.cfg.test_dataloader)
     runner.model.eval()
     images = []
@@ -158,9 +207,9 @@ def _detections(runner) -> Detections:
                 images.append(
                     dict(
                         img_id=sample.img_id,
-                        boxes_xyxy=one.bboxes.double().numpy(),
-                        scores=one.scores.double().numpy(),
-                        labels=one.labels.numpy(),
+                        boxes_xyxy=one.bboxes.double().cpu().numpy(),
+                        scores=one.scores.double().cpu().numpy(),
+                        labels=one.labels.cpu().numpy(),
                         masks=None,
                         mask_scores=None,
                     )
@@ -182,7 +231,7 @@ def _quiet(line: str) -> None:
 
 
 @contextmanager
-def _still(log: Path):
+def quiet(log: Path):
     """What is printed goes to a file."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8") as file, redirect_stdout(file), redirect_stderr(file):

@@ -80,7 +80,7 @@ def _one_of(missing: list[StudyRun], data: Path, records: Path, work: Path, tabl
                 continue
             start = time.monotonic()
             record = measured(one, data, work)
-            _append(records, {"key": one.key, **record})
+            append_record(records, {"key": one.key, **record})
         took = time.monotonic() - start
         line = f"{one.key}: AP {record['numbers']['mAP']:.3f}, {took:.0f} s, {len(missing) - 1} left of {table}"
         print(line, file=sys.stderr, flush=True)
@@ -88,7 +88,7 @@ def _one_of(missing: list[StudyRun], data: Path, records: Path, work: Path, tabl
     return None
 
 
-def _append(path: Path, record: dict) -> None:
+def append_record(path: Path, record: dict) -> None:
     """One line at the end; lines of several processes do not mix."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with _held(path), path.open("a", encoding="utf-8") as file:
