@@ -20,5 +20,5 @@ setup(
     long_description_content_type="text/markdown",
     packages=[*find_packages(include=["frozen_det", "frozen_det.*"]), "frozen_det.configs"],
     package_dir={"frozen_det": "frozen_det", "frozen_det.configs": "configs"},
-    package_data={"frozen_det": ["py.typed"], "frozen_det.configs": ["*.py", "*/*.py", "*/*/*.py"]},
+    package_data={"frozen_det": ["py.typed", "advisor/*.json"], "frozen_det.configs": ["*.py", "*/*.py", "*/*/*.py"]},
 )
