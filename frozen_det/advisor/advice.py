@@ -1,65 +1,50 @@
-"""Backbones for a data set, ranked by scores of their frozen features, beside what training them costs here.
+"""Backbones for a data set, and ways to use them, by scores of frozen features, short probes, and costs here.
 
 All backbones see the same objects of the same training images. A score's spread is its standard deviation over random
 halves of the images, which estimates that of the whole (delete-half jackknife); two backbones are told apart where the
-difference of their scores exceeds twice its own spread over the same halves. What is not known is said and not guessed.
+difference of their scores exceeds twice its own spread over the same halves. The best-scored backbones are probed: 100
+updates with the backbone frozen. From the AP of a probe follows what the study leads to expect of each way at its full
+length (:mod:`.expected`). What is not known is said and not guessed.
 """
 
-import math
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
 from ..benchmarks.devices.train_step import Setting
+from ..benchmarks.study.arms import BACKBONES
+from ..benchmarks.study.running import BATCH
 from ..errors import InputError
-from .costs import ADAPTERS, CONFIG, WAYS, StepCost, adapters_for, step_costs
-from .object_features import ObjectFeatures, object_features, training_set
-from .scores import box_logme, h_score, logme, nearest_mean_accuracy
+from .costs import TUNED, step_costs, ways_for
+from .expected import Expectations, Expected, shipped
+from .facts import facts_of
+from .object_features import object_features, training_set
+from .probes import probed, write_split
+from .rows import SCORES, Row, random_halves, ranked, scored_row, unread_scores
 
-#: Scores by their names in tables; all are larger where the features fit better.
-SCORES: dict[str, Callable[[ObjectFeatures], float]] = {
-    "LogME": lambda found: logme(found.features, found.labels),
-    "class means": lambda found: nearest_mean_accuracy(found.features, found.labels),
-    "H-score": lambda found: h_score(found.features, found.labels),
-    "box LogME": lambda found: box_logme(found.features, found.boxes_xyxy, found.sizes_hw),
-}
-_OF_CLASSES = ("LogME", "class means", "H-score")
-_HALVES = 20
-_TOLD_APART = 2.0
-# Objects for each value of a feature below which the H-score's covariance is noise.
-_OBJECTS_PER_VALUE = 5
-_SHARE_OF_FEATURES = 0.5  # of the budget
+_IMAGES_IN_A_PASS = 4
+_SHARE_OF_FEATURES, _SHARE_BEFORE_COSTS = 0.3, 0.8  # of the budget
 
 
-@dataclass
-class Row:
-    """One backbone.
+@dataclass(frozen=True)
+class Choice:
+    """A backbone and a way to use it.
 
     Attributes:
-        name: as of ``--backbone``.
-        architecture: library and name of the network.
-        values: D, of an object's feature.
-        scores: by name; without those that cannot be read.
-        halves: the same on each half of the images, NaN where a half cannot be scored.
-        costs: by way; empty where there was no time.
-        adapters: the kind that the network takes; None for none.
+        row, way: of the advice.
+        expected: AP at the study's length.
+        told_apart: whether the first choice is known to be better; True for itself.
     """
 
-    name: str
-    architecture: str
-    values: int
-    scores: dict[str, float]
-    halves: dict[str, np.ndarray]
-    costs: dict[str, StepCost] = field(default_factory=dict)
-    adapters: str | None = ADAPTERS[0]
-
-    def spread(self, score: str) -> float:
-        """Standard deviation of a score."""
-        found = self.halves[score]
-        return float(np.nanstd(found)) if np.isfinite(found).sum() > 1 else math.nan
+    row: Row
+    way: str
+    expected: Expected
+    told_apart: bool
 
 
 @dataclass
@@ -68,14 +53,16 @@ class Advice:
 
     Attributes:
         rows: the backbones, best mean rank first.
+        choices: what may be expected, most AP first; empty without probes or without a table of the study.
         data, size: folder, and side of the images in px.
         num_images, num_seen, num_objects, num_classes: of the training split; images and objects that were seen.
-        device, batch: of the measured steps.
-        updates: of a training as `train custom` would make it.
+        device: of the measured steps.
+        rates: learning rate by way, of the study.
         cannot_tell: what is not known, in words.
     """
 
     rows: list[Row]
+    choices: list[Choice]
     data: str
     size: int
     num_images: int
@@ -83,9 +70,8 @@ class Advice:
     num_objects: int
     num_classes: int
     device: str
-    batch: int
-    updates: int
-    cannot_tell: list[str]
+    rates: dict[str, float] = field(default_factory=dict)
+    cannot_tell: list[str] = field(default_factory=list)
 
     @property
     def told_by(self) -> list[str]:
@@ -99,24 +85,24 @@ def advise(
     budget_s: float = 1800.0,
     size: int | None = None,
     most_images: int = 500,
+    probes: int = 3,
     steps: int = 3,
-    batch: int = 4,
     device: str | None = None,
     store=None,
     seed: int = 0,
     log: Callable[[str], None] = print,
 ) -> Advice:
-    """Score and measure.
+    """Score, probe and measure.
 
     Args:
-        data: folder, as of ``train custom``.
+        data: folder, as of ``train custom``. Its test split is never read.
         backbones: as of ``--backbone``; None for the packages of :func:`packaged` that are installed.
-        budget_s: seconds; fewer images and fewer measured steps where it does not suffice.
+        budget_s: seconds; fewer images, probes and measured steps where it does not suffice.
         size: side of the images in px; None for what ``train custom`` would take.
-        most_images: training images to see, drawn by the seed.
+        most_images: training images to see for the scores, drawn by the seed.
+        probes: backbones to probe, best-scored first; 0 for none. A probe runs where a training would.
         steps: measured training steps of each backbone and way; 0 for none.
-        batch: images in a step and in a forward pass.
-        device: None for the GPU where there is one.
+        device: of features and measured steps; None for the GPU where there is one.
         store: of feature maps, to be read and written, or None.
         seed: of the draws.
         log: called with lines on what happens.
@@ -124,9 +110,8 @@ def advise(
     Raises:
         InputError: data that cannot be read, an unknown backbone, no backbone at all, no object.
     """
-    from ..config import load_config
     from ..engine.choices.by_annotations import picked
-    from ..engine.choices.by_data import epochs_by_updates, size_by_boxes
+    from ..engine.choices.by_data import size_by_boxes
     from ..host.devices import device_of
 
     start = time.monotonic()
@@ -138,27 +123,53 @@ def advise(
     loaded = {name: loaded_backbone(name, where) for name in names}
     draw = np.random.default_rng(seed)
     order = draw.permutation(len(dataset))[:most_images].tolist()
-    seen = sorted(order[: _affordable(loaded, dataset, order, batch, _SHARE_OF_FEATURES * budget_s)])
+    seen = sorted(order[: _affordable(loaded, dataset, order, _SHARE_OF_FEATURES * budget_s)])
     log(f"{len(seen)} of {len(dataset)} training images at {size} px through {len(names)} backbones")
     rows = []
     halves = random_halves(seen, draw)
     found = None
     for name, backbone in loaded.items():
-        found = object_features(backbone, dataset, seen, batch, store)
-        rows.append(_row(name, backbone.architecture, found, halves))
-        rows[-1].adapters = adapters_for(backbone.body_cfg, backbone.strides)
+        found = object_features(backbone, dataset, seen, _IMAGES_IN_A_PASS, store)
+        rows.append(scored_row(name, backbone.architecture, found, halves))
+        rows[-1].ways = ways_for(backbone.body_cfg, backbone.strides)
         log(f"  {name}: {len(found)} objects")
     assert found is not None
     loaded.clear()
-    cannot_tell = _not_told(rows, found)
+    cannot_tell = unread_scores(rows, found)
     rows = ranked(rows)
-    if steps and not _measure_costs(rows, Setting(size=size, batch=batch, device=where), steps, start + budget_s, log):
+    missing = _probe(rows[:probes], data, size, start + _SHARE_BEFORE_COSTS * budget_s, seed, log)
+    setting = Setting(size=size, batch=BATCH, device=where)
+    if steps and not _measure_costs(rows, setting, steps, start + budget_s, log):
         cannot_tell.append("what a step costs with a backbone marked -: the budget was spent")
-    num = len(content["images"])
-    epochs = epochs_by_updates(num, batch, load_config(CONFIG).train_cfg.max_epochs).value
-    classes = len(dataset.metainfo["classes"])
-    updates = epochs * math.ceil(num / batch)
-    return Advice(rows, data, size, num, len(seen), len(found), classes, where, batch, updates, cannot_tell)
+    study = shipped()
+    cannot_tell += [] if not probes else _not_expected(rows, missing, study, facts_of(content, size))
+    num, classes = len(content["images"]), len(dataset.metainfo["classes"])
+    advice = Advice(rows, [], data, size, num, len(seen), len(found), classes, where, {}, cannot_tell)
+    if study is not None:
+        advice.choices, advice.rates = choices(rows, study), study.rates
+    return advice
+
+
+def choices(rows: Sequence[Row], study: Expectations) -> list[Choice]:
+    """All ways of all backbones that were probed, most expected AP first.
+
+    Args:
+        rows: with their probes.
+        study: what to expect.
+    """
+    found = [
+        (study.expect(row.probe.AP, way), row, way)
+        for row in rows
+        if row.probe is not None
+        for way in row.ways
+        if way in study.ways
+    ]
+    found.sort(key=lambda one: -one[0].AP)
+    keys = [(row.name, row.probe.AP if row.probe else 0.0, way) for _, row, way in found]
+    return [
+        Choice(row, way, expected, key == keys[0] or study.told_apart(keys[0], key))
+        for (expected, row, way), key in zip(found, keys)
+    ]
 
 
 def packaged() -> list[str]:
@@ -192,69 +203,28 @@ def loaded_backbone(name: str, device: str):
     return backbone.to(device).eval()
 
 
-def ranked(rows: Sequence[Row]) -> list[Row]:
-    """The rows by the mean of their ranks in the scores that all of them have; a tie keeps their order."""
-    told_by = [name for name in SCORES if all(name in row.scores for row in rows)]
-    ranks = [sum(sum(other.scores[name] > row.scores[name] for other in rows) for name in told_by) for row in rows]
-    return [rows[place] for place in sorted(range(len(rows)), key=lambda place: ranks[place])]
+def _not_expected(rows: Sequence[Row], missing: str, study: Expectations | None, facts: dict[str, float]) -> list[str]:
+    """Why there is no AP to expect, or how far these data are from those of the study."""
+    words = [missing] if missing else []
+    for row in rows:
+        lacking = [way for way in TUNED if way not in row.ways]
+        if lacking:
+            words.append(f"{'; '.join(lacking)}, with {row.name}: its layers are not named as those of the study")
+    if study is None:
+        return [*words, "the AP to expect: the study has too few finished sets to foretell another"]
+    probed_rows = [row for row in rows if row.probe is not None]
+    if not probed_rows:
+        return words
+    far = study.outside(facts, [row.probe.AP for row in probed_rows if row.probe is not None])
+    known = {network for _, network in BACKBONES.values()}
+    unknown = [row.architecture for row in probed_rows if row.architecture not in known]
+    far += [f"networks: {', '.join(unknown)}, in the study {', '.join(sorted(known))}"] if unknown else []
+    return [*words, f"how near the expected AP is, outside of what the study saw ({'; '.join(far)})"] if far else words
 
 
-def random_halves(images: Sequence[int], draw: np.random.Generator) -> list[np.ndarray]:
-    """Halves of some images, the larger ones where their number is odd, each drawn anew."""
-    return [draw.permutation(images)[: math.ceil(len(images) / 2)] for _ in range(_HALVES)]
-
-
-def not_told_apart(first: Row, other: Row) -> list[str]:
-    """The scores by which two backbones cannot be told apart."""
-    return [
-        name
-        for name in first.scores
-        if name in other.scores
-        and not abs(first.scores[name] - other.scores[name])
-        > _TOLD_APART * float(np.nanstd(first.halves[name] - other.halves[name]))
-    ]
-
-
-def _row(name: str, architecture: str, found: ObjectFeatures, halves: Sequence[np.ndarray]) -> Row:
-    parts = [found.of_images(half) for half in halves]
-    scores, by_half = {}, {}
-    for score, function in SCORES.items():
-        if score == "H-score" and len(found) < _OBJECTS_PER_VALUE * found.features.shape[1]:
-            continue
-        value = _scored(function, found)
-        if math.isfinite(value):
-            scores[score] = value
-            by_half[score] = np.array([_scored(function, part) for part in parts])
-    return Row(name, architecture, found.features.shape[1], scores, by_half)
-
-
-def _scored(function: Callable[[ObjectFeatures], float], found: ObjectFeatures) -> float:
-    try:
-        return function(found)
-    except InputError:  # one class, one object: a half of few images may be so
-        return math.nan
-
-
-def _not_told(rows: Sequence[Row], found: ObjectFeatures) -> list[str]:
-    words = [
-        "the AP to expect, and which of frozen, adapters and fine-tuned reaches more: nothing measured so far ties "
-        "these scores to AP. They say in what order to try"
-    ]
-    missing = [name for name in SCORES if not all(name in row.scores for row in rows)]
-    if len(np.unique(found.labels)) < 2:
-        words.append(f"{', '.join(_OF_CLASSES)}: all objects are of one class")
-    elif missing:
-        most = max(row.values for row in rows)
-        words.append(
-            f"{', '.join(missing)}: {len(found)} objects are too few for {most} values "
-            f"(at least {_OBJECTS_PER_VALUE} objects a value)"
-        )
-    return words
-
-
-def _affordable(loaded: dict, dataset, order: Sequence[int], batch: int, budget_s: float) -> int:
+def _affordable(loaded: dict, dataset, order: Sequence[int], budget_s: float) -> int:
     """How many images all backbones see within a time, at least one batch; by the second of two batches of each."""
-    cost = 0.0
+    cost, batch = 0.0, _IMAGES_IN_A_PASS
     for backbone in loaded.values():
         took = 0.0
         for _ in range(2):
@@ -266,6 +236,26 @@ def _affordable(loaded: dict, dataset, order: Sequence[int], batch: int, budget_
     return max(batch, int(budget_s / max(cost, 1e-9)))
 
 
+def _probe(rows: Sequence[Row], data: str, size: int, end: float, seed: int, log) -> str:
+    """Probe in the order of the rows while there is time; in words, what is missing."""
+    if not rows:
+        return ""
+    took = 0.0
+    with tempfile.TemporaryDirectory(prefix="frozen_det_advise_") as folder:
+        try:
+            split = write_split(data, Path(folder), seed)
+        except InputError as error:
+            return f"the AP to expect, without a probe: {error}"
+        for row in rows:
+            start = time.monotonic()
+            if start + took > end:
+                return "the AP to expect with a backbone without a probe: the budget was spent"
+            row.probe = probed(split, row.name, size, seed)
+            took = time.monotonic() - start
+            log(f"  {row.name}: a probe of {row.probe.steps} updates, AP {row.probe.AP:.3f}, {took:.0f} s")
+    return ""
+
+
 def _measure_costs(rows: Sequence[Row], setting: Setting, steps: int, end: float, log) -> bool:
     """Fill in the costs, in the order of the rows, while there is time; whether there was for all."""
     took = 0.0
@@ -273,7 +263,7 @@ def _measure_costs(rows: Sequence[Row], setting: Setting, steps: int, end: float
         start = time.monotonic()
         if start + took > end:
             return False
-        log(f"  {row.name}: training steps, {', '.join(WAYS)}")
-        row.costs = step_costs(row.name, setting, steps, row.adapters)
+        log(f"  {row.name}: training steps, {'; '.join(row.ways)}")
+        row.costs = step_costs(row.name, setting, steps, row.ways)
         took = time.monotonic() - start
     return True

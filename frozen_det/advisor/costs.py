@@ -1,5 +1,7 @@
-"""What a training step costs on this machine with a backbone that is frozen, has adapters, or is fine-tuned."""
+"""What a training step of the study costs on this machine, for each way to use a backbone, and what is typed for it."""
 
+import math
+import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -8,17 +10,24 @@ from typing import Any
 from ..benchmarks.devices.train_step import Setting
 from ..benchmarks.measured_step import DetectorStep
 from ..benchmarks.measurement import in_turns
+from ..benchmarks.study.arms import ARMS, Arm, StudyRun
+from ..benchmarks.study.decoders import DECODERS
+from ..benchmarks.study.running import BATCH
 from ..config import load_config
+from ..config.option_text import as_options
 from ..engine.choices import Choices, chosen
 from ..errors import InputError
 from ..models import fill_blanks
 
-#: The detector whose steps are measured: what `train custom` takes for boxes.
+#: The detector of all runs of the study, with the decoder below.
 CONFIG = "custom_coco"
-#: Ways to use a backbone.
-WAYS = ("frozen", "adapters", "fine-tuned")
-#: Kinds of adapters, the first that a network can take: beside convolutions, or in a transformer's layers.
-ADAPTERS = ("parallel", "lora")
+DECODER = DECODERS["light"]
+#: Updates of a training at full length.
+UPDATES = StudyRun.updates
+#: Arms of the study that are advised on; LoRA where a network has no place for adapters beside convolutions.
+TUNED = ("last stage tuned", "fine-tuned", "fine-tuned, a tenth of the rate")
+WAYS = ("frozen", "parallel adapters", "LoRA", *TUNED)
+_BODY = "model.detector.backbone."
 _NUM_CLASSES = 80  # of the synthetic objects
 
 
@@ -41,22 +50,22 @@ class StepCost:
     trained_params: int
 
 
-def step_costs(
-    backbone: str, setting: Setting, rounds: int = 3, adapters: str | None = ADAPTERS[0]
-) -> dict[str, StepCost]:
-    """Steps of :data:`CONFIG` on a backbone in every way of :data:`WAYS`, in turns, after one each to warm up.
+def step_costs(backbone: str, setting: Setting, rounds: int, ways: Sequence[str]) -> dict[str, StepCost]:
+    """Steps of the study's light detector on a backbone in every way, in turns, after one each to warm up.
 
     Images are noise with eight objects each and weights are random: neither time nor memory depends on them. Decoding
-    and augmentation of images are left out.
+    and augmentation of images are left out. Ways that differ in the optimiser alone are measured once.
 
     Args:
         backbone: as of ``--backbone``.
         setting: size, batch and device; the number of regions and the repeats of a pyramid are the detector's own.
         rounds: measured steps of every way, at least 1.
-        adapters: kind of adapters, as of :func:`adapters_for`; None leaves them out.
+        ways: of :data:`WAYS`.
     """
-    ways = [way for way in WAYS if way != "adapters" or adapters]
-    steps = {way: DetectorStep(detector_config(backbone, way, adapters), setting) for way in ways}
+    as_built: dict[str, str] = {}
+    for way in ways:
+        as_built[way] = next((other for other in as_built if body_options(other) == body_options(way)), way)
+    steps = {way: DetectorStep(detector_config(backbone, way), setting) for way in as_built if as_built[way] == way}
     kept = {way: step.kept_bytes() / 2**20 for way, step in steps.items()}
     calls: dict[Any, Any] = {way: step.step for way, step in steps.items()}
     gpu = setting.device if setting.device.startswith("cuda") else None
@@ -72,46 +81,72 @@ def step_costs(
             sum(count for count, _ in counts),
             sum(count for count, trained in counts if trained),
         )
-    return found
+    return {way: found[as_built[way]] for way in ways}
 
 
-def adapters_for(body: dict, strides: Sequence[int]) -> str | None:
-    """The first of :data:`ADAPTERS` that has a place in a network; None for none."""
+def ways_for(body: dict, strides: Sequence[int]) -> tuple[str, ...]:
+    """The ways of :data:`WAYS` that a network takes: its layers have the names that the way freezes or adapts.
+
+    LoRA is left out where there are parallel adapters.
+    """
     from ..models import FrozenBackbone
 
-    for kind in ADAPTERS:
+    found: list[str] = []
+    for way in WAYS:
+        if way == "LoRA" and "parallel adapters" in found:
+            continue
         with suppress(InputError):
-            FrozenBackbone(body, "random", strides, adapters=dict(type=kind))
-            return kind
-    return None
+            FrozenBackbone(body, "random", strides, **body_options(way))
+            found.append(way)
+    return tuple(found)
 
 
-def detector_config(backbone: str, way: str, adapters: str | None = ADAPTERS[0]) -> dict:
-    """The complete detector, for 80 classes and on random weights, that the arguments of a way give."""
-    kind, options = _arguments(way, adapters)
-    name, entries = chosen(CONFIG, Choices(backbone=backbone, adapters=kind), options, log=lambda line: None)
+def body_options(way: str) -> dict[str, Any]:
+    """Arguments of the backbone in a way of the study."""
+    arm: Arm = ARMS[way]
+    found = {key.removeprefix(_BODY): value for key, value in arm.options.items() if key.startswith(_BODY)}
+    return {**found, "adapters": dict(type=arm.adapters)} if arm.adapters else found
+
+
+def detector_config(backbone: str, way: str) -> dict:
+    """The complete detector, for 80 classes and on random weights, of a way."""
+    options = {**DECODER.options, **ARMS[way].options}
+    name, entries = chosen(
+        CONFIG, Choices(backbone=backbone, adapters=ARMS[way].adapters), options, log=lambda line: None
+    )
     detector: Mapping = load_config(name, entries).model.detector.to_dict()
     return fill_blanks({**detector, "backbone": _random(detector["backbone"])}, num_classes=_NUM_CLASSES)
-
-
-def _arguments(way: str, adapters: str | None) -> tuple[str | None, dict]:
-    """``--adapters`` and the overrides of a way."""
-    options = {"model.detector.backbone.freeze": False} if way == "fine-tuned" else {}
-    return adapters if way == "adapters" else None, options
 
 
 def _random(backbone: Mapping) -> dict:
     return {**backbone, "weights": "random"}
 
 
-def command(data: str, backbone: str, way: str, adapters: str | None = ADAPTERS[0]) -> str:
-    """What trains this way, without the program's name, as it is typed."""
-    import shlex
+def epochs_of(num_images: int) -> int:
+    """Passes over some training images that are about :data:`UPDATES` updates."""
+    return max(1, round(UPDATES / math.ceil(num_images / BATCH)))
 
-    from ..config.option_text import as_options
 
-    kind, options = _arguments(way, adapters)
-    words = [f"train custom --data {shlex.quote(data)} --backbone {shlex.quote(backbone)}"]
-    words += [f"--adapters {kind}"] if kind else []
-    words += [f"--cfg-options {as_options(options)}"] if options else []
+def decoder_words() -> str:
+    """The overrides of the light decoder as they are typed."""
+    return as_options(dict(DECODER.options))
+
+
+def command(data: str, backbone: str, way: str, size: int, num_images: int, rate: float, decoder: str) -> str:
+    """What trains this way as the study does, without the program's name, as it is typed.
+
+    Args:
+        data: folder.
+        backbone: as of ``--backbone``.
+        way: of :data:`WAYS`.
+        size: side of the images in px.
+        num_images: training images.
+        rate: of AdamW.
+        decoder: words for the decoder's overrides, of :func:`decoder_words`.
+    """
+    arm = ARMS[way]
+    words = [f"train {CONFIG} --data {shlex.quote(data)} --backbone {shlex.quote(backbone)}"]
+    words += [f"--adapters {arm.adapters}"] if arm.adapters else []
+    words += [f"--size {size} --batch {BATCH} --epochs {epochs_of(num_images)}", f"--cfg-options {decoder}"]
+    words += [as_options({"optim_wrapper.optimizer.lr": rate, **arm.options})]
     return " ".join(words)

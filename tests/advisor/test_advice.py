@@ -1,15 +1,15 @@
-"""Ranking, what cannot be told, the budget, and what is measured for each way of using a backbone."""
-
-import math
+"""What is expected of each choice, the budget, the command, and the text for people."""
 
 import numpy as np
 import pytest
 
 from frozen_det.advisor import advice as advice_module
-from frozen_det.advisor import costs as costs_module
-from frozen_det.advisor.advice import SCORES, Advice, Row, advise, not_told_apart, packaged, random_halves, ranked
-from frozen_det.advisor.costs import CONFIG, WAYS, StepCost, adapters_for, command, step_costs
-from frozen_det.advisor.object_features import ObjectFeatures
+from frozen_det.advisor.advice import Advice, advise, choices, packaged
+from frozen_det.advisor.costs import UPDATES, WAYS, StepCost
+from frozen_det.advisor.expected import Cell, Expectations, logit, probability
+from frozen_det.advisor.facts import FACTS
+from frozen_det.advisor.probes import Probe
+from frozen_det.advisor.rows import Row
 from frozen_det.advisor.tables import advice_text
 from frozen_det.benchmarks.devices.train_step import Setting
 from frozen_det.cli import run_command
@@ -17,81 +17,69 @@ from frozen_det.cli.choosing.advise import seconds_of
 from frozen_det.errors import InputError
 from frozen_det.models import FrozenBackbone
 
+PLAIN = tuple(way for way in WAYS if way != "LoRA")
 
-def row(name, scores, spread=0.01, costs=None) -> Row:
+
+def row(name, scores, spread=0.01, costs=None, probe=None, ways=PLAIN) -> Row:
     halves = {key: value + spread * np.array([-1.0, 1.0, -1.0, 1.0]) for key, value in scores.items()}
-    return Row(name, f"timm/{name}", 8, scores, halves, costs or {})
+    probe = None if probe is None else Probe(probe, 0.02, 60, 40, 100, 12.0, 13.0)
+    return Row(name, f"timm/{name}", 8, scores, halves, costs or {}, ways, probe)
 
 
 def cost(seconds=2.0) -> StepCost:
     return StepCost(seconds, 0.2, 1.5, 100.0, 3_000_000, 1_000_000)
 
 
-def test_the_order_is_that_of_mean_ranks_in_scores_that_all_have():
-    rows = [
-        row("first", {"LogME": 0.1, "class means": 0.5, "H-score": 9.0}),
-        row("second", {"LogME": 0.3, "class means": 0.6}),
-        row("third", {"LogME": 0.4, "class means": 0.2}),
+def study(noise=0.0) -> Expectations:
+    """Frozen is the probe, fine-tuned 0.5 more in logits, adapters 0.02 less; each cell strays by `noise`."""
+    draw, gains = np.random.default_rng(0), {"frozen": 0.0, "fine-tuned": 0.5, "parallel adapters": -0.02}
+    cells = [
+        Cell(
+            one,
+            body,
+            probe + more,
+            {way: probability(logit(probe + more) + gain + noise * draw.normal()) for way, gain in gains.items()},
+        )
+        for one, probe in zip("abcd", (0.1, 0.2, 0.3, 0.4))
+        for body, more in (("x", 0.0), ("y", 0.05))
     ]
-    # Ranks in LogME: 2, 1, 0; in class means: 1, 0, 2. The H-score is not everyone's.
-    assert [one.name for one in ranked(rows)] == ["second", "third", "first"]
+    return Expectations(cells, {one: dict.fromkeys(FACTS, 10.0) for one in "abcd"}, {"frozen": 0.003})
 
 
-def test_backbones_are_told_apart_by_twice_the_spread_of_their_difference():
-    first = row("a", {"LogME": 1.0, "H-score": 1.0})
-    other = row("b", {"LogME": 0.9, "H-score": 0.9})
-    other.halves["LogME"] = first.halves["LogME"] - 0.1 + 0.049 * np.array([1.0, -1.0, 1.0, -1.0])
-    assert not_told_apart(first, other) == []
-    other.halves["LogME"] = first.halves["LogME"] - 0.1 + 0.051 * np.array([1.0, -1.0, 1.0, -1.0])
-    assert not_told_apart(first, other) == ["LogME"]
-    assert not_told_apart(first, first) == ["LogME", "H-score"]
+def advice(rows, **others) -> Advice:
+    return Advice(rows, [], "my data", 320, 100, 50, 400, 3, "cpu", **others)
 
 
-def made(num=60, dim=4, classes=2, images=12, seed=0) -> ObjectFeatures:
-    draw = np.random.default_rng(seed)
-    labels = np.arange(num) % classes
-    features = draw.normal(size=(num, dim)).astype(np.float32) + 2 * labels[:, None].astype(np.float32)
-    corners = draw.uniform(0, 40, (num, 2))
-    boxes = np.concatenate([corners, corners + draw.uniform(4, 40, (num, 2))], 1)
-    return ObjectFeatures(features, labels, boxes, np.full((num, 2), 100), np.arange(num) % images)
+def test_choices_are_all_ways_of_all_probed_backbones_most_first():
+    rows = [row("a", {}, probe=0.2, ways=("frozen", "last stage tuned")), row("b", {}, probe=0.3), row("c", {})]
+    found = choices(rows, study())
+    assert [(one.row.name, one.way) for one in found] == [
+        ("b", "fine-tuned"),
+        ("b", "frozen"),
+        ("b", "parallel adapters"),
+        ("a", "frozen"),
+    ]
+    assert [one.expected.AP for one in found[1:]] == pytest.approx([0.3, probability(logit(0.3) - 0.02), 0.2])
+    assert all(one.told_apart for one in found)
 
 
-def test_the_spread_of_random_halves_is_that_of_new_draws():
-    """Against what it stands for: the standard deviation over new draws of as many images."""
-    halves_of = lambda seed: random_halves(range(40), np.random.default_rng(seed))  # noqa: E731
-    rows = [advice_module._row("a", "timm/a", made(200, 3, 2, 40, seed), halves_of(seed)) for seed in range(12)]
-    for score in ("LogME", "H-score"):
-        drawn = np.std([one.scores[score] for one in rows])
-        told = np.mean([one.spread(score) for one in rows])
-        assert 0.6 < told / drawn < 1.6, (score, told, drawn)
-    assert [len(set(half)) for half in random_halves(range(5), np.random.default_rng(0))] == [3] * 20
+def test_a_choice_within_the_noise_of_the_first_is_not_told_apart():
+    found = choices([row("a", {}, probe=0.3, ways=("frozen", "parallel adapters"))], study(0.1))
+    assert [one.told_apart for one in found] == [True, False]
+    text = advice_text(_with(advice([found[0].row]), found))
+    assert "0 of 1 others are known to be worse" in text
+    assert f"cannot tell from the first: a {found[1].way}." in text
 
 
-def test_what_cannot_be_scored_is_said_and_left_out():
-    one_class, few = made(classes=1), made(num=8, dim=4)
-    halves = [np.arange(6), np.arange(6, 12)]
-    single = advice_module._row("a", "timm/a", one_class, halves)
-    assert list(single.scores) == ["box LogME"]
-    assert "all objects are of one class" in advice_module._not_told([single], one_class)[1]
-    small = advice_module._row("a", "timm/a", few, halves)
-    assert "H-score" not in small.scores and "LogME" in small.scores
-    assert "H-score: 8 objects are too few for 4 values" in advice_module._not_told([small], few)[1]
-    full = advice_module._row("a", "timm/a", made(), halves)
-    assert list(full.scores) == list(SCORES)
-    (only,) = advice_module._not_told([full], made())
-    assert only.startswith("the AP to expect, and which of frozen, adapters and fine-tuned")
-
-
-def test_halves_that_cannot_be_scored_leave_no_spread():
-    found = made()
-    alone = advice_module._row("a", "timm/a", found, [found.images[found.labels == 0][:1]])
-    assert math.isnan(alone.spread("LogME")) and math.isfinite(alone.scores["LogME"])
+def _with(one: Advice, found) -> Advice:
+    one.choices = found
+    return one
 
 
 def test_costs_are_measured_while_there_is_time(monkeypatch):
     clock = iter([0.0, 40.0, 40.0, 80.0, 80.0])
     monkeypatch.setattr(advice_module.time, "monotonic", lambda: next(clock))
-    monkeypatch.setattr(advice_module, "step_costs", lambda name, setting, steps, adapters: {"frozen": cost()})
+    monkeypatch.setattr(advice_module, "step_costs", lambda name, setting, steps, ways: {"frozen": cost()})
     rows = [row(name, {"LogME": 0.1}) for name in "abc"]
     assert not advice_module._measure_costs(rows, Setting(size=64), 3, 100.0, lambda line: None)
     assert [bool(one.costs) for one in rows] == [True, True, False]  # a third would end at 120 s
@@ -103,8 +91,8 @@ def test_as_many_images_are_seen_as_the_budget_allows(monkeypatch):
     monkeypatch.setattr(advice_module.time, "monotonic", lambda: float(next(clock)))
     monkeypatch.setattr(advice_module, "object_features", lambda *args: None)
     loaded = {"a": None, "b": None}
-    assert advice_module._affordable(loaded, [], list(range(9)), 4, 30.0) == 20
-    assert advice_module._affordable(loaded, [], list(range(9)), 4, 0.0) == 4  # a batch at least
+    assert advice_module._affordable(loaded, [], list(range(9)), 30.0) == 20
+    assert advice_module._affordable(loaded, [], list(range(9)), 0.0) == 4  # a batch at least
 
 
 @pytest.mark.parametrize("text, seconds", [("90s", 90), ("30m", 1800), ("1.5h", 5400), (" 2M ", 120)])
@@ -122,6 +110,7 @@ def test_a_budget_that_is_none_is_refused(text):
     "options, words",
     [
         (["--steps", "-1"], "--steps from 0 on, got -1"),
+        (["--probes", "-1"], "--probes from 0 on, got -1"),
         (["--images", "0"], "--images from 1 on, got 0"),
         (["--size", "16"], "--size from 32 on, got 16"),
         (["--budget", "soon"], "1.5h after --budget, got 'soon'"),
@@ -141,51 +130,61 @@ def test_without_packages_backbones_must_be_named(monkeypatch):
         packaged()
 
 
-def test_the_table_has_no_ap_and_says_what_is_not_known():
-    costs = dict.fromkeys(WAYS, cost())
-    rows = [row("resnet18", {"LogME": 1.0}, costs=costs), row("resnet10t", {"LogME": 0.999}, spread=0.02)]
-    found = Advice(rows, "my data", 320, 100, 50, 400, 3, "cpu", 4, 1800, ["the AP to expect"])
-    text = advice_text(found)
+def test_probes_are_trained_while_there_is_time(monkeypatch, tmp_path):
+    clock = iter([0.0, 40.0, 40.0, 80.0, 80.0])
+    monkeypatch.setattr(advice_module.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(advice_module, "write_split", lambda data, folder, seed: folder)
+    monkeypatch.setattr(advice_module, "probed", lambda split, name, size, seed: row("", {}, probe=0.2).probe)
+    rows = [row(name, {}) for name in "abc"]
+    said = advice_module._probe(rows, "data", 64, 100.0, 0, lambda line: None)
+    assert [one.probe is not None for one in rows] == [True, True, False]
+    assert said == "the AP to expect with a backbone without a probe: the budget was spent"
+    assert advice_module._probe([], "data", 64, 0.0, 0, lambda line: None) == ""
+
+
+def test_why_there_is_no_AP_or_how_far_it_can_be_trusted_is_said():
+    rows, near = [row("tf_efficientnet_lite0", {}, probe=0.2)], dict.fromkeys(FACTS, 10.0)
+    assert advice_module._not_expected(rows, "", study(), near) == []
+    (words,) = advice_module._not_expected(rows, "", study(), {**near, "classes": 80.0})
+    assert words == "how near the expected AP is, outside of what the study saw (classes: 80, in the study 10 to 10)"
+    (words,) = advice_module._not_expected(rows, "", None, near)
+    assert words.startswith("the AP to expect: the study has too few finished sets")
+    assert advice_module._not_expected([row("a", {})], "no time", study(), {**near, "classes": 80.0}) == ["no time"]
+    lacking, far = advice_module._not_expected([row("vit", {}, probe=0.2, ways=("frozen",))], "", study(), near)
+    assert lacking == (
+        "last stage tuned; fine-tuned; fine-tuned, a tenth of the rate, with vit: its layers are not named as those of "
+        "the study"
+    )
+    assert "networks: timm/vit, in the study timm/mobilenetv2_100, timm/tf_efficientnet_lite0" in far
+
+
+def test_the_text_ranks_choices_beside_their_costs_and_says_what_is_not_known():
+    costs = dict.fromkeys(PLAIN, cost())
+    rows = [row("resnet18", {"LogME": 1.0}, costs=costs, probe=0.3), row("resnet10t", {"LogME": 0.999}, spread=0.02)]
+    found = advice(rows, rates={"frozen": 0.003}, cannot_tell=["the weather"])
+    text = advice_text(_with(found, choices(rows, study())))
     assert "my data: 50 of 100 training images seen at 320 px, 400 objects, 3 classes" in text
     assert "resnet18 and resnet10t cannot be told apart by LogME." in text
     lines = [line.split() for line in text.splitlines()]
-    assert ["resnet18", "timm/resnet18", "8", "1.000", "0.010", *"------"] in lines
-    assert ["resnet18", "adapters", "1.00", "2.00", "0.10", "1.50", "100", "1.0"] in lines  # 1800 steps of 2 s
-    assert ["resnet10t", "fine-tuned", *"------"] in lines
-    assert "cannot tell: the AP to expect." in text and text.count("AP") == 1
-    assert "frozen-det train custom --data 'my data' --backbone resnet18 --adapters parallel" in text
+    assert ["resnet18", "timm/resnet18", "8", "1.000", "0.010", *"------", "0.300", "0.020"] in lines
+    minutes = f"{UPDATES * 2 / 60:.1f}"
+    assert ["resnet18", "frozen", "0.30", "0.30", "to", "0.30", "1.00", "2.00", "0.10", "1.50", "100", minutes] in lines
+    assert ["resnet10t", "fine-tuned", *"--------"] in lines
+    # The first three are foretold, then what is not, in the order of the backbones.
+    table = text[text.index("What to expect") :]
+    order = [line.split()[:2] for line in table.splitlines() if line.startswith("resnet")]
+    assert order[:4] == [["resnet18", way] for way in ("fine-tuned", "frozen", "parallel", "last")]
+    assert "First: resnet18 fine-tuned; 2 of 2 others are known to be worse." in text
+    assert "cannot tell: the weather." in text
+    assert "frozen-det train custom_coco --data 'my data' --backbone resnet18 --adapters parallel --size 320" in text
+    assert "--epochs 8 --cfg-options $LIGHT optim_wrapper.optimizer.lr=0.003" in text
+    assert text.count("train custom_coco") == 2 * len(PLAIN)
 
 
-def test_commands_set_what_was_measured():
-    assert command("d", "timm/resnet18", "frozen") == "train custom --data d --backbone timm/resnet18"
-    assert command("d", "timm/resnet18", "fine-tuned").endswith("--cfg-options model.detector.backbone.freeze=False")
-
-
-def test_transformers_get_adapters_that_they_can_take(monkeypatch):
-    vit = dict(type="timm", name="vit_tiny_patch16_224", depth=2)
-    assert adapters_for(vit, (16,)) == "lora"
-    assert adapters_for(dict(type="timm", name="resnet10t"), (8, 16)) == "parallel"
-    assert command("d", "timm/vit", "adapters", "lora").endswith("--adapters lora")
-    monkeypatch.setattr(costs_module, "ADAPTERS", ("parallel",))
-    assert adapters_for(vit, (16,)) is None
-    none = row("vit", {"LogME": 1.0})
-    none.adapters = None
-    text = advice_text(Advice([none], "d", 320, 9, 9, 9, 3, "cpu", 4, 9, []))
-    assert "--adapters" not in text and text.count("train custom") == 2
-
-
-def test_a_step_trains_what_each_way_trains():
-    found = step_costs("timm/resnet10t", Setting(size=64), rounds=1)
-    assert list(found) == ["frozen", "adapters", "fine-tuned"]
-    body = dict(type="timm", name="resnet10t")
-    whole = FrozenBackbone(body, "random", (4, 8, 16, 32), freeze=False)
-    adapted = FrozenBackbone(body, "random", (4, 8, 16, 32), adapters=dict(type="parallel"))
-    decoder = found["frozen"].trained_params
-    assert found["fine-tuned"].trained_params - decoder == sum(p.numel() for p in whole.parameters() if p.requires_grad)
-    assert found["adapters"].trained_params - decoder == sum(p.numel() for p in adapted.parameters() if p.requires_grad)
-    assert found["frozen"].kept_mib < found["adapters"].kept_mib
-    assert all(one.seconds > 0 and one.cpu_seconds > 0 for one in found.values())
-    assert CONFIG == "custom_coco"
+def test_without_a_table_of_the_study_the_text_has_no_AP():
+    text = advice_text(advice([row("resnet18", {"LogME": 1.0}, probe=0.3)]))
+    assert "First:" not in text and "cannot tell from" not in text
+    assert ["resnet18", "frozen", *"--------"] in [line.split() for line in text.splitlines()]
 
 
 def test_one_pass_over_real_photographs_ranks_trained_features_first(real_data, tmp_path, capsys):
@@ -202,9 +201,9 @@ def test_one_pass_over_real_photographs_ranks_trained_features_first(real_data, 
     export_backbone(scratch, tmp_path / "scratch.pth")
     lines: list = []
     data, names = str(real_data / "bccd"), [str(tmp_path / "scratch.pth"), trained]
-    found = advise(data, names, 600, size=96, most_images=4, steps=0, device="cpu", log=lines.append)
+    found = advise(data, names, 600, size=96, most_images=4, probes=0, steps=0, device="cpu", log=lines.append)
     assert found.rows[0].name == trained and found.rows[0].architecture == "timm/tf_efficientnet_lite0"
     assert (found.num_seen, found.num_images, found.num_classes) == (4, 205, 3)
     assert found.rows[0].values == 24 + 40 + 112 + 320 and "4 of 205" in lines[0]
     assert not found.rows[0].costs and any("H-score" in words for words in found.cannot_tell)
-    assert found.updates == 24 * 52
+    assert found.choices == [] and found.rows[0].ways == PLAIN

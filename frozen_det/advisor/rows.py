@@ -1,0 +1,116 @@
+"""One backbone's scores, their spread, and the order that follows from them."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..errors import InputError
+from .costs import StepCost
+from .object_features import ObjectFeatures
+from .probes import Probe
+from .scores import box_logme, h_score, logme, nearest_mean_accuracy
+
+#: Scores by their names in tables; all are larger where the features fit better.
+SCORES: dict[str, Callable[[ObjectFeatures], float]] = {
+    "LogME": lambda found: logme(found.features, found.labels),
+    "class means": lambda found: nearest_mean_accuracy(found.features, found.labels),
+    "H-score": lambda found: h_score(found.features, found.labels),
+    "box LogME": lambda found: box_logme(found.features, found.boxes_xyxy, found.sizes_hw),
+}
+_OF_CLASSES = ("LogME", "class means", "H-score")
+# Objects for each value of a feature below which the H-score's covariance is noise.
+_OBJECTS_PER_VALUE = 5
+_HALVES = 20
+_TOLD_APART = 2.0
+
+
+@dataclass
+class Row:
+    """One backbone.
+
+    Attributes:
+        name: as of ``--backbone``.
+        architecture: library and name of the network.
+        values: D, of an object's feature.
+        scores: by name; without those that cannot be read.
+        halves: the same on each half of the images, NaN where a half cannot be scored.
+        costs: by way; empty where there was no time.
+        ways: of :data:`.costs.WAYS` that the network takes.
+        probe: None where none was trained.
+    """
+
+    name: str
+    architecture: str
+    values: int
+    scores: dict[str, float]
+    halves: dict[str, np.ndarray]
+    costs: dict[str, StepCost] = field(default_factory=dict)
+    ways: tuple[str, ...] = ()
+    probe: Probe | None = None
+
+    def spread(self, score: str) -> float:
+        """Standard deviation of a score."""
+        found = self.halves[score]
+        return float(np.nanstd(found)) if np.isfinite(found).sum() > 1 else math.nan
+
+
+def scored_row(name: str, architecture: str, found: ObjectFeatures, halves: Sequence[np.ndarray]) -> Row:
+    """Scores of a backbone's object features, on all images and on each half."""
+    parts = [found.of_images(half) for half in halves]
+    scores = scores_of(found)
+    by_half = {name: np.array([_scored(name, part) for part in parts]) for name in scores}
+    return Row(name, architecture, found.features.shape[1], scores, by_half)
+
+
+def scores_of(found: ObjectFeatures) -> dict[str, float]:
+    """Every score that can be read: of two classes where it needs them, of enough objects."""
+    values = {name: _scored(name, found) for name in SCORES}
+    if len(found) < _OBJECTS_PER_VALUE * found.features.shape[1]:
+        del values["H-score"]
+    return {name: value for name, value in values.items() if math.isfinite(value)}
+
+
+def ranked(rows: Sequence[Row]) -> list[Row]:
+    """The rows by the mean of their ranks in the scores that all of them have; a tie keeps their order."""
+    told_by = [name for name in SCORES if all(name in row.scores for row in rows)]
+    ranks = [sum(sum(other.scores[name] > row.scores[name] for other in rows) for name in told_by) for row in rows]
+    return [rows[place] for place in sorted(range(len(rows)), key=lambda place: ranks[place])]
+
+
+def random_halves(images: Sequence[int], draw: np.random.Generator) -> list[np.ndarray]:
+    """Halves of some images, the larger ones where their number is odd, each drawn anew."""
+    return [draw.permutation(images)[: math.ceil(len(images) / 2)] for _ in range(_HALVES)]
+
+
+def not_told_apart(first: Row, other: Row) -> list[str]:
+    """The scores by which two backbones cannot be told apart."""
+    return [
+        name
+        for name in first.scores
+        if name in other.scores
+        and not abs(first.scores[name] - other.scores[name])
+        > _TOLD_APART * float(np.nanstd(first.halves[name] - other.halves[name]))
+    ]
+
+
+def unread_scores(rows: Sequence[Row], found: ObjectFeatures) -> list[str]:
+    """In words, which scores cannot be read of all backbones, and why."""
+    missing = [name for name in SCORES if not all(name in row.scores for row in rows)]
+    if len(np.unique(found.labels)) < 2:
+        return [f"{', '.join(_OF_CLASSES)}: all objects are of one class"]
+    if not missing:
+        return []
+    most = max(row.values for row in rows)
+    return [
+        f"{', '.join(missing)}: {len(found)} objects are too few for {most} values "
+        f"(at least {_OBJECTS_PER_VALUE} objects a value)"
+    ]
+
+
+def _scored(name: str, found: ObjectFeatures) -> float:
+    try:
+        return SCORES[name](found)
+    except InputError:  # one class, one object: a half of few images may be so
+        return math.nan
