@@ -5,13 +5,14 @@ frozen-det benchmark copy-paste --help
 """
 
 import argparse
-import importlib
+import importlib.util
 
 from ..errors import InputError
 
-# WHAT as typed -> module frozen_det.benchmarks.<name>, which has add_arguments(parser) and run(args).
+# WHAT as typed -> module, relative to frozen_det.benchmarks, which has add_arguments(parser) and run(args).
 WHAT = {
     "adapters": "adapters",
+    "advisor": ".advisor.study.command",
     "backbones": "backbones",
     "checkpoint": "checkpoint",
     "copy-paste": "copy_paste",
@@ -39,7 +40,7 @@ def add_arguments(parser) -> None:
 
 def run(args) -> int:
     try:
-        module = importlib.import_module(f"frozen_det.benchmarks.{WHAT[args.what]}")
+        module = importlib.import_module(_full_name(WHAT[args.what]))
     except ModuleNotFoundError as error:
         if error.name and error.name.startswith("frozen_det"):
             raise InputError(f"expected the part {args.what!r} to be installed, got none ({error.name})") from error
@@ -53,12 +54,16 @@ def run(args) -> int:
     return module.run(parser.parse_args(args.options)) or 0
 
 
+def _full_name(module: str) -> str:
+    return importlib.util.resolve_name(f".{module}", "frozen_det.benchmarks")
+
+
 def _first_line(module: str) -> str:
     """First line of a benchmark's docstring, read without importing it."""
     import ast
     from pathlib import Path
 
-    path = Path(__file__).parent.parent / "benchmarks" / f"{module.replace('.', '/')}.py"
+    path = Path(__file__).parents[2] / f"{_full_name(module).replace('.', '/')}.py"
     if not path.exists():
         return "(not installed)"
     return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n")[0]

@@ -1,0 +1,160 @@
+"""Sets foretold from others: choices, regrets, orders and their intervals, on grids whose answers are known."""
+
+import numpy as np
+import pytest
+from scipy.stats import kendalltau
+
+from frozen_det.advisor.expected import Cell, Expectations, logit, probability
+from frozen_det.advisor.study import leave_one_out
+from frozen_det.advisor.study.grid import Grid
+from frozen_det.advisor.study.leave_one_out import (
+    ADVISOR,
+    BY_TOP1,
+    MEAN_RANK,
+    PROBE,
+    WITH_PROBE,
+    claims,
+    covered,
+    enough,
+    foretold,
+    kendall_tau,
+    mean_regrets,
+    orders_of_scores,
+    regrets,
+    tau_of_all,
+    taus,
+)
+
+from .made import score_record
+
+SETS = {"a": 0.1, "b": 0.2, "c": 0.3, "d": 0.4, "e": 0.25}
+GAINS = {"frozen": 0.0, "fine-tuned": -0.5, "last stage tuned": 0.4}
+
+
+def made(bodies=(("Lite0", 0.0), ("Lite2", 0.2)), turned=(), stray=0.0) -> Grid:
+    """The model itself; of the sets in `turned` the gains have the other sign. The larger body has the larger probe."""
+    grid, draw = Grid(), np.random.default_rng(0)
+    for one, level in SETS.items():
+        for body, more in bodies:
+            z = logit(level) + more
+            sign = -1 if one in turned else 1
+            AP = {way: probability(0.3 + z + sign * gain) for way, gain in GAINS.items()}
+            grid.cells.append(Cell(one, body, probability(z), AP))
+            grid.scores[one, body] = score_record(one, body, probability(z), **{"box LogME": -more, "LogME": more})
+            for way, value in AP.items():
+                grid.samples[one, body, way] = np.append(value, np.clip(value + stray * draw.normal(size=50), 0, 1))
+    return grid
+
+
+def test_sets_like_the_others_are_foretold_and_cost_nothing():
+    grid = made()
+    assert taus(grid) == pytest.approx(dict.fromkeys(SETS, 1.0))
+    guess = foretold(grid.cells, "a")
+    assert guess["Lite2", "fine-tuned"] == pytest.approx(probability(0.3 + logit(0.1) + 0.2 - 0.5))
+    found = regrets(grid)
+    assert found[ADVISOR] == dict.fromkeys(SETS, (("Lite2", "last stage tuned"), 0.0))
+    tau = tau_of_all(grid)
+    assert (tau.value, tau.low, tau.high) == pytest.approx((1, 1, 1))
+
+
+def test_a_set_far_from_the_others_is_outside_of_its_intervals_and_widens_theirs():
+    grid, draw = made(), np.random.default_rng(1)
+    for place, cell in enumerate(grid.cells):
+        far = 3.0 if cell.set == "a" else 0.01 * draw.normal()
+        AP = {way: probability(logit(value) + far + 0.01 * draw.normal()) for way, value in cell.AP.items()}
+        grid.cells[place] = Cell(cell.set, cell.backbone, cell.probe, AP)
+    assert covered(grid) == (24, 30)
+
+
+def test_rules_choose_what_their_names_say_and_regret_it():
+    grid = made()
+    found = regrets(grid)
+    best = {one: grid.cells[2 * place + 1].AP["last stage tuned"] for place, one in enumerate(SETS)}
+    cells = {(cell.set, cell.backbone): cell.AP for cell in grid.cells}
+    for rule, choice in (
+        ("largest top-1, frozen", ("Lite2", "frozen")),
+        ("largest top-1, fine-tuned", ("Lite2", "fine-tuned")),
+        ("smallest, frozen", ("Lite0", "frozen")),
+    ):
+        for one in SETS:
+            got, regret = found[rule][one]
+            assert got == choice
+            assert regret == pytest.approx(best[one] - cells[one, choice[0]][choice[1]])
+    assert {choice for choice, _ in found["the best on the other sets"].values()} == {("Lite2", "last stage tuned")}
+    regret, more = mean_regrets(grid)["smallest, frozen"]
+    assert regret.value == pytest.approx(np.mean([value for _, value in found["smallest, frozen"].values()]))
+    assert more.value == pytest.approx(regret.value) and more.low <= more.value <= more.high
+    assert mean_regrets(grid)[ADVISOR][1] is None
+
+
+def test_a_set_unlike_the_others_is_a_regret_and_no_number_of_its_own_is_used():
+    grid = made(turned=("a",))
+    found = regrets(grid)
+    assert found[ADVISOR]["a"][0] == ("Lite2", "last stage tuned") and taus(grid)["a"] < 0
+    AP = {cell.backbone: cell.AP for cell in grid.cells if cell.set == "a"}["Lite2"]
+    assert found[ADVISOR]["a"][1] == pytest.approx(AP["fine-tuned"] - AP["last stage tuned"])
+    other = [Cell(one.set, one.backbone, one.probe, dict.fromkeys(one.AP, 0.5)) for one in grid.cells if one.set == "a"]
+    rest = [cell for cell in grid.cells if cell.set != "a"]
+    assert foretold([*other, *rest], "a") == foretold(grid.cells, "a")
+    told, right, pairs = claims(grid)
+    assert pairs == 5 * 15 and 0 < right < told <= pairs
+
+
+def test_intervals_hold_the_draw_of_sets_and_of_images():
+    still, stray = made(turned=("a", "b")), made(turned=("a", "b"), stray=0.05)
+    narrow, wide = (mean_regrets(grid)[ADVISOR][0] for grid in (still, stray))
+    assert narrow.value == pytest.approx(wide.value)
+    assert narrow.high - narrow.low > 0.05 and wide.high - wide.low > narrow.high - narrow.low
+    one = made(stray=0.0)
+    regret = mean_regrets(one)[ADVISOR][0]
+    assert (regret.low, regret.high) == (0, 0)
+
+
+def test_resampled_images_do_not_lift_tau_above_one():
+    found = tau_of_all(made(stray=0.1))
+    assert found.value == pytest.approx(1) and found.low < 1 and found.high == 1
+
+
+def test_tau_is_scipys():
+    draw = np.random.default_rng(0)
+    for size in (2, 3, 9):
+        guess, AP = draw.integers(0, 4, size).astype(float), draw.integers(0, 5, (40, size)) / 5
+        guess[:2] = 0, 1
+        wanted = [np.nan_to_num(kendalltau(guess, row).statistic) for row in AP]
+        assert kendall_tau(guess, AP) == pytest.approx(wanted)
+
+
+def test_scores_order_backbones_pair_by_pair():
+    found = orders_of_scores(made())
+    assert [found[name][0].value for name in ("LogME", "box LogME", PROBE)] == pytest.approx([1, -1, 1])
+    assert found["LogME"][1:] == (5, 5, 5) and found["box LogME"][1:] == (0, 5, 5)
+    # One score for and one against are no order; the probe turns it.
+    assert found[MEAN_RANK][0].value == 0 and found[WITH_PROBE][0].value == pytest.approx(1)
+    assert "H-score" not in found
+
+
+def test_a_score_that_one_backbone_lacks_says_nothing_on_that_set():
+    grid = made()
+    del grid.scores["a", "Lite0"]["scores"]["LogME"]
+    assert orders_of_scores(grid)["LogME"][1:] == (4, 4, 4)
+    single = made(bodies=(("Lite0", 0.0),))
+    assert orders_of_scores(single) == {}
+
+
+def test_top1_order_is_size_order():
+    import timm
+
+    names = ("tf_efficientnet_lite2", "tf_efficientnet_lite1", "tf_efficientnet_lite0", "mobilenetv2_100")
+    import torch
+
+    with torch.device("meta"):
+        counts = [sum(one.numel() for one in timm.create_model(name).parameters()) for name in names]
+    assert counts == sorted(counts, reverse=True) and len(BY_TOP1) == len(names)
+
+
+def test_four_sets_are_needed():
+    grid = made()
+    grid.cells = [cell for cell in grid.cells if cell.set in "abc"]
+    assert not enough(grid)
+    assert enough(made()) and isinstance(Expectations(made().cells), Expectations)
+    assert leave_one_out.sets_of(grid.cells) == ["a", "b", "c"]

@@ -1,0 +1,94 @@
+"""The advisor's part of the page: written in its place, and what is committed is what the records give."""
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+
+from frozen_det.advisor.expected import loaded
+from frozen_det.advisor.study import command
+from frozen_det.advisor.study.grid import Grid, grid_of, read_grid
+from frozen_det.advisor.study.page import BEGIN, END, TABLE, part_of, section, table_text, write_page
+from frozen_det.benchmarks.study.plan import MAIN
+
+from .made import runs, score_record
+
+ROOT = Path(__file__).resolve().parents[3]
+COMMITTED = ROOT / "docs" / "study" / "runs.jsonl", ROOT / "docs" / "study" / "scores.jsonl"
+
+
+def whole() -> Grid:
+    """Gains of 0.02 a way, 0.05 of the larger backbone, 0.1 a set."""
+    sets = ["kangaroo", "capybara", "microcontrollers", "bccd"]
+    table = {
+        (one, body, way): 0.2 + 0.1 * row + 0.02 * place + 0.05 * (body == "Lite2")
+        for row, one in enumerate(sets)
+        for body in ("Lite0", "Lite2")
+        for place, way in enumerate(MAIN)
+    }
+    scores = [
+        score_record(one, body, 0.1 + 0.1 * row + 0.02 * (body == "Lite2"), LogME=0.1 * row + 0.2 * (body == "Lite2"))
+        for row, one in enumerate(sets)
+        for body in ("Lite0", "Lite2")
+    ]
+    return grid_of(runs(table), scores)
+
+
+def test_the_part_says_what_follows_from_the_records():
+    text = section(whole())
+    assert text.startswith(BEGIN) and text.rstrip().endswith(END)
+    assert "Scores and probes: 8 of 28, on 4 sets" in text and "8 pairs of set and backbone, 64 cells" in text
+    rows = {line.split(" | ")[0].strip("| "): line for line in text.splitlines() if line.startswith("| ")}
+    last = MAIN[-1]
+    assert f"| kangaroo | 1.00 | Lite2 {last} |" in text
+    # The largest frozen is 7 steps of 0.02 below the best of each set, the smallest 0.05 more.
+    assert rows["largest top-1, frozen"].count("| 0.140 ") == 5 and rows["smallest, frozen"].count("| 0.190 ") == 5
+    assert rows["the advisor"].count("| 0.000 ") == 5
+    assert rows["LogME"] == "| LogME | 1.00 (1.00 to 1.00) | 4 of 4 | 4 |"
+    assert "0.100 ± 0.010 | 40 / 20 | 2 / 12 |" in text
+
+
+def test_before_enough_is_measured_the_part_says_so():
+    text = section(Grid(scores={("bccd", "Lite0"): score_record("bccd", "Lite0", 0.25)}))
+    assert "nothing can be foretold from it yet" in text and "| bccd | Lite0 | - | - | - | - | 0.250 ± 0.010 |" in text
+    assert "None yet." in section(Grid())
+
+
+def test_the_part_is_written_in_its_place_and_again(tmp_path):
+    path, table = tmp_path / "study.md", tmp_path / "table.json"
+    write_page(Grid(), path, table)
+    path.write_text(path.read_text().replace(END, f"{END}\n\n## After"))
+    write_page(whole(), path, table)
+    text = path.read_text()
+    assert text.count(BEGIN) == text.count(END) == 1 and text.endswith("## After\n")
+    assert part_of(text) == section(whole())
+    assert loaded(json.loads(table.read_text())).sets == ["bccd", "kangaroo", "capybara", "microcontrollers"]
+
+
+def test_what_is_missing_is_scored_and_nothing_twice(tmp_path, monkeypatch, capsys):
+    from frozen_det.advisor.study import records
+
+    made = []
+
+    def scored(one, backbone, data, work):
+        made.append((one, backbone))
+        return score_record(one, backbone, 0.1)
+
+    monkeypatch.setattr(records, "scored", scored)
+    monkeypatch.setattr(records, "all_keys", lambda: [("bccd", "Lite0"), ("kangaroo", "Lite2")])
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    files = ["--records", tmp_path / "runs.jsonl", "--scores", tmp_path / "scores.jsonl", "--work-dir", tmp_path]
+    for words in (["--data", tmp_path], ["--data", tmp_path], []):
+        assert command.run(parser.parse_args([str(word) for word in [*words, *files]])) == 0
+    assert made == [("bccd", "Lite0"), ("kangaroo", "Lite2")]
+    assert "Scores and probes: 2 of 28" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not COMMITTED[1].is_file(), reason="an installed package has no records")
+def test_what_is_committed_is_what_the_records_give():
+    grid = read_grid(*COMMITTED)
+    again = "run: frozen-det benchmark advisor --page docs/study.md"
+    assert table_text(grid) == TABLE.read_text(encoding="utf-8"), again
+    assert part_of((ROOT / "docs" / "study.md").read_text(encoding="utf-8")) == section(grid), again
