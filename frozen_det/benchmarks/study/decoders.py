@@ -39,4 +39,10 @@ DECODERS = {
             **_PROPOSALS,
         },
     ),
+    "large": StudyDecoder(
+        "smoke/cascade-rcnn_frozen-efficientnetlite0_nasfpn_plain-8e_toy",
+    ),
+    "DETR": StudyDecoder(
+        "smoke/deformable-detr_frozen-efficientnetlite0_channelmapper_plain-24e_toy128",
+    ),
 }
