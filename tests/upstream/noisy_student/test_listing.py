@@ -231,12 +231,12 @@ def _lists(folder, out, gate, results, slow=0.0):
 def test_of_several_processes_one_lists_and_all_have_the_same(tmp_path):
     folder = write_images(tmp_path / "pool", 40)
     context = multiprocessing.get_context("fork")
-    gate, results = context.Barrier(4), context.SimpleQueue()
+    gate, results = context.Barrier(4), context.Queue()
     arguments = (folder, tmp_path / "list", gate, results, 0.005)
     workers = [context.Process(target=_lists, args=arguments) for _ in range(4)]
     for worker in workers:
         worker.start()
-    found = [results.get() for _ in workers]
+    found = [results.get(timeout=60) for _ in workers]
     for worker in workers:
         worker.join()
     assert sum(count for _, count in found) == 1
@@ -248,7 +248,7 @@ def test_a_process_killed_while_it_lists_leaves_no_lock_and_nothing_half(tmp_pat
     folder = write_images(tmp_path / "pool", 40)
     context = multiprocessing.get_context("fork")
     gate = context.Barrier(2)
-    worker = context.Process(target=_lists, args=(folder, tmp_path / "list", gate, context.SimpleQueue(), 0.01))
+    worker = context.Process(target=_lists, args=(folder, tmp_path / "list", gate, context.Queue(), 0.01))
     worker.start()
     gate.wait()
     time.sleep(delay)
