@@ -202,14 +202,24 @@ def test_no_unknown_verb_is_guessed():
     assert main(["trian"]) == 2
 
 
-def test_no_committed_text_names_a_path_of_one_machine():
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+def committed() -> list[str]:
+    """Names of the files that git knows; skips where this is no checkout."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
     if listed.returncode:
         pytest.skip("not a git checkout")
+    return [name for name in listed.stdout.split("\0") if (ROOT / name).is_file()]
+
+
+def test_nothing_large_is_committed_by_mistake():
+    # The shipped checkpoint is the largest, 4.4 MB.
+    assert [name for name in committed() if (ROOT / name).stat().st_size > 5_000_000] == []
+
+
+def test_no_committed_text_names_a_path_of_one_machine():
     import re
 
     found = []
-    for name in listed.stdout.split():
+    for name in committed():
         path = ROOT / name
         if name.startswith(".ci/") or path.suffix in (".png", ".jpg", ".html") or not path.is_file():
             continue
