@@ -257,7 +257,7 @@ MOVED = {
     "upstream.small_image_transforms": "upstream.transforms",
     "upstream.square_transforms": "upstream.transforms",
     "upstream.stage_layers": "upstream.batch_mixing",
-    "upstream.student_config": "upstream.noisy_student.student_config",
+    "upstream.student_config": "upstream.noisy_student.loop_config",
     "upstream.student_noise": "upstream.noisy_student.augmentation",
     "upstream.warm_up_cosine": "engine.optimizers.warm_up_cosine",
     "upstream.warm_up_step": "engine.optimizers.warm_up_step",

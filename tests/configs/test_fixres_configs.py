@@ -12,7 +12,7 @@ from frozen_det.models.backbone_sources.build import on_meta
 from frozen_det.models.backbones.description import describing
 from frozen_det.registry import TRANSFORMS
 from frozen_det.upstream.fixres.config import FixResSettings, fixres_config, without_noise
-from frozen_det.upstream.noisy_student.student_config import student_config
+from frozen_det.upstream.noisy_student.loop_config import student_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "fixres"
 FILES = sorted(path for path in CONFIGS.glob("*_imagenet1k.py") if "parametric" not in path.stem)

@@ -1,7 +1,10 @@
+import re
+
 import pytest
 
 from frozen_det.config import load_config
-from frozen_det.upstream.noisy_student.loop import check_loop
+from frozen_det.errors import InputError
+from frozen_det.upstream.noisy_student.loop_config import check_loop
 
 # The released scripts: magnitude, unlabelled images for each labelled one, epochs, dropout.
 RELEASED = dict(
@@ -119,6 +122,41 @@ def test_the_best_result_goes_from_b7_over_three_rounds_of_l2():
     assert loop.fixres.test_size == 800
     cfg = load_config(loop.rounds[0].config)
     assert cfg.train_dataloader.dataset.transform.magnitude == 27 and cfg.train_cfg.max_epochs == 350
+
+
+@pytest.mark.parametrize(
+    "option, value, expected",
+    [
+        ("rounds.0.shards", 5, "expected rounds.0.shards=dict"),
+        ("rounds.0.shards", dict(size=0), "a whole number from 1 on for rounds.0.shards.size"),
+        ("rounds.0.shards", dict(window=2.0), "a whole number from 1 on for rounds.0.shards.window"),
+        ("rounds.0.shards", dict(sise=9), "did you mean 'size'"),
+        ("rounds.1.per_class", True, "a whole number from 1 on for rounds.1.per_class"),
+        ("rounds.1.ratio", -0.5, "a number from 0 on for rounds.1.ratio"),
+        ("rounds.0.ratio", float("nan"), "a number from 0 on for rounds.0.ratio"),
+        ("rounds.0.temperature", 0, "a number above 0 for rounds.0.temperature"),
+        ("rounds.0.min_confidence", 30, "a number from 0 to 1 for rounds.0.min_confidence"),
+        ("rounds.0.labels", "sofft", "one of 'soft', 'hard' for rounds.0.labels"),
+        ("rounds.0.start", "cold", "one of 'fresh', 'warm' for rounds.0.start"),
+        ("labelling", dict(top_k=0), "a whole number from 1 on for labelling.top_k"),
+        ("labelling", dict(num_workers=-1), "a whole number from 0 on for labelling.num_workers"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_before_the_teacher_trains(option, value, expected):
+    loop = load_config("noisy_student/quick")
+    part = loop
+    for key in option.split(".")[:-1]:
+        part = part[int(key) if key.isdigit() else key]
+    part[option.split(".")[-1]] = value
+    with pytest.raises(InputError, match=re.escape(expected)):
+        check_loop(loop)
+
+
+@pytest.mark.parametrize("values", [dict(ratio=0.5), dict(shards=None), dict(shards={}), dict(balanced="none")])
+def test_what_is_in_range_passes(values):
+    loop = load_config("noisy_student/quick")
+    loop.rounds[0].update(values)
+    check_loop(loop)
 
 
 def test_the_optimiser_is_timms_and_its_epsilon_is_inside_the_root():

@@ -15,27 +15,17 @@ from pathlib import Path
 
 from mmengine.dist import is_distributed, is_main_process
 
-from ...config.parts import check_parts
 from ...engine.runner.processes import by_first, first_logs, set_launcher
 from ...engine.runner.stages import Stages
 from ...engine.train_stage import settings_of, train_stage
-from ...errors import InputError, refuse_unknown
 from ...weights.atomic_write import write_json
 from ...weights.feature_store import FeatureStore
-from ..fixres.config import SETTINGS, fixres_config, settings_of_part
+from ..fixres.config import fixres_config, settings_of_part
 from .label_stages import agreement_stage, data_digest, label_stage, select_stage, shard_stage
 from .labelled_split import split_files, write_split
 from .listings.listing import PART_SIZE, Listing, open_listing
+from .loop_config import STUDENT, check_loop, classifier_config, student_config
 from .pool import open_pool, sources_of
-from .student_config import STUDENT, classifier_config, student_config
-
-KEYS = {"split", "teacher", "pool", "guards", "labelling", "rounds", "fixres", "test", "data_root", "work_dir"}
-TEACHER = {"config", "options", "checkpoint", "weights"}
-ROUND = {"config", "options", "checkpoint", "min_confidence", "per_class", "balanced", "seed", "shards", *STUDENT}
-SHARDS = {"size", "window"}
-SPLIT = {"data_root", "split", "per_class", "pool_images", "seed"}
-LABELLING = {"batch_size", "num_workers", "part_size", "min_vector_confidence", "noise", "top_k"}
-FIXRES = {"config", "options", "checkpoint", "whole", *SETTINGS}
 
 
 @dataclass(frozen=True)
@@ -104,44 +94,6 @@ def run_noisy_student(
     return LoopResult(
         models, metrics, [found["manifest"] for found in manifests], loop.report(models, manifests, metrics)
     )
-
-
-def check_loop(cfg) -> None:
-    """Refuse what is no loop's config, before anything is run.
-
-    Raises:
-        InputError: a key that is missing or unknown.
-    """
-    refuse_unknown(cfg, KEYS, f"a loop's config ({cfg.filename})")
-    parts = [
-        ("split", cfg.get("split"), SPLIT),
-        ("teacher", cfg.get("teacher"), TEACHER),
-        ("labelling", cfg.get("labelling"), LABELLING),
-        ("fixres", cfg.get("fixres"), FIXRES),
-    ]
-    rounds = cfg.get("rounds")
-    if not isinstance(rounds, (list, tuple)) or not rounds:
-        raise InputError(f"expected rounds=[dict(config=...), ...], at least one, in {cfg.filename}, got {rounds!r}.")
-    parts += [(f"rounds.{place}", one, ROUND) for place, one in enumerate(rounds)]
-    for name, part, known in parts:
-        if part:
-            refuse_unknown(part, known, f"{name} in {cfg.filename}")
-    for name, part, _ in parts:
-        if (name == "teacher" or name.startswith("rounds")) and not (part or {}).get("config"):
-            raise InputError(f"expected {name}.config in {cfg.filename}, got none.")
-    for place, one in enumerate(rounds):
-        refuse_unknown(one.get("shards") or {}, SHARDS, f"rounds.{place}.shards in {cfg.filename}")
-        if not one.get("per_class") and one.get("balanced") != "none":
-            raise InputError(
-                f"expected rounds.{place}.per_class in {cfg.filename}, the pseudo-labelled images that "
-                "each class is to have, got none."
-            )
-    if bool(cfg.get("pool")) == bool((cfg.get("split") or {}).get("per_class")):
-        raise InputError(
-            f"expected either pool=dict(sources=[...]) or split=dict(per_class=...) in {cfg.filename}, "
-            f"got {'both' if cfg.get('pool') else 'none'}."
-        )
-    check_parts(cfg)
 
 
 class _Loop:
