@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 import weakref
+from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,6 +29,7 @@ NAME = ".run.lock"
 BEAT_S, SILENCE_S = 60, 600
 _held: dict[str, "_Lock"] = {}  # by the file's real path: what this process holds
 _guard = threading.Lock()
+_given_back: "deque[tuple[str, _Lock]]" = deque()
 
 
 class InUseError(InputError):
@@ -49,11 +51,14 @@ class RunLock:
     def __init__(self, folder, name: str = NAME):
         folder = make_folder(folder)
         key = os.path.join(os.path.realpath(folder), name)
-        with _guard:
-            lock = _held.get(key)
-            if lock is None or lock.pid != os.getpid():  # a fork inherits the entry, not the lock
-                lock = _held[key] = _Lock(folder / name)
-            lock.count += 1
+        try:
+            with _guard:
+                lock = _held.get(key)
+                if lock is None or lock.pid != os.getpid():  # a fork inherits the entry, not the lock
+                    lock = _held[key] = _Lock(folder / name)
+                lock.count += 1
+        finally:
+            _settle()
         self._end = weakref.finalize(self, _let_go, key, lock)
 
     def release(self) -> None:
@@ -68,13 +73,24 @@ class RunLock:
 
 
 def _let_go(key: str, lock: "_Lock") -> None:
-    if lock.pid != os.getpid():
-        return
-    with _guard:
-        lock.count -= 1
-        if lock.count == 0:
-            _held.pop(key, None)
-            lock.end()
+    # The garbage collector may call this where this thread holds the guard: it never waits for it.
+    if lock.pid == os.getpid():
+        _given_back.append((key, lock))
+        _settle()
+
+
+def _settle() -> None:
+    """Count what was given back; whoever holds the guard now does so after it."""
+    while _given_back and _guard.acquire(blocking=False):
+        try:
+            while _given_back:
+                key, lock = _given_back.popleft()
+                lock.count -= 1
+                if lock.count == 0:
+                    _held.pop(key, None)
+                    lock.end()
+        finally:
+            _guard.release()
 
 
 class _Lock:

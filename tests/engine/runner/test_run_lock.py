@@ -117,3 +117,32 @@ def test_a_folder_that_cannot_be_made_is_one_error(tmp_path):
         RunLock(tmp_path / "file" / "below")
     with pytest.raises(StorageError, match="too long"):
         RunLock(tmp_path / ("x" * 300))
+
+
+def test_a_lock_that_is_collected_while_another_is_taken_ends_after_it(tmp_path, monkeypatch):
+    """The garbage collector may run anywhere, also where the list of this process's locks is guarded."""
+    import gc
+    import threading
+
+    from frozen_det.engine.runner import run_lock
+
+    class Cycle:
+        def __init__(self, folder):
+            self.lock, self.itself = RunLock(folder), self
+
+    Cycle(tmp_path / "first")
+    plain = run_lock._Lock
+
+    def collecting(path):
+        gc.collect()
+        return plain(path)
+
+    monkeypatch.setattr(run_lock, "_Lock", collecting)
+    taken = []
+    taking = threading.Thread(target=lambda: taken.append(RunLock(tmp_path / "second")), daemon=True)
+    taking.start()
+    taking.join(20)
+    assert len(taken) == 1, "the lock waits for itself"
+    assert not (tmp_path / "first" / NAME).exists() and (tmp_path / "second" / NAME).exists()
+    taken[0].release()
+    assert not (tmp_path / "second" / NAME).exists()
