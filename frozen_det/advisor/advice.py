@@ -2,7 +2,7 @@
 
 All backbones see the same objects of the same training images. A score's spread is its standard deviation over random
 halves of the images, which estimates that of the whole (delete-half jackknife); two backbones are told apart where the
-difference of their scores exceeds twice its own spread over the same halves. The best-scored backbones are probed: 100
+difference of their scores exceeds twice its own spread over the same halves. The best-scored backbones are probed: 200
 updates with the backbone frozen. From the AP of a probe follows what the study leads to expect of each way at its full
 length (:mod:`.expected`). What is not known is said and not guessed.
 """

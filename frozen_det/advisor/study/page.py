@@ -10,6 +10,7 @@ from ...benchmarks.study.reading import Estimate
 from ...benchmarks.study.sets import SETS
 from ...weights.atomic_write import write_text
 from ..expected import LEVEL, Expectations
+from ..probes import UPDATES
 from ..rows import SCORES
 from .grid import Grid
 from .leave_one_out import (
@@ -72,10 +73,10 @@ _NOT_YET = (
 def _what(grid: Grid) -> str:
     scored, sets = len(grid.scores), len({one for one, _ in grid.scores})
     cells = sum(len(cell.AP) for cell in grid.cells)
-    return f"""`frozen-det advise` scores the frozen features of each backbone, probes the best-scored (100 updates with
-the backbone frozen, AP of images held out), and tells what AP to expect of each way at the study's length. Here each
-set is foretold from the others: the line from the probe to the frozen AP and the mean gain of each way are fitted
-without it.
+    return f"""`frozen-det advise` scores the frozen features of each backbone, probes the best-scored ({UPDATES}
+updates with the backbone frozen, AP of images held out), and tells what AP to expect of each way at the study's length.
+Here each set is foretold from the others: the line from the probe to the frozen AP and the mean gain of each way are
+fitted without it.
 
 ```
 frozen-det benchmark advisor --data SETS           # scores and probes that are missing

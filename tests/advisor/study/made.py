@@ -3,6 +3,7 @@
 import numpy as np
 
 from frozen_det.advisor.facts import FACTS
+from frozen_det.advisor.study.records import key_of
 from frozen_det.benchmarks.study.arms import RATES, StudyRun
 from frozen_det.benchmarks.study.plan import rates
 from frozen_det.benchmarks.study.running import packed
@@ -43,7 +44,7 @@ def runs(table: dict, spread: float = 0.0) -> list[dict]:
 
 def score_record(one: str, backbone: str, probe: float, **scores: float) -> dict:
     return {
-        "key": f"{one}_fold0_{backbone}",
+        "key": key_of(one, backbone),
         "set": one,
         "backbone": backbone,
         "facts": dict.fromkeys(FACTS, 10.0),
