@@ -51,7 +51,7 @@ class FeatureStore:
             self._recount()
 
     def read(self, key: tuple[str, str]) -> dict[str, Tensor] | None:
-        """The tensors of a key on the CPU, backed by the file; None if there is no whole entry."""
+        """The tensors of a key on the CPU, each in memory of its own; None if there is no whole entry."""
         path = self._path(key)
         if not path.is_file():
             return None
@@ -201,7 +201,9 @@ def _content(path: Path, key: tuple[str, str]) -> dict[str, Tensor] | None:
     try:
         with safe_open(path, "pt") as file:
             said = file.metadata() or {}
-            found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            # Copies: matrix products sum in an order that depends on where a tensor begins, and in the mapped file that
+            # is any multiple of 8 bytes. What was computed begins where the allocator puts it, as a copy does.
+            found = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError):
         return None
     same = said.get("key") == " ".join(key) and said.get("digest") == fingerprint(found).digest

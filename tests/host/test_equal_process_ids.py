@@ -99,7 +99,7 @@ def without_system_locks(monkeypatch):
 def _held_elsewhere(folder, go_elsewhere):
     """A lock that a process of our number took in another container."""
     go_elsewhere()
-    lock = run_lock._Lock(folder)
+    lock = run_lock._Lock(folder / NAME)
     go_elsewhere()
     return lock
 

@@ -107,9 +107,10 @@ def test_the_second_time_nothing_is_computed_and_the_logits_are_equal_bit_for_bi
     first, again = logits(network), logits(network)
     other_batch = logits(network, IMAGES.flip(0)[:2])
     assert RAN == [3] and (store.num_written, store.num_read) == (3, 5)
-    assert (
-        torch.equal(first, again) and torch.equal(first, plain(Net())) and torch.equal(other_batch, first.flip(0)[:2])
-    )
+    assert torch.equal(first, again) and torch.equal(first, plain(Net()))
+    # The head's own sums differ in the last digit with the size of the batch on some processors: its input does not.
+    pooled = Net().eval().body(IMAGES).mean((2, 3)).detach()
+    assert torch.equal(other_batch, logits(network.head, pooled.flip(0)[:2]))
 
 
 def test_another_head_on_the_same_body_reads_the_same_features(store):
