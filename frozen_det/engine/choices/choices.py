@@ -143,8 +143,7 @@ def _entries(config: str, choices: Choices, options: Entries) -> tuple[Entries, 
     """What the arguments become, and entries that are too long to be printed, in words."""
     from ...config import load_config
 
-    # Overrides of a detector that is replaced are of the one that takes its place.
-    before = {key: value for key, value in options.items() if choices.detector is None or key.split(".")[0] != "model"}
+    before = {key: value for key, value in options.items() if not _is_of_what_comes(key, choices)}
     cfg, entries, notes = load_config(config, before), {}, {}
     if choices.data is not None:
         _require("data_root" in cfg, config, "data_root", "data", f"frozen-det train {CUSTOM} --data takes any tree")
@@ -170,6 +169,15 @@ def _entries(config: str, choices: Choices, options: Entries) -> tuple[Entries, 
         more, notes = model_entries(cfg, choices, config)
         entries.update(more)
     return {name: one for key, value in entries.items() for name, one in _leaves(cfg, key, value, notes)}, notes
+
+
+def _is_of_what_comes(key: str, choices: Choices) -> bool:
+    """Whether an override is of something that takes the place of what the config holds, and says nothing before."""
+    parts = key.split(".")
+    if parts[0] != "model":
+        return False
+    replaced = {"adapters": choices.adapters, "body": choices.backbone}
+    return choices.detector is not None or any(part in parts and one is not None for part, one in replaced.items())
 
 
 def _leaves(cfg, key: str, value, notes):

@@ -231,6 +231,20 @@ def test_a_network_that_is_the_configs_keeps_its_weights():
     assert entries("custom_coco", backbone="timm/tf_efficientnet_lite0") == {}
 
 
+@pytest.mark.parametrize(
+    "given, part, value",
+    [
+        (dict(adapters="parallel"), "adapters", dict(type="parallel", start_stage=3)),
+        (dict(backbone="timm/resnet18.a1_in1k"), "body", dict(name="resnet18.a1_in1k", drop_path_rate=0.1)),
+    ],
+)
+def test_an_override_is_of_what_an_argument_puts_in_place(given, part, value):
+    place = f"model.detector.backbone.{part}"
+    name, option = list(value.items())[-1]
+    found = load_config("custom_coco", entries("custom_coco", {f"{place}.{name}": option}, **given))
+    assert value.items() <= dict(found.model.detector.backbone[part]).items()
+
+
 def test_adapters_replace_others_and_are_taken_out(tmp_path):
     place = "model.detector.backbone.adapters"
     other = "faster-rcnn_adapters-efficientnetlite0_fpn_flip-12e_bccd"
