@@ -174,6 +174,8 @@ def _entries(config: str, choices: Choices, options: Entries) -> tuple[Entries, 
 def _is_of_what_comes(key: str, choices: Choices) -> bool:
     """Whether an override is of something that takes the place of what the config holds, and says nothing before."""
     parts = key.split(".")
+    if key == "train_cfg.val_interval":  # held against the length
+        return choices.epochs is not None
     if parts[0] != "model":
         return False
     replaced = {"adapters": choices.adapters, "body": choices.backbone}

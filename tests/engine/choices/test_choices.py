@@ -245,6 +245,13 @@ def test_an_override_is_of_what_an_argument_puts_in_place(given, part, value):
     assert value.items() <= dict(found.model.detector.backbone[part]).items()
 
 
+def test_an_interval_of_validation_is_held_against_the_new_length():
+    found = load_config("custom_coco", entries("custom_coco", {"train_cfg.val_interval": 60}, epochs=60))
+    assert (found.train_cfg.max_epochs, found.train_cfg.val_interval) == (60, 60)
+    with pytest.raises(InputError, match="val_interval is 61, but the run ends at 60"):
+        load_config("custom_coco", entries("custom_coco", {"train_cfg.val_interval": 61}, epochs=60))
+
+
 def test_adapters_replace_others_and_are_taken_out(tmp_path):
     place = "model.detector.backbone.adapters"
     other = "faster-rcnn_adapters-efficientnetlite0_fpn_flip-12e_bccd"
