@@ -6,7 +6,7 @@ A page's words are words: what would be markup in a name of a class, a run or a 
 import hashlib
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -70,3 +70,16 @@ def copied(path: Path, folder: Path) -> str:
 def line(cells: list[str]) -> str:
     """A line of a table, its cells as they are."""
     return "| " + " | ".join(cells) + " |"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """A table whose cells are Markdown.
+
+    Args:
+        head: names of the columns.
+        rows: cells; a row of fewer ends in empty ones.
+        left: so many columns are words, to the left; the others are numbers, to the right.
+    """
+    marks = ["---"] * left + ["---:"] * (len(head) - left)
+    filled = ([*row, *[""] * (len(head) - len(row))] for row in rows)
+    return "\n".join([line(list(head)), line(marks), *map(line, filled)])

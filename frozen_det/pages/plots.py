@@ -211,6 +211,93 @@ def draw_matrix_svg(
     return written[0]
 
 
+@dataclass(frozen=True)
+class Interval:
+    """A value with the interval around it, in one unit."""
+
+    value: float
+    low: float
+    high: float
+
+
+def draw_intervals_svg(
+    rows: list[tuple[str, list[Interval | None]]], series: list[str], x_label: str, name: str, width_in: float = 4.6
+) -> str:
+    """Values with their intervals beside a line at 0, the same series below each other in every row, as SVG text. An
+    interval that leaves 0 out has a filled mark.
+
+    Args:
+        rows: (name, one for each of the series) from the top; None where there is no value.
+        series: names, in the legend's order.
+        name: unique on the page.
+    """
+    step = 0.8 / len(series)
+    height_in = 0.6 + len(rows) * (0.1 * len(series) + 0.12) + 0.17 * ((len(series) + 1) // 2)
+    with _figure(name, width_in, height_in) as (axes, written):
+        axes.grid(visible=False, axis="y")
+        axes.grid(axis="x", color="#888888", alpha=0.25, linewidth=0.5)
+        axes.axvline(0, color=_INK, linewidth=0.6)
+        for number, label in enumerate(series):
+            color = COLORS[number % len(COLORS)]
+            for row, (_, found) in enumerate(rows):
+                one, place = found[number], -row + 0.4 - step * (number + 0.5)
+                if one is None:
+                    continue
+                told = one.low > 0 or one.high < 0
+                axes.plot([one.low, one.high], [place, place], color=color, linewidth=1.3, alpha=0.85)
+                axes.plot([one.value], [place], "o", ms=4, color=color, mfc=color if told else "#ffffff", mew=1)
+            axes.plot([], [], "o-", color=color, ms=4, linewidth=1.3, label=fill(label, _LONGEST_LINE))
+        for row in range(1, len(rows)):
+            axes.axhline(0.5 - row, color="#888888", alpha=0.25, linewidth=0.5)
+        axes.set_yticks([-row for row in range(len(rows))], [text for text, _ in rows])
+        axes.set_ylim(0.5 - len(rows), 0.5)
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlabel(x_label)
+        axes.figure.legend(loc="outside lower left", ncols=2, fontsize=8, borderaxespad=0.1, labelspacing=0.2)
+    return written[0]
+
+
+def draw_ranks_svg(
+    means: dict[str, float], critical: float, groups: list[list[str]], name: str, width_in: float = 4.6
+) -> str:
+    """Mean ranks on a line from 1, best first, with a bar over names that are not told apart, as SVG text (after
+    Demsar, JMLR 7, 2006).
+
+    Args:
+        means: name -> mean rank.
+        critical: the difference of ranks that tells two apart, drawn as a bar on top.
+        groups: names that are not told apart.
+        name: unique on the page.
+    """
+    order = sorted(means, key=lambda one: means[one])
+    height_in = 0.75 + 0.2 * len(order) + 0.12 * len(groups)
+    with _figure(name, width_in, height_in) as (axes, written):
+        axes.grid(visible=False, axis="y")
+        axes.grid(axis="x", color="#888888", alpha=0.25, linewidth=0.5)
+        for place, one in enumerate(order):
+            axes.plot([1, means[one]], [-place, -place], color="#888888", alpha=0.35, linewidth=0.8)
+            axes.plot([means[one]], [-place], "o", ms=5, color=COLORS[0])
+            axes.annotate(
+                f"{means[one]:.1f}", (means[one], -place), (6, 0), textcoords="offset points", va="center", fontsize=8
+            )
+        for number, group in enumerate(groups):
+            ends = [min(means[one] for one in group), max(means[one] for one in group)]
+            axes.plot(ends, [0.8 + 0.5 * number] * 2, color=_INK, linewidth=2.4, solid_capstyle="butt")
+        top = 1.2 + 0.5 * len(groups)
+        axes.plot([1, 1 + critical], [top, top], color=COLORS[1], linewidth=1.2, marker="|", ms=6)
+        axes.annotate(
+            f"critical difference {critical:.1f}", (1 + critical, top), (6, 0), textcoords="offset points",
+            va="center", fontsize=8,
+        )  # fmt: skip
+        axes.set_yticks([-place for place in range(len(order))], order)
+        axes.set_ylim(0.5 - len(order), top + 0.6)
+        axes.set_xlim(1, max(len(order), 1 + critical) + 0.3)
+        axes.set_xticks(range(1, len(order) + 1))
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlabel("mean rank over the sets, 1 is best")
+    return written[0]
+
+
 def _short_name(text: str) -> str:
     return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 1]}…"
 

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from ...benchmarks.study.study import append_record, read_records
+from ...benchmarks.study.records import append_record, read_records
 from .grid import read_grid
 from .page import section, write_page
 

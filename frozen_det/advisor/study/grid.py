@@ -9,6 +9,7 @@ import numpy as np
 from ...benchmarks.study.arms import BACKBONES, StudyRun
 from ...benchmarks.study.plan import MAIN, chosen_rates, rates
 from ...benchmarks.study.reading import cell
+from ...benchmarks.study.records import read_records
 from ...benchmarks.study.sets import NUM_FOLDS, SETS
 from ..expected import FROZEN, Cell
 
@@ -80,6 +81,4 @@ def grid_of(runs: Sequence[dict], scores: Sequence[dict]) -> Grid:
 
 def read_grid(runs: Path, scores: Path) -> Grid:
     """Of two files of records."""
-    from ...benchmarks.study.study import read_records
-
     return grid_of(read_records(runs), read_records(scores))

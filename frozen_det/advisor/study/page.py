@@ -2,12 +2,13 @@
 
 import json
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
 from ...benchmarks.study.arms import BACKBONES
 from ...benchmarks.study.reading import Estimate
 from ...benchmarks.study.sets import SETS
+from ...pages.markdown import table
+from ...pages.parts import Part
 from ...weights.atomic_write import write_text
 from ..expected import LEVEL, Expectations
 from ..probes import UPDATES
@@ -27,36 +28,28 @@ from .leave_one_out import (
     taus,
 )
 
-BEGIN, END = "<!-- advisor: made by frozen-det benchmark advisor --page -->", "<!-- end of advisor -->"
+TITLE = "Frozen, adapters or fine-tuned"
+PART = Part("advisor", "frozen-det benchmark advisor --page")
 TABLE = Path(__file__).parent.parent / "study_table.json"
 
 
 def section(grid: Grid) -> str:
-    """All of the part between its marks, marks included."""
-    parts = [BEGIN, "## The advisor", _what(grid)]
+    """All of the part."""
+    parts = ["## The advisor", _what(grid)]
     parts += _held_against(grid) if enough(grid) else [_NOT_YET]
-    parts += ["### Scores and probes", _records(grid), END]
+    parts += ["### Scores and probes", _records(grid)]
     return "\n\n".join(parts) + "\n"
 
 
-def part_of(text: str) -> str:
-    """The part of a page, marks included; empty where it has none."""
-    if BEGIN not in text or END not in text:
-        return ""
-    return text[text.index(BEGIN) : text.index(END) + len(END)] + "\n"
-
-
 def write_page(grid: Grid, page: Path, table: Path = TABLE) -> None:
-    """Put the part into a page, in its place or at the end, and the table into the package.
+    """Put the part into a page and the table into the package.
 
     Args:
         grid: what is finished.
-        page: a Markdown file; made where there is none.
+        page: a Markdown file.
         table: of :mod:`..expected`.
     """
-    text = page.read_text(encoding="utf-8") if page.is_file() else "# Frozen, adapters or fine-tuned\n"
-    own, old = section(grid), part_of(text)
-    write_text(page, text.replace(old, own) if old else f"{text.rstrip()}\n\n{own}")
+    PART.write(page, section(grid), TITLE)
     write_text(table, table_text(grid))
 
 
@@ -108,12 +101,12 @@ def _held_against(grid: Grid) -> list[str]:
     for rule, (regret, more) in means.items():
         cells_of = [f"{chosen[rule][one][1]:.3f}" if one in chosen[rule] else "-" for one in sets]
         rows.append([rule, *cells_of, _interval(regret, ".3f"), "" if more is None else _interval(more, "+.3f")])
-    parts.append(_table(["rule", *sets, "mean", "more than the advisor"], rows))
+    parts.append(table(["rule", *sets, "mean", "more than the advisor"], rows))
     picks = [
         [one, f"{by_set[one]:.2f}", " ".join(chosen[ADVISOR][one][0]) if one in chosen[ADVISOR] else "-"]
         for one in sets
     ]
-    parts.append(_table(["set", "tau", "the advisor's choice"], picks))
+    parts.append(table(["set", "tau", "the advisor's choice"], picks, left=3))
     orders = [
         [score, _interval(found, ".2f"), f"{right} of {pairs}", str(number)]
         for score, (found, right, pairs, number) in orders_of_scores(grid).items()
@@ -123,7 +116,7 @@ def _held_against(grid: Grid) -> list[str]:
             "How scores alone order backbones by their frozen AP, mean tau over the sets on which they can be read "
             "(two backbones are one pair: a tau of 1 or -1):"
         )
-        parts.append(_table(["score", "tau", "pairs in order", "sets"], orders))
+        parts.append(table(["score", "tau", "pairs in order", "sets"], orders))
     return parts
 
 
@@ -149,15 +142,10 @@ def _records(grid: Grid) -> str:
         return "None yet."
     head = ["set", "backbone", *SCORES, PROBE, "images trained / tested", "CPU s, scores / probe"]
     note = "± is the standard deviation over resamples of the tested images; one thread."
-    return f"{note}\n\n{_table(head, rows)}"
+    return f"{note}\n\n{table(head, rows, left=2)}"
 
 
 def _interval(found: Estimate, spec: str) -> str:
     if math.isnan(found.value):
         return "-"
     return f"{found.value:{spec}} ({found.low:{spec}} to {found.high:{spec}})"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

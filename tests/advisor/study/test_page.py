@@ -9,7 +9,7 @@ import pytest
 from frozen_det.advisor.expected import loaded
 from frozen_det.advisor.study import command
 from frozen_det.advisor.study.grid import Grid, grid_of, read_grid
-from frozen_det.advisor.study.page import BEGIN, END, TABLE, part_of, section, table_text, write_page
+from frozen_det.advisor.study.page import PART, TABLE, section, table_text, write_page
 from frozen_det.benchmarks.study.plan import MAIN
 
 from .made import runs, score_record
@@ -37,7 +37,6 @@ def whole() -> Grid:
 
 def test_the_part_says_what_follows_from_the_records():
     text = section(whole())
-    assert text.startswith(BEGIN) and text.rstrip().endswith(END)
     assert "Scores and probes: 8 of 28, on 4 sets" in text and "8 pairs of set and backbone, 64 cells" in text
     rows = {line.split(" | ")[0].strip("| "): line for line in text.splitlines() if line.startswith("| ")}
     last = MAIN[-1]
@@ -58,11 +57,11 @@ def test_before_enough_is_measured_the_part_says_so():
 def test_the_part_is_written_in_its_place_and_again(tmp_path):
     path, table = tmp_path / "study.md", tmp_path / "table.json"
     write_page(Grid(), path, table)
-    path.write_text(path.read_text().replace(END, f"{END}\n\n## After"))
+    path.write_text(path.read_text().replace(PART.end, f"{PART.end}\n\n## After"))
     write_page(whole(), path, table)
     text = path.read_text()
-    assert text.count(BEGIN) == text.count(END) == 1 and text.endswith("## After\n")
-    assert part_of(text) == section(whole())
+    assert text.count(PART.begin) == text.count(PART.end) == 1 and text.endswith("## After\n")
+    assert PART.of(text) == PART.around(section(whole()))
     assert loaded(json.loads(table.read_text())).sets == ["bccd", "kangaroo", "capybara", "microcontrollers"]
 
 
@@ -91,4 +90,4 @@ def test_what_is_committed_is_what_the_records_give():
     grid = read_grid(*COMMITTED)
     again = "run: frozen-det benchmark advisor --page docs/study.md"
     assert table_text(grid) == TABLE.read_text(encoding="utf-8"), again
-    assert part_of((ROOT / "docs" / "study.md").read_text(encoding="utf-8")) == section(grid), again
+    assert PART.of((ROOT / "docs" / "study.md").read_text(encoding="utf-8")) == PART.around(section(grid)), again
