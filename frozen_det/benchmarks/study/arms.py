@@ -12,11 +12,13 @@ class Arm:
     """A way to use a backbone.
 
     Attributes:
+        trains: what trains of the backbone, in words.
         adapters: their kind, or None.
         options: overrides of the config.
         pretrained: False for random weights.
     """
 
+    trains: str
     adapters: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     pretrained: bool = True
@@ -29,22 +31,29 @@ _NORMS = ["*bn*"]
 _BEFORE_LAST_STAGE = ["conv_stem.*", *(f"blocks.{stage}.*" for stage in range(5))]
 
 ARMS = {
-    "frozen": Arm(),
-    "parallel adapters": Arm("parallel"),
-    "LoRA": Arm("lora"),
-    "Conv-Adapter": Arm("conv_adapter"),
-    "adapters from stage 3": Arm(None, {f"{_BACKBONE}.adapters": dict(type="parallel", start_stage=3)}),
-    "last stage tuned": Arm(None, {f"{_BACKBONE}.freeze": [*_BEFORE_LAST_STAGE, *_NORMS]}),
-    "fine-tuned": Arm(None, {f"{_BACKBONE}.freeze": _NORMS}),
+    "frozen": Arm("nothing"),
+    "parallel adapters": Arm("1x1 convolutions beside the frozen ones, in all stages", "parallel"),
+    "LoRA": Arm("branches of low rank beside the 1x1 convolutions", "lora"),
+    "Conv-Adapter": Arm("narrow depthwise-separable branches beside the spatial convolutions", "conv_adapter"),
+    "adapters from stage 3": Arm(
+        "parallel adapters, from the third stage on",
+        None,
+        {f"{_BACKBONE}.adapters": dict(type="parallel", start_stage=3)},
+    ),
+    "last stage tuned": Arm("the stage of stride 32", None, {f"{_BACKBONE}.freeze": [*_BEFORE_LAST_STAGE, *_NORMS]}),
+    "fine-tuned": Arm("all but the norms", None, {f"{_BACKBONE}.freeze": _NORMS}),
     "fine-tuned, a tenth of the rate": Arm(
+        "all but the norms, at a tenth of the decoder's rate",
         None,
         {
             f"{_BACKBONE}.freeze": _NORMS,
             "optim_wrapper.paramwise_cfg": {"custom_keys": {"backbone": {"lr_mult": 0.1}}},
         },
     ),
-    "fine-tuned with its norms": Arm(None, {f"{_BACKBONE}.freeze": False}),
-    "scratch": Arm(None, {f"{_BACKBONE}.freeze": False}, pretrained=False),
+    "fine-tuned with its norms": Arm(
+        "all, norms by the statistics of two images", None, {f"{_BACKBONE}.freeze": False}
+    ),
+    "scratch": Arm("all, from random weights", None, {f"{_BACKBONE}.freeze": False}, pretrained=False),
 }
 
 #: Name -> ``--backbone`` with ImageNet weights, ``--backbone`` of the network alone.

@@ -27,6 +27,8 @@ _PROPOSALS = {
     f"{_DETECTOR}.test_cfg.rpn.max_per_img": 125,
 }
 
+_GROUPS = dict(_delete_=True, type="GN", num_groups=8)
+
 DECODERS = {
     "light": StudyDecoder(
         None,
@@ -39,10 +41,13 @@ DECODERS = {
             **_PROPOSALS,
         },
     ),
+    # The last batch of an odd number of images is one image, whose coarsest map has one cell: no statistics of a batch.
     "large": StudyDecoder(
         "smoke/cascade-rcnn_frozen-efficientnetlite0_nasfpn_plain-8e_toy",
+        {f"{_DETECTOR}.{part}.norm_cfg": _GROUPS for part in ("neck", "rpn_head", "roi_head.bbox_head")},
     ),
     "DETR": StudyDecoder(
         "smoke/deformable-detr_frozen-efficientnetlite0_channelmapper_plain-24e_toy128",
+        {"optim_wrapper.clip_grad.max_norm": 0.1},  # as its own config
     ),
 }

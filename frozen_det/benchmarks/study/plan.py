@@ -1,6 +1,6 @@
 """The tables of the study as lists of runs, most wanted first; a run that two tables share is trained once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -84,6 +84,25 @@ def scratch(rate: Rates) -> list[StudyRun]:
     ]
 
 
+def large(rate: Rates) -> list[StudyRun]:
+    """NAS-FPN and Cascade on three sets, three times as many updates."""
+    return _decoded(rate, "large", ("microcontrollers", "kangaroo", "bccd"))
+
+
+def detr(rate: Rates) -> list[StudyRun]:
+    """Deformable DETR on one set, three times as many updates."""
+    return _decoded(rate, "DETR", ("microcontrollers",))
+
+
+def _decoded(rate: Rates, decoder: str, sets: Sequence[str]) -> list[StudyRun]:
+    return [
+        StudyRun(one, fold, "Lite0", arm, rate[arm], seed=fold, decoder=decoder, updates=3 * StudyRun.updates)
+        for fold in range(NUM_FOLDS)
+        for one in sets
+        for arm in ("frozen", "parallel adapters", "fine-tuned")
+    ]
+
+
 TABLES: Mapping[str, Callable[[Rates], list[StudyRun]]] = {
     "rates": lambda rate: rates(),
     "main": main,
@@ -93,24 +112,34 @@ TABLES: Mapping[str, Callable[[Rates], list[StudyRun]]] = {
     "fractions": fractions,
     "backbones": backbones,
     "seeds": seeds,
+    "large": large,
+    "DETR": detr,
 }
 
 
-def chosen_rates(records: list[dict]) -> dict[str, float]:
-    """Of each arm the rate with the best mean validation AP over the sets of :data:`RATE_SETS`.
+def rate_scores(records: Iterable[Mapping]) -> dict[str, dict[float, float]]:
+    """By arm and learning rate the mean validation AP over :data:`RATE_SETS`.
 
     Raises:
         InputError: a run of the table `rates` is missing.
     """
-    found: dict[str, dict[float, list[float]]] = {}
-    wanted = {run.key for run in rates()}
-    for record in records:
-        if record["key"] in wanted:
-            found.setdefault(record["arm"], {}).setdefault(record["rate"], []).append(record["val_AP"])
-            wanted.discard(record["key"])
-    if wanted:
+    by_key = {record["key"]: record for record in records}
+    missing = sum(run.key not in by_key for run in rates())
+    if missing:
         raise InputError(
             f"expected the table 'rates' before any other, since each arm's learning rate follows from it; "
-            f"{len(wanted)} of its runs are missing. Remedy: frozen-det benchmark study --table rates."
+            f"{missing} of its runs are missing. Remedy: frozen-det benchmark study --data SETS --table rates."
         )
-    return {arm: max(values, key=lambda rate: (np.mean(values[rate]), -rate)) for arm, values in found.items()}
+    found: dict[str, dict[float, list[float]]] = {}
+    for run in rates():
+        found.setdefault(run.arm, {}).setdefault(run.rate, []).append(by_key[run.key]["val_AP"])
+    return {arm: {rate: float(np.mean(APs)) for rate, APs in of.items()} for arm, of in found.items()}
+
+
+def chosen_rates(records: Iterable[Mapping]) -> dict[str, float]:
+    """Of each arm the rate with the best of :func:`rate_scores`, the smaller of equals.
+
+    Raises:
+        InputError: as there.
+    """
+    return {arm: max(of, key=lambda rate: (of[rate], -rate)) for arm, of in rate_scores(records).items()}

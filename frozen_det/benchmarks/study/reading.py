@@ -7,12 +7,15 @@ APs lie a little above that of all images (copies of an image are found alike), 
 difference of their mean to the AP. All intervals are of 95 %.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from .plan import StudyRun
+from .arms import ARMS, StudyRun
+from .plan import TABLES, chosen_rates, rates
 from .running import unpacked
 
 LEVEL = 0.95
@@ -71,18 +74,68 @@ def cell(records: Iterable[dict], folds: int, **what) -> Cell | None:
         what: values of a record's entries (set, arm, backbone, decoder, share, rate, seed, ...).
     """
     found = [record for record in records if all(record[key] == value for key, value in what.items())]
-    by_fold = [[record for record in found if record["fold"] == fold] for fold in range(folds)]
-    if not all(by_fold):
-        return None
-    values = np.array([np.mean([record["numbers"]["mAP"] for record in one]) for one in by_fold])
-    resampled = np.stack([np.mean([unpacked(record["resampled"]) for record in one], axis=0) for one in by_fold])
-    return Cell(values, resampled, tuple(found))
+    return _cell(found) if len({record["fold"] for record in found}) == folds else None
 
 
-def of_runs(records: Iterable[dict], runs: Iterable[StudyRun]) -> list[dict]:
-    """Records of some runs, in their order."""
-    by_key = {record["key"]: record for record in records}
-    return [by_key[run.key] for run in runs if run.key in by_key]
+def _cell(records: Sequence[dict]) -> Cell:
+    by_fold: dict[int, list[dict]] = {}
+    for record in records:
+        by_fold.setdefault(record["fold"], []).append(record)
+    folds = [by_fold[fold] for fold in sorted(by_fold)]
+    values = np.array([np.mean([record["numbers"]["mAP"] for record in one]) for one in folds])
+    resampled = np.stack([np.mean([unpacked(record["resampled"]) for record in one], axis=0) for one in folds])
+    return Cell(values, resampled, tuple(records))
+
+
+class Where(NamedTuple):
+    """What the runs of a cell share."""
+
+    set: str
+    backbone: str
+    arm: str
+    decoder: str = StudyRun.decoder
+    share: float = StudyRun.share
+
+
+class Study:
+    """Finished runs by the tables they belong to.
+
+    Args:
+        records: of finished runs.
+
+    Attributes:
+        rates: each arm's learning rate; empty until the table `rates` is whole, and so is every other table.
+    """
+
+    def __init__(self, records: Sequence[dict]):
+        self.records = {record["key"]: record for record in records}
+        self.rates: dict[str, float] = {}
+        if all(run.key in self.records for run in rates()):
+            self.rates = chosen_rates(records)
+        self._cells: dict[str, dict[Where, Cell]] = {}
+
+    def runs(self, name: str) -> list[StudyRun]:
+        """All runs of a table."""
+        return TABLES[name](self.rates or dict.fromkeys(ARMS, math.nan))
+
+    def finished(self, name: str) -> list[dict]:
+        """Records of a table, in the order of its runs."""
+        return [self.records[run.key] for run in self.runs(name) if run.key in self.records]
+
+    def cells(self, *names: str) -> dict[Where, Cell]:
+        """The cells of tables of which no run is missing."""
+        for name in names:
+            if name not in self._cells:
+                groups: dict[Where, list[StudyRun]] = {}
+                for run in self.runs(name):
+                    where = Where(run.set, run.backbone, run.arm, run.decoder, run.share)
+                    groups.setdefault(where, []).append(run)
+                self._cells[name] = {
+                    where: _cell([self.records[run.key] for run in group])
+                    for where, group in groups.items()
+                    if all(run.key in self.records for run in group)
+                }
+        return {where: found for name in names for where, found in self._cells[name].items()}
 
 
 def over_sets(cells: Sequence[Cell], others: Sequence[Cell], seed: int = 0) -> Estimate:

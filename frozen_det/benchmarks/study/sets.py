@@ -30,25 +30,42 @@ class StudySet:
         name: of tables and run names.
         folder: below the root of all sets: ``annotations/{train,val,test}.json`` and ``images/``.
         size: side of the training and test images in px.
+        source: where it is from, and its licence.
         in_order: one camera took the images in the order of their names.
     """
 
     name: str
     folder: str
     size: int
+    source: str
     in_order: bool = False
 
+
+_NONE = "none stated: for measuring alone"
 
 SETS = {
     one.name: one
     for one in (
-        StudySet("bccd", "bccd", 192),
-        StudySet("kangaroo", "small_sets/kangaroo", 160),
-        StudySet("capybara", "small_sets/capybara", 160),
-        StudySet("microcontrollers", "small_sets/microcontrollers", 160),
-        StudySet("playing_cards", "small_sets/playing_cards", 160),
-        StudySet("street_pedestrians", "small_sets/street_pedestrians", 192, in_order=True),
-        StudySet("indoor_rooms", "small_sets/indoor_rooms", 192),
+        StudySet("bccd", "bccd", 192, "Shenggan/BCCD_Dataset, MIT"),
+        StudySet("kangaroo", "small_sets/kangaroo", 160, f"experiencor/kangaroo, {_NONE}"),
+        StudySet("capybara", "small_sets/capybara", 160, "freds0/capybara_dataset, MIT"),
+        StudySet(
+            "microcontrollers",
+            "small_sets/microcontrollers",
+            160,
+            "TannerGilbert/Tensorflow-Object-Detection-API-Train-Model, MIT",
+        ),
+        StudySet(
+            "playing_cards", "small_sets/playing_cards", 160, "EdjeElectronics object detection tutorial, Apache-2.0"
+        ),
+        StudySet(
+            "street_pedestrians",
+            "small_sets/street_pedestrians",
+            192,
+            f"NanoNets/nanonets-pedestrian-detection, {_NONE}",
+            in_order=True,
+        ),
+        StudySet("indoor_rooms", "small_sets/indoor_rooms", 192, "Cartucho/mAP, Apache-2.0"),
     )
 }
 

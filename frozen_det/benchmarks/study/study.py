@@ -1,28 +1,34 @@
-"""Frozen, adapters or fine-tuned: train and test the runs of a table over many small sets, resumable.
+"""Frozen, adapters or fine-tuned: train and test the runs of a table over many small sets, resumable; the page of it.
 
 frozen-det benchmark study --data SETS --table rates
 frozen-det benchmark study --data SETS --table main Lite2 --work-dir work_dirs/study
+frozen-det benchmark study --data SETS --measure costs sets
+frozen-det benchmark study --page docs/study.md
 Each run is one line of RECORDS: its numbers, its AP on 200 resamples of its test images, process time and sizes. A run
-that is there is not repeated; several processes on one machine share a table. `--page` writes docs/study.md's tables.
+that is there is not repeated; several processes on one machine share a table. `--measure` writes what an arm costs and
+what the sets are to costs.jsonl and sets.jsonl beside RECORDS. `--page` writes the study's part of a page from these
+files alone; a page that has the comments of its summary gets that.
 """
 
-import fcntl
-import json
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from ...engine.runner.run_lock import RunLock
 from ...errors import InputError
 from .arms import StudyRun
 from .plan import TABLES, chosen_rates
+from .records import append_record, read_records
+
+MEASURED = ("costs", "sets")
 
 
 def add_arguments(parser) -> None:
-    parser.add_argument("--data", required=True, metavar="DIR", help="folder of the study's sets")
+    parser.add_argument("--data", metavar="DIR", help="folder of the study's sets; not needed for --page and --list")
     parser.add_argument("--table", nargs="+", choices=list(TABLES), metavar="NAME", help=f"of {', '.join(TABLES)}")
+    text = "what an arm costs, what the sets are"
+    parser.add_argument("--measure", nargs="+", choices=MEASURED, metavar="WHAT", help=text)
+    parser.add_argument("--page", metavar="FILE", help="Markdown page to write the study's part or its summary into")
     text = "file of finished runs, a line each (default: %(default)s)"
     parser.add_argument("--records", default="docs/study/runs.jsonl", metavar="FILE", help=text)
     parser.add_argument("--work-dir", default="work_dirs/study", help="folds, logs and running trainings")
@@ -32,6 +38,25 @@ def add_arguments(parser) -> None:
 
 def run(args) -> int:
     records = Path(args.records)
+    if args.measure:
+        _measure(args.measure, _data(args), records, Path(args.work_dir))
+    ended = 0
+    if args.table or not (args.measure or args.page):
+        ended = _train(args, records)
+    if args.page:
+        from .page import write_page
+
+        write_page(records, Path(args.page))
+    return ended
+
+
+def _data(args) -> Path:
+    if not args.data:
+        raise InputError("expected the folder of the study's sets, got none. Name it: --data SETS.")
+    return Path(args.data)
+
+
+def _train(args, records: Path) -> int:
     end = time.monotonic() + 3600 * args.hours if args.hours is not None else None
     failed = 0
     for table in args.table or list(TABLES):
@@ -44,19 +69,12 @@ def run(args) -> int:
             if end is not None and time.monotonic() > end:
                 print("the time is over", file=sys.stderr)
                 return 1
-            ended = _one_of(missing, Path(args.data), records, Path(args.work_dir), table)
+            ended = _one_of(missing, _data(args), records, Path(args.work_dir), table)
             if ended is None:
                 break  # others work on what is left
             failed += not ended
             missing = _missing(table, records)
     return 1 if failed else 0
-
-
-def read_records(path: Path) -> list[dict]:
-    """Finished runs, in the order in which they ended."""
-    if not path.is_file():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
 
 
 def _missing(table: str, path: Path) -> list[StudyRun]:
@@ -88,15 +106,18 @@ def _one_of(missing: list[StudyRun], data: Path, records: Path, work: Path, tabl
     return None
 
 
-def append_record(path: Path, record: dict) -> None:
-    """One line at the end; lines of several processes do not mix."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _held(path), path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record) + "\n")
+def _measure(what: list[str], data: Path, records: Path, work: Path) -> None:
+    """Add the records of costs and sets that are missing."""
+    from . import costs, set_facts
 
-
-@contextmanager
-def _held(path: Path) -> Iterator[None]:
-    with path.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    makers = {
+        "costs": {costs.key_of(run): lambda run=run: costs.cost(run, data, work) for run in costs.cost_runs()},
+        "sets": {name: lambda name=name: set_facts.facts(name, data, work) for name in set_facts.names()},
+    }
+    for kind in what:
+        path = records.with_name(f"{kind}.jsonl")
+        for key, make in makers[kind].items():
+            if key in {record["key"] for record in read_records(path)}:
+                continue
+            append_record(path, make())
+            print(f"{kind}: {key}", file=sys.stderr, flush=True)

@@ -1,169 +1,217 @@
-"""The tables of docs/study.md, as Markdown, from records alone."""
+"""The tables of docs/study.md, as Markdown, from records alone. APs and their differences are in points."""
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ...pages.markdown import line
-from .arms import ARMS
-from .plan import FEW, MAIN, RATE_SETS, TABLES, chosen_rates, rates
-from .reading import Cell, Estimate, cell, over_sets, seed_spread
-from .sets import NUM_FOLDS, SETS
+from ...pages.markdown import table
+from .arms import StudyRun
+from .costs import SET as COST_SET
+from .costs import key_of
+from .plan import FEW, MAIN, RATE_SETS, TABLES, rate_scores
+from .reading import Cell, Estimate, Ranks, Study, Where, over_sets, ranks, seed_spread
+from .sets import SETS
 
 #: A table has this in place of what is not measured.
 MISSING = ""
-_FULL = dict(decoder="light", share=1.0)
+#: Tables of all arms on all sets, and their backbones.
+WHOLE = {"main": "Lite0", "Lite2": "Lite2"}
+COST_HEAD = ("ms a step", "MiB", "GFLOPs", "MB", "trains, M")
+
+Costs = dict[str, dict]  # by key
 
 
-def rates_table(records: list[dict]) -> str:
-    """Validation AP of each arm at each rate, mean over the sets, the chosen one bold."""
-    wanted = {run.key for run in rates()}
-    found: dict[str, dict[float, list[float]]] = {}
-    for record in records:
-        if record["key"] in wanted:
-            found.setdefault(record["arm"], {}).setdefault(record["rate"], []).append(record["val_AP"])
-    best = chosen_rates(records)
-    columns = sorted({rate for values in found.values() for rate in values})
+def progress_table(study: Study) -> str:
+    """How many runs of each table are there."""
+    rows = [[name, str(len(study.finished(name))), str(len(study.runs(name)))] for name in TABLES]
+    return table(["table", "runs", "of"], rows)
+
+
+def sets_table(facts: dict[str, dict]) -> str:
+    """What the sets are."""
+    rows = []
+    for name, one in SETS.items():
+        found = facts.get(name)
+        told = [MISSING] * 5
+        if found:
+            counts = found["classes"].values()
+            many = str(len(counts)) if len(counts) == 1 else f"{len(counts)}, of {min(counts)} to {max(counts)}"
+            told = [str(found["images"]), str(found["objects"]), many]
+            told += [f"{found['relative_side']:.2f}", f"{found['distance']:.2f}"]
+        rows.append([_spaced(name), one.source, *told, str(one.size)])
+    head = ["set", "source and licence", "images", "objects", "classes", "side of an object", "from ImageNet", "px"]
+    return table(head, rows, left=2)
+
+
+def rates_table(study: Study) -> str:
+    """Validation AP of each arm at each rate, mean over the sets, the chosen one bold; empty before all are there."""
+    if not study.rates:
+        return MISSING
+    scores = rate_scores(study.records.values())
     rows = [
-        [arm, *(_bold(_points(np.mean(values[rate])), rate == best[arm]) for rate in columns)]
-        for arm, values in found.items()
+        [arm, *(_bold(_points(AP), rate == study.rates[arm]) for rate, AP in of.items())] for arm, of in scores.items()
     ]
-    return table(["arm", *(f"{rate:g}" for rate in columns)], rows)
+    return table(["arm", *(f"{rate:g}" for rate in next(iter(scores.values())))], rows)
 
 
-def main_table(records: list[dict], backbone: str) -> str:
-    """AP of every arm on every set with the half-width of its interval, the best of a set bold; the mean over sets."""
-    cells = {(arm, one): main_cell(records, one, backbone, arm) for arm in MAIN for one in SETS}
-    shown = [one for one in SETS if any(cells[arm, one] for arm in MAIN)]
+def main_table(study: Study, costs: Costs, name: str) -> str:
+    """AP of every arm on every set with the half-width of its interval, the best of a set bold, and what it costs."""
+    cells, backbone = study.cells(name), WHOLE[name]
+    best = {one: max((_value(cells, one, backbone, arm) for arm in MAIN), default=0) for one in SETS}
     rows = []
     for arm in MAIN:
-        row, values = [arm], []
-        for one in shown:
-            found = cells[arm, one]
-            if found is None:
-                row.append(MISSING)
-                continue
-            values.append(found.estimate.value)
-            best = max(other.estimate.value for name in MAIN if (other := cells[name, one]))
-            row.append(_bold(f"{_points(found.estimate.value)} ± {_half(found.estimate)}", values[-1] == best))
-        row.append(_points(np.mean(values)) if len(values) == len(shown) > 1 else MISSING)
-        rows.append(row)
-    return table(["arm", *(one.replace("_", " ") for one in shown), "mean"], rows)
+        found = {one: cells.get(Where(one, backbone, arm)) for one in SETS}
+        rows.append([arm, *(_AP(cell, best[one]) for one, cell in found.items()), *_costs(costs, backbone, arm)])
+    return table(["arm", *map(_spaced, SETS), *COST_HEAD], rows)
 
 
-def difference_table(records: list[dict], backbone: str, against: str = "frozen") -> str:
-    """Each arm minus another on every set; bold where the interval leaves 0 out; over sets, with sets resampled."""
-    base = {one: found for one in SETS if (found := main_cell(records, one, backbone, against))}
+def difference_table(study: Study, name: str) -> str:
+    """Each arm minus frozen on every set; bold where the interval leaves 0 out."""
+    rows = []
+    for arm in MAIN[1:]:
+        found = differences(study, name, arm)
+        rows.append([arm, *(_difference(found[one]) if one in found else MISSING for one in SETS)])
+    return table(["arm", *map(_spaced, SETS)], rows)
+
+
+def summary_table(study: Study, costs: Costs, name: str) -> str:
+    """An arm a row: mean AP and mean rank over the sets where all arms are whole, how it differs from frozen, costs."""
+    cells, backbone, whole = study.cells(name), WHOLE[name], whole_sets(study, name)
+    placed = ranks_of(study, name)
     rows = []
     for arm in MAIN:
-        if arm == against:
-            continue
-        pairs = [(found, base[one]) for one in base if (found := main_cell(records, one, backbone, arm))]
-        cells = {one: main_cell(records, one, backbone, arm) for one in base}
-        row = [arm]
-        row += [_difference(found.minus(base[one])) if (found := cells[one]) else MISSING for one in base]
-        if len(pairs) > 1:
-            told = [found.minus(other) for found, other in pairs]
+        row = [arm, MISSING, MISSING, MISSING, MISSING]
+        if whole:
+            row[1] = _points(np.mean([cells[Where(one, backbone, arm)].estimate.value for one in whole]))
+        if placed:
+            row[2] = f"{placed.means[arm]:.1f}"
+        if len(whole) > 1 and arm != "frozen":
+            row[3] = _interval(_joint(cells, whole, Where("", backbone, arm), "frozen"))
+            told = [one for key, one in differences(study, name, arm).items() if key in whole]
             better, worse = (sum(one.is_told and sign * one.value > 0 for one in told) for sign in (1, -1))
-            joint = over_sets(*map(list, zip(*pairs, strict=True)))
-            row += [_interval(joint), f"{better}, {worse}, {len(pairs) - better - worse}"]
-        rows.append(row)
-    names = [one.replace("_", " ") for one in base]
-    return table(["arm", *names, "over sets", "better, worse, not told"], rows)
+            row[4] = f"{better}, {worse}, {len(told) - better - worse}"
+        rows.append([*row, *_costs(costs, backbone, arm)])
+    return table(["arm", "mean AP", "rank", "to frozen", "better, worse, not told", *COST_HEAD], rows)
 
 
-def few_table(records: list[dict], name: str, by: str, label: Callable[[object], str] = str) -> str:
-    """A table that varies one thing: AP of each arm by set and value.
+def varied_table(
+    study: Study,
+    costs: Costs,
+    name: str,
+    arms: Sequence[str] = FEW,
+    by: str | None = None,
+    values: Sequence = (None,),
+    label: Callable[[object], str] = str,
+) -> str:
+    """A table that varies one thing, beside the runs of the main tables: AP of each arm by value and set.
 
     Args:
-        records: all records.
+        study: all records.
+        costs: their records by key.
         name: of the table of runs.
-        by: entry of a record that varies.
-        label: of its values.
+        arms: of it; the others are compared with the first.
+        by: attribute of :class:`.reading.Where` that varies; None for the arm alone.
+        values: of it, in order.
+        label: of a value.
     """
-    runs = TABLES[name](chosen_rates(records))
-    values = list(dict.fromkeys(getattr(run, by) for run in runs))
-    sets = list(dict.fromkeys(run.set for run in runs))
+    cells = study.cells(name, *WHOLE)
+    sets = list(dict.fromkeys(run.set for run in study.runs(name)))
     rows = []
-    for one in sets:
-        for value in values:
-            cells = {
-                arm: cell(records, NUM_FOLDS, **{**_FULL, "set": one, "backbone": "Lite0", "arm": arm, by: value})
-                for arm in FEW
-            }
-            found = [other.estimate.value for other in cells.values() if other]
-            if not found:
-                continue
-            row = [one.replace("_", " "), label(value)]
-            row += [
-                _bold(f"{_points(other.estimate.value)} ± {_half(other.estimate)}", other.estimate.value == max(found))
-                if (other := cells[arm])
-                else MISSING
-                for arm in FEW
-            ]
-            rows.append(row)
-    return table(["set", by, *FEW], rows, left=2)
-
-
-def cost_table(records: list[dict], backbone: str) -> str:
-    """What an arm costs, medians over the main table's runs at 160 px: process seconds, parameters, bytes."""
-    rows = []
-    for arm in MAIN:
-        own = [
-            one
-            for one in records
-            if one["arm"] == arm and one["backbone"] == backbone and one["decoder"] == "light"
-            if SETS[one["set"]].size == 160 and one["share"] == 1
-        ]
-        if not own:
-            continue
-        step = np.median([one["train_cpu_s"] / one["steps"] for one in own])
-        trained, kept = (np.median([one[name] for one in own]) / 1e6 for name in ("trained_params", "lean_bytes"))
-        rows.append([arm, f"{step * 1e3:.0f}", f"{trained:.2f}", f"{kept:.1f}"])
-    return table(["arm", "ms a step", "trains, M", "MB a detector"], rows)
-
-
-def spread_table(records: list[dict]) -> str:
-    """Standard deviation of AP between seeds, pooled over folds, by arm and set."""
-    best, rows = chosen_rates(records), []
-    for arm in ARMS:
-        spreads = {
-            one: seed_spread(
-                [
-                    record
-                    for record in records
-                    if record["arm"] == arm and record["set"] == one and record["backbone"] == "Lite0"
-                    if record["decoder"] == "light" and record["share"] == 1
-                    if record["rate"] == best.get(arm)
-                ]
-            )
-            for one in RATE_SETS
+    for value in values:
+        places = {arm: Where("", "Lite0", arm)._replace(**{by: value} if by else {}) for arm in arms}
+        found = {(arm, one): cells.get(where._replace(set=one)) for arm, where in places.items() for one in sets}
+        best = {
+            one: max((cell.estimate.value for (_, of), cell in found.items() if cell and of == one), default=0)
+            for one in sets
         }
-        if not all(np.isnan(value) for value in spreads.values()):
-            rows.append([arm, *(_points(value) for value in spreads.values())])
-    return table(["arm", *RATE_SETS], rows)
+        for arm, where in places.items():
+            row = [label(value), arm] if by else [arm]
+            row += [_AP(found[arm, one], best[one]) for one in sets]
+            shared = [one for one in sets if found[arm, one] and found[arms[0], one]]
+            row.append(_interval(_joint(cells, shared, where, arms[0])) if shared and arm != arms[0] else MISSING)
+            rows.append([*row, *_costs(costs, where.backbone, arm, where.decoder)])
+    head = ["arm", *map(_spaced, sets), f"to {arms[0]}", *COST_HEAD]
+    return table([by, *head] if by else head, rows, left=2 if by else 1)
 
 
-def main_cell(records: list[dict], one: str, backbone: str, arm: str) -> Cell | None:
-    """An arm on a set in the main table: one seed a fold."""
-    keys = {run.key for run in TABLES["main"](chosen_rates(records))}
-    keys |= {run.key for run in TABLES["Lite2"](chosen_rates(records))}
-    own = [record for record in records if record["key"] in keys]
-    return cell(own, NUM_FOLDS, set=one, backbone=backbone, arm=arm)
+def spread_table(study: Study) -> str:
+    """Standard deviation of AP between seeds of a fold, pooled over folds, by arm and set, and how many runs."""
+    keys = {run.key: run for run in [*study.runs("main"), *study.runs("seeds")]}
+    rows = []
+    for arm in FEW:
+        row = [arm]
+        for one in RATE_SETS:
+            own = [
+                study.records[key]
+                for key, run in keys.items()
+                if key in study.records and (run.arm, run.set) == (arm, one)
+            ]
+            spread = seed_spread(own)
+            row.append(MISSING if np.isnan(spread) else f"{_points(spread)} ({len(own)})")
+        rows.append(row)
+    return table(["arm", *map(_spaced, RATE_SETS)], rows)
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """Markdown, numbers to the right."""
-    marks = ["---"] * left + ["---:"] * (len(head) - left)
-    return "\n".join([line(list(head)), line(marks), *(line(list(row)) for row in rows)])
+def differences(study: Study, name: str, arm: str, against: str = "frozen") -> dict[str, Estimate]:
+    """By set an arm minus another, where both are whole."""
+    cells, backbone = study.cells(name), WHOLE[name]
+    pairs = {one: [cells.get(Where(one, backbone, way)) for way in (arm, against)] for one in SETS}
+    return {one: own.minus(other) for one, (own, other) in pairs.items() if own and other}
+
+
+def over_whole_sets(study: Study, name: str, arm: str) -> Estimate | None:
+    """An arm minus frozen over the sets where all arms are whole; None of fewer than two."""
+    whole = whole_sets(study, name)
+    return _joint(study.cells(name), whole, Where("", WHOLE[name], arm), "frozen") if len(whole) > 1 else None
+
+
+def whole_sets(study: Study, name: str) -> list[str]:
+    """Sets on which every arm of a main table is whole."""
+    cells = study.cells(name)
+    return [one for one in SETS if all(Where(one, WHOLE[name], arm) in cells for arm in MAIN)]
+
+
+def ranks_of(study: Study, name: str) -> Ranks | None:
+    """Of the arms over these sets; None of fewer than two."""
+    cells, whole = study.cells(name), whole_sets(study, name)
+    if len(whole) < 2:
+        return None
+    return ranks({arm: [cells[Where(one, WHOLE[name], arm)].estimate.value for one in whole] for arm in MAIN})
+
+
+def _joint(cells: dict[Where, Cell], sets: Sequence[str], where: Where, against: str) -> Estimate:
+    own = [cells[where._replace(set=one)] for one in sets]
+    return over_sets(own, [cells[where._replace(set=one, arm=against)] for one in sets])
+
+
+def _value(cells: dict[Where, Cell], one: str, backbone: str, arm: str) -> float:
+    found = cells.get(Where(one, backbone, arm))
+    return found.estimate.value if found else 0.0
+
+
+def _costs(costs: Costs, backbone: str, arm: str, decoder: str = StudyRun.decoder) -> list[str]:
+    found = costs.get(key_of(StudyRun(COST_SET, 0, backbone, arm, 0.0, decoder=decoder)))
+    if found is None:
+        return [MISSING] * len(COST_HEAD)
+    memory = (found["peak_bytes"] - found["base_bytes"]) / 2**20
+    return [
+        f"{found['cpu_ms']:.0f}",
+        f"{memory:.0f}",
+        f"{found['forward_flops'] / 1e9:.2f}",
+        f"{found['lean_bytes'] / 1e6:.1f}",
+        f"{found['trained_params'] / 1e6:.2f}",
+    ]
+
+
+def _AP(cell: Cell | None, best: float) -> str:
+    if cell is None:
+        return MISSING
+    found = cell.estimate
+    return _bold(f"{_points(found.value)} ± {_points((found.high - found.low) / 2)}", found.value == best)
 
 
 def _points(value: float) -> str:
     return f"{100 * value:.1f}"
-
-
-def _half(found: Estimate) -> str:
-    return _points((found.high - found.low) / 2)
 
 
 def _interval(found: Estimate) -> str:
@@ -176,3 +224,7 @@ def _difference(found: Estimate) -> str:
 
 def _bold(text: str, on: bool) -> str:
     return f"**{text}**" if on else text
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")

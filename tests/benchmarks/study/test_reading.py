@@ -7,7 +7,8 @@ import pytest
 from scipy.stats import chi2, rankdata
 
 from frozen_det.benchmarks.study.arms import StudyRun
-from frozen_det.benchmarks.study.reading import cell, of_runs, over_sets, ranks, seed_spread
+from frozen_det.benchmarks.study.plan import rates
+from frozen_det.benchmarks.study.reading import Study, Where, cell, over_sets, ranks, seed_spread
 from frozen_det.benchmarks.study.running import packed
 
 NUM = 200
@@ -16,6 +17,11 @@ NUM = 200
 def record(arm, fold, value, resampled, seed=0, **others):
     run = StudyRun(others.get("set", "kangaroo"), fold, "Lite0", arm, 1e-3, seed)
     return {"key": run.key, **run.to_json(), "numbers": {"mAP": value}, "resampled": packed(np.asarray(resampled))}
+
+
+def record_of(run, value, val=0.5):
+    resampled = packed(np.full(NUM, value))
+    return {"key": run.key, **run.to_json(), "numbers": {"mAP": value}, "val_AP": val, "resampled": resampled}
 
 
 def noise(seed):
@@ -104,7 +110,16 @@ def test_the_spread_over_seeds_is_pooled_over_folds():
     assert np.isnan(seed_spread(records[3:4]))
 
 
-def test_records_of_runs_keep_the_runs_order():
-    records = [record("frozen", fold, 0.1, np.zeros(NUM)) for fold in range(3)]
-    runs = [StudyRun("kangaroo", fold, "Lite0", "frozen", 1e-3) for fold in (2, 0, 5)]
-    assert of_runs(records, runs) == [records[2], records[0]]
+def test_a_study_has_the_cells_of_a_table_of_which_no_run_is_missing():
+    records = [record_of(run, 0.2, 0.5 + (run.rate == 3e-3)) for run in rates()]
+    assert Study(records[1:]).rates == {} and Study(records[1:]).cells("main") == {}
+    study = Study(records)
+    assert study.rates["frozen"] == 3e-3
+    runs = [run for run in study.runs("main") if (run.set, run.arm) in (("bccd", "frozen"), ("bccd", "LoRA"))]
+    for place, run in enumerate(runs[:-1]):  # LoRA lacks its last fold
+        records.append(record_of(run, 0.1 * place))
+    study = Study(records)
+    assert [one["key"] for one in study.finished("main") if one["set"] == "bccd"] == [run.key for run in runs[:-1]]
+    found = study.cells("main", "Lite2")
+    assert list(found) == [Where("bccd", "Lite0", "frozen")]
+    assert found["bccd", "Lite0", "frozen", "light", 1.0].values == pytest.approx([0.0, 0.2, 0.4])

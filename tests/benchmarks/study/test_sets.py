@@ -57,7 +57,7 @@ def made_set(folder, per_split=(20, 6, 7)):
 @pytest.mark.parametrize("in_order", [False, True])
 def test_every_image_is_tested_once_and_stands_in_one_part_of_a_fold(tmp_path, in_order):
     made_set(tmp_path / "root" / "made")
-    one = StudySet("made", "made", 64, in_order)
+    one = StudySet("made", "made", 64, "made", in_order)
     tested: Counter = Counter()
     for folder in write_folds(one, tmp_path / "root", tmp_path / "out"):
         parts = {
@@ -78,7 +78,7 @@ def test_every_image_is_tested_once_and_stands_in_one_part_of_a_fold(tmp_path, i
 
 def test_a_second_call_reads_what_the_first_wrote(tmp_path):
     made_set(tmp_path / "root" / "made")
-    one = StudySet("made", "made", 64)
+    one = StudySet("made", "made", 64, "made")
     before = [path.read_text() for path in write_folds(one, tmp_path / "root", tmp_path / "out")[0].glob("*/*.json")]
     again = write_folds(one, tmp_path / "elsewhere", tmp_path / "out")
     assert [path.read_text() for path in again[0].glob("*/*.json")] == before

@@ -2,14 +2,18 @@
 
 import argparse
 import json
+import subprocess
+import sys
+from collections import Counter
 
 import numpy as np
 import pytest
 
-from frozen_det.benchmarks.study import running
+from frozen_det.benchmarks.study import costs, running
 from frozen_det.benchmarks.study import study as study_module
-from frozen_det.benchmarks.study.arms import ARMS, RATES, StudyRun
+from frozen_det.benchmarks.study.arms import ARMS, BACKBONES, RATES, StudyRun
 from frozen_det.benchmarks.study.plan import MAIN, TABLES, chosen_rates, rates
+from frozen_det.benchmarks.study.records import read_records
 from frozen_det.errors import InputError
 
 RATE = dict.fromkeys(ARMS, 1e-3)
@@ -70,6 +74,66 @@ def test_a_table_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
     lines = (tmp_path / "runs.jsonl").read_text().splitlines()
     assert [json.loads(line)["key"] for line in lines] == [run.key for run in runs]
     assert "AP 0.250" in capsys.readouterr().err
+
+
+def test_lines_of_several_processes_do_not_mix(tmp_path):
+    path = tmp_path / "new" / "records.jsonl"
+    assert read_records(path) == []
+    writer = (
+        "import sys; from pathlib import Path; from frozen_det.benchmarks.study.records import append_record\n"
+        "for number in range(50): append_record(Path(sys.argv[1]), {'of': sys.argv[2], 'text': 'x' * 3000})"
+    )
+    writers = [subprocess.Popen([sys.executable, "-c", writer, str(path), name]) for name in "ab"]
+    assert [one.wait() for one in writers] == [0, 0]
+    assert Counter(record["of"] for record in read_records(path)) == {"a": 50, "b": 50}
+
+
+def test_training_needs_the_data_and_listing_does_not(tmp_path, capsys):
+    words = ["--table", "rates", "--records", tmp_path / "runs.jsonl"]
+    with pytest.raises(InputError, match="--data SETS"):
+        study_module.run(arguments(*words))
+    assert study_module.run(arguments(*words, "--list")) == 0
+    assert capsys.readouterr().out.splitlines() == [run.key for run in rates()]
+
+
+def test_what_is_measured_is_measured_once_and_lies_beside_the_runs(tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(costs, "cost", lambda run, data, work: made.append(run) or {"key": costs.key_of(run)})
+    words = ["--measure", "costs", "--records", tmp_path / "runs.jsonl", "--data", tmp_path]
+    for _ in range(2):
+        assert study_module.run(arguments(*words)) == 0
+    keys = [one["key"] for one in read_records(tmp_path / "costs.jsonl")]
+    assert keys == [costs.key_of(run) for run in made] and len(set(keys)) == len(keys)
+    assert "Lite0_frozen_light_160px" in keys and "Lite0_fine-tuned_DETR_160px" in keys
+    assert {run.backbone for run in made} == set(BACKBONES) and {run.arm for run in made} == set(ARMS)
+
+
+@pytest.mark.parametrize("decoder", ["large", "DETR"])
+def test_decoders_are_compared_on_the_same_backbone_rate_and_pictures(tmp_path, decoder):
+    folder = tmp_path / "annotations"
+    folder.mkdir()
+    content = dict(images=[], annotations=[], categories=[dict(id=1, name="thing")])
+    content["images"] = [dict(id=number, file_name=f"{number}.jpg", width=40, height=30) for number in range(3)]
+    content["annotations"] = [dict(id=1, image_id=0, category_id=1, bbox=[1, 2, 9, 9], area=81, iscrowd=0)]
+    for split in ("train", "val", "test"):
+        (folder / f"{split}.json").write_text(json.dumps(content))
+    (tmp_path / "images").mkdir()
+    light, other = (
+        running.run_config(StudyRun("kangaroo", 0, "Lite0", "fine-tuned", 3e-3, decoder=one), tmp_path, tmp_path / one)
+        for one in ("light", decoder)
+    )
+    # Two updates an epoch: longer than the 24 epochs of the config below.
+    assert other.train_cfg.max_epochs == other.train_cfg.val_interval == 200
+    assert other.optim_wrapper.optimizer.lr == 3e-3
+    assert other.optim_wrapper.pop("clip_grad") == dict(max_norm=0.1 if decoder == "DETR" else 10.0)
+    assert light.optim_wrapper.pop("clip_grad") == dict(max_norm=10.0)
+    for name in ("optim_wrapper", "param_scheduler", "train_dataloader", "test_dataloader", "train_cfg"):
+        assert other[name] == light[name], name
+    backbones = [{**one.model.detector.backbone, "strides": None} for one in (other, light)]
+    assert backbones[0] == backbones[1]
+    if decoder == "large":
+        norms = [other.model.detector.neck, other.model.detector.rpn_head, other.model.detector.roi_head.bbox_head]
+        assert [one.norm_cfg.to_dict() for one in norms] == 3 * [dict(type="GN", num_groups=8)]
 
 
 def test_resampled_numbers_keep_four_digits():

@@ -3,93 +3,126 @@
 import numpy as np
 import pytest
 
-from frozen_det.benchmarks.study.plan import FEW, MAIN, TABLES, rates
-from frozen_det.benchmarks.study.running import packed
+from frozen_det.benchmarks.study.plan import MAIN, TABLES
+from frozen_det.benchmarks.study.reading import Study
+from frozen_det.benchmarks.study.sets import SETS
 from frozen_det.benchmarks.study.tables import (
-    cost_table,
     difference_table,
-    few_table,
     main_table,
+    progress_table,
     rates_table,
+    sets_table,
     spread_table,
-    table,
+    summary_table,
+    varied_table,
+    whole_sets,
 )
 
-RATE = 1e-3
-_NOISE = np.linspace(-0.02, 0.02, 200)
+from .made import RATES, record, with_main
 
-
-def record(run, value, val=0.5):
-    return {
-        "key": run.key,
-        **run.to_json(),
-        "numbers": {"mAP": value},
-        "val_AP": val,
-        "resampled": packed(value + _NOISE),
-        "steps": 400,
-        "train_cpu_s": 40.0,
-        "trained_params": 2_500_000,
-        "lean_bytes": 4_200_000,
-    }
+COSTS = {
+    "Lite0_frozen_light_160px": dict(
+        cpu_ms=99.6,
+        peak_bytes=300 * 2**20,
+        base_bytes=100 * 2**20,
+        forward_flops=920_000_000,
+        lean_bytes=4_490_000,
+        trained_params=1_088_533,
+    )
+}
+COST = "100 | 200 | 0.92 | 4.5 | 1.09 |"
+NO_COST = "  |  |  |  |  |"
 
 
 @pytest.fixture(scope="module")
 def records():
-    """All rates (1e-3 is chosen), and the main table of Lite0 on two sets: LoRA 0.1 above the others."""
-    found = [record(run, 0.2, 0.5 + (run.rate == RATE)) for run in rates()]
-    by_key = {one["key"]: one for one in found}
-    for run in TABLES["main"](dict.fromkeys((*MAIN, "scratch"), RATE)):
-        if run.set in ("kangaroo", "bccd"):
-            by_key[run.key] = record(run, 0.3 + 0.1 * (run.arm == "LoRA") + 0.01 * run.fold, 1.5)
-    return list(by_key.values())
+    """Two sets: LoRA 0.1 above the others, folds of 0.30, 0.31 and 0.32."""
+    return with_main(("kangaroo", "bccd"), lambda run: 0.3 + 0.1 * (run.arm == "LoRA") + 0.01 * run.fold)
 
 
-def test_the_chosen_rate_is_bold(records):
-    lines = rates_table(records).splitlines()
+@pytest.fixture(scope="module")
+def study(records):
+    return Study(records)
+
+
+def row(text, start):
+    """The rest of the row that starts so."""
+    return next(line for line in text.splitlines() if line.startswith(f"| {start} |"))[len(start) + 5 :]
+
+
+def test_the_chosen_rate_is_bold_and_nothing_is_chosen_too_early(study, records):
+    lines = rates_table(study).splitlines()
     assert lines[0] == "| arm | 0.0003 | 0.001 | 0.003 |" and lines[1] == "| --- | ---: | ---: | ---: |"
     assert lines[2] == "| frozen | 50.0 | **150.0** | 50.0 |"
+    assert rates_table(Study(records[1:])) == ""
 
 
-def test_a_cell_is_the_mean_over_folds_with_half_its_interval(records):
-    lines = main_table(records, "Lite0").splitlines()
-    assert lines[0] == "| arm | bccd | kangaroo | mean |"
-    # Folds of 30, 31 and 32; quantiles of the noise at 2.5 and 97.5 %, the same in every fold.
-    assert lines[2] == "| frozen | 31.0 ± 1.9 | 31.0 ± 1.9 | 31.0 |"
-    assert lines[4] == "| LoRA | **41.0 ± 1.9** | **41.0 ± 1.9** | 41.0 |"
-    assert main_table(records, "Lite2").splitlines()[0] == "| arm | mean |"
+def test_progress_counts_the_runs_of_each_table(study):
+    lines = progress_table(study).splitlines()
+    assert lines[2:4] == ["| rates | 54 | 54 |", "| main | 56 | 168 |"]  # the rates' runs at 1e-3 are in the main table
 
 
-def test_a_set_without_all_folds_is_left_out(records):
-    fewer = [one for one in records if (one["set"], one["fold"]) != ("bccd", 2)]
-    assert main_table(fewer, "Lite0").splitlines()[0] == "| arm | kangaroo | mean |"
+def test_a_cell_is_the_mean_over_folds_with_half_its_interval_beside_the_costs(study):
+    text = main_table(study, COSTS, "main")
+    # Quantiles of the noise at 2.5 and 97.5 %, the same in every fold.
+    assert row(text, "frozen") == f"31.0 ± 1.9 | 31.0 ± 1.9 |  |  |  |  |  | {COST}"
+    assert row(text, "LoRA") == f"**41.0 ± 1.9** | **41.0 ± 1.9** |  |  |  |  |  |{NO_COST}"
+    assert row(main_table(study, {}, "Lite2"), "frozen") == f" |  |  |  |  |  |  |{NO_COST}"
 
 
-def test_differences_that_are_told_are_bold_and_counted(records):
-    lines = difference_table(records, "Lite0").splitlines()
-    assert lines[0] == "| arm | bccd | kangaroo | over sets | better, worse, not told |"
-    assert lines[2] == "| parallel adapters | +0.0 | +0.0 | +0.0 (+0.0 to +0.0) | 0, 0, 2 |"
-    assert lines[3] == "| LoRA | **+10.0** | **+10.0** | **+10.0 (+10.0 to +10.0)** | 2, 0, 0 |"
+def test_a_set_without_all_folds_is_empty(records):
+    fewer = Study([one for one in records if (one["set"], one["fold"], one["arm"]) != ("bccd", 2, "LoRA")])
+    assert row(main_table(fewer, {}, "main"), "LoRA").startswith(" | **41.0 ± 1.9** |")
+    assert whole_sets(fewer, "main") == ["kangaroo"]
+    assert row(summary_table(fewer, {}, "main"), "LoRA") == f"41.0 |  |  |  |{NO_COST}"
 
 
-def test_a_table_that_varies_shares_has_a_row_for_each(records):
-    runs = TABLES["fractions"](dict.fromkeys((*MAIN, "scratch"), RATE))
-    more = [record(run, 0.1) for run in runs if run.set == "bccd" and run.share == 0.1]
-    lines = few_table([*records, *more], "fractions", "share", lambda value: f"{value:.0%}").splitlines()
-    assert lines[0] == "| set | share | " + " | ".join(FEW) + " |"
-    assert lines[2:] == ["| bccd | 10% | " + " | ".join(["**10.0 ± 1.9**"] * 5) + " |"]
+def test_differences_that_are_told_are_bold(study):
+    text = difference_table(study, "main")
+    assert row(text, "parallel adapters") == "+0.0 | +0.0 |  |  |  |  |  |"
+    assert row(text, "LoRA") == "**+10.0** | **+10.0** |  |  |  |  |  |"
 
 
-def test_costs_are_medians_a_step(records):
-    assert cost_table(records, "Lite0").splitlines()[2] == "| frozen | 100 | 2.50 | 4.2 |"
+def test_the_summary_has_mean_rank_difference_and_counts(study):
+    text = summary_table(study, COSTS, "main")
+    assert row(text, "frozen") == f"31.0 | 5.0 |  |  | {COST}"  # seven arms share the ranks 2 to 8
+    assert row(text, "LoRA") == f"41.0 | 1.0 | **+10.0 (+10.0 to +10.0)** | 2, 0, 0 |{NO_COST}"
+    assert row(text, "fine-tuned") == f"31.0 | 5.0 | +0.0 (+0.0 to +0.0) | 0, 0, 2 |{NO_COST}"
+    assert len(text.splitlines()) == 2 + len(MAIN)
 
 
-def test_the_spread_needs_two_seeds_of_a_fold(records):
-    assert len(spread_table(records).splitlines()) == 2
-    seeds = TABLES["seeds"](dict.fromkeys((*MAIN, "scratch"), RATE))
-    more = [record(run, 0.33) for run in seeds if run.arm == "frozen" and run.set == "kangaroo" and run.seed < 20]
+def test_a_table_that_varies_shares_has_the_main_tables_rows_too(records):
+    more = [
+        record(run, 0.1 + 0.1 * (run.arm == "fine-tuned")) for run in TABLES["fractions"](RATES) if run.set == "bccd"
+    ]
+    text = varied_table(
+        Study([*records, *more]), COSTS, "fractions", by="share", values=(0.1, 1.0), label="{:.0%}".format
+    )
+    assert text.splitlines()[0].startswith(
+        "| share | arm | bccd | microcontrollers | playing cards | to frozen | ms a step"
+    )
+    assert row(text, "10% | frozen") == f"10.0 ± 1.9 |  |  |  | {COST}"
+    assert row(text, "10% | fine-tuned") == f"**20.0 ± 1.9** |  |  | **+10.0 (+10.0 to +10.0)** |{NO_COST}"
+    assert row(text, "100% | frozen") == f"**31.0 ± 1.9** |  |  |  | {COST}"
+
+
+def test_a_table_of_arms_alone_compares_with_the_first(records):
+    more = [record(run, 0.11, 1.5) for run in TABLES["scratch"](RATES)]
+    text = varied_table(Study([*records, *more]), {}, "scratch", arms=("frozen", "scratch"))
+    assert text.splitlines()[0].startswith("| arm | kangaroo | microcontrollers | to frozen |")
+    assert row(text, "scratch") == f"11.0 ± 1.9 | **11.0 ± 1.9** | **-20.0 (-20.0 to -20.0)** |{NO_COST}"
+
+
+def test_the_spread_needs_two_seeds_of_a_fold(study, records):
+    assert row(spread_table(study), "frozen") == " |  |"
+    more = [record(run, 0.33) for run in TABLES["seeds"](RATES) if run.set == "kangaroo" and run.seed < 20]
     expected = 100 * np.sqrt(np.mean([np.var([0.3 + 0.01 * fold, 0.33], ddof=1) for fold in range(3)]))
-    assert spread_table([*records, *more]).splitlines()[2] == f"| frozen | {expected:.1f} | nan |"
+    assert row(spread_table(Study([*records, *more])), "frozen") == f"{expected:.1f} (6) |  |"
 
 
-def test_numbers_stand_to_the_right():
-    assert table(["a", "b"], [["x", "1"]]) == "| a | b |\n| --- | ---: |\n| x | 1 |"
+def test_a_set_is_told_with_its_licence():
+    one = dict(images=10, objects=30, classes=dict(a=10, b=20), relative_side=0.251, distance=0.5)
+    text = sets_table({"capybara": one})
+    assert row(text, "capybara") == "freds0/capybara_dataset, MIT | 10 | 30 | 2, of 10 to 20 | 0.25 | 0.50 | 160 |"
+    assert row(text, "kangaroo").endswith("none stated: for measuring alone |  |  |  |  |  | 160 |")
+    assert len(text.splitlines()) == 2 + len(SETS)

@@ -1,0 +1,201 @@
+"""The study's part of docs/study.md and its summary for another page: tables and pictures from the records alone."""
+
+from pathlib import Path
+
+from ...pages.blocks import Figure
+from ...pages.markdown import table
+from ...pages.parts import Part
+from ...pages.plots import Interval, draw_intervals_svg, draw_ranks_svg
+from .arms import ARMS, BACKBONES, StudyRun
+from .costs import SET as COST_SET
+from .plan import MAIN
+from .reading import Estimate, Study
+from .records import read_records
+from .relations import relations_table
+from .sets import NUM_FOLDS, SETS
+from .tables import (
+    WHOLE,
+    difference_table,
+    differences,
+    main_table,
+    over_whole_sets,
+    progress_table,
+    ranks_of,
+    rates_table,
+    sets_table,
+    spread_table,
+    summary_table,
+    varied_table,
+    whole_sets,
+)
+
+TITLE = "Frozen, adapters or fine-tuned"
+PART = Part("study", "frozen-det benchmark study --page")
+SUMMARY = Part("study's summary", "frozen-det benchmark study --page")
+_NOT_YET = "None of it is whole yet."
+
+
+class Content:
+    """What the page is made from.
+
+    Args:
+        records: file of finished runs; costs.jsonl and sets.jsonl are beside it.
+    """
+
+    def __init__(self, records: Path):
+        self.study = Study(read_records(records))
+        self.costs, self.facts = (
+            {one["key"]: one for one in read_records(records.with_name(f"{kind}.jsonl"))} for kind in ("costs", "sets")
+        )
+
+
+def write_page(records: Path, page: Path) -> None:
+    """Put the study's part, or the summary where a page has its comments, into a page; pictures go beside it.
+
+    Args:
+        records: file of finished runs.
+        page: a Markdown file; the part is added at its end where it has neither.
+    """
+    content = Content(records)
+    if page.is_file() and SUMMARY.of(page.read_text(encoding="utf-8")):
+        SUMMARY.write(page, summary(content), TITLE)
+    else:
+        PART.write(page, section(content, page.parent / "pictures"), TITLE)
+
+
+def summary(content: Content) -> str:
+    """An arm a row, a table for each backbone that is on every set."""
+    parts = []
+    for name, backbone in WHOLE.items():
+        whole = whole_sets(content.study, name)
+        if whole:
+            parts.append(f"{backbone}, mean over {len(whole)} of {len(SETS)} sets:")
+            parts.append(summary_table(content.study, content.costs, name))
+    return "\n\n".join([*parts, _SUMMARY_NOTE] if parts else [_NOT_YET])
+
+
+def section(content: Content, pictures: Path) -> str:
+    """All of the part.
+
+    Args:
+        content: what is finished.
+        pictures: folder of the drawings, which are written.
+    """
+    study, costs = content.study, content.costs
+    parts = [
+        "## What was run",
+        _budget(study),
+        progress_table(study),
+        "### Sets",
+        sets_table(content.facts),
+        _SETS_NOTE,
+    ]
+    arms = table(["arm", "what trains beside the decoder"], [[name, arm.trains] for name, arm in ARMS.items()], left=2)
+    parts += ["### Arms", arms, _RATES_NOTE, rates_table(study) or _NOT_YET]
+    for name, backbone in WHOLE.items():
+        parts += [f"## All arms on all sets: {backbone}", *_whole(content, name, pictures)]
+    parts += ["## With what the difference to frozen goes", _RELATIONS_NOTE]
+    parts += [relations_table(study, content.facts, "main")] if study.cells("main") else [_NOT_YET]
+    shares = dict(by="share", values=(0.1, 0.3, 1.0), label="{:.0%}".format)
+    decoders = ("frozen", "parallel adapters", "fine-tuned")
+    for title, name, words, options in (
+        ("Fewer training images", "fractions", _FRACTIONS_NOTE, shares),
+        ("Other backbones", "backbones", "", dict(by="backbone", values=tuple(BACKBONES))),
+        ("A large decoder", "large", _LARGE_NOTE, dict(arms=decoders, by="decoder", values=("light", "large"))),
+        ("A DETR", "DETR", _LARGE_NOTE, dict(arms=decoders, by="decoder", values=("light", "DETR"))),
+        ("Random weights", "scratch", "", dict(arms=("frozen", "fine-tuned", "scratch"))),
+        ("Norms that train", "norms", _NORMS_NOTE, dict(arms=("fine-tuned", "fine-tuned with its norms"))),
+    ):
+        parts += [f"## {title}", words]
+        parts += [varied_table(study, costs, name, **options)] if study.cells(name) else [_NOT_YET]
+    parts += ["## Seeds", _SEEDS_NOTE, spread_table(study), "## Commands", _commands(study)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _whole(content: Content, name: str, pictures: Path) -> list[str]:
+    study, whole = content.study, whole_sets(content.study, name)
+    if not study.cells(name):
+        return [_NOT_YET]
+    told = f"Mean and rank are over the {len(whole)} of {len(SETS)} sets on which every arm is whole. {_SUMMARY_NOTE}"
+    parts = [told, summary_table(study, content.costs, name)]
+    placed = ranks_of(study, name)
+    if placed:
+        caption = (
+            f"Mean ranks over {placed.num_sets} sets, {WHOLE[name]}: bars join arms that Nemenyi's test does not tell "
+            f"apart at 5 %; Friedman's test that all are alike has p {placed.p:.2g}"
+        )
+        svg = draw_ranks_svg(placed.means, placed.critical, placed.groups(), f"study-ranks-{name.lower()}")
+        parts.append(Figure(svg, caption, f"study_ranks_{WHOLE[name].lower()}").markdown(pictures))
+    parts += ["AP of each set, and half the length of its interval:", main_table(study, content.costs, name)]
+    parts += ["Difference to frozen, bold where its interval leaves 0 out:", difference_table(study, name)]
+    found = {arm: differences(study, name, arm) for arm in MAIN[1:]}
+    rows = [(one.replace("_", " "), [_drawn(found[arm].get(one)) for arm in found]) for one in SETS]
+    if placed:
+        rows.append(("over sets", [_drawn(over_whole_sets(study, name, arm)) for arm in found]))
+    rows = [row for row in rows if any(row[1])]
+    if rows:
+        svg = draw_intervals_svg(
+            rows, list(found), "difference to frozen, AP points", f"study-differences-{name.lower()}"
+        )
+        caption = f"Difference to frozen by set, {WHOLE[name]}; filled where the interval of 95 % leaves 0 out"
+        parts.append(Figure(svg, caption, f"study_differences_{WHOLE[name].lower()}").markdown(pictures))
+    return parts
+
+
+def _drawn(found: Estimate | None) -> Interval | None:
+    return found and Interval(100 * found.value, 100 * found.low, 100 * found.high)
+
+
+def _budget(study: Study) -> str:
+    hours = sum(record["cpu_s"] for record in study.records.values()) / 3600
+    runs, updates = len(study.records), StudyRun.updates
+    return f"""Seven small real sets, in {NUM_FOLDS} folds each: every image is tested once, and images nearly alike are
+tested together. A run is about {updates} updates of 2 images by AdamW, the learning rate warmed up and lowered by a
+cosine: Faster R-CNN with a pyramid of 64 channels; images are scaled by 0.5 to 1.5, cropped and mirrored. The last
+checkpoint is tested. So far {runs} runs, {hours:.1f} hours of one CPU thread; a cell that lacks a fold is empty."""
+
+
+def _commands(study: Study) -> str:
+    return f"""```
+frozen-det benchmark study --data SETS --table rates       # first: each arm's rate follows from it
+frozen-det benchmark study --data SETS --table main Lite2  # and so on, by the names in the table above
+frozen-det benchmark study --data SETS --measure costs sets
+frozen-det benchmark study --page docs/study.md            # this part
+```
+
+A run of fold k has seed k; the table `seeds` adds k + 10, 20, 30 and 40. Records are lines of `runs.jsonl`,
+`costs.jsonl` and `sets.jsonl` in docs/study. The median run took {_median_seconds(study):.0f} s of one thread."""
+
+
+def _median_seconds(study: Study) -> float:
+    took = sorted(record["cpu_s"] for record in study.records.values())
+    return took[len(took) // 2] if took else 0.0
+
+
+_SUMMARY_NOTE = (
+    "AP in points (0 to 100), intervals of 95 % over test images and sets. Costs are of "
+    f"{SETS[COST_SET].size} px and batch 2, one CPU thread: process time of a training step, memory above what a "
+    "process has before it builds the model, a forward pass of one image, the file of a detector without its frozen "
+    "part, trained parameters."
+)
+_SETS_NOTE = (
+    "Classes with the objects of the rarest and the commonest. Side of an object: the median root of the share of its "
+    "image. From ImageNet: how far the means and spreads of frozen Lite0 features are from those of 1000 ImageNet "
+    "images, in their standard deviations. px: the images are scaled into such a square."
+)
+_RATES_NOTE = (
+    "Each arm takes the learning rate with the best mean AP on the validation images of kangaroo and microcontrollers, "
+    "first fold:"
+)
+_RELATIONS_NOTE = (
+    "Spearman's correlation of the difference to frozen with what a set is, Lite0. Seven sets tell little: a "
+    "correlation must be 0.79 to have p below 0.05, and one in twenty does by chance. The last column is over the "
+    "classes of the sets that have several, both numbers minus their mean over the set: above 0, an arm gains most on "
+    "common classes."
+)
+_FRACTIONS_NOTE = "A share of the training images, as many updates."
+_LARGE_NOTE = (
+    f"{3 * StudyRun.updates} updates, against {StudyRun.updates} of the light decoder: compare arms, not decoders."
+)
+_NORMS_NOTE = "In all other arms the backbone's BatchNorms stay as they were pretrained."
+_SEEDS_NOTE = "Standard deviation of AP between seeds of the same fold, points, and the runs it is from."

@@ -1,0 +1,36 @@
+"""Records of a made study: any AP, resamples that stray a little from it."""
+
+import numpy as np
+
+from frozen_det.benchmarks.study.plan import MAIN, TABLES, rates
+from frozen_det.benchmarks.study.running import packed
+
+RATE = 1e-3
+RATES = dict.fromkeys((*MAIN, "scratch"), RATE)
+NOISE = np.linspace(-0.02, 0.02, 200)
+
+
+def record(run, AP, val=0.5, classes=None):
+    return {
+        "key": run.key,
+        **run.to_json(),
+        "numbers": {"mAP": AP},
+        "classes": classes or {},
+        "val_AP": val,
+        "resampled": packed(AP + NOISE),
+        "cpu_s": 36.0,
+    }
+
+
+def rate_records():
+    """All rates: 1e-3 is chosen."""
+    return [record(run, 0.2, 0.5 + (run.rate == RATE)) for run in rates()]
+
+
+def with_main(sets, AP, classes=lambda run: None):
+    """With the main table of Lite0 on some sets; AP and classes of a run."""
+    by_key = {one["key"]: one for one in rate_records()}
+    for run in TABLES["main"](RATES):
+        if run.set in sets:
+            by_key[run.key] = record(run, AP(run), 0.5 + (run.rate == RATE), classes(run))
+    return list(by_key.values())
