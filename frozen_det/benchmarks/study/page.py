@@ -8,7 +8,7 @@ from ...pages.parts import Part
 from ...pages.plots import Interval, draw_intervals_svg, draw_ranks_svg
 from .arms import ARMS, BACKBONES, StudyRun
 from .costs import SET as COST_SET
-from .plan import MAIN
+from .plan import MAIN, THREE
 from .reading import Estimate, Study
 from .records import read_records
 from .relations import relations_table
@@ -97,12 +97,11 @@ def section(content: Content, pictures: Path) -> str:
     parts += ["## With what the difference to frozen goes", _RELATIONS_NOTE]
     parts += [relations_table(study, content.facts, "main")] if study.cells("main") else [_NOT_YET]
     shares = dict(by="share", values=(0.1, 0.3, 1.0), label="{:.0%}".format)
-    decoders = ("frozen", "parallel adapters", "fine-tuned")
     for title, name, words, options in (
         ("Fewer training images", "fractions", _FRACTIONS_NOTE, shares),
-        ("Other backbones", "backbones", "", dict(by="backbone", values=tuple(BACKBONES))),
-        ("A large decoder", "large", _LARGE_NOTE, dict(arms=decoders, by="decoder", values=("light", "large"))),
-        ("A DETR", "DETR", _LARGE_NOTE, dict(arms=decoders, by="decoder", values=("light", "DETR"))),
+        ("Other backbones", "backbones", "", dict(arms=THREE, by="backbone", values=tuple(BACKBONES))),
+        ("A large decoder", "large", _LARGE_NOTE, dict(arms=THREE, by="decoder", values=("light", "large"))),
+        ("A DETR", "DETR", _LARGE_NOTE, dict(arms=THREE, by="decoder", values=("light", "DETR"))),
         ("Random weights", "scratch", "", dict(arms=("frozen", "fine-tuned", "scratch"))),
         ("Norms that train", "norms", _NORMS_NOTE, dict(arms=("fine-tuned", "fine-tuned with its norms"))),
     ):
@@ -163,7 +162,7 @@ frozen-det benchmark study --data SETS --measure costs sets
 frozen-det benchmark study --page docs/study.md            # this part
 ```
 
-A run of fold k has seed k; the table `seeds` adds k + 10, 20, 30 and 40. Records are lines of `runs.jsonl`,
+A run of fold k has seed k; the table `seeds` adds 10, 20, 30 and 40 in fold 0. Records are lines of `runs.jsonl`,
 `costs.jsonl` and `sets.jsonl` in docs/study. The median run took {_median_seconds(study):.0f} s of one thread."""
 
 
@@ -198,4 +197,4 @@ _LARGE_NOTE = (
     f"{3 * StudyRun.updates} updates, against {StudyRun.updates} of the light decoder: compare arms, not decoders."
 )
 _NORMS_NOTE = "In all other arms the backbone's BatchNorms stay as they were pretrained."
-_SEEDS_NOTE = "Standard deviation of AP between seeds of the same fold, points, and the runs it is from."
+_SEEDS_NOTE = "Standard deviation of AP between seeds of the first fold, points, and the runs it is from."

@@ -135,8 +135,8 @@ def varied_table(
 
 
 def spread_table(study: Study) -> str:
-    """Standard deviation of AP between seeds of a fold, pooled over folds, by arm and set, and how many runs."""
-    keys = {run.key: run for run in [*study.runs("main"), *study.runs("seeds")]}
+    """Standard deviation of AP between seeds of the first fold, by arm and set, and how many runs."""
+    keys = {run.key: run for run in [*study.runs("main"), *study.runs("seeds")] if run.fold == 0}
     rows = []
     for arm in FEW:
         row = [arm]
