@@ -58,16 +58,19 @@ _NEVER_NONE = re.compile(
 )
 
 
-def _number(value) -> bool:
+def is_number(value) -> bool:
+    """Whether it is a finite number; true and false are none."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _whole(value, least: int) -> bool:
+def is_whole(value, least: int) -> bool:
+    """Whether it is a whole number from `least` on."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
-def _share(value) -> bool:
-    return _number(value) and 0 <= value <= 1
+def is_share(value) -> bool:
+    """Whether it is a number from 0 to 1."""
+    return is_number(value) and 0 <= value <= 1
 
 
 def _positive(value) -> bool:
@@ -91,7 +94,7 @@ def _some(right):
 def _rising(value) -> bool:
     return (
         isinstance(value, list | tuple)
-        and all(_number(one) and one > 0 for one in value)
+        and all(is_number(one) and one > 0 for one in value)
         and list(value) == sorted(value)
     )
 
@@ -115,47 +118,53 @@ _RULES = [
     (re.compile(names), words, right)
     for names, words, right in (
         # Stock configs divide iterations by epochs: 57300.0 is as good as 57300 to mmengine's loops.
-        ("val_interval", "a whole number from 1 on", lambda one: _number(one) and one >= 1 and float(one).is_integer()),
+        (
+            "val_interval",
+            "a whole number from 1 on",
+            lambda one: is_number(one) and one >= 1 and float(one).is_integer(),
+        ),
         (
             "batch_size|max_epochs|max_iters|accumulative_counts|num_classes|window_size|prefetch_factor"
             "|out_channels|feat_channels|fc_out_channels|conv_out_channels|max_per_img|num|test_size|epochs",
             "a whole number from 1 on",
-            _each(lambda one: _whole(one, 1)),
+            _each(lambda one: is_whole(one, 1)),
         ),
         (
             "num_workers|num_shared_convs|num_shared_fcs|stacked_convs|num_convs|nms_pre|opencv_num_threads",
             "a whole number from 0 on",
-            _each(lambda one: _whole(one, 0)),
+            _each(lambda one: is_whole(one, 0)),
         ),
-        ("begin|val_begin|T_max", "a number from 0 on", lambda one: _number(one) and one >= 0),
+        ("begin|val_begin|T_max", "a number from 0 on", lambda one: is_number(one) and one >= 0),
         (
             "interval|max_keep_ckpts",
             "a whole number from 1 on, or -1 for never",
-            lambda one: _whole(one, 1) or one == -1 and not isinstance(one, bool),
+            lambda one: is_whole(one, 1) or one == -1 and not isinstance(one, bool),
         ),
         (
             "lr|weight_decay|lr_mult|decay_mult|\\w+_(lr|decay)_mult|eta_min|eps|timeout",
             "a finite number from 0 on",
-            lambda one: _number(one) and one >= 0,
+            lambda one: is_number(one) and one >= 0,
         ),
-        ("loss_weight", "a finite number from 0 on", _each(lambda one: _number(one) and one >= 0)),
+        ("loss_weight", "a finite number from 0 on", _each(lambda one: is_number(one) and one >= 0)),
         (
             "momentum|dampening|\\w*prob|\\w+_prob|pos_fraction|score_thr|iou_threshold|label_smoothing|drop_rate"
             "|drop_path_rate|ratio_of_data|end_factor|(pos|neg|min_pos)_iou(_thr)?",
             "a number from 0 to 1",
-            _each(_share),
+            _each(is_share),
         ),
-        ("start_factor", "a number above 0 and up to 1", lambda one: _share(one) and one > 0),
+        ("start_factor", "a number above 0 and up to 1", lambda one: is_share(one) and one > 0),
         (
             "betas",
             "two numbers from 0 on and below 1",
-            lambda two: isinstance(two, list | tuple) and len(two) == 2 and all(_share(one) and one < 1 for one in two),
+            lambda two: (
+                isinstance(two, list | tuple) and len(two) == 2 and all(is_share(one) and one < 1 for one in two)
+            ),
         ),
         # Fractions of an epoch are steps too where a schedule is counted in iterations.
-        ("gamma|step_size|warm_up|base_batch_size", "a finite number above 0", lambda one: _number(one) and one > 0),
+        ("gamma|step_size|warm_up|base_batch_size", "a finite number above 0", lambda one: is_number(one) and one > 0),
         ("max_norm|clip_value|norm_type", "a number above 0", _positive),  # an infinite norm only logs
         ("scales|ratios|base_sizes|octave_base_scale", "numbers above 0", _some(_positive)),
-        ("seed", "a whole number from 0 to 4294967295", lambda one: _whole(one, 0) and one < 2**32),
+        ("seed", "a whole number from 0 to 4294967295", lambda one: is_whole(one, 0) and one < 2**32),
         (
             "milestones",
             "whole numbers that do not fall, at least one",  # a run cut short lets them meet
@@ -181,7 +190,7 @@ _RULES = [
             "a number from 0 to 100 or one of HIGHEST, VERY_HIGH, HIGH, ABOVE_NORMAL, NORMAL, BELOW_NORMAL, LOW, "
             "VERY_LOW, LOWEST",
             lambda one: (
-                _whole(one, 0)
+                is_whole(one, 0)
                 and one <= 100
                 or isinstance(one, str)
                 and one.upper()

@@ -9,7 +9,6 @@ them, and a temperature can still be applied before normalising. Labelled with `
 rows hold the k largest of them and one number for the rest, see :mod:`.top_k`.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -19,6 +18,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...weights.atomic_write import replacing, write_json
+from .listings.digests import new_digest
 from .listings.parquet import import_pyarrow
 from .top_k import TopLabels, top_fields
 
@@ -122,7 +122,7 @@ def write_rows(folder, number: int, columns: Mapping, record: Mapping) -> None:
         replacing(rows_path(folder, number)) as partial,
         pa.parquet.ParquetWriter(partial, schema, compression="zstd") as file,
     ):
-        table, digest = pa.table(dict(columns), schema=schema), _new_digest()
+        table, digest = pa.table(dict(columns), schema=schema), new_digest()
         file.write_table(table, row_group_size=_ROW_GROUP)
         _add_rows(digest, table)
         file.add_key_value_metadata({_META: json.dumps(dict(record, digest=digest.hexdigest())).encode()})
@@ -156,7 +156,7 @@ class PartWriter:
             self.record["top_k"] = top_k
         self._schema = rows_schema(num_classes if top_k else None)
         self._rows: list[Mapping] = []
-        self._digest = _new_digest()
+        self._digest = new_digest()
         self._stack = ExitStack()
 
     def __enter__(self) -> "PartWriter":
@@ -214,10 +214,6 @@ class PartWriter:
             self._table.write_table(table)
             _add_rows(self._digest, table)
             self._rows = []
-
-
-def _new_digest():
-    return hashlib.blake2b(digest_size=16)
 
 
 def _add_rows(digest, table) -> None:

@@ -1,12 +1,12 @@
 """Which parts a labelling has, what each is made from, and which of them are left to do."""
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
 from ...engine.runner.processes import by_first
 from ...weights.atomic_write import is_leftover
 from .label_files import LABELS, part_record, write_plan
+from .listings.digests import hash_of
 from .listings.listing import Listing, Part, open_listing
 from .pool import Pool
 
@@ -30,9 +30,7 @@ def planned(
     """
 
     def plan(parts: list[Part]) -> tuple[list[Part], dict[int, str]]:
-        inputs = {
-            part.number: hashlib.blake2b(f"{made} {part.digest}".encode(), digest_size=16).hexdigest() for part in parts
-        }
+        inputs = {part.number: hash_of(f"{made} {part.digest}") for part in parts}
         write_plan(out_dir, [inputs[number] for number in range(len(inputs))])
         return parts, inputs
 

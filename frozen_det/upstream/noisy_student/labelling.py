@@ -6,7 +6,6 @@ labelled twice and the files are the same under any number of processes. A part 
 same files, weights and settings is skipped. An image that does not decode is a row that says so.
 """
 
-import hashlib
 import json
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
@@ -30,6 +29,7 @@ from ..stored_network import WITHOUT_PLACE, read_pooled_from
 from ..transforms import EvalTransform
 from .label_files import LABELS, PLAN, UNDECODABLE, PartWriter, part_record, rows_path
 from .label_plan import planned, to_do
+from .listings.digests import hash_of
 from .listings.listing import PART_SIZE, Listing, Part
 from .listings.parquet import import_pyarrow
 from .part_images import PartImages, seed_of
@@ -234,7 +234,7 @@ def finish_labels(out_dir) -> dict:
     summary = dict(
         num_parts=len(plan),
         num_classes=found[0]["num_classes"],
-        inputs=hashlib.blake2b(" ".join(plan).encode(), digest_size=16).hexdigest(),
+        inputs=hash_of(" ".join(plan)),
         **{key: sum(record[key] for record in found) for key in ("num_images", "num_undecodable", "num_vectors")},
     )
     with (
@@ -249,8 +249,7 @@ def finish_labels(out_dir) -> dict:
     if found[0].get("top_k"):
         summary["top_k"] = found[0]["top_k"]
     if all("digest" in record for record in found):
-        digests = " ".join(record["digest"] for record in found)
-        summary["digest"] = hashlib.blake2b(digests.encode(), digest_size=16).hexdigest()
+        summary["digest"] = hash_of(" ".join(record["digest"] for record in found))
     write_json(out_dir / LABELS, summary)
     return summary
 

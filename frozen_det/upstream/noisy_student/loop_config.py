@@ -6,11 +6,11 @@ labelled batch alone. Refuses configs that train no classifier.
 """
 
 import copy
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...config.parts import check_parts
+from ...config.values import is_number, is_share, is_whole
 from ...errors import InputError, refuse_unknown
 from ..fixres.config import SETTINGS
 from .joint_batches import joint_batch_size
@@ -33,32 +33,30 @@ _Rule = tuple[str, Callable[[Any], bool]]
 
 
 def _whole(least: int) -> _Rule:
-    return f"a whole number from {least} on", lambda value: type(value) is int and value >= least
-
-
-def _number(words: str, fits: Callable[[float], bool]) -> _Rule:
-    def rule(value) -> bool:
-        return type(value) in (int, float) and math.isfinite(value) and fits(value)
-
-    return f"a number {words}", rule
+    return f"a whole number from {least} on", lambda value: is_whole(value, least)
 
 
 def _one_of(names) -> _Rule:
     return f"one of {', '.join(map(repr, names))}", lambda value: value in names
 
 
-_SHARE = _number("from 0 to 1", lambda value: 0 <= value <= 1)
+_SWITCH: _Rule = "true or false", lambda value: isinstance(value, bool)
 _SHARDS_VALUES = dict(size=_whole(1), window=_whole(1))
 _LABELLING_VALUES = dict(
-    batch_size=_whole(1), num_workers=_whole(0), part_size=_whole(1), top_k=_whole(1), min_vector_confidence=_SHARE
+    batch_size=_whole(1),
+    num_workers=_whole(0),
+    part_size=_whole(1),
+    top_k=_whole(1),
+    min_vector_confidence=("a number from 0 to 1", is_share),
+    noise=_SWITCH,
 )
 _SPLIT_VALUES = dict(per_class=_whole(1), pool_images=_whole(1), seed=_whole(0))
 _ROUND_VALUES = dict(
     per_class=_whole(1),
-    min_confidence=_SHARE,
+    min_confidence=("a number from 0 on and below 1", lambda value: is_share(value) and value < 1),
     seed=_whole(0),
-    ratio=_number("from 0 on", lambda value: value >= 0),
-    temperature=_number("above 0", lambda value: value > 0),
+    ratio=("a number from 0 on", lambda value: is_number(value) and value >= 0),
+    temperature=("a number above 0", lambda value: is_number(value) and value > 0),
     labels=_one_of(LABELS),
     weighting=_one_of(WEIGHTINGS),
     balanced=_one_of(BALANCES),

@@ -20,6 +20,7 @@ from ...errors import InputError
 from ..folder_trees import find_tree
 from ..image_records import EXTENSIONS
 from .listings.addresses import identity, opened, read_bytes, stated
+from .listings.digests import digest_of, hash_of
 from .listings.listing import PART_SIZE, Part, files_of, open_listing
 from .listings.sources import AGAIN, check_shards, new_in_list, shard_paths, walked
 
@@ -69,11 +70,7 @@ class Pool:
 
     def digest(self) -> str:
         """Hash of the names, sizes and times of change of all files, as hex; each is looked up, nothing is opened."""
-        found = hashlib.blake2b(digest_size=16)
-        for path in (path for source in self.sources for path in _paths(source)):
-            line = identity(path, *stated(path))
-            found.update(len(line).to_bytes(8, "little") + line)
-        return found.hexdigest()
+        return digest_of(identity(path, *stated(path)) for source in self.sources for path in _paths(source))
 
 
 def open_pool(sources: Iterable[dict]) -> Pool:
@@ -130,7 +127,7 @@ def sources_of(dataset: dict) -> list[dict]:
 
 def content_hash(content: bytes) -> str:
     """BLAKE2b of an image file's bytes, 128 bits, as 32 hex digits."""
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
+    return hash_of(content)
 
 
 def pool_hashes(pool: Pool, listing_dir=None) -> set[str]:

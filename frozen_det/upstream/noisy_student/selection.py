@@ -8,7 +8,6 @@ ones are not repeated. The chance is drawn from the image's content and a seed: 
 processes matter. Only the narrow rows are read. Images on a list of hashes are left out and counted.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Sequence
@@ -20,6 +19,7 @@ import numpy as np
 from ...errors import InputError
 from ...weights.atomic_write import replacing, write_json
 from .label_files import LABELS
+from .listings.digests import hash_of
 from .listings.parquet import import_pyarrow
 from .manifest import COLUMNS, META
 from .top_k import SOFT_COLUMNS
@@ -89,7 +89,7 @@ def select(
     per_class = 1 if balanced == "none" else per_class or 0
     if per_class < 1 or not 0 <= min_confidence < 1 or num_classes < 1:
         raise InputError(
-            "expected per_class from 1 on, min_confidence in 0..1 and num_classes from 1 on, got "
+            "expected per_class from 1 on, min_confidence from 0 on and below 1, num_classes from 1 on, got "
             f"{per_class}, {min_confidence}, {num_classes} (selection)."
         )
     labels, out = _finished(parts_dir, num_classes), Path(out)
@@ -158,7 +158,7 @@ def select(
         empty_classes=[label for label in range(num_classes) if not filtered[label]],
         histogram=counts.sum(0).tolist(),
         labels_inputs=labels["inputs"],
-        excluded_hashes=hashlib.blake2b(" ".join(excluded).encode(), digest_size=16).hexdigest(),
+        excluded_hashes=hash_of(" ".join(excluded)),
     )
     write_json(out.with_suffix(".json"), summary)
     _report(summary, log)

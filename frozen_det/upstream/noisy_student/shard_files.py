@@ -9,7 +9,6 @@ shuffled order, so each shard has the classes in the shares of the selection.
 the shard: where it is there, the shard is whole. ``shards.json`` is written after all of them.
 """
 
-import hashlib
 import json
 import os
 from functools import lru_cache
@@ -25,6 +24,7 @@ from ...engine.runner.stages import file_digest
 from ...errors import InputError
 from ...weights.atomic_write import is_leftover, replacing, write_json
 from ..shard_reading import OpenShards, ShardOrder
+from .listings.digests import hash_of, new_digest
 from .listings.parquet import import_pyarrow
 from .manifest import ManifestRecords
 from .pseudo_records import PseudoRecords
@@ -66,7 +66,7 @@ def write_shards(manifest, out_dir, *, size: int = SIZE, seed: int = 0, soft: bo
     records = ManifestRecords(manifest)
     number_of = -(-len(records) // size)
     made = by_first(lambda: f"{file_digest(manifest)} {size} {seed} {soft}")
-    inputs = [_hash(f"{made} {number}") for number in range(number_of)]
+    inputs = [hash_of(f"{made} {number}") for number in range(number_of)]
     there = by_first(lambda: _begun(out_dir, inputs))
     order = np.random.default_rng(seed).permutation(len(records))
     for number in sorted(set(range(rank, number_of, world_size)) - there):
@@ -109,7 +109,7 @@ def _finish(records: ManifestRecords, out_dir: Path, inputs: list[str], size: in
         soft=soft,
         **({"top_k": records.top_k} if soft and records.top_k else {}),
         bytes=sum(one["bytes"] for one in found),
-        digest=_hash(" ".join(one["digest"] for one in found)),
+        digest=hash_of(" ".join(one["digest"] for one in found)),
     )
     write_json(out_dir / SHARDS, told)
 
@@ -167,7 +167,7 @@ class _Members:
     """Members of a tar file, the same bytes whenever they are written."""
 
     def __init__(self, file) -> None:
-        self.file, self.offset, self.digest = file, 0, hashlib.blake2b(digest_size=16)
+        self.file, self.offset, self.digest = file, 0, new_digest()
 
     def add(self, name: str | None, content: bytes) -> int:
         """Add a member, or without a name the end of the file; returns the offset of the content."""
@@ -194,10 +194,6 @@ def _shard_record(folder, number: int) -> dict | None:
         return record if tar.stat().st_size == record["bytes"] else None
     except (OSError, KeyError, TypeError, ValueError, pa.ArrowInvalid):
         return None
-
-
-def _hash(text: str) -> str:
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 class ShardedRecords(PseudoRecords):

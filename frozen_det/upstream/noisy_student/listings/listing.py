@@ -15,17 +15,16 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from ....engine.runner.run_lock import RunLock
-from ....errors import InputError, StorageError
+from ....engine.runner.run_lock import InUseError, RunLock
+from ....errors import InputError
 from ....weights.atomic_write import write_json
 from ...image_records import EXTENSIONS
 from .addresses import stated
+from .digests import digest_of, digests_of
 from .parquet import import_pyarrow
 from .segments import (
     ROWS,
     append_rows,
-    digest_of,
-    digests_of,
     lines_of,
     rows_in,
     rows_of,
@@ -141,9 +140,7 @@ def _alone(folder: Path, log: Callable[[str], None]) -> Iterator[None]:
         try:
             lock = RunLock(folder)
             break
-        except StorageError:
-            raise
-        except InputError:
+        except InUseError:
             if not said:
                 log(f"[pool] waits for another process, which holds the listing in {folder}")
             said = True

@@ -1,6 +1,5 @@
 """The files of a pool's listing: rows of names, sizes and times in Parquet, the times of folders beside them."""
 
-import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from ....weights.atomic_write import replacing
 from .addresses import identity, stated
+from .digests import digests_of
 from .parquet import batches_of, import_pyarrow
 
 ROWS = 16_384  # of a row group: a part is read in one or two
@@ -83,19 +83,6 @@ def rows_in(files: list[Path], folders: list[str]):
 
 def lines_of(path: Path) -> Iterator[bytes]:
     return (identity(os.path.join(place, name), *state) for place, name, *state in rows_of(path))
-
-
-def digests_of(lines: Iterator[bytes], part_size: int) -> Iterator[str]:
-    """Of each run of `part_size` lines."""
-    for first in lines:
-        yield digest_of(chain([first], islice(lines, part_size - 1)))
-
-
-def digest_of(lines: Iterable[bytes]) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    for line in lines:
-        digest.update(len(line).to_bytes(8, "little") + line)
-    return digest.hexdigest()
 
 
 def times_of(folder: Path, mark: dict) -> dict[str, int]:

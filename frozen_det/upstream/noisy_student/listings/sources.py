@@ -4,7 +4,6 @@ A folder is looked at again only where the time of one of its folders has change
 listing ended, of shards the new ones are looked up. What was listed has to be there still.
 """
 
-import hashlib
 import os
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -13,6 +12,7 @@ from glob import iglob
 from ....errors import InputError
 from ...image_records import EXTENSIONS, spelt_out
 from .addresses import file_system, is_address, stated
+from .digests import new_digest
 from .parquet import import_pyarrow
 
 # A folder's time says nothing about what comes within the clock's next tick, which on some file servers is seconds.
@@ -97,7 +97,7 @@ def new_in_list(source: dict, mark: dict, where) -> Iterator[tuple[str, str]]:
     Raises:
         InputError: Lines that were listed have changed.
     """
-    path, digest, place = source["list_file"], hashlib.blake2b(digest_size=16), mark.get("bytes", 0)
+    path, digest, place = source["list_file"], new_digest(), mark.get("bytes", 0)
     root = source["root"] or os.path.dirname(path)
     mark["stamp"] = list(stated(path))
     with open(path, "rb") as file:
