@@ -5,6 +5,7 @@ first (:func:`joined`): the first one decides what is to be done (:func:`by_firs
 and measure.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -48,6 +49,7 @@ def set_launcher(cfg, launcher: str, log: Callable[[str], None] = print) -> None
             "batch; frozen_det.NormStatisticsHook averages their running statistics at the end of each epoch."
         )
     if launcher == "pytorch":
+        require_torchrun()
         # The host would set a CUDA device first, and name one to the wrapper; neither is there.
         if not torch.distributed.is_initialized():
             torch.distributed.init_process_group("gloo", timeout=_seconds(talk.get("timeout")))
@@ -62,10 +64,14 @@ def joined(launcher: str) -> Iterator[None]:
 
     Args:
         launcher: ``none`` or ``pytorch``.
+
+    Raises:
+        InputError: the process was not started by torchrun or as one of it.
     """
     import torch
 
     if launcher != "none" and not torch.distributed.is_initialized():
+        require_torchrun()
         if torch.cuda.is_available():
             from mmengine.dist import init_dist
 
@@ -75,6 +81,25 @@ def joined(launcher: str) -> Iterator[None]:
     yield
     if launcher != "none":
         torch.distributed.destroy_process_group()
+
+
+def require_torchrun() -> None:
+    """Refuse a process without the variables of torchrun, for whose others torch would wait or fail at length.
+
+    Raises:
+        InputError: one of them is missing or no number, or the rank is none of the processes'.
+    """
+    names = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+    given = {name: os.environ.get(name, "") for name in names}
+    rank, count, _, port = given.values()
+    numbers = all(value.isascii() and value.isdigit() for value in (rank, count, port))
+    if not (numbers and given["MASTER_ADDR"] and int(rank) < int(count)):
+        shown = ", ".join(f"{name}={value}" for name, value in given.items())
+        raise InputError(
+            f"expected a process of torchrun, with RANK below WORLD_SIZE, MASTER_ADDR and MASTER_PORT in the "
+            f"environment, got {shown}: start it as torchrun --nproc-per-node N -m frozen_det.cli ... --launcher "
+            "pytorch, or leave --launcher out."
+        )
 
 
 def by_first(decide: Callable[[], Found]) -> Found:
