@@ -100,13 +100,14 @@ def _job(args):
 
 
 def _source(name: str) -> dict:
-    """A folder, a shard or shards, else a list file."""
+    """A folder, a shard or shards, else a list file; a file may have any name."""
     if "://" in name:
         return dict(shards=name)
     path = os.path.abspath(name)
     if os.path.isdir(path):
         return dict(folder=path)
-    return dict(shards=path) if name.endswith(".tar") or "*" in name or "{" in name else dict(list_file=path)
+    several = not os.path.isfile(path) and ("*" in name or "{" in name)
+    return dict(shards=path) if name.endswith(".tar") or several else dict(list_file=path)
 
 
 def _share(args) -> tuple[int | None, int | None]:

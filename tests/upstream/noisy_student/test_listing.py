@@ -112,6 +112,7 @@ def test_a_list_grows_at_its_end_and_shards_join_anywhere(tmp_path):
 def test_a_list_whose_lines_changed_is_refused(tmp_path, change):
     text = tmp_path / "list.txt"
     lines = [f"{number}.png" for number in range(5)]
+    (tmp_path / lines[0]).touch()
     text.write_text("\n".join(lines))
     listed(dict(list_file=text), tmp_path / "list")
     text.write_text("\n".join(change(lines)))
@@ -257,3 +258,71 @@ def test_a_process_killed_while_it_lists_leaves_no_lock_and_nothing_half(tmp_pat
     found = listed(dict(folder=folder), tmp_path / "list")
     assert [part.digest for part in found] == [part.digest for part in listed(dict(folder=folder), tmp_path / "whole")]
     assert len(list((tmp_path / "list").iterdir())) == len(list((tmp_path / "whole").iterdir())) == 3
+
+
+def test_a_link_to_a_folder_above_it_is_passed_over(tmp_path):
+    folder = write_images(tmp_path / "pool", 3)
+    os.symlink(folder, folder / "00" / "again")
+    names = sorted(map(str, folder.rglob("*.png")))
+    assert sum(paths(listed(dict(folder=folder), tmp_path / "list")), []) == names
+    (folder / "new").mkdir()
+    os.symlink(folder, folder / "new" / "again")
+    shutil.copy(folder / "00" / "0000.png", folder / "new")
+    joined = listed(dict(folder=folder), tmp_path / "list")
+    assert sum(paths(joined), []) == [*names, str(folder / "new" / "0000.png")]
+
+
+def test_a_link_to_a_folder_beside_it_is_followed(tmp_path):
+    folder = write_images(tmp_path / "pool", 1)
+    (folder / "other").mkdir()
+    os.symlink(folder / "00", folder / "other" / "linked")
+    (files,) = paths(listed(dict(folder=folder), tmp_path / "list"))
+    assert files == [str(folder / "00" / "0000.png"), str(folder / "other" / "linked" / "0000.png")]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\xff\xd8\0\0JFIF\n", "binary content"),
+        (b"a.jpg\nb.jpg\n", "2 names of which none is a file, the first '.*a.jpg'"),
+    ],
+)
+def test_a_list_that_is_none_or_names_no_file_is_refused(tmp_path, content, said):
+    (tmp_path / "list.txt").write_bytes(content)
+    with pytest.raises(InputError, match=said):
+        listed(dict(list_file=tmp_path / "list.txt"), tmp_path / "list")
+
+
+def test_of_a_list_the_names_that_are_no_files_are_counted(tmp_path):
+    image = next(write_images(tmp_path / "pool", 1).rglob("*.png"))
+    (tmp_path / "list.txt").write_text(f"{image}\nabsent.jpg\n")
+    said = []
+    listed(dict(list_file=tmp_path / "list.txt"), tmp_path / "list", log=said.append)
+    assert said == [f"[pool] 2 files of {tmp_path / 'list.txt'} listed, 1 of them are not there"]
+
+
+@pytest.mark.parametrize("file", ["listing.json", "files-00001.parquet", "folders-00002.parquet"])
+@pytest.mark.parametrize("content", [b"{}", b"PAR1 and no more", None])
+def test_a_broken_listing_is_told_with_its_folder(tmp_path, file, content):
+    folder, listing = write_images(tmp_path / "pool", 3), tmp_path / "list"
+    before = listed(dict(folder=folder), listing)
+    if content is None:
+        (listing / file).unlink()
+    else:
+        (listing / file).write_bytes(content)
+    if (file, content) == ("listing.json", None):
+        assert listed(dict(folder=folder), listing) == before
+        return
+    with pytest.raises(InputError, match=f"remove {listing} to list again"):
+        for part in listed(dict(folder=folder), listing):
+            list(files_of(part))
+
+
+def test_files_of_others_beside_a_listing_stay(tmp_path):
+    folder, listing = write_images(tmp_path / "pool", 3), tmp_path / "list"
+    listing.mkdir()
+    old = listing / "files-00007.parquet"
+    for path in (listing / "00000.parquet", old):
+        path.write_bytes(b"theirs")
+    listed(dict(folder=folder), listing)
+    assert (listing / "00000.parquet").read_bytes() == b"theirs" and not old.exists()

@@ -8,6 +8,7 @@ that has been overwritten since is found when it is read. One process lists, oth
 
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,11 +20,12 @@ from ....engine.runner.run_lock import InUseError, RunLock
 from ....errors import InputError
 from ....weights.atomic_write import write_json
 from ...image_records import EXTENSIONS
-from .addresses import stated
+from .addresses import is_address, stated
 from .digests import digest_of, digests_of
 from .parquet import import_pyarrow
 from .segments import (
     ROWS,
+    absent_in,
     append_rows,
     lines_of,
     rows_in,
@@ -38,6 +40,8 @@ from .sources import folder_time, new_in_folder, new_in_list, refuse_changed_sha
 PART_SIZE = 10_000
 LISTING = "listing.json"
 _POLL_S = 0.5
+_KEYS = {"part_size", "written", "sources", "segments"}
+_FILES = re.compile(r"(files|folders)-\d{5,}\.parquet|\.(files|folders)-\d{5,}\..+\.partial\.parquet")
 
 
 @dataclass(frozen=True)
@@ -105,11 +109,19 @@ def open_listing(
         checked = known is not None and known["part_size"] == part_size and not _has_news(sources, folder, known)
     except FileNotFoundError:  # another process has just written a header without it
         checked = False
+    except import_pyarrow().ArrowInvalid as error:
+        raise _no_listing(folder, str(error)) from error
     with _alone(folder, log):
         header = _read(folder)
-        if not checked or header != known:
-            header = _updated(sources, folder, header, part_size, again, log)
-        yield _opened(folder, header)
+        try:
+            if not checked or header != known:
+                header = _updated(sources, folder, header, part_size, again, log)
+            listing = _opened(folder, header)
+        except (FileNotFoundError, import_pyarrow().ArrowInvalid) as error:
+            if isinstance(error, FileNotFoundError) and str(folder) not in str(error):
+                raise  # of the pool
+            raise _no_listing(folder, str(error)) from error
+        yield listing
 
 
 def files_of(part: Part) -> Iterator[tuple[str, int | None]]:
@@ -123,10 +135,8 @@ def files_of(part: Part) -> Iterator[tuple[str, int | None]]:
     try:
         with pa.parquet.ParquetFile(part.path) as file:
             table = file.read_row_groups(range(first, last + 1), columns=["folder", "name", "size"])
-    except OSError as error:
-        raise InputError(
-            f"expected the listing {part.path}, got none: {error.strerror or error}; start again, it is then made anew."
-        ) from error
+    except (OSError, pa.ArrowInvalid) as error:
+        raise _no_listing(Path(part.path).parent, str(error)) from error
     rows = table.slice(part.offset - first * ROWS, part.num_files)
     for place, name, size in zip(*(rows[column].to_pylist() for column in ("folder", "name", "size"))):
         yield os.path.join(place, name), size
@@ -151,13 +161,21 @@ def _alone(folder: Path, log: Callable[[str], None]) -> Iterator[None]:
 
 def _read(folder: Path) -> dict | None:
     try:
-        return json.loads((folder / LISTING).read_text(encoding="utf-8"))
+        found = json.loads((folder / LISTING).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise InputError(
-            f"expected the listing of a pool in {folder / LISTING}, got no JSON ({error}); remove it to list again."
-        ) from error
+        raise _no_listing(folder, f"no JSON ({error})") from error
+    if not isinstance(found, dict) or not set(found) >= _KEYS:
+        raise _no_listing(folder, "JSON of something else")
+    return found
+
+
+def _no_listing(folder: Path, got: str) -> InputError:
+    return InputError(
+        f"expected the listing of a pool in {folder / LISTING} and the files that it names, got {got}; remove {folder} "
+        "to list again: parts whose files are the same keep their labels."
+    )
 
 
 def _opened(folder: Path, header: dict) -> Listing:
@@ -239,7 +257,7 @@ def _updated(sources: tuple[dict, ...], folder: Path, header: dict | None, part_
         ) from error
     kept = {one["file"] for one in header["segments"]} | {one["mark"].get("folders") for one in header["sources"]}
     for path in folder.glob("*.parquet"):  # those of a header before, and what a killed process left
-        if path.name not in kept:
+        if path.name not in kept and _FILES.fullmatch(path.name):
             path.unlink(missing_ok=True)
     return header
 
@@ -263,7 +281,13 @@ def _add_files(source: dict, folder: Path, header: dict, again: bool, log) -> No
     if is_new and not joined:
         raise InputError(f"expected at least one image ({', '.join(EXTENSIONS)}) in {name}, got none (pool.sources).")
     if joined:
-        log(f"[pool] {joined} files of {name} listed")
+        absent, first = absent_in(folder / header["segments"][-1]["file"])
+        if is_new and absent == joined and not is_address(first):
+            raise InputError(
+                f"expected images in {name}, got {joined} names of which none is a file, the first {first!r}. Relative "
+                "lines of a list begin at its folder, or at root (pool.sources)."
+            )
+        log(f"[pool] {joined} files of {name} listed{f', {absent} of them are not there' if absent else ''}")
     if "folder" in source:
         mark["folders"] = write_times(folder, header, number, times)
     header["sources"][number]["mark"] = mark

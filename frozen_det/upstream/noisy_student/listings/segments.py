@@ -71,6 +71,17 @@ def rows_of(path: Path) -> Iterator[tuple[str, str, int | None, str]]:
             yield from zip(*(column.to_pylist() for column in batch.columns))
 
 
+def absent_in(path: Path) -> tuple[int, str]:
+    """How many of a file's rows were not there, and the first path of all."""
+    pa = import_pyarrow()
+    with pa.parquet.ParquetFile(path) as file:
+        groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
+        places = file.schema_arrow.names.index("size")
+        absent = sum(group.column(places).statistics.null_count for group in groups)
+    place, name, *_ = next(rows_of(path))
+    return absent, os.path.join(place, name)
+
+
 def rows_in(files: list[Path], folders: list[str]):
     """The table (folder, name, size) of what is listed in some folders."""
     import pyarrow.dataset as ds

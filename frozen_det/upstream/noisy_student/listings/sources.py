@@ -30,17 +30,22 @@ def folder_time(folder: str) -> int | None:
         return None
 
 
-def walked(folder: str, times: dict[str, int]) -> Iterator[tuple[str, str]]:
-    """(folder, name) of the images at any depth, each folder's in the order of their names.
+def walked(folder: str, times: dict[str, int], above: frozenset = frozenset()) -> Iterator[tuple[str, str]]:
+    """(folder, name) of the images at any depth, each folder's in the order of their names. A link to a folder that
+    it lies in is passed over.
 
     Args:
         folder: Where to begin.
         times: Takes the time of each folder on the way, -1 for one that has just been changed.
+        above: Real paths of the folders that it lies in.
     """
+    real = os.path.realpath(folder)
+    if real in above:
+        return
     times[folder] = _settled_time(folder)
     for name, is_folder in _names(folder):
         if is_folder:
-            yield from walked(os.path.join(folder, name), times)
+            yield from walked(os.path.join(folder, name), times, above | {real})
         elif name.lower().endswith(EXTENSIONS):
             yield folder, name
 
@@ -83,7 +88,7 @@ def new_in_folder(
         yield from new
         for folder in inner:
             if folder not in times:
-                yield from walked(folder, times)
+                yield from walked(folder, times, _above(folder, root))
 
 
 def new_in_list(source: dict, mark: dict, where) -> Iterator[tuple[str, str]]:
@@ -114,6 +119,11 @@ def new_in_list(source: dict, mark: dict, where) -> Iterator[tuple[str, str]]:
             )
         file.seek(place)
         for line in file:
+            if b"\0" in line:
+                raise InputError(
+                    f"expected a list of images as text, one path a line, got binary content in {path}. Shards are "
+                    "plain tar files named *.tar; for a single image name a folder (pool.sources)."
+                )
             digest.update(line)
             place += len(line)
             name = os.fsdecode(line).strip()
@@ -121,6 +131,15 @@ def new_in_list(source: dict, mark: dict, where) -> Iterator[tuple[str, str]]:
             if name:
                 yield "", name if is_address(name) else os.path.join(root, name)
     mark.update(bytes=place, digest=digest.hexdigest())
+
+
+def _above(folder: str, root: str) -> frozenset[str]:
+    """Real paths of the folders from `root` on that a folder below it lies in."""
+    found = set()
+    while folder != root and (inner := os.path.dirname(folder)) != folder:
+        folder = inner
+        found.add(os.path.realpath(folder))
+    return frozenset(found)
 
 
 def shard_paths(names: Collection[str], known: Collection[str] = ()) -> list[str]:
