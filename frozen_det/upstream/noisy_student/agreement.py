@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from ...errors import InputError
+from .label_files import rows_files
 from .listings.parquet import import_pyarrow
 from .pool import open_image
 
@@ -51,7 +52,7 @@ def agreement(model, transform, labels_dir, num_images: int = 2000, seed: int = 
 def _drawn(folder: Path, count: int, seed: int) -> list[dict]:
     """Rows of images, drawn at random without holding the pool: a draw of places, then one part after the other."""
     pa = import_pyarrow()
-    files = sorted(folder.glob("part-*.parquet"))
+    files = list(rows_files(folder).values())
     sizes = [pa.parquet.read_metadata(file).num_rows for file in files]
     total = sum(sizes)
     places = np.sort(np.random.default_rng(seed).choice(total, min(count, total), replace=False)) if total else []

@@ -25,6 +25,7 @@ from .label_plan import planned, to_do
 from .label_stages import teacher_of
 from .labelling import (
     LabelSummary,
+    UnfinishedError,
     as_labelling,
     check_settings,
     finish_labels,
@@ -118,7 +119,7 @@ def label_here(
         return LabelSummary(*map(sum, zip(*map(astuple, every)))), True
     try:
         finish_labels(job.out)
-    except InputError:
+    except UnfinishedError:
         return done, False
     return done, True
 
@@ -263,9 +264,7 @@ def _label_by(job: LabelJob, work: Callable[..., Iterator], log: Callable[[str],
     import_pyarrow()
     out = Path(job.out)
     with RunLock(out):
-        model, _, made = _teacher_here(job)
-        check_settings(model, job.batch_size, job.num_workers, job.min_vector_confidence, job.top_k)
-        _kept.clear()
+        made = _checked(job)
         parts, inputs = planned(open_pool(job.sources), out, job.part_size, made, job.list_again, log)
         todo = to_do(parts, inputs, out)
         log(f"{len(todo)} of {len(parts)} parts are to be labelled")
@@ -277,6 +276,14 @@ def _label_by(job: LabelJob, work: Callable[..., Iterator], log: Callable[[str],
             log(f"{number} of {len(todo)} parts, {images} images")
         finish_labels(out)
     return LabelSummary(len(parts), len(parts) - len(todo), images, undecodable)
+
+
+def _checked(job: LabelJob) -> str:
+    """What :func:`~.labelling.made_by` says here; the teacher is not kept, whose memory the workers may need."""
+    model, _, made = _teacher_here(job)
+    _kept.clear()
+    check_settings(model, job.batch_size, job.num_workers, job.min_vector_confidence, job.top_k)
+    return made
 
 
 def static_share(environment: Mapping[str, str]) -> tuple[int, int]:

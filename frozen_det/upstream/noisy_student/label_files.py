@@ -10,6 +10,7 @@ rows hold the k largest of them and one number for the rest, see :mod:`.top_k`.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -28,6 +29,7 @@ PLAN, LABELS, UNDECODABLE = "plan.json", "labels.json", "undecodable.txt"
 VECTORS = ".logits"
 _ROW_GROUP = 16_384
 _META = b"frozen_det"
+_NAMED = re.compile(r"part-(\d{6,})\.parquet$|\.part-(\d{6,})\..*\.partial(\.\w+)?$", re.ASCII)
 # Below it float16 is -inf, which times zero is no number.
 _LOWEST = -6e4
 
@@ -68,6 +70,27 @@ def rows_path(folder, number: int) -> Path:
 def vectors_path(folder, number: int) -> Path:
     """The soft vectors of a part."""
     return Path(folder, f"part-{number:06d}{VECTORS}")
+
+
+def rows_files(folder) -> dict[int, Path]:
+    """The Parquet files of all parts that are in a folder, by the part's number, in its order.
+
+    Raises:
+        InputError: One is named as a part of something else, whose rows would be taken for labels.
+    """
+    found = {}
+    for path in Path(folder).glob("part-*.parquet"):
+        number = part_number(path)
+        if number is None:
+            raise _of_others(path)
+        found[number] = path
+    return dict(sorted(found.items()))
+
+
+def part_number(path: Path) -> int | None:
+    """Of the part that a file, or what its writer left, belongs to; None if it belongs to none."""
+    named = _NAMED.match(path.name)
+    return None if named is None else int(named[1] or named[2])
 
 
 def part_record(folder, number: int) -> dict | None:
@@ -129,13 +152,36 @@ def write_rows(folder, number: int, columns: Mapping, record: Mapping) -> None:
 
 
 def write_plan(folder, inputs: list[str]) -> None:
-    """Write down what each part will be made from, and take away parts that no longer belong."""
+    """Write down what each part will be made from, and take away parts that no longer belong.
+
+    Raises:
+        InputError: See :func:`rows_files`.
+    """
+    there = rows_files(folder)
+    if not Path(folder, PLAN).exists():  # no labelling has been here, whose parts may be broken
+        for rows in there.values():
+            if not _is_labels(rows):
+                raise _of_others(rows)
     write_json(Path(folder, PLAN), dict(inputs=inputs), indent=None)
-    for rows in Path(folder).glob("part-*.parquet"):
-        number = int(rows.stem.partition("-")[2])
+    for number, rows in there.items():
         if number >= len(inputs):
             rows.unlink(missing_ok=True)  # another process may do the same
             vectors_path(folder, number).unlink(missing_ok=True)
+
+
+def _is_labels(rows: Path) -> bool:
+    pa = import_pyarrow()
+    try:
+        return _META in (pa.parquet.read_metadata(rows).metadata or {})
+    except (OSError, pa.ArrowInvalid):
+        return False
+
+
+def _of_others(path: Path) -> InputError:
+    return InputError(
+        f"expected no part-*.parquet in {path.parent} but those of labels, got {path.name} of something else: take "
+        "another folder, or move the file away."
+    )
 
 
 class PartWriter:
@@ -157,16 +203,17 @@ class PartWriter:
         self._schema = rows_schema(num_classes if top_k else None)
         self._rows: list[Mapping] = []
         self._digest = new_digest()
-        self._stack = ExitStack()
 
     def __enter__(self) -> "PartWriter":
         pa = import_pyarrow()
-        # Contexts end in reverse: the vectors are renamed before the rows, which say that the part is whole.
-        rows = self._stack.enter_context(replacing(rows_path(self.folder, self.number)))
-        if "top_k" not in self.record:
-            vectors = self._stack.enter_context(replacing(vectors_path(self.folder, self.number)))
-            self._vectors = self._stack.enter_context(open(vectors, "wb"))
-        self._table = pa.parquet.ParquetWriter(rows, self._schema, compression="zstd")
+        with ExitStack() as stack:
+            # Contexts end in reverse: the vectors are renamed before the rows, which say that the part is whole.
+            rows = stack.enter_context(replacing(rows_path(self.folder, self.number)))
+            if "top_k" not in self.record:
+                vectors = stack.enter_context(replacing(vectors_path(self.folder, self.number)))
+                self._vectors = stack.enter_context(open(vectors, "wb"))
+            self._table = stack.enter_context(pa.parquet.ParquetWriter(rows, self._schema, compression="zstd"))
+            self._stack = stack.pop_all()
         return self
 
     def add(self, rows: list[dict], soft: "np.ndarray | TopLabels | None") -> None:
@@ -196,15 +243,13 @@ class PartWriter:
             self._flush()
 
     def __exit__(self, kind, error, trace) -> None:
-        try:
-            if kind is None:
-                self._flush()
-                self.record["digest"] = self._digest.hexdigest()
-                self._table.add_key_value_metadata({_META: json.dumps(self.record).encode()})
-        finally:
-            self._table.close()
-            self._stack.__exit__(kind, error, trace)
-        if kind is None and "top_k" in self.record:  # whole vectors of a labelling before
+        with self._stack:
+            if error is not None:
+                raise error
+            self._flush()
+            self.record["digest"] = self._digest.hexdigest()
+            self._table.add_key_value_metadata({_META: json.dumps(self.record).encode()})
+        if "top_k" in self.record:  # whole vectors of a labelling before
             vectors_path(self.folder, self.number).unlink(missing_ok=True)
 
     def _flush(self) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ...engine.runner.processes import by_first
 from ...weights.atomic_write import is_leftover
-from .label_files import LABELS, part_record, write_plan
+from .label_files import LABELS, part_number, part_record, write_plan
 from .listings.digests import hash_of
 from .listings.listing import Listing, Part, open_listing
 from .pool import Pool
@@ -50,6 +50,6 @@ def to_do(parts: list[Part], inputs: dict[int, str], out_dir: Path) -> list[Part
         (out_dir / LABELS).unlink(missing_ok=True)
     numbers = {part.number for part in parts}
     for leftover in out_dir.glob(".part-*.partial*"):
-        if int(leftover.name.split(".")[1].removeprefix("part-")) in numbers and is_leftover(leftover):
+        if part_number(leftover) in numbers and is_leftover(leftover):
             leftover.unlink(missing_ok=True)
     return todo

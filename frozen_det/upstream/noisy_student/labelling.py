@@ -37,6 +37,10 @@ from .pool import Pool
 from .top_k import TopLabels, top_labels
 
 
+class UnfinishedError(InputError):
+    """Parts of the labels are missing, which others may be making."""
+
+
 @dataclass(frozen=True)
 class LabelSummary:
     """What one rank did.
@@ -214,20 +218,23 @@ def finish_labels(out_dir) -> dict:
         top_k where there is one, and digest, of all rows, where every part has its own.
 
     Raises:
-        InputError: A part is missing or of other inputs: some rank has not ended.
+        UnfinishedError: A part is missing or of other inputs: some rank has not ended.
+        InputError: No labelling has begun in the folder.
     """
     pa, out_dir = import_pyarrow(), Path(out_dir)
     try:
         plan = json.loads((out_dir / PLAN).read_text(encoding="utf-8"))["inputs"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"expected labels of a pool in {out_dir}, got no {PLAN} ({error}); label the pool first."
         ) from error
+    # Of an earlier labelling, or of these parts. Before they are looked at: a process that finds one of another's
+    # missing, and is overtaken by it, must not remove what that one then writes.
+    (out_dir / LABELS).unlink(missing_ok=True)
     found = [part_record(out_dir, number) for number in range(len(plan))]
     odd = [number for number, record in enumerate(found) if record is None or record["inputs"] != plan[number]]
     if odd:
-        (out_dir / LABELS).unlink(missing_ok=True)  # of an earlier labelling: these are not finished
-        raise InputError(
+        raise UnfinishedError(
             f"expected {len(plan)} whole parts in {out_dir}, got {len(plan) - len(odd)}; missing or made "
             f"from something else: {odd[:5]}. Run the labelling again: what is whole stays."
         )

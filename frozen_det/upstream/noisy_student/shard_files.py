@@ -11,6 +11,7 @@ the shard: where it is there, the shard is whole. ``shards.json`` is written aft
 
 import json
 import os
+import re
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
@@ -33,6 +34,7 @@ from .top_k import SOFT_COLUMNS, top_fields
 SHARDS = "shards.json"
 SIZE = 1000
 _META = b"frozen_det"
+_NAMED = re.compile(r"\.?shard-(\d{6,})\.(tar|arrow|.+\.partial\.(tar|arrow))$", re.ASCII)
 _OPEN_INDEXES = 256
 
 
@@ -87,10 +89,8 @@ def _begun(out_dir: Path, inputs: list[str]) -> set[int]:
     if len(there) < len(inputs):
         (out_dir / SHARDS).unlink(missing_ok=True)
     for path in out_dir.iterdir():
-        name = path.name.lstrip(".")
-        if not name.startswith("shard-"):
-            continue
-        if path.name.startswith(".") and is_leftover(path) or int(name[6:12]) >= len(inputs):
+        named = _NAMED.match(path.name)
+        if named is not None and (is_leftover(path) or int(named[1]) >= len(inputs)):
             path.unlink(missing_ok=True)
     return there
 

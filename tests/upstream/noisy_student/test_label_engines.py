@@ -110,6 +110,41 @@ def test_shares_of_another_plan_do_not_finish_each_others(given, tmp_path, capsy
     assert "3 images in 1 parts" in capsys.readouterr().out and (tmp_path / "new/labels.json").exists()
 
 
+def test_a_share_that_cannot_write_the_end_does_not_wait_for_others(given, tmp_path, capsys, monkeypatch):
+    from frozen_det.errors import StorageError
+
+    def full(out):
+        raise StorageError("could not write labels.json: No space left on device.")
+
+    monkeypatch.setattr(label_engines, "finish_labels", full)
+    assert main(arguments(given, tmp_path / "out", "--rank", 0, "--world-size", 2)) == 2
+    said = capsys.readouterr()
+    assert "No space left" in said.err and "waits" not in said.out
+
+
+def test_a_list_may_have_a_name_that_looks_like_a_range(given, tmp_path):
+    names = tmp_path / "list{1}.txt"
+    names.write_text("".join(f"{path}\n" for path in sorted((given / "pool").rglob("*.png"))[:4]))
+    command = [str(names) if word == str(given / "pool") else word for word in arguments(given, tmp_path / "out")]
+    assert main(command) == 0
+    assert [row["path"] for row in rows_of(tmp_path / "out")] == names.read_text().split()
+
+
+@pytest.mark.parametrize(
+    "given_env", [{}, dict(RANK="0"), dict(RANK="0", WORLD_SIZE="x"), dict(RANK="2", WORLD_SIZE="2")]
+)
+def test_a_process_that_torchrun_did_not_start_is_refused_at_once(given, tmp_path, capsys, monkeypatch, given_env):
+    for name in ("RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in dict(given_env, MASTER_ADDR="localhost", MASTER_PORT="1").items():
+        monkeypatch.setenv(name, value)
+    assert main(arguments(given, tmp_path / "out", "--launcher", "pytorch")) == 2
+    assert (
+        f"got RANK={given_env.get('RANK', '')}, WORLD_SIZE={given_env.get('WORLD_SIZE', '')},"
+        in capsys.readouterr().err
+    )
+
+
 def test_local_processes_make_the_same_labels(given, tmp_path):
     assert main(arguments(given, tmp_path / "local", "--processes", 2)) == 0
     assert contents(tmp_path / "local") == contents(given / "one")

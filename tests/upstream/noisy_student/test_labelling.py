@@ -264,3 +264,62 @@ def test_another_head_on_a_teachers_body_labels_from_its_features_as_if_it_had_c
 def test_bad_arguments_are_refused(pool, tmp_path, wrong):
     with pytest.raises(InputError, match="expected batch_size"):
         label_pool(Teacher(), pool, tmp_path / "out", **SETTINGS | wrong)
+
+
+@pytest.mark.parametrize("name", ["part-00000-3f.c000.snappy.parquet", "part-000000.parquet", "part-000099.parquet"])
+def test_parquet_files_of_others_are_neither_taken_nor_removed(pool, tmp_path, name):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_bytes(b"theirs")
+    with pytest.raises(InputError, match=f"got {name} of something else"):
+        label_pool(Teacher(), pool, out, part_size=4, transform=CROP)
+    assert (out / name).read_bytes() == b"theirs" and not list(out.glob("*.json"))
+
+
+def test_a_hidden_file_of_others_is_no_leftover(pool, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / ".part-x.partial.parquet").write_bytes(b"theirs")
+    label_pool(Teacher(), pool, out, part_size=4, transform=CROP)
+    assert (out / ".part-x.partial.parquet").read_bytes() == b"theirs"
+
+
+def test_a_process_that_finds_parts_missing_leaves_what_the_last_one_finished_meanwhile(pool, tmp_path, monkeypatch):
+    from frozen_det.upstream.noisy_student import labelling
+
+    out, look = tmp_path / "out", labelling.part_record
+    label_pool(Teacher(), pool, out, part_size=4, transform=CROP)
+    whole, away = rows_path(out, 0), tmp_path / "away"
+    whole.rename(away)
+
+    def overtaken(folder, number):
+        found = look(folder, number)
+        if away.exists():  # the last part and all of the last process's end, behind the back of the first look
+            away.rename(whole)
+            finish_labels(out)
+        return found
+
+    monkeypatch.setattr(labelling, "part_record", overtaken)
+    with pytest.raises(labelling.UnfinishedError, match="missing"):
+        finish_labels(out)
+    assert (out / "labels.json").exists()
+
+
+def test_a_full_disk_is_told_with_the_file_whenever_a_part_is_written(tmp_path, monkeypatch):
+    import errno
+
+    import pyarrow.parquet
+
+    from frozen_det.errors import StorageError
+    from frozen_det.upstream.noisy_student.label_files import PartWriter
+
+    def full(*given, **named):
+        raise OSError(errno.ENOSPC, "Error writing bytes to file")
+
+    for name in ("__init__", "close"):
+        monkeypatch.setattr(pyarrow.parquet.ParquetWriter, name, full)
+        told = pytest.raises(StorageError, match=r"part-000003\.parquet: No space left")
+        with told, PartWriter(tmp_path, 3, 2, "inputs"):
+            pass
+        assert list(tmp_path.iterdir()) == []
+        monkeypatch.undo()
