@@ -10,12 +10,13 @@ def words(svg):
 
 
 def test_an_interval_is_filled_where_it_leaves_zero_out():
-    told, open_ = Interval(2.0, 1.0, 3.0), Interval(0.5, -1.0, 2.0)
-    svg = draw_intervals_svg([("first", [told, open_]), ("second", [open_, None])], ["one", "two"], "points", "p")
+    above, below, open_ = Interval(2.0, 1.0, 3.0), Interval(-2.0, -3.0, -1.0), Interval(0.5, -1.0, 2.0)
+    rows = [("first", [above, open_]), ("second", [open_, None]), ("third", [None, below])]
+    svg = draw_intervals_svg(rows, ["one", "two"], "points", "p")
     assert {"first", "second", "one", "two", "points"} <= set(words(svg))
-    # Marks: three values, two of them open, and two of the legend.
+    # Marks: four values, two of them open, and two of the legend.
     fills = re.findall(r'<use [^>]*style="fill: (#\w+); stroke: #\w+[^"]*"', svg)
-    assert sorted(fills) == sorted([COLORS[0], "#ffffff", "#ffffff", COLORS[0], COLORS[1]])
+    assert sorted(fills) == sorted([COLORS[0], "#ffffff", "#ffffff", COLORS[1], COLORS[0], COLORS[1]])
 
 
 def test_ranks_are_in_order_with_a_bar_for_each_group():

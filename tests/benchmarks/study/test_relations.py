@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from frozen_det.benchmarks.study.reading import Study
-from frozen_det.benchmarks.study.relations import of_classes, relations_table, spearman
+from frozen_det.benchmarks.study.relations import class_APs, of_classes, relations_table, spearman
 
 from .made import with_main
 
@@ -61,6 +61,9 @@ def test_classes_are_compared_within_their_set():
         return {**found, "rare": -1.0} if run.fold == 0 else found
 
     study = Study(with_main(tuple(counts), lambda run: 0.3, classes))
+    assert class_APs(study.cells("main")["capybara", "Lite0", "frozen", "light", 1.0]) == pytest.approx(
+        dict(rare=0.0, usual=0.0, common=0.0)
+    )
     known = {one: facts(0, **of) for one, of in counts.items()}
     found = of_classes(study, known, "main", "LoRA")
     assert found.n == 6 and found.rho == pytest.approx(1)

