@@ -8,7 +8,7 @@ from ...pages.parts import Part
 from ...pages.plots import Interval, draw_intervals_svg, draw_ranks_svg
 from .arms import ARMS, BACKBONES, StudyRun
 from .costs import SET as COST_SET
-from .plan import MAIN, THREE
+from .plan import MAIN, RATES_OF, THREE
 from .reading import Estimate, Study
 from .records import read_records
 from .relations import relations_table
@@ -105,7 +105,7 @@ def section(content: Content, pictures: Path) -> str:
         ("Random weights", "scratch", "", dict(arms=("frozen", "fine-tuned", "scratch"))),
         ("Norms that train", "norms", _NORMS_NOTE, dict(arms=("fine-tuned", "fine-tuned with its norms"))),
     ):
-        parts += [f"## {title}", words]
+        parts += [f"## {title}", words, rates_table(study, RATES_OF[name]) if name in RATES_OF else ""]
         parts += [varied_table(study, costs, name, **options)] if study.cells(name) else [_NOT_YET]
     parts += ["## Seeds", _SEEDS_NOTE, spread_table(study), "## Commands", _commands(study)]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -158,6 +158,7 @@ def _commands(study: Study) -> str:
     return f"""```
 frozen-det benchmark study --data SETS --table rates       # first: each arm's rate follows from it
 frozen-det benchmark study --data SETS --table main Lite2  # and so on, by the names in the table above
+frozen-det benchmark study --data SETS --table "large rates" large
 frozen-det benchmark study --data SETS --measure costs sets
 frozen-det benchmark study --page docs/study.md            # this part
 ```
@@ -194,7 +195,8 @@ _RELATIONS_NOTE = (
 )
 _FRACTIONS_NOTE = "A share of the training images, as many updates."
 _LARGE_NOTE = (
-    f"{3 * StudyRun.updates} updates, against {StudyRun.updates} of the light decoder: compare arms, not decoders."
+    f"{3 * StudyRun.updates} updates, against {StudyRun.updates} of the light decoder: compare arms, not decoders. "
+    "Rates are chosen again, on the validation images of microcontrollers, first fold."
 )
 _NORMS_NOTE = "In all other arms the backbone's BatchNorms stay as they were pretrained."
 _SEEDS_NOTE = "Standard deviation of AP between seeds of the first fold, points, and the runs it is from."

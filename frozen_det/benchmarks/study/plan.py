@@ -1,5 +1,6 @@
 """The tables of the study as lists of runs, most wanted first; a run that two tables share is trained once."""
 
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
@@ -85,6 +86,16 @@ def scratch(rate: Rates) -> list[StudyRun]:
     ]
 
 
+def decoder_rates(decoder: str) -> list[StudyRun]:
+    """Each arm at the two smaller rates: a decoder has a pace of its own."""
+    updates = 3 * StudyRun.updates
+    return [
+        StudyRun("microcontrollers", 0, "Lite0", arm, rate, decoder=decoder, updates=updates)
+        for arm in THREE
+        for rate in RATES[:2]
+    ]
+
+
 def large(rate: Rates) -> list[StudyRun]:
     """NAS-FPN and Cascade on three sets, three times as many updates."""
     return _decoded(rate, "large", ("microcontrollers", "kangaroo", "bccd"))
@@ -113,34 +124,45 @@ TABLES: Mapping[str, Callable[[Rates], list[StudyRun]]] = {
     "fractions": fractions,
     "backbones": backbones,
     "seeds": seeds,
+    "large rates": lambda rate: decoder_rates("large"),
     "large": large,
+    "DETR rates": lambda rate: decoder_rates("DETR"),
     "DETR": detr,
 }
+#: Tables that the rates of others are chosen from; `rates` of all that are not here.
+RATES_OF = {"large": "large rates", "DETR": "DETR rates"}
+#: Tables that need no rates.
+RATE_TABLES = ("rates", *RATES_OF.values())
 
 
-def rate_scores(records: Iterable[Mapping]) -> dict[str, dict[float, float]]:
-    """By arm and learning rate the mean validation AP over :data:`RATE_SETS`.
+def rate_scores(records: Iterable[Mapping], name: str = "rates") -> dict[str, dict[float, float]]:
+    """By arm and learning rate the mean validation AP over the sets of a table of rates.
+
+    Args:
+        records: of finished runs.
+        name: of :data:`RATE_TABLES`.
 
     Raises:
-        InputError: a run of the table `rates` is missing.
+        InputError: a run of it is missing.
     """
-    by_key = {record["key"]: record for record in records}
-    missing = sum(run.key not in by_key for run in rates())
+    by_key, runs = {record["key"]: record for record in records}, TABLES[name]({})
+    missing = sum(run.key not in by_key for run in runs)
     if missing:
         raise InputError(
-            f"expected the table 'rates' before any other, since each arm's learning rate follows from it; "
-            f"{missing} of its runs are missing. Remedy: frozen-det benchmark study --data SETS --table rates."
+            f"expected the table {name!r} before those whose learning rates follow from it; {missing} of its runs are "
+            f"missing. Remedy: frozen-det benchmark study --data SETS --table {shlex.quote(name)}."
         )
     found: dict[str, dict[float, list[float]]] = {}
-    for run in rates():
+    for run in runs:
         found.setdefault(run.arm, {}).setdefault(run.rate, []).append(by_key[run.key]["val_AP"])
     return {arm: {rate: float(np.mean(APs)) for rate, APs in of.items()} for arm, of in found.items()}
 
 
-def chosen_rates(records: Iterable[Mapping]) -> dict[str, float]:
+def chosen_rates(records: Iterable[Mapping], name: str = "rates") -> dict[str, float]:
     """Of each arm the rate with the best of :func:`rate_scores`, the smaller of equals.
 
     Raises:
         InputError: as there.
     """
-    return {arm: max(of, key=lambda rate: (of[rate], -rate)) for arm, of in rate_scores(records).items()}
+    found = rate_scores(records, name)
+    return {arm: max(of, key=lambda rate: (of[rate], -rate)) for arm, of in found.items()}

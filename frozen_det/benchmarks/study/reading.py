@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .arms import ARMS, StudyRun
-from .plan import TABLES, chosen_rates, rates
+from .plan import RATE_TABLES, RATES_OF, TABLES, chosen_rates
 from .running import unpacked
 
 LEVEL = 0.95
@@ -104,19 +104,21 @@ class Study:
         records: of finished runs.
 
     Attributes:
-        rates: each arm's learning rate; empty until the table `rates` is whole, and so is every other table.
+        rates: by table of rates that is whole, each arm's learning rate. Before, the tables that need it are empty.
     """
 
     def __init__(self, records: Sequence[dict]):
         self.records = {record["key"]: record for record in records}
-        self.rates: dict[str, float] = {}
-        if all(run.key in self.records for run in rates()):
-            self.rates = chosen_rates(records)
+        self.rates = {
+            name: chosen_rates(records, name)
+            for name in RATE_TABLES
+            if all(run.key in self.records for run in TABLES[name]({}))
+        }
         self._cells: dict[str, dict[Where, Cell]] = {}
 
     def runs(self, name: str) -> list[StudyRun]:
         """All runs of a table."""
-        return TABLES[name](self.rates or dict.fromkeys(ARMS, math.nan))
+        return TABLES[name](self.rates.get(RATES_OF.get(name, "rates"), dict.fromkeys(ARMS, math.nan)))
 
     def finished(self, name: str) -> list[dict]:
         """Records of a table, in the order of its runs."""

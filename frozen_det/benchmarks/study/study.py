@@ -17,7 +17,7 @@ from pathlib import Path
 from ...engine.runner.run_lock import RunLock
 from ...errors import InputError
 from .arms import StudyRun
-from .plan import TABLES, chosen_rates
+from .plan import RATE_TABLES, RATES_OF, TABLES, chosen_rates
 from .records import append_record, read_records
 
 MEASURED = ("costs", "sets")
@@ -80,7 +80,7 @@ def _train(args, records: Path) -> int:
 def _missing(table: str, path: Path) -> list[StudyRun]:
     records = read_records(path)
     done = {record["key"] for record in records}
-    rates = {} if table == "rates" else chosen_rates(records)
+    rates = {} if table in RATE_TABLES else chosen_rates(records, RATES_OF.get(table, "rates"))
     return [one for one in TABLES[table](rates) if one.key not in done]
 
 

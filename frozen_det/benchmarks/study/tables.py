@@ -43,14 +43,12 @@ def sets_table(facts: dict[str, dict]) -> str:
     return table(head, rows, left=2)
 
 
-def rates_table(study: Study) -> str:
+def rates_table(study: Study, name: str = "rates") -> str:
     """Validation AP of each arm at each rate, mean over the sets, the chosen one bold; empty before all are there."""
-    if not study.rates:
+    if name not in study.rates:
         return MISSING
-    scores = rate_scores(study.records.values())
-    rows = [
-        [arm, *(_bold(_points(AP), rate == study.rates[arm]) for rate, AP in of.items())] for arm, of in scores.items()
-    ]
+    scores, chosen = rate_scores(study.records.values(), name), study.rates[name]
+    rows = [[arm, *(_bold(_points(AP), rate == chosen[arm]) for rate, AP in of.items())] for arm, of in scores.items()]
     return table(["arm", *(f"{rate:g}" for rate in next(iter(scores.values())))], rows)
 
 

@@ -114,7 +114,7 @@ def test_a_study_has_the_cells_of_a_table_of_which_no_run_is_missing():
     records = [record_of(run, 0.2, 0.5 + (run.rate == 3e-3)) for run in rates()]
     assert Study(records[1:]).rates == {} and Study(records[1:]).cells("main") == {}
     study = Study(records)
-    assert study.rates["frozen"] == 3e-3
+    assert study.rates["rates"]["frozen"] == 3e-3
     runs = [run for run in study.runs("main") if (run.set, run.arm) in (("bccd", "frozen"), ("bccd", "LoRA"))]
     for place, run in enumerate(runs[:-1]):  # LoRA lacks its last fold
         records.append(record_of(run, 0.1 * place))

@@ -13,7 +13,7 @@ from frozen_det.benchmarks.study import costs, running
 from frozen_det.benchmarks.study import study as study_module
 from frozen_det.benchmarks.study.arms import ARMS, BACKBONES, RATES, StudyRun
 from frozen_det.benchmarks.study.plan import MAIN, TABLES, chosen_rates, rates
-from frozen_det.benchmarks.study.records import read_records
+from frozen_det.benchmarks.study.records import append_record, read_records
 from frozen_det.errors import InputError
 
 RATE = dict.fromkeys(ARMS, 1e-3)
@@ -50,6 +50,26 @@ def test_a_rate_is_the_best_of_the_mean_over_sets_and_the_smaller_of_equals():
     assert set(chosen_rates([{**one, "val_AP": 0.3} for one in records]).values()) == {RATES[0]}
     with pytest.raises(InputError, match="1 of its runs are missing"):
         chosen_rates(records[1:])
+
+
+def test_a_larger_decoder_has_rates_of_its_own(tmp_path):
+    path = tmp_path / "runs.jsonl"
+    for run in rates():
+        append_record(path, record(run, 0.5 + 0.1 * (run.rate == RATES[2])))
+    words = ["--table", "large", "--records", path, "--list"]
+    with pytest.raises(InputError, match=r"table 'large rates' .* 6 of its runs are missing.* --table 'large rates'"):
+        study_module.run(arguments(*words))
+    for run in TABLES["large rates"]({}):
+        append_record(path, record(run, 0.5 + 0.1 * (run.arm == "frozen" and run.rate == RATES[1])))
+    assert study_module._missing("main", path)[0].rate == RATES[2]
+    missing = study_module._missing("large", path)
+    # The first fold of microcontrollers is there.
+    assert len(missing) == 27 - 3 and {run.updates for run in missing} == {1200}
+    assert {(run.arm, run.rate) for run in missing} == {
+        ("frozen", RATES[1]),
+        ("parallel adapters", RATES[0]),
+        ("fine-tuned", RATES[0]),
+    }
 
 
 def test_a_table_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
