@@ -6,12 +6,15 @@ Ray's tasks, not its actors: an actor whose node is gone waits for room that the
 its part with it. All machines see the pool, the checkpoint and the labels under the same paths.
 """
 
+import math
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import astuple, dataclass, field
+from multiprocessing import parent_process
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import torch
@@ -145,7 +148,7 @@ def label_by_processes(job: LabelJob, count: int, log: Callable[[str], None] = p
     def work(todo: list[Part], inputs: dict[int, str], made: str) -> Iterator[tuple[int, int] | str]:
         # Spawned: a fork of a process that has used a GPU or threads cannot use them.
         threads = max(1, torch.get_num_threads() // count)
-        with ProcessPoolExecutor(count, get_context("spawn"), torch.set_num_threads, (threads,)) as processes:
+        with ProcessPoolExecutor(count, get_context("spawn"), _begin_worker, (threads,)) as processes:
             futures = [processes.submit(label_one, job, part, inputs[part.number], made) for part in todo]
             try:
                 yield from (future.result() for future in as_completed(futures))
@@ -158,6 +161,14 @@ def label_by_processes(job: LabelJob, count: int, log: Callable[[str], None] = p
                 processes.shutdown(cancel_futures=True)
 
     return _label_by(job, work, log)
+
+
+def _begin_worker(threads: int) -> None:
+    """In a local process: its threads, and an end with the process that hands out parts, however that ends."""
+    torch.set_num_threads(threads)
+    parent = parent_process()
+    if parent is not None:
+        Thread(target=lambda: (parent.join(), os._exit(1)), name="end with parent", daemon=True).start()
 
 
 def label_by_ray(
@@ -174,10 +185,14 @@ def label_by_ray(
         log: Takes each line of progress.
 
     Raises:
-        InputError: Ray is not installed or no cluster is there; see :func:`label_here`.
+        InputError: Ray is not installed or no cluster is there, a number below 0; see :func:`label_here`.
     """
+    if not all(math.isfinite(count) and count >= 0 for count in (cpus, gpus)):
+        raise InputError(
+            f"expected numbers of CPUs and GPUs from 0 on, got {cpus} and {gpus} (--cpus-per-part, --gpus-per-part)."
+        )
     ray = _import_ray()
-    connected = ray.is_initialized()
+    connected, asked = ray.is_initialized(), dict(CPU=cpus, GPU=gpus)
     if not connected:
         try:
             ray.init(address=address, log_to_driver=False)
@@ -185,6 +200,11 @@ def label_by_ray(
             raise InputError(f"expected a Ray cluster at {address!r}, got none: {error} (--ray).") from error
 
     def work(todo: list[Part], inputs: dict[int, str], made: str) -> Iterator[tuple[int, int] | str]:
+        if todo and not any(
+            node["Alive"] and all(node["Resources"].get(kind, 0) >= count for kind, count in asked.items())
+            for node in ray.nodes()
+        ):
+            log(f"no node of the Ray cluster has {cpus:g} CPUs and {gpus:g} GPUs for a part: waits until one joins")
         # Not by options(): only here Ray sees that a GPU is used, and ends a worker with its part. Another part may get
         # another GPU, which a process cannot change to.
         task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=-1)(label_one)

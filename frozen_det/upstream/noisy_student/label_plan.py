@@ -8,7 +8,7 @@ from ...weights.atomic_write import is_leftover
 from .label_files import LABELS, part_number, part_record, write_plan
 from .listings.digests import hash_of
 from .listings.listing import Listing, Part, open_listing
-from .pool import Pool
+from .pool import Pool, refuse_overlap
 
 
 def planned(
@@ -27,6 +27,9 @@ def planned(
     Args:
         pool, out_dir, part_size, list_again, log: As in :func:`~.labelling.label_pool`.
         made: See :func:`~.labelling.made_by`.
+
+    Raises:
+        InputError: See :func:`~.pool.refuse_overlap` and :func:`~.listings.listing.open_listing`.
     """
 
     def plan(parts: list[Part]) -> tuple[list[Part], dict[int, str]]:
@@ -37,6 +40,7 @@ def planned(
     def found() -> tuple[list[Part], dict[int, str]]:
         if isinstance(pool, Listing):
             return plan(pool.parts)
+        refuse_overlap(pool)
         with open_listing(pool.sources, out_dir / "listing", part_size, list_again, log) as listing:
             return plan(listing.parts)
 

@@ -25,7 +25,7 @@ from .label_stages import agreement_stage, data_digest, label_stage, select_stag
 from .labelled_split import split_files, write_split
 from .listings.listing import PART_SIZE, Listing, open_listing
 from .loop_config import STUDENT, check_loop, classifier_config, student_config
-from .pool import open_pool, sources_of
+from .pool import open_pool, refuse_overlap, sources_of
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,7 @@ class _Loop:
         self.split = self._split() if cfg.get("split") else None
         sources = [dict(list_file=str(self.split.pool))] if self.split else list(cfg.pool["sources"])
         self.pool = open_pool(sources)
+        refuse_overlap(self.pool)
 
     def _split(self):
         settings, files = dict(self.cfg.split), split_files(self.work_dir / "split")

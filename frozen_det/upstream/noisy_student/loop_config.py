@@ -107,6 +107,9 @@ def check_loop(cfg) -> None:
             f"expected either pool=dict(sources=[...]) or split=dict(per_class=...) in {cfg.filename}, "
             f"got {'both' if cfg.get('pool') else 'none'}."
         )
+    pool = cfg.get("pool")
+    if pool and not (isinstance(pool, dict) and set(pool) == {"sources"} and pool["sources"]):
+        raise InputError(f"expected pool=dict(sources=[dict(folder=...), ...]) in {cfg.filename}, got {pool!r}.")
     _check_values(cfg.get("labelling") or {}, _LABELLING_VALUES, "labelling", cfg.filename)
     _check_values(cfg.get("split") or {}, _SPLIT_VALUES, "split", cfg.filename)
     check_parts(cfg)

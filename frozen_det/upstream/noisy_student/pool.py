@@ -93,6 +93,23 @@ def open_pool(sources: Iterable[dict]) -> Pool:
     return Pool(tuple(_checked(dict(source)) for source in sources))
 
 
+def refuse_overlap(pool: Pool) -> None:
+    """Refuse folders of which one lies in another: its images would be in the pool twice.
+
+    Raises:
+        InputError: So it is, links resolved.
+    """
+    folders = {one["folder"] for one in pool.sources if "folder" in one}
+    before, outer = "", ""
+    for place, folder in sorted((os.path.join(os.path.realpath(folder), ""), folder) for folder in folders):
+        if before and place.startswith(before):
+            raise InputError(
+                f"expected sources without an image in common, got the folder {folder} besides {outer}, which holds "
+                "it: leave one out (pool.sources)."
+            )
+        before, outer = place, folder
+
+
 def sources_of(dataset: dict) -> list[dict]:
     """Sources with the images of a data set's config, so that they can be hashed and kept out of a pool.
 

@@ -150,6 +150,22 @@ def test_local_processes_make_the_same_labels(given, tmp_path):
     assert contents(tmp_path / "local") == contents(given / "one")
 
 
+@pytest.mark.slow
+def test_local_processes_end_with_the_one_that_hands_out_parts(given, tmp_path):
+    command = arguments(given, tmp_path / "out", "--processes", 2)
+    parent = subprocess.Popen([sys.executable, "-m", "frozen_det.cli", *command], stdout=subprocess.PIPE, text=True)
+    told = next(line for line in parent.stdout if line.startswith("1 of "))
+    with open(f"/proc/{parent.pid}/task/{parent.pid}/children", encoding="utf-8") as file:
+        workers = [int(one) for one in file.read().split()]
+    parent.kill()
+    parent.wait()
+    assert told.endswith(f"{PART} images\n") and len(workers) >= 2
+    end = time.monotonic() + 20
+    while left := [pid for pid in workers if Path(f"/proc/{pid}").exists()]:
+        assert time.monotonic() < end, f"{left} wait for a process that is gone"
+        time.sleep(0.1)
+
+
 def test_torchruns_processes_make_the_same_labels(given, tmp_path):
     command = arguments(given, tmp_path / "ranks", "--launcher", "pytorch")
     (done,) = run_launches(tmp_path / "runs.json", [dict(world=2, commands=[command], limit_s=120)], dict(os.environ))

@@ -246,6 +246,7 @@ def test_a_new_image_in_the_pool_is_labelled_and_no_other(whole, data, tmp_path)
         (dict(rounds=[dict(config="noisy_student/quick", per_class=3, shards=dict(images=3))]), r"rounds\.0\.shards"),
         (dict(pool=None), "either pool"),
         (dict(teacher=None), "teacher.config"),
+        (dict(pool=dict(folder="pool")), r"expected pool=dict\(sources="),
         (dict(labelling=dict(noise="no")), "true or false for labelling.noise"),
         (
             dict(rounds=[dict(config="noisy_student/resnet8_noisy_folder", per_class=3, min_confidence=1)]),

@@ -155,3 +155,16 @@ def test_sources_that_are_not_there_are_refused_by_name(sources, said):
 def test_a_folder_without_images_is_refused(tmp_path):
     with pytest.raises(InputError, match="at least one image"):
         open_pool(dict(folder=tmp_path)).parts(tmp_path / "lists")
+
+
+@pytest.mark.parametrize("inner", ["pool/00", "pool/../pool", "link"])
+def test_folders_that_hold_each_others_images_are_refused(tmp_path, inner):
+    from frozen_det.upstream.noisy_student.pool import refuse_overlap
+
+    write_images(tmp_path / "pool", 2)
+    write_images(tmp_path / "pool2", 2)
+    (tmp_path / "link").symlink_to(tmp_path / "pool")
+    outer, beside = dict(folder=str(tmp_path / "pool")), dict(folder=str(tmp_path / "pool2"))
+    refuse_overlap(open_pool([beside, outer, outer]))
+    with pytest.raises(InputError, match="without an image in common"):
+        refuse_overlap(open_pool([beside, dict(folder=str(tmp_path / inner)), outer]))
