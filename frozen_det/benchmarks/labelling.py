@@ -22,6 +22,7 @@ from pathlib import Path
 import torch
 
 from ..errors import InputError
+from ..weights.atomic_write import make_folder
 from .measurement import Times, peak_resident_bytes, require_from_one, text_table
 from .pseudo_labels import shard_reading
 from .pseudo_labels.made_rows import make_labels
@@ -121,7 +122,7 @@ def run(args) -> int:
         raise InputError("expected --images, or --rows above 0, got neither: nothing to measure.")
     if args.reading is not None:
         return _run_reading(args)
-    with tempfile.TemporaryDirectory(prefix="labelling-", dir=args.work_dir) as scratch:
+    with tempfile.TemporaryDirectory(prefix="labelling-", dir=args.work_dir and make_folder(args.work_dir)) as scratch:
         rates = throughput(args, Path(scratch)) if args.images else []
         cost = selection_cost(args, Path(scratch)) if args.rows else None
     if args.json:
@@ -136,7 +137,7 @@ def _run_reading(args) -> int:
     require_from_one(args, "reading")
     if not args.images:
         raise InputError("expected --images with --reading, a folder of pictures to make the pool of, got none.")
-    with tempfile.TemporaryDirectory(prefix="reading-", dir=args.work_dir) as scratch:
+    with tempfile.TemporaryDirectory(prefix="reading-", dir=args.work_dir and make_folder(args.work_dir)) as scratch:
         asked = (args.images, args.reading, args.repeats, Path(scratch))
         cost = shard_reading.reading_cost(*asked, peak_resident_bytes)
     print(json.dumps(asdict(cost), indent=1) if args.json else shard_reading.text(cost))

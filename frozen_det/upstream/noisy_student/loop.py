@@ -18,6 +18,7 @@ from mmengine.dist import is_distributed, is_main_process
 from ...engine.runner.processes import by_first, first_logs, set_launcher
 from ...engine.runner.stages import Stages
 from ...engine.train_stage import settings_of, train_stage
+from ...errors import InputError
 from ...weights.atomic_write import write_json
 from ...weights.feature_store import FeatureStore
 from ..fixres.config import fixres_config, settings_of_part
@@ -103,8 +104,8 @@ class _Loop:
         self.cfg, self.work_dir, self.log, self.store = cfg, work_dir, first_logs(log), store
         self.stages, self.list_again = Stages(work_dir, memory="loop.json", log=log), list_again
         self.split = self._split() if cfg.get("split") else None
-        sources = [dict(list_file=str(self.split.pool))] if self.split else list(cfg.pool["sources"])
-        self.pool = open_pool(sources)
+        self.guards = self._guards()  # here: what is none is refused before the teacher trains
+        self.pool = open_pool(dict(list_file=str(self.split.pool)) if self.split else cfg.pool["sources"])
         refuse_overlap(self.pool)
 
     def _split(self):
@@ -152,6 +153,11 @@ class _Loop:
         """The first teacher, trained on the labelled images, or given."""
         part = self.cfg.teacher
         cfg = classifier_config(part, self.work_dir / "teacher", self.split)
+        top_k, count = (self.cfg.get("labelling") or {}).get("top_k"), cfg.model.get("num_classes")
+        if top_k is not None and isinstance(count, int) and top_k > count:
+            raise InputError(
+                f"expected labelling.top_k up to {count}, the teacher's classes, in {self.cfg.filename}, got {top_k}."
+            )
         if part.get("weights"):
             from ...models.backbone_sources.weights import weights_file
 
@@ -233,7 +239,7 @@ class _Loop:
             labels,
             self.work_dir / f"round-{number}" / "manifest",
             chosen,
-            self._guards(),
+            self.guards,
             self._classes(teacher.cfg),
         )
         if settings.get("shards") is None:
@@ -254,10 +260,15 @@ class _Loop:
             return tuple(DATASETS.build(dataset).metainfo["classes"])
 
     def _guards(self) -> list[dict]:
-        """Sources of images that must not be in the pool: the labelled ones, those of `guards`, what is tested on."""
+        """Sources of images that must not be in the pool: the labelled ones, those of `guards`, what is tested on.
+
+        Raises:
+            InputError: one of them is none, or is not there.
+        """
         sources = []
-        for given in self.cfg.get("guards") or []:
-            sources += sources_of(given) if "type" in given else [dict(given)]
+        given = self.cfg.get("guards") or []
+        for one in [given] if isinstance(given, dict) else given:
+            sources += sources_of(one) if isinstance(one, dict) and "type" in one else [one]
         parts = [self.cfg.teacher, *self.cfg.rounds]
         loaded = [classifier_config(part, self.work_dir, self.split) for part in parts]
         for cfg in loaded:
@@ -266,7 +277,12 @@ class _Loop:
                 if dataset is not None:
                     sources += sources_of(dataset)
         unique = {json.dumps(source, sort_keys=True, default=str): source for source in sources}
-        return list(unique.values())
+        sources = list(unique.values())
+        try:
+            open_pool(sources)
+        except InputError as error:
+            raise InputError(f"guards, and the images that are trained and tested on: {error}") from error
+        return sources
 
     # -- results --------------------------------------------------------------------------------------------------
 

@@ -87,10 +87,11 @@ def open_pool(sources: Iterable[dict]) -> Pool:
     Raises:
         InputError: Another form, or a source that is not there.
     """
-    sources = [sources] if isinstance(sources, dict) else list(sources)
+    several = isinstance(sources, Iterable) and not isinstance(sources, dict | str)
+    sources = list(sources) if several else [sources]
     if not sources:
         raise InputError("expected at least one source of images in the pool, got none (pool.sources).")
-    return Pool(tuple(_checked(dict(source)) for source in sources))
+    return Pool(tuple(map(_checked, sources)))
 
 
 def refuse_overlap(pool: Pool) -> None:
@@ -214,13 +215,14 @@ def _paths(source: dict) -> Iterator[str]:
     return (os.path.join(*row) for row in rows)
 
 
-def _checked(source: dict) -> dict:
-    kinds = [kind for kind in KINDS if kind in source]
+def _checked(source) -> dict:
+    source = dict(source) if isinstance(source, dict) else source
+    kinds = [kind for kind in KINDS if kind in source] if isinstance(source, dict) else []
     known = {"list_file": {"list_file", "root", "labelled"}}.get(kinds[0] if kinds else "", set(kinds))
-    if len(kinds) != 1 or set(source) - known:
+    if len(kinds) != 1 or set(source) - known or not source[kinds[0]]:
         raise InputError(
             "expected each source as dict(folder=...), dict(list_file=..., root=..., labelled=...) or "
-            f"dict(shards=...), got {source} (pool.sources)."
+            f"dict(shards=...), got {source!r} (pool.sources)."
         )
     if kinds == ["shards"]:
         names = source["shards"]

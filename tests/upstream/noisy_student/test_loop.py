@@ -265,6 +265,24 @@ def test_what_is_no_loop_is_refused_before_anything_runs(data, tmp_path, options
     assert list(Path(tmp_path).iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (dict(guards=["val2017"]), "guards, and .*got 'val2017'"),
+        (dict(guards=[dict(folder="absent")]), "guards, and .*'absent', which is none"),
+        (dict(guards=[dict(type="frozen_det.Cifar")]), "type='Cifar'"),
+        (dict(pool=dict(sources="pool")), "each source as dict.*got 'pool'"),
+        (dict(pool=dict(sources=[3])), "each source as dict.*got 3"),
+        (dict(pool=dict(sources=[dict(folder=None)])), "each source as dict"),
+        (dict(labelling__top_k=4), "labelling.top_k up to 3.*got 4"),
+    ],
+)
+def test_what_is_no_pool_or_guard_is_refused_before_a_teacher_trains(data, tmp_path, options, said):
+    with pytest.raises(InputError, match=said):
+        loop(data, tmp_path, **options)
+    assert not (tmp_path / "teacher").exists()
+
+
 def test_the_last_student_goes_frozen_into_a_detector_by_its_path_alone(whole):
     from mmdet.registry import MODELS
     from mmengine.registry import DefaultScope
