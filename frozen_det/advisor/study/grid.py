@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ...benchmarks.study.arms import BACKBONES, StudyRun
-from ...benchmarks.study.plan import MAIN, chosen_rates, rates
-from ...benchmarks.study.reading import cell
+from ...benchmarks.study.arms import BACKBONES
+from ...benchmarks.study.plan import MAIN
+from ...benchmarks.study.reading import Study, Where
 from ...benchmarks.study.records import read_records
-from ...benchmarks.study.sets import NUM_FOLDS, SETS
+from ...benchmarks.study.sets import SETS
+from ...benchmarks.study.tables import WHOLE
 from ..expected import FROZEN, Cell
 
 Key = tuple[str, str, str]  # set, backbone, way
@@ -50,28 +51,23 @@ def grid_of(runs: Sequence[dict], scores: Sequence[dict]) -> Grid:
     """Join runs and scores.
 
     Args:
-        runs: records of the study. Those at the chosen rates count, with the light decoder, all training images and the
-            usual updates; seeds of a fold are averaged, and a way counts where all folds are there.
+        runs: records of the study. The cells are those of its tables of sets and backbones, one seed a fold.
         scores: of :func:`.records.scored`.
 
     Returns:
         no cell at all until the study's table `rates` is whole, since no rate is chosen before.
     """
     found = Grid(scores={(one["set"], one["backbone"]): dict(one) for one in scores})
-    if {run.key for run in rates()} - {run["key"] for run in runs}:
+    study = Study(runs)
+    if "rates" not in study.rates:
         return found
-    found.rates = {way: rate for way, rate in chosen_rates(list(runs)).items() if way in MAIN}
-    usual = {"decoder": StudyRun.decoder, "share": StudyRun.share, "updates": StudyRun.updates}
+    found.rates = {way: rate for way, rate in study.rates["rates"].items() if way in MAIN}
+    cells = study.cells(*WHOLE, "backbones")
     for one in SETS:
         for backbone in BACKBONES:
             if (one, backbone) not in found.scores:
                 continue
-            whole = {}
-            for way, rate in found.rates.items():
-                what = {"set": one, "backbone": backbone, "arm": way, "rate": rate}
-                read = cell(runs, NUM_FOLDS, **what, **usual)
-                if read is not None:
-                    whole[way] = read
+            whole = {way: cells[where] for way in MAIN if (where := Where(one, backbone, way)) in cells}
             if FROZEN in whole:
                 AP = {way: round(read.estimate.value, 5) for way, read in whole.items()}
                 found.cells.append(Cell(one, backbone, found.scores[one, backbone]["probe"]["AP"], AP))

@@ -65,19 +65,8 @@ class Cell:
         return estimate(float((self.values - other.values).mean()), (self.resampled - other.resampled).mean(0))
 
 
-def cell(records: Iterable[dict], folds: int, **what) -> Cell | None:
-    """The runs that `what` names as a cell; None unless every fold has one.
-
-    Args:
-        records: of finished runs.
-        folds: how many there are to be.
-        what: values of a record's entries (set, arm, backbone, decoder, share, rate, seed, ...).
-    """
-    found = [record for record in records if all(record[key] == value for key, value in what.items())]
-    return _cell(found) if len({record["fold"] for record in found}) == folds else None
-
-
-def _cell(records: Sequence[dict]) -> Cell:
+def cell_of(records: Sequence[dict]) -> Cell:
+    """Finished runs of an arm on a set as a cell; seeds of a fold are averaged."""
     by_fold: dict[int, list[dict]] = {}
     for record in records:
         by_fold.setdefault(record["fold"], []).append(record)
@@ -133,7 +122,7 @@ class Study:
                     where = Where(run.set, run.backbone, run.arm, run.decoder, run.share)
                     groups.setdefault(where, []).append(run)
                 self._cells[name] = {
-                    where: _cell([self.records[run.key] for run in group])
+                    where: cell_of([self.records[run.key] for run in group])
                     for where, group in groups.items()
                     if all(run.key in self.records for run in group)
                 }

@@ -8,7 +8,7 @@ from scipy.stats import chi2, rankdata
 
 from frozen_det.benchmarks.study.arms import StudyRun
 from frozen_det.benchmarks.study.plan import rates
-from frozen_det.benchmarks.study.reading import Study, Where, cell, over_sets, ranks, seed_spread
+from frozen_det.benchmarks.study.reading import Study, Where, cell_of, over_sets, ranks, seed_spread
 from frozen_det.benchmarks.study.running import packed
 
 NUM = 200
@@ -33,26 +33,24 @@ def test_an_ap_is_the_mean_over_folds_of_means_over_seeds():
         record("frozen", 0, 0.2, np.full(NUM, 0.2)),
         record("frozen", 0, 0.4, np.full(NUM, 0.4), seed=1),
         record("frozen", 1, 0.6, np.full(NUM, 0.6)),
-        record("LoRA", 1, 0.9, np.full(NUM, 0.9)),
     ]
-    found = cell(records, 2, arm="frozen")
+    found = cell_of(records)
     assert found.values == pytest.approx([0.3, 0.6])
     assert astuple(found.estimate) == pytest.approx((0.45, 0.45, 0.45), abs=1e-5)
-    assert cell(records, 3, arm="frozen") is None and cell(records, 2, arm="LoRA") is None
 
 
 def test_intervals_are_quantiles_about_the_value():
     resampled = 0.51 + noise(0)
-    found = cell([record("frozen", 0, 0.5, resampled)], 1, arm="frozen").estimate
+    found = cell_of([record("frozen", 0, 0.5, resampled)]).estimate
     low, high = np.quantile(resampled, [0.025, 0.975]) - (resampled.mean() - 0.5)
     assert (found.value, found.low, found.high) == pytest.approx((0.5, low, high), abs=2e-5)
 
 
 def test_a_difference_is_paired():
     shared = noise(0)
-    first = cell([record("LoRA", 0, 0.53, 0.53 + shared)], 1, arm="LoRA")
-    second = cell([record("frozen", 0, 0.5, 0.5 + shared)], 1, arm="frozen")
-    alone = cell([record("other", 0, 0.5, 0.5 + noise(1))], 1, arm="other")
+    first = cell_of([record("LoRA", 0, 0.53, 0.53 + shared)])
+    second = cell_of([record("frozen", 0, 0.5, 0.5 + shared)])
+    alone = cell_of([record("other", 0, 0.5, 0.5 + noise(1))])
     assert first.minus(second).low == pytest.approx(0.03, abs=1e-4) and first.minus(second).is_told
     assert not first.minus(alone).is_told and first.minus(alone).value == pytest.approx(0.03)
 
@@ -60,7 +58,7 @@ def test_a_difference_is_paired():
 def test_over_sets_the_sets_are_resampled_too():
     def cells(arm, values):
         return [
-            cell([record(arm, 0, value, np.full(NUM, value), set=str(number))], 1, arm=arm, set=str(number))
+            cell_of([record(arm, 0, value, np.full(NUM, value), set=str(number))])
             for number, value in enumerate(values)
         ]
 
