@@ -275,7 +275,8 @@ def _teacher_here(job: LabelJob) -> tuple:
         _kept.clear()
         model, transform = job.teacher()
         model = as_labelling(model, job.noise)
-        _kept[key] = model, transform, made_by(model, transform, job.min_vector_confidence, None, job.noise, job.top_k)
+        batch = job.batch_size if job.noise else None
+        _kept[key] = model, transform, made_by(model, transform, job.min_vector_confidence, None, batch, job.top_k)
     return _kept[key]
 
 

@@ -155,8 +155,9 @@ def label_pool(
         device: By default where the model is.
         min_vector_confidence: Soft vectors are kept from this confidence on, 0..1.
         teacher: Text that identifies the teacher in the parts' inputs; by default the digest of its weights.
-        noise: Dropout and stochastic depth act while it labels, and draws of `transform` and of both follow from the
-            images: the paper's ablation of a noised teacher. Norms keep their running statistics.
+        noise: Dropout and stochastic depth act while it labels: the paper's ablation of a noised teacher. Draws of
+            `transform` follow from the image, of both from the batch, so that another `batch_size` labels again. Norms
+            keep their running statistics.
         top_k: Classes of a soft label, 1..C, kept in the rows with one number for the rest; see :mod:`.top_k`. None
             keeps whole vectors, in files of their own.
         list_again: See :func:`~.listings.listing.open_listing`.
@@ -173,7 +174,7 @@ def label_pool(
     device = torch.device(device or next(model.parameters()).device)
     transform = transform or own_transform(model)
     out_dir = Path(out_dir)
-    made = made_by(model, transform, min_vector_confidence, teacher, noise, top_k)
+    made = made_by(model, transform, min_vector_confidence, teacher, batch_size if noise else None, top_k)
     parts, inputs = planned(pool, out_dir, part_size, made, list_again, log)
     own = parts[rank::world_size]
     todo = to_do(own, inputs, out_dir)
@@ -353,8 +354,11 @@ def _labelled(
     return below.cpu().numpy() if top_k is None else top_labels(below, labels, top_k)
 
 
-def made_by(model: nn.Module, transform, bound: float, teacher: str | None, noise: bool, top_k: int | None) -> str:
-    """Everything but the files that a part's content follows from, as text."""
+def made_by(
+    model: nn.Module, transform, bound: float, teacher: str | None, noised_batch: int | None, top_k: int | None
+) -> str:
+    """Everything but the files that a part's content follows from, as text; `noised_batch` is the batch size of a
+    noised teacher, whose dropout is drawn for a batch."""
     if teacher is None:
         teacher = fingerprint({**model.state_dict(), **dict(model.data_preprocessor.named_buffers())}).digest
     steps = (
@@ -362,5 +366,6 @@ def made_by(model: nn.Module, transform, bound: float, teacher: str | None, nois
         if hasattr(transform, "__dict__")
         else repr(transform)
     )
-    made = json.dumps(["labels 1", teacher, WITHOUT_PLACE.sub("", steps), bound]) + " noise" * noise
+    made = json.dumps(["labels 1", teacher, WITHOUT_PLACE.sub("", steps), bound])
+    made += f" noise {noised_batch}" if noised_batch else ""
     return made + (f" top {top_k}" if top_k else "")

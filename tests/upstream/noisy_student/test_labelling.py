@@ -73,6 +73,14 @@ def test_a_noised_teacher_drops_and_its_draws_follow_from_the_images(pool, tmp_p
     assert not any(np.allclose(one, other, atol=4e-3) for one, other in zip(plain, noised))
 
 
+def test_a_noised_teacher_labels_again_with_another_batch_size_and_one_without_noise_does_not(pool, tmp_path):
+    for noise, kept in ((True, 0), (False, 4)):
+        for batch_size, expected in ((4, 0), (3, kept), (3, 4)):
+            settings = {**SETTINGS, "batch_size": batch_size, "part_size": 5}
+            summary = label_pool(Teacher(), pool, tmp_path / str(noise), **settings, noise=noise)
+            assert (summary.num_parts, summary.num_skipped) == (4, expected)
+
+
 def test_images_that_do_not_decode_are_counted_and_listed_by_name(pool, tmp_path):
     label_pool(Teacher(), pool, tmp_path / "out", **SETTINGS)
     summary = finish_labels(tmp_path / "out")
