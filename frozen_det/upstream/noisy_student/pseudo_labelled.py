@@ -77,6 +77,11 @@ class PseudoLabelled(ClassificationDataset):
         with Image.open(BytesIO(self.records.content(index))) as image:
             return upright_rgb(image)
 
+    def _broken(self, index: int, error: Exception) -> None:
+        if isinstance(error, InputError):  # no broken image: a shard that is gone, or is not the one that was written
+            raise error
+        super()._broken(index, error)
+
     def __getitems__(self, indices) -> list | dict:
         batch = super().__getitems__(indices)
         if isinstance(batch, dict) and self.labels == "soft":  # made whole, from images in memory

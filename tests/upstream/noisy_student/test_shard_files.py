@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import re
 import tarfile
 from collections import Counter
 
@@ -255,13 +256,111 @@ def test_what_does_not_fit_is_refused(manifest, shards, tmp_path):
         make(shards, window=0)
     with pytest.raises(InputError, match=r"shards that are whole, got .*shards\.json"):
         make(tmp_path / "absent" / "shards.json")
-    dataset = make(shards)
-    (shards.parent / "shard-000001.tar").unlink()
-    with pytest.raises(InputError, match=r"readable image, got .*shard-000001\.tar/000000008\.png"):
-        dataset[8]
-    (shards.parent / "shard-000002.arrow").unlink()
-    with pytest.raises(InputError, match="expected the index .*shard-000002"):
-        dataset[15]
+
+
+def last_byte(shards, kind):
+    """Offset of the last byte of the second image or vector of the second shard."""
+    with tarfile.open(shards.parent / "shard-000001.tar") as archive:
+        member = [one for one in archive.getmembers() if one.name.endswith(kind)][1]
+    return member.offset_data + member.size - 1
+
+
+def flip(path, at):
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
+def answers(shards, **given):
+    """What reading each copy of the second shard gives: None, or the message."""
+    dataset, found = make(shards, **given), []
+    for place in range(SIZE, 2 * SIZE):
+        try:
+            dataset[place]
+            found.append(None)
+        except InputError as error:
+            found.append(str(error))
+    return found
+
+
+@pytest.mark.parametrize("on_broken", ["error", "skip"])
+@pytest.mark.parametrize(
+    "damage, got",
+    {
+        "the shard is gone": (lambda tar, index: tar.unlink(), r"\[Errno 2\]"),
+        "the index is gone": (lambda tar, index: index.unlink(), r"\[Errno 2\] .*shard-000001\.arrow"),
+        "cut by a byte": (lambda tar, index: tar.write_bytes(tar.read_bytes()[:-1]), r"\d+ of \d+ bytes"),
+        "a device": (lambda tar, index: (tar.unlink(), tar.symlink_to("/dev/zero")), r"0 of \d+ bytes"),
+        "an empty index": (lambda tar, index: index.write_bytes(b""), r"shard-000001\.arrow: it is damaged"),
+        "a bit of the index": (lambda tar, index: flip(index, 436), r"shard-000001\.arrow: it is damaged"),
+        "the next shard": (
+            lambda tar, index: [one.write_bytes(one.with_stem("shard-000002").read_bytes()) for one in (tar, index)],
+            "a shard of another selection",
+        ),
+    }.values(),
+)
+def test_no_copy_of_a_shard_that_is_not_the_one_written_is_read(shards, damage, got, on_broken):
+    damage(*shard_files.shard_files(shards.parent, 1))
+    found = answers(shards, on_broken=on_broken)
+    assert None not in found and len({*found}) == 1
+    match = rf"expected the shard \S*/shard-000001\.tar and its index as they were written, got .*{got}.*; remove both"
+    assert re.search(match, found[0])
+    assert make(shards)[2 * SIZE]["inputs"].shape == (3, 8, 8)
+
+
+def test_other_bytes_of_the_same_number_are_refused_where_they_are_read(shards):
+    tar = shards.parent / "shard-000001.tar"
+    for kind in ("png", *(["npy"] if make(shards).top_k is None else [])):
+        at = last_byte(shards, kind)
+        flip(tar, at)
+        found = answers(shards)
+        assert [place for place, one in enumerate(found) if one] == [1]
+        assert f"{tar} and its index as they were written, got others for 000000008.png; remove both" in found[1]
+        flip(tar, at)
+    assert answers(shards) == [None] * SIZE
+
+
+def test_shards_of_another_selection_are_refused(manifest, shards, tmp_path):
+    write_shards(manifest, tmp_path / "other", size=SIZE, seed=4)
+    shards.write_bytes((tmp_path / "other" / "shards.json").read_bytes())
+    with pytest.raises(InputError, match=r"shard-000000\.tar .* got a shard of another selection"):
+        make(shards)[0]
+
+
+def test_a_damaged_index_is_written_again(manifest, shards):
+    index = shards.parent / "shard-000001.arrow"
+    whole = index.read_bytes()
+    shards.unlink()
+    flip(index, 436)  # Arrow ends the process on this one
+    assert write_shards(manifest, shards.parent, size=SIZE, seed=3)[1] == len(list(shards.parent.glob("*.tar"))) - 1
+    assert index.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    "change, got",
+    [
+        (dict(size=0), "its size cannot be"),
+        (dict(num_images="7"), "its num_images cannot be"),
+        (dict(made=None), "its made cannot be"),
+        (dict(num_shards=99), r"images by 7 are not 99 shards"),
+        (dict(classes=["a"]), "4 classes with 1 names"),
+    ],
+)
+def test_a_record_of_shards_that_cannot_be_is_refused(shards, change, got):
+    shards.write_text(json.dumps({**json.loads(shards.read_text()), **change}))
+    with pytest.raises(InputError, match=rf"shards that are whole, got '\S*shards\.json' \(manifest\): .*{got}"):
+        make(shards)
+
+
+def test_what_the_members_of_a_shard_are_called_is_never_gone_by(shards):
+    wanted = make(shards)[8]
+    tar = shards.parent / "shard-000001.tar"
+    content = tar.read_bytes()
+    for name in (b"../../x08", b"/etc/pass"):
+        tar.write_bytes(content.replace(b"000000008", name))
+        found = make(shards)[8]
+        assert torch.equal(found["inputs"], wanted["inputs"])
+        assert found["data_samples"]["path"] == f"{tar}/000000008.png"
 
 
 def test_an_image_that_is_gone_is_named(tmp_path):
