@@ -5,6 +5,7 @@ shards are open at a time.
 """
 
 import os
+import tarfile
 from collections import OrderedDict
 
 import numpy as np
@@ -55,6 +56,35 @@ class ShardOrder:
             samples.append(self._firsts[shard] + np.argsort(places // BLOCK + rng.random(len(places))))
             shares.append((places + 0.5) / len(places))
         return np.concatenate(samples)[np.argsort(np.concatenate(shares), kind="stable")]
+
+
+class Header(tarfile.TarInfo):
+    """``tarinfo`` for :func:`tarfile.open`: a shard goes on to its mark of the end.
+
+    By itself the library takes a damaged header, half a header and the end of the file for that mark: the images after
+    it would be missing without a word.
+
+    Raises:
+        tarfile.ReadError: There is neither a header nor the mark.
+    """
+
+    @classmethod
+    def frombuf(cls, buf, encoding, errors):
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except tarfile.EOFHeaderError:
+            raise
+        except tarfile.HeaderError as error:
+            what = {tarfile.EmptyHeaderError: "the mark of its end is missing"}.get(type(error), f"{error}")
+            raise tarfile.ReadError(what) from error
+
+
+def link_fault(member: tarfile.TarInfo) -> str:
+    """Why a member is no file, and what to do; empty if it is one, or a folder."""
+    if member.isfile() or member.isdir():
+        return ""
+    kind = f"a link to {member.linkname}" if member.issym() or member.islnk() else "a device"
+    return f"{kind}, not a file: write the shard with the files themselves (tar --dereference --hard-dereference)"
 
 
 class OpenShards:

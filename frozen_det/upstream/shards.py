@@ -24,7 +24,7 @@ from ..errors import InputError
 from ..registry import DATA_SAMPLERS, DATASETS
 from .datasets import ClassificationDataset
 from .image_records import EXTENSIONS, ImageRecords, parse_label, read_classes, spelt_out
-from .shard_reading import OpenShards, ShardOrder
+from .shard_reading import Header, OpenShards, ShardOrder, link_fault
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def read_shards(data_root, shards, classes: tuple[str, ...]) -> ShardRecords:
     names, labels, spans = [], [], []
     for number, path in enumerate(paths):
         try:
-            with tarfile.open(path, "r:") as archive:
+            with tarfile.open(path, "r:", tarinfo=Header) as archive:
                 images, found = _members(archive, path, len(classes))
         except (tarfile.TarError, OSError, EOFError) as error:
             raise InputError(
@@ -135,12 +135,15 @@ def _members(archive: tarfile.TarFile, path: str, num_classes: int) -> tuple[dic
     """Images (key -> name, offset, size) and labels (key -> label) of one shard; other members are passed over."""
     images, labels = {}, {}
     for member in archive:
-        if not member.isfile():
-            continue
         folder, base = os.path.split(member.name)
         stem, _, extension = base.partition(".")  # as WebDataset does: the key ends at the first dot
         key = os.path.join(folder, stem)
-        if f".{extension.lower()}" in EXTENSIONS:
+        is_image = f".{extension.lower()}" in EXTENSIONS
+        if (fault := link_fault(member)) and (is_image or extension == "cls"):
+            raise InputError(f"expected images and labels in {path}, got {member.name}, {fault} (dataset.shards).")
+        if not member.isfile():
+            continue
+        if is_image:
             images[key] = (member.name, member.offset_data, member.size)
         elif extension == "cls":
             text = archive.extractfile(member).read().decode(errors="replace").strip()

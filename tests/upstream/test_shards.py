@@ -150,3 +150,33 @@ def test_a_pickled_dataset_opens_its_shards_again(root):
     dataset = ImageShards(str(root), num_classes=3)
     first = dataset[4]["inputs"]
     assert torch.equal(pickle.loads(pickle.dumps(dataset))[4]["inputs"], first)
+
+
+@pytest.mark.parametrize(
+    "damage, got",
+    [
+        (lambda content, at: content[:at] + b"\1" + content[at + 1 :], "bad checksum"),
+        (lambda content, at: content[: at + 200], "truncated header"),
+        (lambda content, at: content[:at], "the mark of its end is missing"),
+    ],
+    ids=["a damaged header", "half a header", "no mark of the end"],
+)
+def test_a_shard_that_does_not_go_on_to_its_end_is_refused(root, damage, got):
+    path = root / "train-001.tar"
+    with tarfile.open(path) as archive:
+        at = archive.getmembers()[6].offset  # of the third key
+    path.write_bytes(damage(path.read_bytes(), at))
+    with pytest.raises(InputError, match=rf"plain tar file, whole, got \S*/train-001\.tar: {got}"):
+        make(root)
+
+
+@pytest.mark.parametrize("kind", ["png", "cls"])
+def test_a_link_is_no_image_and_no_label(root, kind):
+    with tarfile.open(root / "train-001.tar", "a") as archive:
+        for name in ("x.png", "x.cls"):
+            info = tarfile.TarInfo(name)
+            if name.endswith(kind):
+                info.type, info.linkname = tarfile.SYMTYPE, "/etc/hostname"
+            archive.addfile(info)
+    with pytest.raises(InputError, match=rf"train-001\.tar, got x\.{kind}, a link to /etc/hostname, not a file: write"):
+        make(root)

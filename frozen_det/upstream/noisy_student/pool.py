@@ -19,6 +19,7 @@ from ...datasets.images.pixels import upright_rgb
 from ...errors import InputError
 from ..folder_trees import find_tree
 from ..image_records import EXTENSIONS
+from ..shard_reading import Header, link_fault
 from .listings.addresses import identity, opened, read_bytes, stated
 from .listings.digests import digest_of, hash_of
 from .listings.listing import PART_SIZE, Part, files_of, open_listing
@@ -196,9 +197,12 @@ def image_id(path: str, key: str = "") -> int:
 def _members(path: str) -> Iterator[PoolItem]:
     """The images of a shard; a shard that breaks off ends with one item that says so."""
     try:
-        with opened(path) as file, tarfile.open(fileobj=file, mode="r|", bufsize=1 << 20) as archive:
+        with opened(path) as file, tarfile.open(fileobj=file, mode="r|", bufsize=1 << 20, tarinfo=Header) as archive:
             for member in archive:
-                if not member.isfile() or not member.name.lower().endswith(EXTENSIONS):
+                if member.isdir() or not member.name.lower().endswith(EXTENSIONS):
+                    continue
+                if fault := link_fault(member):
+                    yield PoolItem(image_id(path, member.name), path, member.name, -1, 0, None, fault)
                     continue
                 content = archive.extractfile(member).read()
                 if len(content) < member.size:

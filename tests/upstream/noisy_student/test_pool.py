@@ -100,6 +100,43 @@ def test_a_shard_that_breaks_off_ends_with_an_item_that_says_so(tmp_path):
     assert [item.content for item in items(open_pool(dict(shards=str(packed))), tmp_path / "packed")] == [None]
 
 
+@pytest.mark.parametrize(
+    "damage, says",
+    [
+        (lambda content, at: content[:at] + b"\1" + content[at + 1 :], "bad checksum"),
+        (lambda content, at: content[: at + 200], "truncated header"),
+        (lambda content, at: content[:at], "the mark of its end is missing"),
+    ],
+    ids=["a damaged header", "half a header", "no mark of the end"],
+)
+def test_a_shard_that_does_not_go_on_to_its_end_breaks_off_where_a_header_is_to_be(tmp_path, damage, says):
+    path = write_shard(tmp_path / "s.tar", write_images(tmp_path / "pool", 5))
+    with tarfile.open(path) as archive:
+        at = archive.getmembers()[3].offset
+    path.write_bytes(damage(path.read_bytes(), at))
+    found = items(open_pool(dict(shards=str(path))), tmp_path / "cut")
+    assert [item.content is not None for item in found] == [True] * (len(found) - 1) + [False] and len(found) > 2
+    assert found[-1].error == f"the shard breaks off here: {says}"
+
+
+def test_links_in_a_shard_are_items_that_say_so_and_are_never_followed(tmp_path):
+    folder = write_images(tmp_path / "pool", 1)
+    (image,) = folder.rglob("*.png")
+    with tarfile.open(tmp_path / "s.tar", "w") as archive:
+        archive.add(image, "../../up.png")
+        for kind, to in ((tarfile.SYMTYPE, str(image)), (tarfile.LNKTYPE, "../../up.png"), (tarfile.FIFOTYPE, "")):
+            info = tarfile.TarInfo(f"in/{kind.decode()}.png")
+            info.type, info.linkname = kind, to
+            archive.addfile(info)
+    first, *others = items(open_pool(dict(shards=str(tmp_path / "s.tar"))), tmp_path / "linked")
+    assert first.content == image.read_bytes() and not (tmp_path.parent / "up.png").exists()
+    assert [(item.key, item.content, item.offset, item.error.partition(":")[0]) for item in others] == [
+        ("in/2.png", None, -1, f"a link to {image}, not a file"),
+        ("in/1.png", None, -1, "a link to ../../up.png, not a file"),
+        ("in/6.png", None, -1, "a device, not a file"),
+    ]
+
+
 def test_digests_change_with_the_files_of_their_part_alone(tmp_path):
     folder = write_images(tmp_path / "pool", 8)
     pool = open_pool(dict(folder=folder))
