@@ -39,10 +39,11 @@ def host_scope() -> Iterator[None]:
         yield
 
 
+AGAIN = "the same command again"
+
+
 @contextmanager
-def training_folder(
-    cfg, resume: str | None, log: Callable[[str], None], how: str = "the same command again"
-) -> Iterator[None]:
+def training_folder(cfg, resume: str | None, log: Callable[[str], None], how: str = AGAIN) -> Iterator[None]:
     """The work directory of a training, checked and held while it runs; `load_from` is set where it resumes.
 
     Args:
@@ -91,7 +92,9 @@ def _on_disk(work_dir: Path, how: str) -> str:
     return f"On disk: {newest}; {how} resumes from it."
 
 
-def train(cfg, experiment_name: str, resume: bool, log: Callable[[str], None] = lambda line: None) -> Path | None:
+def train(
+    cfg, experiment_name: str, resume: bool, log: Callable[[str], None] = lambda line: None, how: str = AGAIN
+) -> Path | None:
     """Train by a config in its own `work_dir`; the config is left as it is.
 
     Args:
@@ -99,6 +102,7 @@ def train(cfg, experiment_name: str, resume: bool, log: Callable[[str], None] = 
         experiment_name: of the run's log.
         resume: continue from the newest checkpoint of the work directory, if it has one.
         log: takes each line of progress.
+        how: text that says what resumes it after an interruption.
 
     Returns:
         the newest checkpoint at the end, None if the config keeps none.
@@ -110,7 +114,7 @@ def train(cfg, experiment_name: str, resume: bool, log: Callable[[str], None] = 
     run.experiment_name = experiment_name
     if is_distributed():
         set_launcher(run, "pytorch", log)
-    with training_folder(run, "auto" if resume else None, log), host_scope():
+    with training_folder(run, "auto" if resume else None, log, how), host_scope():
         new_runner(run).train()
     barrier()  # the first process writes the checkpoint
     return latest_checkpoint(run.work_dir)

@@ -131,6 +131,8 @@ def tune(
     wanted = [(size, ratio) for size in sorted({run.fixres["train_size"], run.fixres["test_size"]})]
     parent = load_model(cfg, checkpoint)
     before = sweep(parent, images, wanted, "before", log)
+    if resume:
+        _refuse_other_tuning(run)
     result = train_runner(run, work_dir, resume)
     tuned = load_model(run, result)
     after = sweep(tuned, images, wanted, "after", log)
@@ -162,7 +164,41 @@ def train_runner(run, work_dir, resume: bool = False) -> Path:
     """Train by a tuning's config, or go on; returns the last checkpoint."""
     from ...engine.runs import train
 
-    return train(run, f"fixres-{Path(work_dir).name}", resume)
+    return train(run, f"fixres-{Path(work_dir).name}", resume, how="the same command with --resume")
+
+
+def _refuse_other_tuning(run) -> None:
+    """Refuse to go on with a tuning for another size, transform or norm: report and card would be of the last alone.
+
+    Raises:
+        InputError: the work directory's newest checkpoint is of one.
+    """
+    from ...engine.runner.stored_settings import differences, settings_of_text
+    from ...weights.kept_checkpoints import latest_checkpoint
+    from ...weights.loading import read
+
+    path = latest_checkpoint(run.work_dir)
+    text = path and (read(path).get("meta") or {}).get("cfg")
+    before = settings_of_text(text) if isinstance(text, str) else None
+    if before is None:
+        return
+    told = [_tuning_of(one) for one in (before, run.to_dict())]
+    changed = list(differences(*told))
+    if changed:
+        key, old, new = changed[0]
+        raise InputError(
+            f"expected the tuning that wrote {path}, with {key}={old!r}, to go on with, got {new!r}: give the options "
+            "it was begun with, or begin another one without --resume in another --work-dir."
+        )
+
+
+def _tuning_of(cfg) -> dict:
+    transforms = {
+        name: (cfg.get(f"{name}_dataloader") or {}).get("dataset", {}).get("transform") for name in ("train", "val")
+    }
+    return dict(
+        fixres=cfg.get("fixres"), **{key: (cfg.get("model") or {}).get(key) for key in ("norm", "affine")}, **transforms
+    )
 
 
 def compare(parent, tuned) -> dict:
