@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ...errors import InputError
 from ...pages.blocks import Figure
 from ...pages.markdown import table
 from ...pages.parts import Part
@@ -55,7 +56,12 @@ def write_page(records: Path, page: Path) -> None:
     Args:
         records: file of finished runs.
         page: a Markdown file; the part is added at its end where it has neither.
+
+    Raises:
+        InputError: no such records.
     """
+    if not records.is_file():
+        raise InputError(f"expected a file of finished runs, got no {records}. Name it: --records FILE.")
     content = Content(records)
     if page.is_file() and SUMMARY.of(page.read_text(encoding="utf-8")):
         SUMMARY.write(page, summary(content), TITLE)

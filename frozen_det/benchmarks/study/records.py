@@ -4,12 +4,27 @@ import json
 import os
 from pathlib import Path
 
+from ...errors import InputError
+
 
 def read_records(path: Path) -> list[dict]:
-    """Records in the order in which they were written; none where there is no file."""
+    """Records in the order in which they were written; none where there is no file.
+
+    Raises:
+        InputError: a line that is no record.
+    """
     if not path.is_file():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+    found = []
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        try:
+            found += [json.loads(line)] if line else []
+        except ValueError as error:
+            raise InputError(
+                f"expected a record as JSON in line {number} of {path}, got {line[:60]!r} ({error}). Remove the line: "
+                "what it told is measured again."
+            ) from error
+    return found
 
 
 def append_record(path: Path, record: dict) -> None:

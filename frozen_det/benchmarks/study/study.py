@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from ...engine.runner.run_lock import RunLock
+from ...engine.runner.run_lock import InUseError, RunLock
 from ...errors import InputError
 from .arms import StudyRun
 from .plan import RATE_TABLES, RATES_OF, TABLES, chosen_rates
@@ -47,6 +47,7 @@ def run(args) -> int:
         from .page import write_page
 
         write_page(records, Path(args.page))
+        print(args.page, file=sys.stderr)
     return ended
 
 
@@ -58,7 +59,6 @@ def _data(args) -> Path:
 
 def _train(args, records: Path) -> int:
     end = time.monotonic() + 3600 * args.hours if args.hours is not None else None
-    failed = 0
     for table in args.table or list(TABLES):
         missing = _missing(table, records)
         if args.list:
@@ -69,12 +69,10 @@ def _train(args, records: Path) -> int:
             if end is not None and time.monotonic() > end:
                 print("the time is over", file=sys.stderr)
                 return 1
-            ended = _one_of(missing, _data(args), records, Path(args.work_dir), table)
-            if ended is None:
+            if not _one_of(missing, _data(args), records, Path(args.work_dir), table):
                 break  # others work on what is left
-            failed += not ended
             missing = _missing(table, records)
-    return 1 if failed else 0
+    return 0
 
 
 def _missing(table: str, path: Path) -> list[StudyRun]:
@@ -84,14 +82,14 @@ def _missing(table: str, path: Path) -> list[StudyRun]:
     return [one for one in TABLES[table](rates) if one.key not in done]
 
 
-def _one_of(missing: list[StudyRun], data: Path, records: Path, work: Path, table: str) -> bool | None:
-    """Train the first run that nobody trains; whether it ended well, None if there is none."""
+def _one_of(missing: list[StudyRun], data: Path, records: Path, work: Path, table: str) -> bool:
+    """Train the first run that nobody trains; False if there is none."""
     from .running import measured
 
     for one in missing:
         try:
             lock = RunLock(work / "locks" / one.key)
-        except InputError:
+        except InUseError:
             continue
         with lock:
             if one.key in {record["key"] for record in read_records(records)}:
@@ -103,7 +101,7 @@ def _one_of(missing: list[StudyRun], data: Path, records: Path, work: Path, tabl
         line = f"{one.key}: AP {record['numbers']['mAP']:.3f}, {took:.0f} s, {len(missing) - 1} left of {table}"
         print(line, file=sys.stderr, flush=True)
         return True
-    return None
+    return False
 
 
 def _measure(what: list[str], data: Path, records: Path, work: Path) -> None:

@@ -108,6 +108,17 @@ def test_lines_of_several_processes_do_not_mix(tmp_path):
     assert Counter(record["of"] for record in read_records(path)) == {"a": 50, "b": 50}
 
 
+def test_a_line_that_is_cut_and_records_that_are_not_there_are_refused(tmp_path):
+    records, page = tmp_path / "runs.jsonl", tmp_path / "page.md"
+    words = arguments("--records", records, "--page", page)
+    with pytest.raises(InputError, match="got no .*runs.jsonl"):
+        study_module.run(words)
+    records.write_text('{"key": "one"}\n{"key": "tw')
+    with pytest.raises(InputError, match="in line 2 of .*runs.jsonl"):
+        study_module.run(words)
+    assert not page.exists()
+
+
 def test_training_needs_the_data_and_listing_does_not(tmp_path, capsys):
     words = ["--table", "rates", "--records", tmp_path / "runs.jsonl"]
     with pytest.raises(InputError, match="--data SETS"):
