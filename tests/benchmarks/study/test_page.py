@@ -63,5 +63,7 @@ def test_what_is_committed_is_what_the_records_give(tmp_path):
     page = (ROOT / "docs" / "study.md").read_text(encoding="utf-8")
     again = "run: frozen-det benchmark study --page docs/study.md"
     assert PART.of(page) == PART.around(section(Content(RECORDS), tmp_path / "pictures")), again
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert SUMMARY.of(readme) == SUMMARY.around(summary(Content(RECORDS))), "run: ... --page README.md"
     for name in re.findall(r"\(pictures/(study_\w+\.svg)\)", page):
         assert (ROOT / "docs" / "pictures" / name).is_file(), again
