@@ -135,7 +135,7 @@ def test_the_best_result_goes_from_b7_over_three_rounds_of_l2():
         ("rounds.1.ratio", -0.5, "a number from 0 on for rounds.1.ratio"),
         ("rounds.0.ratio", float("nan"), "a number from 0 on for rounds.0.ratio"),
         ("rounds.0.temperature", 0, "a number above 0 for rounds.0.temperature"),
-        ("rounds.0.min_confidence", 30, "a number from 0 to 1 for rounds.0.min_confidence"),
+        ("rounds.0.min_confidence", 30, "a number from 0 on and below 1 for rounds.0.min_confidence"),
         ("rounds.0.labels", "sofft", "one of 'soft', 'hard' for rounds.0.labels"),
         ("rounds.0.start", "cold", "one of 'fresh', 'warm' for rounds.0.start"),
         ("labelling", dict(top_k=0), "a whole number from 1 on for labelling.top_k"),

@@ -42,6 +42,8 @@ def test_a_timeout_that_is_no_number_of_seconds_is_refused(monkeypatch, timeout)
     from frozen_det.engine.runner.processes import set_launcher
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for name, value in dict(RANK="0", WORLD_SIZE="1", MASTER_ADDR="127.0.0.1", MASTER_PORT="29500").items():
+        monkeypatch.setenv(name, value)
     cfg = Config(dict(env_cfg=dict(dist_cfg=dict(backend="nccl", timeout=timeout))))
     with pytest.raises(InputError, match="env_cfg.dist_cfg.timeout in seconds, above 0"):
         set_launcher(cfg, "pytorch")
