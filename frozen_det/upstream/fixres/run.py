@@ -126,13 +126,13 @@ def tune(
         InputError: a tensor moved that must not.
     """
     run = tuning_config(cfg, checkpoint, work_dir, settings)
+    if resume:
+        _refuse_other_tuning(run)
     images = images or SizedImages(cfg)
     ratio = run.val_dataloader.dataset.transform.crop_ratio
     wanted = [(size, ratio) for size in sorted({run.fixres["train_size"], run.fixres["test_size"]})]
     parent = load_model(cfg, checkpoint)
     before = sweep(parent, images, wanted, "before", log)
-    if resume:
-        _refuse_other_tuning(run)
     result = train_runner(run, work_dir, resume)
     tuned = load_model(run, result)
     after = sweep(tuned, images, wanted, "after", log)
