@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 
 from ...benchmarks.study.arms import BACKBONES
+from ...benchmarks.study.page import TITLE
 from ...benchmarks.study.reading import Estimate
 from ...benchmarks.study.sets import SETS
 from ...pages.markdown import table
@@ -28,7 +29,6 @@ from .leave_one_out import (
     taus,
 )
 
-TITLE = "Frozen, adapters or fine-tuned"
 PART = Part("advisor", "frozen-det benchmark advisor --page")
 TABLE = Path(__file__).parent.parent / "study_table.json"
 

@@ -24,6 +24,7 @@ from .tables import (
     ranks_of,
     rates_table,
     sets_table,
+    spaced,
     spread_table,
     summary_table,
     varied_table,
@@ -134,7 +135,7 @@ def _whole(content: Content, name: str, pictures: Path) -> list[str]:
     parts += ["AP of each set, and half the length of its interval:", main_table(study, content.costs, name)]
     parts += ["Difference to frozen, bold where its interval leaves 0 out:", difference_table(study, name)]
     found = {arm: differences(study, name, arm) for arm in MAIN[1:]}
-    rows = [(one.replace("_", " "), [_drawn(found[arm].get(one)) for arm in found]) for one in SETS]
+    rows = [(spaced(one), [_drawn(found[arm].get(one)) for arm in found]) for one in SETS]
     if placed:
         rows.append(("over sets", [_drawn(over_whole_sets(study, name, arm)) for arm in found]))
     rows = [row for row in rows if any(row[1])]

@@ -9,7 +9,7 @@ from ...pages.markdown import table
 from .plan import MAIN
 from .reading import Cell, Study, Where
 from .sets import SETS
-from .tables import MISSING, WHOLE, differences
+from .tables import MISSING, WHOLE, bold, differences
 
 Facts = dict[str, dict]  # by set
 #: What a set is, in a number.
@@ -91,4 +91,4 @@ def _told(found: Correlation | None) -> str:
     if found is None:
         return MISSING
     text = f"{found.rho:+.2f} (p {found.p:.2f}, n {found.n})"
-    return f"**{text}**" if found.p < 0.05 else text
+    return bold(text, found.p < 0.05)

@@ -15,11 +15,6 @@ NATURAL = "imagenet_sample"
 _BACKBONE, _SIZE = "Lite0", 160
 
 
-def names() -> list[str]:
-    """Of all records."""
-    return list(SETS)
-
-
 def facts(name: str, data: Path, work: Path) -> dict:
     """Facts of a set.
 

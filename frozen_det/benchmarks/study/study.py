@@ -19,6 +19,7 @@ from ...errors import InputError
 from .arms import StudyRun
 from .plan import RATE_TABLES, RATES_OF, TABLES, chosen_rates
 from .records import append_record, read_records
+from .sets import SETS
 
 MEASURED = ("costs", "sets")
 
@@ -110,7 +111,7 @@ def _measure(what: list[str], data: Path, records: Path, work: Path) -> None:
 
     makers = {
         "costs": {costs.key_of(run): lambda run=run: costs.cost(run, data, work) for run in costs.cost_runs()},
-        "sets": {name: lambda name=name: set_facts.facts(name, data, work) for name in set_facts.names()},
+        "sets": {name: lambda name=name: set_facts.facts(name, data, work) for name in SETS},
     }
     for kind in what:
         path = records.with_name(f"{kind}.jsonl")

@@ -38,7 +38,7 @@ def sets_table(facts: dict[str, dict]) -> str:
             many = str(len(counts)) if len(counts) == 1 else f"{len(counts)}, of {min(counts)} to {max(counts)}"
             told = [str(found["images"]), str(found["objects"]), many]
             told += [f"{found['relative_side']:.2f}", f"{found['distance']:.2f}"]
-        rows.append([_spaced(name), one.source, *told, str(one.size)])
+        rows.append([spaced(name), one.source, *told, str(one.size)])
     head = ["set", "source and licence", "images", "objects", "classes", "side of an object", "from ImageNet", "px"]
     return table(head, rows, left=2)
 
@@ -48,19 +48,17 @@ def rates_table(study: Study, name: str = "rates") -> str:
     if name not in study.rates:
         return MISSING
     scores, chosen = rate_scores(study.records.values(), name), study.rates[name]
-    rows = [[arm, *(_bold(_points(AP), rate == chosen[arm]) for rate, AP in of.items())] for arm, of in scores.items()]
+    rows = [[arm, *(bold(_points(AP), rate == chosen[arm]) for rate, AP in of.items())] for arm, of in scores.items()]
     return table(["arm", *(f"{rate:g}" for rate in next(iter(scores.values())))], rows)
 
 
 def main_table(study: Study, costs: Costs, name: str) -> str:
     """AP of every arm on every set with the half-width of its interval, the best of a set bold, and what it costs."""
     cells, backbone = study.cells(name), WHOLE[name]
-    best = {one: max((_value(cells, one, backbone, arm) for arm in MAIN), default=0) for one in SETS}
-    rows = []
-    for arm in MAIN:
-        found = {one: cells.get(Where(one, backbone, arm)) for one in SETS}
-        rows.append([arm, *(_AP(cell, best[one]) for one, cell in found.items()), *_costs(costs, backbone, arm)])
-    return table(["arm", *map(_spaced, SETS), *COST_HEAD], rows)
+    found = {(arm, one): cells.get(Where(one, backbone, arm)) for arm in MAIN for one in SETS}
+    best = _best(found)
+    rows = [[arm, *(_AP(found[arm, one], best[one]) for one in SETS), *_costs(costs, backbone, arm)] for arm in MAIN]
+    return table(["arm", *map(spaced, SETS), *COST_HEAD], rows)
 
 
 def difference_table(study: Study, name: str) -> str:
@@ -69,7 +67,7 @@ def difference_table(study: Study, name: str) -> str:
     for arm in MAIN[1:]:
         found = differences(study, name, arm)
         rows.append([arm, *(_difference(found[one]) if one in found else MISSING for one in SETS)])
-    return table(["arm", *map(_spaced, SETS)], rows)
+    return table(["arm", *map(spaced, SETS)], rows)
 
 
 def summary_table(study: Study, costs: Costs, name: str) -> str:
@@ -118,17 +116,14 @@ def varied_table(
     for value in values:
         places = {arm: Where("", "Lite0", arm)._replace(**{by: value} if by else {}) for arm in arms}
         found = {(arm, one): cells.get(where._replace(set=one)) for arm, where in places.items() for one in sets}
-        best = {
-            one: max((cell.estimate.value for (_, of), cell in found.items() if cell and of == one), default=0)
-            for one in sets
-        }
+        best = _best(found)
         for arm, where in places.items():
             row = [label(value), arm] if by else [arm]
             row += [_AP(found[arm, one], best[one]) for one in sets]
             shared = [one for one in sets if found[arm, one] and found[arms[0], one]]
             row.append(_interval(_joint(cells, shared, where, arms[0])) if shared and arm != arms[0] else MISSING)
             rows.append([*row, *_costs(costs, where.backbone, arm, where.decoder)])
-    head = ["arm", *map(_spaced, sets), f"to {arms[0]}", *COST_HEAD]
+    head = ["arm", *map(spaced, sets), f"to {arms[0]}", *COST_HEAD]
     return table([by, *head] if by else head, rows, left=2 if by else 1)
 
 
@@ -147,7 +142,7 @@ def spread_table(study: Study) -> str:
             spread = seed_spread(own)
             row.append(MISSING if np.isnan(spread) else f"{_points(spread)} ({len(own)})")
         rows.append(row)
-    return table(["arm", *map(_spaced, RATE_SETS)], rows)
+    return table(["arm", *map(spaced, RATE_SETS)], rows)
 
 
 def differences(study: Study, name: str, arm: str, against: str = "frozen") -> dict[str, Estimate]:
@@ -177,14 +172,27 @@ def ranks_of(study: Study, name: str) -> Ranks | None:
     return ranks({arm: [cells[Where(one, WHOLE[name], arm)].estimate.value for one in whole] for arm in MAIN})
 
 
+def bold(text: str, on: bool) -> str:
+    """A cell, bold where `on`."""
+    return f"**{text}**" if on else text
+
+
+def spaced(name: str) -> str:
+    """A set's name in words."""
+    return name.replace("_", " ")
+
+
 def _joint(cells: dict[Where, Cell], sets: Sequence[str], where: Where, against: str) -> Estimate:
     own = [cells[where._replace(set=one)] for one in sets]
     return over_sets(own, [cells[where._replace(set=one, arm=against)] for one in sets])
 
 
-def _value(cells: dict[Where, Cell], one: str, backbone: str, arm: str) -> float:
-    found = cells.get(Where(one, backbone, arm))
-    return found.estimate.value if found else 0.0
+def _best(cells: dict[tuple[str, str], Cell | None]) -> dict[str, float]:
+    """Of cells by arm and set the highest AP of each set; 0 where there is none."""
+    found: dict[str, float] = {}
+    for (_, one), cell in cells.items():
+        found[one] = max(found.get(one, 0.0), cell.estimate.value if cell else 0.0)
+    return found
 
 
 def _costs(costs: Costs, backbone: str, arm: str, decoder: str = StudyRun.decoder) -> list[str]:
@@ -205,7 +213,7 @@ def _AP(cell: Cell | None, best: float) -> str:
     if cell is None:
         return MISSING
     found = cell.estimate
-    return _bold(f"{_points(found.value)} ± {_points((found.high - found.low) / 2)}", found.value == best)
+    return bold(f"{_points(found.value)} ± {_points((found.high - found.low) / 2)}", found.value == best)
 
 
 def _points(value: float) -> str:
@@ -213,16 +221,8 @@ def _points(value: float) -> str:
 
 
 def _interval(found: Estimate) -> str:
-    return _bold(f"{100 * found.value:+.1f} ({100 * found.low:+.1f} to {100 * found.high:+.1f})", found.is_told)
+    return bold(f"{100 * found.value:+.1f} ({100 * found.low:+.1f} to {100 * found.high:+.1f})", found.is_told)
 
 
 def _difference(found: Estimate) -> str:
-    return _bold(f"{100 * found.value:+.1f}", found.is_told)
-
-
-def _bold(text: str, on: bool) -> str:
-    return f"**{text}**" if on else text
-
-
-def _spaced(name: str) -> str:
-    return name.replace("_", " ")
+    return bold(f"{100 * found.value:+.1f}", found.is_told)
