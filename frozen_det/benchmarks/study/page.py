@@ -9,7 +9,7 @@ from ...pages.parts import Part
 from ...pages.plots import Interval, draw_intervals_svg, draw_ranks_svg
 from .arms import ARMS, BACKBONES, StudyRun
 from .costs import SET as COST_SET
-from .plan import MAIN, RATES_OF, THREE
+from .plan import MAIN, RATES_OF
 from .reading import Estimate, Study
 from .records import read_records
 from .relations import relations_table
@@ -106,9 +106,9 @@ def section(content: Content, pictures: Path) -> str:
     shares = dict(by="share", values=(0.1, 0.3, 1.0), label="{:.0%}".format)
     for title, name, words, options in (
         ("Fewer training images", "fractions", _FRACTIONS_NOTE, shares),
-        ("Other backbones", "backbones", "", dict(arms=THREE, by="backbone", values=tuple(BACKBONES))),
-        ("A large decoder", "large", _LARGE_NOTE, dict(arms=THREE, by="decoder", values=("light", "large"))),
-        ("A DETR", "DETR", _LARGE_NOTE, dict(arms=THREE, by="decoder", values=("light", "DETR"))),
+        ("Other backbones", "backbones", "", dict(by="backbone", values=tuple(BACKBONES))),
+        ("A large decoder", "large", _LARGE_NOTE, dict(by="decoder", values=("light", "large"))),
+        ("A DETR", "DETR", _LARGE_NOTE, dict(by="decoder", values=("light", "DETR"))),
         ("Random weights", "scratch", "", dict(arms=("frozen", "fine-tuned", "scratch"))),
         ("Norms that train", "norms", _NORMS_NOTE, dict(arms=("fine-tuned", "fine-tuned with its norms"))),
     ):

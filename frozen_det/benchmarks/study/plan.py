@@ -13,10 +13,8 @@ from .sets import NUM_FOLDS, SETS
 RATE_SETS = ("kangaroo", "microcontrollers")
 #: Arms of the main table.
 MAIN = tuple(name for name in ARMS if name not in ("fine-tuned with its norms", "scratch"))
-#: Arms of the tables that vary something else.
-FEW = ("frozen", "parallel adapters", "last stage tuned", "fine-tuned", "fine-tuned, a tenth of the rate")
-#: Arms of those where a run is dear.
-THREE = ("frozen", "parallel adapters", "fine-tuned")
+#: Arms of the tables that vary something else: the two ends, and the best of the main table.
+FEW = ("frozen", "fine-tuned", "fine-tuned, a tenth of the rate")
 
 Rates = Mapping[str, float]
 
@@ -73,7 +71,7 @@ def backbones(rate: Rates) -> list[StudyRun]:
         for fold in range(NUM_FOLDS)
         for one in ("bccd", "kangaroo", "microcontrollers")
         for backbone in ("Lite1", "MobileNetV2")
-        for arm in THREE
+        for arm in FEW
     ]
 
 
@@ -91,7 +89,7 @@ def decoder_rates(decoder: str) -> list[StudyRun]:
     updates = 3 * StudyRun.updates
     return [
         StudyRun("microcontrollers", 0, "Lite0", arm, rate, decoder=decoder, updates=updates)
-        for arm in THREE
+        for arm in FEW
         for rate in RATES[:2]
     ]
 
@@ -111,7 +109,7 @@ def _decoded(rate: Rates, decoder: str, sets: Sequence[str]) -> list[StudyRun]:
         StudyRun(one, fold, "Lite0", arm, rate[arm], seed=fold, decoder=decoder, updates=3 * StudyRun.updates)
         for fold in range(NUM_FOLDS)
         for one in sets
-        for arm in THREE
+        for arm in FEW
     ]
 
 
