@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from ...benchmarks.study.arms import BACKBONES
-from ...benchmarks.study.plan import MAIN
+from ...benchmarks.study.plan import MAIN, WHOLE
 from ...benchmarks.study.reading import Study, Where
 from ...benchmarks.study.records import read_records
 from ...benchmarks.study.sets import SETS
-from ...benchmarks.study.tables import WHOLE
 from ..expected import FROZEN, Cell
 
 Key = tuple[str, str, str]  # set, backbone, way

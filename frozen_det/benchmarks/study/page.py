@@ -9,13 +9,13 @@ from ...pages.parts import Part
 from ...pages.plots import Interval, draw_intervals_svg, draw_ranks_svg
 from .arms import ARMS, BACKBONES, StudyRun
 from .costs import SET as COST_SET
-from .plan import MAIN, RATES_OF
+from .plan import RATES_OF, WHOLE
 from .reading import Estimate, Study
 from .records import read_records
 from .relations import relations_table
 from .sets import NUM_FOLDS, SETS
 from .tables import (
-    WHOLE,
+    Varied,
     difference_table,
     differences,
     main_table,
@@ -27,6 +27,7 @@ from .tables import (
     spaced,
     spread_table,
     summary_table,
+    varied_differences,
     varied_table,
     whole_sets,
 )
@@ -73,7 +74,7 @@ def write_page(records: Path, page: Path) -> None:
 def summary(content: Content) -> str:
     """An arm a row, a table for each backbone that is on every set."""
     parts = []
-    for name, backbone in WHOLE.items():
+    for name, (backbone, _) in WHOLE.items():
         whole = whole_sets(content.study, name)
         if whole:
             parts.append(f"{backbone}, mean over {len(whole)} of {len(SETS)} sets:")
@@ -88,7 +89,7 @@ def section(content: Content, pictures: Path) -> str:
         content: what is finished.
         pictures: folder of the drawings, which are written.
     """
-    study, costs = content.study, content.costs
+    study = content.study
     parts = [
         "## What was run",
         _budget(study),
@@ -99,27 +100,19 @@ def section(content: Content, pictures: Path) -> str:
     ]
     arms = table(["arm", "what trains beside the decoder"], [[name, arm.trains] for name, arm in ARMS.items()], left=2)
     parts += ["### Arms", arms, _RATES_NOTE, rates_table(study) or _NOT_YET]
-    for name, backbone in WHOLE.items():
+    for name, (backbone, _) in WHOLE.items():
         parts += [f"## All arms on all sets: {backbone}", *_whole(content, name, pictures)]
     parts += ["## With what the difference to frozen goes", _RELATIONS_NOTE]
     parts += [relations_table(study, content.facts, "main")] if study.cells("main") else [_NOT_YET]
-    shares = dict(by="share", values=(0.1, 0.3, 1.0), label="{:.0%}".format)
-    for title, name, words, options in (
-        ("Fewer training images", "fractions", _FRACTIONS_NOTE, shares),
-        ("Other backbones", "backbones", "", dict(by="backbone", values=tuple(BACKBONES))),
-        ("A large decoder", "large", _LARGE_NOTE, dict(by="decoder", values=("light", "large"))),
-        ("A DETR", "DETR", _LARGE_NOTE, dict(by="decoder", values=("light", "DETR"))),
-        ("Random weights", "scratch", "", dict(arms=("frozen", "fine-tuned", "scratch"))),
-        ("Norms that train", "norms", _NORMS_NOTE, dict(arms=("fine-tuned", "fine-tuned with its norms"))),
-    ):
-        parts += [f"## {title}", words, rates_table(study, RATES_OF[name]) if name in RATES_OF else ""]
-        parts += [varied_table(study, costs, name, **options)] if study.cells(name) else [_NOT_YET]
+    for title, words, varied in _VARIED:
+        rates = rates_table(study, RATES_OF[varied.name]) if varied.name in RATES_OF else ""
+        parts += [f"## {title}", words, rates, *_varied(content, varied, pictures)]
     parts += ["## Seeds", _SEEDS_NOTE, spread_table(study), "## Commands", _commands(study)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _whole(content: Content, name: str, pictures: Path) -> list[str]:
-    study, whole = content.study, whole_sets(content.study, name)
+    study, whole, (backbone, arms) = content.study, whole_sets(content.study, name), WHOLE[name]
     if not study.cells(name):
         return [_NOT_YET]
     told = f"Mean and rank are over the {len(whole)} of {len(SETS)} sets on which every arm is whole. {_SUMMARY_NOTE}"
@@ -127,14 +120,14 @@ def _whole(content: Content, name: str, pictures: Path) -> list[str]:
     placed = ranks_of(study, name)
     if placed:
         caption = (
-            f"Mean ranks over {placed.num_sets} sets, {WHOLE[name]}: bars join arms that Nemenyi's test does not tell "
+            f"Mean ranks over {placed.num_sets} sets, {backbone}: bars join arms that Nemenyi's test does not tell "
             f"apart at 5 %; Friedman's test that all are alike has p {placed.p:.2g}"
         )
         svg = draw_ranks_svg(placed.means, placed.critical, placed.groups(), f"study-ranks-{name.lower()}")
-        parts.append(Figure(svg, caption, f"study_ranks_{WHOLE[name].lower()}").markdown(pictures))
+        parts.append(Figure(svg, caption, f"study_ranks_{backbone.lower()}").markdown(pictures))
     parts += ["AP of each set, and half the length of its interval:", main_table(study, content.costs, name)]
     parts += ["Difference to frozen, bold where its interval leaves 0 out:", difference_table(study, name)]
-    found = {arm: differences(study, name, arm) for arm in MAIN[1:]}
+    found = {arm: differences(study, name, arm) for arm in arms[1:]}
     rows = [(spaced(one), [_drawn(found[arm].get(one)) for arm in found]) for one in SETS]
     if placed:
         rows.append(("over sets", [_drawn(over_whole_sets(study, name, arm)) for arm in found]))
@@ -143,8 +136,26 @@ def _whole(content: Content, name: str, pictures: Path) -> list[str]:
         svg = draw_intervals_svg(
             rows, list(found), "difference to frozen, AP points", f"study-differences-{name.lower()}"
         )
-        caption = f"Difference to frozen by set, {WHOLE[name]}; filled where the interval of 95 % leaves 0 out"
-        parts.append(Figure(svg, caption, f"study_differences_{WHOLE[name].lower()}").markdown(pictures))
+        caption = f"Difference to frozen by set, {backbone}; filled where the interval of 95 % leaves 0 out"
+        parts.append(Figure(svg, caption, f"study_differences_{backbone.lower()}").markdown(pictures))
+    return parts
+
+
+def _varied(content: Content, varied: Varied, pictures: Path) -> list[str]:
+    if not content.study.cells(varied.name):
+        return [_NOT_YET]
+    parts = [varied_table(content.study, content.costs, varied)]
+    rows = varied_differences(content.study, varied)
+    if varied.by and rows:
+        first, *others = varied.arms
+        svg = draw_intervals_svg(
+            [(label, [_drawn(one) for one in found]) for label, found in rows],
+            others,
+            f"difference to {first}, AP points",
+            f"study-{varied.name.lower()}",
+        )
+        caption = f"Difference to {first} by set and {varied.by}; filled where the interval of 95 % leaves 0 out"
+        parts.append(Figure(svg, caption, f"study_{varied.name.lower()}").markdown(pictures))
     return parts
 
 
@@ -206,4 +217,16 @@ _LARGE_NOTE = (
     "Rates are chosen again, on the validation images of microcontrollers, first fold."
 )
 _NORMS_NOTE = "In all other arms the backbone's BatchNorms stay as they were pretrained."
+_VARIED = (
+    (
+        "Fewer training images",
+        _FRACTIONS_NOTE,
+        Varied("fractions", by="share", values=(0.1, 0.3, 1.0), label="{:.0%}".format),
+    ),
+    ("Other backbones", "", Varied("backbones", by="backbone", values=tuple(BACKBONES))),
+    ("A large decoder", _LARGE_NOTE, Varied("large", by="decoder", values=("light", "large"))),
+    ("A DETR", _LARGE_NOTE, Varied("DETR", by="decoder", values=("light", "DETR"))),
+    ("Random weights", "", Varied("scratch", ("frozen", "fine-tuned", "scratch"))),
+    ("Norms that train", _NORMS_NOTE, Varied("norms", ("fine-tuned", "fine-tuned with its norms"))),
+)
 _SEEDS_NOTE = "Standard deviation of AP between seeds of the first fold, points, and the runs it is from."

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,6 +14,20 @@ from .sets import NUM_FOLDS, SETS
 RATE_SETS = ("kangaroo", "microcontrollers")
 #: Arms of the main table.
 MAIN = tuple(name for name in ARMS if name not in ("fine-tuned with its norms", "scratch"))
+
+
+class Whole(NamedTuple):
+    """A table of every set."""
+
+    backbone: str
+    arms: tuple[str, ...]
+
+
+#: The larger backbone has fine-tuning, and of the others those that are before frozen with the smaller one.
+WHOLE = {
+    "main": Whole("Lite0", MAIN),
+    "Lite2": Whole("Lite2", ("frozen", "LoRA", "last stage tuned", "fine-tuned", "fine-tuned, a tenth of the rate")),
+}
 #: Arms of the tables that vary something else: the two ends, and the best of the main table.
 FEW = ("frozen", "fine-tuned", "fine-tuned, a tenth of the rate")
 
@@ -24,8 +39,9 @@ def rates() -> list[StudyRun]:
     return [StudyRun(one, 0, "Lite0", arm, rate) for one in RATE_SETS for arm in (*MAIN, "scratch") for rate in RATES]
 
 
-def main(rate: Rates, backbone: str = "Lite0", arms=MAIN) -> list[StudyRun]:
-    """Every arm on every set, each fold with a seed of its own."""
+def main(rate: Rates, name: str = "main") -> list[StudyRun]:
+    """Every arm of a table of :data:`WHOLE` on every set, each fold with a seed of its own."""
+    backbone, arms = WHOLE[name]
     return [
         StudyRun(one, fold, backbone, arm, rate[arm], seed=fold)
         for fold in range(NUM_FOLDS)
@@ -116,7 +132,7 @@ def _decoded(rate: Rates, decoder: str, sets: Sequence[str]) -> list[StudyRun]:
 TABLES: Mapping[str, Callable[[Rates], list[StudyRun]]] = {
     "rates": lambda rate: rates(),
     "main": main,
-    "Lite2": lambda rate: main(rate, "Lite2"),
+    "Lite2": lambda rate: main(rate, name="Lite2"),
     "scratch": scratch,
     "norms": norms,
     "fractions": fractions,

@@ -6,10 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ...pages.markdown import table
-from .plan import MAIN
+from .plan import WHOLE
 from .reading import Cell, Study, Where
 from .sets import SETS
-from .tables import MISSING, WHOLE, bold, differences
+from .tables import MISSING, bold, differences
 
 Facts = dict[str, dict]  # by set
 #: What a set is, in a number.
@@ -34,7 +34,7 @@ def relations_table(study: Study, facts: Facts, name: str) -> str:
     """By arm: its difference to frozen against each of :data:`OF_A_SET` over sets, and against the frequency of a class
     over the classes of all sets with several."""
     rows = []
-    for arm in MAIN[1:]:
+    for arm in WHOLE[name].arms[1:]:
         found = {one: value.value for one, value in differences(study, name, arm).items() if one in facts}
         row = [arm]
         for of in OF_A_SET.values():
@@ -47,7 +47,7 @@ def of_classes(study: Study, facts: Facts, name: str, arm: str) -> Correlation |
     """Difference of a class's AP to frozen against the logarithm of its objects, both minus the mean of their set."""
     cells, counts, gains = study.cells(name), [], []
     for one in SETS:
-        pair = [cells.get(Where(one, WHOLE[name], way)) for way in (arm, "frozen")]
+        pair = [cells.get(Where(one, WHOLE[name].backbone, way)) for way in (arm, "frozen")]
         if one not in facts or None in pair:
             continue
         own, base = (class_APs(cell) for cell in pair if cell)

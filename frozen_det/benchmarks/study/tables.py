@@ -1,6 +1,7 @@
 """The tables of docs/study.md, as Markdown, from records alone. APs and their differences are in points."""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -8,14 +9,12 @@ from ...pages.markdown import table
 from .arms import StudyRun
 from .costs import SET as COST_SET
 from .costs import key_of
-from .plan import FEW, MAIN, RATE_SETS, TABLES, rate_scores
+from .plan import FEW, RATE_SETS, TABLES, WHOLE, rate_scores
 from .reading import Cell, Estimate, Ranks, Study, Where, over_sets, ranks, seed_spread
 from .sets import SETS
 
 #: A table has this in place of what is not measured.
 MISSING = ""
-#: Tables of all arms on all sets, and their backbones.
-WHOLE = {"main": "Lite0", "Lite2": "Lite2"}
 COST_HEAD = ("ms a step", "MiB", "GFLOPs", "MB", "trains, M")
 
 Costs = dict[str, dict]  # by key
@@ -54,17 +53,17 @@ def rates_table(study: Study, name: str = "rates") -> str:
 
 def main_table(study: Study, costs: Costs, name: str) -> str:
     """AP of every arm on every set with the half-width of its interval, the best of a set bold, and what it costs."""
-    cells, backbone = study.cells(name), WHOLE[name]
-    found = {(arm, one): cells.get(Where(one, backbone, arm)) for arm in MAIN for one in SETS}
+    cells, (backbone, arms) = study.cells(name), WHOLE[name]
+    found = {(arm, one): cells.get(Where(one, backbone, arm)) for arm in arms for one in SETS}
     best = _best(found)
-    rows = [[arm, *(_AP(found[arm, one], best[one]) for one in SETS), *_costs(costs, backbone, arm)] for arm in MAIN]
+    rows = [[arm, *(_AP(found[arm, one], best[one]) for one in SETS), *_costs(costs, backbone, arm)] for arm in arms]
     return table(["arm", *map(spaced, SETS), *COST_HEAD], rows)
 
 
 def difference_table(study: Study, name: str) -> str:
     """Each arm minus frozen on every set; bold where the interval leaves 0 out."""
     rows = []
-    for arm in MAIN[1:]:
+    for arm in WHOLE[name].arms[1:]:
         found = differences(study, name, arm)
         rows.append([arm, *(_difference(found[one]) if one in found else MISSING for one in SETS)])
     return table(["arm", *map(spaced, SETS)], rows)
@@ -72,10 +71,10 @@ def difference_table(study: Study, name: str) -> str:
 
 def summary_table(study: Study, costs: Costs, name: str) -> str:
     """An arm a row: mean AP and mean rank over the sets where all arms are whole, how it differs from frozen, costs."""
-    cells, backbone, whole = study.cells(name), WHOLE[name], whole_sets(study, name)
+    cells, (backbone, arms), whole = study.cells(name), WHOLE[name], whole_sets(study, name)
     placed = ranks_of(study, name)
     rows = []
-    for arm in MAIN:
+    for arm in arms:
         row = [arm, MISSING, MISSING, MISSING, MISSING]
         if whole:
             row[1] = _points(np.mean([cells[Where(one, backbone, arm)].estimate.value for one in whole]))
@@ -90,41 +89,60 @@ def summary_table(study: Study, costs: Costs, name: str) -> str:
     return table(["arm", "mean AP", "rank", "to frozen", "better, worse, not told", *COST_HEAD], rows)
 
 
-def varied_table(
-    study: Study,
-    costs: Costs,
-    name: str,
-    arms: Sequence[str] = FEW,
-    by: str | None = None,
-    values: Sequence = (None,),
-    label: Callable[[object], str] = str,
-) -> str:
-    """A table that varies one thing, beside the runs of the main tables: AP of each arm by value and set.
+class Varied(NamedTuple):
+    """A table that varies one thing, beside the runs of the main tables.
 
-    Args:
-        study: all records.
-        costs: their records by key.
+    Attributes:
         name: of the table of runs.
         arms: of it; the others are compared with the first.
         by: attribute of :class:`.reading.Where` that varies; None for the arm alone.
         values: of it, in order.
         label: of a value.
     """
-    cells = study.cells(name, *WHOLE)
-    sets = list(dict.fromkeys(run.set for run in study.runs(name)))
+
+    name: str
+    arms: Sequence[str] = FEW
+    by: str | None = None
+    values: Sequence = (None,)
+    label: Callable[[object], str] = str
+
+    def where(self, value: object, arm: str) -> Where:
+        """An arm at a value; the set is open."""
+        return Where("", "Lite0", arm)._replace(**{self.by: value} if self.by else {})
+
+    def sets(self, study: Study) -> list[str]:
+        """Of its runs."""
+        return list(dict.fromkeys(run.set for run in study.runs(self.name)))
+
+
+def varied_table(study: Study, costs: Costs, varied: Varied) -> str:
+    """AP of each arm by value and set, and what it costs."""
+    cells, sets, first = study.cells(varied.name, *WHOLE), varied.sets(study), varied.arms[0]
     rows = []
-    for value in values:
-        places = {arm: Where("", "Lite0", arm)._replace(**{by: value} if by else {}) for arm in arms}
+    for value in varied.values:
+        places = {arm: varied.where(value, arm) for arm in varied.arms}
         found = {(arm, one): cells.get(where._replace(set=one)) for arm, where in places.items() for one in sets}
         best = _best(found)
         for arm, where in places.items():
-            row = [label(value), arm] if by else [arm]
+            row = [varied.label(value), arm] if varied.by else [arm]
             row += [_AP(found[arm, one], best[one]) for one in sets]
-            shared = [one for one in sets if found[arm, one] and found[arms[0], one]]
-            row.append(_interval(_joint(cells, shared, where, arms[0])) if shared and arm != arms[0] else MISSING)
+            shared = [one for one in sets if found[arm, one] and found[first, one]]
+            row.append(_interval(_joint(cells, shared, where, first)) if shared and arm != first else MISSING)
             rows.append([*row, *_costs(costs, where.backbone, arm, where.decoder)])
-    head = ["arm", *map(spaced, sets), f"to {arms[0]}", *COST_HEAD]
-    return table([by, *head] if by else head, rows, left=2 if by else 1)
+    head = ["arm", *map(spaced, sets), f"to {first}", *COST_HEAD]
+    return table([varied.by, *head] if varied.by else head, rows, left=2 if varied.by else 1)
+
+
+def varied_differences(study: Study, varied: Varied) -> list[tuple[str, list[Estimate | None]]]:
+    """By set and value each other arm minus the first; without the rows of which none is whole."""
+    cells, rows = study.cells(varied.name, *WHOLE), []
+    for one in varied.sets(study):
+        for value in varied.values:
+            first, *others = (cells.get(varied.where(value, arm)._replace(set=one)) for arm in varied.arms)
+            found = [other.minus(first) if other and first else None for other in others]
+            if any(found):
+                rows.append((f"{spaced(one)}, {varied.label(value)}", found))
+    return rows
 
 
 def spread_table(study: Study) -> str:
@@ -147,7 +165,7 @@ def spread_table(study: Study) -> str:
 
 def differences(study: Study, name: str, arm: str, against: str = "frozen") -> dict[str, Estimate]:
     """By set an arm minus another, where both are whole."""
-    cells, backbone = study.cells(name), WHOLE[name]
+    cells, backbone = study.cells(name), WHOLE[name].backbone
     pairs = {one: [cells.get(Where(one, backbone, way)) for way in (arm, against)] for one in SETS}
     return {one: own.minus(other) for one, (own, other) in pairs.items() if own and other}
 
@@ -155,21 +173,21 @@ def differences(study: Study, name: str, arm: str, against: str = "frozen") -> d
 def over_whole_sets(study: Study, name: str, arm: str) -> Estimate | None:
     """An arm minus frozen over the sets where all arms are whole; None of fewer than two."""
     whole = whole_sets(study, name)
-    return _joint(study.cells(name), whole, Where("", WHOLE[name], arm), "frozen") if len(whole) > 1 else None
+    return _joint(study.cells(name), whole, Where("", WHOLE[name].backbone, arm), "frozen") if len(whole) > 1 else None
 
 
 def whole_sets(study: Study, name: str) -> list[str]:
     """Sets on which every arm of a main table is whole."""
-    cells = study.cells(name)
-    return [one for one in SETS if all(Where(one, WHOLE[name], arm) in cells for arm in MAIN)]
+    cells, (backbone, arms) = study.cells(name), WHOLE[name]
+    return [one for one in SETS if all(Where(one, backbone, arm) in cells for arm in arms)]
 
 
 def ranks_of(study: Study, name: str) -> Ranks | None:
     """Of the arms over these sets; None of fewer than two."""
-    cells, whole = study.cells(name), whole_sets(study, name)
+    cells, (backbone, arms), whole = study.cells(name), WHOLE[name], whole_sets(study, name)
     if len(whole) < 2:
         return None
-    return ranks({arm: [cells[Where(one, WHOLE[name], arm)].estimate.value for one in whole] for arm in MAIN})
+    return ranks({arm: [cells[Where(one, backbone, arm)].estimate.value for one in whole] for arm in arms})
 
 
 def bold(text: str, on: bool) -> str:

@@ -37,7 +37,7 @@ def whole() -> Grid:
 
 def test_the_part_says_what_follows_from_the_records():
     text = section(whole())
-    assert "Scores and probes: 8 of 28, on 4 sets" in text and "8 pairs of set and backbone, 64 cells" in text
+    assert "Scores and probes: 8 of 28, on 4 sets" in text and "8 pairs of set and backbone, 52 cells" in text
     rows = {line.split(" | ")[0].strip("| "): line for line in text.splitlines() if line.startswith("| ")}
     last = MAIN[-1]
     assert f"| kangaroo | 1.00 | Lite2 {last} |" in text

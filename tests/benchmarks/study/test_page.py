@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from frozen_det.benchmarks.study.page import PART, SUMMARY, Content, section, summary, write_page
-from frozen_det.benchmarks.study.plan import MAIN
+from frozen_det.benchmarks.study.plan import MAIN, TABLES
 
-from .made import with_main
+from .made import RATES, record, with_main
 
 ROOT = Path(__file__).resolve().parents[3]
 RECORDS = ROOT / "docs" / "study" / "runs.jsonl"
@@ -39,6 +39,16 @@ def test_the_page_is_made_from_what_there_is(records, tmp_path):
     assert pictures == ["pictures/study_ranks_lite0.svg", "pictures/study_differences_lite0.svg"]
     assert all((tmp_path / one).read_text().startswith("<svg") for one in pictures)
     assert "Mean ranks over 3 sets" in text and "\n\n\n" not in text
+
+
+def test_a_table_that_varies_one_thing_has_a_picture(records, tmp_path):
+    shares = [record(run, 0.2) for run in TABLES["fractions"](RATES) if run.set == "bccd"]
+    path = tmp_path / "runs.jsonl"
+    path.write_text(records.read_text() + "".join(json.dumps(one) + "\n" for one in shares))
+    part = section(Content(path), tmp_path / "pictures").split("\n## Fewer training images\n")[1].split("\n## ")[0]
+    assert "(pictures/study_fractions.svg)" in part and "| 10% | frozen | **20.0" in part
+    svg = (tmp_path / "pictures" / "study_fractions.svg").read_text()
+    assert svg.startswith("<svg") and all(f"bccd, {one}%" in svg for one in (10, 30, 100))
 
 
 def test_before_any_run_the_page_says_so(tmp_path):

@@ -67,7 +67,7 @@ def test_a_larger_decoder_has_rates_of_its_own(tmp_path):
     assert len(missing) == 27 - 3 and {run.updates for run in missing} == {1200}
     assert {(run.arm, run.rate) for run in missing} == {
         ("frozen", RATES[1]),
-        ("parallel adapters", RATES[0]),
+        ("fine-tuned, a tenth of the rate", RATES[0]),
         ("fine-tuned", RATES[0]),
     }
 

@@ -8,6 +8,7 @@ from frozen_det.benchmarks.study.reading import Study
 from frozen_det.benchmarks.study.running import packed
 from frozen_det.benchmarks.study.sets import SETS
 from frozen_det.benchmarks.study.tables import (
+    Varied,
     difference_table,
     main_table,
     progress_table,
@@ -15,6 +16,7 @@ from frozen_det.benchmarks.study.tables import (
     sets_table,
     spread_table,
     summary_table,
+    varied_differences,
     varied_table,
     whole_sets,
 )
@@ -105,9 +107,8 @@ def test_a_table_that_varies_shares_has_the_main_tables_rows_too(records):
     more = [
         record(run, 0.1 + 0.1 * (run.arm == "fine-tuned")) for run in TABLES["fractions"](RATES) if run.set == "bccd"
     ]
-    text = varied_table(
-        Study([*records, *more]), COSTS, "fractions", by="share", values=(0.1, 1.0), label="{:.0%}".format
-    )
+    shares = Varied("fractions", by="share", values=(0.1, 1.0), label="{:.0%}".format)
+    text = varied_table(Study([*records, *more]), COSTS, shares)
     assert text.splitlines()[0].startswith(
         "| share | arm | bccd | microcontrollers | playing cards | to frozen | ms a step"
     )
@@ -115,10 +116,15 @@ def test_a_table_that_varies_shares_has_the_main_tables_rows_too(records):
     assert row(text, "10% | fine-tuned") == f"**20.0 ± 1.9** |  |  | **+10.0 (+10.0 to +10.0)** |{NO_COST}"
     assert row(text, "100% | frozen") == f"**31.0 ± 1.9** |  |  |  | {COST}"
 
+    rows = dict(varied_differences(Study([*records, *more]), shares))
+    assert list(rows) == ["bccd, 10%", "bccd, 100%"]
+    assert [round(one.value, 6) for one in rows["bccd, 10%"]] == [0.1, 0.0]  # fine-tuned, at a tenth of the rate
+    assert [round(one.value, 6) for one in rows["bccd, 100%"]] == [0.0, 0.0]
+
 
 def test_a_table_of_arms_alone_compares_with_the_first(records):
     more = [record(run, 0.11, 1.5) for run in TABLES["scratch"](RATES)]
-    text = varied_table(Study([*records, *more]), {}, "scratch", arms=("frozen", "scratch"))
+    text = varied_table(Study([*records, *more]), {}, Varied("scratch", ("frozen", "scratch")))
     assert text.splitlines()[0].startswith("| arm | kangaroo | microcontrollers | to frozen |")
     assert row(text, "scratch") == f"11.0 ± 1.9 | **11.0 ± 1.9** | **-20.0 (-20.0 to -20.0)** |{NO_COST}"
 
