@@ -125,8 +125,12 @@ def _whole(content: Content, name: str, pictures: Path) -> list[str]:
         )
         svg = draw_ranks_svg(placed.means, placed.critical, placed.groups(), f"study-ranks-{name.lower()}")
         parts.append(Figure(svg, caption, f"study_ranks_{backbone.lower()}").markdown(pictures))
-    parts += ["AP of each set, and half the length of its interval:", main_table(study, content.costs, name)]
-    parts += ["Difference to frozen, bold where its interval leaves 0 out:", difference_table(study, name)]
+    parts += [_main_note(study), main_table(study, content.costs, name)]
+    parts += [
+        f"Difference to frozen, bold where its interval leaves 0 out; of {(len(arms) - 1) * len(SETS)} such intervals "
+        "a few do by chance:",
+        difference_table(study, name),
+    ]
     found = {arm: differences(study, name, arm) for arm in arms[1:]}
     rows = [(spaced(one), [_drawn(found[arm].get(one)) for arm in found]) for one in SETS]
     if placed:
@@ -139,6 +143,15 @@ def _whole(content: Content, name: str, pictures: Path) -> list[str]:
         caption = f"Difference to frozen by set, {backbone}; filled where the interval of 95 % leaves 0 out"
         parts.append(Figure(svg, caption, f"study_differences_{backbone.lower()}").markdown(pictures))
     return parts
+
+
+def _main_note(study: Study) -> str:
+    spreads = ", ".join(f"{spaced(one)} {100 * variance**0.5:.1f}" for one, variance in study.variances.items())
+    return (
+        "AP of each set, the highest bold, and half the length of its interval: over test images, and over trainings, "
+        f"whose standard deviation from run to run is, in points: {spreads} (what arms, folds and images leave "
+        "unexplained in the table of Lite0)."
+    )
 
 
 def _varied(content: Content, varied: Varied, pictures: Path) -> list[str]:
@@ -166,10 +179,11 @@ def _drawn(found: Estimate | None) -> Interval | None:
 def _budget(study: Study) -> str:
     hours = sum(record["cpu_s"] for record in study.records.values()) / 3600
     runs, updates = len(study.records), StudyRun.updates
-    return f"""Seven small real sets, in {NUM_FOLDS} folds each: every image is tested once, and images nearly alike are
-tested together. A run is about {updates} updates of 2 images by AdamW, the learning rate warmed up and lowered by a
-cosine: Faster R-CNN with a pyramid of 64 channels; images are scaled by 0.5 to 1.5, cropped and mirrored. The last
-checkpoint is tested. So far {runs} runs, {hours:.1f} hours of one CPU thread; a cell that lacks a fold is empty."""
+    return f"""Seven small real sets, in {NUM_FOLDS} folds each: every image is tested once, images nearly alike are
+tested together, and frames of one camera in runs of neighbours. A run is about {updates} updates of 2 images by AdamW,
+the learning rate warmed up and lowered by a cosine: Faster R-CNN with a pyramid of 64 channels; images are scaled by
+0.5 to 1.5, cropped and mirrored. The last checkpoint is tested. So far {runs} runs, {hours:.1f} hours of one CPU
+thread; a cell that lacks a fold is empty."""
 
 
 def _commands(study: Study) -> str:
@@ -191,7 +205,8 @@ def _median_seconds(study: Study) -> float:
 
 
 _SUMMARY_NOTE = (
-    "AP in points (0 to 100), intervals of 95 % over test images and sets. Costs are of "
+    "AP in points (0 to 100). Intervals of 95 %: to frozen, Student's over the sets; better and worse on a set, over "
+    "its test images and trainings. Costs are of "
     f"{SETS[COST_SET].size} px and batch 2, one CPU thread: process time of a training step, memory above what a "
     "process has before it builds the model, a forward pass of one image, the file of a detector without its frozen "
     "part, trained parameters."
@@ -211,22 +226,23 @@ _RELATIONS_NOTE = (
     "classes of the sets that have several, both numbers minus their mean over the set: above 0, an arm gains most on "
     "common classes."
 )
-_FRACTIONS_NOTE = "A share of the training images, as many updates."
+_FEW_SETS = "The column of differences is for these sets alone: its intervals are over test images and trainings."
+_FRACTIONS_NOTE = f"A share of the training images, as many updates. {_FEW_SETS}"
 _LARGE_NOTE = (
     f"{3 * StudyRun.updates} updates, against {StudyRun.updates} of the light decoder: compare arms, not decoders. "
-    "Rates are chosen again, on the validation images of microcontrollers, first fold."
+    f"Rates are chosen again, on the validation images of microcontrollers, first fold. {_FEW_SETS}"
 )
-_NORMS_NOTE = "In all other arms the backbone's BatchNorms stay as they were pretrained."
+_NORMS_NOTE = f"In all other arms the backbone's BatchNorms stay as they were pretrained. {_FEW_SETS}"
 _VARIED = (
     (
         "Fewer training images",
         _FRACTIONS_NOTE,
         Varied("fractions", by="share", values=(0.1, 0.3, 1.0), label="{:.0%}".format),
     ),
-    ("Other backbones", "", Varied("backbones", by="backbone", values=tuple(BACKBONES))),
+    ("Other backbones", _FEW_SETS, Varied("backbones", by="backbone", values=tuple(BACKBONES))),
     ("A large decoder", _LARGE_NOTE, Varied("large", by="decoder", values=("light", "large"))),
     ("A DETR", _LARGE_NOTE, Varied("DETR", by="decoder", values=("light", "DETR"))),
-    ("Random weights", "", Varied("scratch", ("frozen", "fine-tuned", "scratch"))),
+    ("Random weights", _FEW_SETS, Varied("scratch", ("frozen", "fine-tuned", "scratch"))),
     ("Norms that train", _NORMS_NOTE, Varied("norms", ("fine-tuned", "fine-tuned with its norms"))),
 )
 _SEEDS_NOTE = "Standard deviation of AP between seeds of the first fold, points, and the runs it is from."

@@ -1,14 +1,17 @@
-"""What the records of the study say: means with intervals over images, differences to another arm, ranks over sets.
+"""What the records of the study say: means with intervals, differences to another arm, ranks over sets.
 
-An AP of an arm on a set is the mean over its folds, and over its seeds where there are several. Its interval is that
-of resampled test images (percentiles of 200 resamples, each fold resampled by itself); runs on the same fold are
-resampled alike, so that differences of arms are paired. A difference over sets resamples the sets as well. Resampled
-APs lie a little above that of all images (copies of an image are found alike), so an interval is shifted by the
-difference of their mean to the AP. All intervals are of 95 %.
+An AP of an arm on a set is the mean over its folds, and over its seeds where there are several. Its interval holds two
+things. Test images: percentiles of 200 resamples, each fold resampled by itself; runs on the same fold are resampled
+alike, so that differences of arms are paired. Resampled APs lie a little above that of all images (copies of an image
+are found alike), so an interval is shifted by the difference of their mean to the AP. Training: the same arm trained
+again would be another detector; the variance of that (:func:`training_variance`) widens the interval.
+
+A mean difference over five sets or more has Student's interval over the sets: for sets like these. Over fewer it holds
+images and training alone: for these sets. All intervals are of 95 %.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,9 +20,11 @@ import numpy as np
 from .arms import ARMS, StudyRun
 from .plan import RATE_TABLES, RATES_OF, TABLES, chosen_rates
 from .running import unpacked
+from .sets import SETS
 
 LEVEL = 0.95
-_SET_RESAMPLES = 4000
+#: Sets from which on something is said of sets like these.
+LEAST_SETS = 5
 
 
 @dataclass(frozen=True)
@@ -49,31 +54,60 @@ class Cell:
         values: (F,) AP of each fold, the mean over its seeds.
         resampled: (F, B) of its test images, the mean over its seeds.
         records: all runs.
+        variance: of the mean over folds, from training.
     """
 
     values: np.ndarray
     resampled: np.ndarray
     records: tuple[dict, ...]
+    variance: float = 0.0
 
     @property
     def estimate(self) -> Estimate:
         """AP with its interval."""
-        return estimate(float(self.values.mean()), self.resampled.mean(0))
+        return estimate(float(self.values.mean()), self.resampled.mean(0), self.variance)
 
     def minus(self, other: "Cell") -> Estimate:
         """Difference to another arm on the same folds."""
-        return estimate(float((self.values - other.values).mean()), (self.resampled - other.resampled).mean(0))
+        resampled = (self.resampled - other.resampled).mean(0)
+        return estimate(float((self.values - other.values).mean()), resampled, self.variance + other.variance)
 
 
-def cell_of(records: Sequence[dict]) -> Cell:
-    """Finished runs of an arm on a set as a cell; seeds of a fold are averaged."""
+def cell_of(records: Sequence[dict], variance: float = 0.0) -> Cell:
+    """Finished runs of an arm on a set as a cell; seeds of a fold are averaged.
+
+    Args:
+        records: at least one.
+        variance: of one run's AP, from training.
+    """
     by_fold: dict[int, list[dict]] = {}
     for record in records:
         by_fold.setdefault(record["fold"], []).append(record)
     folds = [by_fold[fold] for fold in sorted(by_fold)]
     values = np.array([np.mean([record["numbers"]["mAP"] for record in one]) for one in folds])
     resampled = np.stack([np.mean([unpacked(record["resampled"]) for record in one], axis=0) for one in folds])
-    return Cell(values, resampled, tuple(records))
+    return Cell(values, resampled, tuple(records), variance * sum(1 / len(one) for one in folds) / len(folds) ** 2)
+
+
+def training_variance(values: np.ndarray, resampled: np.ndarray) -> float:
+    """Variance of one run's AP from all that training changes: seed, order, images of the fold.
+
+    Arms and folds have their means; what is left of a table of both is training and test images. The images' share is
+    what is left of the resampled APs, and is taken off.
+
+    Args:
+        values: (A, F) AP of arms on the folds of a set, at least two of each.
+        resampled: (A, F, B) of the same test images for all arms.
+    """
+    arms, folds = values.shape
+    left, of_images = _residuals(values), _residuals(resampled - resampled.mean(-1, keepdims=True))
+    found = np.square(left).sum() - np.square(of_images).sum((0, 1)).mean()
+    return max(0.0, float(found)) / ((arms - 1) * (folds - 1))
+
+
+def _residuals(table: np.ndarray) -> np.ndarray:
+    of_arms, of_folds = table.mean(1, keepdims=True), table.mean(0, keepdims=True)
+    return table - of_arms - of_folds + of_arms.mean(0, keepdims=True)
 
 
 class Where(NamedTuple):
@@ -104,6 +138,7 @@ class Study:
             if all(run.key in self.records for run in TABLES[name]({}))
         }
         self._cells: dict[str, dict[Where, Cell]] = {}
+        self._variances: dict[str, float] | None = None
 
     def runs(self, name: str) -> list[StudyRun]:
         """All runs of a table."""
@@ -113,34 +148,64 @@ class Study:
         """Records of a table, in the order of its runs."""
         return [self.records[run.key] for run in self.runs(name) if run.key in self.records]
 
+    @property
+    def variances(self) -> dict[str, float]:
+        """By set, :func:`training_variance` of the arms of the main table that are whole; a set that has not two of
+        them has the mean of the others, and 0 where no set has."""
+        if self._variances is None:
+            by_set: dict[str, list[Cell]] = {}
+            for where, group in self._groups("main"):
+                by_set.setdefault(where.set, []).append(cell_of(group))
+            found = {
+                one: training_variance(
+                    np.stack([cell.values for cell in own]), np.stack([cell.resampled for cell in own])
+                )
+                for one, own in by_set.items()
+                if len(own) > 1
+            }
+            mean = float(np.mean(list(found.values()))) if found else 0.0
+            self._variances = {one: found.get(one, mean) for one in SETS}
+        return self._variances
+
     def cells(self, *names: str) -> dict[Where, Cell]:
         """The cells of tables of which no run is missing."""
         for name in names:
             if name not in self._cells:
-                groups: dict[Where, list[StudyRun]] = {}
-                for run in self.runs(name):
-                    where = Where(run.set, run.backbone, run.arm, run.decoder, run.share)
-                    groups.setdefault(where, []).append(run)
                 self._cells[name] = {
-                    where: cell_of([self.records[run.key] for run in group])
-                    for where, group in groups.items()
-                    if all(run.key in self.records for run in group)
+                    where: cell_of(group, self.variances[where.set]) for where, group in self._groups(name)
                 }
         return {where: found for name in names for where, found in self._cells[name].items()}
 
+    def _groups(self, name: str) -> Iterator[tuple[Where, list[dict]]]:
+        groups: dict[Where, list[StudyRun]] = {}
+        for run in self.runs(name):
+            groups.setdefault(Where(run.set, run.backbone, run.arm, run.decoder, run.share), []).append(run)
+        for where, group in groups.items():
+            if all(run.key in self.records for run in group):
+                yield where, [self.records[run.key] for run in group]
 
-def over_sets(cells: Sequence[Cell], others: Sequence[Cell], seed: int = 0) -> Estimate:
-    """Mean difference over sets, for sets of this kind: sets and images are resampled.
+
+def over_sets(cells: Sequence[Cell], others: Sequence[Cell]) -> Estimate:
+    """Mean difference over sets: from :data:`LEAST_SETS` on for sets of this kind, of fewer for these sets alone.
 
     Args:
         cells, others: of the same sets, in the same order.
     """
-    values = np.array([(one.values - other.values).mean() for one, other in zip(cells, others, strict=True)])
-    resampled = np.stack([(one.resampled - other.resampled).mean(0) for one, other in zip(cells, others, strict=True)])
-    draw = np.random.default_rng(seed)
-    sets = draw.integers(len(values), size=(_SET_RESAMPLES, len(values)))
-    images = draw.integers(resampled.shape[1], size=(_SET_RESAMPLES, len(values)))
-    return estimate(float(values.mean()), resampled[sets, images].mean(1))
+    pairs = list(zip(cells, others, strict=True))
+    values = np.array([(one.values - other.values).mean() for one, other in pairs])
+    if len(pairs) >= LEAST_SETS:
+        return student(values)
+    resampled = np.mean([(one.resampled - other.resampled).mean(0) for one, other in pairs], axis=0)
+    variance = sum(one.variance + other.variance for one, other in pairs) / len(pairs) ** 2
+    return estimate(float(values.mean()), resampled, variance)
+
+
+def student(values: np.ndarray) -> Estimate:
+    """Mean of (N,) values, at least two, with Student's interval."""
+    from scipy.stats import t
+
+    far = t.ppf((1 + LEVEL) / 2, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values))
+    return Estimate(float(values.mean()), float(values.mean() - far), float(values.mean() + far))
 
 
 @dataclass(frozen=True)
@@ -200,7 +265,20 @@ def seed_spread(records: Iterable[dict]) -> float:
     return float(np.sqrt(sum(np.var(values) * len(values) for values in groups) / freedom))
 
 
-def estimate(value: float, resampled: np.ndarray) -> Estimate:
-    """A value with the interval of (B,) resampled ones, moved by the difference of their mean to the value."""
-    low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) - (resampled.mean() - value)
-    return Estimate(value, float(low), float(high))
+def estimate(value: float, resampled: np.ndarray, variance: float = 0.0) -> Estimate:
+    """A value with the interval of (B,) resampled ones, moved by the difference of their mean to the value.
+
+    Args:
+        value: of all images.
+        resampled: of resampled images.
+        variance: of what they do not hold; the interval is widened by it.
+    """
+    from scipy.stats import norm
+
+    low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) - resampled.mean()
+    own = float(resampled.var())
+    if own > 0:
+        low, high = (end * math.sqrt(1 + variance / own) for end in (low, high))
+    else:
+        low, high = (sign * norm.ppf((1 + LEVEL) / 2) * math.sqrt(variance) for sign in (-1, 1))
+    return Estimate(value, float(value + low), float(value + high))

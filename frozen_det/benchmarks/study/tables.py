@@ -10,7 +10,7 @@ from .arms import StudyRun
 from .costs import SET as COST_SET
 from .costs import key_of
 from .plan import FEW, RATE_SETS, TABLES, WHOLE, rate_scores
-from .reading import Cell, Estimate, Ranks, Study, Where, over_sets, ranks, seed_spread
+from .reading import LEAST_SETS, Cell, Estimate, Ranks, Study, Where, over_sets, ranks, seed_spread
 from .sets import SETS
 
 #: A table has this in place of what is not measured.
@@ -183,9 +183,9 @@ def whole_sets(study: Study, name: str) -> list[str]:
 
 
 def ranks_of(study: Study, name: str) -> Ranks | None:
-    """Of the arms over these sets; None of fewer than two."""
+    """Of the arms over these sets; None of fewer than :data:`.reading.LEAST_SETS`."""
     cells, (backbone, arms), whole = study.cells(name), WHOLE[name], whole_sets(study, name)
-    if len(whole) < 2:
+    if len(whole) < LEAST_SETS:
         return None
     return ranks({arm: [cells[Where(one, backbone, arm)].estimate.value for one in whole] for arm in arms})
 

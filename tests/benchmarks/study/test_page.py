@@ -8,6 +8,7 @@ import pytest
 
 from frozen_det.benchmarks.study.page import PART, SUMMARY, Content, section, summary, write_page
 from frozen_det.benchmarks.study.plan import MAIN, TABLES
+from frozen_det.benchmarks.study.sets import SETS
 
 from .made import RATES, record, with_main
 
@@ -17,9 +18,9 @@ RECORDS = ROOT / "docs" / "study" / "runs.jsonl"
 
 @pytest.fixture(scope="module")
 def records(tmp_path_factory):
-    """Three sets of Lite0: each arm 0.01 above the one before."""
+    """Five sets of Lite0: each arm 0.01 above the one before."""
     path = tmp_path_factory.mktemp("records") / "runs.jsonl"
-    found = with_main(("bccd", "kangaroo", "capybara"), lambda run: 0.3 + 0.01 * MAIN.index(run.arm))
+    found = with_main(tuple(SETS)[:5], lambda run: 0.3 + 0.01 * MAIN.index(run.arm))
     path.write_text("".join(json.dumps(one) + "\n" for one in found))
     return path
 
@@ -29,16 +30,16 @@ def test_the_page_is_made_from_what_there_is(records, tmp_path):
     text = (tmp_path / "study.md").read_text()
     sections = dict(part.split("\n", 1) for part in text.split("\n## ")[1:])
     assert (
-        "So far 118 runs, 1.2 hours" in sections["What was run"] and "| main | 80 | 168 |" in sections["What was run"]
+        "So far 158 runs, 1.6 hours" in sections["What was run"] and "| main | 120 | 168 |" in sections["What was run"]
     )
     lite0 = sections["All arms on all sets: Lite0"]
-    assert "over the 3 of 7 sets" in lite0 and "| parallel adapters | 31.0 | 7.0 | **+1.0 (+1.0 to +1.0)** |" in lite0
+    assert "over the 5 of 7 sets" in lite0 and "| parallel adapters | 31.0 | 7.0 | **+1.0 (+1.0 to +1.0)** |" in lite0
     for title in ("All arms on all sets: Lite2", "Fewer training images", "A DETR", "Norms that train"):
         assert "None of it is whole yet." in sections[title]
     pictures = re.findall(r"\]\((pictures/\w+\.svg)\)", text)
     assert pictures == ["pictures/study_ranks_lite0.svg", "pictures/study_differences_lite0.svg"]
     assert all((tmp_path / one).read_text().startswith("<svg") for one in pictures)
-    assert "Mean ranks over 3 sets" in text and "\n\n\n" not in text
+    assert "Mean ranks over 5 sets" in text and "\n\n\n" not in text
 
 
 def test_a_table_that_varies_one_thing_has_a_picture(records, tmp_path):
@@ -64,7 +65,7 @@ def test_a_page_with_the_comments_of_the_summary_gets_that(records, tmp_path):
     text = page.read_text()
     assert text.startswith("# Project\n\n<!-- study's summary") and text.endswith("\n\n## Next\n")
     assert SUMMARY.of(text) == SUMMARY.around(summary(Content(records))) and PART.of(text) == ""
-    assert "Lite0, mean over 3 of 7 sets:" in text and "Lite2" not in text
+    assert "Lite0, mean over 5 of 7 sets:" in text and "Lite2" not in text
     assert summary(Content(tmp_path / "none.jsonl")) == "None of it is whole yet."
 
 

@@ -4,11 +4,11 @@ from dataclasses import astuple
 
 import numpy as np
 import pytest
-from scipy.stats import chi2, rankdata
+from scipy.stats import chi2, rankdata, ttest_1samp
 
 from frozen_det.benchmarks.study.arms import StudyRun
 from frozen_det.benchmarks.study.plan import rates
-from frozen_det.benchmarks.study.reading import Study, Where, cell_of, over_sets, ranks, seed_spread
+from frozen_det.benchmarks.study.reading import Study, Where, cell_of, over_sets, ranks, seed_spread, training_variance
 from frozen_det.benchmarks.study.running import packed
 
 NUM = 200
@@ -55,20 +55,79 @@ def test_a_difference_is_paired():
     assert not first.minus(alone).is_told and first.minus(alone).value == pytest.approx(0.03)
 
 
-def test_over_sets_the_sets_are_resampled_too():
-    def cells(arm, values):
-        return [
-            cell_of([record(arm, 0, value, np.full(NUM, value), set=str(number))])
-            for number, value in enumerate(values)
-        ]
+def test_training_widens_an_interval_beside_the_images():
+    records = [
+        record("frozen", 0, 0.2, 0.2 + noise(0)),
+        record("frozen", 0, 0.4, 0.4 + noise(1), seed=1),
+        record("frozen", 1, 0.6, 0.6 + noise(2)),
+    ]
+    alone, found = cell_of(records), cell_of(records, variance=0.0008)
+    # The mean over folds of the mean over seeds: (1/2 + 1/1) / 2^2 of a run's variance.
+    assert found.variance == pytest.approx(0.0003)
+    images = alone.resampled.mean(0).var()
+    wider = np.sqrt(1 + 0.0003 / images)
+    for end in ("low", "high"):
+        assert getattr(found.estimate, end) - 0.45 == pytest.approx(wider * (getattr(alone.estimate, end) - 0.45))
+    twice = found.minus(cell_of([record("LoRA", fold, 0.45, np.full(NUM, 0.45)) for fold in (0, 1)], variance=0.0006))
+    one = np.sqrt(1 + (0.0003 + 0.0003) / images)
+    assert twice.high == pytest.approx(one * (alone.estimate.high - 0.45), abs=1e-4)
+    still = cell_of([record("frozen", 0, 0.5, np.full(NUM, 0.5))], variance=0.01).estimate
+    assert (still.low, still.high) == pytest.approx((0.5 - 0.196, 0.5 + 0.196), abs=1e-3)
 
-    frozen = cells("frozen", [0.2, 0.3, 0.4, 0.5])
-    equal = over_sets(cells("LoRA", [0.25, 0.35, 0.45, 0.55]), frozen)
-    assert (equal.value, equal.low, equal.high) == pytest.approx((0.05, 0.05, 0.05), abs=1e-4)
-    # Differences 0.1, 0.1, 0.1 and -0.1: their mean over four draws with replacement is binomial.
-    mixed = over_sets(cells("LoRA", [0.3, 0.4, 0.5, 0.4]), frozen)
-    assert mixed.value == pytest.approx(0.05) and not mixed.is_told
-    assert mixed.low == pytest.approx(-0.05, abs=1e-3) and mixed.high == pytest.approx(0.1, abs=1e-3)
+
+def test_the_variance_of_training_is_what_arms_folds_and_images_leave():
+    draw = np.random.default_rng(0)
+    values = draw.random((4, 1)) + draw.random((1, 3)) + draw.normal(0, 0.1, (4, 3))
+    shared = np.broadcast_to(values[..., None] + draw.normal(0, 0.05, (1, 3, NUM)), (4, 3, NUM))
+    design = np.array([[*np.eye(4)[arm], *np.eye(3)[fold]] for arm in range(4) for fold in range(3)])
+    left = np.linalg.lstsq(design, values.ravel(), rcond=None)[0]
+    by_hand = np.sum((values.ravel() - design @ left) ** 2) / 6  # (4 - 1) (3 - 1) degrees of freedom
+    assert training_variance(values, shared) == pytest.approx(by_hand)
+    # Images that count for each arm by itself: their variance is taken off.
+    own = values[..., None] + draw.normal(0, 0.05, (4, 3, 20000))
+    assert training_variance(values, own) == pytest.approx(by_hand - 0.05**2, rel=0.02)
+    assert training_variance(values, values[..., None] + draw.normal(0, 1.0, (4, 3, NUM))) == 0
+
+
+def test_a_study_takes_the_variance_of_a_set_from_its_main_table():
+    records = [record_of(run, 0.2, 0.5 + (run.rate == 1e-3)) for run in rates()]
+    by_key = {one["key"]: one for one in records}
+    stray = {"frozen": (0.01, -0.01, 0.0), "LoRA": (-0.01, 0.01, 0.0)}
+    for run in Study(records).runs("main"):
+        if run.set == "bccd" and run.arm in stray:
+            by_key[run.key] = record_of(run, 0.3 + stray[run.arm][run.fold], 0.5 + (run.rate == 1e-3))
+    study = Study(list(by_key.values()))
+    # Residuals of 0.01, four of them, over 1 x 2 degrees of freedom.
+    assert study.variances["bccd"] == pytest.approx(4 * 0.01**2 / 2)
+    assert study.variances["kangaroo"] == study.variances["bccd"]  # which has no other: the mean
+    assert study.cells("main")["bccd", "Lite0", "LoRA", "light", 1.0].variance == pytest.approx(0.0002 / 3)
+    assert set(Study(records).variances.values()) == {0.0}
+
+
+def cells_of(arm, values, spread=None):
+    found = []
+    for number, value in enumerate(values):
+        sampled = np.full(NUM, value) if spread is None else value + noise(number + 100 * spread)
+        found.append(cell_of([record(arm, 0, value, sampled, set=str(number))], variance=0.0001))
+    return found
+
+
+def test_over_five_sets_the_interval_is_students():
+    values = [0.25, 0.35, 0.45, 0.50, 0.30]
+    found = over_sets(cells_of("LoRA", values), cells_of("frozen", [0.2, 0.31, 0.4, 0.5, 0.27]))
+    wanted = ttest_1samp([0.05, 0.04, 0.05, 0.0, 0.03], 0).confidence_interval(0.95)
+    assert (found.value, found.low, found.high) == pytest.approx((0.034, wanted.low, wanted.high))
+    equal = over_sets(cells_of("LoRA", values), cells_of("frozen", [value - 0.05 for value in values]))
+    assert (equal.value, equal.low, equal.high) == pytest.approx((0.05, 0.05, 0.05))
+
+
+def test_over_fewer_sets_it_holds_images_and_training_alone():
+    own, others = cells_of("LoRA", [0.5, 0.2], spread=1), cells_of("frozen", [0.2, 0.4], spread=2)
+    found = over_sets(own, others)
+    images = np.mean([(one.resampled - other.resampled)[0] for one, other in zip(own, others, strict=True)], axis=0)
+    low, high = np.quantile(images, [0.025, 0.975]) - images.mean()
+    wider = np.sqrt(1 + 4 * 0.0001 / 4 / images.var())
+    assert (found.value, found.low, found.high) == pytest.approx((0.05, 0.05 + wider * low, 0.05 + wider * high))
 
 
 def test_ranks_and_the_critical_difference_of_demsar():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import ttest_1samp
 
 from frozen_det.benchmarks.study.plan import MAIN, TABLES
 from frozen_det.benchmarks.study.reading import Study
@@ -12,6 +13,7 @@ from frozen_det.benchmarks.study.tables import (
     difference_table,
     main_table,
     progress_table,
+    ranks_of,
     rates_table,
     sets_table,
     spread_table,
@@ -35,6 +37,7 @@ COSTS = {
 }
 COST = "100 | 200 | 0.92 | 4.5 | 1.09 |"
 NO_COST = "  |  |  |  |  |"
+FIVE = tuple(SETS)[:5]
 
 
 @pytest.fixture(scope="module")
@@ -86,12 +89,22 @@ def test_differences_that_are_told_are_bold(study):
     assert row(text, "LoRA") == "**+10.0** | **+10.0** |  |  |  |  |  |"
 
 
-def test_the_summary_has_mean_rank_difference_and_counts(study):
+def test_the_summary_has_mean_rank_difference_and_counts():
+    """Five sets: LoRA gains 0.1, on the last 0.05."""
+    study = Study(with_main(FIVE, lambda run: 0.31 + (0.1 - 0.05 * (run.set == FIVE[-1])) * (run.arm == "LoRA")))
     text = summary_table(study, COSTS, "main")
     assert row(text, "frozen") == f"31.0 | 5.0 |  |  | {COST}"  # seven arms share the ranks 2 to 8
-    assert row(text, "LoRA") == f"41.0 | 1.0 | **+10.0 (+10.0 to +10.0)** | 2, 0, 0 |{NO_COST}"
-    assert row(text, "fine-tuned") == f"31.0 | 5.0 | +0.0 (+0.0 to +0.0) | 0, 0, 2 |{NO_COST}"
+    wanted = ttest_1samp([10, 10, 10, 10, 5], 0).confidence_interval(0.95)
+    told = f"**+9.0 ({wanted.low:+.1f} to {wanted.high:+.1f})**"
+    assert row(text, "LoRA") == f"40.0 | 1.0 | {told} | 5, 0, 0 |{NO_COST}"
+    assert row(text, "fine-tuned") == f"31.0 | 5.0 | +0.0 (+0.0 to +0.0) | 0, 0, 5 |{NO_COST}"
     assert len(text.splitlines()) == 2 + len(MAIN)
+    assert ranks_of(study, "main").num_sets == 5
+
+
+def test_ranks_need_five_sets(study):
+    assert ranks_of(study, "main") is None
+    assert row(summary_table(study, COSTS, "main"), "frozen") == f"31.0 |  |  |  | {COST}"
 
 
 def test_what_is_better_by_less_than_its_interval_is_not_told(records):
