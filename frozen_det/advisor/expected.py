@@ -6,7 +6,8 @@ The model. ``z = logit(AP)``, AP kept within 0.01 and 0.99. Of set s, backbone b
     z(s, b, w) = z(s, b, frozen) + d(w) + what is left
 
 a and c by least squares with every set of one weight, c at least 0, and d(w) the mean over sets of the mean over their
-backbones of ``z(s, b, w) - z(s, b, frozen)``. What is left is taken from sets that the numbers did not see: each set is
+backbones of ``z(s, b, w) - z(s, b, frozen)``, of all folds. Beside a probe stand the AP of its own fold alone: of the
+other folds' test images it has seen many. What is left is taken from sets that the numbers did not see: each set is
 foretold from the others, and the mean over sets of its mean squared error is the variance of a forecast for w. An
 interval is the forecast and Student's t (two-sided 80 %, sets minus one degrees of freedom) times the root of it. A way
 that was measured on fewer than three sets is not foretold.
@@ -19,7 +20,7 @@ They are told apart where the interval of the difference does not hold zero.
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 
@@ -46,13 +47,19 @@ class Cell:
     Attributes:
         set, backbone: names.
         probe: AP of the probe.
-        AP: by way, mean over the folds; `frozen` is one of them.
+        AP: by way, of test images that the probe has not seen; `frozen` is one of them.
+        gains: by way, over frozen in logits, of the mean AP over all folds; a way that is not there has that of `AP`.
     """
 
     set: str
     backbone: str
     probe: float
     AP: Mapping[str, float]
+    gains: Mapping[str, float] = field(default_factory=dict)
+
+    def gain(self, way: str) -> float:
+        """Over frozen, in logits."""
+        return self.gains[way] if way in self.gains else logit(self.AP[way]) - logit(self.AP[FROZEN])
 
 
 @dataclass(frozen=True)
@@ -196,9 +203,9 @@ def fitted(cells: Sequence[Cell]) -> Line:
     shared = float(np.average((probes - centre) * (frozen - level), weights=weights))
     slope = max(0.0, shared / spread) if len(per_set) > 1 and spread > 0 else 0.0
     gains: dict[str, dict[str, list[float]]] = {}
-    for cell, base in zip(cells, frozen.tolist(), strict=True):
-        for way, value in cell.AP.items():
-            gains.setdefault(way, {}).setdefault(cell.set, []).append(logit(value) - base)
+    for cell in cells:
+        for way in cell.AP:
+            gains.setdefault(way, {}).setdefault(cell.set, []).append(cell.gain(way))
     means = {way: float(np.mean([np.mean(values) for values in by_set.values()])) for way, by_set in gains.items()}
     return Line(level - slope * centre, slope, means)
 

@@ -1,15 +1,17 @@
 """Each set of the study foretold from the others: order, regret of the first choice, intervals, and simpler rules.
 
 Regret is the AP of the best cell of a set, by what was measured, minus that of the choice. The best of many measured
-numbers is partly luck, for each rule alike; a difference of two rules' regrets is free of it. Intervals are those of
-:mod:`...benchmarks.study.reading`: sets and, within each, test images are drawn anew.
+numbers is partly luck, for each rule alike; a difference of two rules' regrets is free of it. Intervals of means over
+sets are Student's.
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from ...benchmarks.study.reading import Estimate, estimate
+from ...benchmarks.study import reading
+from ...benchmarks.study.reading import Estimate, student
 from ..expected import FROZEN, LEAST_SETS, Cell, Expectations
 from ..rows import SCORES
 from .grid import Grid
@@ -18,12 +20,11 @@ from .grid import Grid
 BY_TOP1 = ("Lite2", "Lite1", "Lite0", "MobileNetV2")
 TUNED = "fine-tuned"
 ADVISOR = "the advisor"
+SMALLEST = "smallest, frozen"
 PROBE = "probe AP"
 MEAN_RANK, WITH_PROBE = "mean rank of the scores", "mean rank with the probe"
-_DRAWS = 2000
 
 Choice = tuple[str, str]  # backbone, way
-OfSamples = Callable[[str, dict[Choice, np.ndarray]], np.ndarray]
 Rule = Callable[[Sequence[Cell], Sequence[Cell]], Choice]
 
 
@@ -45,30 +46,23 @@ def rules() -> dict[str, Rule]:
         ADVISOR: _advised,
         "largest top-1, frozen": lambda own, others: (_by_top1(own)[0], FROZEN),
         "largest top-1, fine-tuned": lambda own, others: (_by_top1(own)[0], TUNED),
-        "smallest, frozen": lambda own, others: (_by_top1(own)[-1], FROZEN),
+        SMALLEST: lambda own, others: (_by_top1(own)[-1], FROZEN),
         "the best on the other sets": _best_elsewhere,
     }
 
 
 def taus(grid: Grid) -> dict[str, float]:
     """By set: Kendall's tau-b between foretold and measured AP of its cells."""
-    found = {}
-    for one in sets_of(grid.cells):
-        AP = {key: np.array([value]) for key, value in _measured(grid.cells, one).items()}
-        found[one] = float(_tau(foretold(grid.cells, one), AP)[0])
-    return found
-
-
-def tau_of_all(grid: Grid) -> Estimate:
-    """Mean over the sets."""
-    guesses = {one: foretold(grid.cells, one) for one in sets_of(grid.cells)}
-    return _mean_tau(grid, guesses)
+    return {one: _tau(foretold(grid.cells, one), _measured(grid.cells, one)) for one in sets_of(grid.cells)}
 
 
 def regrets(grid: Grid) -> dict[str, dict[str, tuple[Choice, float]]]:
     """By rule and set: the choice and its regret. A choice that was not measured there is left out."""
     found: dict[str, dict[str, tuple[Choice, float]]] = {}
+    backbones = {cell.backbone for cell in grid.cells}
     for name, rule in rules().items():
+        if name == SMALLEST and len(backbones) == 1:
+            continue  # is the largest, too
         for one in sets_of(grid.cells):
             AP = _measured(grid.cells, one)
             choice = rule(*_split(grid.cells, one))
@@ -78,16 +72,13 @@ def regrets(grid: Grid) -> dict[str, dict[str, tuple[Choice, float]]]:
 
 
 def mean_regrets(grid: Grid) -> dict[str, tuple[Estimate, Estimate | None]]:
-    """By rule: mean regret, and how much more than the advisor's; the best cell stays that of the full images."""
+    """By rule: mean regret, never below 0, and how much more than the advisor's."""
     chosen = regrets(grid)
-    advised = {one: choice for one, (choice, _) in chosen[ADVISOR].items()}
-    best = {one: max(AP, key=AP.__getitem__) for one in sets_of(grid.cells) for AP in [_measured(grid.cells, one)]}
     found: dict[str, tuple[Estimate, Estimate | None]] = {}
     for name, by_set in chosen.items():
-        picked = {one: choice for one, (choice, _) in by_set.items()}
-        regret = _resampled(grid, list(picked), _gap(best, picked))
-        more = _resampled(grid, list(picked), _gap(advised, picked))
-        found[name] = regret, None if name == ADVISOR else more
+        regret = over_sets([value for _, value in by_set.values()])
+        more = over_sets([value - chosen[ADVISOR][one][1] for one, (_, value) in by_set.items()])
+        found[name] = Estimate(regret.value, max(0.0, regret.low), regret.high), None if name == ADVISOR else more
     return found
 
 
@@ -143,7 +134,8 @@ def orders_of_scores(grid: Grid) -> dict[str, tuple[Estimate, int, int, int]]:
                 for other in bodies[:place]:
                     pairs += 1
                     right += (guess[first] - guess[other]) * (AP[first] - AP[other]) > 0
-        found[name] = _mean_tau(grid, guesses), right, pairs, len(guesses)
+        taus_of = {one: _tau(guess, _measured(grid.cells, one)) for one, guess in guesses.items()}
+        found[name] = mean_tau(taus_of), right, pairs, len(guesses)
     return found
 
 
@@ -204,51 +196,23 @@ def _guess(grid: Grid, one: str, name: str) -> dict[Choice, float]:
     )
 
 
-def kendall_tau(guess: np.ndarray, AP: np.ndarray) -> np.ndarray:
-    """Kendall's tau-b of a guess and many measurements at once (scipy's `kendalltau` is of one).
-
-    Args:
-        guess: (N,).
-        AP: (B, N).
-
-    Returns:
-        (B,) from -1 to 1; 0 where one of them is constant, and so no order.
-    """
-    first, other = np.triu_indices(len(guess), 1)
-    guessed, measured = np.sign(guess[first] - guess[other]), np.sign(AP[:, first] - AP[:, other])
-    pairs = np.sqrt(np.abs(guessed).sum() * np.abs(measured).sum(1))
-    return (measured @ guessed) / np.maximum(pairs, 1)
-
-
-def _tau(guess: dict[Choice, float], AP: dict[Choice, np.ndarray]) -> np.ndarray:
-    keys = [key for key in guess if key in AP]
-    return kendall_tau(np.array([guess[key] for key in keys]), np.stack([AP[key] for key in keys], axis=1))
-
-
-def _mean_tau(grid: Grid, guesses: dict[str, dict[Choice, float]]) -> Estimate:
-    found = _resampled(grid, list(guesses), lambda one, AP: _tau(guesses[one], AP))
+def mean_tau(by_set: Mapping[str, float]) -> Estimate:
+    """Over sets, from -1 to 1."""
+    found = over_sets(list(by_set.values()))
     return Estimate(found.value, max(found.low, -1.0), min(found.high, 1.0))
 
 
-def _gap(first: dict[str, Choice], other: dict[str, Choice]) -> OfSamples:
-    return lambda one, AP: AP[first[one]] - AP[other[one]]
+def over_sets(values: Sequence[float]) -> Estimate:
+    """Mean over sets; of fewer than :data:`...benchmarks.study.reading.LEAST_SETS` its interval is NaN."""
+    if len(values) < reading.LEAST_SETS:
+        return Estimate(float(np.mean(values)), math.nan, math.nan)
+    return student(np.array(values))
 
 
-def _resampled(grid: Grid, sets: Sequence[str], value: OfSamples) -> Estimate:
-    """Mean over sets of a value, with its interval.
+def _tau(guess: Mapping[Choice, float], AP: Mapping[Choice, float]) -> float:
+    """Kendall's tau-b; 0 where one of them is constant, and so no order."""
+    from scipy.stats import kendalltau
 
-    Args:
-        grid: what is finished.
-        sets: at least one.
-        value: from a set's name and (B,) AP of each of its cells, (B,) values.
-    """
-    centre, sampled = [], []
-    for one in sets:
-        measured = {key: np.array([AP]) for key, AP in _measured(grid.cells, one).items()}
-        centre.append(value(one, measured)[0])
-        sampled.append(value(one, {(body, way): grid.samples[one, body, way] for body, way in measured}))
-    table = np.stack(sampled)  # (sets, B)
-    draw = np.random.default_rng(0)
-    drawn = draw.integers(0, len(sets), (_DRAWS, len(sets)))
-    means = table[drawn, draw.integers(0, table.shape[1], drawn.shape)].mean(1)
-    return estimate(float(np.mean(centre)), means)
+    keys = [key for key in guess if key in AP]
+    found = float(kendalltau([guess[key] for key in keys], [AP[key] for key in keys]).statistic)
+    return 0.0 if math.isnan(found) else found

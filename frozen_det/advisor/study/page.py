@@ -2,12 +2,14 @@
 
 import json
 import math
+from dataclasses import astuple
 from pathlib import Path
 
 from ...benchmarks.study.arms import BACKBONES
 from ...benchmarks.study.page import TITLE
 from ...benchmarks.study.reading import Estimate
 from ...benchmarks.study.sets import SETS
+from ...benchmarks.study.tables import spaced
 from ...pages.markdown import table
 from ...pages.parts import Part
 from ...weights.atomic_write import write_text
@@ -22,10 +24,10 @@ from .leave_one_out import (
     covered,
     enough,
     mean_regrets,
+    mean_tau,
     orders_of_scores,
     regrets,
     sets_of,
-    tau_of_all,
     taus,
 )
 
@@ -69,41 +71,48 @@ def _what(grid: Grid) -> str:
     return f"""`frozen-det advise` scores the frozen features of each backbone, probes the best-scored ({UPDATES}
 updates with the backbone frozen, AP of images held out), and tells what AP to expect of each way at the study's length.
 Here each set is foretold from the others: the line from the probe to the frozen AP and the mean gain of each way are
-fitted without it.
+fitted without it. A probe sees the training and validation images of the first fold, so what it foretells is held
+against the test images of that fold alone; gains over frozen are of all folds. APs are in points.
 
 ```
 frozen-det benchmark advisor --data SETS           # scores and probes that are missing
 frozen-det benchmark advisor --page docs/study.md  # this part, and the table that ships with the package
 ```
 
-Scores and probes: {scored} of {len(SETS) * len(BACKBONES)}, on {sets} sets, of the first fold's training and validation
-images. Whole in the study, all folds: {len(grid.cells)} pairs of set and backbone, {cells} cells."""
+Records are lines of `scores.jsonl` in docs/study. That a probe has {UPDATES} updates was chosen on these sets.
+
+Scores and probes: {scored} of {len(SETS) * len(BACKBONES)}, on {sets} sets. Measured in the study:
+{len(grid.cells)} pairs of set and backbone, {cells} cells."""
 
 
 def _held_against(grid: Grid) -> list[str]:
-    tau, by_set, chosen = tau_of_all(grid), taus(grid), regrets(grid)
-    sets = sets_of(grid.cells)
+    by_set, chosen, sets = taus(grid), regrets(grid), sets_of(grid.cells)
     inside, cells = covered(grid)
     told, right, pairs = claims(grid)
     study = Expectations(grid.cells)
     parts = [
-        f"Kendall's tau between foretold and measured AP of a set's cells: {_interval(tau, '.2f')} over {len(sets)} "
-        f"sets. {inside} of {cells} measured AP ({inside / cells:.0%}) lie in their intervals of {LEVEL:.0%}. Of "
-        f"{pairs} pairs of cells {told} are told apart, {right} of them in the measured order.",
+        f"Kendall's tau between foretold and measured AP of a set's cells: {_interval(mean_tau(by_set), '.2f')} over "
+        f"{len(sets)} sets. {inside} of {cells} measured AP ({inside / cells:.0%}) lie in their intervals of "
+        f"{LEVEL:.0%}. Of {pairs} pairs of cells {told} are told apart, {right} of them in the measured order.",
         f"Fitted on all sets, in logits: frozen = {study.line.start:.2f} + {study.line.slope:.2f} probe; gains over "
         "frozen: " + ", ".join(f"{way} {gain:+.2f}" for way, gain in study.line.gains.items() if gain) + ".",
-        "Regret of the first choice in AP: the best measured cell of the set minus the choice. Intervals of 95 % from "
-        "drawing sets and test images anew; the best of many measured cells is partly luck, for all rules alike, so "
+        "Regret of the first choice: the best measured cell of the set minus the choice. Intervals of 95 % are "
+        "Student's over the sets, from five on. The best of many cells is partly luck, for all rules alike, so "
         "read the last column.",
     ]
+    if len({cell.backbone for cell in grid.cells}) == 1:
+        parts.append(
+            "All cells are of one backbone: the order of the ways is that of their mean gains on the other sets, and "
+            "no score or probe has a part in the choice."
+        )
     means = mean_regrets(grid)
     rows = []
     for rule, (regret, more) in means.items():
-        cells_of = [f"{chosen[rule][one][1]:.3f}" if one in chosen[rule] else "-" for one in sets]
-        rows.append([rule, *cells_of, _interval(regret, ".3f"), "" if more is None else _interval(more, "+.3f")])
-    parts.append(table(["rule", *sets, "mean", "more than the advisor"], rows))
+        cells_of = [f"{100 * chosen[rule][one][1]:.1f}" if one in chosen[rule] else "-" for one in sets]
+        rows.append([rule, *cells_of, _points(regret, ".1f"), "" if more is None else _points(more, "+.1f")])
+    parts.append(table(["rule", *map(spaced, sets), "mean", "more than the advisor"], rows))
     picks = [
-        [one, f"{by_set[one]:.2f}", " ".join(chosen[ADVISOR][one][0]) if one in chosen[ADVISOR] else "-"]
+        [spaced(one), f"{by_set[one]:.2f}", " ".join(chosen[ADVISOR][one][0]) if one in chosen[ADVISOR] else "-"]
         for one in sets
     ]
     parts.append(table(["set", "tau", "the advisor's choice"], picks, left=3))
@@ -130,10 +139,10 @@ def _records(grid: Grid) -> str:
             probe, scores = record["probe"], record["scores"]
             rows.append(
                 [
-                    one,
+                    spaced(one),
                     backbone,
                     *(f"{scores[name]:.3f}" if name in scores else "-" for name in SCORES),
-                    f"{probe['AP']:.3f} ± {probe['spread']:.3f}",
+                    f"{100 * probe['AP']:.1f} ± {100 * probe['spread']:.1f}",
                     f"{probe['trained']} / {probe['tested']}",
                     f"{record['pass_cpu_s'] + record['scores_cpu_s']:.0f} / {probe['cpu_s']:.0f}",
                 ]
@@ -145,7 +154,11 @@ def _records(grid: Grid) -> str:
     return f"{note}\n\n{table(head, rows, left=2)}"
 
 
+def _points(found: Estimate, spec: str) -> str:
+    return _interval(Estimate(*(100 * one for one in astuple(found))), spec)
+
+
 def _interval(found: Estimate, spec: str) -> str:
-    if math.isnan(found.value):
-        return "-"
+    if math.isnan(found.low):
+        return f"{found.value:{spec}}"
     return f"{found.value:{spec}} ({found.low:{spec}} to {found.high:{spec}})"

@@ -91,6 +91,18 @@ def backbones(rate: Rates) -> list[StudyRun]:
     ]
 
 
+def first_folds(rate: Rates) -> list[StudyRun]:
+    """These backbones on the other sets, in the fold that the advisor's probes have, frozen and in the best arm."""
+    elsewhere = {run.set for run in backbones(rate)}
+    return [
+        StudyRun(one, 0, backbone, arm, rate[arm])
+        for one in SETS
+        if one not in elsewhere
+        for backbone in ("Lite1", "MobileNetV2")
+        for arm in (FEW[0], FEW[-1])
+    ]
+
+
 def scratch(rate: Rates) -> list[StudyRun]:
     """Random weights on two sets."""
     return [
@@ -137,6 +149,7 @@ TABLES: Mapping[str, Callable[[Rates], list[StudyRun]]] = {
     "norms": norms,
     "fractions": fractions,
     "backbones": backbones,
+    "first folds": first_folds,
     "seeds": seeds,
     "large rates": lambda rate: decoder_rates("large"),
     "large": large,

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.stats import kendalltau
+from scipy.stats import ttest_1samp
 
 from frozen_det.advisor.expected import Cell, Expectations, logit, probability
 from frozen_det.advisor.study import leave_one_out
@@ -17,11 +17,10 @@ from frozen_det.advisor.study.leave_one_out import (
     covered,
     enough,
     foretold,
-    kendall_tau,
     mean_regrets,
+    mean_tau,
     orders_of_scores,
     regrets,
-    tau_of_all,
     taus,
 )
 
@@ -31,9 +30,9 @@ SETS = {"a": 0.1, "b": 0.2, "c": 0.3, "d": 0.4, "e": 0.25}
 GAINS = {"frozen": 0.0, "fine-tuned": -0.5, "last stage tuned": 0.4}
 
 
-def made(bodies=(("Lite0", 0.0), ("Lite2", 0.2)), turned=(), stray=0.0) -> Grid:
+def made(bodies=(("Lite0", 0.0), ("Lite2", 0.2)), turned=()) -> Grid:
     """The model itself; of the sets in `turned` the gains have the other sign. The larger body has the larger probe."""
-    grid, draw = Grid(), np.random.default_rng(0)
+    grid = Grid()
     for one, level in SETS.items():
         for body, more in bodies:
             z = logit(level) + more
@@ -41,8 +40,6 @@ def made(bodies=(("Lite0", 0.0), ("Lite2", 0.2)), turned=(), stray=0.0) -> Grid:
             AP = {way: probability(0.3 + z + sign * gain) for way, gain in GAINS.items()}
             grid.cells.append(Cell(one, body, probability(z), AP))
             grid.scores[one, body] = score_record(one, body, probability(z), **{"box LogME": -more, "LogME": more})
-            for way, value in AP.items():
-                grid.samples[one, body, way] = np.append(value, np.clip(value + stray * draw.normal(size=50), 0, 1))
     return grid
 
 
@@ -53,7 +50,7 @@ def test_sets_like_the_others_are_foretold_and_cost_nothing():
     assert guess["Lite2", "fine-tuned"] == pytest.approx(probability(0.3 + logit(0.1) + 0.2 - 0.5))
     found = regrets(grid)
     assert found[ADVISOR] == dict.fromkeys(SETS, (("Lite2", "last stage tuned"), 0.0))
-    tau = tau_of_all(grid)
+    tau = mean_tau(taus(grid))
     assert (tau.value, tau.low, tau.high) == pytest.approx((1, 1, 1))
 
 
@@ -100,28 +97,36 @@ def test_a_set_unlike_the_others_is_a_regret_and_no_number_of_its_own_is_used():
     assert pairs == 5 * 15 and 0 < right < told <= pairs
 
 
-def test_intervals_hold_the_draw_of_sets_and_of_images():
-    still, stray = made(turned=("a", "b")), made(turned=("a", "b"), stray=0.05)
-    narrow, wide = (mean_regrets(grid)[ADVISOR][0] for grid in (still, stray))
-    assert narrow.value == pytest.approx(wide.value)
-    assert narrow.high - narrow.low > 0.05 and wide.high - wide.low > narrow.high - narrow.low
-    one = made(stray=0.0)
-    regret = mean_regrets(one)[ADVISOR][0]
-    assert (regret.low, regret.high) == (0, 0)
+def test_intervals_of_means_over_sets_are_students_from_five_on():
+    grid = made(turned=("a", "b"))
+    found = mean_regrets(grid)
+    for rule in (ADVISOR, "smallest, frozen"):
+        values = [value for _, value in regrets(grid)[rule].values()]
+        wanted = ttest_1samp(values, 0).confidence_interval(0.95)
+        regret = found[rule][0]
+        assert (regret.value, regret.low, regret.high) == pytest.approx(
+            (np.mean(values), max(0, wanted.low), wanted.high)
+        )
+    more = found["smallest, frozen"][1]
+    gaps = [regrets(grid)["smallest, frozen"][one][1] - regrets(grid)[ADVISOR][one][1] for one in SETS]
+    assert (more.value, more.low) == pytest.approx((np.mean(gaps), ttest_1samp(gaps, 0).confidence_interval(0.95).low))
+    tau = mean_tau({"a": 1.0, "b": 1.0, "c": 0.5, "d": 1.0, "e": 1.0})
+    assert tau.value == pytest.approx(0.9) and tau.high == 1 and 0 < tau.low < 0.9
+    few = mean_tau({"a": 1.0, "b": 0.0})
+    assert few.value == 0.5 and np.isnan(few.low) and np.isnan(few.high)
 
 
-def test_resampled_images_do_not_lift_tau_above_one():
-    found = tau_of_all(made(stray=0.1))
-    assert found.value == pytest.approx(1) and found.low < 1 and found.high == 1
+def test_of_one_backbone_the_smallest_is_the_largest_and_told_once():
+    found = regrets(made(bodies=(("Lite0", 0.0),)))
+    assert "smallest, frozen" not in found and "largest top-1, frozen" in found
 
 
-def test_tau_is_scipys():
-    draw = np.random.default_rng(0)
-    for size in (2, 3, 9):
-        guess, AP = draw.integers(0, 4, size).astype(float), draw.integers(0, 5, (40, size)) / 5
-        guess[:2] = 0, 1
-        wanted = [np.nan_to_num(kendalltau(guess, row).statistic) for row in AP]
-        assert kendall_tau(guess, AP) == pytest.approx(wanted)
+def test_a_constant_guess_is_no_order():
+    grid = made()
+    for cell in grid.cells:
+        cell.gains.update(dict.fromkeys(GAINS, 0.0))
+    single = [cell for cell in grid.cells if cell.backbone == "Lite0"]
+    assert set(taus(Grid(cells=single, scores=grid.scores)).values()) == {0.0}
 
 
 def test_scores_order_backbones_pair_by_pair():
