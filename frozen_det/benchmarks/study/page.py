@@ -35,7 +35,7 @@ from .tables import (
 TITLE = "Frozen, adapters or fine-tuned"
 PART = Part("study", "frozen-det benchmark study --page")
 SUMMARY = Part("study's summary", "frozen-det benchmark study --page")
-_NOT_YET = "None of it is whole yet."
+_NOT_YET = "Not complete yet."
 
 
 class Content:
@@ -205,8 +205,8 @@ def _median_seconds(study: Study) -> float:
 
 
 _SUMMARY_NOTE = (
-    "AP in points (0 to 100). Intervals of 95 %: to frozen, Student's over the sets; better and worse on a set, over "
-    "its test images and trainings. Costs are of "
+    "AP in points (0 to 100). Intervals of 95 %: of the difference to frozen, Student's over the sets; of better and "
+    "worse on a set, over its test images and trainings. Costs are of "
     f"{SETS[COST_SET].size} px and batch 2, one CPU thread: process time of a training step, memory above what a "
     "process has before it builds the model, a forward pass of one image, the file of a detector without its frozen "
     "part, trained parameters."

@@ -86,7 +86,7 @@ def summary_table(study: Study, costs: Costs, name: str) -> str:
             better, worse = (sum(one.is_told and sign * one.value > 0 for one in told) for sign in (1, -1))
             row[4] = f"{better}, {worse}, {len(told) - better - worse}"
         rows.append([*row, *_costs(costs, backbone, arm)])
-    return table(["arm", "mean AP", "rank", "to frozen", "better, worse, not told", *COST_HEAD], rows)
+    return table(["arm", "mean AP", "rank", "vs frozen", "better, worse, unclear", *COST_HEAD], rows)
 
 
 class Varied(NamedTuple):
@@ -129,7 +129,7 @@ def varied_table(study: Study, costs: Costs, varied: Varied) -> str:
             shared = [one for one in sets if found[arm, one] and found[first, one]]
             row.append(_interval(_joint(cells, shared, where, first)) if shared and arm != first else MISSING)
             rows.append([*row, *_costs(costs, where.backbone, arm, where.decoder)])
-    head = ["arm", *map(spaced, sets), f"to {first}", *COST_HEAD]
+    head = ["arm", *map(spaced, sets), f"vs {first}", *COST_HEAD]
     return table([varied.by, *head] if varied.by else head, rows, left=2 if varied.by else 1)
 
 

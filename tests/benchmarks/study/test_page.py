@@ -35,7 +35,7 @@ def test_the_page_is_made_from_what_there_is(records, tmp_path):
     lite0 = sections["All arms on all sets: Lite0"]
     assert "over the 5 of 7 sets" in lite0 and "| parallel adapters | 31.0 | 7.0 | **+1.0 (+1.0 to +1.0)** |" in lite0
     for title in ("All arms on all sets: Lite2", "Fewer training images", "A DETR", "Norms that train"):
-        assert "None of it is whole yet." in sections[title]
+        assert "Not complete yet." in sections[title]
     pictures = re.findall(r"\]\((pictures/\w+\.svg)\)", text)
     assert pictures == ["pictures/study_ranks_lite0.svg", "pictures/study_differences_lite0.svg"]
     assert all((tmp_path / one).read_text().startswith("<svg") for one in pictures)
@@ -55,7 +55,7 @@ def test_a_table_that_varies_one_thing_has_a_picture(records, tmp_path):
 def test_before_any_run_the_page_says_so(tmp_path):
     text = section(Content(tmp_path / "runs.jsonl"), tmp_path / "pictures")
     assert "So far 0 runs, 0.0 hours" in text and "| main | 0 | 168 |" in text
-    assert text.count("None of it is whole yet.") == 10 and not (tmp_path / "pictures").exists()
+    assert text.count("Not complete yet.") == 10 and not (tmp_path / "pictures").exists()
 
 
 def test_a_page_with_the_comments_of_the_summary_gets_that(records, tmp_path):
@@ -66,7 +66,7 @@ def test_a_page_with_the_comments_of_the_summary_gets_that(records, tmp_path):
     assert text.startswith("# Project\n\n<!-- study's summary") and text.endswith("\n\n## Next\n")
     assert SUMMARY.of(text) == SUMMARY.around(summary(Content(records))) and PART.of(text) == ""
     assert "Lite0, mean over 5 of 7 sets:" in text and "Lite2" not in text
-    assert summary(Content(tmp_path / "none.jsonl")) == "None of it is whole yet."
+    assert summary(Content(tmp_path / "none.jsonl")) == "Not complete yet."
 
 
 @pytest.mark.skipif(not RECORDS.is_file(), reason="an installed package has no records")

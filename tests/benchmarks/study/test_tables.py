@@ -123,7 +123,7 @@ def test_a_table_that_varies_shares_has_the_main_tables_rows_too(records):
     shares = Varied("fractions", by="share", values=(0.1, 1.0), label="{:.0%}".format)
     text = varied_table(Study([*records, *more]), COSTS, shares)
     assert text.splitlines()[0].startswith(
-        "| share | arm | bccd | microcontrollers | playing cards | to frozen | ms a step"
+        "| share | arm | bccd | microcontrollers | playing cards | vs frozen | ms a step"
     )
     assert row(text, "10% | frozen") == f"10.0 ± 1.9 |  |  |  | {COST}"
     assert row(text, "10% | fine-tuned") == f"**20.0 ± 1.9** |  |  | **+10.0 (+10.0 to +10.0)** |{NO_COST}"
@@ -138,7 +138,7 @@ def test_a_table_that_varies_shares_has_the_main_tables_rows_too(records):
 def test_a_table_of_arms_alone_compares_with_the_first(records):
     more = [record(run, 0.11, 1.5) for run in TABLES["scratch"](RATES)]
     text = varied_table(Study([*records, *more]), {}, Varied("scratch", ("frozen", "scratch")))
-    assert text.splitlines()[0].startswith("| arm | kangaroo | microcontrollers | to frozen |")
+    assert text.splitlines()[0].startswith("| arm | kangaroo | microcontrollers | vs frozen |")
     assert row(text, "scratch") == f"11.0 ± 1.9 | **11.0 ± 1.9** | **-20.0 (-20.0 to -20.0)** |{NO_COST}"
 
 
