@@ -4,6 +4,7 @@ Images of nearly the same content (thumbnails that correlate above 0.95) stay in
 took, parts are stretches of time. The rest is drawn by a seed, rare classes first: each fold has its share of them.
 """
 
+import hashlib
 import json
 import os
 from collections import Counter
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import InputError
-from ...weights.atomic_write import write_json
+from ...weights.atomic_write import partial_path, write_json
 
 NUM_FOLDS = 3
 _VALIDATION_PARTS = 7  # one of so many parts of what is not tested
@@ -73,19 +74,30 @@ SETS = {
 def write_folds(one: StudySet, root: Path, out: Path) -> list[Path]:
     """Write the folds of a set as data folders, once.
 
+    Folds of the same annotations at another place are linked to the images there; those that do not say what they are
+    from are written anew.
+
     Args:
         one: the set.
         root: of all sets.
-        out: gets ``NAME/fold-K/annotations/{train,val,test}.json``; images are a link.
+        out: gets ``NAME/fold-K/annotations/{train,val,test}.json``; images are a link. ``NAME/source.json`` says what
+            they are from.
 
     Returns:
         the folders.
 
     Raises:
-        InputError: a split is missing.
+        InputError: a split is missing; there are folds of other annotations.
     """
     folders = [out / one.name / f"fold-{fold}" for fold in range(NUM_FOLDS)]
-    if all((folder / "annotations" / "test.json").is_file() for folder in folders):
+    kept, source = out / one.name / "source.json", _source(root / one.folder)
+    before = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+    if before.get("digest", source["digest"]) != source["digest"]:
+        raise InputError(
+            f"expected folds of {source['folder']}, got those of {before['folder']} with other annotations, in "
+            f"{out / one.name}. Name another --work-dir and other --records, or remove this folder."
+        )
+    if before == source and all((folder / "annotations" / "test.json").is_file() for folder in folders):
         return folders
     content = joined(root / one.folder)
     groups = groups_of(content, None if one.in_order else root / one.folder / "images")
@@ -97,23 +109,47 @@ def write_folds(one: StudySet, root: Path, out: Path) -> list[Path]:
         )
         splits = {"test": parts[fold], "val": pieces[0], "train": [group for piece in pieces[1:] for group in piece]}
         (folder / "annotations").mkdir(parents=True, exist_ok=True)
-        images = folder / "images"
-        if not images.is_symlink():
-            images.symlink_to(os.path.abspath(root / one.folder / "images"))
+        _link(folder / "images", os.path.abspath(root / one.folder / "images"))
         for split in ("train", "val", "test"):
             ids = {image for group in splits[split] for image in group}
             write_json(folder / "annotations" / f"{split}.json", restricted(content, ids))
+    write_json(kept, source)
     return folders
+
+
+def _source(folder: Path) -> dict[str, str]:
+    """Where a set is, and a digest of its annotations."""
+    digest = hashlib.sha256()
+    for path in _split_files(folder):
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return {"folder": str(folder.resolve()), "digest": digest.hexdigest()}
+
+
+def _link(path: Path, target: str) -> None:
+    """Make or replace a link in one step: others may read through it."""
+    if path.is_symlink() and os.readlink(path) == target:
+        return
+    partial = partial_path(path)
+    partial.symlink_to(target)
+    os.replace(partial, path)
+
+
+def _split_files(folder: Path) -> list[Path]:
+    """Annotations of the three splits of a set.
+
+    Raises:
+        InputError: one is missing.
+    """
+    found = [folder / "annotations" / f"{split}.json" for split in ("train", "val", "test")]
+    for path in found:
+        if not path.is_file():
+            raise InputError(f"expected {path}, a split of the study's sets, but it does not exist.")
+    return found
 
 
 def joined(folder: Path) -> dict:
     """Training, validation and test images of a set as one COCO content, numbered by file name."""
-    found = []
-    for split in ("train", "val", "test"):
-        path = folder / "annotations" / f"{split}.json"
-        if not path.is_file():
-            raise InputError(f"expected {path}, a split of the study's sets, but it does not exist.")
-        found.append(json.loads(path.read_text(encoding="utf-8")))
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in _split_files(folder)]
     entries = sorted(
         ((image["file_name"], number, image) for number, one in enumerate(found) for image in one["images"]),
         key=lambda entry: entry[0],

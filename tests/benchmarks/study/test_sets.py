@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from frozen_det.benchmarks.study import sets
 from frozen_det.benchmarks.study.sets import (
     NUM_FOLDS,
     StudySet,
@@ -76,12 +77,46 @@ def test_every_image_is_tested_once_and_stands_in_one_part_of_a_fold(tmp_path, i
     assert set(tested.values()) == {1} and len(tested) == 33
 
 
-def test_a_second_call_reads_what_the_first_wrote(tmp_path):
+def test_a_second_call_reads_what_the_first_wrote(tmp_path, monkeypatch):
     made_set(tmp_path / "root" / "made")
     one = StudySet("made", "made", 64, "made")
     before = [path.read_text() for path in write_folds(one, tmp_path / "root", tmp_path / "out")[0].glob("*/*.json")]
-    again = write_folds(one, tmp_path / "elsewhere", tmp_path / "out")
+    monkeypatch.setattr(sets, "joined", None)
+    again = write_folds(one, tmp_path / "root", tmp_path / "out")
     assert [path.read_text() for path in again[0].glob("*/*.json")] == before
+
+
+def test_folds_of_other_data_are_not_taken_for_those_of_this(tmp_path):
+    made_set(tmp_path / "root" / "made")
+    made_set(tmp_path / "other" / "made", (20, 6, 9))
+    one = StudySet("made", "made", 64, "made")
+    write_folds(one, tmp_path / "root", tmp_path / "out")
+    with pytest.raises(InputError, match=f"folds of {tmp_path}/other/made, got those of {tmp_path}/root/made"):
+        write_folds(one, tmp_path / "other", tmp_path / "out")
+    with pytest.raises(InputError, match="elsewhere/made/annotations/train.json"):
+        write_folds(one, tmp_path / "elsewhere", tmp_path / "out")
+
+
+def test_data_that_moved_are_read_where_they_are(tmp_path):
+    made_set(tmp_path / "root" / "made")
+    one = StudySet("made", "made", 64, "made")
+    write_folds(one, tmp_path / "root", tmp_path / "out")
+    (tmp_path / "root").rename(tmp_path / "moved")
+    for folder in write_folds(one, tmp_path / "moved", tmp_path / "out"):
+        assert (folder / "images").resolve() == tmp_path / "moved" / "made" / "images"
+
+
+def test_folds_that_do_not_say_what_they_are_from_are_written_anew(tmp_path):
+    made_set(tmp_path / "root" / "made")
+    made_set(tmp_path / "other" / "made", (20, 6, 9))
+    one = StudySet("made", "made", 64, "made")
+    write_folds(one, tmp_path / "root", tmp_path / "out")
+    (tmp_path / "out" / "made" / "source.json").unlink()
+    folders = write_folds(one, tmp_path / "other", tmp_path / "out")
+    parts = [json.loads((folder / "annotations" / "test.json").read_text()) for folder in folders]
+    assert sum(len(part["images"]) for part in parts) == 35
+    assert (folders[0] / "images").resolve() == tmp_path / "other" / "made" / "images"
+    assert {path.name for path in folders[0].iterdir()} == {"annotations", "images"}
 
 
 def test_stretches_of_time_follow_each_other():
