@@ -16,6 +16,7 @@ import torch
 from ...engine.choices import Choices, chosen
 from ...engine.runs import host_scope, new_runner
 from ...engine.training import training_config
+from ...errors import InputError
 from ...evaluation.bootstrap import average_precisions, matched, resamples
 from ...evaluation.detections import Detections
 from ...evaluation.engines import open_engine
@@ -223,7 +224,18 @@ def _content(path: Path) -> dict:
 
 
 def _last(scalars: dict, name: str) -> float:
-    return float(scalars[name].data[0][-1]) if name in scalars else math.nan
+    """The last value that a training logged.
+
+    Raises:
+        InputError: it logged none, or one that is not finite.
+    """
+    found = float(scalars[name].data[0][-1]) if name in scalars else None
+    if found is None or not math.isfinite(found):
+        raise InputError(
+            f"expected the training to log a finite {name}, got {'none' if found is None else found}. The run is not "
+            "recorded; its log is below --work-dir, in logs/. Train it again once what it says is mended."
+        )
+    return found
 
 
 def _quiet(line: str) -> None:
