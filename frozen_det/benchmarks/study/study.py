@@ -18,17 +18,18 @@ from ...engine.runner.run_lock import InUseError, RunLock
 from ...errors import InputError
 from .arms import StudyRun
 from .plan import RATE_TABLES, RATES_OF, TABLES, chosen_rates
-from .records import append_record, read_records
+from .records import COSTS, FACTS, RUNS, append_record, must_be_file, must_be_folder, read_records
 from .sets import SETS
 
-MEASURED = ("costs", "sets")
+#: What is measured beside the runs, and what its records have.
+MEASURED = {"costs": COSTS, "sets": FACTS}
 
 
 def add_arguments(parser) -> None:
     parser.add_argument("--data", metavar="DIR", help="folder of the study's sets; not needed for --page and --list")
     parser.add_argument("--table", nargs="+", choices=list(TABLES), metavar="NAME", help=f"of {', '.join(TABLES)}")
     text = "what an arm costs, what the sets are"
-    parser.add_argument("--measure", nargs="+", choices=MEASURED, metavar="WHAT", help=text)
+    parser.add_argument("--measure", nargs="+", choices=list(MEASURED), metavar="WHAT", help=text)
     parser.add_argument("--page", metavar="FILE", help="Markdown page to write the study's part or its summary into")
     text = "file of finished runs, a line each (default: %(default)s)"
     parser.add_argument("--records", default="docs/study/runs.jsonl", metavar="FILE", help=text)
@@ -39,6 +40,7 @@ def add_arguments(parser) -> None:
 
 def run(args) -> int:
     records = Path(args.records)
+    _check(args, records)
     if args.measure:
         _measure(args.measure, _data(args), records, Path(args.work_dir))
     ended = 0
@@ -50,6 +52,22 @@ def run(args) -> int:
         write_page(records, Path(args.page))
         print(args.page, file=sys.stderr)
     return ended
+
+
+def _check(args, records: Path) -> None:
+    """Refuse files and records that the command could not use, before any work."""
+    must_be_file(records, "--records")
+    must_be_folder(Path(args.work_dir), "--work-dir")
+    if args.page:
+        must_be_file(Path(args.page), "--page")
+    read_records(records, RUNS)
+    if args.measure or args.page:
+        for kind, fields in MEASURED.items():
+            read_records(_beside(records, kind), fields)
+
+
+def _beside(records: Path, kind: str) -> Path:
+    return records.with_name(f"{kind}.jsonl")
 
 
 def _data(args) -> Path:
@@ -77,7 +95,7 @@ def _train(args, records: Path) -> int:
 
 
 def _missing(table: str, path: Path) -> list[StudyRun]:
-    records = read_records(path)
+    records = read_records(path, RUNS)
     done = {record["key"] for record in records}
     rates = {} if table in RATE_TABLES else chosen_rates(records, RATES_OF.get(table, "rates"))
     return [one for one in TABLES[table](rates) if one.key not in done]
@@ -93,7 +111,7 @@ def _one_of(missing: list[StudyRun], data: Path, records: Path, work: Path, tabl
         except InUseError:
             continue
         with lock:
-            if one.key in {record["key"] for record in read_records(records)}:
+            if one.key in {record["key"] for record in read_records(records, RUNS)}:
                 continue
             start = time.monotonic()
             record = measured(one, data, work)
@@ -114,9 +132,9 @@ def _measure(what: list[str], data: Path, records: Path, work: Path) -> None:
         "sets": {name: lambda name=name: set_facts.facts(name, data, work) for name in SETS},
     }
     for kind in what:
-        path = records.with_name(f"{kind}.jsonl")
+        path = _beside(records, kind)
         for key, make in makers[kind].items():
-            if key in {record["key"] for record in read_records(path)}:
+            if key in {record["key"] for record in read_records(path, MEASURED[kind])}:
                 continue
             append_record(path, make())
             print(f"{kind}: {key}", file=sys.stderr, flush=True)

@@ -16,6 +16,8 @@ from frozen_det.benchmarks.study.plan import MAIN, TABLES, chosen_rates, rates
 from frozen_det.benchmarks.study.records import append_record, read_records
 from frozen_det.errors import InputError
 
+from . import made
+
 RATE = dict.fromkeys(ARMS, 1e-3)
 
 
@@ -26,7 +28,7 @@ def arguments(*words):
 
 
 def record(run: StudyRun, val: float) -> dict:
-    return {"key": run.key, **run.to_json(), "val_AP": val, "numbers": {"mAP": val}}
+    return made.record(run, val, val)
 
 
 def test_runs_of_a_table_have_names_of_their_own():
@@ -81,7 +83,7 @@ def test_a_table_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
         trained.append(run)
         if len(trained) == 2:
             raise KeyboardInterrupt
-        return {**run.to_json(), "val_AP": 0.1, "numbers": {"mAP": 0.25}}
+        return made.record(run, 0.25)
 
     monkeypatch.setattr(running, "measured", measured)
     args = arguments(
@@ -101,11 +103,12 @@ def test_lines_of_several_processes_do_not_mix(tmp_path):
     assert read_records(path) == []
     writer = (
         "import sys; from pathlib import Path; from frozen_det.benchmarks.study.records import append_record\n"
-        "for number in range(50): append_record(Path(sys.argv[1]), {'of': sys.argv[2], 'text': 'x' * 3000})"
+        "path, name = sys.argv[1:]\n"
+        "for number in range(50): append_record(Path(path), {'key': f'{name}{number}', 'text': 'x' * 3000})"
     )
     writers = [subprocess.Popen([sys.executable, "-c", writer, str(path), name]) for name in "ab"]
     assert [one.wait() for one in writers] == [0, 0]
-    assert Counter(record["of"] for record in read_records(path)) == {"a": 50, "b": 50}
+    assert Counter(record["key"][0] for record in read_records(path)) == {"a": 50, "b": 50}
 
 
 def test_a_line_that_is_cut_and_records_that_are_not_there_are_refused(tmp_path):
@@ -113,10 +116,39 @@ def test_a_line_that_is_cut_and_records_that_are_not_there_are_refused(tmp_path)
     words = arguments("--records", records, "--page", page)
     with pytest.raises(InputError, match="got no .*runs.jsonl"):
         study_module.run(words)
-    records.write_text('{"key": "one"}\n{"key": "tw')
+    records.write_text(json.dumps(record(StudyRun("bccd", 0, "Lite0", "frozen", 1e-3), 0.5)) + '\n{"key": "tw')
     with pytest.raises(InputError, match="in line 2 of .*runs.jsonl"):
         study_module.run(words)
     assert not page.exists()
+
+
+@pytest.mark.parametrize("kind", ["runs", "costs", "sets"])
+def test_records_that_cannot_be_used_are_refused_before_any_page(tmp_path, kind):
+    append_record(tmp_path / "runs.jsonl", record(StudyRun("bccd", 0, "Lite0", "frozen", 1e-3), 0.5))
+    with (tmp_path / f"{kind}.jsonl").open("a") as file:
+        file.write('{"key": "bccd"}\n')
+    with pytest.raises(InputError, match=f"got a record without it, in line . of .*{kind}.jsonl"):
+        study_module.run(arguments("--records", tmp_path / "runs.jsonl", "--page", tmp_path / "page.md"))
+    assert not (tmp_path / "page.md").exists()
+
+
+@pytest.mark.parametrize("more", [["--table", "rates", "--list"], ["--measure", "costs"], ["--page", "PAGE"]])
+def test_a_folder_for_a_file_and_a_file_for_a_folder_are_refused_before_any_work(tmp_path, monkeypatch, more):
+    monkeypatch.chdir(tmp_path)
+    records, file = tmp_path / "runs.jsonl", tmp_path / "file"
+    records.touch()
+    file.touch()
+    for option, path in (("--records", tmp_path), ("--records", file / "runs.jsonl"), ("--work-dir", file / "below")):
+        words = {"--records": records, "--work-dir": tmp_path, option: path}
+        told = f"got the folder .*{option}" if path == tmp_path else f"got the file {file} .{option}"
+        with pytest.raises(InputError, match=told):
+            study_module.run(arguments(*more, "--data", tmp_path, *(word for pair in words.items() for word in pair)))
+    with pytest.raises(InputError, match="got the folder .*--page"):
+        study_module.run(arguments(*more, "--data", tmp_path, "--records", records, "--page", tmp_path))
+    (tmp_path / "costs.jsonl").mkdir()
+    if more[0] != "--table":
+        with pytest.raises(InputError, match="got the folder .*costs.jsonl"):
+            study_module.run(arguments(*more, "--data", tmp_path, "--records", records))
 
 
 def test_training_needs_the_data_and_listing_does_not(tmp_path, capsys):
@@ -128,15 +160,15 @@ def test_training_needs_the_data_and_listing_does_not(tmp_path, capsys):
 
 
 def test_what_is_measured_is_measured_once_and_lies_beside_the_runs(tmp_path, monkeypatch):
-    made = []
-    monkeypatch.setattr(costs, "cost", lambda run, data, work: made.append(run) or {"key": costs.key_of(run)})
+    measured = []
+    monkeypatch.setattr(costs, "cost", lambda run, data, work: measured.append(run) or made.cost(costs.key_of(run)))
     words = ["--measure", "costs", "--records", tmp_path / "runs.jsonl", "--data", tmp_path]
     for _ in range(2):
         assert study_module.run(arguments(*words)) == 0
     keys = [one["key"] for one in read_records(tmp_path / "costs.jsonl")]
-    assert keys == [costs.key_of(run) for run in made] and len(set(keys)) == len(keys)
+    assert keys == [costs.key_of(run) for run in measured] and len(set(keys)) == len(keys)
     assert "Lite0_frozen_light_160px" in keys and "Lite0_fine-tuned_DETR_160px" in keys
-    assert {run.backbone for run in made} == set(BACKBONES) and {run.arm for run in made} == set(ARMS)
+    assert {run.backbone for run in measured} == set(BACKBONES) and {run.arm for run in measured} == set(ARMS)
 
 
 @pytest.mark.parametrize("decoder", ["large", "DETR"])
