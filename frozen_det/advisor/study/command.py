@@ -11,9 +11,11 @@ import sys
 import time
 from pathlib import Path
 
-from ...benchmarks.study.records import append_record, read_records
+from ...benchmarks.study.records import RUNS, append_record, must_be_file, must_be_folder, read_records
+from ...errors import InputError
 from .grid import read_grid
 from .page import section, write_page
+from .records import SCORES
 
 
 def add_arguments(parser) -> None:
@@ -27,10 +29,11 @@ def add_arguments(parser) -> None:
 
 
 def run(args) -> int:
-    scores = Path(args.scores)
+    records, scores = Path(args.records), Path(args.scores)
+    _check(args, records, scores)
     if args.data:
         _measure(Path(args.data), scores, Path(args.work_dir))
-    grid = read_grid(Path(args.records), scores)
+    grid = read_grid(records, scores)
     if args.page:
         write_page(grid, Path(args.page))
     else:
@@ -38,11 +41,27 @@ def run(args) -> int:
     return 0
 
 
+def _check(args, records: Path, scores: Path) -> None:
+    """Refuse files and records that the command could not use, before any work. Runs may be missing while scores are
+    made and no page is written, scores while they are made."""
+    must_be_file(records, "--records")
+    must_be_file(scores, "--scores")
+    must_be_folder(Path(args.work_dir), "--work-dir")
+    if args.page:
+        must_be_file(Path(args.page), "--page")
+    if not records.is_file() and (args.page or not args.data):
+        raise InputError(f"expected a file of finished runs, got no {records}. Name it: --records FILE.")
+    if not scores.is_file() and not args.data:
+        raise InputError(f"expected a file of scores and probes, got no {scores}. Name it: --scores FILE.")
+    read_records(records, RUNS)
+    read_records(scores, SCORES)
+
+
 def _measure(data: Path, scores: Path, work: Path) -> None:
     from .records import all_keys, key_of, scored
 
     for one, backbone in all_keys():
-        if key_of(one, backbone) in {record["key"] for record in read_records(scores)}:
+        if key_of(one, backbone) in {record["key"] for record in read_records(scores, SCORES)}:
             continue
         start = time.monotonic()
         record = scored(one, backbone, data, work)

@@ -5,15 +5,27 @@ import time
 from pathlib import Path
 
 from ...benchmarks.study.arms import BACKBONES
+from ...benchmarks.study.records import NUMBER, NUMBERS, TEXT, Fields, one_of
 from ...benchmarks.study.sets import SETS, write_folds
 from ...datasets.readers.annotation_check import read_annotations
 from ..advice import loaded_backbone
-from ..facts import facts_of
+from ..facts import FACTS, facts_of
 from ..object_features import object_features, training_set
 from ..probes import UPDATES, probed, write_split
 from ..rows import scores_of
 
 FOLD = 0
+#: What a record has at least.
+SCORES: Fields = {
+    "key": TEXT,
+    "set": one_of(SETS),
+    "backbone": one_of(BACKBONES),
+    **{f"facts.{name}": NUMBER for name in FACTS},
+    "scores": NUMBERS,
+    **{f"probe.{name}": NUMBER for name in ("AP", "spread", "trained", "tested", "cpu_s")},
+    "pass_cpu_s": NUMBER,
+    "scores_cpu_s": NUMBER,
+}
 
 
 def all_keys() -> list[tuple[str, str]]:

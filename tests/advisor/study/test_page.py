@@ -11,11 +11,18 @@ from frozen_det.advisor.study import command
 from frozen_det.advisor.study.grid import Grid, grid_of, read_grid
 from frozen_det.advisor.study.page import PART, TABLE, section, table_text, write_page
 from frozen_det.benchmarks.study.plan import MAIN
+from frozen_det.errors import InputError
 
 from .made import runs, score_record
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMITTED = ROOT / "docs" / "study" / "runs.jsonl", ROOT / "docs" / "study" / "scores.jsonl"
+
+
+def arguments(*words):
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    return parser.parse_args([str(word) for word in words])
 
 
 def whole() -> Grid:
@@ -76,13 +83,34 @@ def test_what_is_missing_is_scored_and_nothing_twice(tmp_path, monkeypatch, caps
 
     monkeypatch.setattr(records, "scored", scored)
     monkeypatch.setattr(records, "all_keys", lambda: [("bccd", "Lite0"), ("kangaroo", "Lite2")])
-    parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
     files = ["--records", tmp_path / "runs.jsonl", "--scores", tmp_path / "scores.jsonl", "--work-dir", tmp_path]
     for words in (["--data", tmp_path], ["--data", tmp_path], []):
-        assert command.run(parser.parse_args([str(word) for word in [*words, *files]])) == 0
+        if not words:
+            (tmp_path / "runs.jsonl").touch()
+        assert command.run(arguments(*words, *files)) == 0
     assert made == [("bccd", "Lite0"), ("kangaroo", "Lite2")]
     assert "Scores and probes: 2 of 28" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("more", [[], ["--page", "page.md"], ["--page", "page.md", "--data", "."]])
+def test_records_that_are_not_there_are_refused(tmp_path, monkeypatch, more):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="file of finished runs, got no none.jsonl"):
+        command.run(arguments("--records", "none.jsonl", *more))
+    if "--data" not in more:
+        Path("runs.jsonl").touch()
+        with pytest.raises(InputError, match="file of scores and probes, got no docs/study/scores.jsonl"):
+            command.run(arguments("--records", "runs.jsonl", *more))
+    assert not Path("page.md").exists()
+
+
+@pytest.mark.parametrize("option", ["--records", "--scores", "--page", "--work-dir"])
+def test_a_folder_for_a_file_and_a_file_for_a_folder_are_refused(tmp_path, monkeypatch, option):
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    words = {"--data": ".", "--scores": "file", "--records": "file", option: "file" if option == "--work-dir" else "."}
+    with pytest.raises(InputError, match=f"got the f.*{option}"):
+        command.run(arguments(*(word for pair in words.items() for word in pair)))
 
 
 @pytest.mark.skipif(not COMMITTED[1].is_file(), reason="an installed package has no records")
