@@ -10,6 +10,7 @@ from ...benchmarks.study.page import TITLE
 from ...benchmarks.study.reading import Estimate
 from ...benchmarks.study.sets import SETS
 from ...benchmarks.study.tables import spaced
+from ...errors import InputError
 from ...pages.markdown import table
 from ...pages.parts import Part
 from ...weights.atomic_write import write_text
@@ -50,7 +51,18 @@ def write_page(grid: Grid, page: Path, table: Path = TABLE) -> None:
         grid: what is finished.
         page: a Markdown file.
         table: of :mod:`..expected`.
+
+    Raises:
+        InputError: the table that is there has more cells.
     """
+    cells = sum(len(cell.AP) for cell in grid.cells)
+    before = json.loads(table.read_text(encoding="utf-8"))["cells"] if table.is_file() else []
+    shipped = sum(len(cell["AP"]) for cell in before)
+    if cells < shipped:
+        raise InputError(
+            f"expected at least the {shipped} cells that {table} has, got {cells} from the records. Name files that "
+            "hold them all (--records, --scores); remove the table first if fewer are meant."
+        )
     PART.write(page, section(grid), TITLE)
     write_text(table, table_text(grid))
 

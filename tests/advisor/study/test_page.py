@@ -113,6 +113,17 @@ def test_a_folder_for_a_file_and_a_file_for_a_folder_are_refused(tmp_path, monke
         command.run(arguments(*(word for pair in words.items() for word in pair)))
 
 
+def test_a_table_of_fewer_cells_does_not_replace_the_one_that_ships(tmp_path):
+    path, table = tmp_path / "study.md", tmp_path / "table.json"
+    write_page(whole(), path, table)
+    before = path.read_text(), table.read_text()
+    fewer = whole()
+    fewer.cells.pop()
+    with pytest.raises(InputError, match=r"at least the 52 cells that .*table.json has, got \d+ from the"):
+        write_page(fewer, path, table)
+    assert (path.read_text(), table.read_text()) == before
+
+
 @pytest.mark.skipif(not COMMITTED[1].is_file(), reason="an installed package has no records")
 def test_what_is_committed_is_what_the_records_give():
     grid = read_grid(*COMMITTED)
