@@ -135,18 +135,21 @@ def decoder_words() -> str:
 def command(data: str, backbone: str, way: str, size: int, num_images: int, rate: float, decoder: str) -> str:
     """What trains this way as the study does, without the program's name, as it is typed.
 
+    Other than the study it validates as it trains and keeps the best checkpoint, and not the last alone; hooks that
+    look on, the log and the number of loading processes differ too.
+
     Args:
         data: folder.
         backbone: as of ``--backbone``.
         way: of :data:`WAYS`.
         size: side of the images in px.
         num_images: training images.
-        rate: of AdamW.
+        rate: of AdamW for batches of the study; it is not scaled.
         decoder: words for the decoder's overrides, of :func:`decoder_words`.
     """
     arm = ARMS[way]
     words = [f"train {CONFIG} --data {shlex.quote(data)} --backbone {shlex.quote(backbone)}"]
     words += [f"--adapters {arm.adapters}"] if arm.adapters else []
     words += [f"--size {size} --batch {BATCH} --epochs {epochs_of(num_images)}", f"--cfg-options {decoder}"]
-    words += [as_options({"optim_wrapper.optimizer.lr": rate, **arm.options})]
+    words += [as_options({"auto_scale_lr.enable": False, "optim_wrapper.optimizer.lr": rate, **arm.options})]
     return " ".join(words)

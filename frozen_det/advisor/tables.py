@@ -110,7 +110,11 @@ def _verdict(advice: Advice) -> str:
 
 
 def _commands(advice: Advice, program: str) -> str:
-    lines = ["To train as the study did (leave LIGHT out for the whole decoder):", f'  LIGHT="{decoder_words()}"']
+    lines = [
+        "To train as the study did (leave LIGHT out for the whole decoder). These runs keep the checkpoint that is best "
+        "on the\nvalidation images; the AP above is of the last one, as the study tests it.",
+        f'  LIGHT="{decoder_words()}"',
+    ]
     for row, way, _ in _listed(advice):
         rate = advice.rates.get(way, RATE)
         words = command(advice.data, row.name, way, advice.size, advice.num_images, rate, "$LIGHT")

@@ -177,7 +177,7 @@ def test_the_text_ranks_choices_beside_their_costs_and_says_what_is_not_known():
     assert "First: resnet18 fine-tuned; 2 of 2 others are known to be worse." in text
     assert "cannot tell: the weather." in text
     assert "frozen-det train custom_coco --data 'my data' --backbone resnet18 --adapters parallel --size 320" in text
-    assert "--epochs 8 --cfg-options $LIGHT optim_wrapper.optimizer.lr=0.003" in text
+    assert "--epochs 8 --cfg-options $LIGHT auto_scale_lr.enable=False optim_wrapper.optimizer.lr=0.003" in text
     assert text.count("train custom_coco") == 2 * len(PLAIN)
 
 
