@@ -24,9 +24,10 @@ CONFIG = "custom_coco"
 DECODER = DECODERS["light"]
 #: Updates of a training at full length.
 UPDATES = StudyRun.updates
-#: Arms of the study that are advised on; LoRA where a network has no place for adapters beside convolutions.
+#: Those of the ways below that freeze by the names of layers.
 TUNED = ("last stage tuned", "fine-tuned", "fine-tuned, a tenth of the rate")
-WAYS = ("frozen", "parallel adapters", "LoRA", *TUNED)
+#: Arms of the study that are advised on, each wherever the network takes it; their order decides nothing.
+WAYS = ("frozen", "LoRA", "parallel adapters", *TUNED)
 _BODY = "model.detector.backbone."
 _NUM_CLASSES = 80  # of the synthetic objects
 
@@ -85,16 +86,11 @@ def step_costs(backbone: str, setting: Setting, rounds: int, ways: Sequence[str]
 
 
 def ways_for(body: dict, strides: Sequence[int]) -> tuple[str, ...]:
-    """The ways of :data:`WAYS` that a network takes: its layers have the names that the way freezes or adapts.
-
-    LoRA is left out where there are parallel adapters.
-    """
+    """The ways of :data:`WAYS` that a network takes: it has layers that the way adapts, or of the names it freezes."""
     from ..models import FrozenBackbone
 
     found: list[str] = []
     for way in WAYS:
-        if way == "LoRA" and "parallel adapters" in found:
-            continue
         with suppress(InputError):
             FrozenBackbone(body, "random", strides, **body_options(way))
             found.append(way)

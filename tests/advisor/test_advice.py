@@ -17,10 +17,8 @@ from frozen_det.cli.choosing.advise import seconds_of
 from frozen_det.errors import InputError
 from frozen_det.models import FrozenBackbone
 
-PLAIN = tuple(way for way in WAYS if way != "LoRA")
 
-
-def row(name, scores, spread=0.01, costs=None, probe=None, ways=PLAIN) -> Row:
+def row(name, scores, spread=0.01, costs=None, probe=None, ways=WAYS) -> Row:
     halves = {key: value + spread * np.array([-1.0, 1.0, -1.0, 1.0]) for key, value in scores.items()}
     probe = None if probe is None else Probe(probe, 0.02, 60, 40, 100, 12.0, 13.0)
     return Row(name, f"timm/{name}", 8, scores, halves, costs or {}, ways, probe)
@@ -74,6 +72,11 @@ def test_a_choice_within_the_noise_of_the_first_is_not_told_apart():
 def _with(one: Advice, found) -> Advice:
     one.choices = found
     return one
+
+
+def test_the_order_of_the_ways_decides_nothing():
+    turned = [choices([row("a", {}, probe=0.3, ways=ways)], study()) for ways in (WAYS, WAYS[::-1])]
+    assert turned[0] == turned[1] and turned[0][0].way == "fine-tuned"
 
 
 def test_costs_are_measured_while_there_is_time(monkeypatch):
@@ -159,7 +162,7 @@ def test_why_there_is_no_AP_or_how_far_it_can_be_trusted_is_said():
 
 
 def test_the_text_ranks_choices_beside_their_costs_and_says_what_is_not_known():
-    costs = dict.fromkeys(PLAIN, cost())
+    costs = dict.fromkeys(WAYS, cost())
     rows = [row("resnet18", {"LogME": 1.0}, costs=costs, probe=0.3), row("resnet10t", {"LogME": 0.999}, spread=0.02)]
     found = advice(rows, rates={"frozen": 0.003}, cannot_tell=["the weather"])
     text = advice_text(_with(found, choices(rows, study())))
@@ -170,15 +173,15 @@ def test_the_text_ranks_choices_beside_their_costs_and_says_what_is_not_known():
     minutes = f"{UPDATES * 2 / 60:.1f}"
     assert ["resnet18", "frozen", "0.30", "0.30", "to", "0.30", "1.00", "2.00", "0.10", "1.50", "100", minutes] in lines
     assert ["resnet10t", "fine-tuned", *"--------"] in lines
-    # The first three are foretold, then what is not, in the order of the backbones.
+    # The first three are foretold, then what is not, in the order of the backbones and of the ways.
     table = text[text.index("What to expect") :]
     order = [line.split()[:2] for line in table.splitlines() if line.startswith("resnet")]
-    assert order[:4] == [["resnet18", way] for way in ("fine-tuned", "frozen", "parallel", "last")]
+    assert order[:4] == [["resnet18", way] for way in ("fine-tuned", "frozen", "parallel", "LoRA")]
     assert "First: resnet18 fine-tuned; 2 of 2 others are known to be worse." in text
     assert "cannot tell: the weather." in text
     assert "frozen-det train custom_coco --data 'my data' --backbone resnet18 --adapters parallel --size 320" in text
     assert "--epochs 8 --cfg-options $LIGHT auto_scale_lr.enable=False optim_wrapper.optimizer.lr=0.003" in text
-    assert text.count("train custom_coco") == 2 * len(PLAIN)
+    assert text.count("train custom_coco") == 2 * len(WAYS)
 
 
 def test_without_a_table_of_the_study_the_text_has_no_AP():
@@ -206,4 +209,4 @@ def test_one_pass_over_real_photographs_ranks_trained_features_first(real_data, 
     assert (found.num_seen, found.num_images, found.num_classes) == (4, 205, 3)
     assert found.rows[0].values == 24 + 40 + 112 + 320 and "4 of 205" in lines[0]
     assert not found.rows[0].costs and any("H-score" in words for words in found.cannot_tell)
-    assert found.choices == [] and found.rows[0].ways == PLAIN
+    assert found.choices == [] and found.rows[0].ways == WAYS

@@ -20,7 +20,7 @@ from frozen_det.models import FrozenBackbone
 
 def test_ways_are_those_that_a_network_takes():
     lite = dict(type="timm", name="tf_efficientnet_lite0")
-    assert ways_for(lite, (4, 8, 16, 32)) == tuple(way for way in WAYS if way != "LoRA")
+    assert ways_for(lite, (4, 8, 16, 32)) == WAYS
     # Its stages have other names than the study's last-stage arm freezes.
     assert "last stage tuned" not in ways_for(dict(type="timm", name="resnet10t"), (8, 16))
     vit = ways_for(dict(type="timm", name="vit_tiny_patch16_224", depth=2), (16,))
@@ -46,7 +46,7 @@ def _body(body, way):
     return FrozenBackbone(body, "random", (4, 8, 16, 32), **body_options(way))
 
 
-@pytest.mark.parametrize("way", [way for way in WAYS if way != "LoRA"])
+@pytest.mark.parametrize("way", WAYS)
 def test_a_command_is_the_training_of_the_study(way, tmp_path, real_data):
     data = write_folds(SETS["kangaroo"], real_data, tmp_path)[0]
     words = shlex.split(command(str(data), "timm/mobilenetv2_100", way, 160, 86, 0.003, decoder_words()))
