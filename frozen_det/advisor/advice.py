@@ -4,7 +4,8 @@ All backbones see the same objects of the same training images. A score's spread
 halves of the images, which estimates that of the whole (delete-half jackknife); two backbones are told apart where the
 difference of their scores exceeds twice its own spread over the same halves. The best-scored backbones are probed: 200
 updates with the backbone frozen. From the AP of a probe follows what the study leads to expect of each way at its full
-length (:mod:`.expected`). What is not known is said and not guessed.
+length (:mod:`.expected`). What is not known is said and not guessed. Nothing begins that would end after the budget,
+but for what all else needs: loading, a few images through each backbone, and their scores.
 """
 
 import tempfile
@@ -20,15 +21,17 @@ from ..benchmarks.devices.train_step import Setting
 from ..benchmarks.study.arms import BACKBONES
 from ..benchmarks.study.running import BATCH
 from ..errors import InputError
+from .budget import StepTimes, in_time
 from .costs import TUNED, step_costs, ways_for
 from .expected import Expectations, Expected, shipped
 from .facts import facts_of
 from .object_features import object_features, training_set
-from .probes import probed, write_split
+from .probes import probed, steps_of, write_split
 from .rows import SCORES, Row, random_halves, ranked, scored_row, unread_scores
 
 _IMAGES_IN_A_PASS = 4
-_SHARE_OF_FEATURES, _SHARE_BEFORE_COSTS = 0.3, 0.8  # of the budget
+# Of the budget: the end of the passes, all halves that spreads are taken from, the end of the probes.
+_END_OF_PASSES, _HALVES, _END_OF_PROBES = 0.3, 0.1, 0.8
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def advise(
     Args:
         data: folder, as of ``train custom``. Its test split is never read.
         backbones: as of ``--backbone``; None for the packages of :func:`packaged` that are installed.
-        budget_s: seconds; fewer images, probes and measured steps where it does not suffice.
+        budget_s: seconds, above 0; fewer images, probes and measured steps where it does not suffice.
         size: side of the images in px; None for what ``train custom`` would take.
         most_images: training images to see for the scores, drawn by the seed.
         probes: backbones to probe, best-scored first; 0 for none. A probe runs where a training would.
@@ -123,24 +126,26 @@ def advise(
     loaded = {name: loaded_backbone(name, where) for name in names}
     draw = np.random.default_rng(seed)
     order = draw.permutation(len(dataset))[:most_images].tolist()
-    seen = sorted(order[: _affordable(loaded, dataset, order, _SHARE_OF_FEATURES * budget_s)])
+    seen = sorted(order[: _affordable(loaded, dataset, order, start + _END_OF_PASSES * budget_s)])
     log(f"{len(seen)} of {len(dataset)} training images at {size} px through {len(names)} backbones")
     rows = []
     halves = random_halves(seen, draw)
     found = None
     for name, backbone in loaded.items():
         found = object_features(backbone, dataset, seen, _IMAGES_IN_A_PASS, store)
-        rows.append(scored_row(name, backbone.architecture, found, halves))
+        until = time.monotonic() + _HALVES * budget_s / len(loaded)
+        rows.append(scored_row(name, backbone.architecture, found, halves, until))
         rows[-1].ways = ways_for(backbone.body_cfg, backbone.strides)
         log(f"  {name}: {len(found)} objects")
     assert found is not None
     loaded.clear()
     cannot_tell = unread_scores(rows, found)
     rows = ranked(rows)
-    missing = _probe(rows[:probes], data, size, start + _SHARE_BEFORE_COSTS * budget_s, seed, log)
+    times = StepTimes()
+    missing = _probe(rows[:probes], data, size, start + _END_OF_PROBES * budget_s, seed, times, log)
     setting = Setting(size=size, batch=BATCH, device=where)
-    if steps and not _measure_costs(rows, setting, steps, start + budget_s, log):
-        cannot_tell.append("what a step costs with a backbone marked -: the budget was spent")
+    late = _measure_costs(rows, setting, steps, start + budget_s, times, log) if steps else ""
+    cannot_tell += [f"what a step costs, for want of time, with {late}"] if late else []
     study = shipped()
     cannot_tell += [] if not probes else _not_expected(rows, missing, study, facts_of(content, size))
     num, classes = len(content["images"]), len(dataset.metainfo["classes"])
@@ -222,48 +227,49 @@ def _not_expected(rows: Sequence[Row], missing: str, study: Expectations | None,
     return [*words, f"how near the expected AP is, outside of what the study saw ({'; '.join(far)})"] if far else words
 
 
-def _affordable(loaded: dict, dataset, order: Sequence[int], budget_s: float) -> int:
-    """How many images all backbones see within a time, at least one batch; by the second of two batches of each."""
+def _affordable(loaded: dict, dataset, order: Sequence[int], end: float) -> int:
+    """How many images all backbones see until a time, at least one batch; by the second of two batches of each."""
     cost, batch = 0.0, _IMAGES_IN_A_PASS
     for backbone in loaded.values():
         took = 0.0
-        for _ in range(2):
+        for again in (False, True):
             start = time.monotonic()
+            if again and start > end:
+                break
             with suppress(InputError):  # no object in these, which takes as long
                 object_features(backbone, dataset, order[:batch], batch)
             took = time.monotonic() - start
         cost += took / min(batch, len(order))
-    return max(batch, int(budget_s / max(cost, 1e-9)))
+    return max(batch, int((end - time.monotonic()) / max(cost, 1e-9)))
 
 
-def _probe(rows: Sequence[Row], data: str, size: int, end: float, seed: int, log) -> str:
+def _probe(rows: Sequence[Row], data: str, size: int, end: float, seed: int, times: StepTimes, log) -> str:
     """Probe in the order of the rows while there is time; in words, what is missing."""
+    from ..host.devices import device_of
+
     if not rows:
         return ""
-    took = 0.0
+    setting = Setting(size=size, batch=BATCH, device=str(device_of(None)))  # of a training
     with tempfile.TemporaryDirectory(prefix="frozen_det_advise_") as folder:
         try:
             split = write_split(data, Path(folder), seed)
         except InputError as error:
             return f"the AP to expect, without a probe: {error}"
-        for row in rows:
-            start = time.monotonic()
-            if start + took > end:
-                return "the AP to expect with a backbone without a probe: the budget was spent"
-            row.probe = probed(split, row.name, size, seed)
-            took = time.monotonic() - start
-            log(f"  {row.name}: a probe of {row.probe.steps} updates, AP {row.probe.AP:.3f}, {took:.0f} s")
-    return ""
+        steps = steps_of(split)
+
+        def probe(row: Row) -> None:
+            row.probe = found = probed(split, row.name, size, seed)
+            log(f"  {row.name}: a probe of {found.steps} updates, AP {found.AP:.3f}, {found.wall_s:.0f} s")
+
+        late = in_time(rows, end, lambda row: times.of_probe(row, setting, steps), probe)
+    return f"the AP to expect, for want of time for a probe, with {late}" if late else ""
 
 
-def _measure_costs(rows: Sequence[Row], setting: Setting, steps: int, end: float, log) -> bool:
-    """Fill in the costs, in the order of the rows, while there is time; whether there was for all."""
-    took = 0.0
-    for row in rows:
-        start = time.monotonic()
-        if start + took > end:
-            return False
+def _measure_costs(rows: Sequence[Row], setting: Setting, steps: int, end: float, times: StepTimes, log) -> str:
+    """Fill in the costs, in the order of the rows, while there is time; in words, those without."""
+
+    def measure(row: Row) -> None:
         log(f"  {row.name}: training steps, {'; '.join(row.ways)}")
         row.costs = step_costs(row.name, setting, steps, row.ways)
-        took = time.monotonic() - start
-    return True
+
+    return in_time(rows, end, lambda row: times.of_costs(row, setting, steps), measure)

@@ -5,6 +5,7 @@ of the training images, drawn so that each class has its share and images of nea
 others and the validation images are tested. The test split is never read.
 """
 
+import math
 import shutil
 import tempfile
 import time
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ..benchmarks.study.arms import ARMS
-from ..benchmarks.study.running import ShortTraining, detections_of, quiet, short_config
+from ..benchmarks.study.running import BATCH, ShortTraining, detections_of, num_images, quiet, short_config
 from ..benchmarks.study.sets import groups_of, in_shares, in_time, restricted
 from ..datasets.readers.annotation_check import read_annotations
 from ..datasets.readers.folder_layout import resolve_user_data
@@ -122,6 +123,17 @@ def probed(split: Path, backbone: str, size: int, seed: int = 0) -> Probe:
         spread = float(np.std(np.nanmean(average_precisions(matched(truth, found), counts), axis=1)))
     took = time.process_time() - processed, time.perf_counter() - wall
     return Probe(AP, spread, trained, len(truth["images"]), steps, *took)
+
+
+def steps_of(split: Path) -> float:
+    """Training steps that a probe takes as long as: its updates, and a quarter for each tested image.
+
+    Args:
+        split: of :func:`write_split`.
+    """
+    in_epoch = math.ceil(num_images(split, 1.0) / BATCH)
+    tested = len(read_annotations(split / "annotations" / "val.json")["images"])
+    return in_epoch * max(1, round(UPDATES / in_epoch)) + tested / 4
 
 
 def _placed(annotations: Path, images: Path) -> dict:

@@ -1,6 +1,7 @@
 """One backbone's scores, their spread, and the order that follows from them."""
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -56,11 +57,25 @@ class Row:
         return float(np.nanstd(found)) if np.isfinite(found).sum() > 1 else math.nan
 
 
-def scored_row(name: str, architecture: str, found: ObjectFeatures, halves: Sequence[np.ndarray]) -> Row:
-    """Scores of a backbone's object features, on all images and on each half."""
-    parts = [found.of_images(half) for half in halves]
+def scored_row(
+    name: str, architecture: str, found: ObjectFeatures, halves: Sequence[np.ndarray], until: float = math.inf
+) -> Row:
+    """Scores of a backbone's object features, on all images and on each half.
+
+    Args:
+        name, architecture: of the row.
+        found: of all images.
+        halves: of their indices.
+        until: of :func:`time.monotonic`; halves for which there is no time are NaN.
+    """
     scores = scores_of(found)
-    by_half = {name: np.array([_scored(name, part) for part in parts]) for name in scores}
+    by_half = {name: np.full(len(halves), math.nan) for name in scores}
+    for number, half in enumerate(halves):
+        if time.monotonic() > until:
+            break
+        part = found.of_images(half)
+        for name_of in scores:
+            by_half[name_of][number] = _scored(name_of, part)
     return Row(name, architecture, found.features.shape[1], scores, by_half)
 
 

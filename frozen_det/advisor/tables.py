@@ -111,8 +111,8 @@ def _verdict(advice: Advice) -> str:
 
 def _commands(advice: Advice, program: str) -> str:
     lines = [
-        "To train as the study did (leave LIGHT out for the whole decoder). These runs keep the checkpoint that is best "
-        "on the\nvalidation images; the AP above is of the last one, as the study tests it.",
+        "To train as the study did (leave LIGHT out for the whole decoder). These runs keep the checkpoint that is "
+        "best\non the validation images; the study tests the last one, and so the AP to expect is of that.",
         f'  LIGHT="{decoder_words()}"',
     ]
     for row, way, _ in _listed(advice):

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from frozen_det.advisor import advice as advice_module
+from frozen_det.advisor import budget as budget_module
 from frozen_det.advisor.advice import Advice, advise, choices, packaged
+from frozen_det.advisor.budget import StepTimes
 from frozen_det.advisor.costs import UPDATES, WAYS, StepCost
 from frozen_det.advisor.expected import Cell, Expectations, logit, probability
 from frozen_det.advisor.facts import FACTS
@@ -75,26 +77,74 @@ def _with(one: Advice, found) -> Advice:
 
 
 def test_the_order_of_the_ways_decides_nothing():
-    turned = [choices([row("a", {}, probe=0.3, ways=ways)], study()) for ways in (WAYS, WAYS[::-1])]
-    assert turned[0] == turned[1] and turned[0][0].way == "fine-tuned"
+    for ways in (WAYS, WAYS[::-1]):
+        found = choices([row("a", {}, probe=0.3, ways=ways)], study())
+        assert [one.way for one in found] == ["fine-tuned", "frozen", "parallel adapters"]
+
+
+class Clock:
+    """A clock that stands still but for what is said to take time."""
+
+    def __init__(self, monkeypatch):
+        self.now = 0.0
+        monkeypatch.setattr(budget_module.time, "monotonic", lambda: self.now)
+
+    def taking(self, seconds, found=None):
+        """A function that takes time."""
+
+        def call(*args):
+            self.now += seconds
+            return found
+
+        return call
+
+
+def steps_of_a_second(monkeypatch, clock, trial_s=3.0):
+    """Frozen steps are measured to take a second, which takes a while."""
+    trial = clock.taking(trial_s, {"frozen": cost(1.0)})
+    monkeypatch.setattr(budget_module, "step_costs", trial)
 
 
 def test_costs_are_measured_while_there_is_time(monkeypatch):
-    clock = iter([0.0, 40.0, 40.0, 80.0, 80.0])
-    monkeypatch.setattr(advice_module.time, "monotonic", lambda: next(clock))
-    monkeypatch.setattr(advice_module, "step_costs", lambda name, setting, steps, ways: {"frozen": cost()})
+    clock = Clock(monkeypatch)
+    steps_of_a_second(monkeypatch, clock)
+    monkeypatch.setattr(advice_module, "step_costs", clock.taking(40.0, {"frozen": cost()}))
     rows = [row(name, {"LogME": 0.1}) for name in "abc"]
-    assert not advice_module._measure_costs(rows, Setting(size=64), 3, 100.0, lambda line: None)
-    assert [bool(one.costs) for one in rows] == [True, True, False]  # a third would end at 120 s
+    late = advice_module._measure_costs(rows, Setting(size=64), 3, 100.0, StepTimes(), lambda line: None)
+    assert [bool(one.costs) for one in rows] == [True, True, False]
+    assert late == "c (about 40 s, 11 s left)"  # trials took 9 s; a row took 40 s, whatever was expected of it
+
+
+def test_the_first_row_of_costs_does_not_begin_without_time_for_it(monkeypatch):
+    """It did, and a budget of 60 s took 175 s."""
+    clock = Clock(monkeypatch)
+    steps_of_a_second(monkeypatch, clock)
+    monkeypatch.setattr(advice_module, "step_costs", clock.taking(40.0, {"frozen": cost()}))
+    rows = [row(name, {"LogME": 0.1}) for name in "ab"]
+    late = advice_module._measure_costs(rows, Setting(size=64), 3, 30.0, StepTimes(), lambda line: None)
+    # Five models that differ, 3 s to build each, and five steps of 1.6 s.
+    assert late == "a (about 55 s, 27 s left), b (about 55 s, 24 s left)"
+    assert clock.now == 6.0 and not any(one.costs for one in rows)
+    clock.now = 30.0
+    late = advice_module._measure_costs(rows, Setting(size=64), 3, 30.0, StepTimes(), lambda line: None)
+    assert late == "a (none left), b (none left)" and clock.now == 30.0
+
+
+def test_a_frozen_step_is_timed_once(monkeypatch):
+    clock, times = Clock(monkeypatch), StepTimes()
+    steps_of_a_second(monkeypatch, clock)
+    one = row("a", {})
+    assert times.of_probe(one, Setting(), 200) == pytest.approx(240) and times.of_costs(one, Setting(), 3) > 0
+    assert clock.now == 3.0
 
 
 def test_as_many_images_are_seen_as_the_budget_allows(monkeypatch):
     """The second of two batches counts: 2 s and 4 s for four images, so 1.5 s an image for both backbones."""
-    clock = iter([0, 9, 10, 12, 20, 29, 30, 34] * 2)
-    monkeypatch.setattr(advice_module.time, "monotonic", lambda: float(next(clock)))
-    monkeypatch.setattr(advice_module, "object_features", lambda *args: None)
+    clock, took = Clock(monkeypatch), iter([9.0, 2.0, 9.0, 4.0])
+    monkeypatch.setattr(advice_module, "object_features", lambda *args: clock.taking(next(took))())
     loaded = {"a": None, "b": None}
-    assert advice_module._affordable(loaded, [], list(range(9)), 30.0) == 20
+    assert advice_module._affordable(loaded, [], list(range(9)), 54.0) == 20  # 24 s are gone
+    took = iter([9.0, 9.0])  # no second batch of either
     assert advice_module._affordable(loaded, [], list(range(9)), 0.0) == 4  # a batch at least
 
 
@@ -133,16 +183,25 @@ def test_without_packages_backbones_must_be_named(monkeypatch):
         packaged()
 
 
-def test_probes_are_trained_while_there_is_time(monkeypatch, tmp_path):
-    clock = iter([0.0, 40.0, 40.0, 80.0, 80.0])
-    monkeypatch.setattr(advice_module.time, "monotonic", lambda: next(clock))
+@pytest.mark.parametrize(
+    "seconds, probes, late",
+    [
+        (100.0, [True, True, False], "c (about 40 s, 11 s left)"),
+        (30.0, [False] * 3, "a (about 36 s, 27 s left), b (about 36 s, 24 s left), c (about 36 s, 21 s left)"),
+        (0.0, [False] * 3, "a (none left), b (none left), c (none left)"),
+    ],
+)
+def test_probes_are_trained_while_there_is_time(seconds, probes, late, monkeypatch):
+    clock = Clock(monkeypatch)
+    steps_of_a_second(monkeypatch, clock)
     monkeypatch.setattr(advice_module, "write_split", lambda data, folder, seed: folder)
-    monkeypatch.setattr(advice_module, "probed", lambda split, name, size, seed: row("", {}, probe=0.2).probe)
+    monkeypatch.setattr(advice_module, "steps_of", lambda split: 30)
+    monkeypatch.setattr(advice_module, "probed", clock.taking(40.0, row("", {}, probe=0.2).probe))
     rows = [row(name, {}) for name in "abc"]
-    said = advice_module._probe(rows, "data", 64, 100.0, 0, lambda line: None)
-    assert [one.probe is not None for one in rows] == [True, True, False]
-    assert said == "the AP to expect with a backbone without a probe: the budget was spent"
-    assert advice_module._probe([], "data", 64, 0.0, 0, lambda line: None) == ""
+    said = advice_module._probe(rows, "data", 64, seconds, 0, StepTimes(), lambda line: None)
+    assert [one.probe is not None for one in rows] == probes
+    assert said == f"the AP to expect, for want of time for a probe, with {late}"
+    assert advice_module._probe([], "data", 64, 0.0, 0, StepTimes(), lambda line: None) == ""
 
 
 def test_why_there_is_no_AP_or_how_far_it_can_be_trusted_is_said():

@@ -76,6 +76,8 @@ def test_no_more_images_are_taken_than_a_probe_needs(tmp_path, monkeypatch):
     first = parts(write_split(data, tmp_path / "first"))
     assert [len(one) for one in first] == [8, 4 + 3]
     assert parts(write_split(data, tmp_path / "again")) == first
+    # Four steps an epoch, so 50 epochs, and seven images to test.
+    assert probes.steps_of(tmp_path / "first") == 200 + 7 / 4
     assert parts(write_split(data, tmp_path / "other", seed=1)) != first
 
 

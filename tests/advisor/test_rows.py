@@ -71,3 +71,12 @@ def test_halves_that_cannot_be_scored_leave_no_spread():
     found = made()
     alone = scored_row("a", "timm/a", found, [found.images[found.labels == 0][:1]])
     assert math.isnan(alone.spread("LogME")) and math.isfinite(alone.scores["LogME"])
+
+
+def test_halves_for_which_there_is_no_time_are_not_scored():
+    found = made()
+    halves = random_halves(range(12), np.random.default_rng(0))
+    late = scored_row("a", "timm/a", found, halves, until=-math.inf)
+    assert list(late.scores) == list(SCORES) and all(np.isnan(late.halves[name]).all() for name in SCORES)
+    whole = scored_row("a", "timm/a", found, halves)
+    assert all(np.isfinite(whole.halves[name]).all() for name in SCORES)
