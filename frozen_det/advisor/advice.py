@@ -27,7 +27,7 @@ from .expected import Expectations, Expected, shipped
 from .facts import facts_of
 from .object_features import object_features, training_set
 from .probes import probed, steps_of, write_split
-from .rows import SCORES, Row, random_halves, ranked, scored_row, unread_scores
+from .rows import SCORES, Row, random_halves, ranked, scored_row, unread_scores, unread_spreads
 
 _IMAGES_IN_A_PASS = 4
 # Of the budget: the end of the passes, all halves that spreads are taken from, the end of the probes.
@@ -139,7 +139,7 @@ def advise(
         log(f"  {name}: {len(found)} objects")
     assert found is not None
     loaded.clear()
-    cannot_tell = unread_scores(rows, found)
+    cannot_tell = unread_scores(rows, found) + unread_spreads(rows, found)
     rows = ranked(rows)
     times = StepTimes()
     missing = _probe(rows[:probes], data, size, start + _END_OF_PROBES * budget_s, seed, times, log)

@@ -24,6 +24,8 @@ _OF_CLASSES = ("LogME", "class means", "H-score")
 # Objects for each value of a feature below which the H-score's covariance is noise.
 _OBJECTS_PER_VALUE = 5
 _HALVES = 20
+# Halves of fewer images are hardly draws, those of one are all the same; the deviation of fewer halves is noise.
+_LEAST_IMAGES, _LEAST_HALVES = 4, 4
 _TOLD_APART = 2.0
 
 
@@ -36,7 +38,7 @@ class Row:
         architecture: library and name of the network.
         values: D, of an object's feature.
         scores: by name; without those that cannot be read.
-        halves: the same on each half of the images, NaN where a half cannot be scored.
+        halves: the same on each half of the images, NaN where a half cannot be scored or there are too few images.
         costs: by way; empty where there was no time.
         ways: of :data:`.costs.WAYS` that the network takes.
         probe: None where none was trained.
@@ -52,9 +54,8 @@ class Row:
     probe: Probe | None = None
 
     def spread(self, score: str) -> float:
-        """Standard deviation of a score."""
-        found = self.halves[score]
-        return float(np.nanstd(found)) if np.isfinite(found).sum() > 1 else math.nan
+        """Standard deviation of a score; NaN where it cannot be told."""
+        return _deviation(self.halves[score])
 
 
 def scored_row(
@@ -70,7 +71,7 @@ def scored_row(
     """
     scores = scores_of(found)
     by_half = {name: np.full(len(halves), math.nan) for name in scores}
-    for number, half in enumerate(halves):
+    for number, half in enumerate(halves if len(np.unique(found.images)) >= _LEAST_IMAGES else ()):
         if time.monotonic() > until:
             break
         part = found.of_images(half)
@@ -106,8 +107,18 @@ def not_told_apart(first: Row, other: Row) -> list[str]:
         for name in first.scores
         if name in other.scores
         and not abs(first.scores[name] - other.scores[name])
-        > _TOLD_APART * float(np.nanstd(first.halves[name] - other.halves[name]))
+        > _TOLD_APART * _deviation(first.halves[name] - other.halves[name])  # not above NaN
     ]
+
+
+def unread_spreads(rows: Sequence[Row], found: ObjectFeatures) -> list[str]:
+    """In words, why scores have no spread; empty where one of each backbone has."""
+    if all(any(math.isfinite(row.spread(name)) for name in row.scores) or not row.scores for row in rows):
+        return []
+    images = len(np.unique(found.images))
+    few = f"{images} image{'s' * (images != 1)} with objects, for halves of them at least {_LEAST_IMAGES}"
+    why = few if images < _LEAST_IMAGES else "no time for halves of the images, or too few that can be scored"
+    return [f"how far scores stray, and by them one backbone from another: {why}"]
 
 
 def unread_scores(rows: Sequence[Row], found: ObjectFeatures) -> list[str]:
@@ -122,6 +133,12 @@ def unread_scores(rows: Sequence[Row], found: ObjectFeatures) -> list[str]:
         f"{', '.join(missing)}: {len(found)} objects are too few for {most} values "
         f"(at least {_OBJECTS_PER_VALUE} objects a value)"
     ]
+
+
+def _deviation(values: np.ndarray) -> float:
+    """Standard deviation of those that are finite; NaN of a few."""
+    kept = values[np.isfinite(values)]
+    return float(np.std(kept)) if len(kept) >= _LEAST_HALVES else math.nan
 
 
 def _scored(name: str, found: ObjectFeatures) -> float:

@@ -5,7 +5,16 @@ import math
 import numpy as np
 
 from frozen_det.advisor.object_features import ObjectFeatures
-from frozen_det.advisor.rows import SCORES, Row, not_told_apart, random_halves, ranked, scored_row, unread_scores
+from frozen_det.advisor.rows import (
+    SCORES,
+    Row,
+    not_told_apart,
+    random_halves,
+    ranked,
+    scored_row,
+    unread_scores,
+    unread_spreads,
+)
 
 
 def row(name, scores, spread=0.01) -> Row:
@@ -80,3 +89,27 @@ def test_halves_for_which_there_is_no_time_are_not_scored():
     assert list(late.scores) == list(SCORES) and all(np.isnan(late.halves[name]).all() for name in SCORES)
     whole = scored_row("a", "timm/a", found, halves)
     assert all(np.isfinite(whole.halves[name]).all() for name in SCORES)
+
+
+def test_halves_of_too_few_images_tell_nothing_apart():
+    """All halves of one image are the same: the spread was 0, and whatever differed was told apart."""
+    for images in (1, 3, 4):
+        found, other = (made(images=images, seed=seed) for seed in (0, 1))
+        halves = random_halves(range(images), np.random.default_rng(0))
+        rows = [scored_row(name, f"timm/{name}", one, halves) for name, one in (("a", found), ("b", other))]
+        if images < 4:
+            assert all(math.isnan(row.spread(name)) for row in rows for name in SCORES)
+            assert not_told_apart(*rows) == list(SCORES)
+            (words,) = unread_spreads(rows, found)
+            assert f"another: {images} image{'s' * (images > 1)} with objects, for halves of them at least 4" in words
+        else:
+            assert all(row.spread(name) > 0 for row in rows for name in SCORES)
+            assert unread_spreads(rows, found) == []
+
+
+def test_without_scored_halves_nothing_is_told_apart(recwarn):
+    first, other = row("a", {"LogME": 1.0}), row("b", {"LogME": 0.5})
+    other.halves["LogME"] = np.array([math.nan, math.nan, math.nan, 0.5])
+    assert math.isnan(other.spread("LogME")) and not_told_apart(first, other) == ["LogME"]
+    assert not recwarn.list
+    assert "no time for halves" in unread_spreads([first, other], made())[0]
