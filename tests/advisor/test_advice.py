@@ -153,7 +153,7 @@ def test_a_budget_is_read(text, seconds):
     assert seconds_of(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["30", "0m", "half an hour", "-3m", ""])
+@pytest.mark.parametrize("text", ["30", "0m", "half an hour", "-3m", "", "1" + 320 * "0" + "h"])
 def test_a_budget_that_is_none_is_refused(text):
     with pytest.raises(InputError, match="90s, 30m or 1.5h"):
         seconds_of(text)
@@ -166,6 +166,9 @@ def test_a_budget_that_is_none_is_refused(text):
         (["--probes", "-1"], "--probes from 0 on, got -1"),
         (["--images", "0"], "--images from 1 on, got 0"),
         (["--size", "16"], "--size from 32 on, got 16"),
+        (["--seed", "-1"], "--seed from 0 on, got -1"),
+        (["--seed", str(2**32)], "--seed below 2**32 = 4294967296, got 4294967296"),
+        (["--budget", "9" * 400 + "s"], f"1.5h after --budget, got '{'9' * 40}...'"),
         (["--budget", "soon"], "1.5h after --budget, got 'soon'"),
         ([], "expected a folder with data at nowhere"),
     ],

@@ -8,6 +8,7 @@ split is never read. From the probe follows the AP to expect of each way with an
 found it on other sets. Then steps of each way: time and memory here. What is not known is said.
 """
 
+import math
 import re
 
 from ...errors import InputError
@@ -42,11 +43,13 @@ def run(args) -> int:
     from ...advisor.tables import advice_text
     from ..shared.program import program
 
-    least = {"images": 1, "probes": 0, "steps": 0, "size": 32}
+    least = {"images": 1, "probes": 0, "steps": 0, "size": 32, "seed": 0}
     for name, value in least.items():
         given = getattr(args, name)
         if given is not None and given < value:
             raise InputError(f"expected --{name} from {value} on, got {given}.")
+    if args.seed >= 2**32:
+        raise InputError(f"expected --seed below 2**32 = {2**32}, got {args.seed}.")
     found = advise(
         args.data,
         args.backbones,
@@ -68,10 +71,11 @@ def seconds_of(text: str) -> float:
     """Seconds of ``90s``, ``30m`` or ``1.5h``.
 
     Raises:
-        InputError: another text, or no time at all.
+        InputError: another text, no time at all, or more than a number holds.
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text.strip().lower())
     value = float(match[1]) * _UNITS[match[2]] if match else 0.0
-    if value <= 0:
-        raise InputError(f"expected a time above 0 such as 90s, 30m or 1.5h after --budget, got {text!r}.")
+    if not 0 < value < math.inf:
+        given = repr(text if len(text) <= 40 else f"{text[:40]}...")
+        raise InputError(f"expected a time above 0 such as 90s, 30m or 1.5h after --budget, got {given}.")
     return value
