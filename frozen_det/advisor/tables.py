@@ -102,8 +102,11 @@ def _verdict(advice: Advice) -> str:
         return ""
     first = advice.choices[0]
     alike = [f"{one.row.name} {one.way}" for one in advice.choices if not one.told_apart]
-    known = len(advice.choices) - 1 - len(alike)
-    lines = [f"First: {first.row.name} {first.way}; {known} of {len(advice.choices) - 1} others are known to be worse."]
+    others = len(advice.choices) - 1
+    lines = [
+        f"First: {first.row.name} {first.way}; {others - len(alike)} of {others} others are expected to be worse (80 % "
+        "each, by the interval\nof the difference; of many some are so by chance)."
+    ]
     if alike:
         lines.append(f"cannot tell from the first: {'; '.join(alike)}.")
     return "\n".join(lines)
