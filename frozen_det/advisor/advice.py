@@ -41,7 +41,7 @@ class Choice:
     Attributes:
         row, way: of the advice.
         expected: AP at the study's length.
-        told_apart: whether the first choice is known to be better; True for itself.
+        told_apart: whether the 80 % interval of the difference to the first choice does not hold zero; True for itself.
     """
 
     row: Row
@@ -156,7 +156,7 @@ def advise(
 
 
 def choices(rows: Sequence[Row], study: Expectations) -> list[Choice]:
-    """All ways of all backbones that were probed, most expected AP first.
+    """All ways of all backbones whose probe is near those of the study, most expected AP first.
 
     Args:
         rows: with their probes.
@@ -165,7 +165,7 @@ def choices(rows: Sequence[Row], study: Expectations) -> list[Choice]:
     found = [
         (study.expect(row.probe.AP, way), row, way)
         for row in rows
-        if row.probe is not None
+        if row.probe is not None and study.is_near(row.probe.AP)
         for way in row.ways
         if way in study.ways
     ]
@@ -220,7 +220,16 @@ def _not_expected(rows: Sequence[Row], missing: str, study: Expectations | None,
     probed_rows = [row for row in rows if row.probe is not None]
     if not probed_rows:
         return words
-    far = study.outside(facts, [row.probe.AP for row in probed_rows if row.probe is not None])
+    low, high = study.probes
+    beyond = [
+        f"{row.name} ({row.probe.AP:.3f})" for row in probed_rows if row.probe and not study.is_near(row.probe.AP)
+    ]
+    if beyond:
+        seen = f"in the study they were {low:.3f} to {high:.3f}"
+        words.append(f"the AP to expect with {', '.join(beyond)}: the AP of the probe is far from all others, {seen}")
+    if len(beyond) == len(probed_rows):
+        return words
+    far = study.outside(facts)
     known = {network for _, network in BACKBONES.values()}
     unknown = [row.architecture for row in probed_rows if row.architecture not in known]
     far += [f"networks: {', '.join(unknown)}, in the study {', '.join(sorted(known))}"] if unknown else []

@@ -117,7 +117,7 @@ class Expectations:
         return [way for way, by_set in self._left.items() if len(by_set) >= LEAST_SETS]
 
     def expect(self, probe: float, way: str) -> Expected:
-        """AP of a way at full length, from the AP of the probe."""
+        """AP of a way at full length, from the AP of the probe; ask :meth:`is_near` of that first."""
         centre, errors = self.line.logit(probe, way), self._left[way]
         far = _student(len(errors)) * math.sqrt(_mean_square(errors))
         return Expected(*(probability(centre + sign * far) for sign in (0, -1, 1)))
@@ -144,7 +144,18 @@ class Expectations:
         found, half = self.difference(first, other)
         return abs(found) > half
 
-    def outside(self, facts: Mapping[str, float], probes: Sequence[float]) -> list[str]:
+    @property
+    def probes(self) -> tuple[float, float]:
+        """The least and the most AP of a probe that the study saw."""
+        found = [cell.probe for cell in self.cells]
+        return min(found), max(found)
+
+    def is_near(self, probe: float) -> bool:
+        """Whether the AP of a probe is within twice those that the study saw: beyond, no interval holds."""
+        low, high = self.probes
+        return low / _NEAR <= probe <= high * _NEAR
+
+    def outside(self, facts: Mapping[str, float]) -> list[str]:
         """In words, what of some data is far from all that the study saw."""
         seen = {name: [of_set[name] for of_set in self.facts.values()] for name in FACTS} if self.facts else {}
         found = []
@@ -152,11 +163,6 @@ class Expectations:
             low, high = min(values), max(values)
             if not low / _NEAR <= facts[name] <= high * _NEAR:
                 found.append(f"{FACTS[name]}: {facts[name]:g}, in the study {low:g} to {high:g}")
-        low, high = min(cell.probe for cell in self.cells), max(cell.probe for cell in self.cells)
-        far = [one for one in probes if not low / _NEAR <= one <= high * _NEAR]
-        if far:
-            words = ", ".join(f"{one:.3f}" for one in far)
-            found.append(f"AP of the probe: {words}, in the study {low:.3f} to {high:.3f}")
         return found
 
     def _of_ways(self, way: str, other: str) -> dict[str, list[float]]:

@@ -67,13 +67,22 @@ def test_a_choice_within_the_noise_of_the_first_is_not_told_apart():
     found = choices([row("a", {}, probe=0.3, ways=("frozen", "parallel adapters"))], study(0.1))
     assert [one.told_apart for one in found] == [True, False]
     text = advice_text(_with(advice([found[0].row]), found))
-    assert "0 of 1 others are known to be worse" in text
+    assert "0 of 1 others are expected to be worse (80 %" in text
     assert f"cannot tell from the first: a {found[1].way}." in text
 
 
 def _with(one: Advice, found) -> Advice:
     one.choices = found
     return one
+
+
+def test_a_probe_far_from_the_study_has_no_AP_to_expect():
+    """An AP below 0.01 counted as 0.01, whose interval is narrow."""
+    rows = [row("a", {}, probe=0.0), row("b", {}, probe=0.3)]
+    found = choices(rows, study(0.1))
+    assert {one.row.name for one in found} == {"b"}
+    text = advice_text(_with(advice(rows), found))
+    assert ["a", "frozen", *"--------"] in [line.split() for line in text.splitlines()]
 
 
 def test_the_order_of_the_ways_decides_nothing():
@@ -215,6 +224,14 @@ def test_why_there_is_no_AP_or_how_far_it_can_be_trusted_is_said():
     (words,) = advice_module._not_expected(rows, "", None, near)
     assert words.startswith("the AP to expect: the study has too few finished sets")
     assert advice_module._not_expected([row("a", {})], "no time", study(), {**near, "classes": 80.0}) == ["no time"]
+    # No AP to expect, so nothing of how near it is; of two probes one is enough for that.
+    low, high = row("low", {}, probe=0.001), row("high", {}, probe=0.99)
+    (words,) = advice_module._not_expected([low, high], "", study(), {**near, "classes": 80.0})
+    assert words == (
+        "the AP to expect with low (0.001), high (0.990): the AP of the probe is far from all others, in the study "
+        "they were 0.100 to 0.450"
+    )
+    assert len(advice_module._not_expected([low, *rows], "", study(), {**near, "classes": 80.0})) == 2
     lacking, far = advice_module._not_expected([row("vit", {}, probe=0.2, ways=("frozen",))], "", study(), near)
     assert lacking == (
         "last stage tuned; fine-tuned; fine-tuned, a tenth of the rate, with vit: its layers are not named as those of "
@@ -239,7 +256,7 @@ def test_the_text_ranks_choices_beside_their_costs_and_says_what_is_not_known():
     table = text[text.index("What to expect") :]
     order = [line.split()[:2] for line in table.splitlines() if line.startswith("resnet")]
     assert order[:4] == [["resnet18", way] for way in ("fine-tuned", "frozen", "parallel", "LoRA")]
-    assert "First: resnet18 fine-tuned; 2 of 2 others are known to be worse." in text
+    assert "First: resnet18 fine-tuned; 2 of 2 others are expected to be worse (80 % each, by the interval" in text
     assert "cannot tell: the weather." in text
     assert "frozen-det train custom_coco --data 'my data' --backbone resnet18 --adapters parallel --size 320" in text
     assert "--epochs 8 --cfg-options $LIGHT auto_scale_lr.enable=False optim_wrapper.optimizer.lr=0.003" in text

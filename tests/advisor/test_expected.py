@@ -125,12 +125,16 @@ def test_data_far_from_the_study_are_named():
     of_sets = {one: {name: values[one] for name, values in facts.items()} for one in "ab"}
     study = Expectations(cells(), of_sets)
     inside = dict.fromkeys(FACTS, 5.0)
-    assert study.outside(inside, [0.05, 1.0]) == study.outside(dict.fromkeys(FACTS, 40.0), []) == []
-    (words,) = study.outside({**inside, "classes": 41.0}, [0.1])
+    assert study.outside(inside) == study.outside(dict.fromkeys(FACTS, 40.0)) == []
+    (words,) = study.outside({**inside, "classes": 41.0})
     assert words == "classes: 41, in the study 10 to 20"
-    (words,) = study.outside(inside, [0.3, 0.049])
-    assert words == "AP of the probe: 0.049, in the study 0.100 to 0.550"
-    assert len(study.outside({**inside, "object side": math.nan}, [])) == 1
+    assert len(study.outside({**inside, "object side": math.nan})) == 1
+
+
+def test_a_probe_far_from_those_of_the_study_is_known():
+    study = Expectations(cells())
+    assert study.probes == (0.1, 0.55)
+    assert [study.is_near(one) for one in (0.0, 0.049, 0.051, 0.3, 1.0)] == [False, False, True, True, True]
 
 
 def test_too_few_sets_foretell_nothing():
