@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from ..benchmarks.devices.train_step import Setting
 from ..benchmarks.study.arms import BACKBONES
 from ..benchmarks.study.running import BATCH
 from ..errors import InputError
-from .budget import StepTimes, in_time
+from .budget import StepTimes, in_time, seconds_of_costs, seconds_of_probe
 from .costs import TUNED, step_costs, ways_for
 from .expected import Expectations, Expected, shipped
 from .facts import facts_of
@@ -126,7 +126,9 @@ def advise(
     loaded = {name: loaded_backbone(name, where) for name in names}
     draw = np.random.default_rng(seed)
     order = draw.permutation(len(dataset))[:most_images].tolist()
-    seen = sorted(order[: _affordable(loaded, dataset, order, start + _END_OF_PASSES * budget_s)])
+    passes = _passes(loaded, dataset, order[:_IMAGES_IN_A_PASS], start + _END_OF_PASSES * budget_s)
+    left = start + _END_OF_PASSES * budget_s - time.monotonic()
+    seen = sorted(order[: max(_IMAGES_IN_A_PASS, int(left / max(sum(passes.values()), 1e-9)))])
     log(f"{len(seen)} of {len(dataset)} training images at {size} px through {len(names)} backbones")
     rows = []
     halves = random_halves(seen, draw)
@@ -141,10 +143,11 @@ def advise(
     loaded.clear()
     cannot_tell = unread_scores(rows, found) + unread_spreads(rows, found)
     rows = ranked(rows)
-    times = StepTimes()
-    missing = _probe(rows[:probes], data, size, start + _END_OF_PROBES * budget_s, seed, times, log)
-    setting = Setting(size=size, batch=BATCH, device=where)
-    late = _measure_costs(rows, setting, steps, start + budget_s, times, log) if steps else ""
+    times = StepTimes(Setting(size=size, batch=BATCH, device=where), passes)
+    there = str(device_of(None))  # where a training runs
+    of_probes = times if there == where else StepTimes(replace(times.setting, device=there))
+    missing = _probe(rows[:probes], data, start + _END_OF_PROBES * budget_s, seed, of_probes, log)
+    late = _measure_costs(rows, steps, start + budget_s, times, log) if steps else ""
     cannot_tell += [f"what a step costs, for want of time, with {late}"] if late else []
     study = shipped()
     cannot_tell += [] if not probes else _not_expected(rows, missing, study, facts_of(content, size))
@@ -236,29 +239,24 @@ def _not_expected(rows: Sequence[Row], missing: str, study: Expectations | None,
     return [*words, f"how near the expected AP is, outside of what the study saw ({'; '.join(far)})"] if far else words
 
 
-def _affordable(loaded: dict, dataset, order: Sequence[int], end: float) -> int:
-    """How many images all backbones see until a time, at least one batch; by the second of two batches of each."""
-    cost, batch = 0.0, _IMAGES_IN_A_PASS
-    for backbone in loaded.values():
-        took = 0.0
+def _passes(loaded: dict, dataset, places: Sequence[int], end: float) -> dict[str, float]:
+    """By backbone, seconds of an image in a batch, of the second of two passes if there is time for it."""
+    found = {}
+    for name, backbone in loaded.items():
         for again in (False, True):
             start = time.monotonic()
             if again and start > end:
                 break
             with suppress(InputError):  # no object in these, which takes as long
-                object_features(backbone, dataset, order[:batch], batch)
-            took = time.monotonic() - start
-        cost += took / min(batch, len(order))
-    return max(batch, int((end - time.monotonic()) / max(cost, 1e-9)))
+                object_features(backbone, dataset, places, len(places))
+            found[name] = (time.monotonic() - start) / len(places)
+    return found
 
 
-def _probe(rows: Sequence[Row], data: str, size: int, end: float, seed: int, times: StepTimes, log) -> str:
+def _probe(rows: Sequence[Row], data: str, end: float, seed: int, times: StepTimes, log) -> str:
     """Probe in the order of the rows while there is time; in words, what is missing."""
-    from ..host.devices import device_of
-
     if not rows:
         return ""
-    setting = Setting(size=size, batch=BATCH, device=str(device_of(None)))  # of a training
     with tempfile.TemporaryDirectory(prefix="frozen_det_advise_") as folder:
         try:
             split = write_split(data, Path(folder), seed)
@@ -267,18 +265,18 @@ def _probe(rows: Sequence[Row], data: str, size: int, end: float, seed: int, tim
         steps = steps_of(split)
 
         def probe(row: Row) -> None:
-            row.probe = found = probed(split, row.name, size, seed)
+            row.probe = found = probed(split, row.name, times.setting.size, seed)
             log(f"  {row.name}: a probe of {found.steps} updates, AP {found.AP:.3f}, {found.wall_s:.0f} s")
 
-        late = in_time(rows, end, lambda row: times.of_probe(row, setting, steps), probe)
+        late = in_time(rows, end, times, lambda row, step_s: seconds_of_probe(steps, step_s), probe)
     return f"the AP to expect, for want of time for a probe, with {late}" if late else ""
 
 
-def _measure_costs(rows: Sequence[Row], setting: Setting, steps: int, end: float, times: StepTimes, log) -> str:
+def _measure_costs(rows: Sequence[Row], steps: int, end: float, times: StepTimes, log) -> str:
     """Fill in the costs, in the order of the rows, while there is time; in words, those without."""
 
     def measure(row: Row) -> None:
         log(f"  {row.name}: training steps, {'; '.join(row.ways)}")
-        row.costs = step_costs(row.name, setting, steps, row.ways)
+        row.costs = step_costs(row.name, times.setting, steps, row.ways)
 
-    return in_time(rows, end, lambda row: times.of_costs(row, setting, steps), measure)
+    return in_time(rows, end, times, lambda row, step_s: seconds_of_costs(row.ways, steps, step_s), measure)

@@ -1,10 +1,11 @@
 """The time that an advice may take: what a probe or a row of costs will take is known before it begins."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ..benchmarks.devices.train_step import Setting
 from .costs import body_options, step_costs
+from .expected import FROZEN
 from .rows import Row
 
 # Measured with tf_efficientnet_lite0 at 160 px on a CPU: a probe took 1.1 times its steps as timed without decoding and
@@ -14,37 +15,68 @@ _TRIAL_STEPS = 2
 
 
 class StepTimes:
-    """Seconds of a frozen training step by backbone and setting, measured once each."""
+    """Seconds of a frozen training step by backbone.
 
-    def __init__(self) -> None:
-        self._found: dict[tuple[str, Setting], float] = {}
+    Args:
+        setting: of the step.
+        passes: by backbone, seconds of a forward pass of one image, where they were measured on the same device.
+    """
 
-    def frozen(self, backbone: str, setting: Setting) -> float:
-        """Median of a few steps, after one to warm up."""
-        key = backbone, setting
-        if key not in self._found:
-            self._found[key] = step_costs(backbone, setting, _TRIAL_STEPS, ("frozen",))["frozen"].seconds
-        return self._found[key]
+    def __init__(self, setting: Setting, passes: Mapping[str, float] | None = None):
+        self.setting, self._passes = setting, dict(passes or {})
+        self._found: dict[str, float] = {}
 
-    def of_probe(self, row: Row, setting: Setting, steps: float) -> float:
-        """About the seconds of a probe that is worth some steps, as :func:`.probes.steps_of` counts them."""
-        return _OF_PROBE * steps * self.frozen(row.name, setting)
+    def least(self, backbone: str) -> float:
+        """What is known of it without a measurement: forward passes of its images alone; 0 where nothing is."""
+        return self._found.get(backbone, self.setting.batch * self._passes.get(backbone, 0.0))
 
-    def of_costs(self, row: Row, setting: Setting, steps: int) -> float:
-        """About the seconds of a row of costs: of each way the build, a pass that counts memory, a warm-up, steps."""
-        models: list[dict] = []
-        for way in row.ways:
-            models += [body_options(way)] if body_options(way) not in models else []
-        return len(models) * (_BUILD_S + _OF_WAYS * (steps + 2) * self.frozen(row.name, setting))
+    def measured(self, backbone: str) -> float:
+        """Median of a few steps, after one to warm up; measured once."""
+        if backbone not in self._found:
+            trial = step_costs(backbone, self.setting, _TRIAL_STEPS, (FROZEN,))
+            self._found[backbone] = trial[FROZEN].seconds
+        return self._found[backbone]
 
 
-def in_time(rows: Sequence[Row], end: float, about: Callable[[Row], float], call: Callable[[Row], object]) -> str:
+def seconds_of_probe(steps: float, step_s: float) -> float:
+    """About what a probe takes.
+
+    Args:
+        steps: that it is worth, of :func:`.probes.steps_of`.
+        step_s: seconds of a frozen step.
+    """
+    return _OF_PROBE * steps * step_s
+
+
+def seconds_of_costs(ways: Sequence[str], steps: int, step_s: float) -> float:
+    """About what a row of costs takes: for each way the build, a pass that counts memory, a warm-up, measured steps.
+
+    Args:
+        ways: of :data:`.costs.WAYS`; those that differ in the optimiser alone are one.
+        steps: measured ones of each.
+        step_s: seconds of a frozen step.
+    """
+    models: list[dict] = []
+    for way in ways:
+        models += [body_options(way)] if body_options(way) not in models else []
+    return len(models) * (_BUILD_S + _OF_WAYS * (steps + 2) * step_s)
+
+
+def in_time(
+    rows: Sequence[Row],
+    end: float,
+    times: StepTimes,
+    about: Callable[[Row, float], float],
+    call: Callable[[Row], object],
+) -> str:
     """Call with each row, in order, for which there is time.
 
     Args:
         rows: of backbones.
         end: of :func:`time.monotonic`; nothing begins after it, nor what would probably end after it.
-        about: seconds that a call may take, by a short measurement. What the last call took corrects the next ones.
+        times: of a frozen step; measured where its passes alone would leave time.
+        about: seconds that a call takes, from the row and the seconds of its frozen step. What the last call took
+            corrects the next ones.
         call: what takes the time.
 
     Returns:
@@ -52,10 +84,11 @@ def in_time(rows: Sequence[Row], end: float, about: Callable[[Row], float], call
     """
     late, ratio = [], 1.0
     for row in rows:
-        if time.monotonic() >= end:
-            late.append(f"{row.name} (none left)")
+        left, least = end - time.monotonic(), about(row, times.least(row.name))
+        if left <= 0 or least > left:
+            late.append(f"{row.name} (at least {least:.0f} s, {max(0.0, left):.0f} s left)")
             continue
-        first = about(row)
+        first = about(row, times.measured(row.name))
         start = time.monotonic()
         if start + ratio * first > end:
             late.append(f"{row.name} (about {ratio * first:.0f} s, {max(0.0, end - start):.0f} s left)")

@@ -6,7 +6,7 @@ import pytest
 from frozen_det.advisor import advice as advice_module
 from frozen_det.advisor import budget as budget_module
 from frozen_det.advisor.advice import Advice, advise, choices, packaged
-from frozen_det.advisor.budget import StepTimes
+from frozen_det.advisor.budget import StepTimes, in_time
 from frozen_det.advisor.costs import UPDATES, WAYS, StepCost
 from frozen_det.advisor.expected import Cell, Expectations, logit, probability
 from frozen_det.advisor.facts import FACTS
@@ -119,9 +119,11 @@ def test_costs_are_measured_while_there_is_time(monkeypatch):
     steps_of_a_second(monkeypatch, clock)
     monkeypatch.setattr(advice_module, "step_costs", clock.taking(40.0, {"frozen": cost()}))
     rows = [row(name, {"LogME": 0.1}) for name in "abc"]
-    late = advice_module._measure_costs(rows, Setting(size=64), 3, 100.0, StepTimes(), lambda line: None)
+    late = advice_module._measure_costs(rows, 3, 100.0, StepTimes(Setting()), lambda line: None)
     assert [bool(one.costs) for one in rows] == [True, True, False]
-    assert late == "c (about 40 s, 11 s left)"  # trials took 9 s; a row took 40 s, whatever was expected of it
+    assert late == "c (at least 15 s, 14 s left)"  # two trials took 6 s; five models are 15 s to build
+    late = advice_module._measure_costs(rows[:2], 3, 165.0, StepTimes(Setting()), lambda line: None)
+    assert late == "b (about 40 s, 33 s left)"  # a row took 40 s, whatever was expected of it
 
 
 def test_the_first_row_of_costs_does_not_begin_without_time_for_it(monkeypatch):
@@ -130,31 +132,32 @@ def test_the_first_row_of_costs_does_not_begin_without_time_for_it(monkeypatch):
     steps_of_a_second(monkeypatch, clock)
     monkeypatch.setattr(advice_module, "step_costs", clock.taking(40.0, {"frozen": cost()}))
     rows = [row(name, {"LogME": 0.1}) for name in "ab"]
-    late = advice_module._measure_costs(rows, Setting(size=64), 3, 30.0, StepTimes(), lambda line: None)
+    late = advice_module._measure_costs(rows, 3, 30.0, StepTimes(Setting()), lambda line: None)
     # Five models that differ, 3 s to build each, and five steps of 1.6 s.
     assert late == "a (about 55 s, 27 s left), b (about 55 s, 24 s left)"
     assert clock.now == 6.0 and not any(one.costs for one in rows)
     clock.now = 30.0
-    late = advice_module._measure_costs(rows, Setting(size=64), 3, 30.0, StepTimes(), lambda line: None)
-    assert late == "a (none left), b (none left)" and clock.now == 30.0
+    late = advice_module._measure_costs(rows, 3, 30.0, StepTimes(Setting()), lambda line: None)
+    assert late == "a (at least 15 s, 0 s left), b (at least 15 s, 0 s left)" and clock.now == 30.0
 
 
-def test_a_frozen_step_is_timed_once(monkeypatch):
-    clock, times = Clock(monkeypatch), StepTimes()
+def test_a_frozen_step_is_timed_once_and_not_where_passes_alone_take_too_long(monkeypatch):
+    clock = Clock(monkeypatch)
     steps_of_a_second(monkeypatch, clock)
-    one = row("a", {})
-    assert times.of_probe(one, Setting(), 200) == pytest.approx(240) and times.of_costs(one, Setting(), 3) > 0
-    assert clock.now == 3.0
+    times = StepTimes(Setting(batch=2), {"a": 0.25})
+    assert (times.least("a"), times.least("b")) == (0.5, 0.0)
+    late = in_time([row("a", {})], 100.0, times, lambda row, step_s: 201 * step_s, clock.taking(1.0))
+    assert late == "a (at least 100 s, 100 s left)" and clock.now == 0.0
+    assert times.measured("a") == times.measured("a") == times.least("a") == 1.0 and clock.now == 3.0
 
 
-def test_as_many_images_are_seen_as_the_budget_allows(monkeypatch):
-    """The second of two batches counts: 2 s and 4 s for four images, so 1.5 s an image for both backbones."""
+def test_the_second_of_two_passes_is_timed_if_there_is_time(monkeypatch):
     clock, took = Clock(monkeypatch), iter([9.0, 2.0, 9.0, 4.0])
     monkeypatch.setattr(advice_module, "object_features", lambda *args: clock.taking(next(took))())
     loaded = {"a": None, "b": None}
-    assert advice_module._affordable(loaded, [], list(range(9)), 54.0) == 20  # 24 s are gone
-    took = iter([9.0, 9.0])  # no second batch of either
-    assert advice_module._affordable(loaded, [], list(range(9)), 0.0) == 4  # a batch at least
+    assert advice_module._passes(loaded, [], list(range(4)), 54.0) == {"a": 0.5, "b": 1.0}
+    took = iter([8.0, 8.0])
+    assert advice_module._passes(loaded, [], list(range(4)), 0.0) == {"a": 2.0, "b": 2.0}
 
 
 @pytest.mark.parametrize("text, seconds", [("90s", 90), ("30m", 1800), ("1.5h", 5400), (" 2M ", 120)])
@@ -200,7 +203,7 @@ def test_without_packages_backbones_must_be_named(monkeypatch):
     [
         (100.0, [True, True, False], "c (about 40 s, 11 s left)"),
         (30.0, [False] * 3, "a (about 36 s, 27 s left), b (about 36 s, 24 s left), c (about 36 s, 21 s left)"),
-        (0.0, [False] * 3, "a (none left), b (none left), c (none left)"),
+        (0.0, [False] * 3, "a (at least 0 s, 0 s left), b (at least 0 s, 0 s left), c (at least 0 s, 0 s left)"),
     ],
 )
 def test_probes_are_trained_while_there_is_time(seconds, probes, late, monkeypatch):
@@ -210,10 +213,10 @@ def test_probes_are_trained_while_there_is_time(seconds, probes, late, monkeypat
     monkeypatch.setattr(advice_module, "steps_of", lambda split: 30)
     monkeypatch.setattr(advice_module, "probed", clock.taking(40.0, row("", {}, probe=0.2).probe))
     rows = [row(name, {}) for name in "abc"]
-    said = advice_module._probe(rows, "data", 64, seconds, 0, StepTimes(), lambda line: None)
+    said = advice_module._probe(rows, "data", seconds, 0, StepTimes(Setting()), lambda line: None)
     assert [one.probe is not None for one in rows] == probes
     assert said == f"the AP to expect, for want of time for a probe, with {late}"
-    assert advice_module._probe([], "data", 64, 0.0, 0, StepTimes(), lambda line: None) == ""
+    assert advice_module._probe([], "data", 0.0, 0, StepTimes(Setting()), lambda line: None) == ""
 
 
 def test_why_there_is_no_AP_or_how_far_it_can_be_trusted_is_said():
