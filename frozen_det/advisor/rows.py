@@ -122,17 +122,33 @@ def unread_spreads(rows: Sequence[Row], found: ObjectFeatures) -> list[str]:
 
 
 def unread_scores(rows: Sequence[Row], found: ObjectFeatures) -> list[str]:
-    """In words, which scores cannot be read of all backbones, and why."""
-    missing = [name for name in SCORES if not all(name in row.scores for row in rows)]
-    if len(np.unique(found.labels)) < 2:
-        return [f"{', '.join(_OF_CLASSES)}: all objects are of one class"]
-    if not missing:
-        return []
+    """In words, which scores cannot be read of all backbones, and why.
+
+    Args:
+        rows: at least one.
+        found: of any of the backbones.
+    """
     most = max(row.values for row in rows)
-    return [
-        f"{', '.join(missing)}: {len(found)} objects are too few for {most} values "
-        f"(at least {_OBJECTS_PER_VALUE} objects a value)"
-    ]
+    reasons: dict[str, list[str]] = {}
+    for name in SCORES:
+        if not all(name in row.scores for row in rows):
+            reasons.setdefault(_why_unread(name, found, most), []).append(name)
+    return [f"{', '.join(names)}: {why}" for why, names in reasons.items()]
+
+
+def _why_unread(name: str, found: ObjectFeatures, most: int) -> str:
+    """Why a score cannot be read of some objects in a backbone of so many values."""
+    classes = len(np.unique(found.labels))
+    if len(found) < 2:
+        return "one object alone; it takes two"
+    if name in _OF_CLASSES and classes < 2:
+        return "all objects are of one class"
+    if name == "class means" and classes == len(found):
+        return f"each of {len(found)} objects is the only one of its class"
+    if name == "H-score" and len(found) < _OBJECTS_PER_VALUE * most:
+        few = f"{len(found)} objects are too few for {most} values"
+        return f"{few} (at least {_OBJECTS_PER_VALUE} objects a value)"
+    return "features that do not differ between objects, or are not finite"
 
 
 def _deviation(values: np.ndarray) -> float:

@@ -52,6 +52,8 @@ def _order(advice: Advice) -> str:
     if len(advice.rows) < 2:
         return ""
     first, told_by = advice.rows[0], advice.told_by
+    if not told_by:
+        return "No score can be read of all backbones: they stand in the order in which they were given."
     lines = [f"Best first, by the mean rank in {', '.join(told_by)}; more is better in all."]
     for row in advice.rows[1:]:
         alike = [name for name in not_told_apart(first, row) if name in told_by]

@@ -266,6 +266,12 @@ def test_the_text_ranks_choices_beside_their_costs_and_says_what_is_not_known():
     assert text.count("train custom_coco") == 2 * len(WAYS)
 
 
+def test_without_a_score_of_all_backbones_no_order_is_claimed():
+    text = advice_text(advice([row("a", {}), row("b", {"LogME": 1.0})]))
+    assert "No score can be read of all backbones: they stand in the order in which they were given." in text
+    assert "Best first" not in text
+
+
 def test_without_a_table_of_the_study_the_text_has_no_AP():
     text = advice_text(advice([row("resnet18", {"LogME": 1.0}, probe=0.3)]))
     assert "First:" not in text and "cannot tell from" not in text

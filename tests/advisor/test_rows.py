@@ -1,6 +1,7 @@
 """Scores of one backbone, their spread, and the order of several."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -113,3 +114,26 @@ def test_without_scored_halves_nothing_is_told_apart(recwarn):
     assert math.isnan(other.spread("LogME")) and not_told_apart(first, other) == ["LogME"]
     assert not recwarn.list
     assert "no time for halves" in unread_spreads([first, other], made())[0]
+
+
+def test_each_score_that_is_missing_has_its_own_reason():
+    halves = [np.arange(2)] * 4
+    reasons = {
+        "one object": (made(num=1), ["LogME, class means, H-score, box LogME: one object alone; it takes two"]),
+        "one class": (
+            made(num=3, classes=1),
+            ["LogME, class means, H-score: all objects are of one class"],
+        ),
+        "no class twice": (
+            made(num=3, classes=3),
+            [
+                "class means: each of 3 objects is the only one of its class",
+                "H-score: 3 objects are too few for 4 values (at least 5 objects a value)",
+            ],
+        ),
+    }
+    for what, (found, wanted) in reasons.items():
+        assert unread_scores([scored_row("a", "timm/a", found, halves)], found) == wanted, what
+    flat = replace(made(), features=np.zeros((60, 4), np.float32))
+    (words,) = unread_scores([scored_row("a", "timm/a", flat, halves)], flat)
+    assert "LogME" in words and words.endswith("features that do not differ between objects, or are not finite")
