@@ -32,6 +32,10 @@ from .rows import SCORES, Row, random_halves, ranked, scored_row, unread_scores,
 _IMAGES_IN_A_PASS = 4
 # Of the budget: the end of the passes, all halves that spreads are taken from, the end of the probes.
 _END_OF_PASSES, _HALVES, _END_OF_PROBES = 0.3, 0.1, 0.8
+_OTHERS = (
+    "Remedy: name another that is here: package:NAME of an installed package, or FILE, weights whose card names their "
+    "network, as `frozen-det export` writes them."
+)
 
 
 @dataclass(frozen=True)
@@ -198,16 +202,42 @@ def packaged() -> list[str]:
 
 
 def loaded_backbone(name: str, device: str):
-    """A wholly frozen backbone with its weights, at the strides of the config or, without those, at all it has."""
+    """A wholly frozen backbone with its weights, at the strides of the config or, without those, at all it has.
+
+    Args:
+        name: as of ``--backbone``.
+        device: where it goes.
+
+    Raises:
+        InputError: an unknown name, or weights that there are none of or that cannot be fetched.
+    """
     from ..engine.choices.backbones import network_of
     from ..models import FrozenBackbone
     from ..models.backbone_sources.build import body_strides
 
-    body, weights = network_of(name, None)
+    try:
+        body, weights = network_of(name, None)
+    except InputError as error:
+        if "--weights" not in str(error):
+            raise
+        raise InputError(
+            f"expected backbones with weights after --backbones, got {name}, for which its library has none. {_OTHERS}"
+        ) from error
     there = body_strides(body)
     wanted = tuple(stride for stride in (4, 8, 16, 32) if stride in there) or there
     backbone = FrozenBackbone(body, weights, wanted)
-    backbone.init_weights()
+    try:
+        backbone.init_weights()
+    except InputError as error:
+        cause = error.__cause__
+        if cause is None or isinstance(cause, InputError):
+            raise
+        first = (str(cause).strip() or type(cause).__name__).splitlines()[0]
+        raise InputError(
+            f"could not fetch the weights of {name} after --backbones ({type(cause).__name__}: {first}). Without a "
+            f"network, copy the library's cache from a machine with one (timm: ~/.cache/huggingface, torchvision: "
+            f"~/.cache/torch). {_OTHERS}"
+        ) from error
     return backbone.to(device).eval()
 
 

@@ -198,6 +198,27 @@ def test_without_packages_backbones_must_be_named(monkeypatch):
         packaged()
 
 
+def test_weights_that_cannot_be_fetched_have_a_remedy_that_advise_takes(monkeypatch):
+    from frozen_det.models.backbone_sources.source import fetching
+
+    def offline(self):
+        with fetching("weights of resnet18"):
+            raise OSError("no network")
+
+    monkeypatch.setattr(FrozenBackbone, "init_weights", offline)
+    with pytest.raises(
+        InputError, match=r"of timm/resnet18.a1_in1k after --backbones \(OSError: no network\)"
+    ) as refused:
+        advice_module.loaded_backbone("timm/resnet18.a1_in1k", "cpu")
+    assert "--weights" not in str(refused.value) and "package:NAME" in str(refused.value)
+
+
+def test_a_network_without_weights_has_a_remedy_that_advise_takes():
+    with pytest.raises(InputError, match="got timm/resnet50t, for which its library has none") as refused:
+        advice_module.loaded_backbone("timm/resnet50t", "cpu")
+    assert "--weights" not in str(refused.value) and "package:NAME" in str(refused.value)
+
+
 @pytest.mark.parametrize(
     "seconds, probes, late",
     [
