@@ -4,9 +4,11 @@ A picture that cannot be drawn keeps its detections; what was left out, and why,
 """
 
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from itertools import count
 from pathlib import Path
 from typing import cast
+from unicodedata import normalize
 
 import numpy as np
 from PIL import Image
@@ -17,6 +19,8 @@ from .detections import Detections
 from .pictures import Picture, is_video
 from .predictions_file import PredictionsFile
 from .videos import VideoWriter
+
+_JSON = (".json", ".jsonl")
 
 
 class Written:
@@ -41,6 +45,7 @@ class Written:
         fps: float = 0.0,
     ):
         stem = "predictions" if video is None else names[video]
+        self._of_images = {_key(name) for file, name in names.items() if not is_video(file)}
         self._names, self._drawn_from, self._video = names, drawn_from, video
         self.undrawn: list[str] = []
         self.files = {
@@ -65,7 +70,11 @@ class Written:
     def add(self, name: str, picture: Picture, found: Detections) -> None:
         """Write what was found in a picture to the folder of this name."""
         file, written = cast(Path, self._video or picture.path), self.files[name]
-        stem = f"{self._names[file]}_{picture.frame}" if self._video else self._names[file]
+        stem = self._names[file]
+        if self._video:
+            stem = f"{stem}_{picture.frame}"
+            while _key(stem) in self._of_images:  # an image's panoptic map is called so
+                stem += "_frame"
         target, maps = written.path.parent / f"{stem}.jpg", None
         if found.panoptic is not None:
             maps = _write_panoptic(found, found.panoptic, target.with_name(f"{stem}_panoptic.png"))
@@ -80,6 +89,8 @@ class Written:
 def picture_names(files: list[Path], folders: Iterable[Path], drawn: bool) -> dict[Path, str]:
     """What the picture of each file is called, without suffix: its stem, with a number where another file has it.
 
+    No two images share a name, and no two videos, also where upper and lower case are one (macOS, Windows).
+
     Args:
         files: images and videos.
         folders: that pictures go to.
@@ -89,22 +100,60 @@ def picture_names(files: list[Path], folders: Iterable[Path], drawn: bool) -> di
         InputError: a picture would be written over one of the files.
     """
     names: dict[Path, str] = {}
-    taken = {False: set(), True: {"predictions"}}  # the json of the images is called so
-    for number, file in enumerate(files, start=1):
-        others = taken[is_video(file)]
-        names[file] = file.stem if file.stem not in others else f"{file.stem}_{number}"
-        others.add(names[file])
-    given = {file.resolve() for file in files}
-    for file, name in names.items():
-        always, where_drawn = ((), (".mp4",)) if is_video(file) else (("_panoptic.png",), (".jpg",))
-        ends = (*where_drawn, *always) if drawn else always
-        for target in (folder / f"{name}{end}" for folder in folders for end in ends):
-            if target.resolve() in given:
+    for videos in (False, True):
+        names |= _distinct([file for file in files if is_video(file) == videos], {"predictions"} if videos else set())
+    given = {_identity(file) for file in files} - {None}
+    for file in files:
+        for target in (folder / one for folder in folders for one in _written_for(file, names[file], drawn)):
+            if _identity(target) in given:
+                what = "what is found in" if target.suffix in _JSON else "the picture of"
                 raise InputError(
-                    f"expected another folder for what is drawn than {target.parent} (--out): the picture of {file} "
+                    f"expected another folder for what is drawn than {target.parent} (--out): {what} {file} "
                     f"would be written over {target}, which is one of the images."
                 )
     return names
+
+
+def _written_for(file: Path, name: str, drawn: bool) -> list[str]:
+    """What is, or may be, written when this file's turn comes; the panoptic maps of frames aside."""
+    stem = name if is_video(file) else "predictions"
+    pictures = [f"{name}.mp4" if is_video(file) else f"{name}.jpg"] * drawn
+    return [*pictures, *(f"{stem}{end}" for end in _JSON), *([] if is_video(file) else [f"{name}_panoptic.png"])]
+
+
+def _distinct(files: list[Path], taken: set[str]) -> dict[Path, str]:
+    """The stem of each file where it is the first to have it, else the stem with the first number that is free.
+
+    Args:
+        taken: what no file may be called, as :func:`_key` gives it.
+    """
+    own = {_key(file.stem) for file in files}  # a number must not make the name that another file has anyway
+    used, numbers = set(taken), dict.fromkeys(own, 2)
+    names = {}
+    for file in files:
+        key, name = _key(file.stem), file.stem
+        if key in used:
+            for number in count(numbers[key]):
+                name = f"{file.stem}_{number}"
+                if _key(name) not in own and _key(name) not in used:
+                    numbers[key] = number + 1
+                    break
+        used.add(_key(name))
+        names[file] = name
+    return names
+
+
+def _key(name: str) -> str:
+    """Equal for names that are one on some file system: of upper and lower case, of accents in one sign or two."""
+    return normalize("NFD", normalize("NFD", name).casefold())
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What a path leads to, whatever it is called; None where nothing is."""
+    with suppress(OSError):
+        found = path.stat()
+        return found.st_dev, found.st_ino
+    return None
 
 
 def _write_panoptic(found: Detections, panoptic: np.ndarray, target: Path) -> dict:
