@@ -4,6 +4,7 @@ Each becomes a :class:`Picture`, which knows its pixels in the colour order and 
 """
 
 import glob
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ from ..datasets.readers.conversion import IMAGE_SUFFIXES
 from ..errors import InputError, check_choice
 
 COLORS = ("bgr", "rgb")
+# Beside those of data sets. What this Pillow and OpenCV cannot decode (most know no HEIC) is said of each file.
+OTHER_SUFFIXES = (".gif", ".jp2", ".j2k", ".avif", ".heic", ".heif", ".jfif", ".jpe", ".ppm", ".pgm", ".pbm", ".pnm")
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv")
 
 
@@ -71,8 +74,8 @@ class Picture:
         """
         if self.path is None:
             return dict(img=self.pixels_bgr)
-        if not self.path.is_file():
-            raise InputError(f"expected an image file, but {self.path} does not exist.")
+        if not os.path.isfile(self.path):
+            raise InputError(f"expected an image file, but {self.path} {_instead(self.path)}.")
         try:
             fault = read_head(self.path).fault
         except OSError as error:
@@ -126,25 +129,29 @@ def is_video(path: str | Path) -> bool:
     return Path(path).suffix.lower() in VIDEO_SUFFIXES
 
 
-def image_files(arguments: Iterable[str | Path], suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> list[Path]:
+def image_files(arguments: Iterable[str | Path], more: tuple[str, ...] = ()) -> list[Path]:
     """The files of paths, folders and patterns, those of a folder or pattern by name.
+
+    What is called like an image, but is none (a link to nothing, a folder), is among them: it is refused by
+    name when its turn comes, as a damaged file is.
 
     Args:
         arguments: a file that is named is taken whatever its suffix.
-        suffixes: of the files of folders and patterns.
+        more: suffixes of the files of folders and patterns beside those of images.
 
     Raises:
-        InputError: a path or pattern where nothing is, a folder without an image.
+        InputError: a path or pattern where nothing is, a folder without an image or one that cannot be listed.
     """
+    suffixes = tuple(dict.fromkeys((*IMAGE_SUFFIXES, *OTHER_SUFFIXES, *more)))
     files: list[Path] = []
     for argument in arguments:
         path = Path(argument)
-        if path.is_file():
+        if os.path.isfile(path):
             files.append(path)
             continue
-        is_pattern = not path.is_dir() and glob.has_magic(str(argument))
+        is_pattern = not os.path.isdir(path) and not os.path.lexists(path) and glob.has_magic(str(argument))
         found = map(Path, glob.iglob(str(argument), recursive=True)) if is_pattern else _content(path)
-        images = sorted(one for one in found if one.suffix.lower() in suffixes and one.is_file())
+        images = sorted(one for one in found if one.suffix.lower() in suffixes)
         if not images:
             what = "that the pattern matches" if is_pattern else "in the folder"
             raise InputError(f"expected images {what} {argument}, got none (of {', '.join(suffixes)}).")
@@ -152,10 +159,25 @@ def image_files(arguments: Iterable[str | Path], suffixes: tuple[str, ...] = IMA
     return list(dict.fromkeys(files))
 
 
-def _content(folder: Path) -> Iterator[Path]:
-    if not folder.is_dir():
-        raise InputError(f"expected an image file, a folder or a pattern, but {folder} does not exist.")
-    return folder.iterdir()
+def _content(folder: Path) -> list[Path]:
+    if not os.path.isdir(folder):
+        raise InputError(f"expected an image file, a folder or a pattern, but {folder} {_instead(folder)}.")
+    try:
+        return list(folder.iterdir())
+    except OSError as error:
+        raise InputError(
+            f"expected a folder of images, but {folder} cannot be listed: {error.strerror}. Change its rights, or name "
+            "another one."
+        ) from error
+
+
+def _instead(path: Path) -> str:
+    """What is at a path where a file was expected."""
+    if os.path.isdir(path):
+        return "is a folder"
+    if os.path.islink(path):
+        return f"is a link to {os.readlink(path)}, where no file is"
+    return "is no file, but a pipe or a device" if os.path.exists(path) else "does not exist"
 
 
 def _of_pillow(image: Image.Image, number: int, turned: bool) -> np.ndarray:

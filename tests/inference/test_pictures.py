@@ -1,12 +1,15 @@
 """Images in any form become the same pixels, in the order in which they were given."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from frozen_det.datasets.images.pixels import PixelReader
 from frozen_det.errors import InputError
-from frozen_det.inference.pictures import image_files, pictures_of
+from frozen_det.inference.pictures import OTHER_SUFFIXES, Picture, image_files, pictures_of
 
 
 @pytest.fixture
@@ -54,9 +57,55 @@ def test_folders_and_patterns_give_their_images_by_name(folder):
     assert names(folder / "d[1].png") == ["d[1].png"]
 
 
+def test_what_is_called_like_an_image_is_in_the_list_and_refused_by_name(folder):
+    (folder / "broken.jpg").symlink_to("gone.jpg")
+    (folder / "loop.jpg").symlink_to("loop.jpg")
+    (folder / "d.jpg").mkdir()
+    os.mkfifo(folder / "pipe.jpg")
+    names = ["a.PNG", "b.png", "broken.jpg", "d.jpg", "loop.jpg", "pipe.jpg"]
+    for given in (folder, f"{folder}/*"):
+        assert [one.name for one in image_files([given])] == names
+    reasons = {
+        "broken.jpg": "is a link to gone.jpg, where no file is",
+        "d.jpg": "is a folder",
+        "loop.jpg": "is a link to loop.jpg",
+        "pipe.jpg": "is no file, but a pipe or a device",
+    }
+    for name, reason in reasons.items():
+        with pytest.raises(InputError, match=f"expected an image file, but .*{name} {reason}"):
+            Picture(folder / name).loaded()
+    (folder / "d[1].png").symlink_to("gone.jpg")
+    with pytest.raises(InputError, match=r"d\[1\].png is a link to gone.jpg"):
+        image_files([folder / "d[1].png"])
+
+
+@pytest.mark.parametrize("suffix", OTHER_SUFFIXES)
+def test_images_in_a_folder_are_those_that_can_be_named(suffix, tmp_path, pixels):
+    path = tmp_path / f"a{suffix}"
+    try:
+        Image.fromarray(pixels).save(path)
+    except (ValueError, OSError):  # this Pillow cannot write it
+        path.write_bytes(b"")
+    assert image_files([tmp_path]) == image_files([path]) == [path]
+    if path.stat().st_size:
+        assert PixelReader().rgb(path).shape == pixels.shape
+
+
+def test_a_folder_that_cannot_be_listed_is_refused_in_one_line(tmp_path, monkeypatch):
+    def refused(self):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    with pytest.raises(InputError, match="cannot be listed: Permission denied"):
+        image_files([tmp_path])
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
+        ("a" * 300 + ".jpg", "a.jpg does not exist"),
+        ("a\0.jpg", "does not exist"),
+        ("", "expected images in the folder"),
         ("gone.jpg", "gone.jpg does not exist"),
         ("gone/*.jpg", r"that the pattern matches gone/\*.jpg, got none"),
         (None, "got builtins.NoneType"),

@@ -68,6 +68,22 @@ def test_every_picture_that_is_counted_is_there_with_its_own_pixels(tmp_path, mo
     assert seen == pytest.approx({"a_3.jpg": 40, "a.jpg": 120, "a_2.jpg": 200}, abs=1)
 
 
+def test_what_is_left_out_of_a_folder_is_counted_and_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(program, "load_program", lambda path: ProgramDetector(Session(), path))
+    (tmp_path / "in/d.jpg").mkdir(parents=True)
+    (tmp_path / "in/v.mp4").mkdir()
+    (tmp_path / "in/broken.jpg").symlink_to("gone.jpg")
+    (tmp_path / "in/phone.heic").write_bytes(b"")
+    for name in ("a.jpg", "b.gif"):
+        Image.new("RGB", (16, 16)).save(tmp_path / "in" / name)
+    assert main(["predict", str(tmp_path / "in"), "--checkpoint", "d.onnx", "-o", str(tmp_path / "out")]) == 1
+    told = capsys.readouterr().out
+    assert "2 images" in told and "; 4 could not be read" in told
+    assert all(
+        f"left out: {tmp_path / 'in' / name}: " in told for name in ("d.jpg", "v.mp4", "broken.jpg", "phone.heic")
+    )
+
+
 def test_the_panoptic_map_of_a_frame_goes_over_no_image(tmp_path):
     video, image = Path("v.mp4"), Path("v_3.png")
     names = picture_names([video, image], [tmp_path], True)
