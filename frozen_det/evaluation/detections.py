@@ -116,26 +116,44 @@ class Detections:
         )
 
     @classmethod
-    def from_coco_results(cls, results: list[dict], where: str = "the results") -> "Detections":
+    def from_coco_results(
+        cls, results: list[dict], where: str = "the results", iou_type: str | None = None
+    ) -> "Detections":
         """From a COCO result list (``image_id``, ``category_id``, ``score``, ``bbox`` and/or ``segmentation``).
 
+        Args:
+            results: entries.
+            where: the file, for messages.
+            iou_type: what they are for: 'segm' needs masks, 'bbox' and 'proposal' boxes; None takes what there is.
+
         Raises:
-            InputError: an entry is no result, or lacks what the others have.
+            InputError: an entry is no result, or lacks what the others have or what is needed.
         """
-        with_masks = bool(results) and isinstance(results[0], dict) and "segmentation" in results[0]
-        faults = ((number, _result_fault(result, with_masks)) for number, result in enumerate(results))
+        first = results[0] if results and isinstance(results[0], dict) else {}
+        with_masks = iou_type == "segm" or "segmentation" in first
+        with_boxes = None  # masks are judged without
+        if iou_type != "segm":
+            with_boxes = iou_type is not None or "bbox" in first or not with_masks
+        faults = ((number, _result_fault(one, with_boxes, with_masks)) for number, one in enumerate(results))
         found = next((fault for fault in faults if fault[1]), None)
         if found is None and with_masks:
             found = next(run_length_faults([result["segmentation"] for result in results]), None)
+        if found is None:
+            try:
+                boxes = np.array([result.get("bbox", _NO_BOX) for result in results], np.float64).reshape(-1, 4)
+                scores = np.array([result["score"] for result in results], np.float64)
+            except OverflowError:
+                found = next((number, fault) for number, one in enumerate(results) if (fault := _beyond_floats(one)))
         if found:
+            kind = {None: "bbox or segmentation", "segm": "segmentation"}.get(iou_type, "bbox")
             raise InputError(
-                f"expected a list of COCO results (image_id, category_id, score, and bbox or "
-                f"segmentation), got {found[1]} in entry {found[0]} of {where}; store them again"
+                f"expected a list of COCO results (image_id, category_id, score, and {kind}), got {found[1]} in entry "
+                f"{found[0]} of {where}; store them again"
             )
         return cls(
             image_ids=id_column([result["image_id"] for result in results]),
-            boxes_xywh=np.array([result.get("bbox", _NO_BOX) for result in results], np.float64).reshape(-1, 4),
-            scores=np.array([result["score"] for result in results], np.float64),
+            boxes_xywh=boxes,
+            scores=scores,
             category_ids=id_column([result["category_id"] for result in results]),
             masks=[result["segmentation"] for result in results] if with_masks else None,
         )
@@ -234,8 +252,8 @@ _NO_BOX = (0.0, 0.0, 0.0, 0.0)
 _NUMBERS = (int, float)
 
 
-def _result_fault(result, with_masks: bool) -> str | None:
-    """What keeps an entry from being a COCO result, as text."""
+def _result_fault(result, with_boxes: bool | None, with_masks: bool) -> str | None:
+    """What keeps an entry from being a COCO result with what the list has, as text."""
     if not isinstance(result, dict):
         return f"{result!r:.40}"
     for key in ("image_id", "category_id"):
@@ -243,12 +261,22 @@ def _result_fault(result, with_masks: bool) -> str | None:
             return f"{key} {result.get(key)!r:.40}"
     if type(result.get("score")) not in _NUMBERS:
         return f"score {result.get('score')!r:.40}"
-    box = result.get("bbox", None if not with_masks else _NO_BOX)
+    if with_boxes is not None and with_boxes != ("bbox" in result):
+        return "no bbox" if with_boxes else "a bbox, unlike the first entry"
+    box = result.get("bbox", _NO_BOX)
     if not (isinstance(box, list | tuple) and len(box) == 4 and all(type(side) in _NUMBERS for side in box)):
         return f"bbox {box!r:.60}"
     if with_masks != ("segmentation" in result):
-        return f"{'no ' if with_masks else 'a '}segmentation, unlike the first entry"
+        return "no segmentation" if with_masks else "a segmentation, unlike the first entry"
     return "polygons instead of run lengths" if with_masks and isinstance(result["segmentation"], list) else None
+
+
+def _beyond_floats(result: dict) -> str | None:
+    """The score or box of an entry with a whole number that no float holds, as text."""
+    for key, numbers in (("score", [result["score"]]), ("bbox", result.get("bbox", _NO_BOX))):
+        if any(type(one) is int and abs(one) >= 2**1023 for one in numbers):
+            return f"{key} {result[key]!r:.60}"
+    return None
 
 
 def _joined(arrays, empty_shape, dtype=np.float64) -> np.ndarray:

@@ -1,9 +1,11 @@
 """Columns of detections: joined, limited, cleaned, and back to COCO lists without losing a digit."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from frozen_det.errors import InputError
 from frozen_det.evaluation.detections import Detections, PackedMasks
 
 from .conftest import make_detections
@@ -83,3 +85,35 @@ def test_coco_lists_bring_back_the_same_columns(coco128):
     masks = detections.to_coco_results("segm")
     assert "bbox" not in masks[0] and Detections.from_coco_results(masks).masks == detections.masks
     assert Detections.from_coco_results([]).to_coco_results("bbox") == []
+
+
+BOX = {"image_id": 1, "category_id": 1, "score": 0.5, "bbox": [1, 2, 3, 4]}
+MASK = {"image_id": 1, "category_id": 1, "score": 0.5, "segmentation": {"size": [2, 3], "counts": [6]}}
+
+
+@pytest.mark.parametrize(
+    "results, iou_type, message",
+    [
+        ([BOX, {**BOX, "score": 10**400}], None, r"got score 1000+ in entry 1 of a\.json"),
+        ([BOX, {**BOX, "bbox": [1, 2, -(10**400), 4]}], None, r"got bbox \[1, 2, -1000+ in entry 1"),
+        ([{**MASK, "score": 10**400}], "segm", "got score 1000+ in entry 0"),
+        ([{**BOX, "score": True}], None, "got score True"),
+        ([{**BOX, "bbox": [True, 2, 3, 4]}], None, "got bbox"),
+        ([BOX, BOX], "segm", r"score, and segmentation\), got no segmentation in entry 0"),
+        ([MASK], "bbox", r"score, and bbox\), got no bbox in entry 0"),
+        ([MASK], "proposal", "got no bbox in entry 0"),
+        ([{**BOX, **MASK}, MASK], None, "got no bbox in entry 1"),
+        ([MASK, {**BOX, **MASK}], None, "got a bbox, unlike the first entry in entry 1"),
+        ([BOX, {**BOX, **MASK}], None, "got a segmentation, unlike the first entry in entry 1"),
+        ([{**BOX, **MASK}, BOX], None, "got no segmentation in entry 1"),
+    ],
+)
+def test_what_is_no_result_or_lacks_what_is_needed_is_refused_by_entry(results, iou_type, message):
+    with pytest.raises(InputError, match=message):
+        Detections.from_coco_results(results, "a.json", iou_type)
+
+
+def test_lists_of_masks_may_hold_boxes_too():
+    assert len(Detections.from_coco_results([MASK, {**BOX, **MASK}], iou_type="segm")) == 2
+    assert Detections.from_coco_results([{**BOX, **MASK}], iou_type="bbox").boxes_xywh.tolist() == [[1, 2, 3, 4]]
+    assert Detections.from_coco_results([], iou_type="segm").masks == []
