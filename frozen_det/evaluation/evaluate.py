@@ -6,12 +6,15 @@ truth lacks, and masks of another size than their image.
 """
 
 import logging
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any, NoReturn
 
 import numpy as np
 
 from ..errors import InputError, closest
 from .accumulated import MISSING, coco_numbers, frequency_group, lvis_numbers, per_class_numbers, proposal_numbers
+from .detections import Detections
 from .engines import NO_LIMIT, Protocol
 
 COCO_LIMITS = (1, 10, 100)
@@ -19,6 +22,16 @@ PROPOSAL_LIMITS = (100, 300, 1000)
 LVIS_LIMIT = 300
 NO_CATEGORY = None
 IOU_TYPES = ("bbox", "segm", "proposal")
+# The keyword arguments of evaluate_detections, with their defaults.
+SETTINGS = dict(
+    federated=False,
+    iou_types=("bbox",),
+    image_ids=None,
+    category_ids=None,
+    iou_thresholds=None,
+    max_detections=None,
+    fixed_ap=False,
+)
 FIXED_AP_PER_CATEGORY = 10_000  # arXiv 2102.01066, section 4: detections per class over the whole data set
 
 
@@ -78,23 +91,43 @@ def evaluate_detections(
         max_detections: iou_type -> limits per image, ascending; a type that is not named has the protocol's own.
         fixed_ap: LVIS only: also the numbers ``fixed_AP...``, with no limit per image and the best 10,000 of each
             category (arXiv 2102.01066).
+
+    Raises:
+        InputError: a setting of another kind, none of the images or categories, detections without what an iou type
+            needs.
     """
+    settings = checked_settings(
+        dict(
+            federated=federated,
+            iou_types=iou_types,
+            image_ids=image_ids,
+            category_ids=category_ids,
+            iou_thresholds=iou_thresholds,
+            max_detections=max_detections,
+            fixed_ap=fixed_ap,
+        )
+    )
+    federated, iou_types, fixed_ap = (settings[key] for key in ("federated", "iou_types", "fixed_ap"))
+    by_type = _by_type(detections, iou_types)
     truth = engine.truth
-    _check_settings(iou_types, federated, iou_thresholds, max_detections, fixed_ap)
+    if not truth.category_ids:
+        raise InputError(
+            f"expected at least one category in {truth.where} (categories), got none: nothing would be judged; add them"
+        )
+    image_ids, category_ids = settings["image_ids"], settings["category_ids"]
     images = np.unique(truth.image_numbers(truth.image_ids if image_ids is None else image_ids)).tolist()
     numbers = np.unique(truth.category_numbers(truth.category_ids if category_ids is None else category_ids)).tolist()
     categories = [truth.categories[number - 1] for number in numbers]
     result = Evaluation({}, {}, engine.label, len(images), notes=list(truth.notes))
-    by_type = detections if isinstance(detections, dict) else dict.fromkeys(iou_types, detections)
     for iou_type in iou_types:
-        limits = (max_detections or {}).get(iou_type) or limits_of(iou_type, federated)
+        limits = (settings["max_detections"] or {}).get(iou_type) or limits_of(iou_type, federated)
         protocol = Protocol(
             iou_type="segm" if iou_type == "segm" else "bbox",
             federated=federated,
             max_detections=tuple(sorted(set(limits))),
             images=tuple(images),
             categories=tuple(numbers),
-            iou_thresholds=None if iou_thresholds is None else tuple(iou_thresholds),
+            iou_thresholds=None if settings["iou_thresholds"] is None else tuple(settings["iou_thresholds"]),
             with_categories=iou_type != "proposal",
         )
         if iou_type == "segm":
@@ -112,31 +145,96 @@ def evaluate_detections(
     return result
 
 
-def _check_settings(iou_types, federated: bool, iou_thresholds, max_detections, fixed_ap: bool) -> None:
-    """What a caller may have mistyped: kinds, thresholds, limits."""
-    known = IOU_TYPES[:2] if federated else IOU_TYPES
-    if isinstance(iou_types, str) or not iou_types or not all(one in known for one in iou_types):
-        raise InputError(f"expected iou_types as a list of {', '.join(known)}, got {iou_types!r}")
-    if fixed_ap and not federated:
-        raise InputError("expected fixed_ap with LVIS's rules alone, got it with COCO's (fixed_ap=True)")
-    if iou_thresholds is not None:
-        check_iou_thresholds(iou_thresholds, "iou_thresholds")
-    for iou_type, limits in (max_detections or {}).items():
-        check_limits(limits, f"max_detections[{iou_type!r}]")
+def checked_settings(settings: Mapping[str, Any], where: str = " ({}=...)") -> dict[str, Any]:
+    """Settings of :func:`evaluate_detections` as plain lists and numbers.
+
+    Args:
+        settings: all of :data:`SETTINGS`.
+        where: with the key filled in, what follows the value in a message.
+
+    Raises:
+        InputError: one is of another kind, or names nothing to evaluate.
+    """
+    found = dict(settings)
+    for key in ("federated", "fixed_ap"):
+        if not isinstance(found[key], bool | int | np.bool_) or found[key] not in (0, 1):
+            _refuse(key, "True or False", found[key], where)
+        found[key] = bool(found[key])
+    known = IOU_TYPES[:2] if found["federated"] else IOU_TYPES
+    iou_types = _listed(found["iou_types"])
+    if not iou_types or not all(isinstance(one, str) and one in known for one in iou_types):
+        _refuse("iou_types", f"a list of {', '.join(known)}", found["iou_types"], where)
+    found["iou_types"] = list(dict.fromkeys(iou_types))
+    if found["fixed_ap"] and not found["federated"]:
+        raise InputError(f"expected fixed_ap with LVIS's rules alone, got True with COCO's{where.format('fixed_ap')}")
+    for key in ("image_ids", "category_ids"):
+        ids = None if found[key] is None else _listed(found[key])
+        if found[key] is not None and (not ids or not all(type(one) in (int, str) for one in ids)):
+            what = "a list of ids of the annotation file, at least one, or None for all"
+            _refuse(key, what, found[key], where)
+        found[key] = ids
+    if found["iou_thresholds"] is not None:
+        found["iou_thresholds"] = check_iou_thresholds(found["iou_thresholds"], "iou_thresholds", where)
+    limits = found["max_detections"]
+    if limits is not None:
+        if not isinstance(limits, Mapping) or not all(one in IOU_TYPES for one in limits):
+            what = f"limits per image by {', '.join(IOU_TYPES)}, as {{'bbox': [1, 10, 100]}}"
+            _refuse("max_detections", what, limits, where)
+        found["max_detections"] = {
+            one: check_limits(values, f"max_detections[{one!r}]", where) for one, values in limits.items()
+        }
+    return found
 
 
-def check_iou_thresholds(values, key: str) -> None:
-    """Refuse IoU thresholds that are no numbers in (0, 1], or none at all."""
-    values = list(values)
-    if not values or not all(isinstance(one, int | float) and 0 < one <= 1 for one in values):
-        raise InputError(f"expected {key} as numbers above 0 and up to 1, got {values}")
+def check_iou_thresholds(values, key: str, where: str = "") -> list[float]:
+    """IoU thresholds as a list; refuses those that are no numbers in (0, 1], or none at all."""
+    listed = _listed(values)
+    if not listed or not all(type(one) in (int, float) and 0 < one <= 1 for one in listed):
+        _refuse(key, "numbers above 0 and up to 1", values if listed is None else listed, where)
+    return listed
 
 
-def check_limits(values, key: str) -> None:
-    """Refuse detection limits that are no whole numbers from 1 on."""
-    values = list(values)
-    if not values or not all(type(one) is int and one > 0 for one in values):
-        raise InputError(f"expected {key} as whole numbers from 1 on, got {values}")
+def check_limits(values, key: str, where: str = "") -> list[int]:
+    """Detection limits as a list; refuses those that are no whole numbers from 1 on."""
+    listed = _listed(values)
+    if not listed or not all(type(one) is int and 0 < one <= NO_LIMIT for one in listed):
+        what = f"whole numbers from 1 on, up to {NO_LIMIT}, which no image reaches"
+        _refuse(key, what, values if listed is None else listed, where)
+    return listed
+
+
+def _listed(values) -> list | None:
+    """The members of a list, array, set or iterator, as Python has them; None of anything else."""
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+        return None
+    if isinstance(values, np.ndarray) and values.ndim != 1:
+        return None
+    return [one.item() if isinstance(one, np.generic) else one for one in values]
+
+
+def _refuse(key: str, wanted: str, got, where: str) -> NoReturn:
+    raise InputError(f"expected {key} as {wanted}, got {got!r:.80}{where.format(key)}")
+
+
+def _by_type(detections, iou_types: list[str]) -> dict[str, Detections]:
+    """The detections of each kind, with what the kind needs."""
+    by_type = dict(detections) if isinstance(detections, Mapping) else dict.fromkeys(iou_types, detections)
+    for iou_type in iou_types:
+        found = by_type.get(iou_type)
+        if not isinstance(found, Detections):
+            got = f"a {type(found).__name__}" if iou_type in by_type else f"only those of {list(by_type)}"
+            raise InputError(
+                f"expected Detections of {iou_type!r}, got {got} (detections); Detections.from_coco_results makes them "
+                "of a COCO result list"
+            )
+        if iou_type == "segm" and found.masks is None:
+            if len(found):
+                raise InputError(
+                    f"expected detections with masks, because 'segm' is evaluated, got {len(found)} boxes alone "
+                    "(detections); evaluate 'bbox'"
+                )
+            by_type[iou_type] = replace(found, masks=[])
+    return by_type
 
 
 def _with_ids(counts, truth):
