@@ -6,16 +6,17 @@
 """
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, closest
 from ..weights.atomic_write import write_text
 from .detections import Detections
 from .engines import open_engine
-from .evaluate import Evaluation, evaluate_detections
+from .evaluate import SETTINGS, Evaluation, checked_settings, evaluate_detections
 
 FORMAT = "frozen_det evaluation 1"
 
@@ -36,16 +37,25 @@ def evaluate_stored(
         all numbers, ``numbers["bbox"]["mAP"]`` as a share of 1, with notes on what was dropped.
 
     Raises:
-        InputError: nothing is stored under ``prefix``, or the annotation file is gone.
+        InputError: nothing is stored under ``prefix``, the annotation file is gone, or an argument is of another kind.
     """
+    if not isinstance(engine, str):
+        raise InputError(f"expected the name of an engine, or 'auto', got {engine!r:.60} (engine=...)")
+    if ann_file is not None and (not isinstance(ann_file, str | os.PathLike) or not str(ann_file)):
+        raise InputError(
+            f"expected the path of an annotation json, got {ann_file!r:.60} (ann_file=...); None takes the one that "
+            "was used"
+        )
+    for name in changes:
+        if name not in SETTINGS:
+            raise InputError(
+                f"expected settings among {', '.join(SETTINGS)}, got {name!r} (evaluate_stored); "
+                f"{closest(name, SETTINGS)}".rstrip("; ")
+            )
     record = read_record(prefix)
-    settings = dict(record["settings"])
-    unknown = [name for name in changes if name not in settings]
-    if unknown:
-        raise InputError(f"expected settings among {sorted(settings)}, got {unknown[0]!r} (evaluate_stored)")
-    settings.update(changes)
+    settings = checked_settings(record["settings"] | changes, " (evaluate_stored: {}=...)")
     truth = ann_file or record["ann_file"] or _path(prefix, "gt")
-    if not Path(truth).exists():
+    if not os.path.exists(truth):
         raise InputError(
             f"expected the annotation file of these detections, got none at {truth} "
             f"({_path(prefix, 'evaluation')}); give ann_file=..."
@@ -53,7 +63,7 @@ def evaluate_stored(
     opened = open_engine(str(truth), federated=settings["federated"], name=engine)
     stored, notes = {}, []
     for iou_type in settings["iou_types"]:
-        found = read_results(_path(prefix, "segm" if iou_type == "segm" else "bbox"))
+        found = read_results(_path(prefix, "segm" if iou_type == "segm" else "bbox"), iou_type)
         stored[iou_type] = found.finite()
         if len(stored[iou_type]) < len(found):
             notes.append(
@@ -77,7 +87,7 @@ def write_stored(
 
     Args:
         prefix: path without suffix; its folder is made.
-        settings: keyword arguments of evaluate_detections.
+        settings: keyword arguments of evaluate_detections; those that are not given are stored with their defaults.
         ann_file: the annotation file, or None with ``ground_truth`` as a COCO dict.
         evaluation: the numbers, or None when nothing was evaluated.
     """
@@ -91,7 +101,7 @@ def write_stored(
     record = {
         "format": FORMAT,
         "ann_file": ann_file and str(Path(ann_file).absolute()),
-        "settings": settings,
+        "settings": SETTINGS | settings,
         "evaluation": evaluation and evaluation.to_json(),
     }
     written.append(_write(_path(prefix, "evaluation"), record))
@@ -99,24 +109,56 @@ def write_stored(
 
 
 def read_record(prefix) -> dict:
-    """What ``PREFIX.evaluation.json`` holds: format, ann_file, settings, evaluation."""
+    """What ``PREFIX.evaluation.json`` holds: format, ann_file, settings, evaluation.
+
+    Raises:
+        InputError: there is none, or its annotation file or a setting is of another kind.
+    """
+    if not isinstance(prefix, str | os.PathLike):
+        raise InputError(f"expected the prefix of stored detections as a path, got {prefix!r:.60} (prefix)")
     path = _path(prefix, "evaluation")
-    if not path.exists():
+    if not os.path.exists(path):
         raise InputError(
             f"expected stored detections, got no {path}; store them with outfile_prefix={str(prefix)!r} in the metric"
         )
     record = _read_json(path, f"a record {FORMAT!r}")
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         got = record.get("format") if isinstance(record, dict) else record
-        raise InputError(f"expected {FORMAT!r}, got {got!r:.60} in {path} (format)")
+        raise InputError(f"expected {FORMAT!r}, got {got!r:.60} in {path} (format); name what a metric stored")
+    _check_record(record, path)
     return record
 
 
-def read_results(path) -> Detections:
+def _check_record(record: dict, path: Path) -> None:
+    again = "store the detections again"
+    ann_file, settings = record.get("ann_file", 0), record.get("settings")
+    if ann_file is not None and (not isinstance(ann_file, str) or not ann_file):
+        got = "none" if "ann_file" not in record else f"{ann_file!r:.60}"
+        raise InputError(
+            f"expected the path of the annotation file, or null where it is stored beside, got {got} in {path} "
+            f"(ann_file); {again}, or correct it"
+        )
+    if not isinstance(settings, dict):
+        got = "none" if "settings" not in record else f"{settings!r:.60}"
+        raise InputError(f"expected the settings {', '.join(SETTINGS)}, got {got} in {path} (settings); {again}")
+    for key in (*SETTINGS, *settings):
+        if key not in settings or key not in SETTINGS:
+            got = f"no {key}" if key not in settings else f"{key!r:.40}"
+            raise InputError(
+                f"expected the settings {', '.join(SETTINGS)}, got {got} in {path} (settings.{key:.40}); {again}"
+            )
+    checked_settings(settings, f" in {str(path).replace('{', '{{').replace('}', '}}')} (settings.{{}}); {again}")
+
+
+def read_results(path, iou_type: str = "bbox") -> Detections:
     """Read one COCO result list.
 
+    Args:
+        path: of the json.
+        iou_type: what it is read for: 'segm' needs masks, others boxes.
+
     Raises:
-        InputError: there is none, or an entry of it is no result.
+        InputError: there is none, or an entry of it is no result, or lacks what is needed.
     """
     results = _read_json(Path(path), "a COCO result list")
     if not isinstance(results, list):
@@ -124,7 +166,7 @@ def read_results(path) -> Detections:
             f"expected a list of COCO results, got a {type(results).__name__} in {path}; name a result "
             "file, not an annotation file"
         )
-    return Detections.from_coco_results(results, str(path))
+    return Detections.from_coco_results(results, str(path), iou_type)
 
 
 def _read_json(path: Path, what: str):
