@@ -36,8 +36,9 @@ HOST = {
     "mmdet": ("onedl-mmdetection", "mmdet"),
 }
 INSTALL = {
-    "onedl": "pip install -c constraints.txt 'frozen-det[onedl,quickstart]'",
-    "openmmlab": "pip install -c constraints-openmmlab.txt 'frozen-det[openmmlab,quickstart]'",
+    "onedl": "pip install -c constraints.txt 'frozen-det[onedl,quickstart]'  # the file is in the repository",
+    "openmmlab": "pip install -c constraints-openmmlab.txt 'frozen-det[openmmlab,quickstart]'  "
+    "# the file is in the repository",
 }
 REINSTALL = "pip install --no-cache-dir --force-reinstall --no-deps onedl-mmdetection onedl-mmcv onedl-mmengine"
 _NO_STARTUP = "no start-up file: mmdet's own tools run by `frozen-det run -- python tools/train.py ...`"
@@ -140,7 +141,7 @@ def examine() -> dict:
     broken = any(found.broken for found in findings)
     advice = [f"{found.what}. Type: {found.type_this}" for found in findings]
     if versions["onnxruntime"] is None and not broken:
-        advice.append("only for ONNX export. Type: pip install onnx onnxruntime onnxscript")
+        advice.append("only for ONNX. Type: pip install 'frozen-det[export]'")
     if not on_gpu and not broken:
         advice.append(
             "on a CPU this spares the system time of giving large buffers back after each step (glibc). "

@@ -1,7 +1,7 @@
 """Export the backbone of a trained model: a weights file with its card, or a program (ONNX, torch.export); checked.
 
-frozen-det export quickstart work_dirs/quickstart/epoch_10.pth -o backbone.safetensors
-frozen-det export quickstart work_dirs/quickstart/epoch_10.pth -o backbone.onnx
+frozen-det export quickstart work_dirs/quickstart/epoch_8.pth -o backbone.safetensors
+frozen-det export quickstart work_dirs/quickstart/epoch_8.pth -o backbone.onnx
 With --with, several detectors on one frozen backbone: -o is a folder that gets backbone.onnx and one file a detector.
 """
 

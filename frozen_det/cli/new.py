@@ -1,4 +1,4 @@
-"""Write a small config of one's own: a base, what the arguments set, and as comments what the base has.
+"""Write a small config of your own: a base, what the arguments set, and as comments what the base has.
 
 frozen-det new my.py
 frozen-det new my.py --from custom_coco --data my/data --epochs 30 --backbone timm/convnext_tiny.fb_in22k

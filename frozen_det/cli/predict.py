@@ -3,7 +3,7 @@
 The json has the category ids of the training data's annotation file, and masks as run lengths. A video gets its own,
 with the number and time of each frame, beside an annotated copy.
 
-    frozen-det predict photo.jpg --checkpoint work_dirs/quickstart/best.pth -o out
+    frozen-det predict photo.jpg --checkpoint work_dirs/quickstart/epoch_8.pth -o out
     frozen-det predict 'photos/**/*.jpg' --checkpoint best.pth --classes bird boat --no-pictures -o out
     frozen-det predict harbour.mp4 --checkpoint best.pth --batch 8 -o out
     frozen-det predict aerial.tif --checkpoint best.pth --tile 1024 -o out

@@ -59,8 +59,8 @@ def train(
         resume: ``"auto"`` continues from the newest checkpoint of `work_dir`, if it has one; a path from that file or
             folder; None begins again.
         seed: of the run; by default the config's.
-        amp: automatic mixed precision: on a GPU in float16, or in bfloat16 where ``optim_wrapper.dtype`` says so; on a
-            CPU in bfloat16.
+        amp: automatic mixed precision: float16 with a loss scale on a GPU, bfloat16 on a CPU. For bfloat16 on a GPU
+            give `options` the ``optim_wrapper.type`` ``frozen_det.AutocastOptimWrapper`` instead.
         validation_loss: compute the loss on the validation images too, at every validation; it costs as much again.
         launcher: how the processes were started: ``none``, ``pytorch`` (torchrun), ``slurm`` or ``mpi``.
         fraction: share of the training images, in (0, 1]; every class keeps at least one image. None takes all.
