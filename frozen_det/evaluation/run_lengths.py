@@ -10,7 +10,21 @@ from itertools import chain
 import numpy as np
 
 _BEYOND = 1e300
+_FARTHEST = 1e6  # px
+_MOST_PIXELS = 2**32 - 1  # evaluators hold runs in 32 bits
 _AT_ONCE = 2000  # masks decoded together: what they take stays in the processor's cache
+
+
+def farthest_point(size_hw) -> float:
+    """How far from 0 a polygon's coordinates may lie, in px: ten times the image's longer side and 1000 more.
+
+    pycocotools walks along every edge in steps of a fifth of a pixel: a stray coordinate of 1e9 takes it minutes and
+    gigabytes, one of 1e12 crashes it.
+
+    Args:
+        size_hw: None where it is not known.
+    """
+    return _FARTHEST if size_hw is None else min(10.0 * max(size_hw) + 1000, _FARTHEST)
 
 
 def run_length(segmentation, size_hw: tuple[int, int]) -> dict:
@@ -40,7 +54,7 @@ def segmentation_fault(segmentation, size_hw: tuple[int, int] | None) -> str | N
         size_hw: the image's size in px; None where it is not known.
     """
     if isinstance(segmentation, list):
-        return _polygon_fault(segmentation)
+        return _polygon_fault(segmentation, farthest_point(size_hw))
     if not isinstance(segmentation, dict) or "counts" not in segmentation:
         return f"neither polygons nor run lengths with 'counts': {segmentation!r:.60}"
     size = segmentation.get("size")
@@ -55,6 +69,8 @@ def segmentation_fault(segmentation, size_hw: tuple[int, int] | None) -> str | N
         return f"the run {min(runs)} below 0"
     if sum(runs) != size[0] * size[1]:
         return f"runs that sum up to {sum(runs)} instead of {size[0]} x {size[1]} = {size[0] * size[1]}"
+    if size[0] * size[1] > _MOST_PIXELS:
+        return f"run lengths of {size[0]} x {size[1]} pixels, more than the {_MOST_PIXELS} that evaluators can count"
     return None
 
 
@@ -138,15 +154,22 @@ def plain_numbers(lists: list) -> np.ndarray | None:
     return joined if (np.abs(joined) < _BEYOND).all() else None  # NaN fails too
 
 
-def are_plain_polygons(segmentations: list) -> bool:
-    """Whether these lists are polygons in none of which :func:`segmentation_fault` finds a fault."""
+def are_plain_polygons(segmentations: list, farthest: float) -> bool:
+    """Whether these lists are polygons in none of which :func:`segmentation_fault` finds a fault.
+
+    Args:
+        farthest: the least :func:`farthest_point` of their images, in px.
+    """
     polygons = list(chain.from_iterable(segmentations))
     if not {list}.issuperset(map(type, polygons)):
         return False
-    return all(size >= 6 and size % 2 == 0 for size in set(map(len, polygons))) and plain_numbers(polygons) is not None
+    if any(size < 6 or size % 2 for size in set(map(len, polygons))):
+        return False
+    numbers = plain_numbers(polygons)
+    return numbers is not None and bool((np.abs(numbers) <= farthest).all())
 
 
-def _polygon_fault(polygons: list) -> str | None:
+def _polygon_fault(polygons: list, farthest: float) -> str | None:
     if not polygons:
         return "no polygon"
     for polygon in polygons:
@@ -154,6 +177,8 @@ def _polygon_fault(polygons: list) -> str | None:
             return f"a polygon that is not a list of x, y from three corners on: {polygon!r:.60}"
         if not are_finite(polygon):
             return f"a polygon with something else than finite numbers: {polygon!r:.60}"
+        if max(map(abs, polygon)) > farthest:
+            return f"a polygon with the coordinate {max(polygon, key=abs):.6g}, far from the image: {polygon!r:.60}"
     return None
 
 
@@ -175,6 +200,8 @@ def _runs(counts) -> list[int] | None:
             return None
         value |= (bits & 31) << shift
         shift += 5
+        if shift > 50:  # more than any image has pixels
+            return None
         if bits & 32:
             continue
         if bits & 16:

@@ -12,7 +12,7 @@ from ..errors import InputError, closest
 from ..text_files import read_json
 from .accumulated import frequency_group
 from .entries import Entries
-from .run_lengths import are_finite, are_plain_polygons, plain_numbers, segmentation_fault
+from .run_lengths import are_finite, are_plain_polygons, farthest_point, plain_numbers, segmentation_fault
 
 FEDERATED_LISTS = ("neg_category_ids", "not_exhaustive_category_ids")
 
@@ -111,7 +111,10 @@ def _check_objects(annotations: "_Objects", size_hw_of: dict) -> None:
             all_good=lambda values: {int}.issuperset(map(type, values)) and {0, 1}.issuperset(values),
         )
     masks = [one.get("segmentation") for one in annotations.entries]
-    polygons_are_good = are_plain_polygons([mask for mask in masks if type(mask) is list and mask])
+    sizes_hw = [size_hw_of.get(one["image_id"]) for one in annotations.entries]
+    polygons_are_good = are_plain_polygons(
+        [mask for mask in masks if type(mask) is list and mask], min(map(farthest_point, set(sizes_hw)), default=0)
+    )
     faults = {}
 
     def has_mask_or_none(one) -> bool:

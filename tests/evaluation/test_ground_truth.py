@@ -165,6 +165,10 @@ REFUSED = {
     "an object twice": (lambda t: t["annotations"][2].update(id=0), "each id in 'annotations' once"),
     "no image": (lambda t: t.update(images=[], annotations=[]), "at least one image"),
     "four numbers as polygon": (lambda t: t["annotations"][2].update(segmentation=[[1, 2, 3, 4]]), "three corners"),
+    "a point far away": (
+        lambda t: t["annotations"][2].update(segmentation=[[1, 1, 1e9, 1, 1e9, 5]]),
+        r"annotations\[2\].*the coordinate 1e\+09, far from the image",
+    ),
     "runs that do not fill": (
         lambda t: t["annotations"][2].update(segmentation={"size": HW, "counts": [5, 5]}),
         "sum up to 10 instead of 40 x 60",

@@ -1,11 +1,18 @@
 """Masks that would be read beyond their end, or for ever, are told from valid ones, singly and many at once."""
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from frozen_det.evaluation.run_lengths import run_length_faults, segmentation_fault
+from frozen_det.evaluation.run_lengths import (
+    are_plain_polygons,
+    farthest_point,
+    run_length_faults,
+    segmentation_fault,
+)
 
 
 def encoded(mask: np.ndarray) -> dict:
@@ -62,6 +69,23 @@ def test_large_run_lengths_are_read_as_they_were_written(counts):
 def test_sizes_beyond_any_image_are_faults_not_overflows():
     ((row, fault),) = run_length_faults([{"size": [2**40, 2**40], "counts": "1"}])
     assert row == 0 and "instead of" in fault
+    assert "more than" in segmentation_fault({"size": [2**17, 2**16], "counts": [2**33]}, (2**17, 2**16))
+
+
+def test_a_value_that_never_ends_is_refused_without_reading_on():
+    start = time.perf_counter()
+    assert "no run lengths" in segmentation_fault({"size": [9, 9], "counts": "o" * 1_000_000}, (9, 9))
+    assert time.perf_counter() - start < 1
+
+
+@pytest.mark.parametrize("far", [1e9, -1e12, 1e299])
+@pytest.mark.parametrize("size_hw", [None, (9, 9)])
+def test_a_coordinate_far_from_the_image_is_a_fault(far, size_hw):
+    polygons = [[1, 1, 5, 1, far, 5]]
+    assert "far from the image" in segmentation_fault(polygons, size_hw)
+    assert not are_plain_polygons([polygons], farthest_point(size_hw))
+    assert segmentation_fault([[1, 1, 1090, 1, 5, 5]], size_hw) is None
+    assert are_plain_polygons([[[1, 1, 1090, 1, 5, 5]]], farthest_point(size_hw))
 
 
 @pytest.mark.parametrize(

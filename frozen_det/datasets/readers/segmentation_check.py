@@ -1,9 +1,9 @@
 """Masks of COCO json, checked before a rasteriser sees them: polygons of at least three points, run lengths that fill
 their image.
 
-Refused: polygons that are none, an object without a single one, run lengths that are negative or do not add up to the
-image, masks that are empty or outside their boxes. A part of fewer than three points beside a whole polygon
-is left out and counted.
+Refused: polygons that are none, an object without a single one, points far from the image, run lengths that are
+negative or do not add up to the image, masks that are empty or outside their boxes. A part of fewer than three points
+beside a whole polygon is left out and counted.
 """
 
 import math
@@ -13,7 +13,7 @@ from itertools import chain
 import numpy as np
 
 from ...evaluation.entries import Entries
-from ...evaluation.run_lengths import run_length_faults
+from ...evaluation.run_lengths import farthest_point, run_length_faults
 from .polygons import segmentation_box
 
 NO_AREA = "parts of masks of fewer than three points"
@@ -39,7 +39,8 @@ def check_segmentations(annotations: list[dict], sizes: dict, path, notes: Count
     Raises:
         InputError: naming file and entry.
     """
-    bad, polygons, runs = [], [], []
+    bad, far, polygons, runs = [], [], [], []
+    farthest = {image_id: farthest_point(size) for image_id, size in sizes.items()}
     for number, annotation in enumerate(annotations):
         segmentation = annotation.get("segmentation")
         if not segmentation:
@@ -49,6 +50,8 @@ def check_segmentations(annotations: list[dict], sizes: dict, path, notes: Count
             polygons += kept
             if not kept:
                 bad.append(number)
+            elif _farthest_of(kept) > farthest[annotation["image_id"]]:
+                far.append(number)
             elif len(kept) < len(segmentation):
                 notes[NO_AREA] += len(segmentation) - len(kept)
                 annotation["segmentation"] = kept
@@ -60,6 +63,15 @@ def check_segmentations(annotations: list[dict], sizes: dict, path, notes: Count
     if not _NUMBERS.issuperset(map(type, chain.from_iterable(polygons))):  # bools, which add up
         bad = sorted({*bad, *(number for number, annotation in enumerate(annotations) if _holds_bools(annotation))})
     Entries(annotations, "annotations", path).refuse(bad, _EXPECTED, lambda a: repr(a["segmentation"])[:80], _REMEDY)
+    Entries(annotations, "annotations", path).refuse(
+        far,
+        "points of polygons on the image or near it",
+        lambda a: (
+            f"the coordinate {_farthest_of(a['segmentation']):g} where the image has "
+            f"{sizes[a['image_id']][1]} x {sizes[a['image_id']][0]} px"
+        ),
+        _REMEDY,
+    )
     _check_places(annotations, path)
 
 
@@ -78,6 +90,11 @@ def _whole_polygons(polygons: list) -> list[list]:
         if len(polygon) >= 6:
             kept.append(polygon)
     return kept
+
+
+def _farthest_of(polygons: list[list]) -> float:
+    """The coordinate farthest from 0, without its sign."""
+    return max(max(max(polygon), -min(polygon)) for polygon in polygons if polygon)
 
 
 def _holds_bools(annotation: dict) -> bool:

@@ -79,6 +79,14 @@ def test_polygons_that_are_none_are_refused_with_their_entry(segmentation):
         _check([SQUARE], segmentation)
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("far", [1e9, 1e12, 1e305, 10**300, 1401])
+def test_points_far_from_the_image_are_refused_before_pycocotools_walks_there(far, sign):
+    with pytest.raises(InputError, match=r"\(id 1\): expected points of polygons on .*, got the coordinate .* 40 x 30"):
+        _check([SQUARE], [SQUARE, [10, 10, sign * far, 10, sign * far, 40, 10, 40]])
+    _check([SQUARE], [SQUARE, [10, 10, 1400, 10, 1400, 40, 10, 40]])
+
+
 @pytest.mark.parametrize(
     "rle",
     [
