@@ -26,7 +26,15 @@ from .readers.class_names import check_classes, check_metainfo, few_names
 from .readers.folder_layout import EXPECTED_TREES, user_split
 from .samplers.data_fraction import check_fraction, draw_fraction, fraction_record
 from .samplers.seeding import SeededSamples
-from .used_objects import BELOW_1_PX, check_masks, check_used, transforms_of
+from .used_objects import (
+    BELOW_1_PX,
+    UNKNOWN_AREA,
+    check_masks,
+    check_used,
+    nothing_left,
+    stated_area,
+    transforms_of,
+)
 
 _FILTERS = ("filter_empty_gt", "min_size")
 
@@ -53,7 +61,8 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
         data_root, data_prefix, metainfo, filter_cfg, pipeline, lazy_init and others: As in mmdet;
             ``data_prefix`` is ``dict(img='images/')`` by default.
 
-    In test mode the objects carry their ``area`` and ``ignore`` mark, too, for metrics without an annotation file.
+    In test mode the objects carry their ``area``, where it is known, and ``ignore`` mark, too, for metrics without an
+    annotation file.
 
     An annotation with a true ``pseudo`` is a pseudo label, which is trained on but never pasted elsewhere.
     A transform of the pipeline that has a method ``bind`` gets this dataset once its annotations are read.
@@ -157,8 +166,8 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
 
     def parse_data_info(self, raw_data_info: dict) -> dict:
         """mmdet's dict of one image. Rules for the boxes as in mmdet: at least 1 px wide and high, on the image, of a
-        class requested; crowds stay with ``ignore_flag`` 1, boxes that stick out stay whole. An area of 0 or less is
-        one that the file does not state (mmdet drops the object)."""
+        class requested; crowds stay with ``ignore_flag`` 1, boxes that stick out stay whole. An area of 0 or less
+        is one that the file does not state (mmdet drops the object)."""
         image, annotations = raw_data_info["raw_img_info"], raw_data_info["raw_ann_info"]
         name = self.image_name(image)
         data_info = super().parse_data_info({"raw_img_info": {**image, "file_name": name}, "raw_ann_info": []})
@@ -171,7 +180,8 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
             crowd = int(bool(annotation.get("iscrowd", False)))
             self._dropped["boxes"] += 1
             self._dropped["crowds, kept as regions to ignore"] += crowd
-            self._dropped["areas of 0 or less, taken as unknown"] += annotation["area"] <= 0
+            area = stated_area(annotation, image)
+            self._dropped[UNKNOWN_AREA] += area is None
             instance = {
                 "ignore_flag": crowd,
                 "bbox": [x, y, x + width, y + height],
@@ -182,7 +192,7 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
             if annotation.get("pseudo"):
                 instance["pseudo"] = True
             if self.test_mode:  # by what an object is judged
-                instance.update(area=annotation["area"], ignore=bool(annotation.get("ignore")))
+                instance.update({"area": area} if area is not None else {}, ignore=bool(annotation.get("ignore")))
             data_info["instances"].append(instance)
         return data_info
 
@@ -203,7 +213,7 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
             kept = [info for info in kept if info["instances"]]
             self._dropped["images without an object"] = num_large - len(kept)
         if not kept:
-            raise self._nothing_left(filters)
+            raise nothing_left(self._read(), self._dropped, self._metainfo["classes"], filters, self.ann_file)
         check_used(
             kept, len(self._read()["annotations"]), self._dropped, self.ann_file, self.test_mode, self.allow_empty
         )
@@ -366,16 +376,6 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
             )
         self._dropped["images without a file"] = len(missing)
         return [info for info in data_list if info["img_path"] not in missing]
-
-    def _nothing_left(self, filters: dict) -> InputError:
-        counts = class_counts(self._read())
-        held = ", ".join(f"{name} {count}" for name, count in list(counts.items())[:20])
-        dropped = ", ".join(f"{n} {what}" for what, n in self._dropped.items() if n and what != "boxes")
-        return InputError(
-            f"{self.ann_file}: expected at least one usable image, got none of {len(self._read()['images'])}. "
-            f"The file holds: {held}{', ...' if len(counts) > 20 else ''}. The config has the classes "
-            f"{few_names(self._metainfo['classes'])} and filter_cfg={filters}. Dropped: {dropped or 'nothing'}."
-        )
 
     def _log_counts(self, num_kept: int) -> None:
         notes = [f"{count} {what}" for what, count in self._dropped.items() if count and what != "boxes"]

@@ -5,6 +5,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from ..errors import InputError
+from ..evaluation.run_lengths import largest_area
+from .readers.annotation_check import class_counts
+from .readers.class_names import few_names
 
 
 def check_used(
@@ -42,6 +45,26 @@ def check_used(
 
 
 BELOW_1_PX = "boxes below 1 px"
+UNKNOWN_AREA = "areas of 0 or less or beyond their image, taken as unknown"
+
+
+def stated_area(annotation: dict, image: dict) -> float | None:
+    """The area that an annotation states, in px^2; None for one of 0 or less, and for one that neither its image nor
+    its box can hold."""
+    area = annotation["area"]
+    return area if 0 < area <= largest_area(annotation["bbox"], (image["height"], image["width"])) else None
+
+
+def nothing_left(content: dict, dropped: Counter, classes: Iterable[str], filters: dict, ann_file: str) -> InputError:
+    """That not one image is left, with what the file holds and what was asked for."""
+    counts = class_counts(content)
+    held = ", ".join(f"{name} {count}" for name, count in list(counts.items())[:20])
+    reasons = ", ".join(f"{n} {what}" for what, n in dropped.items() if n and what != "boxes")
+    return InputError(
+        f"{ann_file}: expected at least one usable image, got none of {len(content['images'])}. "
+        f"The file holds: {held}{', ...' if len(counts) > 20 else ''}. The config has the classes "
+        f"{few_names(classes)} and filter_cfg={filters}. Dropped: {reasons or 'nothing'}."
+    )
 
 
 def check_masks(data_list: list[dict], transforms: Iterable, ann_file: str) -> None:

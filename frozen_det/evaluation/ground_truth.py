@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..text_files import no_collector
 from .accumulated import frequency_group
 from .detections import Detections, id_column
-from .run_lengths import annotation_area, segmentation_fault
+from .run_lengths import annotation_area, largest_area, segmentation_fault
 from .truth_check import FEDERATED_LISTS, check_truth, read_content
 
 # An object that LVIS's rules ignore is given an area beyond every range (they end at 1e5 squared): lvis-api treats
@@ -146,7 +146,7 @@ def read_truth(ground_truth, federated: bool = False) -> GroundTruth:
     Raises:
         InputError: naming file and entry.
     """
-    where = str(ground_truth) if isinstance(ground_truth, str | os.PathLike) else "the given dict"
+    where = str(ground_truth) if isinstance(ground_truth, str | os.PathLike) else _dict_in_words(ground_truth)
     content = read_content(ground_truth, where)
     check_truth(content, where, federated)
     images = content["images"]
@@ -164,6 +164,14 @@ def read_truth(ground_truth, federated: bool = False) -> GroundTruth:
     return truth
 
 
+def _dict_in_words(content) -> str:
+    """A ground truth without a file, by its first image: that tells which data set its samples are of."""
+    images = content.get("images") if isinstance(content, dict) else None
+    first = images[0] if isinstance(images, list) and images else None
+    name = first.get("file_name") if isinstance(first, dict) else None
+    return f"the given dict (its first image is {name!s:.200})" if name else "the given dict"
+
+
 def _numbered_image(truth: GroundTruth, image: dict, federated: bool) -> dict:
     numbered = {"id": truth._number_of_image[image["id"]], "file_name": str(image.get("file_name", ""))}
     if image.get("height"):
@@ -177,7 +185,7 @@ def _numbered_image(truth: GroundTruth, image: dict, federated: bool) -> dict:
 
 
 def _numbered_annotations(truth: GroundTruth, annotations: list[dict], federated: bool) -> list[dict]:
-    numbered, without_area = [], 0
+    numbered, without_area, beyond = [], 0, 0
     for number, ann in enumerate(annotations, start=1):
         one = {
             "id": number,
@@ -189,8 +197,11 @@ def _numbered_annotations(truth: GroundTruth, annotations: list[dict], federated
         }
         if ann.get("segmentation"):
             one["segmentation"] = ann["segmentation"]
+        size_hw = truth.size_hw(ann["image_id"])
+        if size_hw and (one["area"] or 0) > largest_area(ann["bbox"], size_hw):
+            one["area"] = None
+            beyond += 1
         if not one["area"]:  # also 0, which tools write that do not measure
-            size_hw = truth.size_hw(ann["image_id"])
             one["area"] = annotation_area(one, size_hw) if size_hw else one["bbox"][2] * one["bbox"][3]
             without_area += one["area"] > 0
         if federated and ann.get("ignore"):
@@ -198,6 +209,8 @@ def _numbered_annotations(truth: GroundTruth, annotations: list[dict], federated
         numbered.append(one)
     if without_area:
         truth.notes.append(f"{without_area} annotations have no 'area': their mask's, else their box's, was used")
+    if beyond:
+        truth.notes.append(f"{beyond} of them have an 'area' beyond their image")
     return numbered
 
 

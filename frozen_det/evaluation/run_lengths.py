@@ -47,6 +47,12 @@ def annotation_area(ann: dict, size_hw: tuple[int, int]) -> float:
     return float(ann["bbox"][2] * ann["bbox"][3])
 
 
+def largest_area(bbox, size_hw: tuple[int, int]) -> float:
+    """The most square pixels that an annotation can have: its image's or, where it sticks out, its box's, and 1% more.
+    A larger one is an error: evaluators would take the object for one outside every range of sizes."""
+    return 1.01 * max(size_hw[0] * size_hw[1], bbox[2] * bbox[3])
+
+
 def segmentation_fault(segmentation, size_hw: tuple[int, int] | None) -> str | None:
     """What is wrong with polygons or run lengths, as text; None for a mask that can be used.
 

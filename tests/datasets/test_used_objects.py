@@ -4,6 +4,7 @@ import pytest
 
 from frozen_det.datasets.coco import CocoDataset
 from frozen_det.errors import InputError
+from frozen_det.evaluation.ground_truth import read_truth, truth_from_samples
 
 pytestmark = pytest.mark.usefixtures("mmdet_scope")
 
@@ -44,13 +45,24 @@ def test_validation_data_whose_boxes_are_shares_are_refused(coco_root, coco_cont
         _dataset(coco_root(coco_content), test_mode=True)
 
 
-@pytest.mark.parametrize("area", [0, -240])
-def test_an_area_of_0_or_less_is_unknown_and_its_box_is_used(coco_root, coco_content, area):
+@pytest.mark.parametrize("area", [0, -240, 1e300, 10**300, 2 * 10**301, 1300])
+def test_an_area_that_cannot_be_is_unknown_and_its_box_is_used(coco_root, coco_content, area):
     for annotation in coco_content["annotations"]:
         annotation["area"] = area
     dataset = _dataset(coco_root(coco_content))
     assert [len(dataset.get_data_info(i)["instances"]) for i in (0, 1)] == [2, 1]
-    assert dataset._dropped["areas of 0 or less, taken as unknown"] == 3
+    assert dataset._dropped["areas of 0 or less or beyond their image, taken as unknown"] == 3
+    dataset = _dataset(coco_root(coco_content), test_mode=True)
+    assert not any("area" in one for i in (0, 1) for one in dataset.get_data_info(i)["instances"])
+    truth = read_truth(truth_from_samples([dataset.get_data_info(i) for i in (0, 1)], ("cat", "dog")))
+    assert [one["area"] for one in truth.dataset["annotations"]] == [80, 240, 750]
+
+
+def test_an_area_as_large_as_the_image_or_as_a_box_that_sticks_out_is_kept(coco_root, coco_content):
+    coco_content["annotations"][0]["area"] = 1200
+    coco_content["annotations"][2].update(bbox=[1, 1, 100, 100], area=10000)
+    dataset = _dataset(coco_root(coco_content), test_mode=True)
+    assert [one["area"] for i in (0, 1) for one in dataset.get_data_info(i)["instances"]] == [1200, 240, 10000]
 
 
 @pytest.mark.parametrize("pipeline", [MASKS, [dict(type="frozen_det.LargeScaleJitter", size_hw=32)]])

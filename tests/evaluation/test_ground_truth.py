@@ -151,6 +151,21 @@ def test_proposals_of_some_categories_are_judged_by_their_objects_alone(engine):
     np.testing.assert_allclose(result.numbers["proposal"]["AR@100"], 2 / 3)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_area_beyond_the_image_is_unknown_and_counted(engine):
+    truth = synthetic_truth()
+    truth["annotations"][1]["area"] = 1e200
+    assert numbers(truth, engine) == numbers(synthetic_truth(), engine)
+    assert any("1 of them have an 'area' beyond their image" in note for note in read_truth(truth).notes)
+
+
+def test_a_ground_truth_without_a_file_is_named_by_its_first_image():
+    truth = synthetic_truth()
+    truth["annotations"][2]["bbox"] = [1, 2, 3]
+    with pytest.raises(InputError, match=r"^the given dict \(its first image is 0\.jpg\): annotations\[2\]"):
+        read_truth(truth)
+
+
 REFUSED = {
     "a flag as text": (lambda t: t["annotations"][2].update(iscrowd="0"), r"annotations\[2\].*iscrowd as 0 or 1"),
     "a flag without value": (lambda t: t["annotations"][2].update(iscrowd=None), "iscrowd as 0 or 1"),
@@ -218,7 +233,9 @@ def test_objects_without_masks_and_foreign_detections_are_refused():
     truth = synthetic_truth()
     engine = open_engine(copy.deepcopy(truth))
     found = found_in(truth)
-    with pytest.raises(InputError, match="ids among the images of the given dict, got 1 others, the first 5"):
+    with pytest.raises(
+        InputError, match="ids among the images of the given dict .its first image is 0.jpg., got 1 others, the first 5"
+    ):
         evaluate_detections(engine, Detections(np.array([5]), np.ones((1, 4)), np.ones(1), np.array([1])))
     with pytest.raises(InputError, match="ids among the categories"):
         evaluate_detections(engine, Detections(np.array([1]), np.ones((1, 4)), np.ones(1), np.array([7])))
