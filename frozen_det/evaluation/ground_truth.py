@@ -173,7 +173,7 @@ def _dict_in_words(content) -> str:
 
 
 def _numbered_image(truth: GroundTruth, image: dict, federated: bool) -> dict:
-    numbered = {"id": truth._number_of_image[image["id"]], "file_name": str(image.get("file_name", ""))}
+    numbered = {"id": truth._number_of_image[image["id"]], "file_name": _writable(image.get("file_name", ""))}
     if image.get("height"):
         numbered.update(height=image["height"], width=image["width"])
     if federated:  # an id of no category judges nothing
@@ -182,6 +182,11 @@ def _numbered_image(truth: GroundTruth, image: dict, federated: bool) -> dict:
             for name in FEDERATED_LISTS
         )
     return numbered
+
+
+def _writable(name) -> str:
+    """A file's name as UTF-8 can have it: on Linux it may hold any bytes."""
+    return str(name).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _numbered_annotations(truth: GroundTruth, annotations: list[dict], federated: bool) -> list[dict]:

@@ -60,6 +60,12 @@ def check_truth(content: dict, where: str, federated: bool) -> None:
     categories.have(
         "name", lambda name: isinstance(name, str) and name.strip(), "a text as name", "give each category its name"
     )
+    categories.have(
+        "name",
+        lambda name: not any("\ud800" <= character <= "\udfff" for character in name),
+        "a name of whole characters",
+        "write the name again: half of a character beyond 16 bits (a surrogate) is no text",
+    )
     image_ids, category_ids = images.unique_ids(), categories.unique_ids()
     if federated:
         _check_federated(images, categories)

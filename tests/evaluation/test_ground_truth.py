@@ -152,6 +152,13 @@ def test_proposals_of_some_categories_are_judged_by_their_objects_alone(engine):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+def test_a_file_name_of_any_bytes_is_no_matter_to_an_engine(engine):
+    truth = synthetic_truth()
+    truth["images"][0]["file_name"] = "caf\udce9.jpg"
+    assert numbers(truth, engine) == numbers(synthetic_truth(), engine)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 def test_an_area_beyond_the_image_is_unknown_and_counted(engine):
     truth = synthetic_truth()
     truth["annotations"][1]["area"] = 1e200
@@ -189,6 +196,7 @@ REFUSED = {
         "sum up to 10 instead of 40 x 60",
     ),
     "a blank name": (lambda t: t["categories"][0].update(name=" "), r"categories\[0\].*a text as name, got ' '"),
+    "half a character": (lambda t: t["categories"][1].update(name="caf\ud83d"), r"categories\[1\].*whole characters"),
     "objects listed twice": (lambda t: json.dumps(t)[:-1] + ', "annotations": []}', "'annotations' 2 times"),
     "a mask of another size": (
         lambda t: t["annotations"][2].update(segmentation={"size": [5, 5], "counts": [25]}),

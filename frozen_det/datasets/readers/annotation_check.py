@@ -18,7 +18,7 @@ from mmengine.logging import print_log
 from ...errors import closest
 from ...evaluation.entries import Entries
 from ...text_files import no_collector, read_json
-from .class_names import as_seen
+from .class_names import as_seen, is_writable
 from .refusals import few, refuse, shown
 from .segmentation_check import check_segmentations
 
@@ -127,6 +127,12 @@ def _checked_categories(content: dict, path, keep_root: bool = False) -> list[di
         "a text as name",
         lambda c: repr(c["name"]),
         "write the class's name in quotes",
+    )
+    entries.must(
+        lambda c: is_writable(c["name"]),
+        "a name of whole characters",
+        lambda c: repr(c["name"])[:80],
+        "write the name again: half of a character beyond 16 bits (a surrogate) is no text",
     )
     if not keep_root:
         categories = _without_root(categories, content.get("annotations"), path)
@@ -268,7 +274,7 @@ def _check_keys(entries: Entries, keys: tuple[str, ...]) -> None:
 
 
 def _check_ids(entries: Entries, key: str) -> None:
-    """Ids are whole numbers, or all are texts. Others meet as dict keys: true and 1.0 are 1, a list cannot be one."""
+    """Ids are whole numbers, which become ints, or all are texts. Others meet as dict keys: true is 1, a list is none."""
     kinds = set(map(type, _values(entries.entries, key)))
     if kinds <= {int} or kinds == {str}:
         return
@@ -279,6 +285,9 @@ def _check_ids(entries: Entries, key: str) -> None:
         lambda e: repr(e[key])[:80],
         "give all entries ids of one kind",
     )
+    if not as_texts:  # pandas writes all ids of a column as floats where one was missing
+        for entry in entries.entries:
+            entry[key] = int(entry[key])
 
 
 def _check_known(entries: Entries, key: str, known: set, expected: str, remedy: str) -> None:

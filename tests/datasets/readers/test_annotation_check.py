@@ -283,6 +283,29 @@ def test_a_name_of_invisible_characters_is_none(written):
         read_annotations(written(_set("categories", 0, "name", "\u200b")))
 
 
+@pytest.mark.parametrize("name", ["caf\ud83d", "\udc9dcaf"])
+def test_a_name_with_half_a_character_is_refused(written, name):
+    with pytest.raises(InputError, match=r"categories\[1\] \(id 3\): expected a name of whole characters, got '.*ud"):
+        read_annotations(written(_set("categories", 1, "name", name)))
+    assert read_classes(written(_set("categories", 1, "name", "caf\U0001f49d"))) == ("cat", "caf\U0001f49d")
+
+
+def test_ids_that_are_whole_floats_become_ints(written, coco_content):
+    def as_floats(content):
+        for group in ("images", "annotations", "categories"):
+            for entry in content[group]:
+                entry.update({key: float(entry[key]) for key in ("id", "image_id", "category_id") if key in entry})
+
+    content = read_annotations(written(as_floats))
+    assert content == coco_content and {
+        type(entry[key])
+        for group in ("images", "annotations", "categories")
+        for entry in content[group]
+        for key in ("id", "image_id", "category_id")
+        if key in entry
+    } == {int}
+
+
 @pytest.mark.parametrize("box", [[2**70, 3, 10, 8], [2, 3, 1e300, 8], [2, -3e9, 10, 8]])
 def test_boxes_beyond_any_image_are_refused(written, box):
     with pytest.raises(InputError, match=r"annotations\[1\] \(id 2\): expected (finite numbers|bbox as four numbers)"):
