@@ -178,17 +178,34 @@ def test_missing_files_are_refused_with_the_expected_tree(coco_root, tmp_path):
 @pytest.mark.parametrize("content", [None, b"", b"no image"])
 def test_a_broken_image_is_one_error_that_names_file_and_index(coco_root, content):
     path = coco_root() / "images" / "b.jpg"
-    path.write_bytes(path.read_bytes()[:-200] if content is None else content)
     dataset = _dataset(path.parent.parent, pipeline=LOAD)
+    path.write_bytes(path.read_bytes()[:-200] if content is None else content)
     assert dataset[0]["inputs"].shape == (3, 30, 40)
     with pytest.raises(InputError, match=r"sample 1 of .*train\.json, got .*b\.jpg: .*on_broken_image='skip'"):
         dataset[1]
 
 
+@pytest.mark.parametrize("test_mode", [False, True])
+@pytest.mark.parametrize("content", [None, b"", b"<svg width='40' height='30'/>", "a loop"])
+def test_a_broken_image_that_is_looked_at_is_refused_before_the_first_sample(coco_root, content, test_mode):
+    path = coco_root() / "images" / "b.jpg"
+    whole = path.read_bytes()
+    path.unlink()
+    if content == "a loop":
+        path.symlink_to(path)
+    else:
+        path.write_bytes(whole[:-200] if content is None else content)
+    settings = dict(pipeline=LOAD, test_mode=test_mode)
+    with pytest.raises(InputError, match=r"as one of .*train\.json, got .*b\.jpg: .*on_broken_image='skip'"):
+        _dataset(path.parent.parent, **settings)
+    if not test_mode:
+        assert len(_dataset(path.parent.parent, on_broken_image="skip", **settings)) == 2
+
+
 def test_a_truncated_image_is_found_even_where_the_decoder_would_forgive_it(coco_root):
     path = coco_root() / "images" / "b.jpg"
-    path.write_bytes(path.read_bytes()[:-200])
     dataset = _dataset(path.parent.parent, pipeline=[lambda sample: sample])
+    path.write_bytes(path.read_bytes()[:-200])
     assert dataset[0]["img_id"] == 1
     with pytest.raises(InputError, match="sample 1 of .*truncated"):
         dataset[1]
@@ -201,14 +218,14 @@ def test_a_broken_image_is_skipped_in_training_with_a_warning(coco_root, log_lin
     dataset = _dataset(root, pipeline=LOAD, on_broken_image="skip")
     assert dataset[SampleIndex(1, 0, 0)]["data_samples"].img_id == 1
     assert "skipped" in log_lines[-1] and "truncated" in log_lines[-1]
-    with pytest.raises(InputError, match="sample 1"):
-        _dataset(root, pipeline=LOAD, on_broken_image="skip", test_mode=True)[1]
+    with pytest.raises(InputError, match="truncated"):
+        _dataset(root, pipeline=LOAD, on_broken_image="skip", test_mode=True)
 
 
 def test_the_error_of_a_worker_is_an_input_error_too(coco_root):
     path = coco_root() / "images" / "b.jpg"
-    path.write_bytes(b"")
     dataset = _dataset(path.parent.parent, pipeline=LOAD)
+    path.write_bytes(b"")
     with pytest.raises(InputError, match="sample 1 of"):
         list(DataLoader(dataset, batch_size=None, num_workers=1))
 

@@ -15,6 +15,7 @@ import numpy as np
 from mmengine.logging import print_log
 
 from ...errors import InputError
+from .files import ends_early, image_fault
 from .head import ImageHead, decoded, read_head
 from .pixels import PixelReader
 
@@ -75,22 +76,25 @@ class ImageCheck:
             path and fault of the first that cannot be used, or None.
         """
         chosen = np.sort(np.random.default_rng(0).permutation(len(images))[:_NUM_SAMPLED])
-        remarks, num_bytes = Counter(), 0
+        remarks, num_bytes, found = Counter(), 0, None
         for path, declared_hw in (images[i] for i in chosen):
             try:
                 head = read_head(path)
                 num_bytes += os.path.getsize(path)
-            except OSError:
-                continue  # the error of a broken file comes with its sample
-            fault = _fault(path, head, declared_hw, self.reader)
+                fault = _fault(path, head, declared_hw, self.reader)
+                if fault is None and ends_early(path):
+                    fault = image_fault(path)
+            except OSError as error:
+                fault = str(error)
             if fault is not None:
-                return path, fault
+                found = found or (path, fault)
+                continue
             remarks.update(_remarks(head, self.reader))
             if num_bytes <= _SAMPLE_BYTES:
                 remarks.update(_remarks_on_pixels(path, head))
         for remark, count in remarks.items():
             self._name(remark, f"{count} of {len(chosen)} images looked at are")
-        return None
+        return found
 
     def _name(self, remark: str, subject: str) -> None:
         if remark not in self._named:

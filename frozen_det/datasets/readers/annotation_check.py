@@ -274,7 +274,7 @@ def _check_keys(entries: Entries, keys: tuple[str, ...]) -> None:
 
 
 def _check_ids(entries: Entries, key: str) -> None:
-    """Ids are whole numbers, which become ints, or all are texts. Others meet as dict keys: true is 1, a list is none."""
+    """Ids are whole numbers, which become ints, or all are texts. Others meet as keys: true is 1, a list is none."""
     kinds = set(map(type, _values(entries.entries, key)))
     if kinds <= {int} or kinds == {str}:
         return

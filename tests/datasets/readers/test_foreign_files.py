@@ -115,11 +115,13 @@ def test_an_annotation_file_that_is_a_folder_is_not_passed_over_for_another_spli
 
 def test_a_pipe_among_the_images_is_refused_instead_of_waited_on(coco_root):
     root = coco_root()
+    dataset = CocoDataset("annotations/train.json", data_root=str(root), pipeline=LOAD)
     (root / "images/b.jpg").unlink()
     os.mkfifo(root / "images/b.jpg")
     with pytest.raises(OSError, match="a folder, a pipe or a device"):
         read_head(root / "images/b.jpg")
-    dataset = CocoDataset("annotations/train.json", data_root=str(root), pipeline=LOAD)
+    with pytest.raises(InputError, match=r"b\.jpg: it is a folder, a pipe or a device"):
+        CocoDataset("annotations/train.json", data_root=str(root), pipeline=LOAD)
     with pytest.raises(InputError, match=r"b\.jpg: it is a folder, a pipe or a device"):
         dataset[1]
 
