@@ -18,7 +18,7 @@ from mmengine.utils import is_abs
 from ..errors import InputError, check_choice, closest
 from ..registry import DATASETS
 from ..text_files import is_readable_kind, no_collector
-from .images.check import ImageCheck, check_listed_once, decoded_size_fault
+from .images.check import ImageCheck, check_listed_once, decoded_size_fault, failure_fault, smallest_fit
 from .images.files import ends_early, image_fault, missing_files
 from .images.pixels import PixelReader
 from .readers.annotation_check import class_counts, read_annotations, read_classes
@@ -37,6 +37,7 @@ from .used_objects import (
 )
 
 _FILTERS = ("filter_empty_gt", "min_size")
+_OR_SKIP = ", or set on_broken_image='skip' (training only) in the dataset's config."
 
 
 @DATASETS.register_module()
@@ -116,6 +117,7 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
             )
         self.classes_from = classes_from
         self.on_broken_image, self.on_outside_box, self.allow_empty = on_broken_image, on_outside_box, allow_empty
+        self._may_skip = on_broken_image == "skip" and not kwargs.get("test_mode")
         self._content: dict | None = None
         super().__init__(
             ann_file=ann_file,
@@ -125,7 +127,8 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
             data_prefix=data_prefix or {"img": "images/"},
             **kwargs,
         )
-        self._image_check = ImageCheck(PixelReader.of(transforms_of(self.pipeline)), self.ann_file)
+        transforms = list(transforms_of(self.pipeline))
+        self._image_check = ImageCheck(PixelReader.of(transforms), self.ann_file, smallest_fit(transforms))
         # Also before the annotations are loaded: dataset wrappers compare the classes of lazy datasets.
         self._set_classes()
         if lazy_init:
@@ -245,8 +248,8 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
         if fault is None:
             try:
                 sample = self.pipeline(data_info)
-            except Exception:
-                fault = image_fault(data_info["img_path"]) if self._local else None
+            except Exception as error:
+                fault = failure_fault(error, data_info) if self._local else None
                 if fault is None:
                     raise
             else:
@@ -257,7 +260,7 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
         if self._may_skip:
             print_log(f"{message.replace('expected', 'skipped: expected', 1)}.", "current", logging.WARNING)
             return None
-        raise InputError(f"{message}, or set on_broken_image='skip' (training only) in the dataset's config.")
+        raise InputError(f"{message}{_OR_SKIP}")
 
     def _refusal(self, which: str, path: str, fault: str) -> str:
         return (
@@ -265,20 +268,13 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
             "replace the file, or correct or remove its entry in the json"
         )
 
-    @property
-    def _may_skip(self) -> bool:
-        return self.on_broken_image == "skip" and not self.test_mode
-
     def _look_at_images(self, data_list: list[dict]) -> None:
         """Refuse or name already here what a sample of the images shows."""
         if not self._local or not list(transforms_of(self.pipeline)):
             return  # pixels are not read
         found = self._image_check.look([(info["img_path"], (info["height"], info["width"])) for info in data_list])
         if found is not None and not self._may_skip:
-            raise InputError(
-                f"{self._refusal('one', *found)}, or set on_broken_image='skip' (training only) in the "
-                "dataset's config."
-            )
+            raise InputError(f"{self._refusal('one', *found)}{_OR_SKIP}")
 
     @property
     def image_paths(self) -> list[str]:

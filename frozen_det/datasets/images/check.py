@@ -8,7 +8,7 @@ a size cannot confirm, transparency, further frames, pictures that are nearly bl
 import logging
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
@@ -22,6 +22,7 @@ from .pixels import PixelReader
 _NUM_SAMPLED = 32
 _SAMPLE_BYTES = 16 * 2**20  # decoded for their brightness: a fraction of a second
 _NEARLY_BLACK = 24
+_OF_NO_SIZE = ("LoadImageFromFile", "LoadAnnotations", "RandomFlip")  # transforms that leave the size as it is
 _TURNED = "turned or mirrored by EXIF; boxes are taken to be those of the picture as it is shown"
 _TURNED_BY_SOME = (
     "turned or mirrored by EXIF in a format that some decoders leave as it is stored (WebP); "
@@ -40,10 +41,11 @@ class ImageCheck:
     Args:
         reader: how they are decoded.
         source: the annotation file, for messages.
+        fit_wh: what :func:`smallest_fit` says of the pipeline.
     """
 
-    def __init__(self, reader: PixelReader, source: str) -> None:
-        self.reader, self.source = reader, source
+    def __init__(self, reader: PixelReader, source: str, fit_wh: tuple[float, float] | None = None) -> None:
+        self.reader, self.source, self.fit_wh = reader, source, fit_wh
         self.seen: set[str] = set()
         self._named: set[str] = set()
 
@@ -67,7 +69,7 @@ class ImageCheck:
         return fault
 
     def look(self, images: Sequence[tuple[str, tuple[int, int]]]) -> tuple[str, str] | None:
-        """Look at a seeded sample; name what is odd, with counts.
+        """Look at a seeded sample of the files and the sizes of all; name what is odd, with counts.
 
         Args:
             images: (path, declared height and width) of all images.
@@ -94,7 +96,8 @@ class ImageCheck:
                 remarks.update(_remarks_on_pixels(path, head))
         for remark, count in remarks.items():
             self._name(remark, f"{count} of {len(chosen)} images looked at are")
-        return found
+        thin = ((path, fault) for path, size in images if (fault := squeezed_fault(size, self.fit_wh)) is not None)
+        return found or next(thin, None)
 
     def _name(self, remark: str, subject: str) -> None:
         if remark not in self._named:
@@ -127,6 +130,51 @@ def decoded_size_fault(sample, data_info: dict) -> str | None:
     if found_hw is None or tuple(found_hw[:2]) == declared_hw:
         return None
     return size_fault(data_info["img_path"], declared_hw, tuple(found_hw[:2]))
+
+
+def smallest_fit(transforms: Iterable) -> tuple[float, float] | None:
+    """The smallest (width, height) that a pipeline's first resize fits images into with their ratio kept; None where
+    there is none, or a transform before it changes their size."""
+    for step in transforms:
+        name, keeps = type(step).__name__, getattr(step, "keep_ratio", False)
+        scales = [getattr(step, "scale", None)]
+        if name in ("RandomResize", "RandomChoiceResize"):
+            keeps, scales = step.resize_cfg.get("keep_ratio", False), getattr(step, "scales", scales)
+            least = (getattr(step, "ratio_range", None) or (1.0, 1.0))[0]
+            if isinstance(scales[0], list):  # the ends of a range
+                scales, least = scales[0], 1.0
+            scales = [tuple(int(least * side) for side in scale) for scale in scales if isinstance(scale, tuple)]
+        elif name in _OF_NO_SIZE:
+            continue
+        elif name != "Resize":
+            return None
+        scales = [scale for scale in scales if isinstance(scale, tuple) and len(scale) == 2]
+        return min(scales, key=sorted) if keeps and scales else None
+    return None
+
+
+def squeezed_fault(size_hw: tuple[int, int], fit_wh: tuple[float, float] | None) -> str | None:
+    """That an image is so thin that, fitted into ``fit_wh``, nothing is left of its shorter side."""
+    if fit_wh is None:
+        return None
+    short, long = sorted(size_hw)
+    if int(short * min(max(fit_wh) / long, min(fit_wh) / short) + 0.5) > 0:
+        return None
+    return (
+        f"{_wh(size_hw)} px (width x height), whose shorter side is rounded to 0 where the pipeline resizes the image "
+        f"to fit into {fit_wh[0]:g} x {fit_wh[1]:g}; cut it into parts, or take a larger size"
+    )
+
+
+def failure_fault(error: Exception, data_info: dict) -> str | None:
+    """What in a local image file made a pipeline fail, as text; None where the file is not to blame."""
+    fault = image_fault(data_info["img_path"])
+    if fault is None and isinstance(error, cv2.error) and getattr(error, "func", None) == "resize":
+        size = _wh((data_info["height"], data_info["width"]))
+        return (
+            f"{size} px (width x height), which a transform of the pipeline resizes to a side of 0; cut it into parts"
+        )
+    return fault
 
 
 def check_listed_once(data_list: list[dict], ann_file: str) -> None:

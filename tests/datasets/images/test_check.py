@@ -128,6 +128,54 @@ def test_an_image_of_another_size_is_skipped_in_training_where_it_may_be(coco_ro
         )
 
 
+RESIZED = [
+    dict(type="Resize", scale=(64, 64), keep_ratio=True),
+    dict(type="RandomResize", scale=(100, 64), ratio_range=(0.5, 2.0), keep_ratio=True),
+    dict(type="RandomResize", scale=[(64, 64), (99, 99)], keep_ratio=True),
+    dict(type="RandomChoiceResize", scales=[(99, 99), (64, 64)], keep_ratio=True),
+]
+
+
+def _thin(coco_root, coco_content):
+    coco_content["images"][1].update(width=3000, height=1)
+    coco_content["annotations"][2].update(bbox=[10, 0, 300, 1], area=300)
+    root = coco_root(coco_content)
+    cv2.imwrite(str(root / "images/b.jpg"), np.zeros((1, 3000, 3), np.uint8))
+    return str(root)
+
+
+@pytest.mark.parametrize("resize", RESIZED, ids=str)
+@pytest.mark.parametrize("test_mode", [False, True])
+def test_an_image_of_which_a_resize_leaves_nothing_is_refused_with_both_sizes(
+    coco_root, coco_content, resize, test_mode
+):
+    root = _thin(coco_root, coco_content)
+    settings = dict(data_root=root, pipeline=[LOAD[0], LOAD[1], resize, LOAD[2]])
+    with pytest.raises(InputError, match=r"b\.jpg: 3000 x 1 px .*rounded to 0 where .* fit into (64 x 64|50 x 32)"):
+        CocoDataset("annotations/train.json", test_mode=test_mode, **settings)
+    if not test_mode:
+        dataset = CocoDataset("annotations/train.json", on_broken_image="skip", **settings)
+        assert len(dataset) == 2 and dataset[SampleIndex(1, 0, 0)]["data_samples"].img_id == 1
+
+
+def test_a_thin_image_that_is_cropped_first_is_refused_with_its_sample(coco_root, coco_content):
+    steps = [dict(type="RandomCrop", crop_size=(2000, 1), allow_negative_crop=True), RESIZED[0]]
+    pipeline = [LOAD[0], LOAD[1], *steps, LOAD[2]]
+    dataset = CocoDataset("annotations/train.json", data_root=_thin(coco_root, coco_content), pipeline=pipeline)
+    with pytest.raises(InputError, match=r"as sample 1 of .*b\.jpg: 3000 x 1 px .*resizes to a side of 0"):
+        dataset[1]
+
+
+def test_a_resize_without_the_ratio_and_jitter_take_thin_images(coco_root, coco_content):
+    root = _thin(coco_root, coco_content)
+    for pipeline in (
+        [LOAD[0], LOAD[1], dict(type="Resize", scale=(64, 64), keep_ratio=False), LOAD[2]],
+        [dict(type="frozen_det.LargeScaleJitter", size_hw=64, with_mask=False), LOAD[2]],
+    ):
+        dataset = CocoDataset("annotations/train.json", data_root=root, pipeline=pipeline)
+        assert min(dataset[1]["inputs"].shape[1:]) >= 1
+
+
 def test_one_file_under_two_entries_is_refused(coco_root, coco_content):
     coco_content["images"][1]["file_name"] = "./a.jpg"
     with pytest.raises(InputError, match=r"each image file once in 'images', got .*/a\.jpg 2 times \(ids 1, 2\)"):
