@@ -150,4 +150,9 @@ def _voc_corners(box: ElementTree.Element, path: Path) -> list[float]:
             f"{path}: expected xmin, ymin, xmax and ymax as numbers in each bndbox, got {texts} for "
             f"{box.findtext('name')!r}; correct the file."
         ) from None
+    if corners[0] > corners[2] or corners[1] > corners[3]:
+        raise InputError(
+            f"{path}: expected xmin not above xmax and ymin not above ymax in each bndbox, got "
+            f"{', '.join(map(str, texts))} (xmin, ymin, xmax, ymax) for {box.findtext('name')!r}; correct their order."
+        )
     return corners

@@ -102,6 +102,11 @@ def _yolo_object(
             f"{where}: expected shares of the image's size from 0 to 1, got {line[:80]!r}; divide pixels "
             "by width and height."
         )
+    if len(shares) == 4 and min(shares[2:]) < 0:
+        raise InputError(
+            f"{where}: expected width and height not below 0, got {line[:80]!r}; a row is `class x y width height` "
+            "with x, y the middle of the box."
+        )
     width, height = image["width"], image["height"]
     name = classes[number]
     if len(shares) == 4:

@@ -61,7 +61,7 @@ def test_difficult_objects_become_regions_to_ignore(voc):
 
 
 def test_boxes_are_cut_at_the_border_and_useless_ones_counted(voc):
-    content = _voc(voc, [("dog", -20, 50, 20, 500, 0), ("dog", 300, 5, 310, 9, 0), ("dog", 9, 9, 5, 5, 0)])
+    content = _voc(voc, [("dog", -20, 50, 20, 500, 0), ("dog", 300, 5, 310, 9, 0), ("dog", 9, 300, 9, 310, 0)])
     assert [a["bbox"] for a in content["annotations"]] == [[0, 49, 20, 51]]
     assert content["info"]["dropped"] == {
         "boxes below 1 px or outside their image": 2,
@@ -152,6 +152,8 @@ def test_an_image_that_cannot_be_read_is_counted(voc):
     [
         (("dog", "left", 5, 50, 50, 0), r"a\.xml: expected xmin, ymin, xmax and ymax as numbers"),
         (("dog", "nan", 5, 50, 50, 0), "as numbers"),
+        (("dog", 50, 5, 5, 50, 0), r"a\.xml: expected xmin not above xmax .*, got 50, 5, 5, 50 .* for 'dog'"),
+        (("dog", 5, 50, 50, 5, 0), "ymin not above ymax"),
         ((" ", 5, 5, 50, 50, 0), "expected a name in each object"),
     ],
 )
@@ -217,6 +219,8 @@ def test_images_without_a_single_label_file_are_refused_unless_they_may_be(tmp_p
         ("0.5 0.5 0.5 0.1 0.1", "class number from 0 to 1"),
         ("0 100 50 20 20", "shares of the image's size"),
         ("0 nan 0.5 0.1 0.1", "shares of the image's size"),
+        ("0 0.5 0.5 -0.3 0.3", "width and height not below 0, got '0 0.5 0.5 -0.3 0.3'"),
+        ("0 0.5 0.5 0.3 -0.3", "width and height not below 0"),
         ("nan 0.5 0.5 0.1 0.1", "class number from 0 to 1, got nan"),
         ("inf 0.5 0.5 0.1 0.1", "class number from 0 to 1"),
         ("0,0.5,0.5,0.1,0.1", "expected `class x y"),
