@@ -107,15 +107,25 @@ def _image_of(
 
 
 def _check_size(root: ElementTree.Element, xml_path: Path, path: Path, image: dict) -> None:
-    """Refuse boxes that were drawn on an image of another size; a size that is absent or 0 says nothing."""
+    """Refuse boxes that were drawn on an image of another size; a side that is absent or 0 says nothing."""
+    texts = [(root.findtext(f"size/{side}") or "0").strip() for side in ("height", "width")]
     try:
-        declared_hw = int(root.findtext("size/height") or 0), int(root.findtext("size/width") or 0)
+        sides = [float(text or 0) for text in texts]
+        if not all(map(math.isfinite, sides)):
+            raise ValueError
     except ValueError:
-        return
-    if min(declared_hw) > 0 and declared_hw != (image["height"], image["width"]):
+        raise InputError(
+            f"{xml_path}: expected height and width in <size> as numbers, got {texts[0]!r:.40} and {texts[1]!r:.40}; "
+            "correct them, or leave <size> out."
+        ) from None
+    found_hw = image["height"], image["width"]
+    declared_hw = tuple(
+        found if side <= 0 else int(side) if side.is_integer() else side for side, found in zip(sides, found_hw)
+    )
+    if declared_hw != found_hw:
         raise InputError(
             f"{xml_path}: expected an image of the size that the file says, got {path}: "
-            f"{size_fault(path, declared_hw, (image['height'], image['width']))}."
+            f"{size_fault(path, declared_hw, found_hw)}."
         )
 
 
