@@ -1,7 +1,7 @@
 """Annotations of other formats to COCO content, and one COCO json split into two.
 
-Sizes come from the image files, as the network will see them. Objects that cannot be used are left out and
-counted in ``info.dropped``.
+Sizes come from the image files, as the network will see them; files that cannot be read are refused. Objects that
+cannot be used are left out and counted in ``info.dropped``.
 """
 
 import os
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...errors import InputError
 from ..images.files import image_size_hw
 from ..images.head import read_head
 from .polygons import polygon_area
@@ -60,17 +61,18 @@ class CocoWriter:
     def __init__(self, classes: Iterable[str], images_dir: Path) -> None:
         self.images_dir = images_dir
         self.dropped: Counter = Counter()
+        self._unreadable: list[tuple[Path, OSError]] = []
         self._images: list[dict] = []
         self._annotations: list[dict] = []
         self._ids = {name: number for number, name in enumerate(classes, start=1)}
 
     def add_image(self, path: Path) -> dict | None:
-        """Entry of an image file, or None (counted) where it cannot be read."""
+        """Entry of an image file, or None where it cannot be read, which :meth:`content` refuses."""
         try:
             height, width = image_size_hw(path)
             self.dropped[_TURNED] += read_head(path).orientation > 1
-        except OSError:
-            self.dropped["images that cannot be read"] += 1
+        except OSError as error:
+            self._unreadable.append((path, error))
             return None
         name = os.path.relpath(path, self.images_dir).replace(os.sep, "/")
         self._images.append({"id": len(self._images) + 1, "file_name": name, "height": height, "width": width})
@@ -112,7 +114,17 @@ class CocoWriter:
         self._annotations.append(entry)
 
     def content(self) -> dict:
-        """The COCO content so far."""
+        """The COCO content so far.
+
+        Raises:
+            InputError: there were images that cannot be read.
+        """
+        if self._unreadable:
+            path, error = self._unreadable[0]
+            raise InputError(
+                f"expected images that can be read, got {len(self._unreadable)} that cannot be, the first {path}: "
+                f"{error}; replace the files, or remove them and their annotations."
+            )
         return {
             "info": {"dropped": dict(+self.dropped)},
             "images": self._images,

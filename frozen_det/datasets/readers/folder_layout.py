@@ -30,7 +30,7 @@ EXPECTED_TREES = """Known trees below the data root:
 Splits = dict[str, tuple[Path, Path]]
 
 _MANIFEST = "coco_manifest.json"
-_FORMAT = 2
+_FORMAT = 3  # of what conversions accept and write
 _PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
 

@@ -14,6 +14,8 @@ from ...errors import InputError
 from ...text_files import read_lines
 from .conversion import CocoWriter, files_in
 
+_SUFFIXES = (".txt", ".TXT", ".Txt")
+
 
 def yolo_content(
     image_paths: list[Path], root: Path, classes: Mapping[int, str], boxes_only: bool = False, labelled: bool = True
@@ -56,13 +58,15 @@ def yolo_content(
 
 
 def yolo_label_path(image_path: Path) -> Path:
-    """The label file of an image: the last folder called ``images`` on its path becomes ``labels``; or beside it."""
+    """The label file of an image: the last folder called ``images`` on its path becomes ``labels``; or beside it. Like
+    those of images, its suffix may be in capitals."""
     parts = list(image_path.parts)
     folders = [i for i, part in enumerate(parts[:-1]) if part == "images"]
     if folders:
         parts[folders[-1]] = "labels"
-    path, beside = Path(*parts).with_suffix(".txt"), image_path.with_suffix(".txt")
-    return beside if beside.is_file() and not path.is_file() else path
+    path = Path(*parts).with_suffix(".txt")
+    tries = (one.with_suffix(suffix) for one in (path, image_path) for suffix in _SUFFIXES)
+    return next((one for one in tries if one.is_file()), path)
 
 
 def orphan_labels(image_paths: Iterable[Path]) -> int:

@@ -60,7 +60,7 @@ def find_yolo(root: Path) -> Conversion | None:
     sources = [
         config_path,
         *(path for paths in images.values() for path in paths),
-        *sorted(root.glob("**/labels/**/*.txt")),
+        *sorted(root.glob("**/labels/**/*.[tT][xX][tT]")),
     ]
     return Conversion(sources, root, contents)
 

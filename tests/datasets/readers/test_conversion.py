@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from frozen_det.datasets.readers.annotation_check import read_annotations
 from frozen_det.datasets.readers.conversion import split_content
 from frozen_det.datasets.readers.voc import voc_classes, voc_content
-from frozen_det.datasets.readers.yolo import yolo_content, yolo_label_path
+from frozen_det.datasets.readers.yolo import orphan_labels, yolo_content, yolo_label_path
 from frozen_det.errors import InputError
 
 
@@ -150,9 +150,14 @@ def test_other_xml_is_refused_by_file(voc, text):
         voc_content([voc / "xml/a.xml"], voc / "images", ["dog"])
 
 
-def test_an_image_that_cannot_be_read_is_counted(voc):
-    (voc / "images/a.jpg").write_bytes(b"none")
-    assert _voc(voc, [("dog", 5, 5, 50, 50, 0)])["info"]["dropped"] == {"images that cannot be read": 1}
+@pytest.mark.parametrize("content", [b"", b"none"])
+def test_an_image_that_cannot_be_read_is_refused_with_its_file(voc, content):
+    (voc / "images/a.jpg").write_bytes(content)
+    with pytest.raises(InputError, match=r"got 1 that cannot be, the first .*images/a\.jpg: it is no image"):
+        _voc(voc, [("dog", 5, 5, 50, 50, 0)])
+    write_labels(voc / "labels/a.txt", "0 0.5 0.5 0.2 0.2")
+    with pytest.raises(InputError, match=r"got 1 that cannot be, the first .*images/a\.jpg: it is no image"):
+        yolo_content([voc / "images/a.jpg"], voc, {0: "cat"})
 
 
 @pytest.mark.parametrize(
@@ -210,6 +215,16 @@ def test_an_image_without_a_label_file_has_no_objects_where_others_have_one(tmp_
     content = yolo_content(paths, tmp_path, {0: "cat"})
     assert [a["image_id"] for a in content["annotations"]] == [1] and len(content["images"]) == 2
     assert content["info"]["dropped"] == {"images without a label file, taken as empty": 1}
+
+
+@pytest.mark.parametrize("suffix", [".TXT", ".Txt"])
+@pytest.mark.parametrize("folder", ["labels", "images"])
+def test_the_suffix_of_a_label_file_may_be_in_capitals(tmp_path, suffix, folder):
+    write_image(tmp_path / "images/a.JPG")
+    write_labels(tmp_path / f"{folder}/a{suffix}", "0 0.5 0.5 0.2 0.2")
+    content = yolo_content([tmp_path / "images/a.JPG"], tmp_path, {0: "cat"})
+    assert len(content["annotations"]) == 1 and not content["info"]["dropped"]
+    assert orphan_labels([tmp_path / "images/a.JPG"]) == 0
 
 
 def test_images_without_a_single_label_file_are_refused_unless_they_may_be(tmp_path):
