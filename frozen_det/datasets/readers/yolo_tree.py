@@ -10,7 +10,7 @@ from pathlib import Path
 from ...errors import InputError
 from ...text_files import read_lines, read_yaml
 from .conversion import IMAGE_SUFFIXES, SPLIT_NAMES, Conversion, files_in
-from .yolo import orphan_labels, yolo_content
+from .yolo import orphan_labels, yolo_content, yolo_label_path
 
 _ABSENT = ("", "null", "Null", "NULL", "~", "None")
 _OWN_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
@@ -60,6 +60,7 @@ def find_yolo(root: Path) -> Conversion | None:
     sources = [
         config_path,
         *(path for paths in images.values() for path in paths),
+        *(labels for paths in images.values() for path in paths if (labels := yolo_label_path(path)).is_file()),
         *sorted(root.glob("**/labels/**/*.[tT][xX][tT]")),
     ]
     return Conversion(sources, root, contents)

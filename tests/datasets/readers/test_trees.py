@@ -309,6 +309,8 @@ def test_labels_beside_the_images_are_found_below_a_folder_called_images_too(tmp
         write_labels(root / f"{name}.txt", f"obj/{name}.jpg")
     (root / "data.yaml").write_text("train: train.txt\nval: val.txt\nnames: [cat]\n")
     assert _objects(resolve_user_data(root)) == {"train": {"cat": 1}, "val": {"cat": 1}}
+    write_labels(root / "obj/train.txt", *["0 0.5 0.5 0.2 0.2", "0 0.3 0.3 0.2 0.2"])
+    assert _objects(resolve_user_data(root))["train"] == {"cat": 2}  # converted again
 
 
 @pytest.mark.parametrize(
