@@ -31,6 +31,8 @@ from .used_objects import (
     UNKNOWN_AREA,
     check_masks,
     check_used,
+    empty_mask_in_words,
+    in_words,
     nothing_left,
     stated_area,
     transforms_of,
@@ -155,6 +157,9 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
         self.cat2label = {i: labels[name] for i, name in names.items() if name in labels}
         self.cat_ids = sorted(self.cat2label, key=self.cat2label.get)
         self._dropped = Counter(self._notes)
+        self._of_no_area = set(self._empty_masks)
+        learns_masks = any(getattr(one, "with_mask", False) for one in transforms_of(self.pipeline))
+        self._drops_empty_masks = learns_masks and not self.test_mode
         annotations: dict = {image["id"]: [] for image in content["images"]}
         for annotation in content["annotations"]:
             annotations[annotation["image_id"]].append(annotation)
@@ -223,7 +228,7 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
         check_masks(kept, transforms_of(self.pipeline), self.ann_file)
         if self._fraction is not None:
             kept = self._drawn(kept)
-        self._log_counts(len(kept))
+        print_log(in_words(self._read(), self._dropped, len(kept), self._metainfo["classes"], self.ann_file), "current")
         self._look_at_images(kept)
         self._encoded_paths = np.array([os.fsencode(info["img_path"]) for info in kept])
         return kept
@@ -296,12 +301,14 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
                     f"got nothing there.\n{EXPECTED_TREES}"
                 )
             self._notes: Counter = Counter()
+            self._empty_masks: list = []
             self._content = read_annotations(
                 self.ann_file,
                 self.IMAGE_NAME_KEYS,
                 not self.test_mode,
                 self._notes,
                 keep_root=self._metainfo.get("classes") is not None,
+                empty_masks=self._empty_masks,
             )
         return self._content
 
@@ -352,6 +359,11 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
                     f"{annotation['bbox']}; correct it, or set on_outside_box='drop' in the dataset's config."
                 )
             return "boxes outside their image"
+        if annotation["id"] in self._of_no_area:
+            what = empty_mask_in_words(self._empty_masks, self._drops_empty_masks)
+            if self._drops_empty_masks:
+                return what
+            self._dropped[what] += 1
         if x < -1 or y < -1 or x + width > image["width"] + 1 or y + height > image["height"] + 1:
             self._dropped["boxes sticking out of their image, kept and clipped by the pipeline"] += 1
         return None
@@ -372,15 +384,6 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
             )
         self._dropped["images without a file"] = len(missing)
         return [info for info in data_list if info["img_path"] not in missing]
-
-    def _log_counts(self, num_kept: int) -> None:
-        notes = [f"{count} {what}" for what, count in self._dropped.items() if count and what != "boxes"]
-        print_log(
-            f"{self.ann_file}: {num_kept} of {len(self._read()['images'])} images, "
-            f"{self._dropped['boxes']} of {len(self._read()['annotations'])} boxes, "
-            f"{len(self._metainfo['classes'])} classes" + (f"; counted: {', '.join(notes)}" if notes else ""),
-            "current",
-        )
 
     def _fault_at_a_glance(self, data_info: dict) -> str | None:
         """A file that is cut short, of another size than annotated, or of a depth that means nothing."""

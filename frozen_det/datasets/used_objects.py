@@ -2,7 +2,7 @@
 ignored."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from ..errors import InputError
 from ..evaluation.run_lengths import largest_area
@@ -48,11 +48,30 @@ BELOW_1_PX = "boxes below 1 px"
 UNKNOWN_AREA = "areas of 0 or less or beyond their image, taken as unknown"
 
 
+def empty_mask_in_words(ids: list, left_out: bool) -> str:
+    """What objects are counted as whose masks cover nothing of their image: there is nothing to learn from them; an
+    evaluation keeps them, as pycocotools does, which counts them as missed."""
+    return (
+        f"objects whose mask has no area on their image, {'left out' if left_out else 'kept'} (the first in the file: "
+        f"annotation id {ids[0]!r})"
+    )
+
+
 def stated_area(annotation: dict, image: dict) -> float | None:
     """The area that an annotation states, in px^2; None for one of 0 or less, and for one that neither its image nor
     its box can hold."""
     area = annotation["area"]
     return area if 0 < area <= largest_area(annotation["bbox"], (image["height"], image["width"])) else None
+
+
+def in_words(content: dict, dropped: Counter, num_images: int, classes: Sequence[str], ann_file: str) -> str:
+    """How much of a file is used, and all that was left out or taken for granted."""
+    notes = [f"{count} {what}" for what, count in dropped.items() if count and what != "boxes"]
+    return (
+        f"{ann_file}: {num_images} of {len(content['images'])} images, {dropped['boxes']} of "
+        f"{len(content['annotations'])} boxes, {len(classes)} classes"
+        + (f"; counted: {', '.join(notes)}" * bool(notes))
+    )
 
 
 def nothing_left(content: dict, dropped: Counter, classes: Iterable[str], filters: dict, ann_file: str) -> InputError:

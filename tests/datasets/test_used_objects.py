@@ -81,6 +81,23 @@ def test_objects_without_masks_are_one_error_where_masks_are_loaded(coco_root, c
     assert len(_dataset(root, pipeline=[*pipeline[:-1], *boxes_only], test_mode=test_mode)) == 2
 
 
+@pytest.mark.parametrize("segmentation", [[[3, 3, 12, 11, 7.5, 7]], {"size": [30, 40], "counts": [1200]}])
+def test_objects_whose_mask_has_no_area_are_not_learnt_and_kept_for_measuring(
+    coco_root, coco_content, segmentation, log_lines
+):
+    for annotation in coco_content["annotations"]:
+        x, y, width, height = annotation["bbox"]
+        annotation["segmentation"] = [[x, y, x + width, y, x + width, y + height, x, y + height]]
+    coco_content["annotations"][1]["segmentation"] = segmentation
+    root = coco_root(coco_content)
+    counted = "1 objects whose mask has no area on their image, {} (the first in the file: annotation id 2)"
+    assert len(_dataset(root, pipeline=MASKS).get_data_info(0)["instances"]) == 1
+    assert counted.format("left out") in log_lines[-1]
+    for settings in (dict(pipeline=MASKS, test_mode=True), dict(pipeline=[])):
+        assert len(_dataset(root, **settings).get_data_info(0)["instances"]) == 2
+        assert counted.format("kept") in [line for line in log_lines if "counted" in line][-1]
+
+
 def test_masks_that_the_transform_ignores_are_refused(coco_root, coco_content):
     for annotation in coco_content["annotations"]:
         annotation.update(bbox=[0, 0, 40, 30], segmentation={"size": [30, 40], "counts": [0, 1200]})

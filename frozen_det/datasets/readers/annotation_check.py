@@ -39,6 +39,7 @@ def read_annotations(
     labelled: bool = True,
     notes: Counter | None = None,
     keep_root: bool = False,
+    empty_masks: list | None = None,
 ) -> dict:
     """Content of a COCO json after all checks.
 
@@ -48,6 +49,7 @@ def read_annotations(
         labelled: False admits a json without annotations (pictures to be predicted on).
         notes: Counts here what was left out.
         keep_root: Whether an empty root category stays.
+        empty_masks: Takes the ids of the annotations whose mask covers nothing of its image.
 
     Returns:
         The content; ``annotations`` is there in any case. Boxes are finite, their sizes not negative; heights and
@@ -72,7 +74,9 @@ def read_annotations(
     _check_entries(annotations, content)
     _check_boxes(annotations)
     sizes = {image["id"]: [image["height"], image["width"]] for image in content["images"]}
-    check_segmentations(content["annotations"], sizes, path, Counter() if notes is None else notes)
+    empty = check_segmentations(content["annotations"], sizes, path, Counter() if notes is None else notes)
+    if empty_masks is not None:
+        empty_masks += [content["annotations"][number]["id"] for number in empty]
     return content
 
 

@@ -2,8 +2,8 @@
 their image.
 
 Refused: polygons that are none, an object without a single one, points far from the image, run lengths that are
-negative or do not add up to the image, masks that are empty or outside their boxes. A part of fewer than three points
-beside a whole polygon is left out and counted.
+negative or do not add up to the image, masks most of which are empty or outside their boxes. A part of fewer than three
+points beside a whole polygon is left out and counted; single masks without area are told.
 """
 
 import math
@@ -11,6 +11,7 @@ from collections import Counter
 from itertools import chain
 
 import numpy as np
+from pycocotools import mask as coco_mask
 
 from ...evaluation.entries import Entries
 from ...evaluation.run_lengths import farthest_point, run_length_faults
@@ -25,10 +26,13 @@ _REMEDY = "correct it, or remove the key segmentation where only boxes are neede
 _NUMBERS = {int, float}
 _NUM_COMPARED = 1000
 _SHARED = 0.25
+_LEAST_AREA = 1e-6  # px^2; less is what rounding makes of a line
+_AT_ONCE = 5000  # polygons or masks
 
 
-def check_segmentations(annotations: list[dict], sizes: dict, path, notes: Counter) -> None:
-    """Refuse masks that cannot be meant; leave out parts without area.
+def check_segmentations(annotations: list[dict], sizes: dict, path, notes: Counter) -> list[int]:
+    """Refuse masks that cannot be meant; leave out parts without area. Gives the numbers of the annotations whose mask
+    covers nothing of its image: lines, polygons outside it, run lengths without a pixel.
 
     Args:
         annotations: of the json; ``segmentation`` may be absent or empty. Parts without area are taken out in place.
@@ -73,6 +77,53 @@ def check_segmentations(annotations: list[dict], sizes: dict, path, notes: Count
         _REMEDY,
     )
     _check_places(annotations, path)
+    return _empty_masks(annotations, sizes)
+
+
+def _empty_masks(annotations: list[dict], sizes: dict) -> list[int]:
+    polygons, owners, empty, compressed = [], [], set(), []
+    for number, annotation in enumerate(annotations):
+        segmentation = annotation.get("segmentation")
+        if not segmentation:
+            continue
+        if type(segmentation) is list:
+            polygons += segmentation
+            owners += [number] * len(segmentation)
+        elif type(segmentation["counts"]) is not list:
+            compressed.append(number)
+        elif not any(segmentation["counts"][1::2]):
+            empty.add(number)
+    covering: set[int] = set()
+    for start in range(0, len(polygons), _AT_ONCE):
+        of_chunk = owners[start : start + _AT_ONCE]
+        sizes_hw = np.array([sizes[annotations[number]["image_id"]] for number in of_chunk], float)
+        covers = _cover_something(polygons[start : start + _AT_ONCE], sizes_hw)
+        covering.update(np.array(of_chunk)[covers].tolist())
+    for start in range(0, len(compressed), _AT_ONCE):
+        of_chunk = compressed[start : start + _AT_ONCE]
+        areas = coco_mask.area([annotations[number]["segmentation"] for number in of_chunk])
+        empty.update(np.array(of_chunk)[areas == 0].tolist())
+    return sorted(empty | (set(owners) - covering))
+
+
+def _cover_something(polygons: list[list], sizes_hw: np.ndarray) -> np.ndarray:
+    """(n,) bool: polygons with an area, by the shoelace formula, and a part of their bounding box on the image.
+
+    Args:
+        polygons: n lists [x0, y0, x1, y1, ...], px.
+        sizes_hw: (n, 2) of their images, px.
+    """
+    lengths = np.array([len(polygon) // 2 for polygon in polygons])
+    starts = np.cumsum(lengths) - lengths
+    x, y = np.fromiter(chain.from_iterable(polygons), float).reshape(-1, 2).T
+    inside = np.ones(len(polygons), bool)
+    for values, sides in ((x, sizes_hw[:, 1]), (y, sizes_hw[:, 0])):
+        inside &= (np.maximum.reduceat(values, starts) > 0) & (np.minimum.reduceat(values, starts) < sides)
+    x, y = x - np.repeat(x[starts], lengths), y - np.repeat(y[starts], lengths)
+    following = np.arange(1, len(x) + 1)
+    following[starts + lengths - 1] = starts
+    areas = np.abs(np.add.reduceat(x * y[following] - y * x[following], starts)) / 2
+    return inside & (areas > _LEAST_AREA)
 
 
 def _whole_polygons(polygons: list) -> list[list]:

@@ -19,7 +19,8 @@ def _check(*segmentations):
         for i, s in enumerate(segmentations)
     ]
     notes = Counter()
-    check_segmentations(annotations, {1: [HEIGHT, WIDTH]}, "a.json", notes)
+    empty = check_segmentations(annotations, {1: [HEIGHT, WIDTH]}, "a.json", notes)
+    assert empty == sorted(set(empty))
     return annotations, notes
 
 
@@ -141,6 +142,37 @@ def test_masks_without_area_or_of_another_place_are_refused_where_most_are(segme
     with pytest.raises(InputError, match="expected a segmentation with an area that lies in its bbox"):
         _check(segmentation, segmentation, [SQUARE])
     _check(segmentation, [SQUARE], [SQUARE])
+
+
+NOTHING = {
+    "a line": [[3, 3, 12, 11, 7.5, 7]],
+    "a slanted line of fractions": [[0.1, 0.1, 0.2, 0.3, 0.7, 1.3, 1.1, 2.1]],
+    "a point": [[5, 5] * 4],
+    "two lines": [[3, 3, 12, 11, 3, 3], [1, 1, 2, 2, 3, 3]],
+    "right of the image": [[40, 3, 50, 3, 50, 9]],
+    "above the image": [[2, -9, 12, -9, 12, 0]],
+    "run lengths": _rle([HEIGHT * WIDTH]),
+    "run lengths of nothing": _rle([3, 0, HEIGHT * WIDTH - 3]),
+    "compressed run lengths": _rle(_compressed(np.zeros((HEIGHT, WIDTH)))),
+}
+SOMETHING = {
+    "a square": [SQUARE],
+    "a line and a square": [[3, 3, 12, 11, 3, 3], SQUARE],
+    "half outside": [[39, 3, 50, 3, 50, 9]],
+    "turned the other way": [[2, 3, 2, 11, 12, 11]],
+    "run lengths": _rle([63, 8, HEIGHT * WIDTH - 71]),
+    "compressed": _box_rle(2, 3, 10, 8),
+}
+
+
+@pytest.mark.parametrize("empty", NOTHING)
+@pytest.mark.parametrize("whole", SOMETHING)
+def test_masks_that_cover_nothing_are_told_from_those_that_cover_something(empty, whole):
+    annotations = [
+        {"id": i, "image_id": 1, "bbox": [2, 3, 10, 8], "area": 80, "segmentation": segmentation}
+        for i, segmentation in enumerate([SOMETHING[whole], None, NOTHING[empty], [SQUARE], [SQUARE]])
+    ]
+    assert check_segmentations(annotations, {1: [HEIGHT, WIDTH]}, "a.json", Counter()) == [2]
 
 
 def test_small_masks_of_hidden_objects_and_masks_that_stick_out_pass():
