@@ -28,12 +28,14 @@ from .samplers.data_fraction import check_fraction, draw_fraction, fraction_reco
 from .samplers.seeding import SeededSamples
 from .used_objects import (
     BELOW_1_PX,
+    REPEATED,
     UNKNOWN_AREA,
     check_masks,
     check_used,
     empty_mask_in_words,
     in_words,
     nothing_left,
+    num_repeated,
     stated_area,
     transforms_of,
 )
@@ -202,6 +204,7 @@ class CocoDataset(SeededSamples, MMDetCocoDataset):
             if self.test_mode:  # by what an object is judged
                 instance.update({"area": area} if area is not None else {}, ignore=bool(annotation.get("ignore")))
             data_info["instances"].append(instance)
+        self._dropped[REPEATED] += num_repeated(data_info["instances"])
         return data_info
 
     def image_name(self, image: dict) -> str:

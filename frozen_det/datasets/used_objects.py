@@ -45,6 +45,7 @@ def check_used(
 
 
 BELOW_1_PX = "boxes below 1 px"
+REPEATED = "objects that repeat another of their image (class, box and mask), kept"
 UNKNOWN_AREA = "areas of 0 or less or beyond their image, taken as unknown"
 
 
@@ -55,6 +56,20 @@ def empty_mask_in_words(ids: list, left_out: bool) -> str:
         f"objects whose mask has no area on their image, {'left out' if left_out else 'kept'} (the first in the file: "
         f"annotation id {ids[0]!r})"
     )
+
+
+def num_repeated(instances: list[dict]) -> int:
+    """How many objects of an image repeat another one: class, box, mask and all."""
+    keys = [(one["bbox_label"], one["ignore_flag"], *one["bbox"]) for one in instances]
+    if len(set(keys)) == len(keys):
+        return 0
+    masks: dict[tuple, list] = {}
+    count = 0
+    for key, instance in zip(keys, instances):
+        others = masks.setdefault(key, [])
+        count += instance.get("mask") in others
+        others.append(instance.get("mask"))
+    return count
 
 
 def stated_area(annotation: dict, image: dict) -> float | None:

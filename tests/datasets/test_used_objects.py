@@ -98,6 +98,19 @@ def test_objects_whose_mask_has_no_area_are_not_learnt_and_kept_for_measuring(
         assert counted.format("kept") in [line for line in log_lines if "counted" in line][-1]
 
 
+def test_objects_that_come_twice_are_counted_and_kept(coco_root, coco_content, log_lines):
+    first, second, third = coco_content["annotations"]
+    coco_content["annotations"] += [
+        {**first, "id": 10},
+        {**first, "id": 11},
+        {**second, "id": 12, "category_id": 7},
+        {**third, "id": 13, "segmentation": [[1, 1, 31, 1, 31, 26]]},
+    ]
+    dataset = _dataset(coco_root(coco_content))
+    assert [len(dataset.get_data_info(i)["instances"]) for i in (0, 1)] == [5, 2]
+    assert "counted: 2 objects that repeat another of their image (class, box and mask), kept" in log_lines[-1]
+
+
 def test_masks_that_the_transform_ignores_are_refused(coco_root, coco_content):
     for annotation in coco_content["annotations"]:
         annotation.update(bbox=[0, 0, 40, 30], segmentation={"size": [30, 40], "counts": [0, 1200]})
