@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -21,6 +22,15 @@ from .errors import InputError
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
 # Of two such lists json's readers keep the last. Other keys are not looked at: that takes as long as reading.
 _LISTS = re.compile(rb'"(images|annotations|categories)"\s*:')
+
+_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map", "int", "float", "bool", "null")}
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """A value of yaml with a tag beyond yaml's own: what the tag asks for is not done, the value is no other."""
+
+    tag: str
 
 
 def read_json(path: str | os.PathLike, role: str = "a json file"):
@@ -75,7 +85,8 @@ def read_lines(path: str | os.PathLike) -> list[str]:
 
 
 def read_yaml(path: str | os.PathLike) -> dict:
-    """A yaml mapping in which every scalar is text; empty where the file holds something else.
+    """A yaml mapping in which every scalar is text, every tagged value a :class:`Tagged`; empty where the file holds
+    something else.
 
     Raises:
         InputError: naming the file, where it is no yaml or names a key twice.
@@ -107,6 +118,9 @@ class _Distinct:
 
 class _TextLoader(yaml.BaseLoader):
     """yaml's loader without types, which refuses a key that is named twice."""
+
+    def construct_object(self, node, deep=False):
+        return super().construct_object(node, deep) if node.tag in _TAGS else Tagged(node.tag)
 
     def construct_mapping(self, node, deep=False) -> dict:
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]

@@ -95,7 +95,8 @@ def _lists_images(path: Path) -> bool:
 
 
 def _images_of(root: Path, annotations: Path) -> Path:
-    """Folder of the images of a json: the first that holds its first image, images/ where none does."""
+    """Folder of the images of a json: the first that holds the first image whose name is no whole path, images/ where
+    none does."""
     last = re.split("[_-]", annotations.stem)[-1]  # val2017 of instances_val2017
     split = last.rstrip("0123456789")
     alike = next((names for names in SPLIT_NAMES.values() if split.lower() in names), ())
@@ -107,18 +108,20 @@ def _images_of(root: Path, annotations: Path) -> Path:
 
 
 def _first_file_name(path: Path) -> str | None:
-    """The name of the first image; the file may be large, and begins with the images most of the time."""
+    """The first name that is no whole path; the file may be large, and begins with the images most of the time."""
     if not is_readable_kind(path):
         return None  # reading it says so
     with path.open("rb") as file:
-        found = _FILE_NAME.search(file.read(_HEAD_BYTES))
-    if found is not None:
+        head = file.read(_HEAD_BYTES)
+    for found in _FILE_NAME.finditer(head):
         try:
-            return json.loads(found[1])
+            name = json.loads(found[1])
         except ValueError:
             return None
+        if not os.path.isabs(name):
+            return name
     content = read_json(path, "an annotation file")
     images = content.get("images") if isinstance(content, dict) else None
-    first = images[0] if isinstance(images, list) and images else None
-    name = first.get("file_name") if isinstance(first, dict) else None
-    return name if isinstance(name, str) else None
+    entries = (one for one in images if isinstance(one, dict)) if isinstance(images, list) else ()
+    names = (one.get("file_name") for one in entries)
+    return next((name for name in names if isinstance(name, str) and not os.path.isabs(name)), None)

@@ -4,12 +4,15 @@ Refused: names that are no list of distinct texts, a count that disagrees, class
 that are not there.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ...errors import InputError
 from ...text_files import read_lines, read_yaml
+from .class_names import as_seen, is_writable
 from .conversion import IMAGE_SUFFIXES, SPLIT_NAMES, Conversion, files_in
+from .refusals import brief, few
 from .yolo import orphan_labels, yolo_content, yolo_label_path
 
 _ABSENT = ("", "null", "Null", "NULL", "~", "None")
@@ -85,23 +88,23 @@ def _names_of(config: dict, where: Path) -> dict[int, str]:
         bad = [key for key in given if not str(key).strip().isdecimal()]
         if bad:
             raise InputError(
-                f"{where}: expected class numbers from 0 on as the keys of names, got {bad[0]!r}; write "
+                f"{where}: expected class numbers from 0 on as the keys of names, got {brief(bad[0])}; write "
                 "`0: cat`, or a list of names."
             )
         if len({int(key) for key in given}) < len(given):
-            raise InputError(f"{where}: expected each class number once in names, got {', '.join(given)}.")
+            raise InputError(f"{where}: expected each class number once in names, got {few(list(given))[:80]}.")
         names = _checked({int(key): name for key, name in given.items()}, where)
     elif isinstance(given, list):
         names = _numbered(given, where)
     else:
         raise InputError(
-            f"{where}: expected names as a list of texts or a mapping from class numbers, got {given!r}; "
+            f"{where}: expected names as a list of texts or a mapping from class numbers, got {brief(given)}; "
             "write names: [cat, dog]."
         )
     count = config.get("nc", "")
-    if count not in _ABSENT and count != str(len(names)):
+    if not isinstance(count, str) or count not in _ABSENT and count != str(len(names)):
         raise InputError(
-            f"{where}: expected nc as the number of names, {len(names)}, got {count!r}; correct one of the two."
+            f"{where}: expected nc as the number of names, {len(names)}, got {brief(count)}; correct one of the two."
         )
     return dict(sorted(names.items()))
 
@@ -115,14 +118,24 @@ def _checked(names: dict, where: Path) -> dict[int, str]:
     bad = [name for name in names.values() if not isinstance(name, str) or not name.strip()]
     if bad or not names:
         raise InputError(
-            f"{where}: expected the names of the classes, got {repr(bad[0]) if bad else 'none'}; write "
+            f"{where}: expected the names of the classes, got {brief(bad[0]) if bad else 'none'}; write "
             "one text for each class."
         )
     names = {number: name.strip() for number, name in names.items()}
-    twice = next((name for name in names.values() if list(names.values()).count(name) > 1), None)
+    twice = next((name for name, count in Counter(names.values()).items() if count > 1), None)
     if twice is not None:
         raise InputError(
             f"{where}: expected each class name once, got {twice!r} twice; class numbers would be ambiguous."
+        )
+    for name in names.values():
+        if not is_writable(name):
+            raise InputError(f"{where}: expected a name of whole characters, got {brief(name)}; write it again.")
+    looks = Counter(map(as_seen, names.values()))
+    alike = [name for name in names.values() if looks[as_seen(name)] > 1]
+    if alike:
+        raise InputError(
+            f"{where}: expected names that differ to the eye, got {brief(alike[0])} and {brief(alike[1])}; give "
+            "each its own, without doubled blanks and invisible characters."
         )
     return names
 
@@ -139,7 +152,7 @@ def _images_of_entry(root: Path, config: dict, key: str, where: Path) -> list[Pa
     entries = given if isinstance(given, list) else [given]
     if any(not isinstance(entry, str) for entry in entries):
         raise InputError(
-            f"{where}: expected {key} as a folder, a text file with paths or a list of those, got {given!r}."
+            f"{where}: expected {key} as a folder, a text file with paths or a list of those, got {brief(given)}."
         )
     found: list[Path] = []
     # Some exports name folders relative to one that is not there: "../train/images".

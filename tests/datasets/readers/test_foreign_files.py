@@ -153,3 +153,44 @@ def test_where_decoder_and_head_disagree_on_exif_the_decoded_size_counts(coco_ro
     except InputError:
         return
     assert tuple(shape[1:]) == size_wh[::-1]
+
+
+def test_names_that_are_whole_paths_do_not_decide_where_the_others_lie(tmp_path):
+    for split, count in SPLITS:
+        _coco(tmp_path, f"annotations/{split}.json", split, count)
+    path = tmp_path / "annotations/val.json"
+    content = json.loads(path.read_text())
+    elsewhere = tmp_path / "elsewhere.jpg"
+    (tmp_path / "val" / content["images"][0]["file_name"]).rename(elsewhere)
+    content["images"][0]["file_name"] = str(elsewhere)
+    for blanks in (0, 2**20):  # the second time no name is in the first MB
+        path.write_text(" " * blanks + json.dumps(content))
+        assert resolve_user_data(tmp_path)["val"][1] == tmp_path / "val"
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in zip("abcdefgh", "bcdefghi")
+)
+
+
+@pytest.mark.parametrize(
+    "config,message",
+    [
+        ('names: [kiwi, "ki\\u200bwi"]', "expected names that differ to the eye, got 'kiwi' and 'ki.u200bwi'"),
+        ('names: ["caf\\ud83d"]', "expected a name of whole characters"),
+        (BOMB + "names: *i", "expected the names of the classes, got "),
+        (BOMB + "names: [cat, *i]", "expected the names of the classes, got "),
+        (BOMB + "names: {0: *i}", "expected the names of the classes, got "),
+        (BOMB + "names: [cat]\nnc: *i", "expected nc as the number of names"),
+        (BOMB + "names: [cat]\ntest: [*i]", "expected test as a folder"),
+        ("names: !!python/object/apply:os.system [cat]", "expected names as a list of texts .*, got Tagged"),
+        ("names: [!!python/name:os.system cat]", "expected the names of the classes, got Tagged"),
+    ],
+)
+def test_names_of_a_yaml_are_refused_by_its_own_name_in_a_line_and_nothing_is_written(tmp_path, config, message):
+    _yolo(tmp_path)
+    text = (tmp_path / "data.yaml").read_text().replace("names: [cat]\n", "")
+    (tmp_path / "data.yaml").write_text(text + config + "\n", encoding="utf-8")
+    with pytest.raises(InputError, match=rf"data\.yaml: {message}") as error:
+        resolve_user_data(tmp_path)
+    assert len(str(error.value)) < 400 and not list(tmp_path.glob("*.json"))
