@@ -11,14 +11,32 @@ from pathlib import Path
 
 from ...errors import InputError
 from ..images.check import size_fault
+from .class_names import as_seen
 from .conversion import IMAGE_SUFFIXES, CocoWriter, files_in
+from .refusals import brief
 
 _FLAGS = {"": False, "0": False, "false": False, "1": True, "true": True}
 
 
 def voc_classes(xml_paths: Iterable[Path]) -> list[str]:
-    """Sorted names of all classes in Pascal VOC files."""
-    return sorted({name for path in xml_paths for name in _voc_names(path)})
+    """Sorted names of all classes in Pascal VOC files.
+
+    Raises:
+        InputError: an object without a name, or names of two files that look alike.
+    """
+    first_in: dict[str, Path] = {}
+    for path in xml_paths:
+        for name in _voc_names(path):
+            first_in.setdefault(name, path)
+    of_look: dict[str, str] = {}
+    for name in sorted(first_in):
+        other = of_look.setdefault(as_seen(name), name)
+        if other != name:
+            raise InputError(
+                f"{first_in[name]}: expected names that differ to the eye, got {brief(name)}, which looks like "
+                f"{brief(other)} in {first_in[other]}; write the same in both, or give each its own."
+            )
+    return sorted(first_in)
 
 
 def voc_content(

@@ -175,6 +175,13 @@ def test_voc_that_cannot_be_meant_is_refused(voc, box, message):
         _voc(voc, [box])
 
 
+def test_names_of_xml_files_that_look_alike_are_refused_with_both_files(voc):
+    write_voc(voc / "xml/a.xml", [("kiwi", 1, 1, 9, 9, 0)])
+    write_voc(voc / "xml/b.xml", [("ki\u200bwi", 1, 1, 9, 9, 0), ("kiwi", 1, 1, 9, 9, 0)])
+    with pytest.raises(InputError, match=r"(a|b)\.xml: expected names that differ to the eye, got .* in .*(a|b)\.xml"):
+        voc_classes(sorted((voc / "xml").iterdir()))
+
+
 def test_broken_xml_is_refused_with_its_file(voc):
     write_labels(voc / "xml/a.xml", "<annotation><object>")
     with pytest.raises(InputError, match=r"a\.xml: expected Pascal VOC xml"):
