@@ -100,7 +100,7 @@ def _written(value) -> str:
 
 
 def _scalar(text: str):
-    for kind in (int, float):
+    for kind in (int, float) if "_" not in text else ():  # Python reads 1_0 as 10: here it is a date or a name
         try:
             return kind(text)
         except ValueError:
