@@ -140,7 +140,9 @@ def _refuse_traces(folder: Path) -> None:
     pointed, best = _pointed(folder), sorted(folder.glob("best_*.pth"))
     if pointed is None and not best:
         return
-    what = f"{POINTER} names {pointed}, which is not there" if pointed else f"there is only {best[-1].name}"
+    what = f"there is only {best[-1].name}" if best else ""
+    if pointed:
+        what = f"{POINTER} names {pointed}, which is not {'in this folder' if pointed.exists() else 'there'}"
     raise InputError(
         f"expected a checkpoint epoch_N.pth or iter_N.pth in {folder} to resume from, but {what}. A best "
         "checkpoint has no optimiser's state: a new run begins from it with --cfg-options "

@@ -65,6 +65,8 @@ def read(path, map_location="cpu"):
     if hasattr(path, "read"):
         return tensor_files.load(path, map_location)
     path = Path(path).expanduser()
+    if path.is_dir():
+        raise InputError(f"expected a weights file, but {path} is a folder. {_file_in(path)}")
     if path.is_file():
         refuse_other_files(path)
         if is_safetensors(path):
@@ -150,6 +152,14 @@ def _networks(checkpoint: Mapping) -> dict[str, dict]:
         if tensors:
             found[str(name)] = tensors
     return found
+
+
+def _file_in(folder: Path) -> str:
+    """What to give in a folder's place."""
+    from .kept_checkpoints import best_checkpoint, latest_checkpoint
+
+    found = latest_checkpoint(folder) or best_checkpoint(folder)
+    return f"Give its newest checkpoint: {found}." if found else "It holds no checkpoint: give the path of a file."
 
 
 def is_averaged_by_host(checkpoint) -> bool:

@@ -124,6 +124,20 @@ def test_a_folder_that_lost_its_checkpoints_does_not_silently_start_again(tmp_pa
         checkpoint_to_resume(tmp_path)
 
 
+def test_a_pointer_to_a_file_of_another_folder_is_not_said_to_be_gone(tmp_path):
+    run, other = tmp_path / "run", tmp_path / "other"
+    for folder in (run, other):
+        folder.mkdir()
+    path = _write(other / "weights.pth")
+    for folder in (run, other):
+        (folder / "last_checkpoint").write_text(str(path))
+    with pytest.raises(InputError, match=r"last_checkpoint names .*weights\.pth, which is not in this folder"):
+        checkpoint_to_resume(run)
+    path.unlink()
+    with pytest.raises(InputError, match=r"last_checkpoint names .*weights\.pth, which is not there"):
+        checkpoint_to_resume(run)
+
+
 def test_leftovers_of_dead_writers_go_and_those_of_living_ones_stay(tmp_path):
     ended = subprocess.Popen(["true"])
     ended.wait()

@@ -352,3 +352,12 @@ def top1_of(model: nn.Module, folder: Path, every: int = 1) -> tuple[float, int]
         with torch.no_grad():
             right += (model(images).argmax(1) == torch.tensor([int(label) for _, label in batch])).sum().item()
     return 100 * right / len(lines), len(lines)
+
+
+def test_a_folder_is_refused_with_its_newest_checkpoint(tmp_path):
+    with pytest.raises(InputError, match=r"is a folder\. It holds no checkpoint"):
+        read(tmp_path)
+    for file in ("best_a.pth", "epoch_1.pth", "epoch_2.pth"):
+        torch.save({"a": torch.zeros(1)}, tmp_path / file)
+    with pytest.raises(InputError, match=r"is a folder\. Give its newest checkpoint: .*epoch_2\.pth"):
+        read(tmp_path)
