@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import InputError
 from .digest import BASE_DIGEST, Fingerprint, canonical, fingerprint
+from .loading import meta_of
 
 KEY = "extends"  # in a checkpoint's meta
 
@@ -60,7 +61,7 @@ class Extended:
         Raises:
             InputError: something stands there that no training wrote.
         """
-        found = (checkpoint.get("meta") or {}).get(KEY)
+        found = meta_of(checkpoint, where).get(KEY)
         if found is None:
             return None
         try:

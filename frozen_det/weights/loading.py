@@ -162,6 +162,25 @@ def _file_in(folder: Path) -> str:
     return f"Give its newest checkpoint: {found}." if found else "It holds no checkpoint: give the path of a file."
 
 
+def meta_of(checkpoint, where: str) -> Mapping:
+    """What a checkpoint says beside its tensors; empty where it says nothing.
+
+    Args:
+        checkpoint: what :func:`read` gave.
+        where: the file, for messages.
+
+    Raises:
+        InputError: something else than a dict stands there.
+    """
+    meta = checkpoint.get("meta") if isinstance(checkpoint, Mapping) else None
+    if meta is not None and not isinstance(meta, Mapping):
+        raise InputError(
+            f"expected a dict as `meta` of {where}, as training writes it, got {type(meta).__name__} "
+            f"{str(meta)[:40]!r}: the file was changed. Use it as it was written."
+        )
+    return meta or {}
+
+
 def is_averaged_by_host(checkpoint) -> bool:
     """Whether mmengine's averaging hook took part in a checkpoint: its `state_dict` is the average, which was
     evaluated, and `ema_state_dict` holds the raw weights. Other projects use the second name for the average."""

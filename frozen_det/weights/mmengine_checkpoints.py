@@ -6,6 +6,7 @@ loader (:mod:`.host_guard`), and :func:`for_host` gives the host its own objects
 """
 
 from ..errors import InputError
+from .loading import meta_of
 from .reading.safe_pickle import Inert
 
 
@@ -55,7 +56,7 @@ def for_host(checkpoint, where):
     """What was read from a checkpoint, as mmengine expects it: with its own buffers, without text that it would run.
 
     Raises:
-        InputError: a log in it that is none.
+        InputError: a log in it that is none, or a `meta` that is no dict.
     """
     if isinstance(checkpoint, dict):
         hub = checkpoint.get("message_hub")
@@ -67,7 +68,7 @@ def for_host(checkpoint, where):
                     f"expected a log of numbers as `message_hub` in {where}, got another thing "
                     f"({type(error).__name__}: {error}). Remove that entry from the file."
                 ) from error
-        meta = checkpoint.get("meta")
+        meta = meta_of(checkpoint, str(where))
         if isinstance(meta, dict):
             # On resuming, mmengine executes the text under this key as a Python config. Its own files call it `cfg`.
             meta.pop("config", None)

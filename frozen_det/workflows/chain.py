@@ -237,9 +237,9 @@ def _compare_proof(backbone: Path, checkpoint: Path, detector) -> bool | None:
         InputError: it proved other ones.
     """
     from ..weights.digest import Fingerprint, canonical, fingerprint
-    from ..weights.loading import read, state_dict_of
+    from ..weights.loading import meta_of, read, state_dict_of
 
-    recorded = ((read(checkpoint).get("meta") or {}).get("frozen") or {}).get("backbone")
+    recorded = (meta_of(read(checkpoint), str(checkpoint)).get("frozen") or {}).get("backbone")
     if recorded is None:
         return None
     exported = state_dict_of(read(backbone), str(backbone))

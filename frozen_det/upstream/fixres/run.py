@@ -175,10 +175,10 @@ def _refuse_other_tuning(run) -> None:
     """
     from ...engine.runner.stored_settings import differences, settings_of_text
     from ...weights.kept_checkpoints import latest_checkpoint
-    from ...weights.loading import read
+    from ...weights.loading import meta_of, read
 
     path = latest_checkpoint(run.work_dir)
-    text = path and (read(path).get("meta") or {}).get("cfg")
+    text = path and meta_of(read(path), str(path)).get("cfg")
     before = settings_of_text(text) if isinstance(text, str) else None
     if before is None:
         return
