@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..weights.reading.recorded_check import TO_DETECT, check_recorded
 from ..weights.reading.recorded_config import parse_recorded, read_recorded
 from .accumulation import apply_accumulation
 from .finding import find_config, is_shipped, is_stock
@@ -17,9 +18,9 @@ from .options import merge_options
 from .reading import ConfigFile, read
 from .relations import check_relations
 from .schedule import follow_child, follow_options, follow_own_name, interval_setter
-from .shapes import check_parts_below, check_top
+from .shapes import check_parts_below, check_record, check_top
 from .shared_values import Pins, changed, comparable, merged, move_root, only, own_names, pins_of, without_effect
-from .top_level import check_names, live_keys
+from .top_level import check_names, keys_of_a_run, live_keys
 from .values import check_values
 
 if TYPE_CHECKING:
@@ -77,18 +78,33 @@ def load_recorded(path, options: Mapping[str, object] | None = None):
         options: as of :func:`load_config`.
 
     Raises:
-        InputError: no such file, an override of what only its source computes from, or one that cannot be right.
+        InputError: no such file, something in it that would run or fetch what it names, an override of what only its
+            source computes from, or one that cannot be right.
     """
-    return _with_options(read_recorded(path), str(path), options)
+    return _with_options(
+        read_recorded(path), str(path), options, TO_DETECT, "give the file as a config: CONFIG:CHECKPOINT"
+    )
 
 
-def load_recorded_text(text: str, where: str, options: Mapping[str, object] | None = None):
-    """As :func:`load_recorded`, of a text that `where` names in messages: the config in a checkpoint."""
-    return _with_options(parse_recorded(text, where), where, options)
+def load_recorded_text(
+    text: str, where: str, options: Mapping[str, object] | None = None, to_train: bool = False
+) -> "Config":
+    """As :func:`load_recorded`, of a text that `where` names in messages: the config in a checkpoint.
+
+    Args:
+        text, where, options: the text, its file, overrides.
+        to_train: whether a whole run is built of it, not a detector and its pipeline alone.
+    """
+    remedy = "train by a config of your own" if to_train else "name the config with --config"
+    return _with_options(
+        parse_recorded(text, where), where, options, keys_of_a_run() if to_train else TO_DETECT, remedy
+    )
 
 
-def _with_options(cfg, where: str, options: Mapping[str, object] | None):
+def _with_options(cfg, where: str, options: Mapping[str, object] | None, built, remedy: str):
     options = dict(options or {})
+    check_record(cfg, where)
+    check_recorded(cfg, where, options, built, remedy)
     for key, value in options.items():
         if key.split(".")[0] in own_names(cfg):
             raise without_effect(key, value, cfg)

@@ -4,6 +4,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 
 from ..errors import InputError, closest
+from ..weights.reading.recorded_types import body_types
 
 _NODES = (
     "MODELS",
@@ -69,14 +70,6 @@ _NODE_OF_KEY = {
     "init_cfg": "WEIGHT_INITIALIZERS",
 }
 _OPS = ("nms", "roi_layer")  # names of functions and layers of mmcv.ops, not of a registry
-
-
-def body_types() -> list[str]:
-    """Names of backbone sources, which a backbone's or a classifier's type may be instead of a registered type."""
-    from ..registry import BACKBONE_SOURCES
-
-    BACKBONE_SOURCES.import_from_location()
-    return [name for name, source in BACKBONE_SOURCES.module_dict.items() if source.names_body]
 
 
 def resolve(name, key: str, where: str):

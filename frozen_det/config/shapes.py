@@ -33,6 +33,32 @@ def check_parts_below(cfg, where: str) -> None:
             _visit(cfg[key], key, where)
 
 
+def check_record(cfg, where: str) -> None:
+    """Refuse a recorded config without a model, or with something else than dicts and lists where these belong.
+
+    Args:
+        cfg, where: as of :func:`check_top`.
+
+    Raises:
+        InputError: with the key, what was expected and what came.
+    """
+    check_top(cfg, where)
+    model = cfg.get("model")
+    if not hasattr(model, "items") or not isinstance(model.get("type"), str):
+        raise InputError(
+            f"expected a model, a dict with a type, in the config in {where}, got {in_short(model, 60)}; name the "
+            "config that trained it."
+        )
+    check_parts_below({key: value for key, value in cfg.items() if key in _TO_DETECT}, where)
+    for split in ("train", "val", "test"):
+        loader = cfg.get(f"{split}_dataloader")
+        if loader is not None and not hasattr(loader.get("dataset"), "items"):
+            raise InputError(
+                f"{where}: expected a dict with a type for {split}_dataloader.dataset, got "
+                f"{in_short(loader.get('dataset'), 60)}."
+            )
+
+
 def _visit(node, path: str, where: str) -> None:
     if not _dict(node) and not isinstance(node, list | tuple) or _dict(node) and node.get("type") == _FOREIGN:
         return
@@ -70,6 +96,7 @@ def _dict_of(check):
 
 
 # What is expected, and whether a value is that.
+_TO_DETECT = ("model", "val_dataloader", "test_dataloader")
 _DICT = ("a dict", _dict)
 _TYPED = ("a dict with a type", _typed)
 _PARTS = ("a list of dicts, each with a type", _list_of(_typed))

@@ -70,11 +70,12 @@ def live_keys(cfg) -> set[str]:
     """The names that are read: by the Runner of a training or test, by a chain, or by a Noisy Student loop."""
     if "rounds" in cfg or "teacher" in cfg:
         return _OF_A_LOOP
-    return _OF_A_CHAIN if "upstream" in cfg else _of_a_run()
+    return _OF_A_CHAIN if "upstream" in cfg else keys_of_a_run()
 
 
 @lru_cache
-def _of_a_run() -> set[str]:
+def keys_of_a_run() -> set[str]:
+    """The names that the Runner of a training or test reads, and what is read from its config."""
     from mmengine.runner import Runner
 
     return set(inspect.signature(Runner.__init__).parameters) - {"self", "cfg"} | _MORE_OF_A_RUN

@@ -133,14 +133,12 @@ def load_detector(
         InputError: the checkpoint does not fit the model, or its classes are not those of the config's data (another
             order of them is fine: the names are the checkpoint's); no such device.
     """
-    from mmdet.registry import MODELS
     from mmdet.utils import register_all_modules
 
     from ..config import load_config
-    from ..config.classifiers import is_classifier
-    from ..engine.runner.label_classes import order_for
     from ..weights.loading import read
-    from ..weights.whole_checkpoint import load_whole, with_state_dict
+    from ..weights.whole_checkpoint import with_state_dict
+    from .recorded import building_recorded, recorded_config
 
     config, checkpoint = _config_and_checkpoint(config, checkpoint)
     if Path(checkpoint).suffix == ".onnx":
@@ -150,7 +148,24 @@ def load_detector(
     loaded = read(checkpoint)
     with_state_dict(loaded, str(checkpoint))
     classes = stated_classes(loaded, str(checkpoint))
-    cfg = load_config(config, options) if config is not None else recorded_config(loaded, checkpoint, classes, options)
+    if config is not None:
+        detector = _filled(load_config(config, options), checkpoint, loaded, classes)
+    else:
+        cfg = recorded_config(loaded, checkpoint, classes, options)
+        with building_recorded(checkpoint, options):
+            detector = _filled(cfg, checkpoint, loaded, classes)
+    detector.model.to(device)
+    return detector
+
+
+def _filled(cfg, checkpoint: str | Path, loaded: dict, classes: tuple[str, ...] | None) -> LoadedDetector:
+    """The detector of a config with a checkpoint in it."""
+    from mmdet.registry import MODELS
+
+    from ..config.classifiers import is_classifier
+    from ..engine.runner.label_classes import order_for
+    from ..weights.whole_checkpoint import load_whole
+
     if is_classifier(cfg.model):
         raise InputError(
             f"expected the checkpoint of a detector, got {checkpoint} of a classifier ({cfg.model.type}). `frozen-det "
@@ -166,7 +181,7 @@ def load_detector(
     ids = stated_category_ids(loaded, len(classes), str(checkpoint))
     extends = Extended.in_meta(loaded, str(checkpoint))
     threshold = Thresholds.in_meta(loaded, classes, str(checkpoint))
-    return LoadedDetector(model.to(device).eval(), _pipelines(cfg), classes, extends, ids, threshold)
+    return LoadedDetector(model.eval(), _pipelines(cfg), classes, extends, ids, threshold)
 
 
 def _config_and_checkpoint(config, checkpoint) -> tuple[str | Path | None, str | Path]:
@@ -236,29 +251,6 @@ def load_backbone(config: str | Path, checkpoint: str | Path, options: Mapping[s
     return trained_backbone(cfg.model, checkpoint, cfg.filename)
 
 
-def recorded_config(loaded: Mapping, checkpoint, classes: tuple[str, ...] | None, options: Mapping | None = None):
-    """The config in a checkpoint; its training data are not read for the number of classes.
-
-    Args:
-        loaded: what :func:`frozen_det.weights.loading.read` gave; checkpoint: its file.
-        classes: that it states, or None.
-        options: overrides.
-
-    Raises:
-        InputError: it holds no config, or an override that cannot be right.
-    """
-    from ..config.load import load_recorded_text
-
-    text = (loaded.get("meta") or {}).get("cfg")
-    if not isinstance(text, str):
-        raise InputError(f"expected the config of its training in the meta of {checkpoint}, got none; name the config.")
-    cfg = load_recorded_text(text, f"{checkpoint} (meta.cfg)", options)
-    if classes is not None and cfg.model.get("classes_from"):
-        del cfg.model["classes_from"]
-        cfg.model.num_classes = len(classes)
-    return cfg
-
-
 def data_tested_on(cfg):
     """The config's test data, unread but for their classes; None where they are not there: detecting needs none."""
     from mmdet.registry import DATASETS
@@ -266,11 +258,20 @@ def data_tested_on(cfg):
     loader = _loader_tested_on(cfg)
     if loader is None:
         return None
-    wanted = loader.dataset.to_dict()
     try:
-        return DATASETS.build({**copy.deepcopy(wanted), "lazy_init": True, "pipeline": []})
+        return DATASETS.build(_unread(copy.deepcopy(loader.dataset.to_dict())))
     except (InputError, OSError):
         return None
+
+
+def _unread(dataset: dict) -> dict:
+    """The config of a data set, and of those in it, that reads no annotations and prepares no images."""
+    read = {**dataset, "lazy_init": True, "pipeline": []}
+    if isinstance(dataset.get("dataset"), dict):
+        read["dataset"] = _unread(dataset["dataset"])
+    if isinstance(dataset.get("datasets"), list):
+        read["datasets"] = [_unread(one) for one in dataset["datasets"]]
+    return read
 
 
 def _loader_tested_on(cfg):

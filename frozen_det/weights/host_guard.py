@@ -8,14 +8,18 @@ read by :mod:`.loading`; what needs code is an `InputError`. `torch.load`, calle
 
 import functools
 import sys
+from collections.abc import Collection
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 from ..host.after_import import spec_with_change
 
 _SAFELY: ContextVar[bool] = ContextVar("reading_safely", default=False)
-_REGISTERED_ALONE: ContextVar[bool] = ContextVar("registered_types_alone", default=False)
+# The addresses that the user gave; None outside.
+_REGISTERED_ALONE: ContextVar[frozenset[str] | None] = ContextVar("registered_types_alone", default=None)
 _HOSTS = ("mmengine", "mmcv", "mmdet", "frozen_det")
+# Of weights that a library lists.
+_OWN_ADDRESSES = ("torchvision://", "modelzoo://", "open-mmlab://", "openmmlab://", "mmcls://", "jhu://")
 
 
 def install() -> None:
@@ -70,7 +74,12 @@ def _reading_safely_within(original):
 def _guard_checkpoints(module) -> None:
     """mmengine.runner.checkpoint: whatever loader a path gets, it reads safely; so do the loaders by name."""
     find = module.CheckpointLoader._get_checkpoint_loader.__func__
-    module.CheckpointLoader._get_checkpoint_loader = classmethod(lambda cls, path: _safe_loader(find(cls, path)))
+
+    def loader_of(cls, path):
+        refuse_address(path)
+        return _safe_loader(find(cls, path))
+
+    module.CheckpointLoader._get_checkpoint_loader = classmethod(loader_of)
     for name, loader in list(vars(module).items()):
         if name.startswith("load_from_") and callable(loader):
             setattr(module, name, _safe_loader(loader))
@@ -115,13 +124,17 @@ def _guard_inferencer(module) -> None:
     @functools.wraps(load)
     def _init_model(self, cfg, weights, *args, **options):
         if not cfg and weights is not None:
+            from .loading import meta_of
+            from .reading.recorded_check import check_recorded
             from .reading.recorded_config import parse_recorded
 
             checkpoint = module._load_checkpoint(weights, map_location="cpu")
             hub = checkpoint.get("message_hub") or {}
-            text = (hub.get("runtime_info") or {}).get("cfg") or (checkpoint.get("meta") or {}).get("cfg")
+            text = (hub.get("runtime_info") or {}).get("cfg") or meta_of(checkpoint, str(weights)).get("cfg")
             if isinstance(text, str):
-                cfg.update(parse_recorded(text, weights).to_dict())
+                recorded = parse_recorded(text, weights)
+                check_recorded(recorded, str(weights), remedy="give the config as `model`")
+                cfg.update(recorded.to_dict())
         return load(self, cfg, weights, *args, **options)
 
     module.BaseInferencer.__init__, module.BaseInferencer._init_model = __init__, _init_model
@@ -152,6 +165,7 @@ def _guard_loading(module) -> None:
             raise InputError(f"{file}: {error}") from error
 
     module.load = load
+    _guard_addresses(module)
 
 
 def _guard_yaml(module) -> None:
@@ -178,35 +192,87 @@ def _refuse_tag(loader, node):
 
 
 @contextmanager
-def registered_types_alone():
-    """Within it, `type` in a config is a name that a host registers or a class of one: the host itself looks up any
-    other text as a Python object and calls it. For configs that came with a folder."""
-    token = _REGISTERED_ALONE.set(True)
+def registered_types_alone(given: Collection[object] = ()):
+    """Within it, `type` in a config is a name that a registry holds, or the place of what one holds: the host itself
+    looks up any other text as a Python object and calls it. Nor is anything fetched that a config names by its
+    address. For configs that came with a folder or with weights.
+
+    Args:
+        given: values that the user gave, whose addresses are fetched all the same.
+    """
+    token = _REGISTERED_ALONE.set(frozenset(one for one in given if isinstance(one, str)))
     try:
         yield
     finally:
         _REGISTERED_ALONE.reset(token)
 
 
+def refuse_address(address: object) -> None:
+    """Refuse to fetch what a config names that came with a folder or with weights.
+
+    Raises:
+        InputError: within :func:`registered_types_alone`, for an address that the user did not give.
+    """
+    from ..errors import InputError
+
+    given, text = _REGISTERED_ALONE.get(), str(address)
+    if given is None or text in given or text.startswith(_OWN_ADDRESSES):
+        return
+    if "://" in text or text.startswith("\\\\"):
+        raise InputError(
+            f"expected weights and files of this machine in a config that came with weights, but it asks for {text}. "
+            "Nothing was fetched. If you trust it, give it yourself (--cfg-options KEY=ADDRESS), or name the config."
+        )
+
+
 def _guard_registry(module) -> None:
-    """mmengine.registry.registry: what it imports by names of a config."""
-    by_name, by_path = module.import_module, module.get_object_from_string
+    """mmengine.registry.registry: what it imports by names of a config, and what it finds."""
+    by_name, by_path, get = module.import_module, module.get_object_from_string, module.Registry.get
 
     @functools.wraps(by_name)
     def import_module(name, *args):
         top = name.partition(".")[0]
-        if _REGISTERED_ALONE.get() and top not in _HOSTS and top not in sys.modules:
-            raise ImportError(f"{name} is not imported by a name in a config that came with a folder")
+        if _REGISTERED_ALONE.get() is not None and top not in _HOSTS and name not in sys.modules:
+            raise ImportError(f"{name} is not imported by a name in a config that came with weights")
         return by_name(name, *args)
 
     @functools.wraps(by_path)
     def get_object_from_string(name):
-        if not _REGISTERED_ALONE.get():
+        if _REGISTERED_ALONE.get() is None:
             return by_path(name)
-        found = by_path(name) if name.partition(".")[0] in _HOSTS else None
-        return found if isinstance(found, type) else None
+        from .reading.recorded_types import held_at
+
+        return held_at(name)
+
+    @functools.wraps(get)
+    def get_registered(self, key):
+        found = get(self, key)
+        if _REGISTERED_ALONE.get() is not None:
+            from ..errors import InputError
+            from .reading.recorded_types import why_refused
+
+            if reason := why_refused(found):
+                raise InputError(
+                    f"expected parts that only compute in a config that came with weights, got {key}, which {reason}. "
+                    "It was not run. If you trust it, name the config."
+                )
+        return found
 
     module.import_module, module.get_object_from_string = import_module, get_object_from_string
+    module.Registry.get = get_registered
+
+
+def _guard_addresses(module) -> None:
+    """mmengine.fileio.io: opens files by what their names begin with, and by `backend_args`."""
+    find = module.get_file_backend
+
+    @functools.wraps(find)
+    def get_file_backend(uri=None, *args, **options):
+        if uri is not None:
+            refuse_address(uri)
+        return find(uri, *args, **options)
+
+    module.get_file_backend = get_file_backend
 
 
 # ---- the other hosts ------------------------------------------------------------------------------------------------

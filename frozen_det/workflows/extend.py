@@ -14,9 +14,11 @@ from ..datasets.readers.folder_layout import resolve_user_data
 from ..engine.runner.stages import Stages
 from ..engine.train_stage import data_files, train_stage
 from ..errors import InputError
-from ..inference.detector import recorded_config
+from ..inference.recorded import addresses_in, recorded_text
 from ..weights.class_names import stated_classes
+from ..weights.host_guard import registered_types_alone
 from ..weights.loading import read
+from ..weights.reading.recorded_config import parse_recorded
 from .extension_page import write_page
 
 KEPT = ("pipeline", "filter_cfg", "test_mode", "on_broken_image", "on_outside_box", "allow_empty")
@@ -59,7 +61,8 @@ def extend(
     if seed is not None:
         cfg.randomness = {**cfg.get("randomness", {}), "seed": seed}
     stages = Stages(work_dir, memory="extension.json", log=log)
-    trained = train_stage("train", cfg, [checkpoint, *data_files(cfg)], stages, None)
+    with registered_types_alone(addresses_in(options)):
+        trained = train_stage("train", cfg, [checkpoint, *data_files(cfg)], stages, None)
     page = work_dir / "extension.md"
     with stages("measure", always=True):
         write_page(page, checkpoint, trained, joint)
@@ -73,10 +76,13 @@ def extension_config(
     from mmengine.config import Config
 
     from ..config.load import load_recorded_text
+    from ..config.shapes import check_record
 
     loaded = read(checkpoint)
     old = stated_classes(loaded, str(checkpoint))
-    cfg = recorded_config(loaded, checkpoint, old)
+    where = f"{checkpoint} (meta.cfg)"
+    cfg = parse_recorded(recorded_text(loaded, checkpoint), where)
+    check_record(cfg, where)  # what it asks for is looked at when it is whole, with the options
     if cfg.model.get("type") != "frozen_det.Detector" or cfg.model.get("num_stuff_classes") or old is None:
         raise InputError(
             f"expected a checkpoint of a frozen_det.Detector with boxes and class names, got {checkpoint} of a "
@@ -102,7 +108,7 @@ def extension_config(
         resume=False,
     )
     text = Config(given, format_python_code=False).pretty_text
-    return load_recorded_text(text, f"{checkpoint} (meta.cfg, on {data_root})", options)
+    return load_recorded_text(text, f"{checkpoint} (meta.cfg, on {data_root})", options, to_train=True)
 
 
 def _new_classes(ann_file: Path, asked: Sequence[str] | None, old: Sequence[str], checkpoint: Path) -> tuple[str, ...]:

@@ -11,9 +11,10 @@ from ..evaluation.engines import open_engine
 from ..evaluation.evaluate import evaluate_detections
 from ..evaluation.evaluation_log import shown
 from ..evaluation.ground_truth import truth_from_samples
-from ..inference.detector import Detections, data_tested_on, load_detector, recorded_config
+from ..inference.detector import Detections, data_tested_on, load_detector
 from ..inference.family import DetectorFamily
 from ..inference.joining import join
+from ..inference.recorded import building_recorded, recorded_config
 from ..pages.markdown import table_line, words
 from ..weights.atomic_write import replacing
 from ..weights.class_names import stated_classes
@@ -33,8 +34,11 @@ def write_page(path: Path, old: Path, new: Path, joint: str | Path | None = None
     """
     detectors = {"old": load_detector(None, old), "new": load_detector(None, new)}
     beside = load_detector(None, joint) if joint else None
-    data = {name: data_tested_on(_config_of(file)) for name, file in (("old", old), ("new", new))}
-    files = {name: _images(one) for name, one in data.items()}
+    data, files = {}, {}
+    for name, file in (("old", old), ("new", new)):
+        with building_recorded(file):
+            data[name] = data_tested_on(_config_of(file))
+            files[name] = _images(data[name])
     alone = {name: one(files[name]) for name, one in detectors.items()}
     family = DetectorFamily(members=detectors)
     extended, rows, equal = detectors["new"].extends, [], 0

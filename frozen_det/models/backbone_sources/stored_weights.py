@@ -11,6 +11,7 @@ from torch import Tensor
 from ...errors import InputError
 from ...registry import BACKBONE_SOURCES
 from ...weights.card import WeightsCard
+from ...weights.host_guard import refuse_address
 from ...weights.loading import state_dict_of
 from .source import BackboneSource, fetching
 
@@ -100,6 +101,7 @@ class WebWeights(BackboneSource):
 
     def load_pretrained(self, body_cfg: dict, tag: str) -> dict[str, Tensor]:
         url = f"{self.name}:{tag}"
+        refuse_address(url)
         with fetching(url):
             checkpoint = torch.hub.load_state_dict_from_url(url, map_location="cpu", progress=False)
         return state_dict_of(checkpoint, url)
