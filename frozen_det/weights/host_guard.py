@@ -270,6 +270,10 @@ def _guard_addresses(module) -> None:
     def get_file_backend(uri=None, *args, **options):
         if uri is not None:
             refuse_address(uri)
+        named = (options.get("backend_args") or {}).get("backend", "local")
+        # Of the host's own one extends `sys.path` by an argument.
+        if not issubclass(module.backends.get(named, object), module.backends["local"]):
+            refuse_address(f"{named}://{uri}")
         return find(uri, *args, **options)
 
     module.get_file_backend = get_file_backend

@@ -288,7 +288,8 @@ def test_an_inferencer_reads_the_config_in_its_weights_as_data(tmp_path):
     ],
 )
 def test_an_unregistered_type_is_not_a_python_object(tmp_path, monkeypatch, kind):
-    from mmdet.registry import DATASETS, MODELS
+    from mmdet.registry import DATASETS, MODELS, TASK_UTILS
+    from mmengine.fileio import get_text
 
     from frozen_det.weights.host_guard import registered_types_alone
 
@@ -304,5 +305,12 @@ def test_an_unregistered_type_is_not_a_python_object(tmp_path, monkeypatch, kind
                     registry.build(dict(cfg))
         assert DATASETS.get("CocoDataset") is DATASETS.get("mmdet.datasets.coco.CocoDataset") is not None
         assert MODELS.get("frozen_det.FrozenBackbone") is not None and MODELS.get("mmengine.ImgDataPreprocessor")
+        with pytest.raises(InputError, match="CameraMotionCompensation, which evaluates its arguments as code"):
+            TASK_UTILS.build(dict(type="CameraMotionCompensation", warp_mode=f"open({str(tmp_path / 'mark')!r}, 'w')"))
+        memcached = dict(backend="memcached", server_list_cfg="", client_cfg="", sys_path=str(tmp_path))
+        for name, options in (("a.txt", memcached), ("http://127.0.0.1:9/a.txt", None)):
+            with pytest.raises(InputError, match="Nothing was fetched"):
+                get_text(name, backend_args=options)
+        assert str(tmp_path) not in sys.path[1:]
     assert not (tmp_path / "mark").exists() and "module_of_a_stranger" not in sys.modules
     assert DATASETS.get("os.system") is not None, "elsewhere the host does as it does"
