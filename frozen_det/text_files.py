@@ -79,6 +79,12 @@ def read_text(path: str | os.PathLike) -> str:
         ) from error
 
 
+def is_writable(text: str) -> bool:
+    """False for a text with half a character (a lone surrogate, as json's ``\\ud83d``): no file and no evaluator takes
+    it."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def read_lines(path: str | os.PathLike) -> list[str]:
     """Lines of a text file without the blanks around them; empty lines are there, so that numbers stay."""
     return [line.strip() for line in read_text(path).splitlines()]

@@ -9,7 +9,7 @@ import os
 from collections import Counter
 
 from ..errors import InputError, closest
-from ..text_files import read_json
+from ..text_files import is_writable, read_json
 from .accumulated import frequency_group
 from .entries import Entries
 from .run_lengths import are_finite, are_plain_polygons, farthest_point, plain_numbers, segmentation_fault
@@ -62,7 +62,7 @@ def check_truth(content: dict, where: str, federated: bool) -> None:
     )
     categories.have(
         "name",
-        lambda name: not any("\ud800" <= character <= "\udfff" for character in name),
+        is_writable,
         "a name of whole characters",
         "write the name again: half of a character beyond 16 bits (a surrogate) is no text",
     )

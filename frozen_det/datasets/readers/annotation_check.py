@@ -17,8 +17,8 @@ from mmengine.logging import print_log
 
 from ...errors import closest
 from ...evaluation.entries import Entries
-from ...text_files import no_collector, read_json
-from .class_names import as_seen, is_writable
+from ...text_files import is_writable, no_collector, read_json
+from .class_names import as_seen
 from .refusals import few, refuse, shown
 from .segmentation_check import check_segmentations
 

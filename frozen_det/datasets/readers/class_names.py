@@ -14,12 +14,6 @@ def as_seen(name: str) -> str:
     return " ".join(shown.split())
 
 
-def is_writable(name: str) -> bool:
-    """False for a name with half a character (a lone surrogate, as json's ``\\ud83d``): no file and no evaluator takes
-    it."""
-    return not any(unicodedata.category(c) == "Cs" for c in name)
-
-
 def check_metainfo(metainfo: Mapping | None) -> None:
     """Refuse another spelling of ``classes``, such as mmdet 2's in capitals, which would be passed over."""
     for key in metainfo or ():

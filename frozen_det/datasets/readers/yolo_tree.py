@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ...errors import InputError
-from ...text_files import read_lines, read_yaml
-from .class_names import as_seen, is_writable
+from ...text_files import is_writable, read_lines, read_yaml
+from .class_names import as_seen
 from .conversion import IMAGE_SUFFIXES, SPLIT_NAMES, Conversion, files_in
 from .refusals import brief, few
 from .yolo import orphan_labels, yolo_content, yolo_label_path
