@@ -8,6 +8,7 @@ truth lacks, and masks of another size than their image.
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from inspect import Parameter, signature
 from typing import Any, NoReturn
 
 import numpy as np
@@ -22,16 +23,6 @@ PROPOSAL_LIMITS = (100, 300, 1000)
 LVIS_LIMIT = 300
 NO_CATEGORY = None
 IOU_TYPES = ("bbox", "segm", "proposal")
-# The keyword arguments of evaluate_detections, with their defaults.
-SETTINGS = dict(
-    federated=False,
-    iou_types=("bbox",),
-    image_ids=None,
-    category_ids=None,
-    iou_thresholds=None,
-    max_detections=None,
-    fixed_ap=False,
-)
 FIXED_AP_PER_CATEGORY = 10_000  # arXiv 2102.01066, section 4: detections per class over the whole data set
 
 
@@ -143,6 +134,14 @@ def evaluate_detections(
             result.numbers[iou_type].update(_fixed_ap(engine, of_type, protocol, categories))
     result.notes += _notes(result)
     return result
+
+
+#: The settings of :func:`evaluate_detections`, with their defaults.
+SETTINGS = {
+    name: one.default
+    for name, one in signature(evaluate_detections).parameters.items()
+    if one.kind is Parameter.KEYWORD_ONLY
+}
 
 
 def checked_settings(settings: Mapping[str, Any], where: str = " ({}=...)") -> dict[str, Any]:
