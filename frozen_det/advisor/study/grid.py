@@ -14,11 +14,11 @@ import numpy as np
 from ...benchmarks.study.arms import BACKBONES
 from ...benchmarks.study.plan import WHOLE
 from ...benchmarks.study.reading import Study
-from ...benchmarks.study.records import read_records
+from ...benchmarks.study.records import RUNS, read_records
 from ...benchmarks.study.sets import SETS
 from ..costs import WAYS
 from ..expected import FROZEN, Cell, logit
-from .records import FOLD
+from .records import FOLD, SCORES
 
 #: Tables of the study whose runs have the main table's decoder, share and seeds.
 TABLES = (*WHOLE, "backbones", "first folds")
@@ -97,4 +97,4 @@ def _gain(way: dict[int, float], frozen: dict[int, float]) -> float:
 
 def read_grid(runs: Path, scores: Path) -> Grid:
     """Of two files of records."""
-    return grid_of(read_records(runs), read_records(scores))
+    return grid_of(read_records(runs, RUNS), read_records(scores, SCORES))

@@ -11,7 +11,7 @@ from .arms import ARMS, BACKBONES, StudyRun
 from .costs import SET as COST_SET
 from .plan import RATES_OF, WHOLE
 from .reading import Estimate, Study
-from .records import read_records
+from .records import COSTS, FACTS, RUNS, read_records
 from .relations import relations_table
 from .sets import NUM_FOLDS, SETS
 from .tables import (
@@ -46,9 +46,10 @@ class Content:
     """
 
     def __init__(self, records: Path):
-        self.study = Study(read_records(records))
+        self.study = Study(read_records(records, RUNS))
         self.costs, self.facts = (
-            {one["key"]: one for one in read_records(records.with_name(f"{kind}.jsonl"))} for kind in ("costs", "sets")
+            {one["key"]: one for one in read_records(records.with_name(f"{kind}.jsonl"), fields)}
+            for kind, fields in (("costs", COSTS), ("sets", FACTS))
         )
 
 

@@ -13,6 +13,7 @@ images and training alone: for these sets. All intervals are of 95 %.
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -138,7 +139,6 @@ class Study:
             if all(run.key in self.records for run in TABLES[name]({}))
         }
         self._cells: dict[str, dict[Where, Cell]] = {}
-        self._variances: dict[str, float] | None = None
 
     def runs(self, name: str) -> list[StudyRun]:
         """All runs of a table."""
@@ -148,24 +148,20 @@ class Study:
         """Records of a table, in the order of its runs."""
         return [self.records[run.key] for run in self.runs(name) if run.key in self.records]
 
-    @property
+    @cached_property
     def variances(self) -> dict[str, float]:
         """By set, :func:`training_variance` of the arms of the main table that are whole; a set that has not two of
         them has the mean of the others, and 0 where no set has."""
-        if self._variances is None:
-            by_set: dict[str, list[Cell]] = {}
-            for where, group in self._groups("main"):
-                by_set.setdefault(where.set, []).append(cell_of(group))
-            found = {
-                one: training_variance(
-                    np.stack([cell.values for cell in own]), np.stack([cell.resampled for cell in own])
-                )
-                for one, own in by_set.items()
-                if len(own) > 1
-            }
-            mean = float(np.mean(list(found.values()))) if found else 0.0
-            self._variances = {one: found.get(one, mean) for one in SETS}
-        return self._variances
+        by_set: dict[str, list[Cell]] = {}
+        for where, group in self._groups("main"):
+            by_set.setdefault(where.set, []).append(cell_of(group))
+        found = {
+            one: training_variance(np.stack([cell.values for cell in own]), np.stack([cell.resampled for cell in own]))
+            for one, own in by_set.items()
+            if len(own) > 1
+        }
+        mean = float(np.mean(list(found.values()))) if found else 0.0
+        return {one: found.get(one, mean) for one in SETS}
 
     def cells(self, *names: str) -> dict[Where, Cell]:
         """The cells of tables of which no run is missing."""
