@@ -70,7 +70,6 @@ def needs_host(args) -> bool:
 
 
 def run(args) -> int:
-    from ..datasets.readers.conversion import IMAGE_SUFFIXES
     from ..inference.detections import check_class_names
     from ..inference.pictures import VIDEO_SUFFIXES, Picture, image_files, is_video
     from ..inference.videos import Video
@@ -80,7 +79,7 @@ def run(args) -> int:
     _check_numbers(args)
     views = Views(args.tile, args.overlap, args.flip)
     folders = _folders(args)
-    files = image_files(args.images, (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES))
+    files = image_files(args.images, VIDEO_SUFFIXES)
     images, videos = ([file for file in files if is_video(file) == wanted] for wanted in (False, True))
     names = picture_names(files, folders.values(), not args.no_pictures)
     each, members, known = _program(args, views) if _is_program(args) else _family(args, views)
