@@ -1,5 +1,6 @@
 """Small real training runs that several test files share: the quickstart on a handful of small images."""
 
+import json
 from pathlib import Path
 
 OPTIONS = {
@@ -62,6 +63,19 @@ def tiny_config(scenes, work_dir, **options):
     # A Runner refuses a second experiment of one name in a process.
     cfg.experiment_name = Path(work_dir).name + str(abs(hash(str(work_dir))))
     return cfg
+
+
+def untrained(scenes, work_dir):
+    """A tiny detector as it begins: its config, its state dict, the classes of its validation data."""
+    import torch
+    from mmdet.registry import MODELS
+
+    cfg = tiny_config(scenes, work_dir)
+    torch.manual_seed(0)
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    content = json.loads((scenes / "annotations" / "val.json").read_text())
+    return cfg, model.state_dict(), [one["name"] for one in content["categories"]]
 
 
 def train(cfg):

@@ -114,10 +114,16 @@ def steps_of_a_second(monkeypatch, clock, trial_s=3.0):
     monkeypatch.setattr(budget_module, "step_costs", trial)
 
 
-def test_costs_are_measured_while_there_is_time(monkeypatch):
+def clock_of_costs(monkeypatch):
+    """A row of costs takes 40 s."""
     clock = Clock(monkeypatch)
     steps_of_a_second(monkeypatch, clock)
     monkeypatch.setattr(advice_module, "step_costs", clock.taking(40.0, {"frozen": cost()}))
+    return clock
+
+
+def test_costs_are_measured_while_there_is_time(monkeypatch):
+    clock_of_costs(monkeypatch)
     rows = [row(name, {"LogME": 0.1}) for name in "abc"]
     late = advice_module._measure_costs(rows, 3, 100.0, StepTimes(Setting()), lambda line: None)
     assert [bool(one.costs) for one in rows] == [True, True, False]
@@ -128,9 +134,7 @@ def test_costs_are_measured_while_there_is_time(monkeypatch):
 
 def test_the_first_row_of_costs_does_not_begin_without_time_for_it(monkeypatch):
     """It did, and a budget of 60 s took 175 s."""
-    clock = Clock(monkeypatch)
-    steps_of_a_second(monkeypatch, clock)
-    monkeypatch.setattr(advice_module, "step_costs", clock.taking(40.0, {"frozen": cost()}))
+    clock = clock_of_costs(monkeypatch)
     rows = [row(name, {"LogME": 0.1}) for name in "ab"]
     late = advice_module._measure_costs(rows, 3, 30.0, StepTimes(Setting()), lambda line: None)
     # Five models that differ, 3 s to build each, and five steps of 1.6 s.

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from frozen_det import load_detector
 from frozen_det.cli import main
 from frozen_det.errors import InputError
-from tests.training_runs import tiny_config, tiny_scenes
+from tests.training_runs import tiny_scenes, untrained
 
 
 @pytest.fixture(scope="module")
@@ -21,16 +21,11 @@ def scenes(tmp_path_factory):
 @pytest.fixture(scope="module")
 def honest(scenes, tmp_path_factory):
     """What a training's checkpoint holds, and its config."""
-    from mmdet.registry import MODELS
-
-    cfg = tiny_config(scenes, tmp_path_factory.mktemp("run"))
-    model = MODELS.build(cfg.model)
-    model.init_weights()
-    names = [one["name"] for one in json.loads((scenes / "annotations/val.json").read_text())["categories"]]
+    cfg, state, names = untrained(scenes, tmp_path_factory.mktemp("run"))
     cfg.model.pop("classes_from", None)
     cfg.model.num_classes = len(names)
     meta = {"dataset_meta": {"classes": names}, "label_classes": names}
-    return dict(state_dict=model.state_dict(), meta=meta), cfg.to_dict()
+    return dict(state_dict=state, meta=meta), cfg.to_dict()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from frozen_det.engine.runs import new_runner
 from frozen_det.errors import InputError
 from frozen_det.inference.detector import load_detector
 from frozen_det.weights.class_names import names_of
-from tests.training_runs import tiny_config, tiny_scenes
+from tests.training_runs import tiny_config, tiny_scenes, untrained
 
 
 @pytest.fixture(scope="module")
@@ -23,14 +23,7 @@ def scenes(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(scenes, tmp_path_factory):
     """Config, state dict and classes of a detector; its weights are as good as trained here."""
-    from mmdet.registry import MODELS
-
-    cfg = tiny_config(scenes, tmp_path_factory.mktemp("run"))
-    torch.manual_seed(0)
-    model = MODELS.build(cfg.model)
-    model.init_weights()
-    classes = [one["name"] for one in json.loads((scenes / "annotations/val.json").read_text())["categories"]]
-    return cfg, model.state_dict(), classes
+    return untrained(scenes, tmp_path_factory.mktemp("run"))
 
 
 def written(path, state, classes, entry="state_dict") -> str:
