@@ -67,6 +67,5 @@ def _table(path, d) -> str:
 
 
 def _work(flops: int, num_rois: int) -> str:
-    if num_rois:
-        return f"{flops / 1e9:.1f} GFLOPs ({num_rois} RoIs)"
-    return f"{flops / 1e9:.3g} GFLOPs"  # a classifier, which may be small
+    words = f"{flops / 1e9:.1f} GFLOPs" if flops > 1e10 else f"{flops / 1e9:.3g} GFLOPs"
+    return f"{words} ({num_rois} RoIs)" if num_rois else words

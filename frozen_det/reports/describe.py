@@ -49,7 +49,7 @@ class ModelDescription:
         forward_flops, training_step_flops: of one image; a multiply-add counts as two.
         bytes_kept_for_backward: of one image, in float32.
         size_hw: height and width of the padded input in px.
-        num_rois_training, num_rois_inference: regions that were counted; 0 for a classifier.
+        num_rois_training, num_rois_inference: regions that were counted; 0 without a second stage.
         levels, neck_levels: ``stride`` and ``channels`` of the features.
         parts: counts of each stage, neck and head.
         not_run: parts that did not run, since they wait for objects that were found: their FLOPs are left out.
@@ -111,7 +111,7 @@ def describe_model(cfg, size_hw: tuple[int, int] | None = None) -> ModelDescript
     if not hasattr(model, "backbone"):
         raise InputError(f"expected a detector with a backbone in {cfg.filename}, got {type(model).__name__}.")
     size_hw = _padded(size_hw or training_size_hw(cfg), model)
-    rois = _roi_counts(cfg)
+    rois = _roi_counts(cfg) if getattr(model, "with_roi_head", False) else (0, 0)
     levels, neck_levels = _levels(model), _neck_levels(model)
     model.train()
     try:

@@ -150,3 +150,12 @@ def test_without_cascade_the_published_layers_fall_short_of_the_papers_count_by_
     assert paper[1] - d.trainable_params / 1e6 == pytest.approx(missing, abs=0.02)
     # Both numbers of the paper are rounded to 0.1 M; its three rows give 61.6, 61.7 and 61.6 M for the same backbone.
     assert paper[0] - paper[1] == pytest.approx(d.frozen_params / 1e6, abs=0.15)
+
+
+def test_regions_are_told_of_detectors_with_a_second_stage_alone(capsys):
+    from frozen_det.cli import main
+
+    assert main(["describe", "atss_frozen-resnet50tv_fpn_lsj-24e_coco"]) == 0
+    assert "GFLOPs" in (told := capsys.readouterr().out) and "RoIs" not in told
+    assert main(["describe", "cascade-rcnn_frozen-resnetrs50_nasfpn_lsj-72e_coco"]) == 0
+    assert "GFLOPs (1000 RoIs)" in capsys.readouterr().out
