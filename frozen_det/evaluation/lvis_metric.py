@@ -34,8 +34,10 @@ class LVISMetric(CocoMetric):
     def __init__(
         self, ann_file: str | None = None, metric: str | Sequence[str] = "bbox", fixed_ap: bool = False, **settings
     ) -> None:
+        if fixed_ap not in (True, False):
+            raise InputError(f"expected fixed_ap as True or False, got {fixed_ap!r:.80} (LVISMetric.fixed_ap)")
         super().__init__(ann_file=ann_file, metric=metric, **settings)
-        self.fixed_ap = fixed_ap
+        self.fixed_ap = bool(fixed_ap)
 
     def _truth_of(self, sample: dict) -> dict:
         """Without the lists of absent categories every false alarm would go unseen."""

@@ -11,6 +11,12 @@ from .conftest import make_detections
 from .test_coco_metric import evaluate, samples_of
 
 
+@pytest.mark.parametrize("value", ["yes", None, 2])
+def test_fixed_ap_of_another_kind_is_refused_before_training(value):
+    with pytest.raises(InputError, match=r"fixed_ap as True or False, got .* \(LVISMetric.fixed_ap\)"):
+        LVISMetric(fixed_ap=value)
+
+
 def test_the_metric_gives_the_thirteen_numbers_of_the_engine(lvis100):
     path, truth = lvis100
     numbers = evaluate(LVISMetric(ann_file=str(path), fixed_ap=True), samples_of(truth, "jittered"), truth)
