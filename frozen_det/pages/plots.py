@@ -69,7 +69,8 @@ def draw_svg(plot: Plot, name: str, width_in: float = 4.6, height_in: float = 2.
     with _figure(name, width_in, height_in + 0.17 * lines * below) as (axes, written):
         for number, curve in enumerate(shown):
             color = curve.color or COLORS[number % len(COLORS)]
-            line = "none" if curve.marker else "--" if curve.dashed else "-"
+            again = 0 if curve.color else number // len(COLORS)  # a colour comes back with another line
+            line = "none" if curve.marker else "--" if curve.dashed else ("-", "-.", ":")[again % 3]
             axes.plot(
                 curve.x,
                 curve.y,

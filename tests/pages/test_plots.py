@@ -2,7 +2,7 @@
 
 import re
 
-from frozen_det.pages.plots import COLORS, Interval, draw_intervals_svg, draw_ranks_svg
+from frozen_det.pages.plots import COLORS, Curve, Interval, Plot, draw_intervals_svg, draw_ranks_svg, draw_svg
 
 
 def words(svg):
@@ -17,6 +17,13 @@ def test_an_interval_is_filled_where_it_leaves_zero_out():
     # Marks: four values, two of them open, and two of the legend.
     fills = re.findall(r'<use [^>]*style="fill: (#\w+); stroke: #\w+[^"]*"', svg)
     assert sorted(fills) == sorted([COLORS[0], "#ffffff", "#ffffff", COLORS[1], COLORS[0], COLORS[1]])
+
+
+def test_no_two_curves_of_a_plot_are_alike():
+    count = 2 * len(COLORS) + 1
+    svg = draw_svg(Plot([Curve(f"c{one}", [0, 1], [one, one + 1]) for one in range(count)], "x", "y"), "p")
+    styles = re.findall(r'<path d="[^"]*" clip-path="[^"]*" style="([^"]*stroke: #\w+[^"]*)"', svg)
+    assert len({one for one in styles if any(color in one.lower() for color in map(str.lower, COLORS))}) == count
 
 
 def test_ranks_are_in_order_with_a_bar_for_each_group():
