@@ -211,15 +211,13 @@ def loaded_backbone(name: str, device: str):
     Raises:
         InputError: an unknown name, or weights that there are none of or that cannot be fetched.
     """
-    from ..engine.choices.backbones import network_of
+    from ..engine.choices.backbones import NoWeightsError, network_of
     from ..models import FrozenBackbone
     from ..models.backbone_sources.build import body_strides
 
     try:
         body, weights = network_of(name, None)
-    except InputError as error:
-        if "--weights" not in str(error):
-            raise
+    except NoWeightsError as error:
         raise InputError(
             f"expected backbones with weights after --backbones, got {name}, for which its library has none. {_OTHERS}"
         ) from error

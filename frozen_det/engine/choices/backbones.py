@@ -11,6 +11,10 @@ from ...models.backbone_sources.weights import weights_file
 _FORMS = "timm/NAME or timm/NAME.TAG, torchvision/NAME, package:NAME, or a file or work directory of a trained backbone"
 
 
+class NoWeightsError(InputError):
+    """A network for which its library has no pretrained weights, and none were given."""
+
+
 def network_of(text: str, weights: str | None) -> tuple[dict, str]:
     """The network and its weights.
 
@@ -22,7 +26,8 @@ def network_of(text: str, weights: str | None) -> tuple[dict, str]:
         ``body`` and ``weights`` of a FrozenBackbone.
 
     Raises:
-        InputError: an unknown network, a file without a card, a network whose library has no weights for it.
+        NoWeightsError: a network whose library has no weights for it.
+        InputError: an unknown network, a file without a card.
     """
     head, slash, name = str(text).partition("/")
     source = source_named(head) if slash and name and head else None
@@ -66,7 +71,7 @@ def _near(kind: str, text: str) -> list[str]:
 def _pretrained(source, name: str, text: str) -> str:
     if source.names_weights and source.has_pretrained(name):
         return source.name
-    raise InputError(
+    raise NoWeightsError(
         f"expected weights for --backbone {text}, for which {source.name} has none. Give a file by --weights FILE, or "
         "--weights random if you mean it."
     )
