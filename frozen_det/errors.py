@@ -20,6 +20,12 @@ def closest(name: str, known: Iterable[object], count: int = 3) -> str:
     return f"did you mean {', '.join(repr(n) for n in near)}?" if near else ""
 
 
+def in_short(value: object, most: int = 40) -> str:
+    """A value for a message, cut to so many characters."""
+    text = repr(value)
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
 class StorageError(InputError):
     """A file or folder that could not be written: the disk is full, rights are missing, the name is too long."""
 

@@ -3,8 +3,8 @@
 mmengine meets them while it builds, in the middle of some constructor.
 """
 
-from ..errors import InputError
-from .top_level import in_short, live_keys
+from ..errors import InputError, in_short
+from .top_level import live_keys
 
 
 def check_top(cfg, where: str) -> None:

@@ -8,7 +8,7 @@ import sys
 from difflib import get_close_matches
 from functools import lru_cache
 
-from ..errors import InputError
+from ..errors import InputError, in_short
 from .finding import is_shipped, is_stock
 from .reading import ConfigFile
 
@@ -194,9 +194,3 @@ def _is_part(value) -> bool:
         and bool(value)
         and all(hasattr(one, "items") and "type" in one for one in value)
     )
-
-
-def in_short(value, most: int = 40) -> str:
-    """A value for a message, cut to so many characters."""
-    text = repr(value)
-    return text if len(text) <= most else text[: most - 3] + "..."

@@ -71,7 +71,9 @@ class LoadedDetector(Detecting):
         try:
             data = self.pipeline["array" if "img" in data else "file"](data)
         except Exception as error:
-            raise InputError(f"expected an image that can be decoded, but {picture} cannot: {error}.") from error
+            raise InputError(
+                f"expected an image that can be decoded and resized, but {picture} cannot: {error}."
+            ) from error
         return dict(inputs=[data["inputs"]], data_samples=[data["data_samples"]], pictures=[picture])
 
     def found(self, batch: dict) -> list[Detections]:

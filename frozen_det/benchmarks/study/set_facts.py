@@ -1,5 +1,6 @@
 """What a set of the study is in numbers: images, objects, classes, sizes, and how far it is from ImageNet."""
 
+import zlib
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -88,9 +89,10 @@ def pooled(paths: Iterable[Path]) -> np.ndarray:
 
 
 def _natural(data: Path, work: Path) -> np.ndarray:
-    kept = work / "imagenet_features.npy"
+    listed = (data / NATURAL / "labels.txt").read_text(encoding="utf-8")
+    kept = work / f"imagenet_features_{zlib.crc32(listed.encode()):08x}.npy"
     if not kept.is_file():
-        lines = (data / NATURAL / "labels.txt").read_text(encoding="utf-8").splitlines()
+        lines = listed.splitlines()
         kept.parent.mkdir(parents=True, exist_ok=True)
         np.save(kept, pooled(data / NATURAL / line.rsplit(maxsplit=1)[0] for line in lines))
     return np.load(kept)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from ...errors import InputError
+from ...errors import InputError, in_short
 from .recorded_types import adapter_types, body_types, held, is_scope, why_refused
 
 #: The parts that are built to detect, to measure or to explain.
@@ -94,7 +94,7 @@ def _leaves(options: Mapping[str, object], above: Place = ()) -> Iterator[Place]
 def _check_keys(node: Mapping, place: Place) -> None:
     for key in node:  # the host writes it between quotes, into a file that is a config again
         if isinstance(key, str) and re.search(r"['\"\\\x00-\x1f]", key):
-            raise _Refused(f"keys without quotes and line ends, got {_short(key)}", place)
+            raise _Refused(f"keys without quotes and line ends, got {in_short(key, 60)}", place)
 
 
 def _check_entry(node: Mapping, key, value, at: Place, is_built: bool) -> None:
@@ -103,7 +103,7 @@ def _check_entry(node: Mapping, key, value, at: Place, is_built: bool) -> None:
             _check_type(value, at, is_built)
     elif key in ("_scope_", "default_scope"):
         if value is not None and not is_scope(value):
-            raise _Refused(f"a package whose types are known here, got {_short(value)}", at)
+            raise _Refused(f"a package whose types are known here, got {in_short(value, 60)}", at)
     elif key == "imports" and at[0] == "custom_imports":
         if is_built:
             _check_imports(value, at)
@@ -128,7 +128,7 @@ def _check_type(name: str, at: Place, is_built: bool) -> None:
     else:
         known = bool(found) or name in (*_NMS, *_WORDS) or holder in _BODIES and name in body_types()
     if not known:
-        raise _Refused(f"a type that is registered here, got {_short(name)}", at)
+        raise _Refused(f"a type that is registered here, got {in_short(name, 60)}", at)
 
 
 def _is_layer_of_mmcv(name: str) -> bool:
@@ -140,7 +140,7 @@ def _is_layer_of_mmcv(name: str) -> bool:
 def _check_imports(value, at: Place) -> None:
     for module in [value] if isinstance(value, str) else value or ():
         if not isinstance(module, str) or module not in sys.modules and module.partition(".")[0] != "frozen_det":
-            raise _Refused(f"no module to import, got {_short(module)}, whose import would run its code", at)
+            raise _Refused(f"no module to import, got {in_short(module, 60)}, whose import would run its code", at)
 
 
 def _check_argument(node: Mapping, key, value, at: Place) -> None:
@@ -148,19 +148,14 @@ def _check_argument(node: Mapping, key, value, at: Place) -> None:
     if key in _FILE_BACKENDS:
         kind = value.get("backend") if isinstance(value, Mapping) else value
         if value and (kind != "local" or len(value) > 1):
-            raise _Refused(f"files of this machine, got {_short(value)}", at)
+            raise _Refused(f"files of this machine, got {in_short(value, 60)}", at)
     elif key in _PLACES and value is not None:
-        raise _Refused(f"no place to write to, got {_short(value)}", at)
+        raise _Refused(f"no place to write to, got {in_short(value, 60)}", at)
     elif key in _FILE_NAMES and isinstance(value, str) and re.search(r"[/\\]|^\.\.$", value):
-        raise _Refused(f"the name of a file, without a folder, got {_short(value)}", at)
+        raise _Refused(f"the name of a file, without a folder, got {in_short(value, 60)}", at)
     elif key in _OF_A_BODY and value is not None and node.get("type") in body_types():
-        raise _Refused(f"a network without weights of its own, got {_short(value)}", at)
+        raise _Refused(f"a network without weights of its own, got {in_short(value, 60)}", at)
     elif key == "pretrained_cfg_overlay" and isinstance(value, Mapping):
         for name in _OF_AN_OVERLAY:
             if value.get(name) is not None:
-                raise _Refused(f"no source of weights, got {_short(value[name])}", (*at, name))
-
-
-def _short(value) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+                raise _Refused(f"no source of weights, got {in_short(value[name], 60)}", (*at, name))
