@@ -116,6 +116,14 @@ def test_intervals_of_means_over_sets_are_students_from_five_on():
     assert few.value == 0.5 and np.isnan(few.low) and np.isnan(few.high)
 
 
+def test_a_rule_whose_choice_was_measured_on_four_sets_has_no_interval():
+    grid = made()
+    del next(cell for cell in grid.cells if (cell.set, cell.backbone) == ("a", "Lite2")).AP["fine-tuned"]
+    for name, (regret, more) in mean_regrets(grid).items():
+        bounds = [regret.low, regret.high] + ([] if more is None else [more.low, more.high])
+        assert all(np.isnan(bounds)) if name == "largest top-1, fine-tuned" else not any(np.isnan(bounds)), name
+
+
 def test_of_one_backbone_the_smallest_is_the_largest_and_told_once():
     found = regrets(made(bodies=(("Lite0", 0.0),)))
     assert "smallest, frozen" not in found and "largest top-1, frozen" in found
