@@ -78,7 +78,8 @@ def mean_regrets(grid: Grid) -> dict[str, tuple[Estimate, Estimate | None]]:
     for name, by_set in chosen.items():
         regret = over_sets([value for _, value in by_set.values()])
         more = over_sets([value - chosen[ADVISOR][one][1] for one, (_, value) in by_set.items()])
-        found[name] = Estimate(regret.value, float(np.maximum(0.0, regret.low)), regret.high), None if name == ADVISOR else more
+        low = float(np.maximum(0.0, regret.low))  # NaN, where there is no interval, stays
+        found[name] = Estimate(regret.value, low, regret.high), None if name == ADVISOR else more
     return found
 
 

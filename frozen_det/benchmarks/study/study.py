@@ -5,11 +5,13 @@ frozen-det benchmark study --data SETS --table main Lite2 --work-dir work_dirs/s
 frozen-det benchmark study --data SETS --measure costs sets
 frozen-det benchmark study --page docs/study.md
 Each run is one line of RECORDS: its numbers, its AP on 200 resamples of its test images, process time and sizes. A run
-that is there is not repeated; several processes on one machine share a table. `--measure` writes what an arm costs and
-what the sets are to costs.jsonl and sets.jsonl beside RECORDS. `--page` writes the study's part of a page from these
-files alone; a page that has the comments of its summary gets that.
+that is there is not repeated; several processes on one machine share a table, and wait for
+rates that another one trains. `--measure` writes what an arm costs and what the sets are to costs.jsonl and sets.jsonl
+beside RECORDS. `--page` writes the study's part of a page from these files alone; a page that has the comments of its
+summary gets that.
 """
 
+import math
 import sys
 import time
 from pathlib import Path
@@ -23,6 +25,8 @@ from .sets import SETS
 
 #: What is measured beside the runs, and what its records have.
 MEASURED = {"costs": COSTS, "sets": FACTS}
+
+_POLL_S = 5.0
 
 
 def add_arguments(parser) -> None:
@@ -77,21 +81,51 @@ def _data(args) -> Path:
 
 
 def _train(args, records: Path) -> int:
-    end = time.monotonic() + 3600 * args.hours if args.hours is not None else None
-    for table in args.table or list(TABLES):
+    end = time.monotonic() + 3600 * args.hours if args.hours is not None else math.inf
+    work, tables = Path(args.work_dir), list(args.table or TABLES)
+    while tables:
+        table = next((one for one in tables if args.list or not _rates_in_training(one, records, work)), None)
+        if table is None:
+            if time.monotonic() > end:
+                return _over()
+            time.sleep(_POLL_S)
+            continue
+        tables.remove(table)
         missing = _missing(table, records)
         if args.list:
             print("\n".join(one.key for one in missing))
             continue
         print(f"{table}: {len(missing)} runs", file=sys.stderr, flush=True)
         while missing:
-            if end is not None and time.monotonic() > end:
-                print("the time is over", file=sys.stderr)
-                return 1
-            if not _one_of(missing, _data(args), records, Path(args.work_dir), table):
+            if time.monotonic() > end:
+                return _over()
+            if not _one_of(missing, _data(args), records, work, table):
                 break  # others work on what is left
             missing = _missing(table, records)
     return 0
+
+
+def _over() -> int:
+    print("the time is over", file=sys.stderr)
+    return 1
+
+
+def _rates_in_training(table: str, records: Path, work: Path) -> bool:
+    """Whether other processes train all that is missing of the table that this one's learning rates follow from."""
+    missing = [] if table in RATE_TABLES else _missing(RATES_OF.get(table, "rates"), records)
+    return bool(missing) and all(_is_in_training(one, work) for one in missing)
+
+
+def _is_in_training(one: StudyRun, work: Path) -> bool:
+    try:
+        with _lock(one, work):
+            return False
+    except InUseError:
+        return True
+
+
+def _lock(one: StudyRun, work: Path) -> RunLock:
+    return RunLock(work / "locks" / one.key)
 
 
 def _missing(table: str, path: Path) -> list[StudyRun]:
@@ -107,7 +141,7 @@ def _one_of(missing: list[StudyRun], data: Path, records: Path, work: Path, tabl
 
     for one in missing:
         try:
-            lock = RunLock(work / "locks" / one.key)
+            lock = _lock(one, work)
         except InUseError:
             continue
         with lock:

@@ -98,6 +98,38 @@ def test_a_table_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
     assert "AP 0.250" in capsys.readouterr().err
 
 
+def test_a_table_waits_for_rates_that_another_process_trains(tmp_path, monkeypatch):
+    path, work = tmp_path / "runs.jsonl", tmp_path / "work"
+    elsewhere, *rest = TABLES["large rates"]({})
+    for run in (*rates(), *rest):
+        append_record(path, record(run, 0.5))
+    only = {"large": lambda rate: [StudyRun("kangaroo", 0, "Lite0", "frozen", rate["frozen"], decoder="large")]}
+    only["scratch"] = lambda rate: [StudyRun("kangaroo", 0, "Lite0", "scratch", rate["scratch"], seed=7)]
+    for name, runs in only.items():
+        monkeypatch.setitem(study_module.TABLES, name, runs)
+    trained = []
+    code = "import sys; from frozen_det.benchmarks.study.study import RunLock as L; l = L(sys.argv[1]); "
+    code += "print('held', flush=True); input()"
+    command = [sys.executable, "-c", code, str(work / "locks" / elsewhere.key)]
+    other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert other.stdout.readline() == "held\n"
+
+    def measured(run, data, folder):
+        trained.append(run.decoder if run.arm != "scratch" else "scratch")
+        return made.record(run, 0.25)
+
+    def pause(seconds):
+        assert trained == ["scratch"]  # what can be trained is, before any waiting
+        append_record(path, record(elsewhere, 0.5))
+        other.communicate("\n")
+
+    monkeypatch.setattr(running, "measured", measured)
+    monkeypatch.setattr(study_module.time, "sleep", pause)
+    words = ["--data", tmp_path, "--records", path, "--work-dir", work, "--table", "large rates", "large", "scratch"]
+    assert study_module.run(arguments(*words)) == 0
+    assert trained == ["scratch", "large"]
+
+
 def test_lines_of_several_processes_do_not_mix(tmp_path):
     path = tmp_path / "new" / "records.jsonl"
     assert read_records(path) == []
