@@ -19,13 +19,13 @@ from ..errors import InputError
 from ..models.backbone_sources.build import on_meta
 from ..models.backbones.description import describing
 from ..models.detectors.swapping import innermost
+from ..models.layers.norms import NORMS
 from .cache_estimate import CacheEstimate, cache_estimate
 from .flop_count import flop_counter
 from .one_pass import VALUES_NEEDED, run_once
 
 # Divisible by stride 128 and not square, so that every level's stride is exact.
 _LEVEL_PROBE_HW = (1024, 1280)
-_NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 
 
 @dataclass
@@ -372,7 +372,7 @@ def _named_parts(model):
 
 
 def _norm_mode(part: nn.Module) -> str:
-    modes = {module.training for module in part.modules() if isinstance(module, _NORMS)}
+    modes = {module.training for module in part.modules() if isinstance(module, NORMS)}
     if not modes:
         return "-"
     return "mixed" if len(modes) == 2 else ("train" if modes.pop() else "eval")

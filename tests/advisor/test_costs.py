@@ -24,7 +24,9 @@ def test_ways_are_those_that_a_network_takes():
     # Its stages have other names than the study's last-stage arm freezes.
     assert "last stage tuned" not in ways_for(dict(type="timm", name="resnet10t"), (8, 16))
     vit = ways_for(dict(type="timm", name="vit_tiny_patch16_224", depth=2), (16,))
-    assert "LoRA" in vit and "parallel adapters" not in vit and "fine-tuned" not in vit
+    assert "LoRA" in vit and "parallel adapters" not in vit and "last stage tuned" not in vit
+    # Norms are found by what they are.
+    assert {"fine-tuned", "fine-tuned, a tenth of the rate"} <= set(vit)
     assert set(WAYS) <= set(ARMS)
 
 

@@ -26,7 +26,7 @@ class Arm:
 
 # BatchNorms stay as they were pretrained in every arm but the last two: two images are too few for their statistics,
 # and detectors are commonly tuned so (`norm_eval` in mmdet).
-_NORMS = ["*bn*"]
+_NORMS = ["norms"]
 # Of EfficientNet-Lite and MobileNetV2 in timm; the last stage is that of stride 32.
 _BEFORE_LAST_STAGE = ["conv_stem.*", *(f"blocks.{stage}.*" for stage in range(5))]
 

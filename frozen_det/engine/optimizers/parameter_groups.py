@@ -13,10 +13,10 @@ from mmengine.optim import DefaultOptimWrapperConstructor
 from torch import nn
 
 from ...errors import InputError, closest
+from ...models.layers.norms import NORMS
 from ...registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 ROLES = ("adapters", "norms", "backbone", "neck", "heads")
-_NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -112,7 +112,7 @@ def parameter_roles(model: nn.Module, norms_apart: bool = False) -> dict[str, di
         role -> {name: parameter}; only roles that have something.
     """
     bodies = [name for name, part in model.named_modules() if hasattr(part, "frozen_tensors")]
-    norms = {f"{name}." for name, part in model.named_modules() if isinstance(part, _NORMS)} if norms_apart else ()
+    norms = {f"{name}." for name, part in model.named_modules() if isinstance(part, NORMS)} if norms_apart else ()
     found: dict[str, dict] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:

@@ -15,6 +15,7 @@ from torch import nn
 from ...errors import InputError
 from ...registry import ADAPTERS
 from ..backbone_sources.base import PROBE_SIZE_HW, Body, FeatureModule
+from ..layers.norms import NORMS
 
 ROLES = {
     "stem": "convolutions before the first block",
@@ -31,7 +32,6 @@ ROLES = {
     "gate": "layers on pooled features, as in squeeze-and-excitation",
     "unreachable": "weights that no module call reads",
 }
-NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,10 @@ from torch import nn
 
 from ...errors import InputError, closest
 from ..backbone_sources.base import PROBE_SIZE_HW, FeatureModule
+from ..layers.norms import NORMS
+
+#: Stands in a list of name patterns for all normalisation layers.
+ALL_NORMS = "norms"
 
 
 @dataclass(frozen=True)
@@ -59,12 +63,13 @@ class FrozenPart:
             InputError: a pattern matches no parameter, or no match is frozen.
         """
         names = [name for name, _ in module.named_parameters()]
-        chosen = set(names) if what is True else _matching(names, what, "the patterns to unfreeze")
+        chosen = set(names) if what is True else _matching(module, what, "the patterns to unfreeze")
         kept = self.parameters - chosen
         if kept == self.parameters:
             raise InputError(f"expected frozen parameters to unfreeze, but all matches of {what!r} train already.")
         held = kept | {n for n in names if any(n.startswith(f"{t}.") for t in self.trained)} if kept else kept
-        return FrozenPart(kept, tuple(_eval_modules(module, held)), self.trained if kept else ())
+        bare = [] if what is True or ALL_NORMS in what else [n for n in self.modules if n in _bare_norms(module)]
+        return FrozenPart(kept, (*_eval_modules(module, held), *bare), self.trained if kept else ())
 
 
 def frozen_part(module: nn.Module, extract: Callable, num_features: int, freeze) -> FrozenPart:
@@ -75,7 +80,8 @@ def frozen_part(module: nn.Module, extract: Callable, num_features: int, freeze)
         extract: ``extract(module, images) -> features``.
         num_features: number of features (stages).
         freeze: True (all), False (nothing), a number of stages (everything the first n features depend on; 0 is
-            nothing), or a list of parameter or module names, where `*` and `?` match any text.
+            nothing), or a list of parameter or module names, where `*` and `?` match any text, and "norms" is all
+            normalisation layers, whatever their names.
 
     Raises:
         InputError: a pattern that matches nothing, or a number of stages the network does not have.
@@ -95,19 +101,28 @@ def frozen_part(module: nn.Module, extract: Callable, num_features: int, freeze)
             )
         chosen = _needed_by_first(module, extract, freeze)
     elif isinstance(freeze, Sequence) and not isinstance(freeze, str):
-        chosen = _matching(names, freeze)
+        chosen = _matching(module, freeze)
     else:
         raise InputError(
             f"expected model.backbone.freeze as True, False, a number of stages or a list of name "
             f"patterns, got {freeze!r}."
         )
-    return FrozenPart(frozenset(chosen), tuple(_eval_modules(module, chosen)))
+    bare = _bare_norms(module) if isinstance(freeze, Sequence) and ALL_NORMS in freeze else []
+    return FrozenPart(frozenset(chosen), (*_eval_modules(module, chosen), *bare))
 
 
-def _matching(names: Sequence[str], patterns: Sequence[str], where: str = "model.backbone.freeze") -> set[str]:
+def _matching(module: nn.Module, patterns: Sequence[str], where: str = "model.backbone.freeze") -> set[str]:
+    names = [name for name, _ in module.named_parameters()]
     chosen = set()
     for pattern in patterns:
         found = {n for n in names if fnmatchcase(n, pattern) or fnmatchcase(n, f"{pattern}.*")}
+        if pattern == ALL_NORMS:
+            found |= {
+                f"{n}.{own}"
+                for n, m in module.named_modules()
+                if isinstance(m, NORMS)
+                for own in dict(m.named_parameters())
+            }
         if not found:
             parts = {".".join(n.split(".")[:depth]) for n in names for depth in (1, 2, 3)}
             raise InputError(
@@ -116,6 +131,11 @@ def _matching(names: Sequence[str], patterns: Sequence[str], where: str = "model
             )
         chosen |= found
     return chosen
+
+
+def _bare_norms(module: nn.Module) -> list[str]:
+    """Norms without parameters, whose statistics move all the same."""
+    return [name for name, one in module.named_modules() if isinstance(one, NORMS) and not list(one.parameters())]
 
 
 def _needed_by_first(module: nn.Module, extract: Callable, count: int) -> set[str]:

@@ -40,7 +40,8 @@ class FrozenBackbone(nn.Module):
         weights: source of the weights: ``'timm'``, ``'torchvision'``, ``'package:NAME'``, a file, the work
             directory of a trained classifier, or ``'random'``. Required.
         strides: strides of the feature maps passed to the neck, ascending.
-        freeze: True (all), False (fine-tune), a number of stages, or a list of name patterns.
+        freeze: True (all), False (fine-tune), a number of stages, or a list of name patterns, among which ``"norms"``
+            is all normalisation layers.
         adapters: config of residual adapters, e.g. ``dict(type='parallel')``; None for none.
         forward: options of the frozen forward pass, e.g. ``dict(memory_format='channels_last', autocast='bfloat16',
             fold_norms=True, compile=True)``, see :class:`.forward_options.ForwardSwitches`; None for plain eager. A

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from ...errors import InputError, closest
 from ...models.backbone_sources.build import build_network, on_meta
+from ...models.layers.norms import NORMS
 from ...registry import MODELS
 from ..classifier import PREFIX, ImageClassifier
 
 _BATCH_NORMS = nn.modules.batchnorm._BatchNorm
-_NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 
 
 @MODELS.register_module()
@@ -153,7 +153,7 @@ def _existing(network: nn.Module, names, where: str) -> tuple[str, ...]:
 
 def _norms_below(network: nn.Module, name: str) -> list[str]:
     module = network.get_submodule(name)
-    if isinstance(module, _NORMS):
+    if isinstance(module, NORMS):
         return [name]
     found = [f"{name}.{inner}" for inner, part in module.named_modules() if isinstance(part, _BATCH_NORMS)]
     if not found:

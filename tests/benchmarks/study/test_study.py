@@ -9,12 +9,14 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from frozen_det.advisor.costs import body_options
 from frozen_det.benchmarks.study import costs, running
 from frozen_det.benchmarks.study import study as study_module
 from frozen_det.benchmarks.study.arms import ARMS, BACKBONES, RATES, StudyRun
 from frozen_det.benchmarks.study.plan import MAIN, TABLES, chosen_rates, rates
 from frozen_det.benchmarks.study.records import append_record, read_records
 from frozen_det.errors import InputError
+from frozen_det.models import FrozenBackbone
 
 from . import made
 
@@ -201,6 +203,15 @@ def test_what_is_measured_is_measured_once_and_lies_beside_the_runs(tmp_path, mo
     assert keys == [costs.key_of(run) for run in measured] and len(set(keys)) == len(keys)
     assert "Lite0_frozen_light_160px" in keys and "Lite0_fine-tuned_DETR_160px" in keys
     assert {run.backbone for run in measured} == set(BACKBONES) and {run.arm for run in measured} == set(ARMS)
+
+
+@pytest.mark.parametrize("name", list(BACKBONES))
+def test_fine_tuned_is_all_but_batch_norms_on_every_backbone(name):
+    kind, network = BACKBONES[name][1].split("/")
+    body = FrozenBackbone(dict(type=kind, name=network), "random", **body_options("fine-tuned")).train().body
+    assert {one for one, p in body.named_parameters() if not p.requires_grad} == {
+        one for one, _ in body.named_parameters() if "bn" in one
+    }
 
 
 @pytest.mark.parametrize("decoder", ["large", "DETR"])

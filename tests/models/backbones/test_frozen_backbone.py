@@ -9,6 +9,7 @@ from torch import nn
 
 from frozen_det.errors import InputError
 from frozen_det.models import FrozenBackbone
+from frozen_det.models.backbones.freezing import frozen_part
 
 TIMM = dict(type="timm", name="resnet10t")
 BODIES = {
@@ -161,6 +162,31 @@ def test_patterns_freeze_by_name_and_an_unknown_one_names_the_closest():
     assert "layer2.0.conv2.weight" not in frozen
     with pytest.raises(InputError, match=r"'layr1' in model.backbone.freeze matches no parameter.*'layer1'"):
         FrozenBackbone(TIMM, weights="random", freeze=["layr1"])
+
+
+@pytest.mark.parametrize(
+    ("body", "count"),
+    [
+        (TIMM, 11 + 3),  # of the stem 3, of four blocks 2 each, and on three shortcuts, which are not called bn
+        (dict(type="torchvision", name="mobilenet_v2"), 52),
+        (dict(type="timm", name="convnext_atto"), 1 + 3 + 12),
+    ],
+)
+def test_norms_are_frozen_by_what_they_are_and_not_by_their_names(body, count):
+    backbone = FrozenBackbone(body, weights="random", freeze=["norms"]).train()
+    norms = [m for m in backbone.body.modules() if isinstance(m, (nn.BatchNorm2d, nn.LayerNorm))]
+    own = {p for m in norms for p in m.parameters()}
+    assert len(norms) == count and not any(m.training for m in norms)
+    assert all(p.requires_grad != (p in own) for p in backbone.body.parameters())
+    assert len(backbone.unfreeze(["norms"])) == len(own) and all(m.training for m in norms)
+
+
+def test_a_norm_without_parameters_keeps_its_statistics():
+    net = nn.Sequential(nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1, affine=False), nn.BatchNorm2d(1))
+    part = frozen_part(net, lambda module, x: [module(x)], 1, ["norms"])
+    assert part.parameters == {"2.weight", "2.bias"} and sorted(part.modules) == ["1", "2"]
+    assert part.covers("1.running_mean") and not part.covers("0.weight")
+    assert part.without(net, ["2"]).modules == ("1",) and part.without(net, ["norms"]).modules == ()
 
 
 def test_an_unknown_model_and_an_unknown_stride_name_what_there_is():
