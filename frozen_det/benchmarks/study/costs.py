@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ..measurement import in_fresh_process, peak_resident_bytes, processor, resident_bytes
-from .arms import ARMS, RATES, StudyRun
+from .arms import ARMS, RATES, StudyRun, of_equal_step
 from .plan import TABLES
 from .sets import SETS, write_folds
 
@@ -23,11 +23,13 @@ SET, WARM_UP = "microcontrollers", 8
 
 
 def cost_runs() -> list[StudyRun]:
-    """One run for each backbone, arm and decoder of the study's tables; rates do not change what it costs."""
+    """One run for each backbone, arm and decoder of the study's tables; rates do not change what it costs, of arms
+    either."""
     found: dict[str, StudyRun] = {}
     for table in TABLES.values():
         for run in table(dict.fromkeys(ARMS, RATES[1])):
-            one = StudyRun(SET, 0, run.backbone, run.arm, RATES[1], decoder=run.decoder, updates=1)
+            arm = of_equal_step(run.arm)
+            one = StudyRun(SET, 0, run.backbone, arm, RATES[1], decoder=run.decoder, updates=1)
             found.setdefault(key_of(one), one)
     return list(found.values())
 

@@ -210,7 +210,7 @@ _SUMMARY_NOTE = (
     "worse on a set, over its test images and trainings. Costs are of "
     f"{SETS[COST_SET].size} px and batch 2, one CPU thread: process time of a training step, memory above what a "
     "process has before it builds the model, a forward pass of one image, the file of a detector without its frozen "
-    "part, trained parameters."
+    "part, trained parameters. Arms that differ in rates alone cost the same, and some were measured once."
 )
 _SETS_NOTE = (
     "Classes with the objects of the rarest and the commonest. Side of an object: the median root of the share of its "

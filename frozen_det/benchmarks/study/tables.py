@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...pages.markdown import table
-from .arms import StudyRun
+from .arms import StudyRun, of_equal_step
 from .costs import SET as COST_SET
 from .costs import key_of
 from .plan import FEW, RATE_SETS, TABLES, WHOLE, rate_scores
@@ -214,7 +214,8 @@ def _best(cells: dict[tuple[str, str], Cell | None]) -> dict[str, float]:
 
 
 def _costs(costs: Costs, backbone: str, arm: str, decoder: str = StudyRun.decoder) -> list[str]:
-    found = costs.get(key_of(StudyRun(COST_SET, 0, backbone, arm, 0.0, decoder=decoder)))
+    keys = [key_of(StudyRun(COST_SET, 0, backbone, one, 0.0, decoder=decoder)) for one in (arm, of_equal_step(arm))]
+    found = next((costs[key] for key in keys if key in costs), None)
     if found is None:
         return [MISSING] * len(COST_HEAD)
     memory = (found["peak_bytes"] - found["base_bytes"]) / 2**20

@@ -2,8 +2,17 @@
 
 import pytest
 
-from frozen_det.benchmarks.study.arms import StudyRun
-from frozen_det.benchmarks.study.costs import cost, key_of
+from frozen_det.benchmarks.study.arms import ARMS, StudyRun, of_equal_step
+from frozen_det.benchmarks.study.costs import cost, cost_runs, key_of
+
+
+def test_arms_that_differ_in_rates_alone_are_measured_once():
+    assert {arm: of_equal_step(arm) for arm in ARMS if of_equal_step(arm) != arm} == {
+        "fine-tuned, a tenth of the rate": "fine-tuned"
+    }
+    names = [key_of(run) for run in cost_runs()]
+    assert len(set(names)) == len(names) and "Lite0_fine-tuned_large_160px" in names
+    assert not any("tenth" in name for name in names)
 
 
 @pytest.mark.real_data

@@ -76,6 +76,14 @@ def test_a_cell_is_the_mean_over_folds_with_half_its_interval_beside_the_costs(s
     assert row(main_table(study, {}, "Lite2"), "frozen") == f" |  |  |  |  |  |  |{NO_COST}"
 
 
+def test_an_arm_without_costs_has_those_of_the_arm_with_the_same_step(study):
+    (own,), tuned = COSTS.values(), "Lite0_fine-tuned_light_160px"
+    costs = {tuned: {**own, "cpu_ms": 209.0}}
+    assert row(main_table(study, costs, "main"), "fine-tuned, a tenth of the rate").endswith(COST.replace("100", "209"))
+    costs["Lite0_fine-tuned, a tenth of the rate_light_160px"] = {**own, "cpu_ms": 210.0}
+    assert row(main_table(study, costs, "main"), "fine-tuned, a tenth of the rate").endswith(COST.replace("100", "210"))
+
+
 def test_a_set_without_all_folds_is_empty(records):
     fewer = Study([one for one in records if (one["set"], one["fold"], one["arm"]) != ("bccd", 2, "LoRA")])
     assert row(main_table(fewer, {}, "main"), "LoRA").startswith(" | **41.0 ± 1.9** |")
