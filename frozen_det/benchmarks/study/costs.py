@@ -23,8 +23,8 @@ SET, WARM_UP = "microcontrollers", 8
 
 
 def cost_runs() -> list[StudyRun]:
-    """One run for each backbone, arm and decoder of the study's tables; rates do not change what it costs, of arms
-    either."""
+    """One run for each backbone, arm and decoder of the study's tables. Rates do not change what a run costs, so arms
+    that differ in them alone are one."""
     found: dict[str, StudyRun] = {}
     for table in TABLES.values():
         for run in table(dict.fromkeys(ARMS, RATES[1])):

@@ -5,10 +5,9 @@ frozen-det benchmark study --data SETS --table main Lite2 --work-dir work_dirs/s
 frozen-det benchmark study --data SETS --measure costs sets
 frozen-det benchmark study --page docs/study.md
 Each run is one line of RECORDS: its numbers, its AP on 200 resamples of its test images, process time and sizes. A run
-that is there is not repeated; several processes on one machine share a table, and wait for
-rates that another one trains. `--measure` writes what an arm costs and what the sets are to costs.jsonl and sets.jsonl
-beside RECORDS. `--page` writes the study's part of a page from these files alone; a page that has the comments of its
-summary gets that.
+that is there is not repeated; several processes on one machine share a table, and wait for rates that another one
+trains. `--measure` writes what an arm costs and what the sets are to costs.jsonl and sets.jsonl beside RECORDS.
+`--page` writes the study's part of a page from these files alone; a page with the comments of its summary gets that.
 """
 
 import math
