@@ -10,7 +10,7 @@ from typing import Any
 from ..benchmarks.devices.train_step import Setting
 from ..benchmarks.measured_step import DetectorStep
 from ..benchmarks.measurement import in_turns
-from ..benchmarks.study.arms import ARMS, Arm, StudyRun
+from ..benchmarks.study.arms import ARMS, Arm, StudyRun, of_equal_step
 from ..benchmarks.study.decoders import DECODERS
 from ..benchmarks.study.running import BATCH
 from ..config import load_config
@@ -63,10 +63,8 @@ def step_costs(backbone: str, setting: Setting, rounds: int, ways: Sequence[str]
         rounds: measured steps of every way, at least 1.
         ways: of :data:`WAYS`.
     """
-    as_built: dict[str, str] = {}
-    for way in ways:
-        as_built[way] = next((other for other in as_built if body_options(other) == body_options(way)), way)
-    steps = {way: DetectorStep(detector_config(backbone, way), setting) for way in as_built if as_built[way] == way}
+    as_built = {way: of_equal_step(way) for way in ways}
+    steps = {way: DetectorStep(detector_config(backbone, way), setting) for way in dict.fromkeys(as_built.values())}
     kept = {way: step.kept_bytes() / 2**20 for way, step in steps.items()}
     calls: dict[Any, Any] = {way: step.step for way, step in steps.items()}
     gpu = setting.device if setting.device.startswith("cuda") else None
