@@ -84,7 +84,8 @@ def _what(grid: Grid) -> str:
 updates with the backbone frozen, AP of images held out), and tells what AP to expect of each way at the study's length.
 Here each set is foretold from the others: the line from the probe to the frozen AP and the mean gain of each way are
 fitted without it. A probe sees the training and validation images of the first fold, so what it foretells is held
-against the test images of that fold alone; gains over frozen are of all folds. APs are in points.
+against the test images of that fold alone; gains over frozen are of all folds there are, the mean of a set before
+that of the sets. APs are in points.
 
 ```
 frozen-det benchmark advisor --data SETS           # scores and probes that are missing
@@ -109,7 +110,8 @@ def _held_against(grid: Grid) -> list[str]:
         f"Fitted on all sets, in logits: frozen = {study.line.start:.2f} + {study.line.slope:.2f} probe; gains over "
         "frozen: " + ", ".join(f"{way} {gain:+.2f}" for way, gain in study.line.gains.items() if gain) + ".",
         "Regret of the first choice: the best measured cell of the set minus the choice. Intervals of 95 % are "
-        "Student's over the sets, from five on. The best of many cells is partly luck, for all rules alike, so "
+        "Student's over the sets, from five on; no regret is below 0. The best of many cells is partly luck, for all "
+        "rules alike, so "
         "read the last column.",
     ]
     if len({cell.backbone for cell in grid.cells}) == 1:
@@ -128,14 +130,19 @@ def _held_against(grid: Grid) -> list[str]:
         for one in sets
     ]
     parts.append(table(["set", "tau", "the advisor's choice"], picks, left=3))
+    ways = {choice[1] for choice, _ in chosen[ADVISOR].values()}
+    if len(ways) == 1:
+        parts.append(
+            f"It chooses one way on every set ({ways.pop()}): rules with the same way tell what scores and probes add "
+            "by the choice of a backbone."
+        )
     orders = [
         [score, _interval(found, ".2f"), f"{right} of {pairs}", str(number)]
         for score, (found, right, pairs, number) in orders_of_scores(grid).items()
     ]
     if orders:
         parts.append(
-            "How scores alone order backbones by their frozen AP, mean tau over the sets on which they can be read "
-            "(two backbones are one pair: a tau of 1 or -1):"
+            "How scores alone order backbones by their frozen AP, mean tau over the sets on which they can be read:"
         )
         parts.append(table(["score", "tau", "pairs in order", "sets"], orders))
     return parts

@@ -1,5 +1,6 @@
 """The study's part of docs/study.md and its summary for another page: tables and pictures from the records alone."""
 
+from collections import Counter
 from pathlib import Path
 
 from ...errors import InputError
@@ -9,7 +10,7 @@ from ...pages.parts import Part
 from ...pages.plots import Interval, draw_intervals_svg, draw_ranks_svg
 from .arms import ARMS, BACKBONES, StudyRun
 from .costs import SET as COST_SET
-from .plan import RATES_OF, WHOLE
+from .plan import RATES_OF, TABLES, WHOLE
 from .reading import Estimate, Study
 from .records import COSTS, FACTS, RUNS, read_records
 from .relations import relations_table
@@ -95,6 +96,7 @@ def section(content: Content, pictures: Path) -> str:
         "## What was run",
         _budget(study),
         progress_table(study),
+        _shared(study),
         "### Sets",
         sets_table(content.facts),
         _SETS_NOTE,
@@ -151,7 +153,7 @@ def _main_note(study: Study) -> str:
     return (
         "AP of each set, the highest bold, and half the length of its interval: over test images, and over trainings, "
         f"whose standard deviation from run to run is, in points: {spreads} (what arms, folds and images leave "
-        "unexplained in the table of Lite0)."
+        "unexplained in the table of Lite0, pooled with the seeds below where there are any). All tables take these."
     )
 
 
@@ -183,8 +185,16 @@ def _budget(study: Study) -> str:
     return f"""Seven small real sets, in {NUM_FOLDS} folds each: every image is tested once, images nearly alike are
 tested together, and frames of one camera in runs of neighbours. A run is about {updates} updates of 2 images by AdamW,
 the learning rate warmed up and lowered by a cosine: Faster R-CNN with a pyramid of 64 channels; images are scaled by
-0.5 to 1.5, cropped and mirrored. The last checkpoint is tested. So far {runs} runs, {hours:.1f} hours of one CPU
-thread; a cell that lacks a fold is empty."""
+0.5 to 1.5, cropped and mirrored. The last checkpoint is tested. {runs} runs, {hours:.1f} hours of one CPU thread; a
+cell that lacks a fold is empty."""
+
+
+def _shared(study: Study) -> str:
+    """How many runs are in several tables, and in none."""
+    times = Counter(run.key for name in TABLES for run in study.runs(name))
+    several = sum(times[key] > 1 for key in study.records)
+    stray = sum(key not in times for key in study.records)
+    return f"{several} of the runs are in two tables, {stray} in none." if several or stray else ""
 
 
 def _commands(study: Study) -> str:
@@ -210,7 +220,7 @@ _SUMMARY_NOTE = (
     "worse on a set, over its test images and trainings. Costs are of "
     f"{SETS[COST_SET].size} px and batch 2, one CPU thread: process time of a training step, memory above what a "
     "process has before it builds the model, a forward pass of one image, the file of a detector without its frozen "
-    "part, trained parameters. Arms that differ in rates alone cost the same, and some were measured once."
+    "part, trained parameters. Arms that differ in rates alone cost the same and are measured once."
 )
 _SETS_NOTE = (
     "Classes with the objects of the rarest and the commonest. Side of an object: the median root of the share of its "
@@ -219,13 +229,13 @@ _SETS_NOTE = (
 )
 _RATES_NOTE = (
     "Each arm takes the learning rate with the best mean AP on the validation images of kangaroo and microcontrollers, "
-    "first fold:"
+    "first fold; fine-tuning with its norms takes the rate of fine-tuning:"
 )
 _RELATIONS_NOTE = (
     "Spearman's correlation of the difference to frozen with what a set is, Lite0. Seven sets tell little: a "
     "correlation must be 0.79 to have p below 0.05, and one in twenty does by chance. The last column is over the "
-    "classes of the sets that have several, both numbers minus their mean over the set: above 0, an arm gains most on "
-    "common classes."
+    "classes of the sets that have several: the logarithm of a class's objects, and the difference of its AP in the "
+    "folds that have it, both minus their mean over the set. Above 0, an arm gains most on common classes."
 )
 _FEW_SETS = "The column of differences is for these sets alone: its intervals are over test images and trainings."
 _FRACTIONS_NOTE = f"A share of the training images, as many updates. {_FEW_SETS}"
@@ -233,7 +243,8 @@ _LARGE_NOTE = (
     f"{3 * StudyRun.updates} updates, against {StudyRun.updates} of the light decoder: compare arms, not decoders. "
     f"Rates are chosen again, on the validation images of microcontrollers, first fold. {_FEW_SETS}"
 )
-_NORMS_NOTE = f"In all other arms the backbone's BatchNorms stay as they were pretrained. {_FEW_SETS}"
+_SCRATCH_NOTE = f"From random weights the norms train, by the statistics of two images. {_FEW_SETS}"
+_NORMS_NOTE = f"With pretrained weights, in all other arms the backbone's BatchNorms stay as they were. {_FEW_SETS}"
 _VARIED = (
     (
         "Fewer training images",
@@ -243,7 +254,7 @@ _VARIED = (
     ("Other backbones", _FEW_SETS, Varied("backbones", by="backbone", values=tuple(BACKBONES))),
     ("A large decoder", _LARGE_NOTE, Varied("large", by="decoder", values=("light", "large"))),
     ("A DETR", _LARGE_NOTE, Varied("DETR", by="decoder", values=("light", "DETR"))),
-    ("Random weights", _FEW_SETS, Varied("scratch", ("frozen", "fine-tuned", "scratch"))),
+    ("Random weights", _SCRATCH_NOTE, Varied("scratch", ("frozen", "fine-tuned", "scratch"))),
     ("Norms that train", _NORMS_NOTE, Varied("norms", ("fine-tuned", "fine-tuned with its norms"))),
 )
 _SEEDS_NOTE = "Standard deviation of AP between seeds of the first fold, points, and the runs it is from."

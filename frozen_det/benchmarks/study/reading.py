@@ -4,7 +4,7 @@ An AP of an arm on a set is the mean over its folds, and over its seeds where th
 things. Test images: percentiles of 200 resamples, each fold resampled by itself; runs on the same fold are resampled
 alike, so that differences of arms are paired. Resampled APs lie a little above that of all images (copies of an image
 are found alike), so an interval is shifted by the difference of their mean to the AP. Training: the same arm trained
-again would be another detector; the variance of that (:func:`training_variance`) widens the interval.
+again would be another detector; the variance of that (:attr:`Study.variances`) widens the interval.
 
 A mean difference over five sets or more has Student's interval over the sets: for sets like these. Over fewer it holds
 images and training alone: for these sets. All intervals are of 95 %.
@@ -150,16 +150,24 @@ class Study:
 
     @cached_property
     def variances(self) -> dict[str, float]:
-        """By set, :func:`training_variance` of the arms of the main table that are whole; a set that has not two of
-        them has the mean of the others, and 0 where no set has."""
+        """By set, of one run's AP from training: :func:`training_variance` of the arms of the main table that are
+        whole and :func:`seed_variance`, weighted by their degrees of freedom; a set that has neither has the mean of
+        the others, and 0 where no set has."""
         by_set: dict[str, list[Cell]] = {}
         for where, group in self._groups("main"):
             by_set.setdefault(where.set, []).append(cell_of(group))
-        found = {
-            one: training_variance(np.stack([cell.values for cell in own]), np.stack([cell.resampled for cell in own]))
-            for one, own in by_set.items()
-            if len(own) > 1
-        }
+        repeated = [*self.finished("main"), *self.finished("seeds")]
+        found: dict[str, float] = {}
+        for one in SETS:
+            own = by_set.get(one, [])
+            parts = [seed_variance(record for record in repeated if record["set"] == one)]
+            if len(own) > 1:
+                values = np.stack([cell.values for cell in own])
+                left = training_variance(values, np.stack([cell.resampled for cell in own]))
+                parts.append((left, (len(values) - 1) * (values.shape[1] - 1)))
+            freedom = sum(number for _, number in parts)
+            if freedom:
+                found[one] = sum(value * number for value, number in parts) / freedom
         mean = float(np.mean(list(found.values()))) if found else 0.0
         return {one: found.get(one, mean) for one in SETS}
 
@@ -249,16 +257,18 @@ def ranks(table: dict[str, Sequence[float]]) -> Ranks:
     return Ranks(means, critical, float(friedmanchisquare(*values).pvalue), sets)
 
 
-def seed_spread(records: Iterable[dict]) -> float:
-    """Standard deviation of AP between seeds within a fold, pooled over folds; NaN without two seeds in a fold."""
-    by_fold: dict[int, list[float]] = {}
+def seed_variance(records: Iterable[dict]) -> tuple[float, int]:
+    """Variance of AP between seeds of an arm on a fold, pooled, and its degrees of freedom.
+
+    Args:
+        records: of one set, backbone, decoder and share; 0 and 0 where no arm has two seeds on a fold.
+    """
+    groups: dict[tuple, list[float]] = {}
     for record in records:
-        by_fold.setdefault(record["fold"], []).append(record["numbers"]["mAP"])
-    groups = [values for values in by_fold.values() if len(values) > 1]
-    freedom = sum(len(values) - 1 for values in groups)
-    if not freedom:
-        return float("nan")
-    return float(np.sqrt(sum(np.var(values) * len(values) for values in groups) / freedom))
+        groups.setdefault((record["arm"], record["fold"]), []).append(record["numbers"]["mAP"])
+    freedom = sum(len(values) - 1 for values in groups.values())
+    squares = sum(float(np.var(values)) * len(values) for values in groups.values())
+    return (squares / freedom, freedom) if freedom else (0.0, 0)
 
 
 def estimate(value: float, resampled: np.ndarray, variance: float = 0.0) -> Estimate:

@@ -10,7 +10,7 @@ from .arms import StudyRun, of_equal_step
 from .costs import SET as COST_SET
 from .costs import key_of
 from .plan import FEW, RATE_SETS, TABLES, WHOLE, rate_scores
-from .reading import LEAST_SETS, Cell, Estimate, Ranks, Study, Where, over_sets, ranks, seed_spread
+from .reading import LEAST_SETS, Cell, Estimate, Ranks, Study, Where, over_sets, ranks, seed_variance
 from .sets import SETS
 
 #: A table has this in place of what is not measured.
@@ -157,8 +157,8 @@ def spread_table(study: Study) -> str:
                 for key, run in keys.items()
                 if key in study.records and (run.arm, run.set) == (arm, one)
             ]
-            spread = seed_spread(own)
-            row.append(MISSING if np.isnan(spread) else f"{_points(spread)} ({len(own)})")
+            variance, freedom = seed_variance(own)
+            row.append(f"{_points(variance**0.5)} ({len(own)})" if freedom else MISSING)
         rows.append(row)
     return table(["arm", *map(spaced, RATE_SETS)], rows)
 

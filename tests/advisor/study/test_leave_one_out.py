@@ -10,6 +10,7 @@ from frozen_det.advisor.study.grid import Grid
 from frozen_det.advisor.study.leave_one_out import (
     ADVISOR,
     BY_TOP1,
+    GENTLY,
     MEAN_RANK,
     PROBE,
     WITH_PROBE,
@@ -65,12 +66,15 @@ def test_a_set_far_from_the_others_is_outside_of_its_intervals_and_widens_theirs
 
 def test_rules_choose_what_their_names_say_and_regret_it():
     grid = made()
+    for cell in grid.cells:
+        cell.AP[GENTLY] = probability(logit(cell.AP["frozen"]) + 0.2)
     found = regrets(grid)
     best = {one: grid.cells[2 * place + 1].AP["last stage tuned"] for place, one in enumerate(SETS)}
     cells = {(cell.set, cell.backbone): cell.AP for cell in grid.cells}
     for rule, choice in (
         ("largest top-1, frozen", ("Lite2", "frozen")),
         ("largest top-1, fine-tuned", ("Lite2", "fine-tuned")),
+        (f"largest top-1, {GENTLY}", ("Lite2", GENTLY)),
         ("smallest, frozen", ("Lite0", "frozen")),
     ):
         for one in SETS:

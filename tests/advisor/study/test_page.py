@@ -47,7 +47,7 @@ def test_the_part_says_what_follows_from_the_records():
     assert "Scores and probes: 8 of 28, on 4 sets" in text and "8 pairs of set and backbone, 44 cells" in text
     rows = {line.split(" | ")[0].strip("| "): line for line in text.splitlines() if line.startswith("| ")}
     last = MAIN[-1]
-    assert f"| kangaroo | 1.00 | Lite2 {last} |" in text
+    assert f"| kangaroo | 1.00 | Lite2 {last} |" in text and f"It chooses one way on every set ({last}):" in text
     # The largest frozen is 7 steps of 0.02 below the best of each set, the smallest 0.05 more.
     assert rows["largest top-1, frozen"].count("| 14.0 ") == 5 and rows["smallest, frozen"].count("| 19.0 ") == 5
     assert rows["the advisor"].count("| 0.0 ") == 5

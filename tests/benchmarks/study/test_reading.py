@@ -8,7 +8,15 @@ from scipy.stats import chi2, rankdata, ttest_1samp
 
 from frozen_det.benchmarks.study.arms import StudyRun
 from frozen_det.benchmarks.study.plan import rates
-from frozen_det.benchmarks.study.reading import Study, Where, cell_of, over_sets, ranks, seed_spread, training_variance
+from frozen_det.benchmarks.study.reading import (
+    Study,
+    Where,
+    cell_of,
+    over_sets,
+    ranks,
+    seed_variance,
+    training_variance,
+)
 from frozen_det.benchmarks.study.running import packed
 
 NUM = 200
@@ -102,6 +110,16 @@ def test_a_study_takes_the_variance_of_a_set_from_its_main_table():
     assert study.variances["kangaroo"] == study.variances["bccd"]  # which has no other: the mean
     assert study.cells("main")["bccd", "Lite0", "LoRA", "light", 1.0].variance == pytest.approx(0.0002 / 3)
     assert set(Study(records).variances.values()) == {0.0}
+    # Seeds of the first fold that stray by 0.02, beside the run that the table of rates has.
+    frozen = [one for one in study.runs("seeds") if one.set == "microcontrollers" and one.arm == "frozen"][:2]
+    records = [*by_key.values(), *(record_of(run, 0.3 + 0.02 * place) for place, run in enumerate(frozen))]
+    assert Study(records).variances["microcontrollers"] == pytest.approx(np.var((0.2, 0.3, 0.32), ddof=1))
+    for run in study.runs("main"):
+        if run.set == "microcontrollers" and run.arm in stray:
+            records.append(record_of(run, 0.3 + stray[run.arm][run.fold], 0.5 + (run.rate == 1e-3)))
+    # The main table's run of that fold, now at 0.31, is one of the seeds.
+    seeds = np.var((0.30, 0.32, 0.31), ddof=1)
+    assert Study(records).variances["microcontrollers"] == pytest.approx((2 * 2 * 0.01**2 + 2 * seeds) / 4)
 
 
 def cells_of(arm, values, spread=None):
@@ -155,7 +173,7 @@ def test_groups_are_the_longest_runs_that_are_not_told_apart():
     assert found.groups() == [first]
 
 
-def test_the_spread_over_seeds_is_pooled_over_folds():
+def test_the_variance_over_seeds_is_pooled_over_folds_and_arms():
     values = {0: (0.1, 0.2, 0.6), 1: (0.4, 0.5)}
     records = [
         record("frozen", fold, value, np.zeros(NUM), seed)
@@ -163,8 +181,11 @@ def test_the_spread_over_seeds_is_pooled_over_folds():
         for seed, value in enumerate(one)
     ]
     pooled = (2 * np.var(values[0], ddof=1) + np.var(values[1], ddof=1)) / 3
-    assert seed_spread(records) == pytest.approx(np.sqrt(pooled))
-    assert np.isnan(seed_spread(records[3:4]))
+    assert seed_variance(records) == pytest.approx((pooled, 3))
+    assert seed_variance(records[3:4]) == (0, 0)
+    others = [record("LoRA", 0, value, np.zeros(NUM), seed) for seed, value in enumerate((0.5, 0.9))]
+    both = (3 * pooled + np.var((0.5, 0.9), ddof=1)) / 4
+    assert seed_variance([*records, *others]) == pytest.approx((both, 4))
 
 
 def test_a_study_has_the_cells_of_a_table_of_which_no_run_is_missing():
