@@ -92,7 +92,8 @@ frozen-det benchmark advisor --data SETS           # scores and probes that are 
 frozen-det benchmark advisor --page docs/study.md  # this part, and the table that ships with the package
 ```
 
-Records are lines of `scores.jsonl` in docs/study. That a probe has {UPDATES} updates was chosen on these sets.
+Records are lines of `scores.jsonl` in docs/study. That a probe has {UPDATES} updates, and which ways Lite1 and
+MobileNetV2 have, was chosen with results on these sets at hand.
 
 Scores and probes: {scored} of {len(SETS) * len(BACKBONES)}, on {sets} sets. Measured in the study:
 {len(grid.cells)} pairs of set and backbone, {cells} cells."""
