@@ -112,14 +112,8 @@ def _held_against(grid: Grid) -> list[str]:
         "frozen: " + ", ".join(f"{way} {gain:+.2f}" for way, gain in study.line.gains.items() if gain) + ".",
         "Regret of the first choice: the best measured cell of the set minus the choice. Intervals of 95 % are "
         "Student's over the sets, from five on; no regret is below 0. The best of many cells is partly luck, for all "
-        "rules alike, so "
-        "read the last column.",
+        "rules alike, so read the last column.",
     ]
-    if len({cell.backbone for cell in grid.cells}) == 1:
-        parts.append(
-            "All cells are of one backbone: the order of the ways is that of their mean gains on the other sets, and "
-            "no score or probe has a part in the choice."
-        )
     means = mean_regrets(grid)
     rows = []
     for rule, (regret, more) in means.items():
@@ -132,7 +126,12 @@ def _held_against(grid: Grid) -> list[str]:
     ]
     parts.append(table(["set", "tau", "the advisor's choice"], picks, left=3))
     ways = {choice[1] for choice, _ in chosen[ADVISOR].values()}
-    if len(ways) == 1:
+    if len({cell.backbone for cell in grid.cells}) == 1:
+        parts.append(
+            "All cells are of one backbone: the order of the ways is that of their mean gains on the other sets, and "
+            "no score or probe has a part in the choice."
+        )
+    elif len(ways) == 1:
         parts.append(
             f"It chooses one way on every set ({ways.pop()}): rules with the same way tell what scores and probes add "
             "by the choice of a backbone."

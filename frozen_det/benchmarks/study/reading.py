@@ -90,8 +90,9 @@ def cell_of(records: Sequence[dict], variance: float = 0.0) -> Cell:
     return Cell(values, resampled, tuple(records), variance * sum(1 / len(one) for one in folds) / len(folds) ** 2)
 
 
-def training_variance(values: np.ndarray, resampled: np.ndarray) -> float:
-    """Variance of one run's AP from all that training changes: seed, order, images of the fold.
+def training_variance(values: np.ndarray, resampled: np.ndarray) -> tuple[float, int]:
+    """Variance of one run's AP from all that training changes (seed, order, images of the fold), and its degrees of
+    freedom.
 
     Arms and folds have their means; what is left of a table of both is training and test images. The images' share is
     what is left of the resampled APs, and is taken off.
@@ -103,7 +104,8 @@ def training_variance(values: np.ndarray, resampled: np.ndarray) -> float:
     arms, folds = values.shape
     left, of_images = _residuals(values), _residuals(resampled - resampled.mean(-1, keepdims=True))
     found = np.square(left).sum() - np.square(of_images).sum((0, 1)).mean()
-    return max(0.0, float(found)) / ((arms - 1) * (folds - 1))
+    freedom = (arms - 1) * (folds - 1)
+    return max(0.0, float(found)) / freedom, freedom
 
 
 def _residuals(table: np.ndarray) -> np.ndarray:
@@ -148,6 +150,11 @@ class Study:
         """Records of a table, in the order of its runs."""
         return [self.records[run.key] for run in self.runs(name) if run.key in self.records]
 
+    def repeated(self, one: str) -> list[dict]:
+        """Records of a set in the first fold, which the table of seeds repeats for some arms."""
+        records = [*self.finished("main"), *self.finished("seeds")]
+        return [record for record in records if record["set"] == one and record["fold"] == 0]
+
     @cached_property
     def variances(self) -> dict[str, float]:
         """By set, of one run's AP from training: :func:`training_variance` of the arms of the main table that are
@@ -156,15 +163,13 @@ class Study:
         by_set: dict[str, list[Cell]] = {}
         for where, group in self._groups("main"):
             by_set.setdefault(where.set, []).append(cell_of(group))
-        repeated = [*self.finished("main"), *self.finished("seeds")]
         found: dict[str, float] = {}
         for one in SETS:
             own = by_set.get(one, [])
-            parts = [seed_variance(record for record in repeated if record["set"] == one)]
+            parts = [seed_variance(self.repeated(one))]
             if len(own) > 1:
-                values = np.stack([cell.values for cell in own])
-                left = training_variance(values, np.stack([cell.resampled for cell in own]))
-                parts.append((left, (len(values) - 1) * (values.shape[1] - 1)))
+                values, resampled = (np.stack([getattr(cell, of) for cell in own]) for of in ("values", "resampled"))
+                parts.append(training_variance(values, resampled))
             freedom = sum(number for _, number in parts)
             if freedom:
                 found[one] = sum(value * number for value, number in parts) / freedom

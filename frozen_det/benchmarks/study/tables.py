@@ -147,16 +147,11 @@ def varied_differences(study: Study, varied: Varied) -> list[tuple[str, list[Est
 
 def spread_table(study: Study) -> str:
     """Standard deviation of AP between seeds of the first fold, by arm and set, and how many runs."""
-    keys = {run.key: run for run in [*study.runs("main"), *study.runs("seeds")] if run.fold == 0}
     rows = []
     for arm in FEW:
         row = [arm]
         for one in RATE_SETS:
-            own = [
-                study.records[key]
-                for key, run in keys.items()
-                if key in study.records and (run.arm, run.set) == (arm, one)
-            ]
+            own = [record for record in study.repeated(one) if record["arm"] == arm]
             variance, freedom = seed_variance(own)
             row.append(f"{_points(variance**0.5)} ({len(own)})" if freedom else MISSING)
         rows.append(row)

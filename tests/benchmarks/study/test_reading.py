@@ -90,11 +90,11 @@ def test_the_variance_of_training_is_what_arms_folds_and_images_leave():
     design = np.array([[*np.eye(4)[arm], *np.eye(3)[fold]] for arm in range(4) for fold in range(3)])
     left = np.linalg.lstsq(design, values.ravel(), rcond=None)[0]
     by_hand = np.sum((values.ravel() - design @ left) ** 2) / 6  # (4 - 1) (3 - 1) degrees of freedom
-    assert training_variance(values, shared) == pytest.approx(by_hand)
+    assert training_variance(values, shared) == (pytest.approx(by_hand), 6)
     # Images that count for each arm by itself: their variance is taken off.
     own = values[..., None] + draw.normal(0, 0.05, (4, 3, 20000))
-    assert training_variance(values, own) == pytest.approx(by_hand - 0.05**2, rel=0.02)
-    assert training_variance(values, values[..., None] + draw.normal(0, 1.0, (4, 3, NUM))) == 0
+    assert training_variance(values, own) == (pytest.approx(by_hand - 0.05**2, rel=0.02), 6)
+    assert training_variance(values, values[..., None] + draw.normal(0, 1.0, (4, 3, NUM))) == (0, 6)
 
 
 def test_a_study_takes_the_variance_of_a_set_from_its_main_table():
